@@ -1,0 +1,168 @@
+"""The summary as tables: for the screen and as Markdown.
+
+Both show the same cells, made once: first the generations, then the ensembles, then one
+paragraph of notes that claims no more than the numbers carry.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TextIO
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+# Broken into lines such that the usual table fits a terminal of 80 columns.
+_METRIC_HEADINGS = (
+    "test\nerror\n(%)",
+    "negative\nlog-\nlikelihood",
+    "expected\ncalibration\nerror",
+    "change against\ngeneration 0\n(95 % interval)",
+)
+_GENERATION_HEADINGS = ("generation", "taught by", *_METRIC_HEADINGS, "seconds")
+_ENSEMBLE_HEADINGS = ("ensemble", *_METRIC_HEADINGS)
+_NARROWEST, _PLAIN = 80, 100  # columns of a terminal that we fill; columns of a file
+
+
+def show(summary: dict[str, Any], file: TextIO | None = None) -> None:
+    """Prints the tables and the notes.
+
+    Args:
+        summary: A summary as `summary.summarise` builds it.
+        file: Where to, standard output by default. Colours and the terminal's width are used
+            only where it is a terminal.
+    """
+    console = Console(file=file, highlight=False)
+    console.width = max(console.width, _NARROWEST) if console.is_terminal else _PLAIN
+    console.print(_screen_table(_GENERATION_HEADINGS, _generation_rows(summary), texts=2))
+    if summary["ensembles"]:
+        console.print()
+        console.print(_screen_table(_ENSEMBLE_HEADINGS, _ensemble_rows(summary), texts=1))
+    console.print()
+    console.print(notes(summary), style="dim", markup=False)
+
+
+def write_markdown(summary: dict[str, Any]) -> str:
+    """Returns the text of `summary.md`.
+
+    Args:
+        summary: A summary as `summary.summarise` builds it.
+    """
+    run = summary["run"]
+    born_again = len(summary["generations"]) - 1
+    parts = [
+        f"# Born-again {run['architecture']} on {run['dataset']}",
+        f"{_count(born_again, 'born-again generation')} after generation 0, "
+        f"objective {run['objective']}, seed {run['seed']}"
+        + (f", {_count(run['epochs'], 'epoch')} each" if "epochs" in run else "")
+        + f"; measured on {_count(summary['generations'][0]['examples'], 'test example')}.",
+        "## Generations",
+        _markdown_table(_GENERATION_HEADINGS, _generation_rows(summary), texts=2),
+    ]
+    if summary["ensembles"]:
+        parts += [
+            "## Ensembles",
+            f"Each averages the {summary['average']} of its members.",
+            _markdown_table(_ENSEMBLE_HEADINGS, _ensemble_rows(summary), texts=1),
+        ]
+    parts.append(notes(summary))
+    if run.get("command"):
+        parts += ["## Run it again", f"```\n{run['command']}\n```"]
+    if run.get("files"):
+        parts += [
+            "## Files",
+            "\n".join(f"- `{path}`: {meaning}" for path, meaning in run["files"].items()),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def notes(summary: dict[str, Any]) -> str:
+    """Returns what has to be known to read the tables, in a paragraph."""
+    compared = [
+        (name, row["change_in_error"]["significant"])
+        for name, row in (
+            *((f"generation {row['generation']}", row) for row in summary["generations"]),
+            *((f"the ensemble of {row['name']}", row) for row in summary["ensembles"]),
+        )
+        if row["change_in_error"] is not None
+    ]
+    if not compared:
+        return "Nothing to compare with generation 0 yet."
+    unclear = [name for name, significant in compared if not significant]
+    sentences = []
+    if unclear:
+        who = "any row" if len(unclear) == len(compared) else _enumerated(unclear)
+        sentences.append(f"There is no significant difference from generation 0 for {who}.")
+    sentences.append(
+        "Changes are in percentage points of test error, negative is better. Their intervals "
+        "cover the choice of test examples, not of the seed: repeat with other seeds before "
+        "believing a small gain."
+    )
+    return " ".join(sentences)
+
+
+def _generation_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (
+            str(row["generation"]),
+            row["taught_by"],
+            *_metric_cells(row),
+            "" if row["seconds"] is None else f"{row['seconds']:.1f}",
+        )
+        for row in summary["generations"]
+    ]
+
+
+def _ensemble_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
+    return [(row["name"], *_metric_cells(row)) for row in summary["ensembles"]]
+
+
+def _metric_cells(row: dict[str, Any]) -> tuple[str, ...]:
+    change = row["change_in_error"]
+    return (
+        f"{100 * row['error']:.2f}",
+        f"{row['negative_log_likelihood']:.4f}",
+        f"{row['expected_calibration_error']:.4f}",
+        ""
+        if change is None
+        else "{:+.2f} [{:+.2f}, {:+.2f}]".format(
+            *(100 * change[key] for key in ("difference", "low", "high"))
+        ),
+    )
+
+
+def _screen_table(headings: tuple[str, ...], rows: list[tuple[str, ...]], texts: int) -> Table:
+    """A table for the screen whose first `texts` columns are words, the others numbers."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=0)
+    for column, heading in enumerate(headings):
+        is_text = column < texts
+        table.add_column(
+            heading,
+            justify="left" if is_text else "right",
+            no_wrap=not is_text,
+        )
+    for row in rows:
+        # The space within an interval is the one that 80 columns have not.
+        numbers = [cell.replace(", ", ",") for cell in row[texts:]]
+        # As Text, since rich takes brackets in a string for markup.
+        table.add_row(*(Text(cell) for cell in (*row[:texts], *numbers)))
+    return table
+
+
+def _markdown_table(headings: tuple[str, ...], rows: list[tuple[str, ...]], texts: int) -> str:
+    """The same table in Markdown."""
+    headings = [heading.replace("-\n", "-").replace("\n", " ") for heading in headings]
+    rules = [":---" if column < texts else "---:" for column in range(len(headings))]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        for cells in (headings, rules, *rows)
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _enumerated(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,0 +1,141 @@
+"""TensorBoard logs of a lineage: one run per generation, the same tags in each.
+
+`TensorBoardScalars` writes one point per epoch, `write_summary` the final figures and the
+tables. The event files are derived from the history of the run: whenever a training starts,
+those of its generation are written anew from the history rows so far. A run that was killed and
+resumed therefore has every step once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ban_tf.report import table
+from ban_tf.report.summary import METRICS
+
+_OWN_TAGS = {
+    "learning_rate": "schedule/learning_rate",
+    "examples_per_second": "speed/examples_per_second",
+}
+
+
+def tag(name: str) -> str:
+    """Returns the TensorBoard tag of one of Keras's logs.
+
+    Validation quantities ("val_loss") go to "validation/...", learning rate and throughput to
+    groups of their own, all others to "training/...".
+    """
+    if name in _OWN_TAGS:
+        return _OWN_TAGS[name]
+    if name.startswith("val_"):
+        return f"validation/{name.removeprefix('val_')}"
+    return f"training/{name}"
+
+
+class TensorBoardScalars(keras.callbacks.Callback):
+    """Writes the logs of each epoch to `<directory>/generation-<k>/`.
+
+    Place it after the callbacks that add to the logs, such as a learning-rate schedule.
+
+    Args:
+        directory: The log directory of the lineage, to be given to `tensorboard --logdir`.
+        generation: The number of the generation in training.
+        rows: The history so far, for a training that is resumed: dictionaries with "epoch" and
+            logs under Keras's names. Empty and missing values are passed over.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        generation: int,
+        rows: Iterable[Mapping[str, Any]] = (),
+    ):
+        super().__init__()
+        self._directory = Path(directory) / f"generation-{generation}"
+        self._rows = {int(row["epoch"]): _scalars(row) for row in rows}
+        self._writer = None
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Writes the history so far."""
+        self._rewrite()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Adds an epoch."""
+        repeated = epoch in self._rows
+        self._rows[epoch] = _scalars(logs or {})
+        if repeated:
+            # An epoch trained twice: events cannot be taken back one by one.
+            self._rewrite()
+        else:
+            self._write(epoch)
+            self._writer.flush()
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Closes the event file."""
+        self._writer.close()
+
+    def _rewrite(self) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = _fresh_writer(self._directory)
+        for epoch in sorted(self._rows):
+            self._write(epoch)
+        self._writer.flush()
+
+    def _write(self, epoch: int) -> None:
+        with self._writer.as_default(step=epoch):
+            for name, value in self._rows[epoch].items():
+                tf.summary.scalar(tag(name), value)
+
+
+def write_summary(directory: str | Path, summary: Mapping[str, Any]) -> None:
+    """Writes the final figures and the tables of a run, replacing earlier ones.
+
+    "final/error" and its like are curves over generations: one run called "generations", and one
+    for each kind of ensemble at the number of its last member, so that all overlay. The tables
+    are the text "summary" of the run "generations".
+
+    Args:
+        directory: The log directory of the lineage.
+        summary: A summary as `summary.summarise` builds it.
+    """
+    curves: dict[str, dict[int, Mapping[str, Any]]] = {
+        "generations": {row["generation"]: row for row in summary["generations"]},
+        "ensembles": {},
+        "ensembles-with-generation-0": {},
+    }
+    for row in summary["ensembles"]:
+        name = "ensembles" if row["members"][0] else "ensembles-with-generation-0"
+        curves[name][row["members"][-1]] = row
+    for name, rows in curves.items():
+        if not rows:
+            continue
+        writer = _fresh_writer(Path(directory) / name)
+        with writer.as_default(step=0):
+            if name == "generations":
+                tf.summary.text("summary", table.write_markdown(summary))
+            for number, row in rows.items():
+                for metric in METRICS:
+                    if metric != "examples":
+                        tf.summary.scalar(f"final/{metric}", row[metric], step=number)
+        writer.close()
+
+
+def _scalars(logs: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        name: float(value)
+        for name, value in logs.items()
+        if name != "epoch" and value is not None and value != ""
+    }
+
+
+def _fresh_writer(directory: Path) -> tf.summary.SummaryWriter:
+    """Returns a writer into a directory that holds no other events."""
+    for events in directory.glob("events.out.tfevents.*"):
+        events.unlink()
+    return tf.summary.create_file_writer(str(directory))

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+
+from ban_tf.report import table
+
+METRICS = {
+    "examples": 360,
+    "accuracy": 0.975,
+    "negative_log_likelihood": 0.12345,
+    "expected_calibration_error": 0.01234,
+    "brier_score": 0.05,
+    "confidence": 0.97,
+    "error_interval": [0.01, 0.05],
+}
+
+
+def change(difference, low, high, significant):
+    return {
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "mcnemar_p": 0.01 if significant else 0.6,
+        "significant": significant,
+    }
+
+
+def a_summary(significant=True):
+    clear = change(-0.0125, -0.02, -0.005, True) if significant else change(0, -0.01, 0.01, False)
+    unclear = change(0.0025, -0.0051, 0.0102, False)
+    return {
+        "format": 1,
+        "run": {"dataset": "digits", "architecture": "wrn-16-1", "objective": "kd", "seed": 3},
+        "average": "probabilities",
+        "generations": [
+            {
+                "generation": generation,
+                "taught_by": f"generation {generation - 1}" if generation else "labels",
+                **METRICS,
+                "error": 0.025,
+                "change_in_error": difference,
+                "seconds": 12.34,
+                "extra": {},
+            }
+            for generation, difference in enumerate([None, unclear, clear])
+        ],
+        "ensembles": [
+            {
+                "name": name,
+                "members": [],
+                **METRICS,
+                "error": 0.0125,
+                "change_in_error": clear,
+            }
+            for name in ("generations 1-2", "generations 0-1", "generations 0-2")
+        ],
+    }
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_markdown_has_the_promised_columns_and_cells():
+    lines = table.write_markdown(a_summary()).splitlines()
+    start = next(index for index, line in enumerate(lines) if line.startswith("|"))
+    assert cells(lines[start]) == [
+        "generation",
+        "taught by",
+        "test error (%)",
+        "negative log-likelihood",
+        "expected calibration error",
+        "change against generation 0 (95 % interval)",
+        "seconds",
+    ]
+    assert cells(lines[start + 2]) == ["0", "labels", "2.50", "0.1235", "0.0123", "", "12.3"]
+    assert cells(lines[start + 3])[5] == "+0.25 [-0.51, +1.02]"
+    assert cells(lines[start + 4])[5] == "-1.25 [-2.00, -0.50]"
+
+
+def test_markdown_tells_the_run_and_its_ensembles():
+    text = table.write_markdown(a_summary())
+    assert text.startswith("# Born-again wrn-16-1 on digits\n\n2 born-again generations")
+    assert "objective kd, seed 3; measured on 360 test examples." in text
+    assert "| generations 0-2 | 1.25 |" in text
+    assert "## Run it again" not in text and "## Files" not in text
+
+
+def test_markdown_shows_optional_facts():
+    content = a_summary()
+    content["run"] |= {
+        "epochs": 1,
+        "command": "ban-tf --gens=2",
+        "files": {"ensemble.keras": "the ensemble", "summary.json": "these numbers"},
+    }
+    text = table.write_markdown(content)
+    assert ", 1 epoch each;" in text
+    assert "```\nban-tf --gens=2\n```" in text
+    assert "- `ensemble.keras`: the ensemble\n- `summary.json`: these numbers\n" in text
+
+
+def test_a_pipe_in_a_name_does_not_break_the_table():
+    content = a_summary()
+    content["generations"][0]["taught_by"] = "a|b"
+    assert "| a\\|b |" in table.write_markdown(content)
+
+
+def test_nothing_is_claimed_where_the_interval_includes_zero():
+    assert "no significant difference from generation 0 for generation 1." in table.notes(
+        a_summary()
+    )
+    none = a_summary(significant=False)
+    assert "no significant difference from generation 0 for any row." in table.notes(none)
+    none["generations"][1]["change_in_error"] = change(-0.1, -0.2, -0.05, True)
+    assert (
+        "for generation 2, the ensemble of generations 1-2, the ensemble of generations 0-1 "
+        "and the ensemble of generations 0-2." in table.notes(none)
+    )
+
+
+def test_where_all_is_significant_the_notes_say_only_what_intervals_are():
+    content = a_summary()
+    content["generations"][1]["change_in_error"] = change(-0.1, -0.2, -0.05, True)
+    assert table.notes(content).startswith("Changes are in percentage points")
+
+
+def test_generation_0_alone_makes_a_table_without_comparisons():
+    content = a_summary()
+    content["generations"], content["ensembles"] = content["generations"][:1], []
+    content["generations"][0]["seconds"] = None
+    screen = io.StringIO()
+    table.show(content, screen)
+    assert "ensemble" not in screen.getvalue()
+    assert "Nothing to compare" in table.write_markdown(content)
+    assert "0 born-again generations" in table.write_markdown(content)
+
+
+def test_a_file_gets_plain_aligned_text():
+    screen = io.StringIO()
+    table.show(a_summary(), screen)
+    lines = screen.getvalue().splitlines()
+    assert "\x1b" not in screen.getvalue()
+    first, second, third = (line for line in lines if re.match(r"[012] ", line))
+    assert first.split() == ["0", "labels", "2.50", "0.1235", "0.0123", "12.3"]
+    assert len(first.rstrip()) == len(second.rstrip()) == len(third.rstrip()) <= 80
+    assert third.index("-1.25") == second.index("+0.25")
+    assert any(line.startswith("generations 1-2") for line in lines)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "200"])
+def test_no_number_is_lost_on_a_terminal_of_any_width(columns, monkeypatch):
+    for name in ("FORCE_COLOR", "TTY_COMPATIBLE", "NO_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", columns)
+    screen = Terminal()
+    table.show(a_summary(), screen)
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", screen.getvalue())
+    assert plain != screen.getvalue()
+    assert "generation 1  2.50     0.1235      0.0123 -1.25 [-2.00,-0.50]    12.3" in plain
+
+
+def test_brackets_in_a_name_are_no_markup():
+    content = a_summary()
+    content["generations"][0]["taught_by"] = "[bold]x"
+    screen = io.StringIO()
+    table.show(content, screen)
+    assert "[bold]x" in screen.getvalue()
