@@ -1,0 +1,1 @@
+"""Born-Again Networks for Keras (Furlanello et al., 2018)."""

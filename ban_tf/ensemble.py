@@ -1,0 +1,60 @@
+"""BANE: the mean of the generations (Furlanello et al., 2018, section 3.2), a Keras model.
+
+It is built of stock Keras layers alone, so that the one file it is saved in loads without
+this package.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+
+from ban_tf import outputs
+
+AVERAGES = ("probabilities", "logits")
+
+
+def ensemble(
+    members: Sequence[keras.Model], average: str = "probabilities", name: str = "ensemble"
+) -> keras.Model:
+    """Returns one model that averages several.
+
+    Args:
+        members: Built single-output models with the same input and classes.
+        average: "probabilities" averages the members' predicted distributions, as the paper
+            does; "logits" averages their logits (a geometric mean of the distributions).
+        name: The name of the model.
+
+    Returns:
+        A Functional model. Its output is `[batch, ..., classes]`: probabilities, or logits
+        where logits are averaged. The inputs are read once, by all members.
+
+    Raises:
+        ValueError: There are no members, they do not fit together, or `average` is unknown.
+    """
+    members = list(members)
+    if not members:
+        raise ValueError("`members` is empty; an ensemble needs at least one model.")
+    if average not in AVERAGES:
+        raise ValueError(f"`average` must be one of {', '.join(AVERAGES)}. Received: {average!r}")
+    shapes = {model.output_shape for model in members}
+    if len(shapes) > 1:
+        raise ValueError(f"`members` have outputs of different shapes: {sorted(map(str, shapes))}.")
+    first = members[0]
+    inputs = keras.Input(first.input_shape[1:], dtype=first.inputs[0].dtype, name="inputs")
+    opinions = []
+    for index, member in enumerate(members):
+        # Members are copies: Keras asks for unique names, and the originals keep theirs.
+        copy = keras.models.clone_model(member)
+        copy.set_weights(member.get_weights())
+        copy.name = f"member_{index}"
+        opinion = copy(inputs)
+        activation = next(iter(outputs.final_activations(member).values()), "linear")
+        if average == "probabilities" and activation == "linear":
+            opinion = keras.layers.Softmax(dtype="float32", name=f"probabilities_{index}")(opinion)
+        elif average == "logits" and activation != "linear":
+            raise ValueError("`average` is 'logits', but a member's outputs are probabilities.")
+        opinions.append(opinion)
+    mean = keras.layers.Average(dtype="float32", name="mean")(opinions) if len(opinions) > 1 else opinions[0]
+    return keras.Model(inputs, mean, name=name)

@@ -1,0 +1,146 @@
+"""Optimizers and learning-rate schedules by name.
+
+SGD decays weights as the paper's networks were trained (and as PyTorch does): the decay joins
+the gradient, so that momentum carries it, and never shows in the reported loss. All other
+optimizers are Keras's own and decay weights in their own way. Only kernels decay: not biases,
+not the scales and offsets of batch normalisation.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+SCHEDULES = ("step", "cosine", "constant")
+
+
+@keras.saving.register_keras_serializable("ban_tf")
+class SGD(keras.optimizers.SGD):
+    """Stochastic gradient descent whose weight decay is part of the gradient.
+
+    Args:
+        learning_rate: A float or a schedule.
+        kernel_decay: Multiple of each kernel that is added to its gradient.
+        **kwargs: As for `keras.optimizers.SGD`.
+    """
+
+    def __init__(self, learning_rate: Any = 0.1, kernel_decay: float = 0.0, **kwargs: Any):
+        super().__init__(learning_rate=learning_rate, **kwargs)
+        self.kernel_decay = kernel_decay
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Moves one variable by one step."""
+        if self.kernel_decay and decays(variable):
+            gradient = gradient + ops.cast(self.kernel_decay, variable.dtype) * variable
+        super().update_step(gradient, variable, learning_rate)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the configuration."""
+        return {**super().get_config(), "kernel_decay": self.kernel_decay}
+
+
+def decays(variable: Any) -> bool:
+    """Tells whether weight decay applies to a variable."""
+    return "kernel" in variable.name
+
+
+@keras.saving.register_keras_serializable("ban_tf")
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that warms up linearly and then follows a curve.
+
+    Args:
+        kind: "constant"; "cosine" (to zero at the last step); or "step", multiplied by
+            `drop_factor` at each of `drops`.
+        learning_rate: The peak.
+        steps: Optimizer steps of the whole training.
+        warmup_steps: Steps in which the rate rises from zero.
+        drops: Fractions of the training at which "step" drops; 0.3, 0.6, 0.8 are the paper's
+            epochs 60, 120, 160 of 200.
+        drop_factor: What "step" multiplies by; the paper's is 0.2.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        learning_rate: float,
+        steps: int,
+        warmup_steps: int = 0,
+        drops: tuple[float, ...] = (0.3, 0.6, 0.8),
+        drop_factor: float = 0.2,
+    ):
+        if kind not in SCHEDULES:
+            raise ValueError(f"`kind` must be one of {', '.join(SCHEDULES)}. Received: {kind!r}")
+        self.kind = kind
+        self.learning_rate = learning_rate
+        self.steps = steps
+        self.warmup_steps = warmup_steps
+        self.drops = tuple(drops)
+        self.drop_factor = drop_factor
+
+    def __call__(self, step: Any) -> Any:
+        """Returns the learning rate of a step, counted from 0."""
+        step = ops.cast(step, "float32")
+        rate = ops.cast(self.learning_rate, "float32")
+        if self.kind == "cosine":
+            length = max(1, self.steps - self.warmup_steps)
+            done = ops.clip((step - self.warmup_steps) / length, 0.0, 1.0)
+            rate = rate * 0.5 * (1.0 + ops.cos(math.pi * done))
+        elif self.kind == "step":
+            for drop in self.drops:
+                reached = step >= round(drop * self.steps)
+                rate = rate * ops.where(reached, self.drop_factor, 1.0)
+        if self.warmup_steps:
+            rate = rate * ops.minimum(1.0, (step + 1.0) / self.warmup_steps)
+        return rate
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the configuration."""
+        return {
+            "kind": self.kind,
+            "learning_rate": self.learning_rate,
+            "steps": self.steps,
+            "warmup_steps": self.warmup_steps,
+            "drops": list(self.drops),
+            "drop_factor": self.drop_factor,
+        }
+
+
+def make_optimizer(
+    name: str,
+    learning_rate: Any,
+    *,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    clip_norm: float | None = None,
+) -> keras.optimizers.Optimizer:
+    """Returns an optimizer by name.
+
+    Args:
+        name: "sgd" (with Nesterov momentum) or any optimizer that Keras knows by name.
+        learning_rate: A float or a schedule.
+        momentum: Used by "sgd".
+        weight_decay: Decay of the kernels.
+        clip_norm: Bound on the gradient's norm over all weights, or None.
+
+    Raises:
+        ValueError: Keras knows no optimizer of that name.
+    """
+    if name == "sgd":
+        return SGD(
+            learning_rate,
+            kernel_decay=weight_decay,
+            momentum=momentum,
+            nesterov=momentum > 0,
+            global_clipnorm=clip_norm,
+        )
+    config = {"learning_rate": learning_rate, "global_clipnorm": clip_norm}
+    if weight_decay:
+        config["weight_decay"] = weight_decay
+    kind = type(keras.optimizers.get(name))
+    optimizer = kind(**config)
+    if weight_decay:
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer

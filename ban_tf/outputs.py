@@ -1,0 +1,125 @@
+"""What a model's outputs mean: logits, softmax probabilities or sigmoid probabilities.
+
+Every objective works on logits. A model that ends in a softmax is as welcome as one that
+gives logits, because log-probabilities are logits up to a constant per example, and a
+softmax at any temperature ignores that constant. A sigmoid unit is a choice between two
+classes, whose logits are 0 and the unit's own.
+
+The final activation is detected from the model; a model whose code cannot be looked into
+(a subclass) counts as giving logits unless the caller says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+ACTIVATIONS = ("linear", "softmax", "sigmoid")
+
+
+def named(structure: Any, names: list[str] | None = None) -> dict[str, Any]:
+    """Returns a model's outputs (or labels, or weights) by name.
+
+    Args:
+        structure: One tensor, a list or tuple of them, or a dictionary.
+        names: The names that a list's entries have; `output_0`, `output_1`, ... if left out.
+
+    Returns:
+        A dictionary: a dictionary's own keys, else `names` in order.
+    """
+    if isinstance(structure, dict):
+        return dict(structure)
+    if not isinstance(structure, (list, tuple)):
+        structure = [structure]
+    names = names or [f"output_{index}" for index in range(len(structure))]
+    return dict(zip(names, structure, strict=False))
+
+
+def output_names(model: keras.Model) -> list[str] | None:
+    """Returns the names of a Functional model's outputs; None where there are none to know."""
+    structure = getattr(model, "_outputs_struct", None)
+    if isinstance(structure, dict):
+        return list(structure)
+    names = getattr(model, "output_names", None)
+    return list(names) if names and not isinstance(model, keras.Sequential) else None
+
+
+def final_activations(model: keras.Model) -> dict[str, str]:
+    """Returns the activation behind each output of a model, by the output's name.
+
+    Args:
+        model: Any Keras model.
+
+    Returns:
+        "linear", "softmax" or "sigmoid" for each output. Empty for a model that cannot be
+        looked into: its outputs count as "linear".
+    """
+    if isinstance(model, keras.Sequential) and model.layers:
+        return named(_layer_activation(model.layers[-1]))
+    structure = getattr(model, "_outputs_struct", None)
+    if structure is None:
+        return {}
+    activations = keras.tree.map_structure(_tensor_activation, structure)
+    return named(activations, output_names(model))
+
+
+def _tensor_activation(tensor: keras.KerasTensor) -> str:
+    operation = getattr(tensor, "_keras_history", (None,))[0]
+    if isinstance(operation, keras.layers.Average):
+        # The mean of probabilities is a probability, as in an exported ensemble.
+        inputs = keras.tree.flatten(operation.input)
+        activations = {_tensor_activation(each) for each in inputs}
+        return activations.pop() if len(activations) == 1 else "linear"
+    return _layer_activation(operation)
+
+
+def _layer_activation(layer: Any) -> str:
+    if isinstance(layer, keras.Model):
+        inner = set(final_activations(layer).values())
+        return inner.pop() if len(inner) == 1 else "linear"
+    if isinstance(layer, keras.layers.Softmax):
+        return "softmax"
+    if isinstance(layer, keras.layers.TimeDistributed):
+        return _layer_activation(layer.layer)
+    if isinstance(layer, keras.layers.RNN):
+        return "linear"  # its activation is the recurrence's own
+    activation = getattr(layer, "activation", None)
+    if activation is None and type(layer).__name__ in ("Softmax", "Sigmoid"):
+        return type(layer).__name__.lower()  # keras.ops.softmax(x) in a Functional model
+    name = getattr(activation, "__name__", "linear")
+    return name if name in ("softmax", "sigmoid") else "linear"
+
+
+def to_logits(outputs: Any, activation: str) -> Any:
+    """Turns one output of a model into float32 logits, exactly.
+
+    Args:
+        outputs: `[batch, ..., classes]`; for sigmoid units `[batch, ..., 1]` (one yes-or-no
+            question) or `[batch, ..., labels]` (several).
+        activation: What the model applied last: "linear", "softmax" or "sigmoid".
+
+    Returns:
+        Logits `[batch, ..., classes]`; for sigmoid units `[batch, ..., 2]` or
+        `[batch, ..., labels, 2]`.
+    """
+    # Keras keeps the tensor that went into a softmax or sigmoid: nothing is lost by rounding.
+    kept = getattr(outputs, "_keras_logits", None)
+    dtype = "float64" if keras.backend.standardize_dtype(outputs.dtype) == "float64" else "float32"
+    if activation == "softmax":
+        if kept is not None:
+            return ops.cast(kept, dtype)
+        probabilities = ops.cast(outputs, dtype)
+        return ops.log(ops.maximum(probabilities, keras.config.epsilon() ** 4))
+    if activation == "sigmoid":
+        if kept is None:
+            probabilities = ops.cast(outputs, dtype)
+            tiny = keras.config.epsilon()
+            clipped = ops.clip(probabilities, tiny, 1.0 - tiny)
+            kept = ops.log(clipped) - ops.log(1.0 - clipped)
+        logits = ops.cast(kept, dtype)
+        if logits.shape[-1] == 1:
+            logits = ops.squeeze(logits, axis=-1)
+        return ops.stack([ops.zeros_like(logits), logits], axis=-1)
+    return ops.cast(outputs, dtype)
