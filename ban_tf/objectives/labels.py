@@ -1,0 +1,114 @@
+"""Cross-entropy to the labels, whichever form they come in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from ban_tf.objectives.objective import Objective, as_float
+
+
+def distribution(labels: Any, logits: Any) -> Any:
+    """Returns labels as distributions `[batch, ..., classes]`.
+
+    Args:
+        labels: Integers `[batch, ...]` or `[batch, ..., 1]` of any dtype, or distributions
+            `[batch, ..., classes]`; told apart by their shape.
+        logits: `[batch, ..., classes]`.
+    """
+    labels = ops.convert_to_tensor(labels)
+    classes = logits.shape[-1]
+    if len(labels.shape) == len(logits.shape):
+        if labels.shape[-1] == classes:
+            return ops.cast(labels, logits.dtype)
+        labels = ops.squeeze(labels, axis=-1)
+    return ops.one_hot(ops.cast(labels, "int32"), classes, dtype=logits.dtype)
+
+
+def cross_entropy(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any:
+    """Returns the cross-entropy `[batch, ...]` of logits to labels in any form.
+
+    Args:
+        labels: As for `distribution`.
+        logits: `[batch, ..., classes]`.
+        label_smoothing: Share of the label's mass that is spread evenly over all classes.
+    """
+    logits = as_float(logits)
+    target = distribution(labels, logits)
+    if label_smoothing:
+        target = target * (1.0 - label_smoothing) + label_smoothing / logits.shape[-1]
+    return -ops.sum(target * ops.log_softmax(logits, axis=-1), axis=-1)
+
+
+@keras.saving.register_keras_serializable("ban_tf")
+class Labels(Objective):
+    """The labels alone: every generation is trained as generation 0 is, the null hypothesis.
+
+    Args:
+        label_smoothing: Between 0 and 1 (Yuan et al., 2020, compare with it).
+
+    Raises:
+        ValueError: `label_smoothing` is out of range.
+    """
+
+    needs_labels = True
+    needs_teacher = False
+
+    def __init__(self, label_smoothing: float = 0.0):
+        self.label_smoothing = _check_smoothing(label_smoothing)
+
+    def losses(
+        self, labels: Any, teacher_logits: Any, student_logits: Any, *, seed: Any = None
+    ) -> Any:
+        """Returns the cross-entropy to the (smoothed) labels, `[batch, ...]`."""
+        return cross_entropy(labels, student_logits, self.label_smoothing)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {"label_smoothing": self.label_smoothing}
+
+
+@keras.saving.register_keras_serializable("ban_tf")
+class LabelCrossEntropy(keras.losses.Loss):
+    """A Keras loss that takes integer, one-hot and soft labels alike.
+
+    Args:
+        from_logits: Whether predictions are logits; probabilities otherwise.
+        label_smoothing: As for `Labels`.
+        **kwargs: As for `keras.losses.Loss`.
+    """
+
+    def __init__(
+        self,
+        from_logits: bool = True,
+        label_smoothing: float = 0.0,
+        name: str = "label_cross_entropy",
+        **kwargs: Any,
+    ):
+        super().__init__(name=name, **kwargs)
+        self.from_logits = from_logits
+        self.label_smoothing = _check_smoothing(label_smoothing)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the loss of each sample, `[batch, ...]`."""
+        if not self.from_logits:
+            y_pred = ops.log(ops.maximum(as_float(y_pred), keras.config.epsilon()))
+        return cross_entropy(y_true, y_pred, self.label_smoothing)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "from_logits": self.from_logits,
+            "label_smoothing": self.label_smoothing,
+        }
+
+
+def _check_smoothing(label_smoothing: float) -> float:
+    if not 0 <= label_smoothing < 1:
+        raise ValueError(
+            f"`label_smoothing` must be at least 0 and below 1. Received: {label_smoothing}"
+        )
+    return float(label_smoothing)
