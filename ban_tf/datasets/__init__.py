@@ -1,0 +1,97 @@
+"""Images to learn from: the embedded digits, any TFDS set, or the user's own folder."""
+
+from __future__ import annotations
+
+from ban_tf import seeds
+from ban_tf.datasets.image_data import ImageData, Split
+
+__all__ = ["ImageData", "Split", "check", "load"]
+
+_FOLDER = "folder:"
+
+
+def check(name: str) -> None:
+    """Finds out what can be found wrong with a data set's name without loading anything.
+
+    Raises:
+        ValueError: There is no such folder, or it is not laid out as it should be.
+    """
+    if not name:
+        raise ValueError("--dataset is empty; give digits, a TFDS name such as cifar10, or folder:PATH.")
+    if name.startswith(_FOLDER):
+        from ban_tf.datasets import folder
+
+        folder.check(name.removeprefix(_FOLDER))
+
+
+def load(
+    name: str,
+    *,
+    data_dir: str | None = None,
+    validation_fraction: float = 0.1,
+    train_examples: int | None = None,
+    seed: int = 0,
+) -> ImageData:
+    """Loads a data set into memory.
+
+    Args:
+        name: "digits", "folder:PATH", or the name of a TFDS image-classification data set.
+        data_dir: Where TFDS keeps its data.
+        validation_fraction: Share of the training data that is held out for validation.
+        train_examples: Use the first so many training examples only (of a folder, so many drawn,
+            always the same ones); validation is cut from these.
+        seed: Chooses the validation examples.
+
+    Raises:
+        ValueError: The data cannot be had, or is not what it should be.
+    """
+    check(name)
+    if name == "digits":
+        from ban_tf.datasets import digits
+
+        train, test, class_names = digits.load()
+    elif name.startswith(_FOLDER):
+        from ban_tf.datasets import folder
+
+        train, test, class_names = folder.load(name.removeprefix(_FOLDER))
+    else:
+        from ban_tf.datasets import tfds
+
+        train, test, class_names = tfds.load(name, data_dir, train_examples)
+    train = _first(name, train, train_examples)
+    return _assemble(name, train, test, class_names, validation_fraction, seed)
+
+
+def _first(name: str, train: Split, count: int | None) -> Split:
+    if count is None:
+        return train
+    if count > len(train.labels):
+        raise ValueError(
+            f"--train_examples={count} is more than the {len(train.labels)} training examples of "
+            f"--dataset={name}."
+        )
+    if name.startswith(_FOLDER):  # a folder is sorted by class: its first images are one class
+        import numpy as np
+
+        chosen = np.random.default_rng(0).permutation(len(train.labels))[:count]
+        return Split(train.images[chosen], train.labels[chosen])
+    return Split(train.images[:count], train.labels[:count])
+
+
+def _assemble(
+    name: str,
+    train: Split,
+    test: Split,
+    class_names: tuple[str, ...],
+    validation_fraction: float,
+    seed: int,
+) -> ImageData:
+    from ban_tf.datasets import splits
+
+    train, validation = splits.cut_validation(
+        train, validation_fraction, seeds.derive_seed(seed, "validation")
+    )
+    mean, std = splits.channel_statistics(train.images)
+    return ImageData(
+        name, train, validation, test, class_names, mean, std, augment=name != "digits"
+    )

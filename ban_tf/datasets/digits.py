@@ -1,0 +1,25 @@
+"""The 1,797 images of handwritten digits, 8x8, that come with scikit-learn: no network needed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ban_tf.datasets.image_data import Split
+
+# The test set is the same for every run, whatever its seed.
+_TEST_FRACTION, _TEST_SEED = 0.2, 20180501
+
+
+def load() -> tuple[Split, Split, tuple[str, ...]]:
+    """Returns training data, test data and the names of the classes."""
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    bundle = load_digits()
+    images = np.round(bundle.images * (255 / 16)).astype(np.uint8)[..., np.newaxis]
+    labels = bundle.target.astype(np.int32)
+    train, test = train_test_split(
+        np.arange(len(labels)), test_size=_TEST_FRACTION, random_state=_TEST_SEED, stratify=labels
+    )
+    names = tuple(str(name) for name in bundle.target_names)
+    return Split(images[train], labels[train]), Split(images[test], labels[test]), names

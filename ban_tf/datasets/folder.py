@@ -1,0 +1,96 @@
+"""`PATH/{train,test}/CLASS/*.{png,jpg,jpeg}`: the user's own images."""
+
+from __future__ import annotations
+
+import collections
+import pathlib
+
+import numpy as np
+from absl import logging
+
+from ban_tf.datasets.image_data import Split
+
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+def check(path: str) -> tuple[str, ...]:
+    """Returns the names of the classes, sorted.
+
+    Raises:
+        ValueError: The folder is not laid out as it should be.
+    """
+    root = pathlib.Path(path)
+    classes = {}
+    for part in ("train", "test"):
+        if not (root / part).is_dir():
+            raise ValueError(
+                f"--dataset=folder:{path} has no folder {part}; images are expected in "
+                "PATH/train/CLASS and PATH/test/CLASS."
+            )
+        classes[part] = sorted(each.name for each in (root / part).iterdir() if each.is_dir())
+        for name in classes[part]:
+            if not _files(root / part / name):
+                raise ValueError(f"{root / part / name} holds no .png or .jpg images.")
+    if classes["train"] != classes["test"]:
+        only = sorted(set(classes["train"]) ^ set(classes["test"]))
+        raise ValueError(
+            f"--dataset=folder:{path} must have the same classes in train and test; only in one of "
+            f"them: {', '.join(only)}."
+        )
+    if len(classes["train"]) < 2:
+        raise ValueError(
+            f"--dataset=folder:{path} has {len(classes['train'])} class(es); at least two are needed."
+        )
+    return tuple(classes["train"])
+
+
+def load(path: str) -> tuple[Split, Split, tuple[str, ...]]:
+    """Returns training data, test data and the names of the classes.
+
+    Images of differing sizes are brought to the commonest size; if all are grey, there is one
+    channel, else three.
+
+    Raises:
+        ValueError: The folder is not laid out as it should be, or an image cannot be read.
+    """
+    names, root = check(path), pathlib.Path(path)
+    images, labels = {}, {}
+    for part in ("train", "test"):
+        files = [(file, label) for label, name in enumerate(names) for file in _files(root / part / name)]
+        images[part] = [_open(file) for file, _ in files]
+        labels[part] = np.array([label for _, label in files], dtype=np.int32)
+    every = images["train"] + images["test"]
+    sizes = collections.Counter(image.size for image in every)
+    size = sizes.most_common(1)[0][0]
+    if len(sizes) > 1:
+        logging.warning("%s: images of %d sizes are brought to %dx%d.", path, len(sizes), *size)
+    mode = "L" if all(image.mode in ("L", "1") for image in every) else "RGB"
+    splits = (Split(_array(images[part], size, mode), labels[part]) for part in ("train", "test"))
+    return (*splits, names)
+
+
+def _files(folder: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES)
+
+
+def _open(file: pathlib.Path):
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            image.load()
+            return image
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{file} cannot be read as an image ({error}).") from error
+
+
+def _array(images: list, size: tuple[int, int], mode: str) -> np.ndarray:
+    from PIL import Image
+
+    arrays = []
+    for image in images:
+        image = image.convert(mode)
+        if image.size != size:
+            image = image.resize(size, Image.Resampling.BILINEAR)
+        arrays.append(np.asarray(image, dtype=np.uint8).reshape(size[1], size[0], -1))
+    return np.stack(arrays)

@@ -1,0 +1,59 @@
+"""The validation split, and the statistics of what is left to train on."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ban_tf.datasets.image_data import Split
+
+
+def cut_validation(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
+    """Cuts a stratified validation split from training data.
+
+    Args:
+        split: All training data.
+        fraction: Share of each class to hold out, in [0, 0.5]; rounded, and at least one example
+            of each class is left to train on.
+        seed: Chooses which.
+
+    Returns:
+        What is left to train on, and the validation split; each in its former order.
+
+    Raises:
+        ValueError: `fraction` is out of range.
+    """
+    if not 0 <= fraction <= 0.5:
+        raise ValueError(f"--validation_fraction must be between 0 and 0.5; it is {fraction}.")
+    held_out = np.zeros(len(split.labels), dtype=bool)
+    generator = np.random.default_rng(seed)
+    for label in np.unique(split.labels):
+        members = np.flatnonzero(split.labels == label)
+        count = min(round(fraction * len(members)), len(members) - 1)
+        held_out[generator.permutation(members)[:count]] = True
+    return _select(split, ~held_out), _select(split, held_out)
+
+
+def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns mean and standard deviation of each channel, of images scaled to 0..1.
+
+    Args:
+        images: uint8 `[examples, height, width, channels]`.
+
+    Returns:
+        Two float32 arrays `[channels]`. The deviation of a constant channel counts as one.
+    """
+    # Counting the 256 values is exact, and needs no copy of the images in a wider type.
+    values = np.arange(256) / 255.0
+    means, deviations = [], []
+    for channel in range(images.shape[-1]):
+        counts = np.bincount(images[..., channel].ravel(), minlength=256)
+        mean = np.average(values, weights=counts)
+        means.append(mean)
+        deviations.append(np.sqrt(np.average((values - mean) ** 2, weights=counts)))
+    deviations = np.array(deviations)
+    deviations[deviations < 1e-6] = 1.0
+    return np.float32(means), np.float32(deviations)
+
+
+def _select(split: Split, chosen: np.ndarray) -> Split:
+    return Split(split.images[chosen], split.labels[chosen])
