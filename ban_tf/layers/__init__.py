@@ -1,0 +1,8 @@
+"""Keras layers that compute what Keras' own do, faster."""
+
+from __future__ import annotations
+
+from ban_tf.layers.batch_normalization import BatchNormalization
+from ban_tf.layers.fuse import fuse
+
+__all__ = ["BatchNormalization", "fuse"]
