@@ -123,7 +123,7 @@ def _check(model: Any, name: str, num_classes: int) -> None:
             f"--arch={name} returned a model of output shape {shape}; it should be "
             f"(None, {num_classes}), one logit per class."
         )
-    dtype = keras.backend.standardize_dtype(model.output.dtype)
+    dtype = keras.backend.standardize_dtype(model.outputs[0].dtype)
     if dtype != "float32":
         raise ValueError(
             f"--arch={name} returned a model with {dtype} logits; they should be float32: give "
