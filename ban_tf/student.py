@@ -91,25 +91,40 @@ class BornAgainModel(keras.Model):
         self.teacher_weight = float(teacher_weight)
         self.student_activation = student_activation
         self.teacher_activation = teacher_activation
+        # A variable, so that one traced step serves generations of different seeds.
+        self._seed = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name="seed"
+        )
         self.seed = seed
-        self.teacher = teacher
-        self._default_loss = objectives.LabelCrossEntropy(from_logits=True)
+        self._default_loss = objectives.LabelCrossEntropy(
+            label_smoothing=getattr(self.objective, "label_smoothing", 0.0)
+        )
+        # Labels alone, as the null hypothesis, need nobody to teach.
+        self.teacher = teacher if getattr(self.objective, "needs_teacher", True) else None
         self._label_loss = keras.metrics.Mean(name="label_loss")
         self._teacher_loss = keras.metrics.Mean(name="teacher_loss")
         self._agreement = keras.metrics.Mean(name="teacher_agreement")
         if student.built:
             self.built = True
 
-    @property
-    def teacher(self) -> teachers.Teacher | None:
-        """Where the teacher signal comes from; may be assigned whatever `__init__` takes."""
-        return self._teacher
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Keeps Keras from finding a teacher's layers, and taking them for the student's own.
 
-    @teacher.setter
-    def teacher(self, teacher: Any) -> None:
-        teacher = teachers.as_teacher(teacher, self.teacher_activation)
-        _check_teacher(teacher, self.student)
-        self._teacher = teacher
+        `teacher` may be assigned whatever `__init__` takes.
+        """
+        if name == "teacher":
+            value = teachers.as_teacher(value, self.teacher_activation)
+            _check_teacher(value, self.student)
+        super().__setattr__(name, value)
+
+    @property
+    def seed(self) -> int:
+        """Seed of the objective's own draws."""
+        return int(self._seed)
+
+    @seed.setter
+    def seed(self, seed: int) -> None:
+        self._seed.assign(seed)
 
     def build(self, input_shape: Any) -> None:
         """Builds the student."""
@@ -198,7 +213,7 @@ class BornAgainModel(keras.Model):
             teacher_logits = _signal_for(name, target.teacher_logits)
             if objective is None or teacher_logits is None:
                 continue
-            seed = ops.stack([ops.cast(self.seed, "int32"), ops.cast(self._step(), "int32")])
+            seed = ops.stack([ops.cast(self._seed, "int32"), ops.cast(self._step(), "int32")])
             losses = objective.losses(labels.get(name), teacher_logits, logits, seed=seed)
             batch_weights = objective.weights(labels.get(name), teacher_logits)
             weight = weights.get(name)
@@ -269,7 +284,7 @@ class BornAgainModel(keras.Model):
         return cls(**config)
 
 
-class _PerSample(keras.losses.Loss):
+class PerSample(keras.losses.Loss):
     """Keras's own reduction (weights, masks, replicas) of values that are losses already."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
@@ -277,7 +292,7 @@ class _PerSample(keras.losses.Loss):
 
 
 def _per_sample(losses: Any, output: Any, sample_weight: Any) -> Any:
-    return _PerSample(dtype="float32")(losses, output, sample_weight)
+    return PerSample(name="per_sample", dtype="float32")(losses, output, sample_weight)
 
 
 def _keep_mask(logits: Any, output: Any) -> Any:

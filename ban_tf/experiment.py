@@ -1,0 +1,253 @@
+"""One run of the command line: data, architecture and lineage wired together, then reported."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import time
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ban_tf import architectures, checkpoints, datasets, lineage, objectives, optimizers, outputs
+from ban_tf import seeds, teachers
+from ban_tf.datasets import pipeline
+from ban_tf.ensemble import ensemble
+from ban_tf.options import Options
+from ban_tf.report import progress, summary, table, tensorboard
+from ban_tf.rundir import RunDirectory
+
+_EVALUATION_BATCH = 500
+
+
+def run(options: Options) -> dict[str, Any]:
+    """Trains the generations that the run lacks, evaluates all, and shows the table.
+
+    Returns:
+        The run's summary; see `report.summary`.
+
+    Raises:
+        ValueError: The data, the architecture or the directory cannot be used.
+        training.DivergenceError: A loss stopped being finite.
+    """
+    started = time.perf_counter()
+    keras.config.set_dtype_policy(options.precision)
+    if options.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    data = datasets.load(
+        options.dataset,
+        data_dir=options.data_dir,
+        validation_fraction=options.validation_fraction,
+        train_examples=options.train_examples,
+        seed=options.seed,
+    )
+    steps = pipeline.steps_per_epoch(data, options.batch_size)
+    build = functools.partial(_build, options, data)
+    first_model = _first_model(options, data)
+    with RunDirectory(options.directory) as directory:
+        family = lineage.Lineage(
+            build,
+            generations=options.gens,
+            objective=options.objective,
+            directory=directory,
+            teacher=options.teacher,
+            first_model=first_model,
+            label_weight=options.label_weight,
+            temperature=options.temperature,
+            keep=options.checkpoint,
+            seed=options.seed,
+            settings=options.settings(),
+        )
+        directory.commit({"run.cfg": options.flagfile().encode()})
+        _announce(options, data, build(), directory)
+        family.fit(
+            functools.partial(_batches, options, data),
+            epochs=options.epochs,
+            steps_per_epoch=steps,
+            shuffle=False,  # the batches are shuffled already
+            validation_data=_validation(data),
+            compile={
+                "optimizer": functools.partial(_optimizer, options, steps),
+                "loss": _label_loss(options, build()),
+                "weighted_metrics": ["accuracy"],
+            },
+            callbacks=functools.partial(_callbacks, options, directory),
+            examples_per_epoch=steps * options.batch_size,
+        )
+        predictions = _predictions(family, data, directory, build)
+        result = _summarise(options, family, data, predictions)
+        _write(options, family, directory, result)
+    table.show(result)
+    print(f"\nIn {time.perf_counter() - started:.0f} s. The models and the report are in {directory.path}:")
+    print("  generation-*/model.keras, ensemble.keras, summary.md, summary.json")
+    print(f"Look at the curves:  tensorboard --logdir {directory.path / 'tensorboard'}")
+    print(f"One more generation: the same command with --gens={options.gens + 1}")
+    return result
+
+
+def _build(options: Options, data: datasets.ImageData) -> keras.Model:
+    settings = {"dropout": options.dropout} if options.dropout else {}
+    return architectures.build(options.arch, data.input_shape, data.num_classes, **settings)
+
+
+def _first_model(options: Options, data: datasets.ImageData) -> keras.Model | None:
+    if not options.teacher_from:
+        return None
+    model = teachers.load_model(options.teacher_from)
+    classes = model.output_shape[-1]
+    if classes != data.num_classes:
+        raise ValueError(
+            f"--teacher_from={options.teacher_from} tells {classes} classes apart, but "
+            f"--dataset={options.dataset} has {data.num_classes}."
+        )
+    if tuple(model.input_shape[1:]) != tuple(data.input_shape):
+        raise ValueError(
+            f"--teacher_from={options.teacher_from} takes inputs of shape "
+            f"{model.input_shape[1:]}, but --dataset={options.dataset} has {data.input_shape}."
+        )
+    return model
+
+
+def _label_loss(options: Options, model: keras.Model) -> keras.losses.Loss:
+    activation = next(iter(outputs.final_activations(model).values()), "linear")
+    return objectives.LabelCrossEntropy(
+        from_logits=activation == "linear", label_smoothing=options.label_smoothing
+    )
+
+
+def _optimizer(options: Options, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    schedule = optimizers.Schedule(
+        options.schedule,
+        options.learning_rate,
+        steps=options.epochs * steps_per_epoch,
+        warmup_steps=round(options.warmup_epochs * steps_per_epoch),
+    )
+    return optimizers.make_optimizer(
+        options.optimizer,
+        schedule,
+        momentum=options.momentum,
+        weight_decay=options.weight_decay,
+        clip_norm=options.clip_norm,
+    )
+
+
+def _batches(
+    options: Options, data: datasets.ImageData, generation: int, first_epoch: int
+) -> tf.data.Dataset:
+    augment = data.augment if options.augment == "auto" else options.augment == "yes"
+    return pipeline.training_batches(
+        data,
+        batch_size=options.batch_size,
+        epochs=options.epochs,
+        seed=seeds.derive_seed(options.seed, "data", generation),
+        augment=augment,
+        first_epoch=first_epoch,
+    )
+
+
+def _validation(data: datasets.ImageData) -> tf.data.Dataset | None:
+    if not len(data.validation.labels):
+        return None
+    return pipeline.evaluation_batches(data.validation, data, _EVALUATION_BATCH)
+
+
+def _callbacks(
+    options: Options, directory: RunDirectory, generation: int, rows: list[dict]
+) -> list[keras.callbacks.Callback]:
+    verbosity = {"auto": 1, "lines": 2, "none": 0}[options.progress]
+    return [
+        tensorboard.TensorBoardScalars(directory.path / "tensorboard", generation, rows),
+        progress.Progress(
+            generation, options.gens, options.epochs, first_epoch=len(rows), verbosity=verbosity
+        ),
+    ]
+
+
+def _announce(
+    options: Options, data: datasets.ImageData, model: keras.Model, directory: RunDirectory
+) -> None:
+    print(
+        f"{options.arch} ({model.count_params():,} parameters) on {data.name}: "
+        f"{len(data.train.labels):,} training, {len(data.validation.labels):,} validation, "
+        f"{len(data.test.labels):,} test examples; generation 0 and {options.gens} born again by "
+        f"{options.objective}, {options.epochs} epochs each, {options.precision}; "
+        f"kept in {directory.path}."
+    )
+    sys.stdout.flush()
+
+
+def _predictions(
+    family: lineage.Lineage, data: datasets.ImageData, directory: RunDirectory, build: Any
+) -> list[np.ndarray]:
+    """Each generation's log-probabilities on the test set, `[examples, classes]`."""
+    model, results = None, []
+    for generation in family.generations:
+        name = f"generation-{generation.number}/predictions.npz"
+        if name not in directory.names():
+            if generation.given:
+                predictor = family.model(generation.number)
+            else:
+                predictor = model = model or build()
+                predictor.set_weights(generation.weights)
+            directory.commit({name: checkpoints.pack([_log_probabilities(predictor, data)])})
+        results.append(checkpoints.unpack(directory.read(name))[0][0])
+    return results
+
+
+def _log_probabilities(model: keras.Model, data: datasets.ImageData) -> np.ndarray:
+    batches = pipeline.evaluation_batches(data.test, data, _EVALUATION_BATCH)
+    activation = next(iter(outputs.final_activations(model).values()), "linear")
+    raw = model.predict(batches.map(lambda images, labels: images), verbose=0)
+    logits = outputs.to_logits(tf.constant(raw), activation)
+    return np.asarray(tf.nn.log_softmax(tf.cast(logits, tf.float64)))
+
+
+def _summarise(
+    options: Options,
+    family: lineage.Lineage,
+    data: datasets.ImageData,
+    predictions: list[np.ndarray],
+) -> dict[str, Any]:
+    members = [
+        summary.Member(
+            generation.number, generation.taught_by, log_probabilities, seconds=generation.seconds
+        )
+        for generation, log_probabilities in zip(family.generations, predictions, strict=True)
+    ]
+    facts = {
+        "dataset": data.name,
+        "architecture": options.arch,
+        "objective": options.objective,
+        "seed": options.seed,
+        "epochs": options.epochs,
+        "command": f"python -m ban_tf.main --flagfile={options.directory / 'run.cfg'}",
+        "files": {
+            "generation-*/model.keras": "each generation, a plain Keras model",
+            "ensemble.keras": "the mean of the born-again generations",
+            "run.cfg": "a flagfile that gives this run again",
+            "tensorboard": "its curves",
+        },
+    }
+    return summary.summarise(
+        facts, members, data.test.labels, average=options.ensemble_average
+    )
+
+
+def _write(
+    options: Options, family: lineage.Lineage, directory: RunDirectory, result: dict[str, Any]
+) -> None:
+    numbers = [each.number for each in family.generations[1:]] or [0]
+    mean = ensemble([family.model(number) for number in numbers], options.ensemble_average)
+    files = {
+        "config.json": json.dumps(options.settings(), indent=1).encode(),
+        "ensemble.keras": lineage.model_bytes(mean),
+        "summary.json": json.dumps(result, indent=1).encode(),
+        "summary.md": table.write_markdown(result).encode(),
+    }
+    for row in result["generations"]:
+        files[f"generation-{row['generation']}/metrics.json"] = json.dumps(row, indent=1).encode()
+    directory.commit(files)
+    tensorboard.write_summary(directory.path / "tensorboard", result)

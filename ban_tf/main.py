@@ -1,0 +1,86 @@
+"""`python -m ban_tf.main --gens=3 --arch=wrn`: flags in, one lineage out.
+
+Exit codes: 0 when all is done, 1 when training failed, 2 for input that cannot be used, 130
+and 143 when interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import tempfile
+
+from absl import app, flags
+
+from ban_tf import options as options_module
+
+options_module.define_flags()
+
+
+def main(arguments: list[str]) -> int:
+    """Runs what the flags ask for."""
+    try:
+        if len(arguments) > 1:
+            raise options_module.OptionsError(
+                f"{arguments[1]!r} is not a flag; flags look like --gens=3."
+            )
+        options = options_module.from_flags(flags.FLAGS)
+        if flags.FLAGS["arch"].value == "wrn":
+            print("--arch=wrn means wrn-16-1.")
+        _import_tensorflow(options.tensorflow_log)
+        from ban_tf import experiment  # once the flags are known to be good
+
+        experiment.run(options)
+    except ValueError as error:
+        print(f"ban-tf: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "\nban-tf: interrupted; the same command goes on from the last finished epoch.",
+            file=sys.stderr,
+        )
+        return 130
+    except RuntimeError as error:
+        if type(error).__module__.startswith("ban_tf"):
+            print(f"ban-tf: {error}", file=sys.stderr)
+            return 1
+        raise
+    return 0
+
+
+def _import_tensorflow(log: bool) -> None:
+    """Imports TensorFlow, which writes to standard error before it can be told not to."""
+    if log:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with tempfile.TemporaryFile() as said:
+        standard_error = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            importlib.import_module("tensorflow")
+        except BaseException:
+            said.seek(0)
+            os.write(standard_error, said.read())
+            raise
+        finally:
+            os.dup2(standard_error, 2)
+            os.close(standard_error)
+
+
+def _parse(arguments: list[str]) -> list[str]:
+    try:
+        return flags.FLAGS(arguments)
+    except flags.Error as error:
+        print(f"ban-tf: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def cli() -> None:
+    """The console script `ban-tf`."""
+    sys.path.insert(0, "")  # so that --arch=my_module:build finds my_module.py, as with -m
+    app.run(main, flags_parser=_parse)
+
+
+if __name__ == "__main__":
+    app.run(main, flags_parser=_parse)

@@ -1,0 +1,213 @@
+"""The command line: flags, and the frozen `Options` that they turn into.
+
+Everything that can be found wrong without TensorFlow is found here, before it is imported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import pathlib
+import re
+from typing import Any
+
+from absl import flags
+
+from ban_tf import architectures, datasets
+from ban_tf.objectives import names as objective_names
+
+# Flags that may change when a run is gone on with: they do not touch what it computes.
+FREE = ("gens", "workdir", "data_dir", "progress", "tensorflow_log")
+
+
+class OptionsError(ValueError):
+    """A flag has a value that cannot be used; the message names flag, value and remedy."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """Every setting of a run, checked. The fields are the flags of the same names."""
+
+    gens: int = 3
+    arch: str = "wrn-16-1"
+    dropout: float = 0.0
+    dataset: str = "digits"
+    data_dir: str | None = None
+    validation_fraction: float = 0.1
+    train_examples: int | None = None
+    augment: str = "auto"
+    objective: str = "kd"
+    label_weight: float | None = None
+    label_smoothing: float = 0.0
+    temperature: float | None = None
+    teacher: str = "previous"
+    teacher_from: str | None = None
+    ensemble_average: str = "probabilities"
+    epochs: int = 30
+    batch_size: int = 64
+    optimizer: str = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: str = "cosine"
+    warmup_epochs: float = 0.0
+    clip_norm: float | None = None
+    checkpoint: str = "last"
+    precision: str = "float32"
+    deterministic: bool = False
+    seed: int = 0
+    workdir: str | None = None
+    progress: str = "auto"
+    tensorflow_log: bool = False
+
+    @property
+    def directory(self) -> pathlib.Path:
+        """Where the run is kept."""
+        if self.workdir:
+            return pathlib.Path(self.workdir)
+        parts = (self.dataset, self.arch, self.objective, str(self.seed))
+        return pathlib.Path("runs") / "-".join(re.sub(r"[^\w.+-]+", "_", part) for part in parts)
+
+    def settings(self) -> dict[str, Any]:
+        """What a run must agree on with the one that it goes on with."""
+        return {
+            name: value for name, value in dataclasses.asdict(self).items() if name not in FREE
+        }
+
+    def flagfile(self) -> str:
+        """Returns the text of a flagfile that gives the same run."""
+        lines = [
+            f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
+            for name, value in dataclasses.asdict(self).items()
+            if value is not None and name != "workdir"
+        ]
+        return "\n".join(lines) + "\n"
+
+
+_HELP = {
+    "gens": "Born-again generations after generation 0.",
+    "arch": "Architecture: wrn-DEPTH-WIDTH (wrn alone is wrn-16-1), or package.module:function.",
+    "dropout": "Dropout inside residual blocks.",
+    "dataset": "digits (embedded), a TFDS data set such as cifar10, or folder:PATH.",
+    "data_dir": "Where TFDS data sets are kept.",
+    "validation_fraction": "Share of the training data that is held out for validation.",
+    "train_examples": "Use the first N training examples only.",
+    "augment": "Random crops and flips: auto (the data set's custom), yes or no.",
+    "objective": "What born-again generations match: " + ", ".join(objective_names.OBJECTIVES)
+    + "; +labels adds the label term; package.module:function is your own.",
+    "label_weight": "Weight of the label term; by default what the objective says.",
+    "label_smoothing": "Smoothing of the labels, wherever labels are learnt from.",
+    "temperature": "Temperature of the objective; its gradients are scaled by its square.",
+    "teacher": "Who teaches: previous, ensemble (all before, averaged) or first.",
+    "teacher_from": "A trained .keras model to be generation 0.",
+    "ensemble_average": "What ensembles average: probabilities or logits.",
+    "epochs": "Epochs of each generation.",
+    "batch_size": "Examples in a step.",
+    "optimizer": "sgd (Nesterov), or any optimizer that Keras knows by name.",
+    "learning_rate": "Peak learning rate.",
+    "momentum": "Momentum of sgd.",
+    "weight_decay": "Decay of the kernels.",
+    "schedule": "Learning rate over time: step, cosine or constant.",
+    "warmup_epochs": "Epochs in which the learning rate rises.",
+    "clip_norm": "Bound on the norm of the gradient.",
+    "checkpoint": "Which weights a generation keeps: last, or best by validation.",
+    "precision": "float32, mixed_bfloat16 or mixed_float16.",
+    "deterministic": "Make every operation deterministic.",
+    "seed": "Where all randomness comes from.",
+    "workdir": "Where the run is kept; runs/<dataset>-<arch>-<objective>-<seed> by default.",
+    "progress": "auto (a bar on a terminal), lines or none.",
+    "tensorflow_log": "Show TensorFlow's own messages.",
+}
+
+_CHOICES = {
+    "augment": ("auto", "yes", "no"),
+    "teacher": ("previous", "ensemble", "first"),
+    "ensemble_average": ("probabilities", "logits"),
+    "schedule": ("step", "cosine", "constant"),
+    "checkpoint": ("last", "best"),
+    "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
+    "progress": ("auto", "lines", "none"),
+}
+
+# Inclusive bounds; what lies outside is a mistake rather than a wish.
+_BOUNDS = {
+    "gens": (0, 1000),
+    "epochs": (1, 1_000_000),
+    "batch_size": (1, 1_000_000),
+    "train_examples": (2, math.inf),
+    "seed": (0, 2**31 - 1),
+    "validation_fraction": (0.0, 0.5),
+    "dropout": (0.0, 0.95),
+    "label_weight": (0.0, 1e6),
+    "label_smoothing": (0.0, 0.99),
+    "temperature": (1e-3, 1e3),
+    "learning_rate": (1e-12, 1e3),
+    "momentum": (0.0, 0.9999),
+    "weight_decay": (0.0, 1.0),
+    "warmup_epochs": (0.0, 1e6),
+    "clip_norm": (1e-9, 1e9),
+}
+
+
+def define_flags() -> None:
+    """Defines one absl flag for each field of `Options`."""
+    kinds = {"int": flags.DEFINE_integer, "float": flags.DEFINE_float, "bool": flags.DEFINE_bool}
+    for field in dataclasses.fields(Options):
+        text = _HELP[field.name]
+        default = "wrn" if field.name == "arch" else field.default
+        if field.name in _CHOICES:
+            flags.DEFINE_enum(field.name, default, _CHOICES[field.name], text)
+        else:
+            kind = field.type.split(" ")[0]
+            kinds.get(kind, flags.DEFINE_string)(field.name, default, text)
+    flags.declare_key_flag("flagfile")
+
+
+def from_flags(values: flags.FlagValues) -> Options:
+    """Turns parsed flags into checked options.
+
+    Raises:
+        OptionsError: A value cannot be used.
+    """
+    return check(Options(**{field.name: values[field.name].value for field in dataclasses.fields(Options)}))
+
+
+def check(options: Options) -> Options:
+    """Returns the options with names resolved.
+
+    Raises:
+        OptionsError: A value cannot be used.
+    """
+    for name, (low, high) in _BOUNDS.items():
+        value = getattr(options, name)
+        if value is not None and not low <= value <= high:
+            raise OptionsError(f"--{name} must be between {low} and {high}; it is {value}.")
+    if options.warmup_epochs > options.epochs:
+        raise OptionsError(
+            f"--warmup_epochs is {options.warmup_epochs}, more than --epochs={options.epochs}."
+        )
+    if options.checkpoint == "best" and options.validation_fraction == 0:
+        raise OptionsError(
+            "--checkpoint=best chooses by validation, but --validation_fraction is 0; "
+            "give it a share such as 0.1."
+        )
+    if options.teacher_from and not pathlib.Path(options.teacher_from).is_file():
+        raise OptionsError(f"--teacher_from names a file that does not exist: {options.teacher_from}")
+    _check_writable(options.directory)
+    try:
+        objective_names.parse(options.objective)
+        datasets.check(options.dataset)
+        return dataclasses.replace(options, arch=architectures.resolve(options.arch))
+    except ValueError as error:
+        raise OptionsError(str(error)) from error
+
+
+def _check_writable(directory: pathlib.Path) -> None:
+    nearest = directory.absolute()
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise OptionsError(f"--workdir={directory} cannot be made: {nearest} is a file.")
+    if not os.access(nearest, os.W_OK):
+        raise OptionsError(f"--workdir={directory} cannot be written: {nearest} is not writable.")

@@ -1,0 +1,70 @@
+"""BANE: the mean of its members, in a file that plain Keras loads."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from ban_tf.ensemble import ensemble
+
+
+def _member(seed, softmax=False):
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((5,))
+    hidden = keras.layers.Dense(8, activation="relu")(inputs)
+    hidden = keras.layers.BatchNormalization()(hidden)
+    return keras.Model(inputs, keras.layers.Dense(4, "softmax" if softmax else None)(hidden))
+
+
+def _softmax(logits):
+    shifted = np.exp(np.float64(logits) - np.max(logits, axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+@pytest.mark.parametrize("count", [1, 3])
+def test_probabilities_are_the_mean_of_the_members(count, softmax):
+    x = np.random.default_rng(0).normal(size=(7, 5)).astype("float32")
+    members = [_member(seed, softmax) for seed in range(count)]
+    raw = [member.predict(x, verbose=0) for member in members]
+    expected = np.mean(raw if softmax else [_softmax(each) for each in raw], axis=0)
+    np.testing.assert_allclose(ensemble(members).predict(x, verbose=0), expected, atol=1e-6)
+
+
+def test_logits_are_averaged_on_request():
+    x = np.random.default_rng(0).normal(size=(7, 5)).astype("float32")
+    members = [_member(seed) for seed in range(2)]
+    expected = np.mean([member.predict(x, verbose=0) for member in members], axis=0)
+    mean = ensemble(members, average="logits")
+    np.testing.assert_allclose(mean.predict(x, verbose=0), expected, atol=1e-6)
+
+
+def test_the_file_loads_in_keras_without_this_package(tmp_path):
+    x = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")
+    mean = ensemble([_member(seed) for seed in range(2)])
+    mean.save(tmp_path / "ensemble.keras")
+    np.save(tmp_path / "x.npy", x)
+    script = (
+        "import sys, keras, numpy as np\n"
+        f"model = keras.models.load_model({str(tmp_path / 'ensemble.keras')!r})\n"
+        f"x = np.load({str(tmp_path / 'x.npy')!r})\n"
+        f"np.save({str(tmp_path / 'y.npy')!r}, model.predict(x, verbose=0))\n"
+        "assert not any(name.startswith('ban_tf') for name in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+    np.testing.assert_allclose(np.load(tmp_path / "y.npy"), mean.predict(x, verbose=0), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([],), "empty"),
+        (([_member(0)], "median"), "average"),
+        (([_member(0, softmax=True)], "logits"), "probabilities"),
+    ],
+)
+def test_what_cannot_be_averaged_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ensemble(*arguments)

@@ -1,0 +1,122 @@
+"""The command line: bad input is one sentence and exit code 2, before TensorFlow is imported."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from ban_tf import main as main_module
+from ban_tf import options
+
+
+def _run(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "ban_tf.main", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _options(**changes):
+    return options.check(options.Options(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"arch": "wrn-15-1"}, "--arch"),
+        ({"arch": "wrm-16-1"}, "--arch"),
+        ({"objective": "kdd"}, "--objective=kdd.*did you mean"),
+        ({"objective": "kd+lables"}, r"\+labels"),
+        ({"dataset": ""}, "--dataset"),
+        ({"dataset": "folder:/nowhere"}, "/nowhere"),
+        ({"gens": -1}, "--gens"),
+        ({"epochs": 0}, "--epochs"),
+        ({"learning_rate": float("nan")}, "--learning_rate"),
+        ({"learning_rate": -0.1}, "--learning_rate"),
+        ({"weight_decay": 5.0}, "--weight_decay"),
+        ({"validation_fraction": 0.9}, "--validation_fraction"),
+        ({"checkpoint": "best", "validation_fraction": 0.0}, "--validation_fraction"),
+        ({"warmup_epochs": 31.0}, "--warmup_epochs"),
+        ({"temperature": 0.0}, "--temperature"),
+        ({"teacher_from": "missing.keras"}, "missing.keras"),
+    ],
+)
+def test_bad_values_are_one_sentence_that_names_the_flag(changes, message):
+    with pytest.raises(options.OptionsError, match=message) as caught:
+        _options(**changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_workdir_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(options.OptionsError, match="--workdir"):
+        _options(workdir=str(tmp_path / "file" / "run"))
+
+
+def test_names_are_resolved_and_the_directory_follows_from_them():
+    checked = _options(arch="wrn", objective="kd+labels", seed=3)
+    assert checked.arch == "wrn-16-1"
+    assert str(checked.directory) == "runs/digits-wrn-16-1-kd+labels-3"
+
+
+def test_the_flagfile_of_a_run_gives_the_same_options(tmp_path):
+    wanted = _options(epochs=7, objective="dkpp", deterministic=True, clip_norm=1.5, gens=0)
+    (tmp_path / "run.cfg").write_text(wanted.flagfile())
+    values = main_module.flags.FlagValues()
+    for name in main_module.flags.FLAGS:
+        values[name] = main_module.flags.FLAGS[name]
+    values(["ban-tf", f"--flagfile={tmp_path / 'run.cfg'}"])
+    try:
+        assert options.from_flags(values) == wanted
+    finally:
+        values.unparse_flags()
+        for name in values:
+            values[name].unparse()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--arch=wrn-15-1"], "--arch"),
+        (["--gens=many"], "--gens"),
+        (["--no_such_flag"], "no_such_flag"),
+        (["gens=3"], "not a flag"),
+        (["--batch_size=5000"], "--batch_size=5000"),
+        (["--train_examples=5000"], "--train_examples=5000"),
+        (["--arch=nowhere.at_all:build"], "nowhere.at_all"),
+    ],
+)
+def test_bad_input_ends_with_code_2_and_trains_nothing(arguments, message, tmp_path):
+    done = _run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "epoch" not in done.stdout
+
+
+def test_help_needs_no_tensorflow(tmp_path):
+    script = (
+        "import sys\n"
+        "from ban_tf import main\n"
+        "assert '--gens' in main.flags.FLAGS.main_module_help() or main.flags.FLAGS['gens']\n"
+        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
+    started = time.perf_counter()
+    done = _run("--help", cwd=tmp_path)
+    assert "--gens" in done.stdout, (done.stdout, time.perf_counter() - started)
+
+
+def test_a_given_teacher_with_other_classes_is_refused(tmp_path):
+    import keras
+
+    keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(7)]).save(
+        tmp_path / "teacher.keras"
+    )
+    done = _run("--teacher_from=teacher.keras", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "7 classes" in done.stderr
