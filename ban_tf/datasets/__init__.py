@@ -17,7 +17,9 @@ def check(name: str) -> None:
         ValueError: There is no such folder, or it is not laid out as it should be.
     """
     if not name:
-        raise ValueError("--dataset is empty; give digits, a TFDS name such as cifar10, or folder:PATH.")
+        raise ValueError(
+            "--dataset is empty; give digits, a TFDS name such as cifar10, or folder:PATH."
+        )
     if name.startswith(_FOLDER):
         from ban_tf.datasets import folder
 

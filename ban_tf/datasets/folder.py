@@ -39,7 +39,8 @@ def check(path: str) -> tuple[str, ...]:
         )
     if len(classes["train"]) < 2:
         raise ValueError(
-            f"--dataset=folder:{path} has {len(classes['train'])} class(es); at least two are needed."
+            f"--dataset=folder:{path} has {len(classes['train'])} class(es); at least two are "
+            "needed."
         )
     return tuple(classes["train"])
 
@@ -56,7 +57,9 @@ def load(path: str) -> tuple[Split, Split, tuple[str, ...]]:
     names, root = check(path), pathlib.Path(path)
     images, labels = {}, {}
     for part in ("train", "test"):
-        files = [(file, label) for label, name in enumerate(names) for file in _files(root / part / name)]
+        files = [
+            (file, label) for label, name in enumerate(names) for file in _files(root / part / name)
+        ]
         images[part] = [_open(file) for file, _ in files]
         labels[part] = np.array([label for _, label in files], dtype=np.int32)
     every = images["train"] + images["test"]

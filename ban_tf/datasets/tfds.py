@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import logging
 import socket
 from typing import Any
 
@@ -40,6 +39,12 @@ def load(
             f"--dataset={name} has images of different sizes; bring them to one size as "
             "--dataset=folder:PATH."
         )
+    available = builder.info.splits["train"].num_examples
+    if train_examples is not None and not 0 < train_examples <= available:
+        raise ValueError(
+            f"--train_examples={train_examples} must be between 1 and the {available} training "
+            f"examples of --dataset={name}."
+        )
     train = "train" if train_examples is None else f"train[:{train_examples}]"
     return _read(builder, train), _read(builder, "test"), tuple(features["label"].names)
 
@@ -47,7 +52,6 @@ def load(
 def _builder(name: str, data_dir: str | None) -> Any:
     import tensorflow_datasets as tfds
 
-    logging.getLogger("absl").setLevel(logging.ERROR)
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
