@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ban_tf import datasets
+
+
+def _write(root, size=(6, 8), mode="L", classes=("cat", "dog"), parts=("train", "test")):
+    generator = np.random.default_rng(0)
+    for part in parts:
+        for name in classes:
+            (root / part / name).mkdir(parents=True, exist_ok=True)
+            for index in range(4):
+                pixels = generator.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+                Image.fromarray(pixels).convert(mode).save(root / part / name / f"{index}.png")
+
+
+def _load(root, **options):
+    return datasets.load(f"folder:{root}", **{"validation_fraction": 0.25} | options)
+
+
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3), ("RGBA", 3)])
+def test_images_keep_their_pixels_and_grey_ones_one_channel(tmp_path, mode, channels):
+    _write(tmp_path, mode=mode)
+    data = _load(tmp_path)
+    assert data.input_shape == (8, 6, channels)
+    assert data.class_names == ("cat", "dog")
+    np.testing.assert_array_equal(np.bincount(data.train.labels), [3, 3])
+    np.testing.assert_array_equal(np.bincount(data.validation.labels), [1, 1])
+    np.testing.assert_array_equal(data.test.labels, [0] * 4 + [1] * 4)
+    first = Image.open(tmp_path / "test" / "cat" / "0.png").convert("L" if channels == 1 else "RGB")
+    expected = np.asarray(first).reshape(8, 6, channels)
+    np.testing.assert_array_equal(data.test.images[0], expected)
+
+
+def test_odd_sizes_are_brought_to_the_commonest(tmp_path):
+    _write(tmp_path)
+    Image.new("L", (20, 20)).save(tmp_path / "train" / "cat" / "large.JPG")
+    assert _load(tmp_path).input_shape == (8, 6, 1)
+
+
+def test_a_few_training_examples_come_from_more_than_one_class(tmp_path):
+    _write(tmp_path)
+    data = _load(tmp_path, train_examples=6, validation_fraction=0.0)
+    assert set(data.train.labels) == {0, 1}
+    assert len(data.train.labels) == 6
+
+
+def test_a_corrupt_image_is_named(tmp_path):
+    _write(tmp_path)
+    (tmp_path / "train" / "dog" / "broken.png").write_bytes(b"not an image")
+    with pytest.raises(ValueError, match=r"broken\.png"):
+        _load(tmp_path)
+
+
+def test_a_missing_folder_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="--dataset"):
+        datasets.check(f"folder:{tmp_path / 'absent'}")
+
+
+def test_one_class_is_refused(tmp_path):
+    _write(tmp_path, classes=("cat",))
+    with pytest.raises(ValueError, match=r"--dataset.*1 class"):
+        datasets.check(f"folder:{tmp_path}")
+
+
+def test_classes_that_differ_between_train_and_test_are_named(tmp_path):
+    _write(tmp_path)
+    _write(tmp_path, classes=("fox",), parts=("train",))
+    with pytest.raises(ValueError, match="fox"):
+        datasets.check(f"folder:{tmp_path}")

@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import logging
+import socket
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from etils import epath
+
+from ban_tf import datasets
+
+
+class TinyShapes(tfds.core.GeneratorBasedBuilder):
+    """Six-pixel images whose labels are known."""
+
+    # TFDS would look for the package of this class, and a test module has none.
+    pkg_dir_path = epath.Path(__file__).parent
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {
+            "image": tfds.features.Image(shape=(6, 6, 3)),
+            "label": tfds.features.ClassLabel(names=["round", "square"]),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(20), "test": self._generate_examples(10)}
+
+    def _generate_examples(self, count):
+        for index in range(count):
+            image = np.full((6, 6, 3), 10 * index, dtype=np.uint8)
+            yield index, {"image": image, "label": index % 2}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    directory = str(tmp_path_factory.mktemp("tfds"))
+    TinyShapes(data_dir=directory).download_and_prepare()
+    return directory
+
+
+def test_a_prepared_data_set_is_read_whole(data_dir):
+    data = datasets.load("tiny_shapes", data_dir=data_dir, validation_fraction=0.2)
+    assert data.input_shape == (6, 6, 3)
+    assert data.class_names == ("round", "square")
+    assert data.augment
+    values = np.concatenate([data.train.images, data.validation.images])[:, 0, 0, 0]
+    labels = np.concatenate([data.train.labels, data.validation.labels])
+    np.testing.assert_array_equal(np.sort(values), 10 * np.arange(20))
+    np.testing.assert_array_equal(labels, values // 10 % 2)
+    np.testing.assert_array_equal(np.bincount(data.validation.labels), [2, 2])
+    assert len(data.test.labels) == 10
+
+
+def test_the_first_training_examples_are_the_first_of_the_file(data_dir):
+    options = {"data_dir": data_dir, "validation_fraction": 0.0}
+    few = datasets.load("tiny_shapes", train_examples=8, **options)
+    every = datasets.load("tiny_shapes", **options)
+    np.testing.assert_array_equal(few.train.images, every.train.images[:8])
+
+
+@pytest.mark.parametrize("count", [0, 21])
+def test_training_examples_that_are_not_there_are_refused(data_dir, count):
+    with pytest.raises(ValueError, match=f"--train_examples={count} "):
+        datasets.load("tiny_shapes", data_dir=data_dir, train_examples=count)
+
+
+def test_loading_leaves_the_log_as_it_was(data_dir):
+    before = logging.getLogger("absl").level
+    datasets.load("tiny_shapes", data_dir=data_dir)
+    assert logging.getLogger("absl").level == before
+
+
+def test_a_known_data_set_without_its_data_names_the_directory(tmp_path, monkeypatch):
+    def refuse(*arguments, **options):
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    with pytest.raises(ValueError, match=r"--dataset=cifar100 .*--data_dir"):
+        datasets.load("cifar100", data_dir=str(tmp_path))
+
+
+def test_an_unknown_name_is_answered_with_close_ones(tmp_path):
+    with pytest.raises(ValueError, match=r"--dataset=cifar11 .*cifar10"):
+        datasets.load("cifar11", data_dir=str(tmp_path))
