@@ -150,18 +150,20 @@ _BOUNDS = {
 }
 
 
-def define_flags() -> None:
-    """Defines one absl flag for each field of `Options`."""
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
+    """Defines one absl flag for each field of `Options`, among `values`."""
     kinds = {"int": flags.DEFINE_integer, "float": flags.DEFINE_float, "bool": flags.DEFINE_bool}
     for field in dataclasses.fields(Options):
         text = _HELP[field.name]
         default = "wrn" if field.name == "arch" else field.default
         if field.name in _CHOICES:
-            flags.DEFINE_enum(field.name, default, _CHOICES[field.name], text)
+            flags.DEFINE_enum(
+                field.name, default, _CHOICES[field.name], text, flag_values=values
+            )
         else:
             kind = field.type.split(" ")[0]
-            kinds.get(kind, flags.DEFINE_string)(field.name, default, text)
-    flags.declare_key_flag("flagfile")
+            define = kinds.get(kind, flags.DEFINE_string)
+            define(field.name, default, text, flag_values=values)
 
 
 def from_flags(values: flags.FlagValues) -> Options:

@@ -5,8 +5,8 @@ import sys
 import time
 
 import pytest
+from absl import flags
 
-from ban_tf import main as main_module
 from ban_tf import options
 
 
@@ -66,16 +66,10 @@ def test_names_are_resolved_and_the_directory_follows_from_them():
 def test_the_flagfile_of_a_run_gives_the_same_options(tmp_path):
     wanted = _options(epochs=7, objective="dkpp", deterministic=True, clip_norm=1.5, gens=0)
     (tmp_path / "run.cfg").write_text(wanted.flagfile())
-    values = main_module.flags.FlagValues()
-    for name in main_module.flags.FLAGS:
-        values[name] = main_module.flags.FLAGS[name]
+    values = flags.FlagValues()
+    options.define_flags(values)
     values(["ban-tf", f"--flagfile={tmp_path / 'run.cfg'}"])
-    try:
-        assert options.from_flags(values) == wanted
-    finally:
-        values.unparse_flags()
-        for name in values:
-            values[name].unparse()
+    assert options.from_flags(values) == wanted
 
 
 @pytest.mark.parametrize(
@@ -101,14 +95,11 @@ def test_bad_input_ends_with_code_2_and_trains_nothing(arguments, message, tmp_p
 def test_help_needs_no_tensorflow(tmp_path):
     script = (
         "import sys\n"
-        "from ban_tf import main\n"
-        "assert '--gens' in main.flags.FLAGS.main_module_help() or main.flags.FLAGS['gens']\n"
+        "import ban_tf.main\n"
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
-    started = time.perf_counter()
-    done = _run("--help", cwd=tmp_path)
-    assert "--gens" in done.stdout, (done.stdout, time.perf_counter() - started)
+    assert "--gens" in _run("--help", cwd=tmp_path).stdout
 
 
 def test_a_given_teacher_with_other_classes_is_refused(tmp_path):
