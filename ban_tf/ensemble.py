@@ -56,5 +56,9 @@ def ensemble(
         elif average == "logits" and activation != "linear":
             raise ValueError("`average` is 'logits', but a member's outputs are probabilities.")
         opinions.append(opinion)
-    mean = keras.layers.Average(dtype="float32", name="mean")(opinions) if len(opinions) > 1 else opinions[0]
+    mean = (
+        keras.layers.Average(dtype="float32", name="mean")(opinions)
+        if len(opinions) > 1
+        else opinions[0]
+    )
     return keras.Model(inputs, mean, name=name)

@@ -12,8 +12,17 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ban_tf import architectures, checkpoints, datasets, lineage, objectives, optimizers, outputs
-from ban_tf import seeds, teachers
+from ban_tf import (
+    architectures,
+    checkpoints,
+    datasets,
+    lineage,
+    objectives,
+    optimizers,
+    outputs,
+    seeds,
+    teachers,
+)
 from ban_tf.datasets import pipeline
 from ban_tf.ensemble import ensemble
 from ban_tf.options import Options
@@ -81,7 +90,9 @@ def run(options: Options) -> dict[str, Any]:
         result = _summarise(options, family, data, predictions)
         _write(options, family, directory, result)
     table.show(result)
-    print(f"\nIn {time.perf_counter() - started:.0f} s. The models and the report are in {directory.path}:")
+    print(
+        f"\nIn {time.perf_counter() - started:.0f} s. The models and the report are in {directory.path}:"
+    )
     print("  generation-*/model.keras, ensemble.keras, summary.md, summary.json")
     print(f"Look at the curves:  tensorboard --logdir {directory.path / 'tensorboard'}")
     print(f"One more generation: the same command with --gens={options.gens + 1}")
@@ -231,9 +242,7 @@ def _summarise(
             "tensorboard": "its curves",
         },
     }
-    return summary.summarise(
-        facts, members, data.test.labels, average=options.ensemble_average
-    )
+    return summary.summarise(facts, members, data.test.labels, average=options.ensemble_average)
 
 
 def _write(

@@ -71,9 +71,7 @@ class Options:
 
     def settings(self) -> dict[str, Any]:
         """What a run must agree on with the one that it goes on with."""
-        return {
-            name: value for name, value in dataclasses.asdict(self).items() if name not in FREE
-        }
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in FREE}
 
     def flagfile(self) -> str:
         """Returns the text of a flagfile that gives the same run."""
@@ -94,7 +92,8 @@ _HELP = {
     "validation_fraction": "Share of the training data that is held out for validation.",
     "train_examples": "Use the first N training examples only.",
     "augment": "Random crops and flips: auto (the data set's custom), yes or no.",
-    "objective": "What born-again generations match: " + ", ".join(objective_names.OBJECTIVES)
+    "objective": "What born-again generations match: "
+    + ", ".join(objective_names.OBJECTIVES)
     + "; +labels adds the label term; package.module:function is your own.",
     "label_weight": "Weight of the label term; by default what the objective says.",
     "label_smoothing": "Smoothing of the labels, wherever labels are learnt from.",
@@ -157,9 +156,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
         text = _HELP[field.name]
         default = "wrn" if field.name == "arch" else field.default
         if field.name in _CHOICES:
-            flags.DEFINE_enum(
-                field.name, default, _CHOICES[field.name], text, flag_values=values
-            )
+            flags.DEFINE_enum(field.name, default, _CHOICES[field.name], text, flag_values=values)
         else:
             kind = field.type.split(" ")[0]
             define = kinds.get(kind, flags.DEFINE_string)
@@ -172,7 +169,9 @@ def from_flags(values: flags.FlagValues) -> Options:
     Raises:
         OptionsError: A value cannot be used.
     """
-    return check(Options(**{field.name: values[field.name].value for field in dataclasses.fields(Options)}))
+    return check(
+        Options(**{field.name: values[field.name].value for field in dataclasses.fields(Options)})
+    )
 
 
 def check(options: Options) -> Options:
@@ -195,7 +194,9 @@ def check(options: Options) -> Options:
             "give it a share such as 0.1."
         )
     if options.teacher_from and not pathlib.Path(options.teacher_from).is_file():
-        raise OptionsError(f"--teacher_from names a file that does not exist: {options.teacher_from}")
+        raise OptionsError(
+            f"--teacher_from names a file that does not exist: {options.teacher_from}"
+        )
     _check_writable(options.directory)
     try:
         objective_names.parse(options.objective)

@@ -129,10 +129,12 @@ def as_teacher(teacher: Any, activation: str | None = None) -> Teacher | None:
     Raises:
         ValueError: It is none of these.
     """
-    if teacher is None or hasattr(teacher, "split") and not isinstance(teacher, str):
+    if teacher is None or (hasattr(teacher, "split") and not isinstance(teacher, str)):
         return teacher
     several = list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]
-    models = [load_model(each) if isinstance(each, (str, pathlib.Path)) else each for each in several]
+    models = [
+        load_model(each) if isinstance(each, (str, pathlib.Path)) else each for each in several
+    ]
     for model in models:
         if not isinstance(model, keras.Model):
             raise ValueError(

@@ -34,7 +34,12 @@ def finished_run(tmp_path_factory):
 def test_the_main_command_shows_the_table_and_nothing_else(finished_run):
     directory, done = finished_run
     assert done.stderr == ""
-    for words in ("wrn-16-1 (175,706 parameters)", "taught by", "generations 1-3", str(directory.name)):
+    for words in (
+        "wrn-16-1 (175,706 parameters)",
+        "taught by",
+        "generations 1-3",
+        str(directory.name),
+    ):
         assert words in done.stdout
 
 

@@ -8,7 +8,9 @@ from ban_tf import seeds
 
 
 def test_seeds_differ_by_place_and_are_the_same_on_every_machine():
-    places = [("weights", k) for k in range(50)] + [("data", k, e) for k in range(9) for e in (0, 7)]
+    places = [("weights", k) for k in range(50)] + [
+        ("data", k, e) for k in range(9) for e in (0, 7)
+    ]
     drawn = [seeds.derive_seed(0, *place) for place in places]
     assert len(set(drawn)) == len(places)
     assert all(0 <= seed < 2**31 for seed in drawn)

@@ -20,28 +20,33 @@ _HOMES = {
     "ConfidenceWeighted": "confidence_weighting",
     "ImportanceWeighted": "confidence_weighting",
     "PermutedDarkKnowledge": "permutation",
+    "DecoupledKnowledge": "decoupled",
+    "RelationalMatch": "relational",
     "FunctionObjective": "function",
+    "as_distillation_loss": "keras_distillation",
 }
-# As the paper calls them.
+# As their papers call them.
 _ALIASES = {
     "BAN": "DarkKnowledge",
     "KD": "DarkKnowledge",
     "CWTM": "ConfidenceWeighted",
     "DKPP": "PermutedDarkKnowledge",
+    "DKD": "DecoupledKnowledge",
+    "DIST": "RelationalMatch",
 }
 
 __all__ = [*_HOMES, *_ALIASES, "OBJECTIVES", "get", "parse", "resolve"]
 
 
-def get(objective: Any, temperature: float | None = None) -> Any:
+def get(objective: Any, **options: Any) -> Any:
     """Returns an objective.
 
     Args:
         objective: An `Objective`, a name from `OBJECTIVES`, a function or where it is found.
-        temperature: For an objective given by name that has one.
+        **options: Arguments of the objective's constructor to change, such as `temperature`.
 
     Raises:
-        ValueError: There is no such objective, or it has no temperature.
+        ValueError: There is no such objective, or it has no such option.
     """
     from ban_tf.objectives.function import FunctionObjective
     from ban_tf.objectives.objective import Objective
@@ -54,33 +59,43 @@ def get(objective: Any, temperature: float | None = None) -> Any:
             module, name, _ = OBJECTIVES[base]
             objective = getattr(importlib.import_module(module), name)()
     elif not isinstance(objective, Objective):
-        if not callable(objective):
+        if not callable(objective) or isinstance(objective, type):
             raise ValueError(
                 "`objective` must be a name, an Objective, a function or a dictionary of these. "
                 f"Received: {objective!r}"
             )
         objective = FunctionObjective(objective)
-    if temperature is None:
+    if not options:
         return objective
     config = objective.get_config()
-    if "temperature" not in config:
-        raise ValueError(
-            f"`temperature` is {temperature}, but {type(objective).__name__} has no temperature."
-        )
-    return type(objective).from_config({**config, "temperature": temperature})
+    for option, value in options.items():
+        if option not in config or isinstance(objective, FunctionObjective):
+            raise ValueError(
+                f"`{option}` is {value}, but {type(objective).__name__} has no {option}."
+            )
+    return type(objective).from_config({**config, **options})
 
 
-def resolve(objective: Any, temperature: float | None = None) -> tuple[Any, float]:
+def resolve(objective: Any, temperature: float | None = None, **options: Any) -> tuple[Any, float]:
     """Returns an objective, and the weight of the label term beside it unless one is given.
 
     Args:
         objective: As for `get`; or a dictionary from output names to these, for models of which
             some outputs are distilled: the label term then counts, for the sake of the others.
-        temperature: As for `get`.
+        temperature: The objective's temperature, None for its own.
+        **options: As for `get`.
+
+    Raises:
+        ValueError: As for `get`.
     """
+    if temperature is not None:
+        options["temperature"] = temperature
     if isinstance(objective, Mapping):
-        return {name: get(each, temperature) for name, each in objective.items()}, 1.0
-    return get(objective, temperature), parse(objective)[1] if isinstance(objective, str) else 0.0
+        return {name: get(each, **options) for name, each in objective.items()}, 1.0
+    found = get(objective, **options)
+    if isinstance(objective, str):
+        return found, parse(objective)[1]
+    return found, 0.0 if found.needs_teacher else 1.0
 
 
 def __getattr__(name: str) -> Any:
@@ -88,3 +103,7 @@ def __getattr__(name: str) -> Any:
     if target in _HOMES:
         return getattr(importlib.import_module(f"ban_tf.objectives.{_HOMES[target]}"), target)
     raise AttributeError(f"module 'ban_tf.objectives' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -64,4 +64,6 @@ class DarkKnowledge(Objective):
 
 def _standard(logits: Any) -> Any:
     centred = logits - ops.mean(logits, axis=-1, keepdims=True)
-    return centred / (ops.std(logits, axis=-1, keepdims=True) + 1e-7)
+    variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+    # The gradient of a square root is infinite at zero.
+    return centred / (ops.sqrt(ops.maximum(variance, 1e-16)) + 1e-7)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import keras
+from keras import ops
 
 from ban_tf.objectives.objective import Objective
 
@@ -27,26 +29,44 @@ class FunctionObjective(Objective):
 
     def __init__(self, function: Callable[[Any, Any, Any], Any] | str):
         self.function = _find(function) if isinstance(function, str) else function
+        if not callable(self.function):
+            raise ValueError(f"`objective` must be a function. Received: {function!r}")
 
     def losses(
         self, labels: Any, teacher_logits: Any, student_logits: Any, *, seed: Any = None
     ) -> Any:
-        """Returns what the function returns, `[batch, ...]`."""
-        return self.function(labels, teacher_logits, student_logits)
+        """Returns what the function returns, `[batch, ...]`.
+
+        Raises:
+            ValueError: The function did not return one loss per sample.
+        """
+        losses = ops.convert_to_tensor(self.function(labels, teacher_logits, student_logits))
+        if len(losses.shape) != len(student_logits.shape) - 1:
+            raise ValueError(
+                "A function used as `objective` must return one loss per sample, [batch, ...], "
+                f"for logits of shape {tuple(student_logits.shape)}. "
+                f"Received shape: {tuple(losses.shape)}"
+            )
+        return losses
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments; the function by where it is found."""
+        """Returns the constructor's arguments; the function by where it is found.
+
+        Raises:
+            ValueError: It is an object that no name leads to, such as a partial function.
+        """
+        if not hasattr(self.function, "__qualname__"):
+            raise ValueError(
+                f"`objective` {self.function!r} has no name to save; give a plain function."
+            )
         return {"function": f"{self.function.__module__}:{self.function.__qualname__}"}
 
 
 def _find(place: str) -> Callable[[Any, Any, Any], Any]:
     module, _, name = place.partition(":")
     try:
-        function = getattr(importlib.import_module(module), name)
+        return operator.attrgetter(name)(importlib.import_module(module))
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
             f"objective {place!r} was not found ({error}); give package.module:function."
         ) from error
-    if not callable(function):
-        raise ValueError(f"objective {place!r} is not a function.")
-    return function

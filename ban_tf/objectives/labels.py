@@ -17,13 +17,22 @@ def distribution(labels: Any, logits: Any) -> Any:
         labels: Integers `[batch, ...]` or `[batch, ..., 1]` of any dtype, or distributions
             `[batch, ..., classes]`; told apart by their shape.
         logits: `[batch, ..., classes]`.
+
+    Raises:
+        ValueError: The shapes do not fit together.
     """
     labels = ops.convert_to_tensor(labels)
     classes = logits.shape[-1]
     if len(labels.shape) == len(logits.shape):
         if labels.shape[-1] == classes:
             return ops.cast(labels, logits.dtype)
-        labels = ops.squeeze(labels, axis=-1)
+        if labels.shape[-1] == 1:
+            labels = ops.squeeze(labels, axis=-1)
+    if len(labels.shape) != len(logits.shape) - 1:
+        raise ValueError(
+            "`labels` must be integers [batch, ...] or distributions [batch, ..., classes] for "
+            f"logits of shape {tuple(logits.shape)}. Received shape: {tuple(labels.shape)}"
+        )
     return ops.one_hot(ops.cast(labels, "int32"), classes, dtype=logits.dtype)
 
 

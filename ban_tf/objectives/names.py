@@ -14,6 +14,8 @@ OBJECTIVES = {
     "cwtm": ("ban_tf.objectives.confidence_weighting", "ConfidenceWeighted", 0.0),
     "dkpp": ("ban_tf.objectives.permutation", "PermutedDarkKnowledge", 0.0),
     "importance": ("ban_tf.objectives.confidence_weighting", "ImportanceWeighted", 0.0),
+    "dkd": ("ban_tf.objectives.decoupled", "DecoupledKnowledge", 1.0),
+    "dist": ("ban_tf.objectives.relational", "RelationalMatch", 1.0),
 }
 
 

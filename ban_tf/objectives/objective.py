@@ -120,3 +120,14 @@ def check_temperature(temperature: float) -> float:
     if not 0 < temperature < float("inf"):
         raise ValueError(f"`temperature` must be positive and finite. Received: {temperature}")
     return float(temperature)
+
+
+def check_weight(name: str, weight: float) -> float:
+    """Returns the weight of a part of an objective as a float.
+
+    Raises:
+        ValueError: It is negative or not finite.
+    """
+    if not 0 <= weight < float("inf"):
+        raise ValueError(f"`{name}` must be finite and not negative. Received: {weight}")
+    return float(weight)

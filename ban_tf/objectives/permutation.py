@@ -76,4 +76,5 @@ def uniform(shape: Any, seed: Any = None) -> Any:
         import tensorflow as tf
 
         return tf.random.stateless_uniform(shape, tf.cast(seed, tf.int32))
-    return keras.random.uniform(shape, seed=seed)
+    # JAX takes a pair of unsigned integers for a key.
+    return keras.random.uniform(shape, seed=None if seed is None else ops.cast(seed, "uint32"))
