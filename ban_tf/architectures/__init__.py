@@ -1,19 +1,19 @@
-"""Architectures by name: ``wrn-28-2``, or a user's own builder as ``package.module:function``.
+"""Networks by name: `wrn-28-10` or `package.module:function` becomes a Keras model.
 
-A name is a family, then what the family's module reads from the rest. Such a module offers
+A name starts with its family. A family is one module, found through the table `FAMILIES`, with
+`FORM` (what its names look like), `DEFAULT` (what the bare family name stands for),
+`parse(name)` (a name's settings, or a ValueError) and `build(input_shape, num_classes, ...)`
+that takes those settings. To add an architecture, write that module and add its line below.
 
-* ``DEFAULT``: the full name that the bare family stands for;
-* ``parse(name) -> dict``: the options in a full name, without importing Keras;
-* ``build(input_shape, num_classes, **options) -> keras.Model`` with float32 logits.
-
-A new architecture is one such file and one line in ``FAMILIES``. Modules are imported when asked
-for, so that reading a command line stays quick.
+Names are checked without importing Keras, so that a misspelt one is reported at once; family
+modules therefore import it only when they build.
 """
 
 from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -27,105 +27,140 @@ FAMILIES = {
 
 
 def resolve(name: str) -> str:
-    """Check an architecture's name and complete it, without importing Keras.
+    """Checks the name of an architecture and completes it.
 
     Args:
-        name: A family ("wrn"), a full name ("wrn-16-1") or "package.module:function".
+        name: A family (`wrn`), a full name (`wrn-28-10`) or a builder of the user's own
+            (`package.module:function`), which is checked for its form only.
 
     Returns:
-        The full name; a builder of the user's own is returned as it is, not imported.
+        The full name: `wrn-16-1` for `wrn`.
 
     Raises:
-        ValueError: If the family is unknown or the rest of the name is not right for it.
+        ValueError: If no architecture has this name.
     """
     if ":" in name:
-        module, _, function = name.partition(":")
-        if not function.isidentifier() or not all(map(str.isidentifier, module.split("."))):
-            raise ValueError(f"--arch={name} should be of the form package.module:function.")
+        _split_builder(name)
         return name
     family = _family(name)
-    full_name = family.DEFAULT if name in FAMILIES else name
-    family.parse(full_name)
-    return full_name
+    full = family.DEFAULT if name.lower() in FAMILIES else name.lower()
+    family.parse(full)
+    return full
 
 
 def build(
     name: str, input_shape: tuple[int, int, int], num_classes: int, **options: Any
 ) -> keras.Model:
-    """Build a network with fresh weights.
+    """Builds a freshly initialised network.
 
     Args:
-        name: As for ``resolve``.
-        input_shape: [height, width, channels] of an image.
-        num_classes: Number of logits.
-        **options: Passed to the builder, such as ``dropout`` of a wide residual network.
+        name: What `resolve` takes.
+        input_shape: Height, width and channels of one image.
+        num_classes: How many logits the network gives.
+        **options: Settings beyond the name, for example `dropout=0.3`. One that is None or
+            zero is off, and then may be given to networks that do not have it.
 
     Returns:
-        A model from images [batch, height, width, channels] to float32 logits [batch, classes].
+        A model from images `[batch, height, width, channels]` to `[batch, num_classes]`
+        float32 logits; a user's builder may give probabilities instead.
 
     Raises:
-        ValueError: If the name is not right, or the user's builder cannot be imported or does
-            not return such a model.
+        ValueError: If the name, the sizes or an option is wrong, or a user's builder fails.
     """
+    if num_classes < 2 or len(input_shape) != 3 or min(input_shape) < 1:
+        raise ValueError(
+            "input_shape must be (height, width, channels) and num_classes at least 2. "
+            f"Received: input_shape={tuple(input_shape)}, num_classes={num_classes}"
+        )
     name = resolve(name)
+    options = {option: value for option, value in options.items() if value}
     if ":" in name:
-        model = _user_builder(name)(input_shape, num_classes, **options)
-        _check(model, name, num_classes)
-        return model
+        if options:
+            raise ValueError(_unknown_option(name, options, ()))
+        return _build_with(name, _import_builder(name), tuple(input_shape), num_classes)
     family = _family(name)
-    return family.build(input_shape, num_classes, **family.parse(name), **options)
+    allowed = set(inspect.signature(family.build).parameters) - {"input_shape", "num_classes"}
+    allowed -= set(family.parse(name))
+    if not set(options) <= allowed:
+        raise ValueError(_unknown_option(name, options, allowed))
+    return family.build(tuple(input_shape), num_classes, **family.parse(name), **options)
 
 
 def _family(name: str) -> ModuleType:
-    family = name.partition("-")[0]
-    if family in FAMILIES:
-        return importlib.import_module(FAMILIES[family])
-    close = difflib.get_close_matches(family.lower(), FAMILIES)
-    hint = f" Did you mean {' or '.join(close)}?" if close else ""
-    raise ValueError(
-        f"--arch={name} is not a known architecture.{hint} It should begin with one of "
-        f"{', '.join(sorted(FAMILIES))}, or be a builder of yours as package.module:function."
+    family, dash, rest = name.lower().partition("-")
+    if family not in FAMILIES:
+        close = difflib.get_close_matches(family, FAMILIES, n=1, cutoff=0.5)
+        forms = ", ".join(importlib.import_module(module).FORM for module in FAMILIES.values())
+        hint = f"; did you mean {close[0]}{dash}{rest}?" if close else ""
+        raise ValueError(
+            f"--arch={name}: unknown architecture{hint} (there are {forms}, and "
+            "package.module:function for a builder of yours)"
+        )
+    return importlib.import_module(FAMILIES[family])
+
+
+def _unknown_option(name: str, options: dict, allowed: Any) -> str:
+    wrong = ", ".join(
+        f"--{option}={options[option]}" for option in sorted(set(options) - {*allowed})
     )
+    return f"{wrong}: --arch={name} takes {', '.join(sorted(allowed)) or 'no such options'}"
 
 
-def _user_builder(name: str) -> Callable[..., Any]:
-    module_name, _, function = name.partition(":")
+def _split_builder(name: str) -> tuple[str, str]:
+    module, _, function = name.partition(":")
+    if not all(part.isidentifier() for part in [*module.split("."), function]):
+        raise ValueError(f"--arch={name}: a builder of yours is named package.module:function")
+    return module, function
+
+
+def _import_builder(name: str) -> Callable:
+    module_name, function_name = _split_builder(name)
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except Exception as error:  # whatever a module may raise when it is imported
         raise ValueError(
-            f"--arch={name}: importing {module_name} failed ({error}); it should be a module on "
-            "the Python path."
+            f"--arch={name}: importing {module_name} failed: {type(error).__name__}: {error}"
         ) from error
-    builder = getattr(module, function, None)
+    builder = getattr(module, function_name, None)
+    if builder is None:
+        close = difflib.get_close_matches(function_name, dir(module), n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        raise ValueError(f"--arch={name}: {module_name} has no {function_name}{hint}")
     if not callable(builder):
         raise ValueError(
-            f"--arch={name}: {module_name} has no function {function}; it should define "
-            f"{function}(input_shape, num_classes)."
+            f"--arch={name}: {function_name} must be a function of (input_shape, num_classes), "
+            f"not {type(builder).__name__}"
         )
     return builder
 
 
-def _check(model: Any, name: str, num_classes: int) -> None:
+def _build_with(
+    name: str, builder: Callable, input_shape: tuple[int, ...], num_classes: int
+) -> keras.Model:
+    """Calls a user's builder and checks what it returns."""
     import keras
 
+    try:
+        model = builder(input_shape, num_classes)
+    except Exception as error:  # whatever the user's own code may raise
+        raise ValueError(
+            f"--arch={name}: the builder called with {input_shape}, {num_classes} raised "
+            f"{type(error).__name__}: {error}"
+        ) from error
     if not isinstance(model, keras.Model):
         raise ValueError(
-            f"--arch={name} returned {type(model).__name__}; it should return a keras.Model."
+            f"--arch={name}: the builder must return a keras.Model, not {type(model).__name__}"
         )
-    if not model.built:
+    try:
+        outputs = model(keras.Input(shape=input_shape))
+    except Exception as error:  # Keras has no one class for "does not fit"
         raise ValueError(
-            f"--arch={name} returned a model that is not built; it should know its input's shape."
-        )
-    shape = getattr(model, "output_shape", None)
-    if shape != (None, num_classes):
+            f"--arch={name}: the model does not take images of shape {input_shape}: {error}"
+        ) from error
+    shape = getattr(outputs, "shape", None)
+    if shape is None or tuple(shape[1:]) != (num_classes,):
         raise ValueError(
-            f"--arch={name} returned a model of output shape {shape}; it should be "
-            f"(None, {num_classes}), one logit per class."
+            f"--arch={name}: the model must give one output [batch, {num_classes}], "
+            f"not {shape if shape is not None else 'several outputs'}"
         )
-    dtype = keras.backend.standardize_dtype(model.outputs[0].dtype)
-    if dtype != "float32":
-        raise ValueError(
-            f"--arch={name} returned a model with {dtype} logits; they should be float32: give "
-            'the last layer dtype="float32".'
-        )
+    return model

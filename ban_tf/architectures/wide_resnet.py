@@ -1,12 +1,18 @@
-"""Wide residual networks (Zagoruyko and Komodakis, 2016), "wrn-depth-width".
+"""Wide residual networks (Zagoruyko and Komodakis, 2016), `wrn-DEPTH-WIDTH`.
 
-A 3x3 convolution to 16 channels, three groups of pre-activation blocks with 16, 32 and 64 times
-``width`` channels at strides 1, 2 and 2, then batch normalisation, ReLU, global average pooling
-and a dense layer. A block is twice batch normalisation, ReLU and 3x3 convolution, with optional
-dropout between the convolutions, added to its input. Where the shape changes, the shortcut is
-a 1x1 convolution of the block's activated input. Convolutions have no bias.
+A 3×3 convolution to 16 channels; three groups of residual blocks at full, half and quarter
+resolution with 16, 32 and 64 times WIDTH channels; batch normalisation, ReLU, the mean over all
+positions, and one dense layer. A block is pre-activated: normalise, ReLU, convolve, twice, with
+optional dropout before the second convolution. DEPTH counts the convolutions: 6n + 4 for n
+blocks a group.
 
-Weight decay is left to the optimiser. Keras is imported when a network is built, not before.
+As in the authors' code, where a block changes the shape its shortcut is a 1×1 convolution of
+the pre-activated input; elsewhere it is the raw input. Convolutions have no bias and start from
+He-normal weights (by fan-in). Weight decay is left to the optimizer, softmax to the loss. The
+precision is Keras's global policy, but the pooling and the logits are always float32.
+
+References:
+    Zagoruyko and Komodakis, 2016, "Wide Residual Networks", arXiv 1605.07146.
 """
 
 from __future__ import annotations
@@ -17,31 +23,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import keras
 
+FORM = "wrn-DEPTH-WIDTH"
 DEFAULT = "wrn-16-1"
-
-GROUPS = ((16, 1), (32, 2), (64, 2))
-"""Channels at width 1 and stride of each group."""
 
 
 def parse(name: str) -> dict[str, int]:
-    """Read depth and width from a name such as "wrn-28-2".
+    """Returns the depth and the width in a name such as `wrn-28-10`.
 
     Raises:
-        ValueError: If the name has another form, the depth is not 6n + 4 with n of at least 1,
-            or the width is below 1.
+        ValueError: If the name has another form, the depth is not 6n + 4 or the width below 1.
     """
-    match = re.fullmatch(r"wrn-([0-9]+)-([0-9]+)", name)
-    if match is None:
-        raise ValueError(f"--arch={name} should be of the form wrn-depth-width, such as {DEFAULT}.")
-    depth, width = map(int, match.groups())
-    if depth < 10 or (depth - 4) % 6:
-        below = max(10, depth - (depth - 4) % 6)
+    match = re.fullmatch(r"wrn-(\d+)-(\d+)", name)
+    if not match:
+        raise ValueError(f"--arch={name}: a wide ResNet is named {FORM}, for example wrn-28-10")
+    depth, width = int(match[1]), int(match[2])
+    if depth < 10 or depth % 6 != 4:
+        nearest = max(10, 6 * round((depth - 4) / 6) + 4)
         raise ValueError(
-            f"--arch={name} has depth {depth}; it should be 6n + 4 with n of at least 1, "
-            f"such as {below} or {below + 6}."
+            f"--arch={name}: the depth of a wide ResNet must be 6n+4 (10, 16, 22, 28, 40, ...), "
+            f"not {depth}; wrn-{nearest}-{width} is near"
         )
     if width < 1:
-        raise ValueError(f"--arch={name} has width {width}; it should be at least 1.")
+        raise ValueError(
+            f"--arch={name}: the width of a wide ResNet must be at least 1, not {width}"
+        )
     return {"depth": depth, "width": width}
 
 
@@ -53,17 +58,18 @@ def build(
     width: int,
     dropout: float = 0.0,
 ) -> keras.Model:
-    """Build a wide residual network with fresh weights.
+    """Builds a wide ResNet.
 
     Args:
-        input_shape: [height, width, channels] of an image.
-        num_classes: Number of logits.
-        depth: Number of convolutions as the paper counts them, 6n + 4 for n blocks per group.
-        width: Factor on the groups' channels.
-        dropout: Rate of dropout between a block's convolutions.
+        input_shape: Height, width and channels of one image.
+        num_classes: How many logits the network gives.
+        depth: 6n + 4, the number of convolutions outside the shortcuts (and the dense layer).
+        width: The factor of the channels.
+        dropout: The rate between the two convolutions of a block.
 
     Returns:
-        A model from images [batch, height, width, channels] to float32 logits [batch, classes].
+        A model from images `[batch, height, width, channels]` to float32 logits
+        `[batch, num_classes]`.
 
     Raises:
         ValueError: If the dropout rate is not in [0, 1).
@@ -71,52 +77,46 @@ def build(
     import keras
 
     if not 0.0 <= dropout < 1.0:
-        raise ValueError(f"dropout={dropout} should be at least 0 and below 1.")
-    inputs = keras.Input(input_shape, name="image")
-    outputs = _convolution(16, 3, 1, "stem_convolution")(inputs)
-    for group, (channels, stride) in enumerate(GROUPS, start=1):
+        raise ValueError(f"--dropout={dropout}: the dropout rate must be at least 0 and below 1")
+    images = keras.Input(shape=input_shape, name="images")
+    x = _convolution(16, 3, 1, "convolution")(images)
+    for group, (channels, stride) in enumerate([(16, 1), (32, 2), (64, 2)], start=1):
         for block in range(1, (depth - 4) // 6 + 1):
-            outputs = _block(
-                outputs,
-                channels * width,
-                stride if block == 1 else 1,
-                dropout,
-                f"group{group}_block{block}",
-            )
-    outputs = _normalised_relu(outputs, "head")
-    outputs = keras.layers.GlobalAveragePooling2D(name="head_pooling")(outputs)
-    # Losses and temperatures need the logits' full precision under mixed precision too.
+            name = f"group{group}_block{block}"
+            x = _block(x, channels * width, stride if block == 1 else 1, dropout, name)
+    x = _normalise_and_relu(x, "final")
+    x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pooling")(x)
     logits = keras.layers.Dense(
         num_classes, kernel_initializer="he_normal", dtype="float32", name="logits"
-    )(outputs)
-    return keras.Model(inputs, logits, name=f"wrn-{depth}-{width}")
+    )(x)
+    return keras.Model(images, logits, name=f"wrn_{depth}_{width}")
 
 
-def _block(inputs: Any, channels: int, stride: int, dropout: float, name: str) -> Any:
-    """[batch, height, width, c] -> [batch, height / stride, width / stride, channels]."""
+def _block(x: Any, channels: int, stride: int, dropout: float, name: str) -> Any:
+    """Adds one residual block: `[batch, h, w, c]` to `[batch, h/stride, w/stride, channels]`."""
     import keras
 
-    activated = _normalised_relu(inputs, name, "1")
-    shortcut = inputs
-    if stride != 1 or inputs.shape[-1] != channels:
+    activated = _normalise_and_relu(x, f"{name}_first")
+    if stride == 1 and x.shape[-1] == channels:
+        shortcut = x
+    else:
         shortcut = _convolution(channels, 1, stride, f"{name}_projection")(activated)
-    outputs = _convolution(channels, 3, stride, f"{name}_convolution1")(activated)
-    outputs = _normalised_relu(outputs, name, "2")
+    x = _convolution(channels, 3, stride, f"{name}_convolution1")(activated)
+    x = _normalise_and_relu(x, f"{name}_second")
     if dropout:
-        outputs = keras.layers.Dropout(dropout, name=f"{name}_dropout")(outputs)
-    outputs = _convolution(channels, 3, 1, f"{name}_convolution2")(outputs)
-    return keras.layers.Add(name=f"{name}_add")([shortcut, outputs])
+        x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
+    x = _convolution(channels, 3, 1, f"{name}_convolution2")(x)
+    return keras.layers.Add(name=f"{name}_sum")([x, shortcut])
 
 
-def _normalised_relu(inputs: Any, name: str, number: str = "") -> Any:
+def _normalise_and_relu(x: Any, name: str) -> Any:
     import keras
 
     from ban_tf.layers import BatchNormalization
 
-    outputs = BatchNormalization(
-        momentum=0.9, epsilon=1.001e-5, name=f"{name}_normalization{number}"
-    )(inputs)
-    return keras.layers.ReLU(name=f"{name}_relu{number}")(outputs)
+    # 1.001e-5 and not 1e-5: the least that the fused operation takes on GPUs.
+    x = BatchNormalization(momentum=0.9, epsilon=1.001e-5, name=f"{name}_normalisation")(x)
+    return keras.layers.Activation("relu", name=f"{name}_relu")(x)
 
 
 def _convolution(channels: int, size: int, stride: int, name: str) -> keras.layers.Layer:

@@ -1,4 +1,4 @@
-"""Keras layers that compute what Keras' own do, faster."""
+"""Keras layers that are faster or otherwise missing in Keras itself."""
 
 from __future__ import annotations
 

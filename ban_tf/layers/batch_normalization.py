@@ -1,13 +1,18 @@
 """Batch normalisation in one fused TensorFlow operation.
 
-Keras 3 composes batch normalisation of several elementary operations, each of which reads or
-writes the whole activation. For images TensorFlow has one fused kernel with a fused gradient.
-The layer here takes it wherever it computes the same function, and otherwise leaves the call to
-Keras: masks, other axes and ranks, batch renormalisation, synchronised statistics, other backends.
+Keras builds batch normalisation from separate operations: moments, a reciprocal root, a
+product, a sum, and for half precision a float32 copy of the whole input. TensorFlow has one
+operation for all of it, forward and backward, which reads half precision and computes its
+statistics in float32. `BatchNormalization` uses that operation where it computes exactly what
+the stock layer does, and is the stock layer everywhere else:
 
-The layer has the configuration and the weights of ``keras.layers.BatchNormalization``, and it is
-saved under that name, so that a saved model loads in plain Keras without this package. Such a
-loaded model holds Keras' own layer; ``ban_tf.layers.fuse`` brings the fused one back.
+1. the fused operation applies to inputs `[batch, ..., channels]` of rank 3 to 5, normalised
+   over the last axis, in float32, bfloat16 or float16, on the TensorFlow backend;
+2. the stock computation remains for masks, renormalisation, statistics synchronised between
+   replicas, other axes (TensorFlow has no such kernel on CPUs), float64, an epsilon below
+   what GPUs accept, and rank 2, where it is the faster of the two.
+
+Weights, configuration and saved files are those of the stock layer.
 """
 
 from __future__ import annotations
@@ -15,77 +20,107 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
+from keras import ops
 
-# cuDNN refuses anything smaller.
-SMALLEST_EPSILON = 1.001e-5
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
 
 FUSED_DTYPES = ("float32", "bfloat16", "float16")
+FUSED_RANKS = (3, 4, 5)
+# cuDNN refuses a smaller epsilon; 1.001e-5 is what TensorFlow and keras.applications use.
+SMALLEST_FUSED_EPSILON = 1.001e-5
 
 
 class BatchNormalization(keras.layers.BatchNormalization):
-    """Drop-in for ``keras.layers.BatchNormalization``, fused for images with channels last."""
+    """`keras.layers.BatchNormalization`, fused where possible.
 
-    # Keras writes this module and the class's name into saved models.
-    __module__ = "keras.layers"
+    The arguments, weights, outputs, gradients and moving statistics are the stock layer's.
+
+    Call arguments:
+        inputs: `[batch, ..., channels]` (any rank and axis that the stock layer takes).
+        training: Whether to normalise by the batch's own statistics and to update the moving
+            ones, unless `trainable` is off.
+        mask: Which positions count; the stock computation handles it.
+
+    Returns:
+        The normalised inputs, same shape, in the layer's compute dtype.
+
+    References:
+        Ioffe and Szegedy, 2015, "Batch Normalization", arXiv 1502.03167.
+    """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Normalise each channel, in training by the batch's statistics.
-
-        Args:
-            inputs: Activations, [batch, height, width, channels] for the fused operation, else
-                of any shape that Keras' layer takes.
-            training: Whether to use, and to record, the batch's mean and variance. A layer
-                that is not trainable always uses the moving statistics, as Keras' does.
-            mask: Left to Keras' layer.
-
-        Returns:
-            The normalised activations, of the shape of ``inputs``, in the compute dtype.
-        """
+        """Normalises `inputs`; see the class."""
         if mask is not None or not self._can_fuse(inputs):
             return super().call(inputs, training=training, mask=mask)
-        use_batch_statistics = bool(training and self.trainable)
-        channels = inputs.shape[-1]
-        moving_mean = tf.cast(self.moving_mean, tf.float32)
-        moving_variance = tf.cast(self.moving_variance, tf.float32)
-        no_statistics = tf.zeros([0], tf.float32)
-        outputs = tf.raw_ops.FusedBatchNormV3(
-            x=inputs,
-            scale=tf.cast(self.gamma, tf.float32) if self.scale else tf.ones([channels]),
-            offset=tf.cast(self.beta, tf.float32) if self.center else tf.zeros([channels]),
-            mean=no_statistics if use_batch_statistics else moving_mean,
-            variance=no_statistics if use_batch_statistics else moving_variance,
-            epsilon=self.epsilon,
-            is_training=use_batch_statistics,
-        )
-        if use_batch_statistics:
-            variance = _biased(outputs.batch_variance, inputs)
-            self._move(self.moving_mean, moving_mean, outputs.batch_mean)
-            self._move(self.moving_variance, moving_variance, variance)
-        return outputs.y
+        if training and self.trainable:
+            outputs, mean, variance = self._normalise(inputs)
+            self._update_moving(self.moving_mean, mean)
+            self._update_moving(self.moving_variance, variance)
+        else:
+            outputs, _, _ = self._normalise(inputs, self.moving_mean, self.moving_variance)
+        return ops.cast(outputs, self.compute_dtype)
 
     def _can_fuse(self, inputs: Any) -> bool:
+        rank = len(inputs.shape)
         return (
             keras.backend.backend() == "tensorflow"
-            and tf.is_tensor(inputs)
-            and not isinstance(inputs, (tf.SparseTensor, tf.RaggedTensor))
-            and inputs.shape.rank == 4
-            and self.axis in (-1, 3)
-            and not self.renorm
+            and rank in FUSED_RANKS
+            and self.axis in (-1, rank - 1)
+            and keras.backend.standardize_dtype(inputs.dtype) in FUSED_DTYPES
+            and self.epsilon >= SMALLEST_FUSED_EPSILON
             and not self.synchronized
-            and self.epsilon >= SMALLEST_EPSILON
-            and self.compute_dtype in FUSED_DTYPES
-            and inputs.dtype == self.compute_dtype
+            and not getattr(self, "renorm", False)  # an option since Keras 3.13
         )
 
-    def _move(self, variable: keras.Variable, moving: tf.Tensor, batch: tf.Tensor) -> None:
-        variable.assign(moving * self.momentum + batch * (1.0 - self.momentum))
+    def _normalise(self, inputs: Any, mean: Any = None, variance: Any = None) -> tuple:
+        """Runs the fused operation.
+
+        Args:
+            inputs: `[batch, ..., channels]`.
+            mean: `[channels]`, or None to normalise by the statistics of `inputs`.
+            variance: `[channels]`, or None.
+
+        Returns:
+            The normalised inputs, and the mean and (biased) variance `[channels]` in float32
+            that they were normalised by.
+        """
+        channels = inputs.shape[-1]
+        training = mean is None
+        flat = inputs if len(inputs.shape) == 4 else _as_images(inputs)
+        fused = tf.raw_ops.FusedBatchNormV3(
+            x=flat,
+            scale=ops.cast(self.gamma, "float32") if self.scale else tf.ones([channels]),
+            offset=ops.cast(self.beta, "float32") if self.center else tf.zeros([channels]),
+            mean=tf.zeros([0]) if training else ops.cast(mean, "float32"),
+            variance=tf.zeros([0]) if training else ops.cast(variance, "float32"),
+            epsilon=self.epsilon,
+            exponential_avg_factor=1.0,  # the statistics of this batch alone
+            is_training=training,
+        )
+        outputs = fused.y if flat is inputs else tf.reshape(fused.y, tf.shape(inputs))
+        outputs.set_shape(inputs.shape)
+        if not training:
+            return outputs, fused.batch_mean, fused.batch_variance
+        # The operation returns the unbiased variance, n / (n - 1) times the one that it
+        # normalised by; Keras keeps the latter. One single value has no unbiased variance.
+        count = tf.cast(tf.size(inputs, out_type=tf.int64) // channels, "float32")
+        biased = tf.math.multiply_no_nan(fused.batch_variance, (count - 1.0) / count)
+        return outputs, fused.batch_mean, biased
+
+    def _update_moving(self, moving: keras.Variable, batch: Any) -> None:
+        previous = ops.cast(moving, "float32")
+        moving.assign(previous * self.momentum + batch * (1.0 - self.momentum))
 
 
-def _biased(variance: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
-    """Undo the operation's Bessel correction: Keras records the biased variance."""
-    shape = tf.shape(inputs, out_type=tf.int64)
-    count = tf.maximum(shape[0] * shape[1] * shape[2], 1)
-    # A single value has no correction: the operation divides by at least one.
-    factor = tf.cast(tf.maximum(count - 1, 1), tf.float32) / tf.cast(count, tf.float32)
-    return variance * factor
+# Saved models must load in plain Keras, without this package. Keras writes a layer's module and
+# class name into the file, so the class goes by those of the layer that it stands in for.
+# `clone_model` and `from_config` use the class itself and therefore stay fused.
+BatchNormalization.__module__ = "keras.layers"
+
+
+def _as_images(inputs: Any) -> Any:
+    """Reshapes `[batch, ..., channels]` to the rank 4 that the operation takes."""
+    shape = tf.shape(inputs)
+    # Not -1: it cannot be inferred for the empty batch that a replica may be given.
+    return tf.reshape(inputs, [shape[0], tf.reduce_prod(shape[1:-1]), 1, inputs.shape[-1]])

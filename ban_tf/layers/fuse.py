@@ -1,15 +1,13 @@
-"""Replace Keras' batch normalisation by the fused layer in a model that already exists.
+"""Fused batch normalisation for a model that exists already.
 
-The model is cloned with nested models, its weights are copied, and its trainable flags are set
-from the outside in. The fused layer decides call by call whether the fused operation applies, so
-every plain ``BatchNormalization`` is replaced; subclasses of it are somebody's own and stay.
-Batch normalisation inside a wrapper or a custom layer is out of reach and stays Keras' too.
+`fuse` rebuilds a Functional or Sequential model, and the models nested in it, layer by layer:
+batch normalisation becomes the fused layer, every other layer a copy of itself; then the
+weights are copied. The given model is left as it was. Batch normalisation hidden inside a
+subclassed layer or a wrapper (`keras.layers.TimeDistributed`) stays as it is: only its owner
+knows how to rebuild it.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
-from typing import Any
 
 import keras
 
@@ -17,52 +15,56 @@ from ban_tf.layers.batch_normalization import BatchNormalization
 
 
 def fuse(model: keras.Model) -> keras.Model:
-    """Clone a model with fused batch normalisation in place of Keras' own.
+    """Returns a copy of a model with fused batch normalisation.
 
     Args:
-        model: A Sequential or Functional model, such as one of ``keras.applications``.
+        model: A built Functional or Sequential model.
 
     Returns:
-        A new model of the same function with copies of the weights. Its optimiser's state, if
-        the model was compiled, is not carried over.
+        A model of the same class with equal weights (in the same order), layer names,
+        trainable flags and outputs. If `model` is compiled, so is the copy, with a fresh optimizer.
 
     Raises:
-        ValueError: If the model, or a model nested in it, is subclassed, so that its layers
-            cannot be replaced.
+        ValueError: If the model has no weights yet, or cannot be rebuilt layer by layer, as a
+            subclassed model cannot.
     """
-    for part in _models(model):
-        _check(part)
-    fused = keras.models.clone_model(model, clone_function=_clone, recursive=True)
+    if not model.built:
+        raise ValueError(
+            f"model must be built before it is fused. Received: {model.name!r}, unbuilt"
+        )
+    try:
+        fused = keras.models.clone_model(model, clone_function=_clone_layer, recursive=True)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise ValueError(_cannot_fuse(model)) from error
+    if type(fused) is not type(model):
+        # Keras rebuilds some subclasses as a bare Functional model, without their methods.
+        raise ValueError(_cannot_fuse(model))
     fused.set_weights(model.get_weights())
-    for original, part in zip(_parts(model), _parts(fused), strict=True):
-        part.trainable = original.trainable
+    _copy_trainable(model, fused)
     return fused
 
 
-def _clone(layer: Any) -> Any:
-    is_stock = type(layer) is keras.layers.BatchNormalization
-    return (BatchNormalization if is_stock else type(layer)).from_config(layer.get_config())
+def _cannot_fuse(model: keras.Model) -> str:
+    return (
+        "model must be a Functional or Sequential model whose layers can be rebuilt from their "
+        f"configuration. Received: {model.name!r} of type {type(model).__name__}"
+    )
 
 
-def _parts(model: keras.Model) -> Iterator[keras.layers.Layer]:
-    """The model and its layers, outer before inner: setting a flag sets those inside."""
-    yield model
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _parts(layer)
-        else:
-            yield layer
+def _clone_layer(layer: keras.Layer) -> keras.Layer:
+    if type(layer) is keras.layers.BatchNormalization:
+        return BatchNormalization.from_config(layer.get_config())
+    if hasattr(layer, "adapt"):
+        # What was adapted to data (a vocabulary, a mean) is not in the configuration, and
+        # training never changes it: sharing the layer is safe.
+        return layer
+    return type(layer).from_config(layer.get_config())
 
 
-def _models(model: keras.Model) -> Iterator[keras.Model]:
-    return (part for part in _parts(model) if isinstance(part, keras.Model))
-
-
-def _check(model: keras.Model) -> None:
-    # Keras has no public name for the class of Functional models.
-    functional = type(keras.Model(inputs=(x := keras.Input((1,))), outputs=x))
-    if not isinstance(model, (keras.Sequential, functional)):
-        raise ValueError(
-            f"fuse was given {type(model).__name__}, a subclassed model; it should be a "
-            "Sequential or Functional model, with only such models nested in it."
-        )
+def _copy_trainable(source: keras.Layer, target: keras.Layer) -> None:
+    # From the outside in: setting the flag of a model sets those of its layers.
+    target.trainable = source.trainable
+    for inner_source, inner_target in zip(
+        getattr(source, "layers", ()), getattr(target, "layers", ()), strict=True
+    ):
+        _copy_trainable(inner_source, inner_target)

@@ -1,126 +1,148 @@
-from __future__ import annotations
+"""Names of architectures, and builders of the user's own."""
 
 import subprocess
 import sys
+import textwrap
 
 import keras
-import numpy as np
 import pytest
 
 from ban_tf import architectures
-from ban_tf.layers import BatchNormalization
 
 
 @pytest.mark.parametrize(
-    "name, classes, millions",
+    ("name", "full"),
     [
-        ("wrn", 10, 0.175),
-        ("wrn-16-1", 100, 0.181),
-        ("wrn-28-1", 10, 0.369),
-        ("wrn-28-2", 10, 1.468),
-        ("wrn-28-2", 100, 1.479),
+        ("wrn", "wrn-16-1"),
+        ("WRN", "wrn-16-1"),
+        ("wrn-28-10", "wrn-28-10"),
+        ("WRN-10-2", "wrn-10-2"),
+        ("package.module:function", "package.module:function"),
     ],
 )
-def test_trainable_parameters_are_the_published_count(name, classes, millions):
-    model = architectures.build(name, (32, 32, 3), classes)
-    count = sum(np.prod(variable.shape) for variable in model.trainable_variables)
-    assert round(count / 1e6, 3) == millions
-    assert model.output_shape == (None, classes)
-
-
-def test_network_has_fused_normalisation_named_layers_and_dropout():
-    model = architectures.build("wrn-10-2", (8, 8, 1), 10, dropout=0.3)
-    names = [layer.name for layer in model.layers]
-    assert {"group1_block1_convolution1", "group1_block1_projection"} <= set(names)
-    assert sum(isinstance(layer, BatchNormalization) for layer in model.layers) == 7
-    assert [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)] == [
-        0.3
-    ] * 3
-
-
-def test_logits_are_float32_under_mixed_precision():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        model = architectures.build("wrn-10-1", (8, 8, 1), 10)
-    finally:
-        keras.config.set_dtype_policy(before)
-    assert model(np.zeros((2, 8, 8, 1), "float32")).dtype == "float32"
-    assert model.get_layer("stem_convolution").compute_dtype == "bfloat16"
+def test_names_are_completed(name, full):
+    assert architectures.resolve(name) == full
 
 
 @pytest.mark.parametrize(
-    "name, resolved",
-    [("wrn", "wrn-16-1"), ("wrn-40-4", "wrn-40-4"), ("a.b:c", "a.b:c")],
-)
-def test_resolve(name, resolved):
-    assert architectures.resolve(name) == resolved
-
-
-@pytest.mark.parametrize(
-    "name, message",
+    ("name", "message"),
     [
-        ("wnr-16-1", "--arch=wnr-16-1 is not a known architecture. Did you mean wrn"),
-        ("resnet", "--arch=resnet is not a known .* one of .*wrn"),
-        ("wrn-17-1", "depth 17; it should be 6n .* such as 16 or 22"),
-        ("wrn-4-1", "depth 4; it should be 6n .* such as 10 or 16"),
-        ("wrn-16-0", "width 0; it should be at least 1"),
-        ("wrn-16", "should be of the form wrn-depth-width"),
-        ("module:", "should be of the form package.module:function"),
+        ("wrn-17-1", r"--arch=wrn-17-1.*6n\+4.*not 17.*wrn-16-1"),
+        ("wrn-4-1", r"--arch=wrn-4-1.*6n\+4.*wrn-10-1"),
+        ("wrn-16-0", "--arch=wrn-16-0.*width.*at least 1"),
+        ("wrn-16", "--arch=wrn-16.*wrn-DEPTH-WIDTH"),
+        ("wrn-16--1", "--arch=wrn-16--1.*wrn-DEPTH-WIDTH"),
+        ("wnr-28-10", r"--arch=wnr-28-10.*did you mean wrn-28-10\?"),
+        ("perceptron", "--arch=perceptron: unknown.*wrn-DEPTH-WIDTH.*package.module:function"),
+        ("", "--arch=: unknown"),
+        ("my module:build", "package.module:function"),
+        ("module:", "package.module:function"),
     ],
 )
-def test_bad_names_say_what_would_be_right(name, message):
+def test_wrong_names_are_explained(name, message):
     with pytest.raises(ValueError, match=message):
         architectures.resolve(name)
 
 
-def test_bad_dropout_is_refused():
-    with pytest.raises(ValueError, match=r"dropout=1\.0 should be"):
-        architectures.build("wrn", (8, 8, 1), 10, dropout=1.0)
-
-
-def test_resolving_does_not_import_keras():
-    program = (
-        "import sys; from ban_tf import architectures; architectures.resolve('wrn');"
-        "sys.exit('keras' in sys.modules or 'tensorflow' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
-
-
-@pytest.fixture
-def own(tmp_path, monkeypatch):
-    (tmp_path / "own_networks.py").write_text(
-        "import keras\n"
-        "def good(shape, classes, rate=1):\n"
-        "    return keras.Sequential([keras.Input(shape), keras.layers.Flatten(),\n"
-        "                             keras.layers.Dense(classes * rate)])\n"
-        "def half(shape, classes):\n"
-        "    return keras.Sequential([keras.Input(shape), keras.layers.Flatten(),\n"
-        "                             keras.layers.Dense(classes, dtype='float16')])\n"
-        "def wrong(shape, classes):\n"
-        "    return 'network'\n"
-        "def unbuilt(shape, classes):\n"
-        "    return keras.Sequential([keras.layers.Dense(classes)])\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
-
-
-def test_own_builder_is_called_with_shape_classes_and_options(own):
-    model = architectures.build("own_networks:good", (8, 8, 1), 10, rate=1)
-    assert model.output_shape == (None, 10)
+def test_names_are_checked_without_keras():
+    code = """
+    import sys
+    from ban_tf import architectures
+    architectures.resolve("wrn")
+    assert not {"keras", "tensorflow"} & set(sys.modules)
+    """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
 
 
 @pytest.mark.parametrize(
-    "name, options, message",
+    ("input_shape", "num_classes"), [((8, 8, 1), 1), ((8, 8), 10), ((0, 8, 1), 10)]
+)
+def test_wrong_sizes_are_refused(input_shape, num_classes):
+    with pytest.raises(ValueError, match=r"input_shape must be.*Received"):
+        architectures.build("wrn", input_shape, num_classes)
+
+
+def test_unknown_options_are_refused_unless_off():
+    with pytest.raises(ValueError, match="--growth=12: --arch=wrn-16-1 takes dropout"):
+        architectures.build("wrn", (8, 8, 1), 10, growth=12)
+    assert architectures.build("wrn", (8, 8, 1), 10, growth=None).output_shape == (None, 10)
+
+
+BUILDERS = """
+import keras
+
+def good(input_shape, num_classes):
+    return keras.Sequential([
+        keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(num_classes)])
+
+def unbuilt(input_shape, num_classes):
+    return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(num_classes)])
+
+class Subclassed(keras.Model):
+    def __init__(self, input_shape, num_classes):
+        super().__init__()
+        self.flatten, self.dense = keras.layers.Flatten(), keras.layers.Dense(num_classes)
+
+    def call(self, inputs):
+        return self.dense(self.flatten(inputs))
+
+def one_class_more(input_shape, num_classes):
+    return good(input_shape, num_classes + 1)
+
+def other_input(input_shape, num_classes):
+    return good((3, *input_shape), num_classes)
+
+def two_outputs(input_shape, num_classes):
+    model = good(input_shape, num_classes)
+    return keras.Model(model.inputs, [model.outputs[0], model.outputs[0] * 2])
+
+def no_model(input_shape, num_classes):
+    return "model"
+
+def raises(input_shape, num_classes):
+    raise RuntimeError("out of ideas")
+
+constant = 3
+"""
+
+
+@pytest.fixture
+def builders(tmp_path, monkeypatch):
+    """The name of an importable module with the builders above."""
+    (tmp_path / "my_networks.py").write_text(BUILDERS)
+    (tmp_path / "my_broken_networks.py").write_text("import no_such_module")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "my_networks"
+    for module in ("my_networks", "my_broken_networks"):
+        sys.modules.pop(module, None)
+
+
+@pytest.mark.parametrize("function", ["good", "unbuilt", "Subclassed"])
+def test_users_builder(builders, function):
+    model = architectures.build(f"{builders}:{function}", (8, 8, 1), 10, dropout=0.0)
+    assert isinstance(model, keras.Model)
+    assert model(keras.ops.ones((2, 8, 8, 1))).shape == (2, 10)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
     [
-        ("own_networks:good", {"rate": 2}, r"output shape \(None, 20\); it should be \(None, 10\)"),
-        ("own_networks:wrong", {}, "returned str; it should return a keras.Model"),
-        ("own_networks:half", {}, "float16 logits; they should be float32"),
-        ("own_networks:unbuilt", {}, "not built"),
-        ("own_networks:missing", {}, "has no function missing"),
-        ("no_such_networks:good", {}, "importing no_such_networks failed"),
+        ("my_networks:goood", "has no goood; did you mean good"),
+        ("my_networks:constant", "constant must be a function.*not int"),
+        ("my_networks:no_model", "must return a keras.Model, not str"),
+        ("my_networks:one_class_more", r"must give one output \[batch, 10\], not \(None, 11\)"),
+        ("my_networks:two_outputs", r"must give one output \[batch, 10\], not several"),
+        ("my_networks:other_input", r"does not take images of shape \(8, 8, 1\)"),
+        ("my_networks:raises", "raised RuntimeError: out of ideas"),
+        ("my_broken_networks:build", "importing my_broken_networks failed.*no_such_module"),
+        ("no_networks_here:build", "importing no_networks_here failed: ModuleNotFoundError"),
     ],
 )
-def test_faults_of_an_own_builder_are_told(own, name, options, message):
-    with pytest.raises(ValueError, match=message):
-        architectures.build(name, (8, 8, 1), 10, **options)
+def test_faults_of_a_users_builder_are_explained(builders, name, message):
+    with pytest.raises(ValueError, match=f"--arch={name}: .*{message}"):
+        architectures.build(name, (8, 8, 1), 10)
+
+
+def test_options_for_a_users_builder_are_refused(builders):
+    with pytest.raises(ValueError, match=r"--dropout=0.3: .* takes no such options"):
+        architectures.build(f"{builders}:good", (8, 8, 1), 10, dropout=0.3)

@@ -1,4 +1,4 @@
-from __future__ import annotations
+"""The fused layer against the stock layer and against float64 NumPy."""
 
 import subprocess
 import sys
@@ -10,120 +10,280 @@ import tensorflow as tf
 
 from ban_tf.layers import BatchNormalization
 
-# Half precision: two units in the last place of values up to 4.
-TOLERANCES = {"float32": 1e-5, "mixed_bfloat16": 0.04, "mixed_float16": 0.005}
+POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
+SHAPES = ((6, 5, 7, 4), (6, 9, 4), (3, 2, 3, 5, 4))
+# One rounding of a half-precision number near 4, the size that outputs and gradients reach.
+TOLERANCE = {"float32": 1e-5, "mixed_bfloat16": 2**-6, "mixed_float16": 2**-9}
 
 
-def images(*shape):
-    return np.random.default_rng(0).normal(1.0, 2.0, shape).astype("float32")
-
-
-def pair(shape, **options):
-    """The fused and the stock layer with the same, not trivial, weights."""
-    layers = [BatchNormalization(**options), keras.layers.BatchNormalization(**options)]
-    for layer in layers:
+def layer_pair(shape, seed=0, **options):
+    """A stock and a fused layer with equal random weights."""
+    draw = np.random.default_rng(seed)
+    pair = []
+    for kind in (keras.layers.BatchNormalization, BatchNormalization):
+        layer = kind(**options)
         layer.build(shape)
-        rng = np.random.default_rng(1)
-        layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
-    return layers
+        pair.append(layer)
+    weights = [draw.uniform(0.5, 1.5, weight.shape) for weight in pair[0].weights]
+    for layer in pair:
+        layer.set_weights(weights)
+    return pair
 
 
-def run(layer, inputs, training, **options):
-    """Outputs, gradients for the inputs and weights, and weights after the call, as float32."""
-    inputs = tf.cast(inputs, layer.compute_dtype)
-    direction = tf.constant(np.random.default_rng(2).normal(size=inputs.shape), tf.float32)
+def inputs_like(shape, seed=1):
+    draw = np.random.default_rng(seed)
+    return draw.normal(1.5, 2.0, shape).astype("float32"), draw.normal(size=shape).astype("float32")
+
+
+def outputs_and_gradients(layer, x, upstream, training):
+    """One pass: outputs, the gradients by inputs, gamma and beta, and the weights afterwards."""
+    x = tf.cast(x, layer.compute_dtype)
     with tf.GradientTape() as tape:
-        tape.watch(inputs)
-        outputs = layer(inputs, training=training, **options)
-        loss = tf.reduce_mean(tf.cast(outputs, tf.float32) * direction)
-    variables = [variable.value for variable in layer.trainable_variables]
-    gradients = tape.gradient(loss, [inputs, *variables])
-    return outputs, gradients, layer.get_weights()
+        tape.watch(x)
+        y = layer(x, training=training)
+        loss = tf.reduce_sum(y * tf.cast(upstream, y.dtype))
+    gradients = tape.gradient(loss, [x, *[v.value for v in layer.trainable_variables]])
+    gradients = [np.asarray(tf.cast(gradient, "float64")) for gradient in gradients]
+    return y, gradients, [np.asarray(weight) for weight in layer.get_weights()]
 
 
-def assert_equal(fused, stock, tolerance):
-    assert fused[0].dtype == stock[0].dtype
-    for ours, theirs in zip(tf.nest.flatten(fused), tf.nest.flatten(stock), strict=True):
-        ours, theirs = (tf.cast(x, tf.float32).numpy() for x in (ours, theirs))
-        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+def is_fused(layer, x, **call):
+    graph = tf.function(lambda x: layer(x, **call)).get_concrete_function(tf.convert_to_tensor(x))
+    return "FusedBatchNormV3" in {operation.type for operation in graph.graph.get_operations()}
 
 
-def uses_fused_operation(layer, inputs, **options):
-    graph = tf.function(lambda x: layer(x, **options)).get_concrete_function(inputs).graph
-    return any(operation.type == "FusedBatchNormV3" for operation in graph.get_operations())
+def reference(x, gamma, beta, upstream, epsilon):
+    """Outputs and gradients of batch normalisation in training, in float64 NumPy."""
+    axes = tuple(range(x.ndim - 1))
+    deviation = np.sqrt(x.var(axes) + epsilon)
+    normalised = (x - x.mean(axes)) / deviation
+    scaled = upstream * gamma
+    dx = scaled - scaled.mean(axes) - normalised * (scaled * normalised).mean(axes)
+    y = normalised * gamma + beta
+    return y, dx / deviation, (upstream * normalised).sum(axes), upstream.sum(axes)
 
 
 @pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("dtype", TOLERANCES)
-@pytest.mark.parametrize("center, scale", [(True, True), (False, True), (True, False)])
-def test_fused_layer_equals_stock(dtype, training, center, scale):
-    inputs = images(4, 5, 3, 6)
-    fused, stock = pair(inputs.shape, dtype=dtype, center=center, scale=scale, momentum=0.9)
-    assert uses_fused_operation(fused, tf.cast(inputs, fused.compute_dtype), training=training)
-    assert_equal(run(fused, inputs, training), run(stock, inputs, training), TOLERANCES[dtype])
-    for ours, theirs in zip(fused.get_weights(), stock.get_weights(), strict=True):
-        assert ours.dtype == np.float32
-        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("shape", [(2, 1, 1, 3), (1, 1, 1, 3), (8, 4, 4, 3)])
-def test_moving_variance_is_the_biased_one(shape):
-    inputs = images(*shape)
-    layer = BatchNormalization(momentum=0.0)
-    layer(inputs, training=True)
-    expected = inputs.astype("float64").var(axis=(0, 1, 2))
-    np.testing.assert_allclose(layer.moving_variance.numpy(), expected, rtol=1e-5, atol=1e-6)
-
-
-def test_frozen_layer_uses_and_keeps_moving_statistics():
-    fused, stock = pair((4, 5, 3, 6), trainable=False)
-    before = fused.get_weights()
-    inputs = images(4, 5, 3, 6)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_equals_the_stock_layer(policy, shape, training):
+    stock, fused = layer_pair(shape, dtype=policy, momentum=0.8)
+    x, upstream = inputs_like(shape)
+    assert is_fused(fused, tf.cast(x, fused.compute_dtype), training=training)
+    results = [outputs_and_gradients(layer, x, upstream, training) for layer in (stock, fused)]
+    (y_stock, gradients_stock, weights_stock), (y_fused, gradients_fused, weights_fused) = results
+    assert y_fused.dtype == y_stock.dtype
+    assert y_fused.shape == y_stock.shape
+    tolerance = TOLERANCE[policy]
     np.testing.assert_allclose(
-        fused(inputs, training=True), stock(inputs, training=True), rtol=1e-5, atol=1e-5
+        np.float64(y_fused), np.float64(y_stock), rtol=tolerance, atol=tolerance
     )
-    for ours, theirs in zip(fused.get_weights(), before, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
+    for got, expected in zip(gradients_fused, gradients_stock, strict=True):
+        scale = max(1.0, np.abs(expected).max())
+        np.testing.assert_allclose(got / scale, expected / scale, rtol=tolerance, atol=tolerance)
+    for got, expected in zip(weights_fused, weights_stock, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "shape, options, call",
-    [
-        ((4, 6), {}, {}),
-        ((4, 5, 6), {}, {}),
-        ((4, 5, 3, 6), {"axis": 1}, {}),
-        ((4, 5, 3, 6), {"epsilon": 1e-6}, {}),
-        ((4, 5, 3, 6), {"renorm": True}, {}),
-        ((4, 5, 3, 6), {}, {"mask": np.arange(60).reshape(4, 5, 3) % 3 > 0}),
-    ],
-    ids=["rank 2", "rank 3", "axis", "epsilon", "renorm", "mask"],
-)
-def test_other_cases_are_left_to_keras(shape, options, call):
-    inputs = images(*shape)
-    assert not uses_fused_operation(pair(shape, **options)[0], inputs, training=True, **call)
-    fused, stock = pair(shape, **options)
-    assert_equal(run(fused, inputs, True, **call), run(stock, inputs, True, **call), 1e-5)
+@pytest.mark.parametrize("policy", POLICIES)
+def test_training_gradients_are_as_near_to_float64_as_the_stock_layers(policy):
+    shape = (16, 8, 8, 4)
+    stock, fused = layer_pair(shape, dtype=policy)
+    x, upstream = inputs_like(shape)
+    x = np.asarray(tf.cast(tf.cast(x, fused.compute_dtype), "float64"))
+    upstream = np.asarray(tf.cast(tf.cast(upstream, fused.compute_dtype), "float64"))
+    gamma, beta = (np.float64(weight) for weight in fused.get_weights()[:2])
+    expected = reference(x, gamma, beta, upstream, fused.epsilon)
+    for layer_errors in zip(
+        *(errors(layer, x, upstream, expected) for layer in (stock, fused)), strict=True
+    ):
+        stock_error, fused_error = layer_errors
+        assert fused_error <= 1.1 * stock_error + 1e-6
 
 
-def test_symbolic_call_and_clone_keep_the_fused_class():
+def errors(layer, x, upstream, expected):
+    y, gradients, _ = outputs_and_gradients(layer, x, upstream, True)
+    for got, want in zip([np.asarray(tf.cast(y, "float64")), *gradients], expected, strict=True):
+        yield np.sqrt(np.mean((got - want) ** 2)) / np.abs(want).max()
+
+
+@pytest.mark.parametrize("options", [{"center": False}, {"scale": False}, {"axis": 3}])
+@pytest.mark.parametrize("training", [True, False])
+def test_options_of_the_stock_layer(options, training):
+    shape = (4, 3, 3, 5)
+    stock, fused = layer_pair(shape, **options)
+    x, upstream = inputs_like(shape)
+    assert is_fused(fused, x, training=training)
+    for got, expected in zip(
+        tf.nest.flatten(outputs_and_gradients(fused, x, upstream, training)),
+        tf.nest.flatten(outputs_and_gradients(stock, x, upstream, training)),
+        strict=True,
+    ):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+FALLBACKS = {
+    "axis": ((4, 5, 3, 3), {"axis": 1}, {}),
+    "rank 2": ((8, 5), {}, {}),
+    "synchronized": ((4, 3, 3, 5), {"synchronized": True}, {}),
+    "renorm": ((4, 3, 3, 5), {"renorm": True}, {}),
+    "epsilon": ((4, 3, 3, 5), {"epsilon": 1e-6}, {}),
+    "mask": ((4, 3, 5), {}, {"mask": np.array([[1, 1, 0]] * 4, bool)}),
+    "float64": ((4, 3, 3, 5), {"dtype": "float64"}, {}),
+}
+
+
+@pytest.mark.parametrize("case", FALLBACKS)
+def test_falls_back_to_the_stock_computation(case):
+    shape, options, call = FALLBACKS[case]
+    if case == "renorm" and not hasattr(keras.layers.BatchNormalization(), "renorm"):
+        pytest.skip("this Keras has no renormalisation")
+    stock, fused = layer_pair(shape, **options)
+    x = tf.cast(inputs_like(shape)[0], fused.compute_dtype)
+    assert not is_fused(fused, x, training=True, **call)
+    np.testing.assert_array_equal(fused(x, training=True, **call), stock(x, training=True, **call))
+    for got, expected in zip(fused.get_weights(), stock.get_weights(), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+def test_frozen_layer_runs_in_inference_mode():
+    stock, fused = layer_pair((4, 3, 3, 5))
+    stock.trainable = fused.trainable = False
+    x, _ = inputs_like((4, 3, 3, 5))
+    before = fused.get_weights()
+    np.testing.assert_allclose(
+        fused(x, training=True), stock(x, training=True), rtol=1e-5, atol=1e-5
+    )
+    for got, expected in zip(fused.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 3), (2, 1, 1, 3)])
+def test_moving_variance_of_one_and_two_values(shape):
+    stock, fused = layer_pair(shape)
+    x, _ = inputs_like(shape)
+    for layer in (stock, fused):
+        layer(x, training=True)
+    for got, expected in zip(fused.get_weights(), stock.get_weights(), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(0, 3, 3, 5), (0, 3, 5)])
+def test_empty_batch_in_inference(shape):
+    _, fused = layer_pair((4, *shape[1:]))
+    assert fused(tf.zeros(shape), training=False).shape == shape
+
+
+def test_symbolic_call_and_unknown_sizes():
     inputs = keras.Input((None, None, 3))
     model = keras.Model(inputs, BatchNormalization()(inputs))
     assert model.output_shape == (None, None, None, 3)
-    assert type(keras.models.clone_model(model).layers[-1]) is BatchNormalization
+    x, _ = inputs_like((2, 4, 5, 3))
+    assert model.predict(x, verbose=0).shape == x.shape
+    spec = BatchNormalization().compute_output_spec(keras.KerasTensor((None, 4, 4, 3)))
+    assert spec.shape == (None, 4, 4, 3)
 
 
-def test_saved_model_loads_in_plain_keras(tmp_path):
-    model = keras.Sequential([keras.Input((4, 4, 3)), BatchNormalization(name="normalization")])
-    inputs = images(2, 4, 4, 3)
-    model.set_weights(list(np.float32([[1, 2, 3], [4, 5, 6], [0, 1, 0], [2, 3, 4]])))
-    model.save(tmp_path / "model.keras")
-    np.save(tmp_path / "inputs.npy", inputs)
-    np.save(tmp_path / "outputs.npy", model(inputs))
-    program = """
-import sys, keras, numpy as np
-model = keras.models.load_model("model.keras")
-assert type(model.layers[0]) is keras.layers.BatchNormalization
-np.testing.assert_allclose(model(np.load("inputs.npy")), np.load("outputs.npy"), atol=1e-5)
-assert not any(name.startswith("ban_tf") for name in sys.modules)
+@pytest.mark.parametrize("jit_compile", [True, False])
+def test_compiled_functions_update_the_moving_statistics(jit_compile):
+    shape = (8, 4, 4, 3)
+    stock, fused = layer_pair(shape)
+    x, upstream = inputs_like(shape)
+
+    def step(layer):
+        @tf.function(jit_compile=jit_compile)
+        def run(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                y = layer(x, training=True)
+                loss = tf.reduce_sum(y * upstream)
+            return y, tape.gradient(loss, x)
+
+        return [*run(tf.constant(x)), *layer.get_weights()]
+
+    for got, expected in zip(step(fused), step(stock), strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_second_derivatives():
+    shape = (4, 3, 3, 2)
+    x, upstream = inputs_like(shape)
+
+    def gradient_of_squared_gradient(layer):
+        variable = tf.constant(x)
+        with tf.GradientTape() as outer:
+            outer.watch(variable)
+            with tf.GradientTape() as inner:
+                inner.watch(variable)
+                loss = tf.reduce_sum(layer(variable, training=True) ** 2 * upstream)
+            squared = tf.reduce_sum(inner.gradient(loss, variable) ** 2)
+        return outer.gradient(squared, variable)
+
+    stock, fused = layer_pair(shape)
+    np.testing.assert_allclose(
+        gradient_of_squared_gradient(fused),
+        gradient_of_squared_gradient(stock),
+        rtol=1e-4,
+        atol=1e-4,
+    )
+
+
+REPLICAS = """
+import keras, numpy as np, tensorflow as tf
+from ban_tf.layers import BatchNormalization
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+x = np.random.default_rng(0).normal(2, 3, (8, 4, 4, 3)).astype("float32")
+weights = []
+for kind in (keras.layers.BatchNormalization, BatchNormalization):
+    keras.utils.set_random_seed(1)
+    with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
+        model = keras.Sequential([keras.Input((4, 4, 3)), keras.layers.Conv2D(2, 3), kind()])
+        model.compile("sgd", keras.losses.MeanSquaredError())
+    model.fit(x, x[:, :2, :2, :2], batch_size=4, epochs=2, shuffle=False, verbose=0)
+    weights.append(model.get_weights())
+for stock, fused in zip(*weights):
+    np.testing.assert_allclose(fused, stock, rtol=1e-5, atol=1e-5)
 """
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
+
+PLAIN_KERAS = """
+import sys
+import keras, numpy as np
+model = keras.models.load_model(sys.argv[1])
+assert not any(name.startswith("ban_tf") for name in sys.modules)
+assert type(model.layers[-1]) is keras.layers.BatchNormalization, type(model.layers[-1])
+np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
+"""
+
+
+def run_python(code, *arguments):
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+
+
+def test_two_replicas_train_as_the_stock_layer_does():
+    run_python(REPLICAS)
+
+
+def test_plain_keras_loads_what_was_saved(tmp_path):
+    x, _ = inputs_like((4, 5, 5, 3))
+    model = keras.Sequential([keras.Input((5, 5, 3)), keras.layers.Conv2D(2, 3)])
+    model.add(BatchNormalization(momentum=0.5))
+    model.compile("sgd", "mse")
+    model.fit(x, x[:, :3, :3, :2], verbose=0)
+    model.save(tmp_path / "model.keras")
+    np.save(tmp_path / "inputs.npy", x)
+    run_python(PLAIN_KERAS, *(tmp_path / each for each in ("model.keras", "inputs.npy", "out.npy")))
+    np.testing.assert_allclose(
+        np.load(tmp_path / "out.npy"), model.predict(x, verbose=0), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_clone_stays_fused_and_the_configuration_is_the_stock_layers():
+    layer = BatchNormalization(momentum=0.7, gamma_regularizer="l2", name="normalisation")
+    stock = keras.layers.BatchNormalization.from_config(layer.get_config())
+    assert stock.get_config() == layer.get_config()
+    clone = keras.models.clone_model(keras.Sequential([keras.Input((4, 4, 3)), layer]))
+    assert type(clone.layers[-1]) is BatchNormalization
+    assert clone.layers[-1].momentum == 0.7
