@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from ban_tf.objectives.labels import cross_entropy, distribution
-from ban_tf.objectives.objective import Objective, as_float, teacher_probabilities
+from ban_tf.objectives.objective import Objective, teacher_probabilities
 
 
 @keras.saving.register_keras_serializable("ban_tf")
@@ -22,7 +22,13 @@ class ConfidenceWeighted(Objective):
     needs_labels = True
 
     def losses(
-        self, labels: Any, teacher_logits: Any, student_logits: Any, *, seed: Any = None
+        self,
+        labels: Any,
+        teacher_logits: Any,
+        student_logits: Any,
+        *,
+        sample_weight: Any = None,
+        seed: Any = None,
     ) -> Any:
         """Returns the label cross-entropy of each sample, `[batch, ...]`, without its weight."""
         return cross_entropy(labels, student_logits)
@@ -34,9 +40,12 @@ class ConfidenceWeighted(Objective):
 
 @keras.saving.register_keras_serializable("ban_tf")
 class ImportanceWeighted(ConfidenceWeighted):
-    """Label cross-entropy, weighted by the teacher's probability of the true class (eq. 9)."""
+    """Label cross-entropy, weighted by the teacher's probability of the true class.
+
+    Furlanello et al., 2018, eq. 9: what the true-class term of distillation amounts to.
+    """
 
     def weights(self, labels: Any, teacher_logits: Any) -> Any:
         """Returns the teacher's probability of the true class, `[batch, ...]`."""
-        target = distribution(labels, as_float(teacher_logits))
-        return ops.sum(target * teacher_probabilities(teacher_logits), axis=-1)
+        probabilities = teacher_probabilities(teacher_logits)
+        return ops.sum(distribution(labels, probabilities) * probabilities, axis=-1)

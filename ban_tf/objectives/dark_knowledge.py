@@ -7,27 +7,40 @@ from typing import Any
 import keras
 from keras import ops
 
-from ban_tf.objectives.objective import (
-    Objective,
-    as_float,
-    check_temperature,
-    teacher_probabilities,
-)
+from ban_tf.objectives.objective import Objective, as_pair, check_temperature
 
 
-def divergence(probabilities: Any, student_logits: Any) -> Any:
-    """Returns KL(probabilities || softmax(student_logits)), `[batch, ...]`.
+def divergence(teacher_logits: Any, student_logits: Any, temperature: float = 1.0) -> Any:
+    """Returns `T^2 KL(p_T || q_T)` of each sample.
 
-    Its gradient is that of the cross-entropy, q - p (Furlanello et al., 2018, eq. 5); unlike
-    the cross-entropy it is zero when the student believes what the teacher does.
+    The gradient with respect to student logits is that of the cross-entropy to the teacher,
+    `T (q_T - p_T)` (Furlanello et al., 2018, eq. 5, where T is 1); but unlike the cross-entropy
+    it is zero when the student believes what the teacher does. Computed from log-probabilities,
+    which are finite where probabilities vanish.
+
+    Args:
+        teacher_logits: `[batch, ..., classes]`, as from `as_pair`.
+        student_logits: `[batch, ..., classes]`.
+        temperature: T, positive.
+
+    Returns:
+        `[batch, ...]`.
     """
-    # xlogy(0, 0) is 0: classes that the teacher rules out cost nothing.
-    entropy = ops.where(
-        probabilities > 0,
-        probabilities * ops.log(ops.where(probabilities > 0, probabilities, 1.0)),
-        0.0,
-    )
-    return ops.sum(entropy - probabilities * ops.log_softmax(student_logits, axis=-1), axis=-1)
+    log_p = ops.log_softmax(teacher_logits / temperature, axis=-1)
+    log_q = ops.log_softmax(student_logits / temperature, axis=-1)
+    return temperature**2 * ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+
+
+def standardised(logits: Any) -> Any:
+    """Returns logits `[batch, ..., classes]` shifted and scaled to mean 0 and deviation 1 each.
+
+    The deviation is that of the paper (Sun et al., 2024), divided by the number of classes and
+    not by one less. Logits that are all equal become zeros, and so does their gradient, where
+    the derivative of a square root would be infinite.
+    """
+    centred = logits - ops.mean(logits, axis=-1, keepdims=True)
+    variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
+    return centred / ops.sqrt(ops.maximum(variance, 1e-14))
 
 
 @keras.saving.register_keras_serializable("ban_tf")
@@ -37,7 +50,9 @@ class DarkKnowledge(Objective):
     Args:
         temperature: Both distributions are softened by it, and the loss is multiplied by its
             square, so that gradients keep their size (Hinton et al., 2015). The paper uses 1.
-        standardise: Logits of each sample are standardised first (Sun et al., 2024).
+        standardise: Whether the logits of each sample are standardised before they are divided
+            by the temperature, so that the student may have logits of its own scale (Sun et al.,
+            2024, who use a temperature of 2).
 
     Raises:
         ValueError: The temperature is not positive.
@@ -45,25 +60,24 @@ class DarkKnowledge(Objective):
 
     def __init__(self, temperature: float = 1.0, standardise: bool = False):
         self.temperature = check_temperature(temperature)
-        self.standardise = standardise
+        self.standardise = bool(standardise)
 
     def losses(
-        self, labels: Any, teacher_logits: Any, student_logits: Any, *, seed: Any = None
+        self,
+        labels: Any,
+        teacher_logits: Any,
+        student_logits: Any,
+        *,
+        sample_weight: Any = None,
+        seed: Any = None,
     ) -> Any:
-        """Returns T^2 KL(p_T || q_T) of each sample, `[batch, ...]`."""
-        teacher_logits, student_logits = as_float(teacher_logits), as_float(student_logits)
+        """Returns `T^2 KL(p_T || q_T)` of each sample, `[batch, ...]`."""
+        teacher_logits, student_logits = as_pair(teacher_logits, student_logits)
         if self.standardise:
-            teacher_logits, student_logits = _standard(teacher_logits), _standard(student_logits)
-        probabilities = teacher_probabilities(teacher_logits, self.temperature)
-        return self.temperature**2 * divergence(probabilities, student_logits / self.temperature)
+            teacher_logits = standardised(teacher_logits)
+            student_logits = standardised(student_logits)
+        return divergence(teacher_logits, student_logits, self.temperature)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {"temperature": self.temperature, "standardise": self.standardise}
-
-
-def _standard(logits: Any) -> Any:
-    centred = logits - ops.mean(logits, axis=-1, keepdims=True)
-    variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
-    # The gradient of a square root is infinite at zero.
-    return centred / (ops.sqrt(ops.maximum(variance, 1e-16)) + 1e-7)

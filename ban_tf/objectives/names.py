@@ -1,21 +1,36 @@
 """What an objective is called, where it lives, and whether labels come along.
 
-This table needs no Keras, so that a command line is checked before Keras is imported.
+This table needs no Keras, so that a command line is checked before Keras is imported. To add
+an objective, write its module and add its line here.
 """
 
 from __future__ import annotations
 
 import difflib
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-# name -> (module, class, weight of the label term that its paper adds)
+
+class Entry(NamedTuple):
+    """One line of the table of objectives."""
+
+    module: str
+    name: str
+    label_weight: float  # weight of the label term that its paper adds
+    options: MappingProxyType[str, Any] = MappingProxyType({})
+
+
 OBJECTIVES = {
-    "labels": ("ban_tf.objectives.labels", "Labels", 1.0),
-    "kd": ("ban_tf.objectives.dark_knowledge", "DarkKnowledge", 0.0),
-    "cwtm": ("ban_tf.objectives.confidence_weighting", "ConfidenceWeighted", 0.0),
-    "dkpp": ("ban_tf.objectives.permutation", "PermutedDarkKnowledge", 0.0),
-    "importance": ("ban_tf.objectives.confidence_weighting", "ImportanceWeighted", 0.0),
-    "dkd": ("ban_tf.objectives.decoupled", "DecoupledKnowledge", 1.0),
-    "dist": ("ban_tf.objectives.relational", "RelationalMatch", 1.0),
+    "labels": Entry("labels", "Labels", 1.0),
+    "kd": Entry("dark_knowledge", "DarkKnowledge", 0.0),
+    "kd-standardised": Entry(
+        "dark_knowledge", "DarkKnowledge", 0.0, MappingProxyType({"standardise": True})
+    ),
+    "cwtm": Entry("confidence_weighting", "ConfidenceWeighted", 0.0),
+    "importance": Entry("confidence_weighting", "ImportanceWeighted", 0.0),
+    "dkpp": Entry("permutation", "PermutedDarkKnowledge", 0.0),
+    "dkd": Entry("decoupled", "DecoupledKnowledge", 1.0),
+    "dist": Entry("relational", "RelationalMatch", 1.0),
 }
 
 
@@ -26,7 +41,8 @@ def parse(name: str) -> tuple[str, float]:
         name: Such as "kd", "kd+labels" or "my_package.my_module:my_function".
 
     Returns:
-        The name without "+labels", and 1.0 if labels are learnt from as well, else 0.0.
+        The name without "+labels", and the weight of the label term beside it: 1.0 with
+        "+labels", else what its paper has. For "labels" that is the whole of the loss.
 
     Raises:
         ValueError: There is no such objective.
@@ -34,13 +50,18 @@ def parse(name: str) -> tuple[str, float]:
     base, plus, rest = name.partition("+")
     if plus and rest != "labels":
         raise ValueError(f"--objective={name}: only +labels may be added to an objective.")
+    if plus and base == "labels":
+        raise ValueError(f"--objective={name} names the labels twice; give --objective=labels.")
     if ":" in base:
+        module, _, function = base.partition(":")
+        if not all(part.isidentifier() for part in (*module.split("."), *function.split("."))):
+            raise ValueError(f"--objective={name} must have the form package.module:function.")
         return base, 1.0 if plus else 0.0
     if base not in OBJECTIVES:
         close = difflib.get_close_matches(base, OBJECTIVES, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise ValueError(
-            f"--objective={name} is unknown; {hint}known are {', '.join(OBJECTIVES)}, each also with "
-            "+labels, and package.module:function."
+            f"--objective={name} is unknown; {hint}known are {', '.join(OBJECTIVES)}, each also "
+            "with +labels, and package.module:function."
         )
-    return base, 1.0 if plus else OBJECTIVES[base][2]
+    return base, 1.0 if plus else OBJECTIVES[base].label_weight

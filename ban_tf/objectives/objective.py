@@ -1,38 +1,63 @@
-"""The base of all objectives: what a student is asked to match, sample by sample."""
+"""The base of all objectives: what a student is asked to match, sample by sample.
+
+An objective gives a loss per sample. Where the paper weights samples against each other
+(Furlanello et al., 2018, eq. 9 and 10), the weights are given apart and not normalised, so that
+a train step can normalise them over all replicas with `normalise`. Sample weights, masks,
+reductions and regularisation are left to Keras.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
+
+if TYPE_CHECKING:
+    from ban_tf.objectives.keras_distillation import ObjectiveDistillation
 
 
 class Objective:
     """What a student is asked to match.
 
     An objective knows neither models nor data. It gives a loss per sample (per token, for
-    sequences); weights that depend on the whole batch are given apart, so that a train step can
-    normalise them over all replicas.
+    sequences). A subclass overrides `losses`, with this very signature; `weights`, if its samples
+    are weighted against each other; and `get_config`, if its constructor takes arguments.
+
+    Attributes:
+        needs_labels: Whether the labels are looked at.
+        needs_teacher: Whether the teacher's logits are looked at.
+        label_weight: Weight of the label term that its paper adds.
     """
 
     needs_labels = False
     needs_teacher = True
+    label_weight = 0.0
 
     def losses(
-        self, labels: Any, teacher_logits: Any, student_logits: Any, *, seed: Any = None
+        self,
+        labels: Any,
+        teacher_logits: Any,
+        student_logits: Any,
+        *,
+        sample_weight: Any = None,
+        seed: Any = None,
     ) -> Any:
         """Returns the loss of each sample, before any weight that depends on the batch.
 
         Args:
-            labels: Integers `[batch, ...]` or distributions `[batch, ..., classes]`.
-            teacher_logits: `[batch, ..., classes]`.
+            labels: Integers `[batch, ...]` or `[batch, ..., 1]` of any dtype, or distributions
+                `[batch, ..., classes]`; None where `needs_labels` is False.
+            teacher_logits: `[batch, ..., classes]`; no gradient flows into them.
             student_logits: `[batch, ..., classes]`.
-            seed: An int32 tensor `[2]` for objectives that draw, such as (seed, step).
+            sample_weight: `[batch]` or `[batch, ...]`, for objectives that compare the samples of
+                a batch with each other. It is not multiplied in: that is for whoever averages.
+            seed: For objectives that draw at random: two integers such as (seed, step), as an
+                int32 tensor `[2]` in a train step.
 
         Returns:
-            `[batch, ...]`.
+            `[batch, ...]`, float64 if logits are, else float32.
         """
         raise NotImplementedError
 
@@ -55,13 +80,27 @@ class Objective:
             labels: As for `losses`.
             teacher_logits: As for `losses`.
             student_logits: As for `losses`.
-            sample_weight: `[batch, ...]`; enters how batch-wide weights are normalised, and is
-                not itself multiplied in: that is for whoever averages.
+            sample_weight: `[batch]` or `[batch, ...]`; enters how batch-wide weights are
+                normalised, and is not itself multiplied in: that is for whoever averages.
             seed: As for `losses`.
         """
-        losses = self.losses(labels, teacher_logits, student_logits, seed=seed)
+        losses = self.losses(
+            labels, teacher_logits, student_logits, sample_weight=sample_weight, seed=seed
+        )
         weights = self.weights(labels, teacher_logits)
-        return losses if weights is None else losses * normalise(weights, sample_weight)
+        if weights is None:
+            return losses
+        return losses * ops.cast(normalise(weights, sample_weight), losses.dtype)
+
+    def as_distillation_loss(self) -> ObjectiveDistillation:
+        """Returns this objective as a `keras.distillation.DistillationLoss`.
+
+        Raises:
+            ValueError: It needs labels, which Keras does not hand to distillation losses.
+        """
+        from ban_tf.objectives.keras_distillation import ObjectiveDistillation
+
+        return ObjectiveDistillation(self)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -71,6 +110,10 @@ class Objective:
     def from_config(cls, config: dict[str, Any]) -> Objective:
         """Makes an objective from its configuration."""
         return cls(**config)
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
 
 
 def normalise(
@@ -83,7 +126,7 @@ def normalise(
 
     Args:
         weights: `[batch, ...]`, not negative.
-        sample_weight: `[batch, ...]`, or None where all count alike.
+        sample_weight: `[batch]` or `[batch, ...]`, or None where all count alike.
         reduce: Sums a scalar over replicas.
 
     Returns:
@@ -91,12 +134,28 @@ def normalise(
         where the total weight is zero.
     """
     weights = ops.stop_gradient(weights)
-    counted = ops.ones_like(weights) if sample_weight is None else sample_weight
-    counted = ops.cast(counted, weights.dtype)
+    counted = counts(sample_weight, weights)
     total, weighted = ops.sum(counted), ops.sum(counted * weights)
     if reduce is not None:
         total, weighted = reduce(total), reduce(weighted)
     return weights * ops.divide_no_nan(total, weighted)
+
+
+def counts(sample_weight: Any, like: Any) -> Any:
+    """Returns how much each sample counts, with the shape `[batch, ...]` and dtype of `like`.
+
+    Args:
+        sample_weight: `[batch]`, `[batch, ...]` or `[batch, ..., 1]`; None where all count alike.
+        like: `[batch, ...]`.
+    """
+    if sample_weight is None:
+        return ops.ones_like(like)
+    sample_weight = ops.cast(sample_weight, like.dtype)
+    if len(sample_weight.shape) > len(like.shape):
+        sample_weight = ops.squeeze(sample_weight, axis=-1)
+    while len(sample_weight.shape) < len(like.shape):
+        sample_weight = ops.expand_dims(sample_weight, axis=-1)
+    return sample_weight * ops.ones_like(like)
 
 
 def as_float(logits: Any) -> Any:
@@ -106,9 +165,35 @@ def as_float(logits: Any) -> Any:
     return ops.cast(logits, "float64" if wide else "float32")
 
 
-def teacher_probabilities(teacher_logits: Any, temperature: float = 1.0) -> Any:
+def as_pair(teacher_logits: Any, student_logits: Any) -> tuple[Any, Any]:
+    """Returns the teacher's and the student's logits, ready to be compared.
+
+    Args:
+        teacher_logits: `[batch, ..., classes]`.
+        student_logits: `[batch, ..., classes]`.
+
+    Returns:
+        Both in the student's precision (`as_float`), the teacher's without a gradient.
+
+    Raises:
+        ValueError: Their shapes differ, which broadcasting would hide.
+    """
+    student_logits = as_float(student_logits)
+    teacher_logits = ops.cast(ops.convert_to_tensor(teacher_logits), student_logits.dtype)
+    theirs, ours = tuple(teacher_logits.shape), tuple(student_logits.shape)
+    if len(theirs) != len(ours) or any(
+        None not in pair and pair[0] != pair[1] for pair in zip(theirs, ours, strict=True)
+    ):
+        raise ValueError(
+            "`teacher_logits` and `student_logits` must have one shape, [batch, ..., classes]. "
+            f"Received: {theirs} and {ours}"
+        )
+    return ops.stop_gradient(teacher_logits), student_logits
+
+
+def teacher_probabilities(teacher_logits: Any) -> Any:
     """Returns the teacher's distribution `[batch, ..., classes]`; no gradient flows into it."""
-    return ops.softmax(ops.stop_gradient(as_float(teacher_logits)) / temperature, axis=-1)
+    return ops.softmax(ops.stop_gradient(as_float(teacher_logits)), axis=-1)
 
 
 def check_temperature(temperature: float) -> float:
@@ -123,11 +208,11 @@ def check_temperature(temperature: float) -> float:
 
 
 def check_weight(name: str, weight: float) -> float:
-    """Returns the weight of a part of an objective as a float.
+    """Returns the weight of one of an objective's terms as a float.
 
     Raises:
         ValueError: It is negative or not finite.
     """
     if not 0 <= weight < float("inf"):
-        raise ValueError(f"`{name}` must be finite and not negative. Received: {weight}")
+        raise ValueError(f"`{name}` must be a finite number of at least 0. Received: {weight}")
     return float(weight)

@@ -8,12 +8,7 @@ import keras
 from keras import ops
 
 from ban_tf.objectives.dark_knowledge import divergence
-from ban_tf.objectives.objective import (
-    Objective,
-    as_float,
-    check_temperature,
-    teacher_probabilities,
-)
+from ban_tf.objectives.objective import Objective, as_pair, check_temperature
 
 
 @keras.saving.register_keras_serializable("ban_tf")
@@ -21,6 +16,7 @@ class PermutedDarkKnowledge(Objective):
     """The teacher's distribution with all but its highest probability permuted; DKPP.
 
     Furlanello et al., 2018, eq. 11: a new uniform permutation for each sample and each step.
+    Replicas that are given the same seed draw the same permutations for their shares of a batch.
 
     Args:
         temperature: As for `DarkKnowledge`.
@@ -33,13 +29,17 @@ class PermutedDarkKnowledge(Objective):
         self.temperature = check_temperature(temperature)
 
     def losses(
-        self, labels: Any, teacher_logits: Any, student_logits: Any, *, seed: Any = None
+        self,
+        labels: Any,
+        teacher_logits: Any,
+        student_logits: Any,
+        *,
+        sample_weight: Any = None,
+        seed: Any = None,
     ) -> Any:
-        """Returns T^2 KL(permuted p_T || q_T) of each sample, `[batch, ...]`."""
-        permuted = permute(as_float(teacher_logits), seed)
-        probabilities = teacher_probabilities(permuted, self.temperature)
-        student_logits = as_float(student_logits) / self.temperature
-        return self.temperature**2 * divergence(probabilities, student_logits)
+        """Returns `T^2 KL(permuted p_T || q_T)` of each sample, `[batch, ...]`."""
+        teacher_logits, student_logits = as_pair(teacher_logits, student_logits)
+        return divergence(permute(teacher_logits, seed), student_logits, self.temperature)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -53,28 +53,43 @@ def permute(logits: Any, seed: Any = None) -> Any:
 
     Args:
         logits: `[batch, ..., classes]`. Of several highest entries the first one stays.
-        seed: An int32 tensor `[2]`; the same seed gives the same permutations. None draws anew
-            from Keras's global generator.
+        seed: An integer, or two as a tensor `[2]`; the same seed gives the same permutations.
+            None draws anew from Keras's global generator.
 
     Returns:
         `[batch, ..., classes]`.
     """
+    logits = ops.convert_to_tensor(logits)
     classes = logits.shape[-1]
-    highest = ops.expand_dims(ops.argmax(logits, axis=-1), axis=-1)
-    stays = ops.arange(classes, dtype=highest.dtype) == highest
-    # Both orders list the highest entry first, then the others: at random, and as they are.
-    shuffled = ops.argsort(ops.where(stays, -1.0, uniform(ops.shape(logits), seed)), axis=-1)
-    positions = ops.broadcast_to(ops.arange(classes, dtype="float32"), ops.shape(logits))
-    in_place = ops.argsort(ops.where(stays, -1.0, positions), axis=-1)
-    source = ops.take_along_axis(shuffled, ops.argsort(in_place, axis=-1), axis=-1)
-    return ops.take_along_axis(logits, source, axis=-1)
+    positions = ops.arange(classes, dtype="int32")
+    # Not argmax, which need not find the first of several on every backend and device.
+    is_highest = logits == ops.max(logits, axis=-1, keepdims=True)
+    first = ops.min(ops.where(is_highest, positions, classes), axis=-1, keepdims=True)
+    # Sorting by random keys lists the others in random order, after the highest.
+    keys = ops.where(positions == first, -1, random_integers(ops.shape(logits), seed))
+    shuffled = ops.argsort(keys, axis=-1)
+    # Where each position stands in a list of the highest and then the others as they are.
+    place = ops.where(positions == first, 0, positions + ops.cast(positions < first, "int32"))
+    return ops.take_along_axis(logits, ops.take_along_axis(shuffled, place, axis=-1), axis=-1)
 
 
-def uniform(shape: Any, seed: Any = None) -> Any:
-    """Draws float32 numbers in [0, 1) of a shape, from a seed that may be a tensor."""
-    if seed is not None and keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
+def random_integers(shape: Any, seed: Any = None) -> Any:
+    """Draws int32 numbers of at least 0, of a shape, from a seed that may be a tensor."""
+    if seed is not None:
+        seed = ops.convert_to_tensor(seed, "int32")
+        if not seed.shape:
+            seed = ops.stack([seed, ops.zeros_like(seed)])
+        # A JAX key is unsigned; a TensorFlow seed must be signed for XLA.
+        seed = _GivenSeed(ops.cast(seed, "uint32") if keras.backend.backend() == "jax" else seed)
+    return keras.random.randint(shape, 0, 2**31 - 1, dtype="int32", seed=seed)
 
-        return tf.random.stateless_uniform(shape, tf.cast(seed, tf.int32))
-    # JAX takes a pair of unsigned integers for a key.
-    return keras.random.uniform(shape, seed=None if seed is None else ops.cast(seed, "uint32"))
+
+class _GivenSeed(keras.random.SeedGenerator):
+    """Hands a seed that is a tensor to `keras.random`, which takes only integers otherwise."""
+
+    def __init__(self, value: Any):
+        self.value = value  # no state, hence no `super().__init__()`, which makes a variable
+
+    def next(self, ordered: bool = True) -> Any:
+        """Returns the seed `[2]`."""
+        return self.value

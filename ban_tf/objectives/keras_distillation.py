@@ -1,0 +1,61 @@
+"""Objectives inside Keras's own `keras.distillation.Distiller`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from ban_tf.objectives import get
+
+
+@keras.saving.register_keras_serializable("ban_tf")
+class ObjectiveDistillation(keras.distillation.DistillationLoss):
+    """The mean of an objective over the batch, as a `DistillationLoss` on logits.
+
+    `Distiller` shows its losses neither labels nor sample weights, so only objectives that
+    need no labels fit. Several outputs are matched one by one, and their losses added.
+
+    Args:
+        objective: As for `ban_tf.objectives.get`.
+
+    Raises:
+        ValueError: The objective needs labels.
+    """
+
+    def __init__(self, objective: Any):
+        self.objective = get(objective)
+        if self.objective.needs_labels:
+            raise ValueError(
+                f"`objective` {type(self.objective).__name__} needs labels, which "
+                "keras.distillation does not pass on; use ban_tf.BornAgainModel for it."
+            )
+
+    def compute_loss(self, teacher_outputs: Any, student_outputs: Any, **kwargs: Any) -> Any:
+        """Returns the mean loss, a scalar, of logits `[batch, ..., classes]`."""
+        pairs = zip(
+            keras.tree.flatten(teacher_outputs), keras.tree.flatten(student_outputs), strict=True
+        )
+        return sum(ops.mean(self.objective(None, teacher, student)) for teacher, student in pairs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {"objective": keras.saving.serialize_keras_object(self.objective)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ObjectiveDistillation:
+        """Makes the loss from its configuration."""
+        return cls(keras.saving.deserialize_keras_object(config["objective"]))
+
+
+def as_distillation_loss(objective: Any) -> keras.distillation.DistillationLoss:
+    """Returns an objective as a loss for `keras.distillation.Distiller`.
+
+    Args:
+        objective: As for `ban_tf.objectives.get`; it must need no labels.
+
+    Raises:
+        ValueError: The objective needs labels.
+    """
+    return ObjectiveDistillation(objective)

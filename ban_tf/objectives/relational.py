@@ -1,0 +1,96 @@
+"""DIST: match how the teacher ranks classes and samples, not its very probabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from ban_tf.objectives.objective import (
+    Objective,
+    as_pair,
+    check_temperature,
+    check_weight,
+    counts,
+)
+
+
+def pearson_distance(a: Any, b: Any, weight: Any, axis: int) -> Any:
+    """Returns one minus the weighted Pearson correlation of two arrays along an axis.
+
+    Args:
+        a: `[samples, classes]`.
+        b: `[samples, classes]`.
+        weight: Weight of each entry, broadcast against them; weights of one give the ordinary
+            correlation.
+        axis: The axis to correlate along.
+
+    Returns:
+        The distance, between 0 and 2, without that axis; 1 where an array does not vary.
+    """
+    total = ops.sum(weight * ops.ones_like(a), axis=axis, keepdims=True)
+
+    def centred(x: Any) -> Any:
+        return x - ops.divide_no_nan(ops.sum(weight * x, axis=axis, keepdims=True), total)
+
+    def norm(x: Any) -> Any:
+        # The floor keeps the gradient of the root finite where an array does not vary.
+        return ops.sqrt(ops.maximum(ops.sum(weight * ops.square(x), axis=axis), 1e-24))
+
+    a, b = centred(a), centred(b)
+    # 1e-8 is from the authors' implementation.
+    return 1.0 - ops.sum(weight * a * b, axis=axis) / (norm(a) * norm(b) + 1e-8)
+
+
+@keras.saving.register_keras_serializable("ban_tf")
+class RelationalMatch(Objective):
+    """Knowledge distillation from a stronger teacher (Huang et al., 2022); DIST.
+
+    `T^2 (beta inter + gamma intra)`, where `inter` is the Pearson distance between the teacher's
+    and the student's probabilities of one sample, and `intra` that between their probabilities
+    of one class over the batch, averaged over classes. The paper adds the label cross-entropy.
+
+    `intra` belongs to the batch: it is added to every sample, so that the mean is the paper's
+    loss. Leading dimensions (the steps of a sequence) count as samples, each as much as its
+    sample weight. On several replicas the batch is the replica's own share.
+
+    Args:
+        beta: Weight of the relation between classes.
+        gamma: Weight of the relation between samples.
+        temperature: As for `DarkKnowledge`.
+
+    Raises:
+        ValueError: A weight is negative or the temperature is not positive.
+    """
+
+    label_weight = 1.0
+
+    def __init__(self, beta: float = 1.0, gamma: float = 1.0, temperature: float = 1.0):
+        self.beta = check_weight("beta", beta)
+        self.gamma = check_weight("gamma", gamma)
+        self.temperature = check_temperature(temperature)
+
+    def losses(
+        self,
+        labels: Any,
+        teacher_logits: Any,
+        student_logits: Any,
+        *,
+        sample_weight: Any = None,
+        seed: Any = None,
+    ) -> Any:
+        """Returns the loss of each sample plus that of the batch, `[batch, ...]`."""
+        teacher_logits, student_logits = as_pair(teacher_logits, student_logits)
+        shape, classes = ops.shape(student_logits)[:-1], student_logits.shape[-1]
+        p = ops.softmax(ops.reshape(teacher_logits / self.temperature, (-1, classes)), axis=-1)
+        q = ops.softmax(ops.reshape(student_logits / self.temperature, (-1, classes)), axis=-1)
+        counted = ops.reshape(counts(sample_weight, student_logits[..., 0]), (-1, 1))
+        inter = pearson_distance(p, q, ops.ones_like(p), axis=1)
+        intra = ops.mean(pearson_distance(p, q, counted, axis=0))
+        losses = self.temperature**2 * (self.beta * inter + self.gamma * intra)
+        return ops.reshape(losses, shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {"beta": self.beta, "gamma": self.gamma, "temperature": self.temperature}
