@@ -27,7 +27,7 @@ def variables(model: keras.Model, metrics: bool = False) -> list[Any]:
 
 def capture(model: keras.Model, metrics: bool = False) -> list[np.ndarray]:
     """Copies the state of a model out of it."""
-    return [np.array(variable) for variable in variables(model, metrics)]
+    return [np.array(keras.ops.convert_to_numpy(each)) for each in variables(model, metrics)]
 
 
 def restore(model: keras.Model, state: list[np.ndarray], metrics: bool = False) -> None:

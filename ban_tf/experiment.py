@@ -90,9 +90,8 @@ def run(options: Options) -> dict[str, Any]:
         result = _summarise(options, family, data, predictions)
         _write(options, family, directory, result)
     table.show(result)
-    print(
-        f"\nIn {time.perf_counter() - started:.0f} s. The models and the report are in {directory.path}:"
-    )
+    seconds = time.perf_counter() - started
+    print(f"\nIn {seconds:.0f} s. The models and the report are in {directory.path}:")
     print("  generation-*/model.keras, ensemble.keras, summary.md, summary.json")
     print(f"Look at the curves:  tensorboard --logdir {directory.path / 'tensorboard'}")
     print(f"One more generation: the same command with --gens={options.gens + 1}")

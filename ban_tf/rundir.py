@@ -57,7 +57,7 @@ class RunDirectory:
         except OSError as error:
             self._lock.close()
             raise RunDirectoryError(
-                f"{self.path} is in use by another process; wait for it or choose another directory."
+                f"{self.path} is in use by another process; wait for it, or choose another one."
             ) from error
         self._manifest = self._read_manifest()
 

@@ -1,0 +1,205 @@
+"""The generational loop: who teaches whom, what is kept, and going on after a kill."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import ban_tf
+from ban_tf.rundir import RunDirectoryError
+
+
+def _build():
+    return keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(8, activation="tanh"),
+            keras.layers.Dropout(0.2),
+            keras.layers.Dense(3),
+        ]
+    )
+
+
+def _data(examples=64):
+    x = np.random.default_rng(0).normal(size=(examples, 6)).astype("float32")
+    return x, x[:, :3].argmax(-1)
+
+
+COMPILE = {
+    "optimizer": lambda: keras.optimizers.SGD(0.1, momentum=0.9),
+    "metrics": ["accuracy"],
+}
+
+
+def _fit(lineage, **changes):
+    x, y = _data()
+    arguments = {"epochs": 3, "batch_size": 16, "shuffle": False, "compile": COMPILE}
+    return lineage.fit(x, y, **{**arguments, **changes})
+
+
+def test_every_generation_is_fresh_and_learns_from_the_one_before():
+    lineage = _fit(ban_tf.Lineage(_build, generations=2, objective="kd"))
+    assert [each.taught_by for each in lineage.generations] == [
+        "labels",
+        "generation 0",
+        "generation 1",
+    ]
+    kernels = [each.weights[0] for each in lineage.generations]
+    assert not np.allclose(kernels[0], kernels[1]) and not np.allclose(kernels[1], kernels[2])
+    assert [row["generation"] for row in lineage.history] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    assert all(np.isfinite(row["loss"]) for row in lineage.history)
+    assert "teacher_agreement" in lineage.generations[1].history[0]
+
+
+def test_a_generation_equals_the_same_training_by_hand():
+    """Models that are used again carry nothing over from the generation before."""
+    from ban_tf import seeds
+
+    lineage = _fit(ban_tf.Lineage(_build, generations=2, objective="kd", seed=5))
+    x, y = _data()
+    with seeds.seeded(seeds.derive_seed(5, "weights", 2)):
+        student = _build()
+    model = ban_tf.BornAgainModel(student, teacher=lineage.model(1), objective="kd")
+    model.compile(COMPILE["optimizer"](), metrics=["accuracy"])
+    model.fit(x, y, epochs=3, batch_size=16, shuffle=False, verbose=0)
+    for ours, theirs in zip(lineage.generations[2].weights, student.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize(
+    ("teacher", "expected"),
+    [
+        ("previous", ["labels", "generation 0", "generation 1"]),
+        ("ensemble", ["labels", "generation 0", "generations 0-1"]),
+        ("first", ["labels", "generation 0", "generation 0"]),
+    ],
+)
+def test_who_teaches(teacher, expected):
+    lineage = _fit(ban_tf.Lineage(_build, generations=2, teacher=teacher), epochs=1)
+    assert [each.taught_by for each in lineage.generations] == expected
+
+
+def test_with_labels_alone_nobody_teaches():
+    lineage = _fit(ban_tf.Lineage(_build, generations=1, objective="labels"), epochs=1)
+    assert lineage.generations[1].taught_by == "labels"
+
+
+def test_a_given_model_is_generation_0():
+    given = _build()
+    lineage = _fit(ban_tf.Lineage(_build, generations=1, first_model=given), epochs=1)
+    assert lineage.model(0) is given
+    assert lineage.generations[0].taught_by == "given"
+
+
+def test_the_best_epoch_is_chosen_by_validation():
+    x, y = _data()
+    lineage = ban_tf.Lineage(_build, generations=0, keep="best")
+    _fit(lineage, validation_data=(x[:20], y[:20]), epochs=6)
+    history = lineage.generations[0].history
+    best = max(history, key=lambda row: (row["val_accuracy"], -row["val_label_loss"]))
+    model = lineage.model(0)
+    accuracy = np.mean(model.predict(x[:20], verbose=0).argmax(-1) == y[:20])
+    np.testing.assert_allclose(accuracy, best["val_accuracy"], atol=1e-6)
+
+
+def test_a_finished_lineage_is_read_and_a_longer_one_goes_on(tmp_path):
+    first = _fit(ban_tf.Lineage(_build, generations=1, directory=tmp_path))
+    first.directory.close()
+    longer = _fit(ban_tf.Lineage(_build, generations=2, directory=tmp_path))
+    whole = _fit(ban_tf.Lineage(_build, generations=2))
+    for ours, theirs in zip(longer.generations, whole.generations, strict=True):
+        assert ours.history == theirs.history
+        for a, b in zip(ours.weights, theirs.weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_other_settings_are_refused(tmp_path):
+    ban_tf.Lineage(_build, directory=tmp_path, settings={"width": 8}).directory.close()
+    with pytest.raises(RunDirectoryError, match="width was 8 and is now 9"):
+        ban_tf.Lineage(_build, directory=tmp_path, settings={"width": 9})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"generations": -1}, "`generations`"),
+        ({"teacher": "best"}, "`teacher`"),
+        ({"keep": "first"}, "`keep`"),
+        ({"objective": "kdd"}, "did you mean"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ban_tf.Lineage(_build, **arguments)
+
+
+def test_a_model_is_cloned_with_fresh_weights_and_a_subclass_is_refused():
+    class Own(keras.Model):
+        def call(self, inputs):
+            return inputs
+
+    with pytest.raises(ValueError, match="function"):
+        ban_tf.Lineage(Own())
+    model = _build()
+    lineage = _fit(ban_tf.Lineage(model, generations=1), epochs=1)
+    assert not np.allclose(lineage.generations[0].weights[0], lineage.generations[1].weights[0])
+
+
+def _command(directory):
+    return [
+        *(sys.executable, "-m", "ban_tf.main", "--gens=1", "--epochs=4", "--arch=wrn-10-1"),
+        *("--dropout=0.2", "--objective=dkpp", "--progress=lines", "--checkpoint=best"),
+        *("--deterministic", f"--workdir={directory}"),
+    ]
+
+
+def _arrays(directory):
+    import keras
+
+    return [
+        weights
+        for number in range(2)
+        for weights in keras.models.load_model(
+            directory / f"generation-{number}" / "model.keras"
+        ).get_weights()
+    ]
+
+
+def test_a_killed_run_ends_bit_identical_to_one_that_was_not(tmp_path):
+    """Dropout, permutations, shuffling, momentum and the best epoch all go on as they would."""
+    subprocess.run(_command(tmp_path / "whole"), check=True, capture_output=True)
+    for stop_at in ("generation 0/1  epoch 2/4", "generation 1/1  epoch 3/4"):
+        process = subprocess.Popen(_command(tmp_path / "killed"), stdout=subprocess.PIPE, text=True)
+        for line in process.stdout:
+            if line.startswith(stop_at):
+                os.kill(process.pid, signal.SIGKILL)
+                break
+        else:
+            pytest.fail(f"{stop_at} was never reached")
+        process.communicate()
+    done = subprocess.run(_command(tmp_path / "killed"), check=True, capture_output=True, text=True)
+    assert "generation 0/1  epoch" not in done.stdout
+    for ours, theirs in zip(_arrays(tmp_path / "killed"), _arrays(tmp_path / "whole"), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for name in ("generation-0/history.csv", "generation-1/history.csv"):
+        killed, whole = (tmp_path / run / name for run in ("killed", "whole"))
+        assert killed.read_bytes() == whole.read_bytes()
+
+
+def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path):
+    command = _command(tmp_path / "run")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if line.startswith("generation 0/1  epoch 3/4"):
+            os.kill(process.pid, signal.SIGKILL)
+            break
+    process.communicate()
+    newest = max((tmp_path / "run" / "generation-0").glob("checkpoint-*.npz"))
+    newest.write_bytes(newest.read_bytes()[:-100])
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "bytes where" in done.stderr
+    assert "generation 1/1  epoch 4/4" in done.stdout
