@@ -1,0 +1,77 @@
+"""Optimizers by name, weight decay as the paper's networks had it, and learning-rate curves."""
+
+import keras
+import numpy as np
+import pytest
+
+from ban_tf import optimizers
+
+
+def _model():
+    return keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dense(2), keras.layers.LayerNormalization()]
+    )
+
+
+def test_decay_joins_the_gradient_of_kernels_and_momentum_carries_it():
+    """Against the update of Sutskever et al. (2013) in float64, as PyTorch's SGD decays."""
+    model = _model()
+    kernel = np.float64(model.layers[0].kernel.numpy())
+    optimizer = optimizers.make_optimizer("sgd", 0.1, momentum=0.9, weight_decay=0.5)
+    optimizer.build(model.trainable_variables)
+    others = [variable.numpy() for variable in model.trainable_variables[1:]]
+    velocity = np.zeros_like(kernel)
+    for _ in range(3):
+        gradients = [keras.ops.zeros_like(each) for each in model.trainable_variables]
+        gradients[0] = keras.ops.ones_like(gradients[0])
+        optimizer.apply(gradients)
+        gradient = 1.0 + 0.5 * kernel
+        velocity = 0.9 * velocity - 0.1 * gradient
+        kernel = kernel + 0.9 * velocity - 0.1 * gradient
+    np.testing.assert_allclose(model.layers[0].kernel.numpy(), kernel, rtol=1e-5)
+    for before, variable in zip(others, model.trainable_variables[1:], strict=True):
+        np.testing.assert_array_equal(before, variable.numpy())
+
+
+def test_other_optimizers_are_keras_own_and_decay_kernels_only():
+    model = _model()
+    optimizer = optimizers.make_optimizer("adamw", 0.1, weight_decay=0.1)
+    assert isinstance(optimizer, keras.optimizers.AdamW)
+    kernel, bias = model.layers[0].kernel.numpy(), model.layers[0].bias.numpy()
+    gamma = model.layers[1].gamma.numpy()
+    optimizer.build(model.trainable_variables)
+    optimizer.apply([keras.ops.zeros_like(each) for each in model.trainable_variables])
+    np.testing.assert_allclose(model.layers[0].kernel.numpy(), kernel * 0.99, rtol=1e-5)
+    np.testing.assert_array_equal(model.layers[0].bias.numpy(), bias)
+    np.testing.assert_array_equal(model.layers[1].gamma.numpy(), gamma)
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("constant", lambda step: 0.4),
+        ("step", lambda step: 0.4 * 0.2 ** sum(step >= drop for drop in (30, 60, 80))),
+        ("cosine", lambda step: 0.2 * (1 + np.cos(np.pi * step / 100))),
+    ],
+)
+def test_schedules_follow_their_curve(kind, expected):
+    schedule = optimizers.Schedule(kind, 0.4, steps=100)
+    again = optimizers.Schedule.from_config(schedule.get_config())
+    for step in (0, 1, 29, 30, 59, 60, 79, 80, 99, 100):
+        np.testing.assert_allclose(schedule(step), expected(step), atol=1e-7)
+        np.testing.assert_allclose(again(step), schedule(step))
+
+
+def test_warm_up_rises_linearly_to_the_peak():
+    schedule = optimizers.Schedule("cosine", 0.4, steps=100, warmup_steps=10)
+    np.testing.assert_allclose(
+        [schedule(step) for step in range(10)], 0.04 * np.arange(1, 11), 1e-5
+    )
+    np.testing.assert_allclose(schedule(55), 0.2, rtol=1e-5)
+
+
+def test_unknown_names_are_refused():
+    with pytest.raises(ValueError, match="nonsense"):
+        optimizers.make_optimizer("nonsense", 0.1)
+    with pytest.raises(ValueError, match="cosines"):
+        optimizers.Schedule("cosines", 0.1, steps=10)
