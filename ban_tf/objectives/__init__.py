@@ -56,8 +56,9 @@ def get(objective: Any, **options: Any) -> Any:
         if ":" in base:
             objective = FunctionObjective(base)
         else:
-            module, name, _ = OBJECTIVES[base]
-            objective = getattr(importlib.import_module(module), name)()
+            entry = OBJECTIVES[base]
+            module = importlib.import_module(f"ban_tf.objectives.{entry.module}")
+            objective = getattr(module, entry.name)(**entry.options)
     elif not isinstance(objective, Objective):
         if not callable(objective) or isinstance(objective, type):
             raise ValueError(

@@ -11,9 +11,7 @@ from ban_tf.objectives.labels import distribution
 from ban_tf.objectives.objective import Objective, as_pair, check_temperature, check_weight
 
 
-def decoupled_divergences(
-    target: Any, teacher_logits: Any, student_logits: Any
-) -> tuple[Any, Any]:
+def decoupled_divergences(target: Any, teacher_logits: Any, student_logits: Any) -> tuple[Any, Any]:
     """Splits KL(p || q) into what concerns the target class and what concerns the others.
 
     With `p_t` the teacher's probability of the target, KL(p || q) is the first of the returned

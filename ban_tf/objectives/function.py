@@ -33,7 +33,13 @@ class FunctionObjective(Objective):
             raise ValueError(f"`objective` must be a function. Received: {function!r}")
 
     def losses(
-        self, labels: Any, teacher_logits: Any, student_logits: Any, *, seed: Any = None
+        self,
+        labels: Any,
+        teacher_logits: Any,
+        student_logits: Any,
+        *,
+        sample_weight: Any = None,
+        seed: Any = None,
     ) -> Any:
         """Returns what the function returns, `[batch, ...]`.
 

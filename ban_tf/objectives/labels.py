@@ -64,12 +64,19 @@ class Labels(Objective):
 
     needs_labels = True
     needs_teacher = False
+    label_weight = 1.0
 
     def __init__(self, label_smoothing: float = 0.0):
         self.label_smoothing = _check_smoothing(label_smoothing)
 
     def losses(
-        self, labels: Any, teacher_logits: Any, student_logits: Any, *, seed: Any = None
+        self,
+        labels: Any,
+        teacher_logits: Any,
+        student_logits: Any,
+        *,
+        sample_weight: Any = None,
+        seed: Any = None,
     ) -> Any:
         """Returns the cross-entropy to the (smoothed) labels, `[batch, ...]`."""
         return cross_entropy(labels, student_logits, self.label_smoothing)

@@ -1,0 +1,103 @@
+"""Labels in whichever form they come."""
+
+import keras
+import numpy as np
+import pytest
+
+from ban_tf import objectives
+
+RANDOM = np.random.default_rng(0)
+
+
+def reference(target, logits, smoothing=0.0):
+    log_q = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    target = target * (1 - smoothing) + smoothing / logits.shape[-1]
+    return -(target * log_q).sum(-1)
+
+
+def formats(labels, classes):
+    return {
+        "int32": labels.astype("int32"),
+        "uint8": labels.astype("uint8"),
+        "float32": labels.astype("float32"),
+        "column": labels[..., None],
+        "one-hot": np.eye(classes, dtype="float32")[labels],
+    }
+
+
+# As many samples as classes, and sequences as long: shapes that squeezing could confuse.
+@pytest.mark.parametrize("shape", [(6, 5), (5, 5), (1, 5), (4, 3, 5), (5, 5, 5), (4, 1, 5)])
+@pytest.mark.parametrize("form", ["int32", "uint8", "float32", "column", "one-hot"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_all_forms_of_labels_give_the_same_loss(shape, form, smoothing):
+    logits = RANDOM.normal(size=shape).astype("float32")
+    labels = RANDOM.integers(0, 5, shape[:-1])
+    given = formats(labels, 5)[form]
+    expected = reference(np.eye(5)[labels], logits.astype("float64"), smoothing)
+    np.testing.assert_allclose(
+        objectives.Labels(smoothing)(given, None, logits), expected, rtol=1e-4, atol=1e-5
+    )
+    loss = objectives.LabelCrossEntropy(label_smoothing=smoothing)
+    np.testing.assert_allclose(loss(given, logits), expected.mean(), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["cwtm", "importance", "dkd"])
+@pytest.mark.parametrize("form", ["uint8", "float32", "column", "one-hot"])
+def test_objectives_take_all_forms_of_labels(name, form):
+    teacher, student = RANDOM.normal(size=(2, 6, 5)).astype("float32")
+    labels = RANDOM.integers(0, 5, 6)
+    objective = objectives.get(name)
+    np.testing.assert_allclose(
+        objective(formats(labels, 5)[form], teacher, student),
+        objective(labels, teacher, student),
+        rtol=1e-6,
+    )
+
+
+def test_soft_labels_are_matched_as_they_are():
+    target = RANDOM.dirichlet(np.ones(5), size=6)
+    logits = RANDOM.normal(size=(6, 5))
+    found = objectives.Labels()(target, None, logits)
+    np.testing.assert_allclose(found, reference(target, logits), atol=1e-10)
+
+
+def test_probabilities_are_taken_for_what_they_are():
+    logits = RANDOM.normal(size=(6, 5))
+    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    labels = RANDOM.integers(0, 5, 6)
+    found = objectives.LabelCrossEntropy(from_logits=False)(labels, p)
+    expected = objectives.LabelCrossEntropy()(labels, logits)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_sample_weights_count_as_in_other_keras_losses():
+    logits = RANDOM.normal(size=(6, 5)).astype("float32")
+    labels, weights = RANDOM.integers(0, 5, 6), RANDOM.uniform(size=6)
+    kwargs = {"sample_weight": weights}
+    theirs = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    ours = objectives.LabelCrossEntropy()
+    np.testing.assert_allclose(
+        ours(labels, logits, **kwargs), theirs(labels, logits, **kwargs), rtol=1e-5
+    )
+
+
+def test_the_loss_survives_saving():
+    loss = objectives.LabelCrossEntropy(
+        from_logits=False, label_smoothing=0.2, name="mine", reduction="sum"
+    )
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert again.get_config() == loss.get_config()
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (6, 5, 1), ()])
+def test_labels_of_a_wrong_shape_are_refused(shape):
+    with pytest.raises(ValueError, match="`labels` must be integers"):
+        objectives.Labels()(np.zeros(shape, "int32"), None, np.zeros((6, 5), "float32"))
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0])
+def test_smoothing_out_of_range_is_refused(smoothing):
+    with pytest.raises(ValueError, match="label_smoothing"):
+        objectives.Labels(smoothing)
+    with pytest.raises(ValueError, match="label_smoothing"):
+        objectives.LabelCrossEntropy(label_smoothing=smoothing)

@@ -1,0 +1,86 @@
+"""DKD and DIST against their papers' formulas, written out in float64 NumPy."""
+
+import numpy as np
+import pytest
+
+from ban_tf import objectives
+
+
+def softmax(z):
+    e = np.exp(z - z.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def draw(shape):
+    random = np.random.default_rng(0)
+    teacher, student = random.normal(size=(2, *shape)) * 2
+    return random.integers(0, shape[-1], shape[:-1]), teacher, student
+
+
+def decoupled(label, teacher, student, alpha, beta, temperature):
+    p, q = softmax(teacher / temperature), softmax(student / temperature)
+    binary_p, binary_q = (np.array([x[label], 1 - x[label]]) for x in (p, q))
+    others_p, others_q = (np.delete(x, label) / (1 - x[label]) for x in (p, q))
+    target = np.sum(binary_p * np.log(binary_p / binary_q))
+    others = np.sum(others_p * np.log(others_p / others_q))
+    return temperature**2 * (alpha * target + beta * others)
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (3, 4, 5), (6, 2)])
+@pytest.mark.parametrize("arguments", [(1.0, 8.0, 4.0), (0.5, 2.0, 1.0), (1.0, 0.0, 2.0)])
+def test_decoupled_knowledge_follows_zhao_et_al(shape, arguments):
+    labels, teacher, student = draw(shape)
+    expected = [
+        decoupled(label, t, s, *arguments)
+        for label, t, s in zip(
+            labels.ravel(),
+            teacher.reshape(-1, shape[-1]),
+            student.reshape(-1, shape[-1]),
+            strict=True,
+        )
+    ]
+    found = objectives.DKD(*arguments)(labels, teacher, student)
+    np.testing.assert_allclose(found, np.reshape(expected, shape[:-1]), atol=1e-9)
+
+
+def test_soft_labels_name_the_true_class_by_their_highest():
+    labels, teacher, student = draw((6, 5))
+    soft = 0.6 * np.eye(5)[labels] + 0.08
+    np.testing.assert_allclose(
+        objectives.DKD()(soft, teacher, student), objectives.DKD()(labels, teacher, student)
+    )
+
+
+@pytest.mark.parametrize("shape", [(6, 5), (3, 4, 5)])
+@pytest.mark.parametrize("beta, gamma, temperature", [(1.0, 1.0, 1.0), (2.0, 0.5, 4.0)])
+def test_relational_match_follows_huang_et_al(shape, beta, gamma, temperature):
+    labels, teacher, student = draw(shape)
+    p, q = (softmax(z / temperature).reshape(-1, shape[-1]) for z in (teacher, student))
+    inter = [1 - np.corrcoef(a, b)[0, 1] for a, b in zip(p, q, strict=True)]
+    intra = np.mean([1 - np.corrcoef(a, b)[0, 1] for a, b in zip(p.T, q.T, strict=True)])
+    expected = temperature**2 * (beta * np.reshape(inter, shape[:-1]) + gamma * intra)
+    found = objectives.DIST(beta, gamma, temperature)(labels, teacher, student)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_relations_survive_a_change_of_scale():
+    probabilities = softmax(np.random.default_rng(0).normal(size=(6, 5)))
+    sharper = 0.5 * probabilities + 0.1  # the same relations, less sure
+    found = objectives.DIST()(None, np.log(probabilities), np.log(sharper))
+    np.testing.assert_allclose(found, 0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "make, name",
+    [
+        (lambda: objectives.DKD(alpha=-1.0), "alpha"),
+        (lambda: objectives.DKD(beta=float("nan")), "beta"),
+        (lambda: objectives.DIST(gamma=-1.0), "gamma"),
+        (lambda: objectives.DIST(temperature=0.0), "temperature"),
+        (lambda: objectives.KD(temperature=-2.0), "temperature"),
+        (lambda: objectives.DKPP(temperature=float("inf")), "temperature"),
+    ],
+)
+def test_values_out_of_range_are_refused_by_name(make, name):
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        make()

@@ -1,0 +1,158 @@
+"""Finding objectives by name, as functions and as what was saved."""
+
+import functools
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+from ban_tf import objectives
+from ban_tf.objectives import names
+
+
+def squared_error(labels, teacher_logits, student_logits):
+    return keras.ops.mean((teacher_logits - student_logits) ** 2, axis=-1)
+
+
+def test_the_table_of_names_needs_neither_keras_nor_tensorflow():
+    code = (
+        "import sys, ban_tf.objectives.names as n; n.parse('kd+labels');"
+        "sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "name, expected",
+    [
+        ("kd", ("kd", 0.0)),
+        ("kd+labels", ("kd", 1.0)),
+        ("dkd", ("dkd", 1.0)),
+        ("labels", ("labels", 1.0)),
+        ("package.module:function", ("package.module:function", 0.0)),
+        ("package.module:function+labels", ("package.module:function", 1.0)),
+    ],
+)
+def test_names_say_whether_labels_come_along(name, expected):
+    assert names.parse(name) == expected
+
+
+@pytest.mark.parametrize(
+    "name", ["dkp", "", "kd+label", "kd+", "KDD", "labels+labels", ":f", "keras:"]
+)
+def test_unknown_names_are_refused_with_the_flag_and_the_value(name):
+    with pytest.raises(ValueError, match=f"--objective={name}".replace("+", r"\+")):
+        names.parse(name)
+
+
+def test_a_close_match_and_all_known_names_are_offered():
+    with pytest.raises(ValueError, match="did you mean dkpp") as error:
+        names.parse("dkppp")
+    assert all(name in str(error.value) for name in names.OBJECTIVES)
+
+
+@pytest.mark.parametrize("name", names.OBJECTIVES)
+def test_every_name_resolves_to_its_class(name):
+    entry = names.OBJECTIVES[name]
+    objective, label_weight = objectives.resolve(name)
+    assert type(objective).__name__ == entry.name
+    assert label_weight == entry.label_weight
+
+
+@pytest.mark.parametrize("alias", ["BAN", "KD", "CWTM", "DKPP", "DKD", "DIST"])
+def test_aliases_are_the_classes(alias):
+    assert issubclass(getattr(objectives, alias), objectives.Objective)
+    assert alias in dir(objectives)
+
+
+def test_unknown_attributes_are_refused():
+    with pytest.raises(AttributeError, match="Nothing"):
+        objectives.Nothing  # noqa: B018
+
+
+def test_instances_functions_and_dictionaries_resolve():
+    instance = objectives.KD(2.0)
+    assert objectives.resolve(instance) == (instance, 0.0)
+    assert objectives.resolve(objectives.Labels())[1] == 1.0
+    assert objectives.resolve(squared_error)[0].function is squared_error
+    found, label_weight = objectives.resolve({"a": "kd", "b": squared_error}, temperature=None)
+    assert isinstance(found["a"], objectives.KD)
+    assert isinstance(found["b"], objectives.FunctionObjective)
+    assert label_weight == 1.0
+
+
+def test_options_reach_the_objective():
+    assert objectives.resolve("kd+labels", temperature=3)[0].temperature == 3.0
+    assert objectives.get("dkd", beta=2.0, temperature=1.0).beta == 2.0
+    assert objectives.get(objectives.KD(standardise=True), temperature=2.0).standardise
+
+
+@pytest.mark.parametrize("objective", ["cwtm", "labels", squared_error, {"a": "importance"}])
+def test_a_temperature_for_an_objective_without_one_is_refused(objective):
+    with pytest.raises(ValueError, match=r"`temperature` is 2.0, but .* has no temperature"):
+        objectives.resolve(objective, temperature=2.0)
+
+
+@pytest.mark.parametrize("objective", [3, None, ["kd"], objectives.KD])
+def test_what_is_no_objective_is_refused(objective):
+    with pytest.raises(ValueError, match="`objective` must be"):
+        objectives.resolve(objective)
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [
+        objectives.Labels(0.1),
+        objectives.KD(2.0, standardise=True),
+        objectives.CWTM(),
+        objectives.ImportanceWeighted(),
+        objectives.DKPP(3.0),
+        objectives.DKD(0.5, 2.0, 3.0),
+        objectives.DIST(0.5, 2.0, 3.0),
+        objectives.FunctionObjective(squared_error),
+    ],
+    ids=lambda objective: type(objective).__name__,
+)
+def test_objectives_survive_saving(objective):
+    saved = keras.saving.serialize_keras_object(objective)
+    again = keras.saving.deserialize_keras_object(saved)
+    assert type(again) is type(objective)
+    assert again.get_config() == objective.get_config()
+
+
+def test_a_function_is_an_objective():
+    teacher, student = np.random.default_rng(0).normal(size=(2, 6, 5))
+    found = objectives.get(squared_error)(None, teacher, student)
+    np.testing.assert_allclose(found, ((teacher - student) ** 2).mean(-1))
+
+
+def test_a_function_is_found_by_its_place():
+    found = objectives.get("keras.losses:mean_squared_error")
+    assert found.function is keras.losses.mean_squared_error
+
+
+@pytest.mark.parametrize("place", ["no_such_package:f", "keras.losses:no_such"])
+def test_a_function_that_is_not_there_is_refused(place):
+    with pytest.raises(ValueError, match="was not found"):
+        objectives.get(place)
+
+
+def test_a_place_without_a_function_is_refused():
+    with pytest.raises(ValueError, match="must be a function"):
+        objectives.get("keras:__version__")
+
+
+def test_a_function_must_return_one_loss_per_sample():
+    def total(labels, teacher_logits, student_logits):
+        return keras.ops.sum(student_logits)
+
+    with pytest.raises(ValueError, match="one loss per sample"):
+        objectives.get(total)(None, np.zeros((6, 5)), np.zeros((6, 5)))
+
+
+def test_a_function_without_a_name_cannot_be_saved():
+    objective = objectives.get(functools.partial(squared_error))
+    with pytest.raises(ValueError, match="no name to save"):
+        objective.get_config()
