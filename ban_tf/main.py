@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 import tempfile
 
@@ -16,6 +17,10 @@ from absl import app, flags
 from ban_tf import options as options_module
 
 options_module.define_flags()
+
+
+class _Termination(KeyboardInterrupt):
+    """SIGTERM: like Ctrl-C, but from a scheduler that wants its machine back."""
 
 
 def main(arguments: list[str]) -> int:
@@ -31,22 +36,27 @@ def main(arguments: list[str]) -> int:
         _import_tensorflow(options.tensorflow_log)
         from ban_tf import experiment  # once the flags are known to be good
 
+        signal.signal(signal.SIGTERM, _terminate)
         experiment.run(options)
     except ValueError as error:
         print(f"ban-tf: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interruption:
         print(
             "\nban-tf: interrupted; the same command goes on from the last finished epoch.",
             file=sys.stderr,
         )
-        return 130
+        return 143 if isinstance(interruption, _Termination) else 130
     except RuntimeError as error:
         if type(error).__module__.startswith("ban_tf"):
             print(f"ban-tf: {error}", file=sys.stderr)
             return 1
         raise
     return 0
+
+
+def _terminate(signal_number: int, frame: object) -> None:
+    raise _Termination
 
 
 def _import_tensorflow(log: bool) -> None:

@@ -1,5 +1,6 @@
 """The command line: bad input is one sentence and exit code 2, before TensorFlow is imported."""
 
+import signal
 import subprocess
 import sys
 
@@ -110,3 +111,24 @@ def test_a_given_teacher_with_other_classes_is_refused(tmp_path):
     done = _run("--teacher_from=teacher.keras", cwd=tmp_path)
     assert done.returncode == 2
     assert "7 classes" in done.stderr
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_an_interrupted_run_says_how_to_go_on(sent, code, tmp_path):
+    arguments = ["--gens=0", "--epochs=500", "--arch=wrn-10-1", "--progress=lines"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ban_tf.main", *arguments],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    for line in process.stdout:
+        if "epoch 2/500" in line:
+            process.send_signal(sent)
+            break
+    _, error = process.communicate()
+    assert process.returncode == code
+    assert error.strip() == (
+        "ban-tf: interrupted; the same command goes on from the last finished epoch."
+    )
