@@ -214,11 +214,13 @@ class BornAgainModel(keras.Model):
             if objective is None or teacher_logits is None:
                 continue
             seed = ops.stack([ops.cast(self._seed, "int32"), ops.cast(self._step(), "int32")])
-            losses = objective.losses(labels.get(name), teacher_logits, logits, seed=seed)
-            batch_weights = objective.weights(labels.get(name), teacher_logits)
             weight = weights.get(name)
+            counted = _combine(weight, getattr(output, "_keras_mask", None), logits[..., 0])
+            losses = objective.losses(
+                labels.get(name), teacher_logits, logits, sample_weight=counted, seed=seed
+            )
+            batch_weights = objective.weights(labels.get(name), teacher_logits)
             if batch_weights is not None:
-                counted = _combine(weight, getattr(output, "_keras_mask", None), batch_weights)
                 losses = losses * objectives.normalise(
                     batch_weights, counted, distribute.sum_over_replicas
                 )

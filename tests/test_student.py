@@ -91,7 +91,7 @@ def test_label_and_teacher_terms_add_up_and_are_reported():
     np.testing.assert_allclose(logs["teacher_loss"], divergence, rtol=1e-5)
 
 
-@pytest.mark.parametrize("objective", ["kd", "cwtm", "dkpp", "kd+labels", "importance"])
+@pytest.mark.parametrize("objective", ["kd", "cwtm", "dkpp", "kd+labels", "importance", "dist"])
 def test_a_sample_of_weight_zero_has_no_influence(objective):
     x, y = _data(16)
     results = []
