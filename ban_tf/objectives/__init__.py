@@ -42,7 +42,8 @@ def get(objective: Any, **options: Any) -> Any:
     """Returns an objective.
 
     Args:
-        objective: An `Objective`, a name from `OBJECTIVES`, a function or where it is found.
+        objective: An `Objective`, a name from `OBJECTIVES`, a function or where it is found, or
+            what `keras.saving.serialize_keras_object` made of an objective.
         **options: Arguments of the objective's constructor to change, such as `temperature`.
 
     Raises:
@@ -59,6 +60,8 @@ def get(objective: Any, **options: Any) -> Any:
             entry = OBJECTIVES[base]
             module = importlib.import_module(f"ban_tf.objectives.{entry.module}")
             objective = getattr(module, entry.name)(**entry.options)
+    elif _is_config(objective):
+        objective = _from_config(objective)
     elif not isinstance(objective, Objective):
         if not callable(objective) or isinstance(objective, type):
             raise ValueError(
@@ -68,9 +71,9 @@ def get(objective: Any, **options: Any) -> Any:
         objective = FunctionObjective(objective)
     if not options:
         return objective
-    config = objective.get_config()
+    config = {} if isinstance(objective, FunctionObjective) else objective.get_config()
     for option, value in options.items():
-        if option not in config or isinstance(objective, FunctionObjective):
+        if option not in config:
             raise ValueError(
                 f"`{option}` is {value}, but {type(objective).__name__} has no {option}."
             )
@@ -91,12 +94,30 @@ def resolve(objective: Any, temperature: float | None = None, **options: Any) ->
     """
     if temperature is not None:
         options["temperature"] = temperature
-    if isinstance(objective, Mapping):
+    if isinstance(objective, Mapping) and not _is_config(objective):
         return {name: get(each, **options) for name, each in objective.items()}, 1.0
     found = get(objective, **options)
     if isinstance(objective, str):
         return found, parse(objective)[1]
-    return found, 0.0 if found.needs_teacher else 1.0
+    return found, found.label_weight
+
+
+def _is_config(objective: Any) -> bool:
+    return isinstance(objective, Mapping) and {"class_name", "config"} <= objective.keys()
+
+
+def _from_config(config: Mapping[str, Any]) -> Any:
+    import keras
+
+    for module in set(_HOMES.values()):
+        importlib.import_module(f"ban_tf.objectives.{module}")  # Keras finds what is imported
+    try:
+        return keras.saving.deserialize_keras_object(dict(config))
+    except TypeError as error:
+        raise ValueError(
+            f"`objective` was saved as {config['class_name']}, which is not known here; import the "
+            "module that defines it."
+        ) from error
 
 
 def __getattr__(name: str) -> Any:

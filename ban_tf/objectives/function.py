@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import operator
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -59,13 +60,33 @@ class FunctionObjective(Objective):
         """Returns the constructor's arguments; the function by where it is found.
 
         Raises:
-            ValueError: It is an object that no name leads to, such as a partial function.
+            ValueError: No name leads to it, as to a lambda or a partial function.
         """
-        if not hasattr(self.function, "__qualname__"):
+        name = getattr(self.function, "__qualname__", "<unnamed>")
+        if "<" in name:
             raise ValueError(
-                f"`objective` {self.function!r} has no name to save; give a plain function."
+                f"`objective` {self.function!r} has no name to save; give a function that is "
+                "defined at the top of a module."
             )
-        return {"function": f"{self.function.__module__}:{self.function.__qualname__}"}
+        return {"function": f"{self.function.__module__}:{name}"}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> FunctionObjective:
+        """Finds the function again.
+
+        Raises:
+            ValueError: Its module is not imported. As with Keras's own registered functions, a
+                file that is loaded does not choose which code is run.
+        """
+        module = config["function"].partition(":")[0]
+        if module not in sys.modules:
+            raise ValueError(
+                f"objective {config['function']!r} was saved; import {module} before loading it."
+            )
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.function!r})"
 
 
 def _find(place: str) -> Callable[[Any, Any, Any], Any]:

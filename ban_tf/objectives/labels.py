@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from ban_tf.objectives.objective import Objective, as_float
+from ban_tf.outputs import to_logits
 
 
 def distribution(labels: Any, logits: Any) -> Any:
@@ -21,11 +22,46 @@ def distribution(labels: Any, logits: Any) -> Any:
     Raises:
         ValueError: The shapes do not fit together.
     """
+    labels, is_index = _read(labels, logits)
+    if is_index:
+        return ops.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+    return ops.cast(labels, logits.dtype)
+
+
+def cross_entropy(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any:
+    """Returns the cross-entropy `[batch, ...]` of logits to labels in any form.
+
+    Smoothed labels are `(1 - e) y + e / n` for n classes (Szegedy et al., 2016).
+
+    Args:
+        labels: As for `distribution`.
+        logits: `[batch, ..., classes]`.
+        label_smoothing: e, the share of the label's mass that is spread over all classes.
+
+    Raises:
+        ValueError: The shapes do not fit together.
+    """
+    logits = as_float(logits)
+    labels, is_index = _read(labels, logits)
+    if is_index:
+        # TensorFlow notices a label out of range here; a one-hot vector of it would be zeros.
+        losses = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    else:
+        losses = -ops.sum(ops.cast(labels, logits.dtype) * ops.log_softmax(logits), axis=-1)
+    if not label_smoothing:
+        return losses
+    evenly = -ops.mean(ops.log_softmax(logits, axis=-1), axis=-1)
+    return (1.0 - label_smoothing) * losses + label_smoothing * evenly
+
+
+def _read(labels: Any, logits: Any) -> tuple[Any, bool]:
+    """Returns int32 labels `[batch, ...]` and True, or distributions as given and False."""
+    if labels is None:
+        raise ValueError("`labels` is None, but this objective needs labels.")
     labels = ops.convert_to_tensor(labels)
-    classes = logits.shape[-1]
     if len(labels.shape) == len(logits.shape):
-        if labels.shape[-1] == classes:
-            return ops.cast(labels, logits.dtype)
+        if labels.shape[-1] == logits.shape[-1]:
+            return labels, False
         if labels.shape[-1] == 1:
             labels = ops.squeeze(labels, axis=-1)
     if len(labels.shape) != len(logits.shape) - 1:
@@ -33,22 +69,7 @@ def distribution(labels: Any, logits: Any) -> Any:
             "`labels` must be integers [batch, ...] or distributions [batch, ..., classes] for "
             f"logits of shape {tuple(logits.shape)}. Received shape: {tuple(labels.shape)}"
         )
-    return ops.one_hot(ops.cast(labels, "int32"), classes, dtype=logits.dtype)
-
-
-def cross_entropy(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any:
-    """Returns the cross-entropy `[batch, ...]` of logits to labels in any form.
-
-    Args:
-        labels: As for `distribution`.
-        logits: `[batch, ..., classes]`.
-        label_smoothing: Share of the label's mass that is spread evenly over all classes.
-    """
-    logits = as_float(logits)
-    target = distribution(labels, logits)
-    if label_smoothing:
-        target = target * (1.0 - label_smoothing) + label_smoothing / logits.shape[-1]
-    return -ops.sum(target * ops.log_softmax(logits, axis=-1), axis=-1)
+    return ops.cast(labels, "int32"), True
 
 
 @keras.saving.register_keras_serializable("ban_tf")
@@ -110,7 +131,7 @@ class LabelCrossEntropy(keras.losses.Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the loss of each sample, `[batch, ...]`."""
         if not self.from_logits:
-            y_pred = ops.log(ops.maximum(as_float(y_pred), keras.config.epsilon()))
+            y_pred = to_logits(y_pred, "softmax")
         return cross_entropy(y_true, y_pred, self.label_smoothing)
 
     def get_config(self) -> dict[str, Any]:
