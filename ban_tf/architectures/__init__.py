@@ -163,4 +163,10 @@ def _build_with(
             f"--arch={name}: the model must give one output [batch, {num_classes}], "
             f"not {shape if shape is not None else 'several outputs'}"
         )
+    dtype = keras.backend.standardize_dtype(outputs.dtype)
+    if dtype != "float32":
+        raise ValueError(
+            f"--arch={name}: the model's output must be float32, not {dtype}; "
+            'give its last layer dtype="float32"'
+        )
     return model

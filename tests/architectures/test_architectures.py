@@ -96,6 +96,11 @@ def two_outputs(input_shape, num_classes):
     model = good(input_shape, num_classes)
     return keras.Model(model.inputs, [model.outputs[0], model.outputs[0] * 2])
 
+def half_precision(input_shape, num_classes):
+    return keras.Sequential([
+        keras.Input(input_shape), keras.layers.Flatten(),
+        keras.layers.Dense(num_classes, dtype="float16")])
+
 def no_model(input_shape, num_classes):
     return "model"
 
@@ -132,6 +137,7 @@ def test_users_builder(builders, function):
         ("my_networks:no_model", "must return a keras.Model, not str"),
         ("my_networks:one_class_more", r"must give one output \[batch, 10\], not \(None, 11\)"),
         ("my_networks:two_outputs", r"must give one output \[batch, 10\], not several"),
+        ("my_networks:half_precision", "output must be float32, not float16"),
         ("my_networks:other_input", r"does not take images of shape \(8, 8, 1\)"),
         ("my_networks:raises", "raised RuntimeError: out of ideas"),
         ("my_broken_networks:build", "importing my_broken_networks failed.*no_such_module"),
