@@ -51,13 +51,14 @@ class DecoupledKnowledge(Objective):
 
     `T^2 (alpha TCKD + beta NCKD)`, eq. 7 of that paper: ordinary distillation would weight the
     knowledge about the other classes (NCKD) by how unsure the teacher is of the target, and so
-    have little of it where the teacher is sure. The paper adds the label cross-entropy.
+    have little of it where the teacher is sure. The paper adds the label cross-entropy; the warm-up
+    of the loss over the first epochs, in its code, is left out.
 
     Args:
         alpha: Weight of the target-class divergence.
-        beta: Weight of the non-target-class divergence; 8 is the paper's for CIFAR-100 with most
-            networks, 0.5 for ImageNet.
-        temperature: As for `DarkKnowledge`; 4 in the paper's CIFAR-100 runs, 1 for ImageNet.
+        beta: Weight of the non-target-class divergence, which the paper tunes for each pair of
+            networks; 8 is the default of its code for CIFAR-100.
+        temperature: As for `DarkKnowledge`.
 
     Raises:
         ValueError: A weight is negative or the temperature is not positive.

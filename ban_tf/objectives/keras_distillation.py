@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from ban_tf.objectives import get
+from ban_tf.outputs import final_activations
 
 
 @keras.saving.register_keras_serializable("ban_tf")
@@ -31,6 +32,20 @@ class ObjectiveDistillation(keras.distillation.DistillationLoss):
                 f"`objective` {type(self.objective).__name__} needs labels, which "
                 "keras.distillation does not pass on; use ban_tf.BornAgainModel for it."
             )
+
+    def validate_model_compatibility(self, teacher: keras.Model, student: keras.Model) -> None:
+        """Is asked by `Distiller` before training.
+
+        Raises:
+            ValueError: A model gives probabilities, which would be softened as if logits.
+        """
+        for name, model in (("teacher", teacher), ("student", student)):
+            other = set(final_activations(model).values()) - {"linear"}
+            if other:
+                raise ValueError(
+                    f"`{name}` ends in a {other.pop()}, but an objective needs logits; leave the "
+                    "last activation out, or use ban_tf.BornAgainModel, which takes both."
+                )
 
     def compute_loss(self, teacher_outputs: Any, student_outputs: Any, **kwargs: Any) -> Any:
         """Returns the mean loss, a scalar, of logits `[batch, ..., classes]`."""

@@ -77,7 +77,7 @@ def random_integers(shape: Any, seed: Any = None) -> Any:
     """Draws int32 numbers of at least 0, of a shape, from a seed that may be a tensor."""
     if seed is not None:
         seed = ops.convert_to_tensor(seed, "int32")
-        if not seed.shape:
+        if len(seed.shape) == 0:
             seed = ops.stack([seed, ops.zeros_like(seed)])
         # A JAX key is unsigned; a TensorFlow seed must be signed for XLA.
         seed = _GivenSeed(ops.cast(seed, "uint32") if keras.backend.backend() == "jax" else seed)

@@ -29,18 +29,23 @@ def pearson_distance(a: Any, b: Any, weight: Any, axis: int) -> Any:
     Returns:
         The distance, between 0 and 2, without that axis; 1 where an array does not vary.
     """
-    total = ops.sum(weight * ops.ones_like(a), axis=axis, keepdims=True)
+    return 1.0 - ops.sum(
+        weight * _standard(a, weight, axis) * _standard(b, weight, axis), axis=axis
+    )
 
-    def centred(x: Any) -> Any:
-        return x - ops.divide_no_nan(ops.sum(weight * x, axis=axis, keepdims=True), total)
 
-    def norm(x: Any) -> Any:
-        # The floor keeps the gradient of the root finite where an array does not vary.
-        return ops.sqrt(ops.maximum(ops.sum(weight * ops.square(x), axis=axis), 1e-24))
+def _standard(x: Any, weight: Any, axis: int) -> Any:
+    """Shifts `x` to a weighted mean of 0 and scales it to a weighted norm of 1 along an axis."""
 
-    a, b = centred(a), centred(b)
-    # 1e-8 is from the authors' implementation.
-    return 1.0 - ops.sum(weight * a * b, axis=axis) / (norm(a) * norm(b) + 1e-8)
+    def total(each: Any) -> Any:
+        return ops.sum(weight * each, axis=axis, keepdims=True)
+
+    centred = x - ops.divide_no_nan(total(x), total(ops.ones_like(x)))
+    square = total(ops.square(centred))
+    # What varies by rounding alone does not vary; scaled up, it would give enormous gradients.
+    varies = square > 1e-12 * total(ops.square(x))
+    norm = ops.sqrt(ops.where(varies, square, ops.ones_like(square)))
+    return ops.where(varies, centred / norm, ops.zeros_like(x))
 
 
 @keras.saving.register_keras_serializable("ban_tf")

@@ -47,6 +47,16 @@ def test_objectives_that_need_labels_are_refused(name):
         objectives.as_distillation_loss(name)
 
 
+@pytest.mark.parametrize("wrong", ["teacher", "student"])
+def test_models_that_give_probabilities_are_refused(wrong):
+    models = {"teacher": model(), "student": model()}
+    models[wrong] = keras.Sequential([models[wrong], keras.layers.Softmax()])
+    with pytest.raises(ValueError, match=f"`{wrong}` ends in a softmax"):
+        keras.distillation.Distiller(
+            **models, distillation_losses=objectives.KD().as_distillation_loss()
+        )
+
+
 def test_the_loss_survives_saving():
     loss = objectives.as_distillation_loss(objectives.KD(2.0))
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from ban_tf import objectives
 
@@ -70,6 +71,26 @@ def test_probabilities_are_taken_for_what_they_are():
     np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("from_logits", [True, False])
+def test_the_loss_equals_that_of_keras(smoothing, from_logits):
+    logits, labels = RANDOM.normal(size=(16, 5)).astype("float32"), RANDOM.integers(0, 5, 16)
+    predictions = logits if from_logits else keras.ops.softmax(logits)
+    arguments = {"from_logits": from_logits, "label_smoothing": smoothing}
+    expected = keras.losses.CategoricalCrossentropy(**arguments)(np.eye(5)[labels], predictions)
+    found = objectives.LabelCrossEntropy(**arguments)(labels, predictions)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_a_probability_near_zero_still_has_a_gradient():
+    predictions = tf.constant([[1e-12, 1.0 - 1e-12]])
+    with tf.GradientTape() as tape:
+        tape.watch(predictions)
+        loss = objectives.LabelCrossEntropy(from_logits=False)([0], predictions)
+    np.testing.assert_allclose(loss, 12 * np.log(10), rtol=1e-5)
+    assert tape.gradient(loss, predictions)[0, 0] < -1e11
+
+
 def test_sample_weights_count_as_in_other_keras_losses():
     logits = RANDOM.normal(size=(6, 5)).astype("float32")
     labels, weights = RANDOM.integers(0, 5, 6), RANDOM.uniform(size=6)
@@ -93,6 +114,20 @@ def test_the_loss_survives_saving():
 def test_labels_of_a_wrong_shape_are_refused(shape):
     with pytest.raises(ValueError, match="`labels` must be integers"):
         objectives.Labels()(np.zeros(shape, "int32"), None, np.zeros((6, 5), "float32"))
+
+
+@pytest.mark.parametrize("wrong", [-1, 5])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_labels_out_of_range_are_noticed(wrong, smoothing):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="label value"):
+        objectives.Labels(smoothing)(np.array([wrong]), None, np.zeros((1, 5), "float32"))
+
+
+@pytest.mark.parametrize("name", ["labels", "cwtm", "importance", "dkd"])
+def test_missing_labels_are_refused(name):
+    logits = np.zeros((6, 5), "float32")
+    with pytest.raises(ValueError, match="`labels` is None"):
+        objectives.get(name)(None, logits, logits)
 
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0])

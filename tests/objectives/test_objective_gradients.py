@@ -103,6 +103,79 @@ def test_permuted_dark_knowledge_has_the_gradient_of_equation_11(shape, temperat
     assert to_teacher is None
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_labels_have_the_gradient_of_cross_entropy(shape, weighted, smoothing):
+    labels, teacher, student = draw(shape)
+    weight = np.random.default_rng(1).uniform(size=shape[:-1]) if weighted else np.ones(shape[:-1])
+    target = np.eye(shape[-1])[labels] * (1 - smoothing) + smoothing / shape[-1]
+    found, _ = gradient(objectives.Labels(smoothing), labels, teacher, student, factor=weight)
+    np.testing.assert_allclose(found, weight[..., None] * (softmax(student) - target), atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_gradient_splits_into_true_class_and_dark_knowledge(shape):
+    """Equations 7 and 8."""
+    labels, teacher, student = draw(shape)
+    found = gradient(objectives.DarkKnowledge(), labels, teacher, student)[0].numpy()
+    p, q, true = softmax(teacher), softmax(student), np.eye(shape[-1])[labels]
+    np.testing.assert_allclose(np.sum(found * true), np.sum((q - p * true) * true), atol=1e-10)
+    dark_knowledge = np.sum((q - p) * (1 - true))
+    np.testing.assert_allclose(np.sum(found * (1 - true)), dark_knowledge, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", objectives.OBJECTIVES)
+def test_a_float32_gradient_is_that_of_float64(name, shape):
+    batch = draw(shape)
+    seed = np.array([3, 4], "int32")
+    wide, _ = gradient(objectives.get(name), *batch, seed=seed)
+    labels, teacher, student = batch
+    narrow, _ = gradient(
+        objectives.get(name),
+        labels,
+        teacher.astype("float32"),
+        student.astype("float32"),
+        seed=seed,
+    )
+    np.testing.assert_allclose(narrow, wide, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ["kd", "dkpp", "kd-standardised", "dkd", "dist"])
+def test_sample_weights_scale_losses_that_look_at_one_sample_alone(name, shape):
+    labels, teacher, student = draw(shape)
+    weight = np.random.default_rng(1).uniform(size=shape[:-1])
+    objective = objectives.DIST(gamma=0.0) if name == "dist" else objectives.get(name)
+    seed = np.array([3, 4], "int32")
+    plain, _ = gradient(objective, labels, teacher, student, seed=seed)
+    weighted, _ = gradient(
+        objective, labels, teacher, student, factor=weight, sample_weight=weight, seed=seed
+    )
+    np.testing.assert_allclose(weighted, weight[..., None] * plain, atol=1e-10)
+
+
+def test_weights_of_a_sample_count_for_all_steps_of_its_sequence():
+    labels, teacher, student = draw((4, 3, 5))
+    weight = np.array([1.0, 0.0, 2.0, 3.0])
+    spread = np.broadcast_to(weight[:, None], (4, 3))
+    for name in ("cwtm", "dist"):
+        objective = objectives.get(name)
+        np.testing.assert_allclose(
+            objective(labels, teacher, student, sample_weight=weight),
+            objective(labels, teacher, student, sample_weight=spread),
+        )
+
+
+def test_standardised_logits_leave_shift_and_scale_out():
+    _, teacher, student = draw((6, 5))
+    objective = objectives.KD(2.0, standardise=True)
+    np.testing.assert_allclose(
+        objective(None, 3 * teacher + 5, student), objective(None, teacher, student)
+    )
+
+
 @pytest.mark.parametrize("name", ["kd", "dkd"])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_student_that_believes_its_teacher_has_nothing_to_learn(name, shape):
@@ -125,10 +198,21 @@ def test_extreme_logits_stay_finite(name, kind):
 
 
 @pytest.mark.parametrize("name", objectives.OBJECTIVES)
-@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_a_mixture_of_extreme_logits_stays_finite(name):
+    random = np.random.default_rng(0)
+    teacher, student = random.choice(np.float32([-1e4, 0.0, 1e4]), (2, 64, 5))
+    objective, labels = objectives.get(name), random.integers(0, 5, 64)
+    found, _ = gradient(objective, labels, teacher, student)
+    assert np.all(np.isfinite(objective(labels, teacher, student)))
+    assert np.all(np.isfinite(found))
+
+
+@pytest.mark.parametrize("name", objectives.OBJECTIVES)
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64"])
 def test_losses_are_computed_in_float32_at_least(name, dtype):
-    labels, teacher, student = (each.astype(dtype) for each in draw((4, 5)))
-    found = objectives.get(name)(labels.astype("int64"), teacher, student)
+    labels, teacher, student = draw((4, 5))
+    teacher, student = tf.cast(teacher, dtype), tf.cast(student, dtype)
+    found = objectives.get(name)(labels, teacher, student)
     expected = "float64" if dtype == "float64" else "float32"
     assert keras.backend.standardize_dtype(found.dtype) == expected
 
@@ -147,6 +231,19 @@ def test_normalising_sums_over_replicas():
     sums = iter([2.0, others.sum()])
     found = objectives.normalise(tf.constant(weights), None, lambda x: x + next(sums))
     np.testing.assert_allclose(found, weights / np.mean([0.2, 0.4, 0.9, 0.5]))
+
+
+@pytest.mark.parametrize("name", ["kd", "dkpp", "dkd", "dist"])
+@pytest.mark.parametrize("shape", [(6, 1), (1, 5), (2, 6, 5)])
+def test_teachers_of_another_shape_are_refused(name, shape):
+    with pytest.raises(ValueError, match="`teacher_logits` and `student_logits` must have one"):
+        objectives.get(name)(np.zeros(6, "int32"), np.zeros(shape), np.zeros((6, 5)))
+
+
+def test_a_batch_of_no_weight_loses_nothing():
+    labels, teacher, student = draw((4, 5))
+    losses = objectives.CWTM()(labels, teacher, student, sample_weight=np.zeros(4))
+    np.testing.assert_array_equal(losses, np.zeros(4))
 
 
 def test_normalising_weights_of_zero_gives_zero():

@@ -1,6 +1,7 @@
 """Finding objectives by name, as functions and as what was saved."""
 
 import functools
+import json
 import subprocess
 import sys
 
@@ -58,7 +59,11 @@ def test_every_name_resolves_to_its_class(name):
     entry = names.OBJECTIVES[name]
     objective, label_weight = objectives.resolve(name)
     assert type(objective).__name__ == entry.name
-    assert label_weight == entry.label_weight
+    # The object alone brings the same weight along as its name.
+    assert label_weight == entry.label_weight == objective.label_weight
+    assert objectives.resolve(objective) == (objective, label_weight)
+    assert objectives.resolve(f"{name}+labels")[1] == 1.0 if name != "labels" else True
+    assert objective.get_config().items() >= entry.options.items()
 
 
 @pytest.mark.parametrize("alias", ["BAN", "KD", "CWTM", "DKPP", "DKD", "DIST"])
@@ -122,6 +127,49 @@ def test_objectives_survive_saving(objective):
     assert again.get_config() == objective.get_config()
 
 
+def test_what_was_saved_is_found_in_another_process():
+    code = (
+        "import ban_tf, json, sys; from ban_tf import objectives;"
+        "found, weight = objectives.resolve(json.loads(sys.argv[1]));"
+        "assert found['a'].beta == 2.0 and found['b'].temperature == 3.0, found;"
+        "print(objectives.resolve(json.loads(sys.argv[1])['a'])[0])"
+    )
+    saved = keras.saving.serialize_keras_object(
+        {"a": objectives.DKD(beta=2.0), "b": objectives.DKPP(3.0)}
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(saved)], check=True, capture_output=True, text=True
+    )
+    assert found.stdout.strip() == repr(objectives.DKD(beta=2.0))
+
+
+def test_a_saved_class_that_is_not_imported_is_refused():
+    config = {"module": "mine", "class_name": "Mine", "config": {}, "registered_name": "p>Mine"}
+    with pytest.raises(ValueError, match="saved as Mine, which is not known here"):
+        objectives.get(config)
+
+
+def test_a_saved_function_does_not_import_its_module():
+    with pytest.raises(ValueError, match="import this before loading it"):
+        objectives.FunctionObjective.from_config({"function": "this:loss"})
+    assert "this" not in sys.modules
+
+
+def test_a_function_in_a_module_of_ones_own_is_found_again(monkeypatch, tmp_path):
+    (tmp_path / "own_objective.py").write_text(
+        "class Losses:\n"
+        "    @staticmethod\n"
+        "    def absolute(labels, teacher_logits, student_logits):\n"
+        "        return abs(teacher_logits - student_logits).sum(axis=-1)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    objective, label_weight = objectives.resolve("own_objective:Losses.absolute+labels")
+    assert label_weight == 1.0
+    np.testing.assert_array_equal(objective(None, np.ones((2, 3)), np.zeros((2, 3))), [3, 3])
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(objective))
+    assert again.function is objective.function
+
+
 def test_a_function_is_an_objective():
     teacher, student = np.random.default_rng(0).normal(size=(2, 6, 5))
     found = objectives.get(squared_error)(None, teacher, student)
@@ -152,7 +200,9 @@ def test_a_function_must_return_one_loss_per_sample():
         objectives.get(total)(None, np.zeros((6, 5)), np.zeros((6, 5)))
 
 
-def test_a_function_without_a_name_cannot_be_saved():
-    objective = objectives.get(functools.partial(squared_error))
+@pytest.mark.parametrize("function", [functools.partial(squared_error), lambda y, t, s: s[..., 0]])
+def test_a_function_without_a_name_cannot_be_saved(function):
+    objective = objectives.get(function)
+    assert "FunctionObjective(" in repr(objective)
     with pytest.raises(ValueError, match="no name to save"):
         objective.get_config()
