@@ -281,8 +281,7 @@ class BornAgainModel(keras.Model):
     def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> Any:
         """Makes the model again; assign `teacher` before training on."""
         config = dict(config)
-        for part in ("student", "objective"):
-            config[part] = keras.saving.deserialize_keras_object(config[part], custom_objects)
+        config["student"] = keras.saving.deserialize_keras_object(config["student"], custom_objects)
         return cls(**config)
 
 
