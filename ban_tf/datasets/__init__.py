@@ -8,6 +8,16 @@ from ban_tf.datasets.image_data import ImageData, Split
 __all__ = ["ImageData", "Split", "check", "load"]
 
 _FOLDER = "folder:"
+# A mirrored digit or letter is another sign, or none: crops and flips are no custom here.
+_NOT_MIRRORED = (
+    "digits",
+    "mnist",
+    "mnist_corrupted",
+    "emnist",
+    "kmnist",
+    "svhn_cropped",
+    "omniglot",
+)
 
 
 def check(name: str) -> None:
@@ -38,7 +48,7 @@ def load(
 
     Args:
         name: "digits", "folder:PATH", or the name of a TFDS image-classification data set.
-        data_dir: Where TFDS keeps its data.
+        data_dir: Where TFDS keeps its data; digits and folders have no use for it.
         validation_fraction: Share of the training data that is held out for validation.
         train_examples: Use the first so many training examples only (of a folder, so many drawn,
             always the same ones); validation is cut from these.
@@ -67,10 +77,10 @@ def load(
 def _first(name: str, train: Split, count: int | None) -> Split:
     if count is None:
         return train
-    if count > len(train.labels):
+    if not 0 < count <= len(train.labels):
         raise ValueError(
-            f"--train_examples={count} is more than the {len(train.labels)} training examples of "
-            f"--dataset={name}."
+            f"--train_examples={count} must be between 1 and the {len(train.labels)} training "
+            f"examples of --dataset={name}."
         )
     if name.startswith(_FOLDER):  # a folder is sorted by class: its first images are one class
         import numpy as np
@@ -94,6 +104,5 @@ def _assemble(
         train, validation_fraction, seeds.derive_seed(seed, "validation")
     )
     mean, std = splits.channel_statistics(train.images)
-    return ImageData(
-        name, train, validation, test, class_names, mean, std, augment=name != "digits"
-    )
+    augment = name.split("/")[0].split(":")[0] not in _NOT_MIRRORED
+    return ImageData(name, train, validation, test, class_names, mean, std, augment)

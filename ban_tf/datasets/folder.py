@@ -1,8 +1,13 @@
-"""`PATH/{train,test}/CLASS/*.{png,jpg,jpeg}`: the user's own images."""
+"""`PATH/{train,test}/CLASS/*.{png,jpg,jpeg}`: the user's own images.
+
+Names that begin with a dot are passed over. Left out on purpose: nested folders, transparency,
+the orientation that cameras note beside the pixels, and more than eight bits per channel.
+"""
 
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import pathlib
 
 import numpy as np
@@ -19,7 +24,7 @@ def check(path: str) -> tuple[str, ...]:
     Raises:
         ValueError: The folder is not laid out as it should be.
     """
-    root = pathlib.Path(path)
+    root = pathlib.Path(path).expanduser()
     classes = {}
     for part in ("train", "test"):
         if not (root / part).is_dir():
@@ -27,7 +32,11 @@ def check(path: str) -> tuple[str, ...]:
                 f"--dataset=folder:{path} has no folder {part}; images are expected in "
                 "PATH/train/CLASS and PATH/test/CLASS."
             )
-        classes[part] = sorted(each.name for each in (root / part).iterdir() if each.is_dir())
+        classes[part] = sorted(
+            each.name
+            for each in (root / part).iterdir()
+            if each.is_dir() and not each.name.startswith(".")
+        )
         for name in classes[part]:
             if not _files(root / part / name):
                 raise ValueError(f"{root / part / name} holds no .png or .jpg images.")
@@ -54,26 +63,31 @@ def load(path: str) -> tuple[Split, Split, tuple[str, ...]]:
     Raises:
         ValueError: The folder is not laid out as it should be, or an image cannot be read.
     """
-    names, root = check(path), pathlib.Path(path)
+    names, root = check(path), pathlib.Path(path).expanduser()
     images, labels = {}, {}
     for part in ("train", "test"):
         files = [
             (file, label) for label, name in enumerate(names) for file in _files(root / part / name)
         ]
-        images[part] = [_open(file) for file, _ in files]
+        with concurrent.futures.ThreadPoolExecutor() as threads:
+            images[part] = list(threads.map(_open, [file for file, _ in files]))
         labels[part] = np.array([label for _, label in files], dtype=np.int32)
     every = images["train"] + images["test"]
     sizes = collections.Counter(image.size for image in every)
     size = sizes.most_common(1)[0][0]
     if len(sizes) > 1:
         logging.warning("%s: images of %d sizes are brought to %dx%d.", path, len(sizes), *size)
-    mode = "L" if all(image.mode in ("L", "1") for image in every) else "RGB"
+    mode = "L" if all(image.mode in ("L", "1", "LA") for image in every) else "RGB"
     splits = (Split(_array(images[part], size, mode), labels[part]) for part in ("train", "test"))
     return (*splits, names)
 
 
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix.lower() in _SUFFIXES)
+    return sorted(
+        file
+        for file in folder.iterdir()
+        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")
+    )
 
 
 def _open(file: pathlib.Path):
@@ -82,9 +96,13 @@ def _open(file: pathlib.Path):
     try:
         with Image.open(file) as image:
             image.load()
-            return image
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ValueError(f"{file} cannot be read as an image ({error}).") from error
+    if image.mode.startswith(("I", "F")):  # Pillow would clip these to white
+        raise ValueError(
+            f"{file} has more than eight bits per channel (mode {image.mode}); save it with eight."
+        )
+    return image
 
 
 def _array(images: list, size: tuple[int, int], mode: str) -> np.ndarray:

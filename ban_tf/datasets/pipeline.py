@@ -72,7 +72,8 @@ def training_batches(
         order = tf.random.experimental.stateless_shuffle(
             tf.range(examples), seed=tf.stack([tf.constant(seed, tf.int64), epoch])
         )
-        return tf.data.Dataset.from_tensor_slices(order[: steps * batch_size])
+        rows = tf.reshape(order[: steps * batch_size], [steps, batch_size])
+        return tf.data.Dataset.from_tensor_slices(rows)
 
     def batch(step: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         picked = tf.gather(images, chosen)
@@ -87,7 +88,6 @@ def training_batches(
     indices = (
         tf.data.Dataset.range(first_epoch, epochs)
         .flat_map(shuffled)
-        .batch(batch_size, drop_remainder=True)
         .skip(first_step)
         .enumerate(first_epoch * steps + first_step)
     )

@@ -1,9 +1,13 @@
-"""Image-classification data sets of TensorFlow Datasets."""
+"""Image-classification data sets of TensorFlow Datasets.
+
+What can be refused is refused before anything is downloaded: an unknown name, features that are
+no labelled images of one size, no network. Only then is the data prepared, if it is not yet, and
+read in the order of its files.
+"""
 
 from __future__ import annotations
 
 import difflib
-import socket
 from typing import Any
 
 import numpy as np
@@ -11,6 +15,7 @@ import numpy as np
 from ban_tf.datasets.image_data import Split
 
 _BATCH = 1000
+_NETWORK_TIMEOUT = 10  # seconds
 
 
 def load(
@@ -28,16 +33,14 @@ def load(
             one size with labels, in a training and a test split.
     """
     builder = _builder(name, data_dir)
-    features = builder.info.features
-    if not {"image", "label"} <= set(features) or not {"train", "test"} <= set(builder.info.splits):
+    _check_features(name, builder.info.features)
+    # Looked for here because `is_prepared` logs a warning of its own where there is nothing.
+    if not (builder.data_path / "dataset_info.json").exists():
+        _prepare(name, builder)
+    if not {"train", "test"} <= set(builder.info.splits):
         raise ValueError(
-            f"--dataset={name} is not an image-classification data set with an image, a label, a "
-            "train and a test split."
-        )
-    if None in features["image"].shape:
-        raise ValueError(
-            f"--dataset={name} has images of different sizes; bring them to one size as "
-            "--dataset=folder:PATH."
+            f"--dataset={name} must have the splits train and test; it has "
+            f"{', '.join(builder.info.splits) or 'none'}."
         )
     available = builder.info.splits["train"].num_examples
     if train_examples is not None and not 0 < train_examples <= available:
@@ -46,14 +49,15 @@ def load(
             f"examples of --dataset={name}."
         )
     train = "train" if train_examples is None else f"train[:{train_examples}]"
-    return _read(builder, train), _read(builder, "test"), tuple(features["label"].names)
+    class_names = tuple(builder.info.features["label"].names)
+    return _read(name, builder, train), _read(name, builder, "test"), class_names
 
 
 def _builder(name: str, data_dir: str | None) -> Any:
     import tensorflow_datasets as tfds
 
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
+        return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
         close = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
         hint = f"did you mean {' or '.join(close)}? " if close else ""
@@ -61,36 +65,87 @@ def _builder(name: str, data_dir: str | None) -> Any:
             f"--dataset={name} is unknown; {hint}Give digits, the name of a TFDS data set, or "
             "folder:PATH."
         ) from error
-    if not builder.is_prepared():
-        _check_network(name, builder)
-        try:
-            builder.download_and_prepare()
-        except Exception as error:
-            raise ValueError(_absent(name, builder, f"preparing it failed: {error}")) from error
-    return builder
+    except Exception as error:  # malformed names, configs and versions: each its own type
+        raise ValueError(f"--dataset={name} cannot be used: {_first_line(error)}") from error
 
 
-def _check_network(name: str, builder: Any) -> None:
-    """Finds out in seconds what TFDS would find out after many tries."""
-    try:
-        socket.create_connection(("storage.googleapis.com", 443), timeout=5).close()
-    except OSError as error:
+def _check_features(name: str, features: Any) -> None:
+    import tensorflow_datasets as tfds
+
+    known = dict(features.items()) if isinstance(features, tfds.features.FeaturesDict) else {}
+    image, label = known.get("image"), known.get("label")
+    if not isinstance(image, tfds.features.Image) or not isinstance(
+        label, tfds.features.ClassLabel
+    ):
         raise ValueError(
-            _absent(name, builder, "it would have to be downloaded, and there is no network")
-        ) from error
+            f"--dataset={name} is not an image-classification data set: it needs an image and a "
+            f"class label, and has {', '.join(known) or 'neither'}."
+        )
+    if image.np_dtype != np.uint8:
+        raise ValueError(
+            f"--dataset={name} must have images of 8 bits per channel; it has "
+            f"{np.dtype(image.np_dtype).name}."
+        )
+    if None in image.shape:
+        raise ValueError(
+            f"--dataset={name} has images of different sizes; bring them to one size as "
+            "--dataset=folder:PATH."
+        )
 
 
-def _absent(name: str, builder: Any, why: str) -> str:
+def _prepare(name: str, builder: Any) -> None:
+    # <root>/<name>[/<config>]/<version>
+    root = builder.data_path.parents[builder.info.full_name.count("/")]
+    if not _reachable(builder, root / "downloads"):
+        why = "it would have to be downloaded, and there is no network"
+        raise ValueError(_absent(name, root, why))
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        why = f"preparing it failed ({_first_line(error)})"
+        raise ValueError(_absent(name, root, why)) from error
+
+
+def _reachable(builder: Any, downloads: Any) -> bool:
+    """Finds out in seconds what TFDS finds out after minutes of trying again.
+
+    The source itself is asked, by way of the user's proxy if there is one. Nothing is asked where
+    a download lies there already, or has to be brought by hand.
+    """
+    import requests
+
+    urls = [url for url in builder.url_infos or () if url.startswith("http")]
+    if not urls or builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        return True
+    for pattern in ("*.INFO", "*/*.INFO"):
+        if any(url in note.read_text() for note in downloads.glob(pattern) for url in urls):
+            return True
+    try:
+        requests.head(urls[0], timeout=_NETWORK_TIMEOUT)
+    except (requests.ConnectionError, requests.Timeout):
+        return False
+    return True
+
+
+def _absent(name: str, root: Any, why: str) -> str:
     return (
-        f"--dataset={name} is not in {builder.data_dir}: {why}. Give the directory that holds it "
-        "with --data_dir."
+        f"--dataset={name} is not in {root}: {why}. Give the directory that holds it with "
+        "--data_dir."
     )
 
 
-def _read(builder: Any, split: str) -> Split:
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _read(name: str, builder: Any, split: str) -> Split:
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
+    count = builder.info.splits[split].num_examples
+    images = np.empty((count, *builder.info.features["image"].shape), np.uint8)
+    labels = np.empty(count, np.int32)
     # File order, so that "the first N" and every seed mean the same on every machine.
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     batches = (
@@ -99,5 +154,11 @@ def _read(builder: Any, split: str) -> Split:
         .batch(_BATCH)
         .prefetch(tf.data.AUTOTUNE)
     )
-    images, labels = zip(*batches.as_numpy_iterator(), strict=True)
-    return Split(np.concatenate(images), np.concatenate(labels).astype(np.int32))
+    start = 0
+    for some_images, some_labels in batches.as_numpy_iterator():
+        stop = start + len(some_labels)
+        images[start:stop], labels[start:stop] = some_images, some_labels
+        start = stop
+    if count and labels.min() < 0:
+        raise ValueError(f"--dataset={name} has no labels in its split {split}.")
+    return Split(images, labels)

@@ -21,7 +21,7 @@ def _load(root, **options):
     return datasets.load(f"folder:{root}", **{"validation_fraction": 0.25} | options)
 
 
-@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("RGB", 3), ("RGBA", 3)])
+@pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("LA", 1), ("RGB", 3), ("RGBA", 3)])
 def test_images_keep_their_pixels_and_grey_ones_one_channel(tmp_path, mode, channels):
     _write(tmp_path, mode=mode)
     data = _load(tmp_path)
@@ -53,6 +53,21 @@ def test_a_corrupt_image_is_named(tmp_path):
     (tmp_path / "train" / "dog" / "broken.png").write_bytes(b"not an image")
     with pytest.raises(ValueError, match=r"broken\.png"):
         _load(tmp_path)
+
+
+def test_more_than_eight_bits_are_refused_rather_than_clipped(tmp_path):
+    _write(tmp_path)
+    deep = Image.fromarray(np.full((8, 6), 40000, dtype=np.uint16))
+    deep.save(tmp_path / "test" / "dog" / "deep.png")
+    with pytest.raises(ValueError, match=r"deep\.png .*eight bits"):
+        _load(tmp_path)
+
+
+def test_hidden_files_and_folders_are_passed_over(tmp_path):
+    _write(tmp_path)
+    (tmp_path / "train" / ".cache").mkdir()
+    (tmp_path / "train" / "cat" / "._0.png").write_bytes(b"not an image")
+    assert _load(tmp_path).class_names == ("cat", "dog")
 
 
 def test_a_missing_folder_is_refused(tmp_path):

@@ -50,9 +50,10 @@ def test_a_validation_fraction_out_of_range_is_refused(fraction):
         datasets.load("digits", validation_fraction=fraction)
 
 
-def test_more_training_examples_than_there_are_is_refused():
-    with pytest.raises(ValueError, match=r"train_examples=5000.*1437"):
-        datasets.load("digits", train_examples=5000)
+@pytest.mark.parametrize("count", [-5, 0, 5000])
+def test_training_examples_that_are_not_there_are_refused(count):
+    with pytest.raises(ValueError, match=rf"train_examples={count} .*1437"):
+        datasets.load("digits", train_examples=count)
 
 
 def test_an_empty_name_is_refused():

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import stats
 
 from ban_tf import datasets
 from ban_tf.datasets import augmentation, pipeline
@@ -32,6 +33,14 @@ def test_augmentation_agrees_with_padding_cropping_and_flipping(size):
         expected = padded[down[index] :, right[index] :][:height, :width]
         expected = expected[:, ::-1] if flip[index] else expected
         np.testing.assert_array_equal(result[index], expected)
+
+
+def test_crops_and_flips_are_uniform():
+    drawn = augmentation.draw(16200, tf.constant([3, 4], tf.int32))
+    views = np.ravel_multi_index([part.numpy() for part in drawn], (9, 9, 2))
+    counts = np.bincount(views, minlength=162)  # 100 of each are expected
+    chi_square = np.sum((counts - 100.0) ** 2 / 100.0)
+    assert stats.chi2.sf(chi_square, df=161) > 1e-3
 
 
 def test_images_too_small_to_reflect_are_refused():

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import logging
-import socket
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,6 +10,8 @@ from etils import epath
 
 from ban_tf import datasets
 
+_CLASSES = tfds.features.ClassLabel(names=["round", "square"])
+
 
 class TinyShapes(tfds.core.GeneratorBasedBuilder):
     """Six-pixel images whose labels are known."""
@@ -17,16 +19,15 @@ class TinyShapes(tfds.core.GeneratorBasedBuilder):
     # TFDS would look for the package of this class, and a test module has none.
     pkg_dir_path = epath.Path(__file__).parent
     VERSION = tfds.core.Version("1.0.0")
+    FEATURES: ClassVar = {"image": tfds.features.Image(shape=(6, 6, 3)), "label": _CLASSES}
+    SPLITS: ClassVar = {"train": 20, "test": 10}
 
     def _info(self):
-        features = {
-            "image": tfds.features.Image(shape=(6, 6, 3)),
-            "label": tfds.features.ClassLabel(names=["round", "square"]),
-        }
-        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+        features = tfds.features.FeaturesDict(self.FEATURES)
+        return tfds.core.DatasetInfo(builder=self, features=features)
 
     def _split_generators(self, dl_manager):
-        return {"train": self._generate_examples(20), "test": self._generate_examples(10)}
+        return {name: self._generate_examples(count) for name, count in self.SPLITS.items()}
 
     def _generate_examples(self, count):
         for index in range(count):
@@ -74,12 +75,47 @@ def test_loading_leaves_the_log_as_it_was(data_dir):
 
 
 def test_a_known_data_set_without_its_data_names_the_directory(tmp_path, monkeypatch):
-    def refuse(*arguments, **options):
-        raise OSError("no network")
-
-    monkeypatch.setattr(socket, "create_connection", refuse)
-    with pytest.raises(ValueError, match=r"--dataset=cifar100 .*--data_dir"):
+    # A proxy where nobody listens: no network, on any machine.
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ValueError, match=rf"--dataset=cifar100 .*{tmp_path}: .*--data_dir"):
         datasets.load("cifar100", data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("features", "complaint"),
+    [
+        ({"text": tfds.features.Text()}, "has text"),
+        ({"image": tfds.features.Image(), "label": tfds.features.Scalar(np.int64)}, "class label"),
+        ({"image": tfds.features.Image(), "label": _CLASSES}, "different sizes"),
+        (
+            {"image": tfds.features.Image(shape=(4, 4, 1), dtype=np.uint16), "label": _CLASSES},
+            "uint16",
+        ),
+    ],
+)
+def test_features_that_cannot_be_learnt_from_are_refused_before_any_download(
+    tmp_path, monkeypatch, features, complaint
+):
+    monkeypatch.setattr(TinyShapes, "FEATURES", features)
+    with pytest.raises(ValueError, match=rf"--dataset=tiny_shapes .*{complaint}"):
+        datasets.load("tiny_shapes", data_dir=str(tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_test_split_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(TinyShapes, "SPLITS", {"train": 20, "validation": 10})
+    with pytest.raises(ValueError, match=r"splits train and test; it has train, validation"):
+        datasets.load("tiny_shapes", data_dir=str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["cifar10/absent", "cifar10:9.9.9", "cifar 10", "a/b/c"])
+def test_a_malformed_name_is_answered_with_one_line(tmp_path, name):
+    with pytest.raises(ValueError, match=f"^--dataset={name} ") as caught:
+        datasets.load(name, data_dir=str(tmp_path))
+    assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_name_is_answered_with_close_ones(tmp_path):
