@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 import functools
-import json
 import sys
 import time
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from ban_tf import (
     architectures,
-    checkpoints,
     datasets,
     lineage,
     objectives,
     optimizers,
     outputs,
+    results,
     seeds,
     teachers,
 )
 from ban_tf.datasets import pipeline
-from ban_tf.ensemble import ensemble
 from ban_tf.options import Options
-from ban_tf.report import progress, summary, table, tensorboard
+from ban_tf.report import progress, table, tensorboard
 from ban_tf.rundir import RunDirectory
-
-_EVALUATION_BATCH = 500
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -86,9 +81,7 @@ def run(options: Options) -> dict[str, Any]:
             callbacks=functools.partial(_callbacks, options, directory),
             examples_per_epoch=steps * options.batch_size,
         )
-        predictions = _predictions(family, data, directory, build)
-        result = _summarise(options, family, data, predictions)
-        _write(options, family, directory, result)
+        result = results.report(options, family, data, directory, build)
     table.show(result)
     seconds = time.perf_counter() - started
     print(f"\nIn {seconds:.0f} s. The models and the report are in {directory.path}:")
@@ -161,7 +154,7 @@ def _batches(
 def _validation(data: datasets.ImageData) -> tf.data.Dataset | None:
     if not len(data.validation.labels):
         return None
-    return pipeline.evaluation_batches(data.validation, data, _EVALUATION_BATCH)
+    return pipeline.evaluation_batches(data.validation, data, results.EVALUATION_BATCH)
 
 
 def _callbacks(
@@ -187,75 +180,3 @@ def _announce(
         f"kept in {directory.path}."
     )
     sys.stdout.flush()
-
-
-def _predictions(
-    family: lineage.Lineage, data: datasets.ImageData, directory: RunDirectory, build: Any
-) -> list[np.ndarray]:
-    """Each generation's log-probabilities on the test set, `[examples, classes]`."""
-    model, results = None, []
-    for generation in family.generations:
-        name = f"generation-{generation.number}/predictions.npz"
-        if name not in directory.names():
-            if generation.given:
-                predictor = family.model(generation.number)
-            else:
-                predictor = model = model or build()
-                predictor.set_weights(generation.weights)
-            directory.commit({name: checkpoints.pack([_log_probabilities(predictor, data)])})
-        results.append(checkpoints.unpack(directory.read(name))[0][0])
-    return results
-
-
-def _log_probabilities(model: keras.Model, data: datasets.ImageData) -> np.ndarray:
-    batches = pipeline.evaluation_batches(data.test, data, _EVALUATION_BATCH)
-    activation = next(iter(outputs.final_activations(model).values()), "linear")
-    raw = model.predict(batches.map(lambda images, labels: images), verbose=0)
-    logits = outputs.to_logits(tf.constant(raw), activation)
-    return np.asarray(tf.nn.log_softmax(tf.cast(logits, tf.float64)))
-
-
-def _summarise(
-    options: Options,
-    family: lineage.Lineage,
-    data: datasets.ImageData,
-    predictions: list[np.ndarray],
-) -> dict[str, Any]:
-    members = [
-        summary.Member(
-            generation.number, generation.taught_by, log_probabilities, seconds=generation.seconds
-        )
-        for generation, log_probabilities in zip(family.generations, predictions, strict=True)
-    ]
-    facts = {
-        "dataset": data.name,
-        "architecture": options.arch,
-        "objective": options.objective,
-        "seed": options.seed,
-        "epochs": options.epochs,
-        "command": f"python -m ban_tf.main --flagfile={options.directory / 'run.cfg'}",
-        "files": {
-            "generation-*/model.keras": "each generation, a plain Keras model",
-            "ensemble.keras": "the mean of the born-again generations",
-            "run.cfg": "a flagfile that gives this run again",
-            "tensorboard": "its curves",
-        },
-    }
-    return summary.summarise(facts, members, data.test.labels, average=options.ensemble_average)
-
-
-def _write(
-    options: Options, family: lineage.Lineage, directory: RunDirectory, result: dict[str, Any]
-) -> None:
-    numbers = [each.number for each in family.generations[1:]] or [0]
-    mean = ensemble([family.model(number) for number in numbers], options.ensemble_average)
-    files = {
-        "config.json": json.dumps(options.settings(), indent=1).encode(),
-        "ensemble.keras": lineage.model_bytes(mean),
-        "summary.json": json.dumps(result, indent=1).encode(),
-        "summary.md": table.write_markdown(result).encode(),
-    }
-    for row in result["generations"]:
-        files[f"generation-{row['generation']}/metrics.json"] = json.dumps(row, indent=1).encode()
-    directory.commit(files)
-    tensorboard.write_summary(directory.path / "tensorboard", result)

@@ -1,0 +1,124 @@
+"""What a finished lineage is worth: its predictions on the test set, its summary, its files.
+
+The predictions are kept beside the models, so that whatever is reported later needs no second
+pass over the data.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ban_tf import checkpoints, datasets, lineage, outputs
+from ban_tf.datasets import pipeline
+from ban_tf.ensemble import ensemble
+from ban_tf.options import Options
+from ban_tf.report import summary, table, tensorboard
+from ban_tf.rundir import RunDirectory
+
+EVALUATION_BATCH = 500
+
+
+def report(
+    options: Options,
+    family: lineage.Lineage,
+    data: datasets.ImageData,
+    directory: RunDirectory,
+    build: Callable[[], keras.Model],
+) -> dict[str, Any]:
+    """Evaluates a lineage on the test set and writes what came out into its directory.
+
+    Args:
+        options: What was asked for.
+        family: A finished lineage.
+        data: Whose test split is used.
+        directory: Where the files go.
+        build: Makes a model that takes any generation's weights.
+
+    Returns:
+        The summary; see `report.summary`.
+    """
+    predictions = _predictions(family, data, directory, build)
+    result = _summarise(options, family, data, predictions)
+    _write(options, family, directory, result)
+    return result
+
+
+def _predictions(
+    family: lineage.Lineage,
+    data: datasets.ImageData,
+    directory: RunDirectory,
+    build: Callable[[], keras.Model],
+) -> list[np.ndarray]:
+    """Each generation's log-probabilities on the test set, `[examples, classes]`."""
+    model, results = None, []
+    for generation in family.generations:
+        name = f"generation-{generation.number}/predictions.npz"
+        if name not in directory.names():
+            if generation.given:
+                predictor = family.model(generation.number)
+            else:
+                predictor = model = model or build()
+                predictor.set_weights(generation.weights)
+            directory.commit({name: checkpoints.pack([_log_probabilities(predictor, data)])})
+        results.append(checkpoints.unpack(directory.read(name))[0][0])
+    return results
+
+
+def _log_probabilities(model: keras.Model, data: datasets.ImageData) -> np.ndarray:
+    batches = pipeline.evaluation_batches(data.test, data, EVALUATION_BATCH)
+    activation = next(iter(outputs.final_activations(model).values()), "linear")
+    raw = model.predict(batches.map(lambda images, labels: images), verbose=0)
+    logits = outputs.to_logits(tf.constant(raw), activation)
+    return np.asarray(tf.nn.log_softmax(tf.cast(logits, tf.float64)))
+
+
+def _summarise(
+    options: Options,
+    family: lineage.Lineage,
+    data: datasets.ImageData,
+    predictions: list[np.ndarray],
+) -> dict[str, Any]:
+    members = [
+        summary.Member(
+            generation.number, generation.taught_by, log_probabilities, seconds=generation.seconds
+        )
+        for generation, log_probabilities in zip(family.generations, predictions, strict=True)
+    ]
+    facts = {
+        "dataset": data.name,
+        "architecture": options.arch,
+        "objective": options.objective,
+        "seed": options.seed,
+        "epochs": options.epochs,
+        "command": f"python -m ban_tf.main --flagfile={options.directory / 'run.cfg'}",
+        "files": {
+            "generation-*/model.keras": "each generation, a plain Keras model",
+            "ensemble.keras": "the mean of the born-again generations",
+            "run.cfg": "a flagfile that gives this run again",
+            "tensorboard": "its curves",
+        },
+    }
+    return summary.summarise(facts, members, data.test.labels, average=options.ensemble_average)
+
+
+def _write(
+    options: Options, family: lineage.Lineage, directory: RunDirectory, result: dict[str, Any]
+) -> None:
+    numbers = [each.number for each in family.generations[1:]] or [0]
+    mean = ensemble([family.model(number) for number in numbers], options.ensemble_average)
+    files = {
+        "config.json": json.dumps(options.settings(), indent=1).encode(),
+        "ensemble.keras": lineage.model_bytes(mean),
+        "summary.json": json.dumps(result, indent=1).encode(),
+        "summary.md": table.write_markdown(result).encode(),
+    }
+    for row in result["generations"]:
+        files[f"generation-{row['generation']}/metrics.json"] = json.dumps(row, indent=1).encode()
+    directory.commit(files)
+    tensorboard.write_summary(directory.path / "tensorboard", result)
