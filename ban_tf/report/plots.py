@@ -1,0 +1,231 @@
+"""Figures of a run, readable small, in print, and without telling colours apart.
+
+Each function draws one matplotlib figure from a summary or plain arrays; `png` and `svg` turn it
+into bytes. Series differ by marker and line style as well as by colour, the colours are those of
+Okabe and Ito, and nothing here needs a display.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from ban_tf.report import statistics
+
+# Okabe and Ito, 2008, "Color Universal Design": told apart with any common colour blindness.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_LINES = ("-", "--", "-.", ":")
+_MOST_NAMED_CLASSES = 20  # beyond these, names on an axis cannot be read
+_MOST_COUNTED_CLASSES = 12
+
+
+def error_by_generation(summary: Mapping[str, Any]) -> Figure:
+    """Test error of every generation and ensemble, with Wilson's 95 % intervals.
+
+    Args:
+        summary: A summary as `summary.summarise` builds it.
+    """
+    series = {
+        "single generation": [(row["generation"], row) for row in summary["generations"]],
+        "ensemble from generation 1 on": [],
+        "ensemble from generation 0 on": [],
+    }
+    for row in summary["ensembles"]:
+        name = f"ensemble from generation {row['members'][0]} on"
+        series[name].append((row["members"][-1], row))
+    figure, axes = _figure(6.0, 3.6)
+    filled = {name: points for name, points in series.items() if points}
+    for index, (name, points) in enumerate(filled.items()):
+        # Side by side, or the intervals would hide each other.
+        place = np.array([number for number, _ in points]) + 0.1 * (index - (len(filled) - 1) / 2)
+        error = np.array([100 * row["error"] for _, row in points])
+        low, high = 100 * np.array([row["error_interval"] for _, row in points]).T
+        axes.errorbar(
+            place,
+            error,
+            yerr=np.abs([error - low, high - error]),
+            label=name,
+            capsize=3,
+            **_series(index),
+        )
+    axes.set(xlabel="generation", ylabel="test error (%), 95 % interval", ylim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _legend(axes)
+    return figure
+
+
+def learning_curves(
+    histories: Mapping[int, Sequence[Mapping[str, float]]], quantities: Mapping[str, str]
+) -> Figure:
+    """One panel for each quantity, one curve for each generation.
+
+    Args:
+        histories: For each generation its rows; dictionaries with "epoch" and Keras's logs.
+        quantities: What to show: the name in the rows, and the words for the axis.
+    """
+    figure = _empty(3.6 * max(len(quantities), 1), 3.2)
+    for place, (name, words) in enumerate(quantities.items(), start=1):
+        axes = _styled(figure.add_subplot(1, len(quantities), place))
+        for index, (generation, rows) in enumerate(sorted(histories.items())):
+            points = [(row["epoch"], row[name]) for row in rows if name in row]
+            if points:
+                style = _series(index) | {"marker": None}
+                axes.plot(*zip(*points, strict=True), label=f"generation {generation}", **style)
+        axes.set(xlabel="epoch", ylabel=words)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+        if place == 1:
+            _legend(axes)
+    return figure
+
+
+def reliability_diagrams(diagrams: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
+    """Accuracy against confidence, with Wilson's 95 % intervals.
+
+    On the diagonal, confidence is what it says.
+
+    Args:
+        diagrams: For each title, bins as `statistics.reliability` gives them.
+    """
+    columns = min(len(diagrams), 4)
+    rows = math.ceil(len(diagrams) / columns)
+    figure = _empty(2.3 * columns, 2.5 * rows)
+    for place, (title, bins) in enumerate(diagrams.items(), start=1):
+        axes = _styled(figure.add_subplot(rows, columns, place))
+        _reliability_diagram(axes, title, bins)
+        if place % columns == 1 or columns == 1:
+            axes.set_ylabel("accuracy")
+        if place > columns * (rows - 1):
+            axes.set_xlabel("confidence")
+    return figure
+
+
+def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], title: str = "") -> Figure:
+    """Shares of each true class by predicted class; few classes show their counts too.
+
+    Args:
+        counts: Integers [classes, classes]; true classes are rows.
+        class_names: In the order of the classes.
+        title: Above the matrix.
+    """
+    classes = len(counts)
+    figure, axes = _figure(4.6, 4.3)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    bar = figure.colorbar(image, ax=axes, shrink=0.8)
+    bar.set_label("share of the true class")
+    axes.grid(visible=False)
+    axes.set(xlabel="predicted", ylabel="true", title=title)
+    if classes <= _MOST_NAMED_CLASSES:
+        long = max(map(len, class_names)) > 2
+        axes.set_xticks(range(classes), class_names, rotation=90 if long else 0)
+        axes.set_yticks(range(classes), class_names)
+    if classes <= _MOST_COUNTED_CLASSES:
+        for (row, column), count in np.ndenumerate(counts):
+            if count:
+                colour = "white" if shares[row, column] > 0.5 else "black"
+                axes.text(
+                    column, row, str(count), ha="center", va="center", color=colour, fontsize=7
+                )
+    return figure
+
+
+def disagreement(matrix: np.ndarray, names: Sequence[str]) -> Figure:
+    """For how many test examples each two members predict different classes.
+
+    Args:
+        matrix: Fractions [members, members], symmetric, zero on the diagonal.
+        names: Of the members.
+    """
+    figure, axes = _figure(4.2, 3.6)
+    image = axes.imshow(100 * matrix, cmap="Blues", vmin=0)
+    figure.colorbar(image, ax=axes, shrink=0.8).set_label("disagreement (%)")
+    axes.grid(visible=False)
+    axes.set_xticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="generation", ylabel="generation")
+    return figure
+
+
+def png(figure: Figure, dots_per_inch: int = 110) -> bytes:
+    """Returns a figure as the bytes of a PNG file."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=dots_per_inch, metadata={"Software": None})
+    return content.getvalue()
+
+
+def svg(figure: Figure) -> bytes:
+    """Returns a figure as the bytes of an SVG file, the same for the same figure."""
+    content = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "ban_tf"}):
+        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+    return content.getvalue()
+
+
+def _reliability_diagram(axes: Axes, title: str, bins: Mapping[str, np.ndarray]) -> None:
+    filled = np.flatnonzero(bins["count"])
+    count, confidence, accuracy = (
+        bins[name][filled] for name in ("count", "confidence", "accuracy")
+    )
+    correct = np.round(accuracy * count).astype(int)
+    low, high = np.array(
+        [
+            statistics.wilson_interval(int(right), int(of))
+            for right, of in zip(correct, count, strict=True)
+        ]
+    ).T
+    axes.plot([0, 1], [0, 1], color="#767676", linestyle="--", linewidth=1)
+    axes.errorbar(
+        confidence,
+        accuracy,
+        yerr=np.maximum([accuracy - low, high - accuracy], 0),
+        color=COLOURS[0],
+        linestyle="",
+        linewidth=1.2,
+        clip_on=False,
+    )
+    # The larger the dot, the more examples stand behind it.
+    area = 12 + 120 * count / count.sum()
+    axes.scatter(confidence, accuracy, s=area, color=COLOURS[1], edgecolor="black", zorder=3)
+    axes.collections[-1].set(clip_on=False, linewidth=0.5)
+    axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
+    axes.set_title(title, fontsize=10)
+
+
+def _series(index: int) -> dict[str, Any]:
+    return {
+        "color": COLOURS[index % len(COLOURS)],
+        "marker": _MARKERS[index % len(_MARKERS)],
+        "linestyle": _LINES[index % len(_LINES)],
+        "markersize": 5,
+        "linewidth": 1.5,
+    }
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    figure = _empty(width, height)
+    return figure, _styled(figure.add_subplot())
+
+
+def _empty(width: float, height: float) -> Figure:
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _styled(axes: Axes) -> Axes:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(color="#dddddd")
+    axes.set_axisbelow(True)
+    return axes
+
+
+def _legend(axes: Axes) -> None:
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(frameon=False, fontsize=9)
