@@ -2,7 +2,8 @@
 
 A name starts with its family. A family is one module, found through the table `FAMILIES`, with
 `FORM` (what its names look like), `DEFAULT` (what the bare family name stands for),
-`parse(name)` (a name's settings, or a ValueError) and `build(input_shape, num_classes, ...)`
+`NAMED` (the settings that a name tells),
+`parse(name)` (those of one name, or a ValueError) and `build(input_shape, num_classes, ...)`
 that takes those settings. To add an architecture, write that module and add its line below.
 
 Names are checked without importing Keras, so that a misspelt one is reported at once; family
@@ -14,6 +15,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import math
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     import keras
 
 FAMILIES = {
+    "densenet": "ban_tf.architectures.densenet",
     "wrn": "ban_tf.architectures.wide_resnet",
 }
 
@@ -58,7 +61,7 @@ def build(
         input_shape: Height, width and channels of one image.
         num_classes: How many logits the network gives.
         **options: Settings beyond the name, for example `dropout=0.3`. One that is None or
-            zero is off, and then may be given to networks that do not have it.
+            zero is off, and then may be given to networks that do not have it; see `settings`.
 
     Returns:
         A model from images `[batch, height, width, channels]` to `[batch, num_classes]`
@@ -73,17 +76,41 @@ def build(
             f"Received: input_shape={tuple(input_shape)}, num_classes={num_classes}"
         )
     name = resolve(name)
-    options = {option: value for option, value in options.items() if value}
+    options = {option: value for option, value in options.items() if value or value is False}
     if ":" in name:
         if options:
             raise ValueError(_unknown_option(name, options, ()))
         return _build_with(name, _import_builder(name), tuple(input_shape), num_classes)
     family = _family(name)
-    allowed = set(inspect.signature(family.build).parameters) - {"input_shape", "num_classes"}
-    allowed -= set(family.parse(name))
-    if not set(options) <= allowed:
-        raise ValueError(_unknown_option(name, options, allowed))
+    if not set(options) <= settings(name):
+        raise ValueError(_unknown_option(name, options, settings(name)))
     return family.build(tuple(input_shape), num_classes, **family.parse(name), **options)
+
+
+def settings(name: str) -> set[str]:
+    """Returns the settings that an architecture has beyond its name, such as "dropout"."""
+    if ":" in name:
+        return set()
+    family = _family(name)
+    parameters = inspect.signature(family.build).parameters
+    return {*parameters} - {"input_shape", "num_classes", *family.NAMED}
+
+
+def count_parameters(
+    name: str, input_shape: tuple[int, int, int], num_classes: int, **options: Any
+) -> tuple[int, int]:
+    """Counts a network's parameters without memory for them; arguments as for `build`.
+
+    Returns:
+        How many are trained, and how many there are in all (the moving statistics of batch
+        normalisation included).
+    """
+    import keras
+
+    with keras.StatelessScope():  # variables in it have a shape, but no value yet
+        model = build(name, input_shape, num_classes, **options)
+        trained = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+        return trained, sum(math.prod(weight.shape) for weight in model.weights)
 
 
 def _family(name: str) -> ModuleType:

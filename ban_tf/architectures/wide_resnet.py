@@ -7,9 +7,8 @@ optional dropout before the second convolution. DEPTH counts the convolutions: 6
 blocks a group.
 
 As in the authors' code, where a block changes the shape its shortcut is a 1×1 convolution of
-the pre-activated input; elsewhere it is the raw input. Convolutions have no bias and start from
-He-normal weights (by fan-in). Weight decay is left to the optimizer, softmax to the loss. The
-precision is Keras's global policy, but the pooling and the logits are always float32.
+the pre-activated input; elsewhere it is the raw input. Weight decay is left to the optimizer,
+softmax to the loss.
 
 References:
     Zagoruyko and Komodakis, 2016, "Wide Residual Networks", arXiv 1605.07146.
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
 FORM = "wrn-DEPTH-WIDTH"
 DEFAULT = "wrn-16-1"
+NAMED = ("depth", "width")
 
 
 def parse(name: str) -> dict[str, int]:
@@ -76,58 +76,33 @@ def build(
     """
     import keras
 
-    if not 0.0 <= dropout < 1.0:
-        raise ValueError(f"--dropout={dropout}: the dropout rate must be at least 0 and below 1")
+    from ban_tf.architectures import blocks
+
+    blocks.check_dropout(dropout)
     images = keras.Input(shape=input_shape, name="images")
-    x = _convolution(16, 3, 1, "convolution")(images)
+    x = blocks.convolution(16, 3, 1, "convolution")(images)
     for group, (channels, stride) in enumerate([(16, 1), (32, 2), (64, 2)], start=1):
         for block in range(1, (depth - 4) // 6 + 1):
             name = f"group{group}_block{block}"
             x = _block(x, channels * width, stride if block == 1 else 1, dropout, name)
-    x = _normalise_and_relu(x, "final")
-    x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pooling")(x)
-    logits = keras.layers.Dense(
-        num_classes, kernel_initializer="he_normal", dtype="float32", name="logits"
-    )(x)
-    return keras.Model(images, logits, name=f"wrn_{depth}_{width}")
+    x = blocks.normalise_and_relu(x, "final")
+    return keras.Model(images, blocks.classify(x, num_classes), name=f"wrn_{depth}_{width}")
 
 
 def _block(x: Any, channels: int, stride: int, dropout: float, name: str) -> Any:
     """Adds one residual block: `[batch, h, w, c]` to `[batch, h/stride, w/stride, channels]`."""
     import keras
 
-    activated = _normalise_and_relu(x, f"{name}_first")
+    from ban_tf.architectures import blocks
+
+    activated = blocks.normalise_and_relu(x, f"{name}_first")
     if stride == 1 and x.shape[-1] == channels:
         shortcut = x
     else:
-        shortcut = _convolution(channels, 1, stride, f"{name}_projection")(activated)
-    x = _convolution(channels, 3, stride, f"{name}_convolution1")(activated)
-    x = _normalise_and_relu(x, f"{name}_second")
+        shortcut = blocks.convolution(channels, 1, stride, f"{name}_projection")(activated)
+    x = blocks.convolution(channels, 3, stride, f"{name}_convolution1")(activated)
+    x = blocks.normalise_and_relu(x, f"{name}_second")
     if dropout:
         x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
-    x = _convolution(channels, 3, 1, f"{name}_convolution2")(x)
+    x = blocks.convolution(channels, 3, 1, f"{name}_convolution2")(x)
     return keras.layers.Add(name=f"{name}_sum")([x, shortcut])
-
-
-def _normalise_and_relu(x: Any, name: str) -> Any:
-    import keras
-
-    from ban_tf.layers import BatchNormalization
-
-    # 1.001e-5 and not 1e-5: the least that the fused operation takes on GPUs.
-    x = BatchNormalization(momentum=0.9, epsilon=1.001e-5, name=f"{name}_normalisation")(x)
-    return keras.layers.Activation("relu", name=f"{name}_relu")(x)
-
-
-def _convolution(channels: int, size: int, stride: int, name: str) -> keras.layers.Layer:
-    import keras
-
-    return keras.layers.Conv2D(
-        channels,
-        size,
-        strides=stride,
-        padding="same",
-        use_bias=False,
-        kernel_initializer="he_normal",
-        name=name,
-    )

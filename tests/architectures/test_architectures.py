@@ -17,6 +17,8 @@ from ban_tf import architectures
         ("WRN", "wrn-16-1"),
         ("wrn-28-10", "wrn-28-10"),
         ("WRN-10-2", "wrn-10-2"),
+        ("densenet", "densenet-22-12"),
+        ("densenet-90-60@Depth=2", "densenet-90-60@depth=2"),
         ("package.module:function", "package.module:function"),
     ],
 )
@@ -65,6 +67,8 @@ def test_wrong_sizes_are_refused(input_shape, num_classes):
 def test_unknown_options_are_refused_unless_off():
     with pytest.raises(ValueError, match="--growth=12: --arch=wrn-16-1 takes dropout"):
         architectures.build("wrn", (8, 8, 1), 10, growth=12)
+    with pytest.raises(ValueError, match="--bottleneck=False: --arch=wrn-16-1 takes dropout"):
+        architectures.build("wrn", (8, 8, 1), 10, bottleneck=False)
     assert architectures.build("wrn", (8, 8, 1), 10, growth=None).output_shape == (None, 10)
 
 

@@ -1,0 +1,89 @@
+"""What the convolutional networks are built of: pre-activation, convolutions, the classifier.
+
+Convolutions have no bias and start from He-normal weights (by fan-in). The precision is Keras's
+global policy, but the pooling and the logits are always float32. The first layer of every
+network is named `convolution` and the last `logits`, so that students can be given those of
+their teacher.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from ban_tf.layers import BatchNormalization
+
+# What the moving statistics of batch normalisation keep of their former values.
+MOMENTUM = 0.9
+
+
+def convolution(channels: int, size: int, stride: int, name: str) -> keras.layers.Conv2D:
+    """Returns a convolution of `size` times `size` pixels, without a bias."""
+    return keras.layers.Conv2D(
+        channels,
+        size,
+        strides=stride,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+    )
+
+
+def normalise_and_relu(x: Any, name: str, momentum: float = MOMENTUM) -> Any:
+    """Batch normalisation and ReLU of `[batch, height, width, channels]`."""
+    # 1.001e-5 and not 1e-5: the least that the fused operation takes on GPUs.
+    x = BatchNormalization(momentum=momentum, epsilon=1.001e-5, name=f"{name}_normalisation")(x)
+    return keras.layers.Activation("relu", name=f"{name}_relu")(x)
+
+
+def recomputed(part: Callable[..., Any], x: Any, name: str) -> Any:
+    """Applies a part of a network whose insides are computed anew in the backward pass.
+
+    Only its input and its output are kept in memory meanwhile. `keras.RematScope` would say the
+    same, but under TensorFlow (Keras 3.15) it fails for whatever takes a `training` argument;
+    the function beneath it, `keras.remat`, does not.
+
+    Args:
+        part: `part(x, momentum=...)` adds layers after `x`, and has batch normalisation move its
+            statistics by that momentum.
+        x: Its input, `[batch, height, width, channels]`.
+        name: Of the model inside the model that the part becomes.
+
+    Returns:
+        What the part gives; weights are those, in the same order, of the part by itself.
+    """
+    inputs = keras.Input(x.shape[1:], dtype=x.dtype, name=f"{name}_inputs")
+    # The statistics move twice a step, forward and in the backward pass, by the same batch:
+    # momentum m twice is m² once, exactly.
+    model = keras.Model(inputs, part(inputs, momentum=math.sqrt(MOMENTUM)), name=name)
+    kept = model.call
+
+    def call(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        if not training:
+            return kept(inputs, training=training)
+        return keras.remat(lambda x: kept(x, training=True))(inputs)
+
+    model.call = call
+    return model(x)
+
+
+def classify(x: Any, num_classes: int) -> Any:
+    """The mean over all positions and one dense layer: float32 logits `[batch, num_classes]`."""
+    x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pooling")(x)
+    return keras.layers.Dense(
+        num_classes, kernel_initializer="he_normal", dtype="float32", name="logits"
+    )(x)
+
+
+def check_dropout(dropout: float) -> None:
+    """Makes sure that a dropout rate can be used.
+
+    Raises:
+        ValueError: If it is not in [0, 1).
+    """
+    if not 0.0 <= dropout < 1.0:
+        raise ValueError(f"--dropout={dropout}: the dropout rate must be at least 0 and below 1")

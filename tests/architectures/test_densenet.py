@@ -1,0 +1,157 @@
+"""DenseNets: sizes that Huang et al. print, their structure, and students of other shapes."""
+
+import keras
+import numpy as np
+import pytest
+
+from ban_tf import architectures
+from ban_tf.architectures import densenet
+
+
+@pytest.fixture(autouse=True)
+def default_policy():
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "settings", "millions"),
+    [
+        ("densenet-100-12", 100, {}, 0.80),
+        ("densenet-190-40", 100, {}, 25.82),
+        ("densenet-40-12", 10, {"compression": 1.0, "bottleneck": False}, 1.02),
+        ("densenet-112-33", 10, {}, 6.89),
+        ("densenet-90-60", 10, {"final_transition": True}, 16.17),
+    ],
+)
+def test_parameter_counts(name, classes, settings, millions):
+    trained, _ = architectures.count_parameters(name, (32, 32, 3), classes, **settings)
+    assert round(trained / 1e6, 2) == millions
+
+
+def test_counting_agrees_with_building():
+    model = architectures.build("densenet-22-12", (8, 8, 1), 10)
+    trained, everything = architectures.count_parameters("densenet-22-12", (8, 8, 1), 10)
+    assert everything == model.count_params()
+    assert trained == sum(weight.size for weight in map(np.asarray, model.trainable_weights))
+
+
+def test_units_join_what_came_before_and_transitions_compress_and_pool():
+    model = architectures.build("densenet-22-12", (32, 32, 3), 10)
+    assert model.get_layer("convolution").output.shape == (None, 32, 32, 24)
+    joins = [model.get_layer(f"block1_unit{unit}_join").output.shape[-1] for unit in (1, 2, 3)]
+    assert joins == [36, 48, 60]
+    assert model.get_layer("transition1_pooling").output.shape == (None, 16, 16, 30)
+    assert model.get_layer("block1_unit2_bottleneck").filters == 48
+    assert model.get_layer("pooling").output.shape == (None, 69)
+
+
+@pytest.mark.parametrize("factor", ["depth=0.5", "depth=2", "depth=4", "compression=0.75"])
+@pytest.mark.parametrize("final_transition", [False, True])
+def test_students_have_the_hidden_sizes_of_their_teacher(factor, final_transition):
+    """Furlanello et al., 2018, Table 4."""
+    name = "densenet-90-60"
+    first, teacher = densenet.plan(**densenet.parse(name), final_transition=final_transition)
+    student_first, student = densenet.plan(
+        **densenet.parse(f"{name}@{factor}"), final_transition=final_transition
+    )
+    assert student_first == first
+    hidden = [block.transition for block in teacher]
+    assert [block.transition for block in student] == hidden
+    assert hidden[:2] == [480, 660]
+    key, value = factor.split("=")
+    units = round(14 * float(value)) if key == "depth" else 14
+    assert [len(block.growths) for block in student] == [units] * 3
+    if key == "depth":
+        assert [sum(block.growths) for block in student] == [14 * 60] * 3
+
+
+@pytest.mark.parametrize(("factor", "millions"), [(0.5, 21.35), (2, 13.74), (3, 12.95), (4, 12.6)])
+def test_students_of_other_depth_are_as_large_as_in_the_paper(factor, millions):
+    name = f"densenet-90-60@depth={factor}"
+    first, blocks = densenet.plan(**densenet.parse(name), final_transition=True)
+    assert round(_count(first, blocks, 100) / 1e6, 2) == millions
+
+
+def test_a_student_is_built_as_planned():
+    name = "densenet-22-12@depth=2"
+    trained, _ = architectures.count_parameters(name, (32, 32, 3), 10)
+    assert trained == _count(*densenet.plan(**densenet.parse(name)), 10)
+
+
+def _count(first, blocks, classes):
+    """Trained parameters of a DenseNet-BC for colour images, by hand."""
+    channels, count = first, 27 * first
+    for block in blocks:
+        for growth in block.growths:
+            count += 2 * channels + 4 * growth * channels  # normalise, 1×1
+            count += 2 * 4 * growth + 9 * 4 * growth * growth  # normalise, 3×3
+            channels += growth
+        if block.transition:
+            count += 2 * channels + channels * block.transition
+            channels = block.transition
+    return count + 2 * channels + channels * classes + classes
+
+
+def test_recomputing_gives_the_same_training():
+    """Weights, and moving statistics too, which are updated twice in a step."""
+    models = {}
+    for remat in (False, True):
+        keras.utils.set_random_seed(1)
+        models[remat] = architectures.build("densenet-10-4", (8, 8, 1), 3, remat=remat)
+    models[True].set_weights(models[False].get_weights())
+    generator = np.random.default_rng(0)
+    images = generator.normal(size=(16, 8, 8, 1)).astype("float32")
+    labels = generator.integers(0, 3, 16)
+    for model in models.values():
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
+        model.fit(images, labels, batch_size=8, epochs=2, shuffle=False, verbose=0)
+    names = [weight.path for weight in models[False].weights]
+    for name, kept, recomputed in zip(
+        names, models[False].get_weights(), models[True].get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(recomputed, kept, rtol=1e-3, atol=1e-5, err_msg=name)
+
+
+def test_a_recomputing_network_is_saved_as_a_plain_one(tmp_path):
+    model = architectures.build("densenet-10-4", (8, 8, 1), 3, remat=True)
+    model.save(tmp_path / "model.keras")
+    images = np.ones((2, 8, 8, 1), "float32")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(loaded(images), model(images), rtol=1e-6)
+
+
+@pytest.mark.parametrize("input_shape", [(8, 8, 1), (28, 28, 1), (33, 32, 3)])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_float32_logits_for_any_image_size_and_policy(input_shape, policy):
+    keras.config.set_dtype_policy(policy)
+    model = architectures.build("densenet-10-4", input_shape, 7, dropout=0.2)
+    logits = model(np.ones((2, *input_shape), "float32"), training=True)
+    assert logits.shape == (2, 7)
+    assert keras.backend.standardize_dtype(logits.dtype) == "float32"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("densenet-9-12", "depth.*at least 10"),
+        ("densenet-22-0", "growth.*at least 1"),
+        ("densenet-22", "densenet-DEPTH-GROWTH"),
+        ("densenet-22-12@width=2", "densenet-DEPTH-GROWTH"),
+        ("densenet-22-12@depth=2@depth=3", "densenet-DEPTH-GROWTH"),
+        ("densenet-22-12@depth=0", "depth must be between"),
+        ("densenet-22-12@compression=1.2.3", "densenet-DEPTH-GROWTH"),
+        ("densnet-22-12", "did you mean densenet-22-12"),
+    ],
+)
+def test_wrong_names_are_explained(name, message):
+    with pytest.raises(ValueError, match=f"--arch={name}: .*{message}"):
+        architectures.resolve(name)
+
+
+def test_a_student_without_room_to_grow_is_refused():
+    with pytest.raises(ValueError, match="10 units has only 8 channels to add"):
+        architectures.build("densenet-10-8@depth=10", (8, 8, 1), 10)
+    with pytest.raises(ValueError, match=r"--compression=1\.5"):
+        architectures.build("densenet-10-4", (8, 8, 1), 10, compression=1.5)
