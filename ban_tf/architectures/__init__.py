@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FAMILIES = {
     "densenet": "ban_tf.architectures.densenet",
+    "resnet": "ban_tf.architectures.resnet",
     "wrn": "ban_tf.architectures.wide_resnet",
 }
 
