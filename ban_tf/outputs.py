@@ -37,6 +37,32 @@ def named(structure: Any, names: list[str] | None = None) -> dict[str, Any]:
     return dict(zip(names, structure, strict=False))
 
 
+def aligned(by_name: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """Returns another model's outputs under the names that this model has for them.
+
+    Args:
+        by_name: The other model's outputs by name.
+        names: This model's names. Where none is shared (Keras made them up) and there are as
+            many of both, outputs belong together by their order.
+    """
+    if len(by_name) == len(names) and not set(names) & set(by_name):
+        return dict(zip(names, by_name.values(), strict=True))
+    return by_name
+
+
+def structured_like(structure: Any, by_name: dict[str, Any]) -> Any:
+    """Returns values by name in the structure that the model's outputs came in.
+
+    Args:
+        structure: One tensor, a list or tuple of them, or a dictionary.
+        by_name: What `named(structure, ...)` was turned into.
+    """
+    if isinstance(structure, dict):
+        return {name: by_name[name] for name in structure}
+    values = list(by_name.values())
+    return type(structure)(values) if isinstance(structure, (list, tuple)) else values[0]
+
+
 def output_names(model: keras.Model) -> list[str] | None:
     """Returns the names of a Functional model's outputs; None where there are none to know."""
     structure = getattr(model, "_outputs_struct", None)

@@ -13,20 +13,26 @@ Keras model that the user gave.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
-from ban_tf import distribute, objectives, outputs, teachers
+from ban_tf import checks, distribute, matching, objectives, outputs, teachers, weighting
+from ban_tf.distillation_losses import DistillationTerms, pairs
 
 
 class Target(NamedTuple):
-    """What a student learns from: the labels, and the teacher's logits by output name."""
+    """What a student learns from: the labels, and what the teacher has to say.
+
+    That is its logits by output name, and, where `distillation_losses` ask for it, all that they
+    may look at (see `OnlineTeacher.observe`).
+    """
 
     labels: Any
     teacher_logits: dict[str, Any]
+    teacher_seen: dict[str, Any] | None = None
 
 
 @keras.saving.register_keras_serializable("ban_tf")
@@ -58,6 +64,10 @@ class BornAgainModel(keras.Model):
             (0 for "kd", 1 for "kd+labels").
         teacher_weight: Weight of the objective.
         temperature: Shorthand for the objective's own temperature.
+        distillation_losses: Further terms: a `keras.distillation.DistillationLoss`, or a list of
+            such losses or pairs of a loss and its weight, as in
+            `[(keras.distillation.FeatureDistillation("mse", "conv_3", "conv_3"), 0.1)]`. They
+            are added as they are weighted, and need a single model as teacher.
         student_activation: "linear", "softmax" or "sigmoid" where detecting what the
             student's outputs are would err.
         teacher_activation: The same for the teacher.
@@ -76,17 +86,24 @@ class BornAgainModel(keras.Model):
         label_weight: float | None = None,
         teacher_weight: float = 1.0,
         temperature: float | None = None,
+        distillation_losses: Any = None,
         student_activation: str | None = None,
         teacher_activation: str | None = None,
         seed: int = 0,
         **kwargs: Any,
     ):
+        # The student's own policy, as loss scaling goes by it; its inputs are left as they come.
+        kwargs.setdefault("dtype", student.dtype_policy)
         super().__init__(**kwargs)
-        _check_arguments(label_weight, teacher_weight, student_activation, teacher_activation)
+        self.autocast = False
+        self._convert_input_args = False
+        self._allow_non_tensor_positional_args = True
+        checks.check_arguments(label_weight, teacher_weight, student_activation, teacher_activation)
         self.student = student
         self.objective, default_label_weight = objectives.resolve(
             objective, temperature=temperature
         )
+        checks.check_objective(self.objective, student)
         self.label_weight = default_label_weight if label_weight is None else float(label_weight)
         self.teacher_weight = float(teacher_weight)
         self.student_activation = student_activation
@@ -99,11 +116,15 @@ class BornAgainModel(keras.Model):
         self._default_loss = objectives.LabelCrossEntropy(
             label_smoothing=getattr(self.objective, "label_smoothing", 0.0)
         )
+        terms = pairs(distillation_losses)
+        self._further = DistillationTerms(terms, student) if terms else None
         # Labels alone, as the null hypothesis, need nobody to teach.
         self.teacher = teacher if getattr(self.objective, "needs_teacher", True) else None
         self._label_loss = keras.metrics.Mean(name="label_loss")
         self._teacher_loss = keras.metrics.Mean(name="teacher_loss")
         self._agreement = keras.metrics.Mean(name="teacher_agreement")
+        if self._further:
+            self._further_loss = keras.metrics.Mean(name="distillation_loss")
         if student.built:
             self.built = True
 
@@ -114,7 +135,11 @@ class BornAgainModel(keras.Model):
         """
         if name == "teacher":
             value = teachers.as_teacher(value, self.teacher_activation)
-            _check_teacher(value, self.student)
+            checks.check_teacher(value, self.student, self.objective)
+            if self._further and not isinstance(value, teachers.AbsentTeacher):
+                self._further.check(value, self.student)
+            # What was traced asks the former teacher.
+            self.train_function = self.test_function = None
         super().__setattr__(name, value)
 
     @property
@@ -132,26 +157,47 @@ class BornAgainModel(keras.Model):
             self.student.build(input_shape)
         self.built = True
 
+    @property
+    def output_names(self) -> list[str]:
+        """The student's, by which `compile` knows losses and metrics given by name."""
+        return self.student.output_names
+
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns the student's own outputs."""
+        if self._further:
+            return self._further.call_student(self.student, inputs, training)
         return self.student(inputs, training=training)
+
+    def fit(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
+        """Trains the student as `keras.Model.fit` does, after a look at the data.
+
+        Raises:
+            ValueError: Data holds NaN, labels are out of range, or outputs that were declared to
+                be probabilities are none.
+        """
+        checks.check_data(self, x, y, options.get("sample_weight"))
+        return super().fit(x, y, *arguments, **options)
 
     def train_step(self, *state_and_data: Any) -> Any:
         """Keras's training step, with the teacher's opinion of the batch beside the labels."""
-        *state, data = state_and_data  # JAX passes its state along
-        return super().train_step(*state, self._with_teacher(data))
+        return self._beside_teacher(super().train_step, *state_and_data)
 
     def test_step(self, *state_and_data: Any) -> Any:
         """Keras's evaluation step, with the teacher's opinion of the batch beside the labels."""
-        *state, data = state_and_data
-        return super().test_step(*state, self._with_teacher(data))
+        return self._beside_teacher(super().test_step, *state_and_data)
 
-    def _with_teacher(self, data: Any) -> Any:
+    def _beside_teacher(self, step: Callable[..., Any], *state_and_data: Any) -> Any:
+        *state, data = state_and_data  # JAX passes its state along
         if self.teacher is None:
-            return data
+            return step(*state, data)
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        if self._further and isinstance(self.teacher, teachers.OnlineTeacher):
+            logits, seen = self.teacher.observe(inputs, self._further.teacher_layers)
+            with self._further.observing():
+                return step(*state, (inputs, Target(labels, logits, seen), sample_weight))
         labels, logits = self.teacher.split(inputs, labels)
-        return inputs, labels if logits is None else Target(labels, logits), sample_weight
+        target = labels if logits is None else Target(labels, logits)
+        return step(*state, (inputs, target, sample_weight))
 
     def compute_loss(
         self,
@@ -166,8 +212,12 @@ class BornAgainModel(keras.Model):
         # A batch without a teacher signal has the labels to go by.
         label_weight = self.label_weight if target.teacher_logits else 1.0
         terms = []
-        # Labels that do not count are still worth reporting, where it costs next to nothing.
-        if label_weight or not training:
+        if label_weight and target.labels is None:
+            raise ValueError(
+                f"`y` is None, but labels count by `label_weight` {label_weight:g}; give labels."
+            )
+        # Labels that do not count are still worth reporting.
+        if target.labels is not None:
             label_loss = self._label_term(target.labels, y_pred, sample_weight)
             self._track(self._label_loss, label_loss, y_pred)
             if label_weight:
@@ -176,6 +226,10 @@ class BornAgainModel(keras.Model):
             teacher_loss = self._teacher_term(target, y_pred, sample_weight)
             self._track(self._teacher_loss, teacher_loss, y_pred)
             terms.append(self.teacher_weight * teacher_loss)
+        if target.teacher_seen is not None:
+            further_loss = self._further_term(target, y_pred, sample_weight)
+            self._track(self._further_loss, further_loss, y_pred)
+            terms.append(further_loss)
         terms.extend(self._aggregate_additional_loss(each) for each in self.losses)
         return terms[0] if len(terms) == 1 else ops.sum(terms)
 
@@ -188,48 +242,59 @@ class BornAgainModel(keras.Model):
         """Returns the metrics by name, leaving out those that nothing was measured for."""
         results = super().get_metrics_result()
         if self.teacher is None:
-            results = {
-                name: value
-                for name, value in results.items()
-                if name not in ("teacher_loss", "teacher_agreement")
-            }
+            for name in ("teacher_loss", "teacher_agreement", "distillation_loss"):
+                results.pop(name, None)
         return results
 
     def _label_term(self, labels: Any, y_pred: Any, sample_weight: Any) -> Any:
         if self._compile_loss is not None:
             return self._compile_loss(labels, y_pred, sample_weight)
-        labels, weights = outputs.named(labels, self._output_names()), self._weights(sample_weight)
+        students = self._student_logits(y_pred)
+        labels = outputs.named(labels, list(students))
+        weights = weighting.by_output(sample_weight, list(students))
         return sum(
-            self._default_loss(labels[name], _keep_mask(logits, output), weights.get(name))
-            for name, (output, logits) in self._student_logits(y_pred).items()
+            self._default_loss(
+                labels[name], weighting.with_mask_of(logits, output), weights.get(name)
+            )
+            for name, (output, logits) in students.items()
+            if name in labels
         )
 
     def _teacher_term(self, target: Target, y_pred: Any, sample_weight: Any) -> Any:
-        labels = outputs.named(target.labels, self._output_names())
-        weights = self._weights(sample_weight)
+        students = self._student_logits(y_pred)
+        labels = outputs.named(target.labels, list(students))
+        weights = weighting.by_output(sample_weight, list(students))
+        objective_for = {name: self._objective_for(name) for name in students}
+        learning = [name for name in students if objective_for[name] is not None]
+        opinions = outputs.aligned(target.teacher_logits, list(students))
+        opinions = outputs.aligned(opinions, learning)
+        seed = ops.stack([ops.cast(self._seed, "int32"), ops.cast(self._step(), "int32")])
         total = 0.0
-        for name, (output, logits) in self._student_logits(y_pred).items():
-            objective = self._objective_for(name)
-            teacher_logits = _signal_for(name, target.teacher_logits)
-            if objective is None or teacher_logits is None:
-                continue
-            seed = ops.stack([ops.cast(self._seed, "int32"), ops.cast(self._step(), "int32")])
-            weight = weights.get(name)
-            counted = _combine(weight, getattr(output, "_keras_mask", None), logits[..., 0])
-            losses = objective.losses(
-                labels.get(name), teacher_logits, logits, sample_weight=counted, seed=seed
-            )
-            batch_weights = objective.weights(labels.get(name), teacher_logits)
-            if batch_weights is not None:
-                losses = losses * objectives.normalise(
-                    batch_weights, counted, distribute.sum_over_replicas
-                )
-            total = total + _per_sample(losses, output, weight)
-            agree = ops.argmax(logits, axis=-1) == ops.argmax(teacher_logits, axis=-1)
-            agree = ops.cast(agree, "float32")
-            mask = _combine(None, getattr(output, "_keras_mask", None), agree)
+        for name in learning:
+            checks.check_opinion(name, opinions)
+            output, logits = students[name]
+            agree, mask = matching.agreement(opinions[name], logits, output)
             self._agreement.update_state(agree, sample_weight=mask)
+            total = total + matching.loss(
+                objective_for[name],
+                labels.get(name),
+                opinions[name],
+                logits,
+                output=output,
+                sample_weight=weights.get(name),
+                seed=seed,
+            )
         return total
+
+    def _further_term(self, target: Target, y_pred: Any, sample_weight: Any) -> Any:
+        students = self._student_logits(y_pred)
+        masks = [weighting.mask_of(output) for output, _ in students.values()]
+        logits = {name: each for name, (_, each) in students.items()}
+        return self._further.total(
+            target.teacher_seen,
+            {"outputs": y_pred, "logits": outputs.structured_like(y_pred, logits)},
+            weighted=sample_weight is not None or any(mask is not None for mask in masks),
+        )
 
     def _student_logits(self, y_pred: Any) -> dict[str, tuple[Any, Any]]:
         """Each output by name, as it came and as logits."""
@@ -239,18 +304,8 @@ class BornAgainModel(keras.Model):
                 output,
                 outputs.to_logits(output, self.student_activation or detected.get(name, "linear")),
             )
-            for name, output in outputs.named(y_pred, self._output_names()).items()
+            for name, output in outputs.named(y_pred, outputs.output_names(self.student)).items()
         }
-
-    def _output_names(self) -> list[str] | None:
-        return outputs.output_names(self.student)
-
-    def _weights(self, sample_weight: Any) -> dict[str, Any]:
-        """Sample weights by output: one array given for all of them counts for each."""
-        names = self._output_names() or ["output_0"]
-        if sample_weight is None or isinstance(sample_weight, (dict, list, tuple)):
-            return outputs.named(sample_weight, names)
-        return dict.fromkeys(names, sample_weight)
 
     def _objective_for(self, name: str) -> objectives.Objective | None:
         if isinstance(self.objective, Mapping):
@@ -264,14 +319,55 @@ class BornAgainModel(keras.Model):
         batch = ops.shape(keras.tree.flatten(y_pred)[0])[0]
         tracker.update_state(loss * distribute.replica_count(), sample_weight=batch)
 
+    def save(
+        self,
+        filepath: Any,
+        overwrite: bool = True,
+        *arguments: Any,
+        include_teacher: bool = False,
+        **options: Any,
+    ) -> None:
+        """Saves the student, and all it takes to train on, in a `.keras` file.
+
+        A teacher that was given as a path is found there again. One that was given as a model is
+        left out, so that checkpoints do not grow with it, unless it is asked for.
+
+        Args:
+            filepath: As for `keras.Model.save`.
+            overwrite: As for `keras.Model.save`.
+            *arguments: As for `keras.Model.save`.
+            include_teacher: Whether the file is to hold the teacher, too.
+            **options: As for `keras.Model.save`.
+        """
+        self._include_teacher = include_teacher
+        try:
+            super().save(filepath, overwrite, *arguments, **options)
+        finally:
+            self._include_teacher = False
+
+    def save_assets(self, dir_path: str) -> None:
+        """Puts the teacher beside the student's weights, where `save` was asked to."""
+        if getattr(self, "_include_teacher", False):
+            teachers.write(self.teacher, dir_path)
+
+    def load_assets(self, dir_path: str) -> None:
+        """Takes the teacher from the file, if it is there."""
+        found = teachers.read(dir_path)
+        if found:
+            self.teacher = found
+
     def get_config(self) -> dict[str, Any]:
-        """Returns the configuration; the teacher is not part of it."""
+        """Returns the configuration; of the teacher, only where it is found."""
+        terms = self._further.terms if self._further else []
+        serialize = keras.saving.serialize_keras_object
         return {
             **super().get_config(),
-            "student": keras.saving.serialize_keras_object(self.student),
-            "objective": keras.saving.serialize_keras_object(self.objective),
+            "student": serialize(self.student),
+            "teacher": teachers.reference(self.teacher),
+            "objective": serialize(self.objective),
             "label_weight": self.label_weight,
             "teacher_weight": self.teacher_weight,
+            "distillation_losses": [[serialize(loss), weight] for loss, weight in terms],
             "student_activation": self.student_activation,
             "teacher_activation": self.teacher_activation,
             "seed": self.seed,
@@ -279,86 +375,15 @@ class BornAgainModel(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> Any:
-        """Makes the model again; assign `teacher` before training on."""
-        config = dict(config)
-        config["student"] = keras.saving.deserialize_keras_object(config["student"], custom_objects)
+        """Makes the model again; a teacher that was not saved is missed when training."""
+        deserialize = keras.saving.deserialize_keras_object
+        config = {
+            **config,
+            "student": deserialize(config["student"], custom_objects),
+            "teacher": teachers.from_reference(config["teacher"]),
+            "distillation_losses": [
+                (deserialize(loss, custom_objects), weight)
+                for loss, weight in config["distillation_losses"]
+            ],
+        }
         return cls(**config)
-
-
-class PerSample(keras.losses.Loss):
-    """Keras's own reduction (weights, masks, replicas) of values that are losses already."""
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Returns the losses, which come in the place of labels, as they are."""
-        return y_true
-
-
-def _per_sample(losses: Any, output: Any, sample_weight: Any) -> Any:
-    return PerSample(name="per_sample", dtype="float32")(losses, output, sample_weight)
-
-
-def _keep_mask(logits: Any, output: Any) -> Any:
-    mask = getattr(output, "_keras_mask", None)
-    if mask is not None:
-        logits._keras_mask = mask
-    return logits
-
-
-def _combine(sample_weight: Any, mask: Any, like: Any) -> Any:
-    """Sample weight times mask, `like`'s shape `[batch, ...]`; None if there is neither."""
-    combined = None
-    for each in (sample_weight, mask):
-        if each is None:
-            continue
-        each = ops.cast(each, like.dtype)
-        while len(each.shape) > len(like.shape):
-            each = ops.squeeze(each, axis=-1)
-        while len(each.shape) < len(like.shape):
-            each = ops.expand_dims(each, axis=-1)
-        combined = each if combined is None else combined * each
-    return None if combined is None else ops.broadcast_to(combined, ops.shape(like))
-
-
-def _signal_for(name: str, teacher_logits: dict[str, Any]) -> Any:
-    """The teacher's logits for an output; one unnamed output on each side is a match."""
-    if name in teacher_logits:
-        return teacher_logits[name]
-    return next(iter(teacher_logits.values())) if len(teacher_logits) == 1 else None
-
-
-def _check_arguments(
-    label_weight: float | None,
-    teacher_weight: float,
-    student_activation: str | None,
-    teacher_activation: str | None,
-) -> None:
-    weights = {"label_weight": label_weight, "teacher_weight": teacher_weight}
-    for name, weight in weights.items():
-        if weight is not None and not 0 <= weight < float("inf"):
-            raise ValueError(f"`{name}` must be a finite number of at least 0. Received: {weight}")
-    for name, activation in (
-        ("student_activation", student_activation),
-        ("teacher_activation", teacher_activation),
-    ):
-        if activation is not None and activation not in outputs.ACTIVATIONS:
-            raise ValueError(
-                f"`{name}` must be one of {', '.join(outputs.ACTIVATIONS)}, or None to detect it. "
-                f"Received: {activation!r}"
-            )
-
-
-def _check_teacher(teacher: teachers.Teacher | None, student: keras.Model) -> None:
-    """Compares what is known of both models before any training starts."""
-    own = {id(variable) for variable in student.variables}
-    for model in getattr(teacher, "models", []):
-        if model is student or any(id(each) in own for each in model.variables):
-            raise ValueError(
-                "`teacher` shares weights with the student, so that it would change while it "
-                "teaches; give a copy: keras.models.clone_model(...) with set_weights(...)."
-            )
-        theirs, ours = getattr(model, "output_shape", None), getattr(student, "output_shape", None)
-        if isinstance(theirs, tuple) and isinstance(ours, tuple) and theirs[-1] != ours[-1]:
-            raise ValueError(
-                f"`teacher` tells {theirs[-1]} classes apart where the student has {ours[-1]}; "
-                "both need the same classes."
-            )

@@ -15,6 +15,7 @@ import keras
 from keras import ops
 
 from ban_tf import outputs
+from ban_tf.distillation_losses import with_features
 
 
 class Teacher(Protocol):
@@ -34,36 +35,63 @@ class OnlineTeacher:
         models: Built Keras models whose outputs have the same names and shapes.
         activation: "linear", "softmax" or "sigmoid" where detection would err; None detects
             it for every output of every model.
+        paths: The files that the models were read from, if they were.
     """
 
-    def __init__(self, models: Sequence[keras.Model], activation: str | None = None):
+    def __init__(
+        self,
+        models: Sequence[keras.Model],
+        activation: str | None = None,
+        paths: Sequence[str] = (),
+    ):
         if not models:
             raise ValueError("`teacher` is an empty list; give at least one model.")
         self.models = list(models)
+        self.paths = list(paths)
         self.activation = activation
         self._activations = [outputs.final_activations(model) for model in self.models]
+        self._lookouts: dict[tuple[str, ...], keras.Model] = {}
 
     def logits(self, inputs: Any) -> dict[str, Any]:
         """Returns the teachers' joint logits `[batch, ..., classes]` for every output by name."""
-        opinions = []
-        for model, activations in zip(self.models, self._activations, strict=True):
-            raw = outputs.named(model(inputs, training=False), outputs.output_names(model))
-            opinions.append(
-                {
-                    name: outputs.to_logits(
-                        output, self.activation or activations.get(name, "linear")
-                    )
-                    for name, output in raw.items()
-                }
-            )
+        opinions = [
+            self._as_logits(index, model(inputs, training=False))
+            for index, model in enumerate(self.models)
+        ]
         if len(opinions) == 1:
             return opinions[0]
+        opinions = [outputs.aligned(each, list(opinions[0])) for each in opinions]
         return {name: mean_logits([each[name] for each in opinions]) for name in opinions[0]}
 
     def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any] | None]:
         """Returns the labels as they came, and the teachers' logits for the inputs."""
-        logits = self.logits(inputs)
-        return labels, {name: ops.stop_gradient(each) for name, each in logits.items()}
+        return labels, _constant(self.logits(inputs))
+
+    def observe(self, inputs: Any, layers: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Asks a single teacher, and looks into it in the same pass.
+
+        Args:
+            inputs: What the model takes.
+            layers: Names of layers to see the outputs of.
+
+        Returns:
+            The logits by output; and a dictionary of the "outputs" as they came, the "logits" in
+            the same structure, and the "features" by layer name.
+        """
+        key = tuple(layers)
+        if key not in self._lookouts:
+            self._lookouts[key] = with_features(self.models[0], key, "teacher")
+        seen = self._lookouts[key](inputs, training=False)
+        logits = _constant(self._as_logits(0, seen["outputs"]))
+        structured = outputs.structured_like(seen["outputs"], logits)
+        return logits, {**_constant(seen), "logits": structured}
+
+    def _as_logits(self, index: int, raw: Any) -> dict[str, Any]:
+        model, activations = self.models[index], self._activations[index]
+        return {
+            name: outputs.to_logits(output, self.activation or activations.get(name, "linear"))
+            for name, output in outputs.named(raw, outputs.output_names(model)).items()
+        }
 
 
 class RecordedTeacher:
@@ -79,6 +107,34 @@ class RecordedTeacher:
         if isinstance(labels, dict) and set(labels) == {"labels", "teacher_logits"}:
             return labels["labels"], outputs.named(labels["teacher_logits"])
         return labels, None
+
+
+class AbsentTeacher:
+    """Stands where a saved model had a teacher that was not saved with it.
+
+    Args:
+        paths: Where the teacher was, if it was given as files, which are gone.
+    """
+
+    def __init__(self, paths: Sequence[str] = ()):
+        self.paths = list(paths)
+
+    def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any] | None]:
+        """Asks for the teacher.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError(
+            "This model was saved without its teacher"
+            + (f", which was {', '.join(self.paths)}" if self.paths else "")
+            + "; set `teacher` to a model before training it on, or to None to go on with labels "
+            "alone."
+        )
+
+
+def _constant(structure: Any) -> Any:
+    return keras.tree.map_structure(ops.stop_gradient, structure)
 
 
 def mean_logits(logits: Sequence[Any]) -> Any:
@@ -132,8 +188,14 @@ def as_teacher(teacher: Any, activation: str | None = None) -> Teacher | None:
     if teacher is None or (hasattr(teacher, "split") and not isinstance(teacher, str)):
         return teacher
     several = list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]
+    paths = [str(each) for each in several if isinstance(each, (str, pathlib.Path))]
     models = [
         load_model(each) if isinstance(each, (str, pathlib.Path)) else each for each in several
+    ]
+    # A model in training with a teacher of its own counts as the student that it trains.
+    models = [
+        model.student if isinstance(getattr(model, "student", None), keras.Model) else model
+        for model in models
     ]
     for model in models:
         if not isinstance(model, keras.Model):
@@ -141,4 +203,44 @@ def as_teacher(teacher: Any, activation: str | None = None) -> Teacher | None:
                 "`teacher` must be a Keras model, a path to a .keras file, a list of these, or a "
                 f"RecordedTeacher. Received: {model!r}"
             )
-    return OnlineTeacher(models, activation)
+    return OnlineTeacher(models, activation, paths if len(paths) == len(models) else ())
+
+
+def reference(teacher: Teacher | None) -> str | list[str] | None:
+    """Returns what a saved student remembers of its teacher, for `from_reference`.
+
+    Returns:
+        None without a teacher; "recorded"; the paths of a teacher that was read from files; or
+        "absent" for a model, which is saved apart from its student.
+    """
+    if teacher is None:
+        return None
+    if isinstance(teacher, RecordedTeacher):
+        return "recorded"
+    return getattr(teacher, "paths", None) or "absent"
+
+
+def from_reference(saved: str | list[str] | None) -> Any:
+    """Returns the teacher that `reference` describes, as `as_teacher` takes it.
+
+    A student is of use without its teacher: one that cannot be had is missed when training.
+    """
+    if saved is None:
+        return None
+    if saved == "recorded":
+        return RecordedTeacher()
+    if saved == "absent" or not all(pathlib.Path(path).is_file() for path in saved):
+        return AbsentTeacher([] if saved == "absent" else saved)
+    return list(saved)
+
+
+def write(teacher: Teacher | None, folder: str | pathlib.Path) -> None:
+    """Saves a teacher's models in a folder, for `read`."""
+    for index, model in enumerate(getattr(teacher, "models", [])):
+        model.save(pathlib.Path(folder) / f"teacher-{index}.keras")
+
+
+def read(folder: str | pathlib.Path) -> list[keras.Model]:
+    """Loads the models that `write` saved; an empty list if there are none."""
+    found = sorted(pathlib.Path(folder).glob("teacher-*.keras"), key=lambda path: len(path.name))
+    return [load_model(path) for path in found]

@@ -1,0 +1,217 @@
+"""What can be said about models and data before training: one sentence for each mistake.
+
+Arrays are looked at as a whole; of a `keras.utils.PyDataset`, the first batch. A
+`tf.data.Dataset` or a generator is not drawn from, since that would change what training sees;
+labels out of range in it are noticed by the step.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from ban_tf import outputs
+
+_LOOKED_AT = 32  # examples that tell whether outputs are probabilities
+
+
+def check_arguments(
+    label_weight: float | None,
+    teacher_weight: float,
+    student_activation: str | None,
+    teacher_activation: str | None,
+) -> None:
+    """Checks the plain arguments of `BornAgainModel`.
+
+    Raises:
+        ValueError: A weight is negative or not finite, or an activation unknown.
+    """
+    weights = {"label_weight": label_weight, "teacher_weight": teacher_weight}
+    for name, weight in weights.items():
+        if weight is not None and not 0 <= weight < float("inf"):
+            raise ValueError(f"`{name}` must be a finite number of at least 0. Received: {weight}")
+    for name, activation in (
+        ("student_activation", student_activation),
+        ("teacher_activation", teacher_activation),
+    ):
+        if activation is not None and activation not in outputs.ACTIVATIONS:
+            raise ValueError(
+                f"`{name}` must be one of {', '.join(outputs.ACTIVATIONS)}, or None to detect it. "
+                f"Received: {activation!r}"
+            )
+
+
+def check_objective(objective: Any, student: keras.Model) -> None:
+    """Checks that an objective for each output names outputs that are there.
+
+    Raises:
+        ValueError: It names another.
+    """
+    names = outputs.output_names(student)
+    if isinstance(student, keras.Sequential):
+        names = ["output_0"]
+    if isinstance(objective, Mapping) and names:
+        unknown = sorted(set(objective) - set(names))
+        if unknown:
+            raise ValueError(
+                f"`objective` names the outputs {', '.join(unknown)}, but the student has "
+                f"{', '.join(names)}."
+            )
+
+
+def check_teacher(teacher: Any, student: keras.Model, objective: Any) -> None:
+    """Compares what is known of both models before any training starts.
+
+    Raises:
+        ValueError: They do not fit together.
+    """
+    own = {id(each) for each in (*student.variables, *_layers(student))}
+    for model in getattr(teacher, "models", []):
+        if own & {id(each) for each in (*model.variables, *_layers(model))}:
+            raise ValueError(
+                "`teacher` shares weights with the student, so that it would change while it "
+                "teaches; give a copy: keras.models.clone_model(...) with set_weights(...)."
+            )
+        if not model.built:
+            raise ValueError(
+                f"`teacher` {model.name!r} has no weights yet, so that it has nothing to teach; "
+                "train it, or load its weights, first."
+            )
+        _check_shapes(model, student, objective)
+
+
+def check_opinion(name: str, theirs: Mapping[str, Any]) -> None:
+    """Checks that the teacher has something to say on an output.
+
+    Raises:
+        ValueError: It has other outputs.
+    """
+    if name not in theirs:
+        raise ValueError(
+            f"`teacher` has no output {name!r} to learn from; it has {', '.join(theirs)}. Name the "
+            "outputs to distil by giving `objective` as a dictionary."
+        )
+
+
+def _layers(model: keras.Model) -> list[Any]:
+    """The model and the layers inside it that can have weights."""
+    found = [model, *getattr(model, "layers", [])]
+    return [each for each in found if not isinstance(each, keras.layers.InputLayer)]
+
+
+def _check_shapes(teacher: keras.Model, student: keras.Model, objective: Any) -> None:
+    theirs, ours = _output_shapes(teacher), _output_shapes(student)
+    if theirs is None or ours is None:
+        return  # a subclass: the step compares what comes out
+    theirs = outputs.aligned(theirs, list(ours))
+    wanted = list(objective) if isinstance(objective, Mapping) else list(ours)
+    for name in wanted:
+        check_opinion(name, theirs)
+        if theirs[name][-1] != ours[name][-1]:
+            raise ValueError(
+                f"`teacher` tells {theirs[name][-1]} classes apart where the student has "
+                f"{ours[name][-1]}; both need the same classes."
+            )
+        if len(theirs[name]) != len(ours[name]):
+            raise ValueError(
+                f"`teacher` has outputs of shape {theirs[name]} where the student has "
+                f"{ours[name]}; both need the same axes."
+            )
+
+
+def _output_shapes(model: keras.Model) -> dict[str, tuple] | None:
+    if not getattr(model, "outputs", None):
+        return None
+    names = outputs.output_names(model)
+    structure = getattr(model, "_outputs_struct", model.outputs)
+    shapes = {name: tuple(each.shape) for name, each in outputs.named(structure, names).items()}
+    return shapes if all(shapes.values()) else None
+
+
+def check_data(model: Any, x: Any, y: Any, sample_weight: Any = None) -> None:
+    """Checks what `fit` and `evaluate` are given, as far as it is there to be looked at.
+
+    Args:
+        model: The `BornAgainModel`.
+        x: As for `fit`.
+        y: As for `fit`.
+        sample_weight: As for `fit`.
+
+    Raises:
+        ValueError: Data holds NaN, labels are out of range, or outputs that were declared to be
+            probabilities are none.
+    """
+    if isinstance(x, keras.utils.PyDataset):
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(x[0])
+    for name, values in (("x", x), ("y", y), ("sample_weight", sample_weight)):
+        for each in keras.tree.flatten(values):
+            if _is_array(each) and _has_nan(each):
+                raise ValueError(f"`{name}` holds NaN (not a number); remove or replace it.")
+    if isinstance(y, dict) and set(y) == {"labels", "teacher_logits"}:
+        y = y["labels"]
+    _check_labels(model, y)
+    flat = keras.tree.flatten(x)
+    if flat and all(_is_array(each) for each in flat):
+        batch = keras.tree.map_structure(lambda each: each[:_LOOKED_AT], x)
+        _check_probabilities("student", model.student, model.student_activation, batch)
+        for teacher in getattr(model.teacher, "models", []):
+            _check_probabilities("teacher", teacher, model.teacher_activation, batch)
+
+
+def _is_array(values: Any) -> bool:
+    return isinstance(values, np.ndarray) and values.size > 0
+
+
+def _has_nan(values: np.ndarray) -> bool:
+    return np.issubdtype(values.dtype, np.floating) and bool(np.isnan(np.min(values)))
+
+
+def _check_labels(model: Any, y: Any) -> None:
+    shapes = _output_shapes(model.student)
+    if y is None or shapes is None or getattr(model.loss, "ignore_class", None) is not None:
+        return
+    for name, labels in outputs.named(y, list(shapes)).items():
+        shape = shapes.get(name)
+        if shape is None or not _is_array(labels) or not np.issubdtype(labels.dtype, np.number):
+            continue
+        classes, rank = shape[-1], len(labels.shape)
+        index = rank == len(shape) - 1 or (rank == len(shape) and labels.shape[-1] == 1)
+        if not index or classes is None or classes < 2:
+            continue
+        low, high = labels.min(), labels.max()
+        if low < 0 or high >= classes:
+            raise ValueError(
+                f"`y` holds labels from {low:g} to {high:g}, but output {name!r} has {classes} "
+                f"classes: labels must be from 0 to {classes - 1}."
+            )
+
+
+def _check_probabilities(role: str, model: keras.Model, declared: str | None, batch: Any) -> None:
+    known = bool(outputs.final_activations(model))
+    if declared == "linear" or (declared is None and known):
+        return
+    for each in keras.tree.flatten(model(batch, training=False)):
+        values = np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(each, "float32")))
+        inside = bool(np.all((values >= 0) & (values <= 1)))
+        sums = inside and np.allclose(values.sum(axis=-1), 1.0, atol=2e-2)
+        if declared == "softmax" and not sums:
+            raise ValueError(
+                f"`{role}_activation` is 'softmax', but the outputs of the {role} do not sum to "
+                f"1: from {values.sum(axis=-1).min():.3g} to {values.sum(axis=-1).max():.3g}."
+            )
+        if declared == "sigmoid" and not inside:
+            raise ValueError(
+                f"`{role}_activation` is 'sigmoid', but the outputs of the {role} are not between "
+                f"0 and 1: from {values.min():.3g} to {values.max():.3g}."
+            )
+        if declared is None and sums and values.shape[-1] > 1:
+            warnings.warn(
+                f"The outputs of the {role} look like probabilities, but its last activation "
+                f"cannot be seen from outside; give {role}_activation='softmax', or 'linear' if "
+                "they are logits.",
+                stacklevel=2,
+            )

@@ -1,0 +1,186 @@
+"""Which models can be student and teacher."""
+
+import keras
+import numpy as np
+import pytest
+from twins import CLASSES, assert_equal_weights, assert_trains_alike, data, network, sgd, softmax
+
+import ban_tf
+
+layers = keras.layers
+
+
+@keras.saving.register_keras_serializable("test_models")
+class Subclass(keras.Model):
+    def __init__(self, activation=None, **kwargs):
+        super().__init__(**kwargs)
+        self.hidden = layers.Dense(8, activation="relu")
+        self.drop = layers.Dropout(0.5, seed=3)
+        self.out = layers.Dense(CLASSES, activation=activation)
+
+    def call(self, inputs, training=None):
+        return self.out(self.drop(self.hidden(inputs), training=training))
+
+
+def functional(seed=0):
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((6,))
+    hidden = layers.BatchNormalization()(layers.Dense(8, activation="relu")(inputs))
+    return keras.Model(inputs, layers.Dense(CLASSES)(hidden))
+
+
+def unbuilt(seed=0):
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential([layers.Dense(8, activation="tanh"), layers.Dense(CLASSES)])
+
+
+def subclass(seed=0):
+    keras.utils.set_random_seed(seed)
+    return Subclass()
+
+
+@pytest.mark.parametrize("build", [functional, unbuilt, subclass])
+def test_any_kind_of_model_learns_as_it_would_alone(build):
+    assert_trains_alike(build, *data())
+
+
+def two_inputs(kind, seed=0):
+    keras.utils.set_random_seed(seed)
+    left, right = keras.Input((6,), name="left"), keras.Input((3,), name="right")
+    hidden = layers.Concatenate()([layers.Dense(5)(left), layers.Dense(4)(right)])
+    inputs = {"left": left, "right": right} if kind is dict else [left, right]
+    return keras.Model(inputs, layers.Dense(CLASSES)(layers.Activation("relu")(hidden)))
+
+
+@pytest.mark.parametrize("kind", [dict, list])
+def test_several_inputs(kind):
+    x, y = data()
+    inputs = {"left": x, "right": x[:, :3] ** 2}
+    inputs = inputs if kind is dict else list(inputs.values())
+    assert_trains_alike(
+        lambda: two_inputs(kind), inputs, y, teacher=two_inputs(kind, seed=1), atol=1e-4
+    )
+
+
+def test_a_network_of_keras_applications_and_its_softmax():
+    def mobile_net(activation="softmax"):
+        keras.utils.set_random_seed(0)
+        return keras.applications.MobileNetV2(
+            (32, 32, 3), 0.35, weights=None, classes=CLASSES, classifier_activation=activation
+        )
+
+    random = np.random.default_rng(0)
+    x, y = random.uniform(-1, 1, (8, 32, 32, 3)).astype("float32"), random.integers(0, CLASSES, 8)
+    keras.utils.set_random_seed(1)
+    teacher = keras.Sequential(
+        [keras.Input((32, 32, 3)), layers.GlobalMaxPooling2D(), layers.Dense(CLASSES)]
+    )
+    plain, student = mobile_net(None), mobile_net()
+    # Tracing so deep a network takes longer than running it.
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    plain.compile(sgd(), loss, run_eagerly=True)
+    plain.train_on_batch(x, softmax(teacher.predict(x, verbose=0)))
+    model = ban_tf.BornAgainModel(student, teacher=teacher)
+    model.compile(sgd(), run_eagerly=True)
+    model.train_on_batch(x, y)
+    assert_equal_weights(student, plain, atol=1e-4)
+
+
+def test_preprocessing_inside_the_models_differs_between_them():
+    x, y = data()
+    pixels = np.clip(x * 40 + 128, 0, 255).astype("uint8")
+
+    def with_rescaling(seed=0):
+        rescaling = [keras.Input((6,), dtype="uint8"), layers.Rescaling(1 / 127.5, offset=-1)]
+        return keras.Sequential([*rescaling, *network(seed).layers])
+
+    keras.utils.set_random_seed(1)
+    normalization = layers.Normalization()
+    normalization.adapt(pixels.astype("float32"))
+    teacher = keras.Sequential([keras.Input((6,)), normalization, layers.Dense(CLASSES)])
+    assert_trains_alike(with_rescaling, pixels, y, teacher=teacher)
+
+
+@pytest.mark.parametrize("policies", [("float32", "mixed_bfloat16"), ("mixed_bfloat16", "float64")])
+def test_student_and_teacher_may_have_different_precision(policies):
+    x, y = data()
+    first, last = policies
+
+    def build():
+        keras.utils.set_random_seed(0)
+        return keras.Sequential(
+            [keras.Input((6,)), layers.Dense(8, dtype=first), layers.Dense(CLASSES, dtype=first)]
+        )
+
+    keras.utils.set_random_seed(1)
+    teacher = keras.Sequential([keras.Input((6,)), layers.Dense(CLASSES, dtype=last)])
+    # Plain Keras computes the loss of a bfloat16 model in bfloat16; ours is in float32.
+    assert_trains_alike(build, x, y, teacher=teacher, atol=1e-5 if first == "float32" else 2e-2)
+
+
+def test_teachers_may_come_as_models_paths_a_list_or_recorded_outputs(tmp_path):
+    x, y = data()
+    models = [network(seed=1), network(seed=2, activation="softmax")]
+    for index, model in enumerate(models):
+        model.save(tmp_path / f"{index}.keras")
+    second = models[1].predict(x, verbose=0)
+    mean = (softmax(models[0].predict(x, verbose=0)) + second) / 2
+    kinds = {
+        "models": (models, y),
+        "paths": ([tmp_path / "0.keras", str(tmp_path / "1.keras")], y),
+        "mixed": ([models[0], tmp_path / "1.keras"], y),
+        "recorded": (ban_tf.RecordedTeacher(), {"labels": y, "teacher_logits": np.log(mean)}),
+    }
+    students = []
+    for teacher, labels in kinds.values():
+        students.append(network())
+        model = ban_tf.BornAgainModel(students[-1], teacher=teacher)
+        model.compile(sgd(), metrics=["accuracy"])
+        model.fit(x, labels, batch_size=8, shuffle=False, verbose=0)
+    for student in students[1:]:
+        assert_equal_weights(student, students[0], atol=1e-6)
+
+
+def test_a_model_in_training_teaches_by_its_student():
+    inner = network(seed=1, activation="softmax")
+    wrapped = ban_tf.BornAgainModel(inner)
+    model = ban_tf.BornAgainModel(network(), teacher=wrapped)
+    assert model.teacher.models == [inner]
+
+
+def test_binary_models_with_a_sigmoid_learn_as_with_soft_labels():
+    x, y = data()
+    y = y % 2
+
+    def binary(seed, units=1, activation="sigmoid"):
+        keras.utils.set_random_seed(seed)
+        return keras.Sequential([keras.Input((6,)), layers.Dense(units, activation=activation)])
+
+    teacher = binary(1)
+    plain, student = binary(0), binary(0)
+    plain.compile(sgd(), "binary_crossentropy")
+    arguments = {"batch_size": 8, "epochs": 2, "shuffle": False, "verbose": 0}
+    plain.fit(x, teacher.predict(x, verbose=0), **arguments)
+    model = ban_tf.BornAgainModel(student, teacher=teacher)
+    model.compile(sgd(), metrics=["accuracy"])
+    model.fit(x, y, **arguments)
+    assert_equal_weights(student, plain, atol=1e-6)
+
+
+def test_an_activation_that_cannot_be_seen_is_declared_or_warned_of():
+    x, y = data()
+    keras.utils.set_random_seed(0)
+    teacher = Subclass(activation="softmax")
+    probabilities = teacher.predict(x, verbose=0)
+    losses = []
+    for activation in ("softmax", "linear", None):
+        model = ban_tf.BornAgainModel(network(), teacher=teacher, teacher_activation=activation)
+        model.compile(sgd())
+        if activation is None:
+            with pytest.warns(UserWarning, match="teacher_activation='softmax'"):
+                model.fit(x, y, verbose=0)
+        losses.append(model.test_on_batch(x, y, return_dict=True)["teacher_loss"])
+    q = softmax(network().predict(x, verbose=0))
+    expected = np.mean(np.sum(probabilities * np.log(probabilities / q), axis=-1))
+    np.testing.assert_allclose(losses[0], expected, rtol=1e-5)
+    assert abs(losses[1] - expected) > 1e-3

@@ -1,0 +1,106 @@
+"""What `compile` and the optimizer can do, with a teacher as without."""
+
+import keras
+import numpy as np
+import pytest
+from twins import CLASSES, assert_equal_weights, assert_trains_alike, data, network, sgd, softmax
+
+import ban_tf
+
+layers = keras.layers
+
+
+@pytest.mark.parametrize(
+    "options", [{"steps_per_execution": 3}, {"run_eagerly": True}, {"jit_compile": True}]
+)
+def test_ways_of_executing_a_step_train_as_plain_keras(options):
+    assert_trains_alike(network, *data(), compile=options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"gradient_accumulation_steps": 2},
+        {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 3},
+        {"use_ema": True, "ema_momentum": 0.5},  # averaged weights replace the last at the end
+        {"clipnorm": 0.1, "weight_decay": 0.1},
+    ],
+    ids=["accumulation", "ema-overwriting", "ema", "clipping-and-decay"],
+)
+def test_options_of_the_optimizer_act_as_in_plain_keras(options):
+    assert_trains_alike(network, *data(), optimizer=lambda: sgd(**options))
+
+
+def test_frozen_layers_stay_as_they_are():
+    def build():
+        model = network()
+        model.layers[0].trainable = False
+        return model
+
+    frozen = [np.array(each) for each in network().layers[0].get_weights()]
+    x, y = data()
+    student = build()
+    model = ban_tf.BornAgainModel(student, teacher=network(seed=1))
+    model.compile(sgd())
+    model.fit(x, y, verbose=0)
+    for before, after in zip(frozen, student.layers[0].get_weights(), strict=True):
+        np.testing.assert_array_equal(before, after)
+    assert_trains_alike(build, x, y)
+
+
+def mixed(policy, seed=0):
+    keras.utils.set_random_seed(seed)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        return keras.Sequential(
+            [
+                keras.Input((6,)),
+                layers.Dense(8, activation="tanh"),
+                layers.Dense(CLASSES, dtype="float32"),
+            ]
+        )
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains_as_plain_keras(policy):
+    assert_trains_alike(lambda: mixed(policy), *data(), atol=1e-4)
+
+
+def test_a_float16_student_gets_dynamic_loss_scaling_unasked_as_in_plain_keras():
+    x, y = data()
+    student = mixed("mixed_float16")
+    model = ban_tf.BornAgainModel(student, teacher=network(seed=1))
+    optimizer = sgd()
+    model.compile(optimizer)
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+    # A step whose gradients overflow is left out, and the scale halved.
+    model.optimizer.build(model.trainable_variables)
+    model.optimizer.dynamic_scale.assign(2.0**126)
+    before = student.get_weights()
+    model.train_on_batch(x, y)
+    assert_equal_weights(student, _with_weights(before), atol=0)
+    assert float(model.optimizer.dynamic_scale) == 2.0**125
+    model.optimizer.dynamic_scale.assign(2.0**10)
+    model.train_on_batch(x, y)
+    assert any(np.any(a != b) for a, b in zip(before, student.get_weights(), strict=True))
+
+
+def _with_weights(weights):
+    model = mixed("mixed_float16")
+    model.set_weights(weights)
+    return model
+
+
+def test_a_student_that_ends_in_float16_logits_is_compared_in_float32():
+    x, _ = data()
+    keras.utils.set_random_seed(0)
+    student = keras.Sequential([keras.Input((6,)), layers.Dense(CLASSES, dtype="mixed_float16")])
+    teacher = network(seed=1)
+    model = ban_tf.BornAgainModel(student, teacher=teacher)
+    model.compile(sgd())
+    found = model.test_on_batch(x, return_dict=True)["teacher_loss"]
+    p, q = softmax(teacher.predict(x, verbose=0)), softmax(student.predict(x, verbose=0))
+    np.testing.assert_allclose(found, np.mean(np.sum(p * np.log(p / q), axis=-1)), rtol=1e-4)
