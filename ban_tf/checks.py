@@ -45,6 +45,16 @@ def check_arguments(
             )
 
 
+def check_student(student: Any) -> None:
+    """Checks that there is a model to train.
+
+    Raises:
+        ValueError: It is no Keras model.
+    """
+    if not isinstance(student, keras.Model):
+        raise ValueError(f"`student` must be a Keras model. Received: {student!r}")
+
+
 def check_objective(objective: Any, student: keras.Model) -> None:
     """Checks that an objective for each output names outputs that are there.
 

@@ -92,6 +92,7 @@ class BornAgainModel(keras.Model):
         seed: int = 0,
         **kwargs: Any,
     ):
+        checks.check_student(student)
         # The student's own policy, as loss scaling goes by it; its inputs are left as they come.
         kwargs.setdefault("dtype", student.dtype_policy)
         super().__init__(**kwargs)
@@ -152,8 +153,8 @@ class BornAgainModel(keras.Model):
         self._seed.assign(seed)
 
     def build(self, input_shape: Any) -> None:
-        """Builds the student."""
-        if not self.student.built:
+        """Builds the student; a subclass builds itself when it is called."""
+        if isinstance(self.student, keras.Sequential) and not self.student.built:
             self.student.build(input_shape)
         self.built = True
 
