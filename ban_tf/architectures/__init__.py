@@ -4,7 +4,9 @@ A name starts with its family. A family is one module, found through the table `
 `FORM` (what its names look like), `DEFAULT` (what the bare family name stands for),
 `NAMED` (the settings that a name tells),
 `parse(name)` (those of one name, or a ValueError) and `build(input_shape, num_classes, ...)`
-that takes those settings. To add an architecture, write that module and add its line below.
+that takes those settings. A family of language models says `TASK = "text"`, and its `build` takes
+a vocabulary instead; see `build_language_model`. To add an architecture, write that module and add
+its line below.
 
 Names are checked without importing Keras, so that a misspelt one is reported at once; family
 modules therefore import it only when they build.
@@ -16,7 +18,7 @@ import difflib
 import importlib
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -24,10 +26,15 @@ if TYPE_CHECKING:
     import keras
 
 FAMILIES = {
+    "cnn-lstm": "ban_tf.architectures.cnn_lstm",
     "densenet": "ban_tf.architectures.densenet",
+    "lstm": "ban_tf.architectures.lstm",
     "resnet": "ban_tf.architectures.resnet",
     "wrn": "ban_tf.architectures.wide_resnet",
 }
+
+# What `build` of a family is told by the data.
+_SIZES = ("input_shape", "num_classes", "vocabulary", "batch_size", "steps")
 
 
 def resolve(name: str) -> str:
@@ -77,15 +84,57 @@ def build(
             f"Received: input_shape={tuple(input_shape)}, num_classes={num_classes}"
         )
     name = resolve(name)
-    options = {option: value for option, value in options.items() if value or value is False}
+    if task(name) != "images":
+        raise ValueError(f"--arch={name} is a language model; it needs --dataset=text:PATH")
+    options = _chosen(options)
     if ":" in name:
-        if options:
-            raise ValueError(_unknown_option(name, options, ()))
+        check_settings([name], options)
         return _build_with(name, _import_builder(name), tuple(input_shape), num_classes)
+    check_settings([name], options)
     family = _family(name)
-    if not set(options) <= settings(name):
-        raise ValueError(_unknown_option(name, options, settings(name)))
     return family.build(tuple(input_shape), num_classes, **family.parse(name), **options)
+
+
+def build_language_model(
+    name: str,
+    vocabulary: Sequence[str],
+    batch_size: int | None = None,
+    steps: int | None = None,
+    **options: Any,
+) -> keras.Model:
+    """Builds a freshly initialised language model.
+
+    Args:
+        name: What `resolve` takes, of a family of language models.
+        vocabulary: The words.
+        batch_size: Streams read side by side, whose state is kept from batch to batch; None for
+            a model that starts every batch anew, and takes any number of streams.
+        steps: Words in a batch, or None for any number.
+        **options: As for `build`.
+
+    Returns:
+        A model from words, int32 `[batch, steps]`, to float32 logits `[batch, steps, words]`.
+
+    Raises:
+        ValueError: If the name or an option is wrong.
+    """
+    name = resolve(name)
+    if task(name) != "text":
+        raise ValueError(f"--arch={name} is no language model; use lstm or cnn-lstm")
+    options = _chosen(options)
+    check_settings([name], options)
+    family = _family(name)
+    sizes = {"batch_size": batch_size, "steps": steps}
+    return family.build(vocabulary, **family.parse(name), **sizes, **options)
+
+
+def task(name: str) -> str:
+    """Returns what an architecture is for: "images" or "text"."""
+    return "images" if ":" in name else getattr(_family(name), "TASK", "images")
+
+
+def _chosen(options: dict[str, Any]) -> dict[str, Any]:
+    return {option: value for option, value in options.items() if value or value is False}
 
 
 def settings(name: str) -> set[str]:
@@ -94,13 +143,31 @@ def settings(name: str) -> set[str]:
         return set()
     family = _family(name)
     parameters = inspect.signature(family.build).parameters
-    return {*parameters} - {"input_shape", "num_classes", *family.NAMED}
+    return {*parameters} - {*_SIZES, *family.NAMED}
 
 
-def count_parameters(
-    name: str, input_shape: tuple[int, int, int], num_classes: int, **options: Any
-) -> tuple[int, int]:
-    """Counts a network's parameters without memory for them; arguments as for `build`.
+def check_settings(names: Sequence[str], options: dict[str, Any]) -> None:
+    """Makes sure that each setting is one of at least one of these architectures.
+
+    Raises:
+        ValueError: If a setting belongs to none of them.
+    """
+    allowed = set().union(*map(settings, names))
+    wrong = ", ".join(f"--{option}={options[option]}" for option in sorted({*options} - allowed))
+    if wrong:
+        raise ValueError(
+            f"{wrong}: --arch={' and '.join(names)} takes "
+            f"{', '.join(sorted(allowed)) or 'no such options'}"
+        )
+
+
+def count_parameters(name: str, *sizes: Any, **options: Any) -> tuple[int, int]:
+    """Counts a network's parameters without memory for them.
+
+    Args:
+        name: What `resolve` takes.
+        *sizes: Input shape and number of classes, or a vocabulary.
+        **options: As for `build`.
 
     Returns:
         How many are trained, and how many there are in all (the moving statistics of batch
@@ -109,14 +176,17 @@ def count_parameters(
     import keras
 
     with keras.StatelessScope():  # variables in it have a shape, but no value yet
-        model = build(name, input_shape, num_classes, **options)
+        make = build if task(name) == "images" else build_language_model
+        model = make(name, *sizes, **options)
         trained = sum(math.prod(weight.shape) for weight in model.trainable_weights)
         return trained, sum(math.prod(weight.shape) for weight in model.weights)
 
 
 def _family(name: str) -> ModuleType:
-    family, dash, rest = name.lower().partition("-")
-    if family not in FAMILIES:
+    name = name.lower()
+    family = next((each for each in FAMILIES if f"{name}-".startswith(f"{each}-")), None)
+    if family is None:
+        family, dash, rest = name.partition("-")
         close = difflib.get_close_matches(family, FAMILIES, n=1, cutoff=0.5)
         forms = ", ".join(importlib.import_module(module).FORM for module in FAMILIES.values())
         hint = f"; did you mean {close[0]}{dash}{rest}?" if close else ""
@@ -125,13 +195,6 @@ def _family(name: str) -> ModuleType:
             "package.module:function for a builder of yours)"
         )
     return importlib.import_module(FAMILIES[family])
-
-
-def _unknown_option(name: str, options: dict, allowed: Any) -> str:
-    wrong = ", ".join(
-        f"--{option}={options[option]}" for option in sorted(set(options) - {*allowed})
-    )
-    return f"{wrong}: --arch={name} takes {', '.join(sorted(allowed)) or 'no such options'}"
 
 
 def _split_builder(name: str) -> tuple[str, str]:

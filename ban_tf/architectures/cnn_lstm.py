@@ -1,0 +1,126 @@
+"""Character-aware language models (Kim et al., 2016), `cnn-lstm-LAYERS-UNITS`.
+
+A word is the string of its characters, each of 15 numbers; convolutions over 1 to 7 characters
+with tanh, the maximum over all places, two highway layers, LAYERS of LSTM, and a dense layer to
+the logits. With fewer than 650 units it is their small network: convolutions over 1 to 6
+characters, half as many filters, and one highway layer.
+
+`cnn-lstm-2-650` has 19.4 million parameters for the 10,000 words of Penn Treebank; Kim et al. and
+Furlanello et al., 2018, Table 6, print 19.
+
+The characters of each word of the vocabulary are a table inside the model, which is not trained:
+models take words, and are loaded without this package.
+
+References:
+    Kim, Jernite, Sontag and Rush, 2016, "Character-Aware Neural Language Models",
+    arXiv 1508.06615.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ban_tf.architectures import lstm
+
+if TYPE_CHECKING:
+    import keras
+
+FORM = "cnn-lstm-LAYERS-UNITS"
+DEFAULT = "cnn-lstm-1-128"
+NAMED = ("layers", "units")
+TASK = "text"
+
+_CHARACTER_SIZE = 15
+_LARGE = 650
+_PADDING, _START, _STOP = 0, 1, 2
+
+
+def parse(name: str) -> dict[str, int]:
+    """Returns the settings in a name such as `cnn-lstm-2-650`.
+
+    Raises:
+        ValueError: If the name has another form, or a number in it is zero.
+    """
+    return lstm.parse_recurrent(name, "cnn-lstm", FORM)
+
+
+def characters(vocabulary: Sequence[str], least: int) -> np.ndarray:
+    """Spells each word between a start and a stop, padded with zeros.
+
+    Args:
+        vocabulary: The words.
+        least: Places to use even if all words are shorter.
+
+    Returns:
+        Numbers of characters, int32 `[words, places]`.
+    """
+    known = sorted({letter for word in vocabulary for letter in word})
+    numbers = {letter: number for number, letter in enumerate(known, start=_STOP + 1)}
+    places = max(least, max(map(len, vocabulary)) + 2)
+    table = np.full((len(vocabulary), places), _PADDING, np.int32)
+    for row, word in zip(table, vocabulary, strict=True):
+        row[: len(word) + 2] = [_START, *(numbers[letter] for letter in word), _STOP]
+    return table
+
+
+def build(
+    vocabulary: Sequence[str],
+    *,
+    layers: int,
+    units: int,
+    batch_size: int | None = None,
+    steps: int | None = None,
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Builds a character-aware language model; arguments and result as for `lstm.build`."""
+    import keras
+
+    large = units >= _LARGE
+    widths = range(1, 8 if large else 7)
+    filters = [min(200, 50 * width) if large else 25 * width for width in widths]
+    table = characters(vocabulary, least=max(widths))
+
+    words = keras.Input((steps,), batch_size=batch_size, dtype="int32", name="words")
+    # float32 whatever the policy: half precision has not all the integers.
+    spelling = keras.layers.Embedding(
+        *table.shape, trainable=False, dtype="float32", name="spelling"
+    )
+    x = keras.ops.cast(spelling(words), "int32")
+    spelling.set_weights([table])
+    x = keras.layers.Embedding(int(table.max()) + 1, _CHARACTER_SIZE, name="characters")(x)
+    x = keras.layers.Concatenate(name="word")(
+        [
+            # [batch, steps, characters, 15] -> [batch, steps, filters]
+            keras.ops.max(
+                keras.layers.Conv2D(
+                    count, (1, width), activation="tanh", name=f"convolution{width}"
+                )(x),
+                axis=2,
+            )
+            for width, count in zip(widths, filters, strict=True)
+        ]
+    )
+    for layer in range(1, 3 if large else 2):
+        x = _highway(x, f"highway{layer}")
+    x = lstm.recurrent_layers(x, layers, units, dropout, batch_size is not None)
+    logits = keras.layers.Dense(len(vocabulary), dtype="float32", name="logits")(x)
+    return keras.Model(words, logits, name=f"cnn_lstm_{layers}_{units}")
+
+
+def _highway(x: Any, name: str) -> Any:
+    """A layer that each input may pass by: t · relu(W x) + (1 - t) · x."""
+    import keras
+
+    size = x.shape[-1]
+    # Kim et al.: at first nearly everything passes by.
+    gate = keras.layers.Dense(
+        size,
+        activation="sigmoid",
+        bias_initializer=keras.initializers.Constant(-2.0),
+        name=f"{name}_gate",
+    )(x)
+    transformed = keras.layers.Dense(size, activation="relu", name=f"{name}_transform")(x)
+    return gate * transformed + (1.0 - gate) * x

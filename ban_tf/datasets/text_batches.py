@@ -1,0 +1,80 @@
+"""Batches of text for truncated back-propagation: each row goes on where it stopped before.
+
+A text is cut into as many streams as a batch has rows. Batch t holds steps t·n to (t + 1)·n of
+every stream, so that a network that keeps its state from batch to batch reads each stream from
+end to end. Nothing is shuffled.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+
+def training_steps(tokens: np.ndarray, batch_size: int, unroll: int) -> int:
+    """Returns how many batches a text gives to train on.
+
+    Raises:
+        ValueError: It gives none.
+    """
+    steps = (len(tokens) - 1) // batch_size // unroll
+    if steps < 1:
+        raise ValueError(
+            f"--batch_size={batch_size} streams of --unroll={unroll} steps need "
+            f"{batch_size * unroll + 1} words; the training text has {len(tokens)}."
+        )
+    return steps
+
+
+def training_batches(tokens: np.ndarray, batch_size: int, unroll: int) -> tf.data.Dataset:
+    """Returns one epoch, without the few words left over at the end of the text.
+
+    Args:
+        tokens: int32 `[tokens]`.
+        batch_size: Streams read side by side.
+        unroll: Steps in a batch.
+
+    Returns:
+        A data set of (words, next words), both int32 `[batch, unroll]`.
+    """
+    steps = training_steps(tokens, batch_size, unroll)
+    length = steps * unroll
+    words = _streams(tokens[: batch_size * length], batch_size)
+    following = _streams(tokens[1 : batch_size * length + 1], batch_size)
+    return tf.data.Dataset.from_tensor_slices(
+        (_cut(words, unroll), _cut(following, unroll))
+    ).prefetch(tf.data.AUTOTUNE)
+
+
+def evaluation_batches(tokens: np.ndarray, batch_size: int, unroll: int) -> tf.data.Dataset:
+    """Returns every word but the first once, to be predicted from those before it.
+
+    Args:
+        tokens: int32 `[tokens]`.
+        batch_size: Streams read side by side.
+        unroll: Steps in a batch.
+
+    Returns:
+        A data set of (words, next words, weights), all `[batch, unroll]`; weights are 0.0 where
+        a stream is over and 1.0 before.
+    """
+    predicted = len(tokens) - 1
+    length = -(-predicted // (batch_size * unroll)) * unroll
+    missing = (0, batch_size * length - predicted)
+    arrays = (
+        np.pad(tokens[:-1], missing),
+        np.pad(tokens[1:], missing),
+        np.pad(np.ones(predicted, np.float32), missing),
+    )
+    return tf.data.Dataset.from_tensor_slices(
+        tuple(_cut(_streams(array, batch_size), unroll) for array in arrays)
+    )
+
+
+def _streams(tokens: np.ndarray, batch_size: int) -> np.ndarray:
+    return tokens.reshape(batch_size, -1)
+
+
+def _cut(streams: np.ndarray, unroll: int) -> np.ndarray:
+    """From `[batch, length]` to `[batches, batch, unroll]`."""
+    return streams.reshape(len(streams), -1, unroll).swapaxes(0, 1)

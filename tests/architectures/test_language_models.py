@@ -1,0 +1,107 @@
+"""LSTM language models: sizes of the paper, states that are carried, words as characters."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+
+from ban_tf import architectures
+from ban_tf.architectures import cnn_lstm
+
+WORDS = ("<eos>", "the", "cat", "dog", "sat", "<unk>")
+
+
+@pytest.fixture(scope="module")
+def ten_thousand_words():
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789'-.$&*#/<>N_"
+    return [
+        "".join(word) for word in itertools.islice(itertools.product(letters, repeat=3), 10_000)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "paper", "millions"),
+    [("lstm-2-1500", 52, 51.01), ("cnn-lstm-2-650", 19, 19.37)],
+)
+def test_sizes_of_the_paper(name, paper, millions, ten_thousand_words):
+    """Furlanello et al., 2018, Table 6, to within 3 %."""
+    trained, _ = architectures.count_parameters(name, ten_thousand_words)
+    assert round(trained / 1e6, 2) == millions
+    assert trained / 1e6 == pytest.approx(paper, rel=0.03)
+
+
+@pytest.mark.parametrize("name", ["lstm-2-8", "cnn-lstm-2-8"])
+def test_state_is_carried_from_batch_to_batch(name):
+    """Two halves of a text, one after the other, are read as the whole is."""
+    keras.utils.set_random_seed(0)
+    carrying = architectures.build_language_model(name, WORDS, batch_size=2)
+    whole = architectures.build_language_model(name, WORDS, dropout=0.5)
+    whole.set_weights(carrying.get_weights())
+    words = np.random.default_rng(0).integers(0, len(WORDS), (2, 10))
+    halves = np.concatenate([carrying(words[:, :6]), carrying(words[:, 6:])], axis=1)
+    np.testing.assert_allclose(halves, whole(words), rtol=1e-4, atol=1e-6)
+
+
+def test_embeddings_are_tied():
+    model = architectures.build_language_model("lstm-1-8", WORDS)
+    shapes = sorted(tuple(weight.shape) for weight in model.trainable_weights)
+    assert shapes == sorted([(len(WORDS), 8), (8, 32), (8, 32), (32,)])
+
+
+@pytest.mark.parametrize("name", ["lstm-1-8", "cnn-lstm-1-8"])
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_models_load_without_this_package_and_give_float32(name, policy, tmp_path):
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = architectures.build_language_model(name, WORDS, dropout=0.2)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    words = np.array([[1, 2, 4, 0]])
+    logits = model(words)
+    assert logits.shape == (1, 4, len(WORDS))
+    assert keras.backend.standardize_dtype(logits.dtype) == "float32"
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={})
+    np.testing.assert_allclose(loaded(words), logits, rtol=1e-5, atol=1e-6)
+    modules = {type(layer).__module__.split(".")[0] for layer in loaded.layers}
+    assert modules == {"keras"}
+
+
+def test_words_are_spelt():
+    table = cnn_lstm.characters(("ab", "b"), least=6)
+    np.testing.assert_array_equal(table, [[1, 3, 4, 2, 0, 0], [1, 4, 2, 0, 0, 0]])
+
+
+def test_words_that_are_spelt_alike_are_taken_alike():
+    """The network sees characters alone; and its table of them is not trained."""
+    model = architectures.build_language_model("cnn-lstm-1-8", ("ab", "ab", "c"))
+    first, second = model(np.array([[0]])), model(np.array([[1]]))
+    np.testing.assert_array_equal(first, second)
+    assert not model.get_layer("spelling").trainable_weights
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("lstm-1500", "named lstm-LAYERS-UNITS"),
+        ("lstm-0-8", "named lstm-LAYERS-UNITS"),
+        ("cnn-lstm-2", "named cnn-lstm-LAYERS-UNITS"),
+        ("cnn-2-8", "unknown architecture"),
+    ],
+)
+def test_wrong_names_are_explained(name, message):
+    with pytest.raises(ValueError, match=f"--arch={name}: .*{message}"):
+        architectures.resolve(name)
+
+
+def test_bare_names_are_completed():
+    assert architectures.resolve("lstm") == "lstm-1-128"
+    assert architectures.resolve("cnn-lstm") == "cnn-lstm-1-128"
+
+
+def test_networks_for_images_and_for_text_are_kept_apart():
+    with pytest.raises(ValueError, match="lstm-1-128 is a language model"):
+        architectures.build("lstm", (8, 8, 1), 10)
+    with pytest.raises(ValueError, match="wrn-16-1 is no language model"):
+        architectures.build_language_model("wrn", WORDS)
