@@ -15,7 +15,16 @@ _HOMES = {
     "OnlineTeacher": "ban_tf.teachers",
     "RecordedTeacher": "ban_tf.teachers",
 }
-_MODULES = ("architectures", "datasets", "layers", "objectives", "optimizers", "report", "teachers")
+_MODULES = (
+    "analysis",
+    "architectures",
+    "datasets",
+    "layers",
+    "objectives",
+    "optimizers",
+    "report",
+    "teachers",
+)
 
 __all__ = [*_HOMES, *_MODULES]
 __version__ = "0.1.0"
