@@ -7,8 +7,10 @@ labels out of range in it are noticed by the step.
 
 from __future__ import annotations
 
+import contextlib
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
@@ -170,6 +172,26 @@ def check_data(model: Any, x: Any, y: Any, sample_weight: Any = None) -> None:
         _check_probabilities("student", model.student, model.student_activation, batch)
         for teacher in getattr(model.teacher, "models", []):
             _check_probabilities("teacher", teacher, model.teacher_activation, batch)
+
+
+@contextlib.contextmanager
+def labels_in_range() -> Iterator[None]:
+    """Says in a sentence what TensorFlow notices in data that could not be looked at before.
+
+    Raises:
+        ValueError: A label was out of range.
+    """
+    try:
+        yield
+    except Exception as error:
+        found = re.search(r"label value of (-?\d+) .*?valid range of \[0, (\d+)\)", str(error))
+        if found is None:
+            raise
+        label, classes = found.groups()
+        raise ValueError(
+            f"`y` holds the label {label}, but the model has {classes} classes: labels must be "
+            f"from 0 to {int(classes) - 1}."
+        ) from error
 
 
 def _is_array(values: Any) -> bool:

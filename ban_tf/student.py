@@ -13,7 +13,7 @@ Keras model that the user gave.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
@@ -114,6 +114,14 @@ class BornAgainModel(keras.Model):
             shape=(), dtype="int32", initializer="zeros", trainable=False, name="seed"
         )
         self.seed = seed
+        # JAX steps do not see the optimizer's own count, so there the model keeps one.
+        self._count = (
+            self.add_weight(
+                shape=(), dtype="int32", initializer="zeros", trainable=False, name="count"
+            )
+            if keras.backend.backend() == "jax"
+            else None
+        )
         self._default_loss = objectives.LabelCrossEntropy(
             label_smoothing=getattr(self.objective, "label_smoothing", 0.0)
         )
@@ -176,8 +184,28 @@ class BornAgainModel(keras.Model):
             ValueError: Data holds NaN, labels are out of range, or outputs that were declared to
                 be probabilities are none.
         """
+        self._prepare(x, y, options)
+        if isinstance(options.get("validation_data"), (tuple, list)):
+            checks.check_data(self, *options["validation_data"])
+        with checks.labels_in_range():
+            return super().fit(x, y, *arguments, **options)
+
+    def evaluate(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
+        """Evaluates the student as `keras.Model.evaluate` does, after a look at the data.
+
+        Raises:
+            ValueError: As for `fit`.
+        """
+        if not options.get("_use_cached_eval_dataset"):  # which `fit` has prepared
+            self._prepare(x, y, options)
+        with checks.labels_in_range():
+            return super().evaluate(x, y, *arguments, **options)
+
+    def _prepare(self, x: Any, y: Any, options: dict[str, Any]) -> None:
         checks.check_data(self, x, y, options.get("sample_weight"))
-        return super().fit(x, y, *arguments, **options)
+        if self._count is not None:
+            # A step that JAX compiles holds the teacher's weights as they were then.
+            self.train_function = self.test_function = None
 
     def train_step(self, *state_and_data: Any) -> Any:
         """Keras's training step, with the teacher's opinion of the batch beside the labels."""
@@ -210,6 +238,7 @@ class BornAgainModel(keras.Model):
     ) -> Any:
         """Returns the total loss, a scalar: label term, teacher term, regularisation."""
         target = y if isinstance(y, Target) else Target(y, {})
+        students = matching.answers(self.student, y_pred, self.student_activation)
         # A batch without a teacher signal has the labels to go by.
         label_weight = self.label_weight if target.teacher_logits else 1.0
         terms = []
@@ -219,16 +248,35 @@ class BornAgainModel(keras.Model):
             )
         # Labels that do not count are still worth reporting.
         if target.labels is not None:
-            label_loss = self._label_term(target.labels, y_pred, sample_weight)
+            if self._compile_loss is not None:
+                label_loss = self._compile_loss(target.labels, y_pred, sample_weight)
+            else:
+                label_loss = matching.label_loss(
+                    self._default_loss, target.labels, students, sample_weight
+                )
             self._track(self._label_loss, label_loss, y_pred)
             if label_weight:
                 terms.append(label_loss if label_weight == 1.0 else label_weight * label_loss)
         if target.teacher_logits:
-            teacher_loss = self._teacher_term(target, y_pred, sample_weight)
+            teacher_loss = matching.teacher_loss(
+                self.objective,
+                target.labels,
+                target.teacher_logits,
+                students,
+                sample_weight=sample_weight,
+                seed=self._draw(training),
+                watch=self._agreement.update_state,
+            )
             self._track(self._teacher_loss, teacher_loss, y_pred)
             terms.append(self.teacher_weight * teacher_loss)
         if target.teacher_seen is not None:
-            further_loss = self._further_term(target, y_pred, sample_weight)
+            logits = {name: answer.logits for name, answer in students.items()}
+            masked = any(weighting.mask_of(each.output) is not None for each in students.values())
+            further_loss = self._further.total(
+                target.teacher_seen,
+                {"outputs": y_pred, "logits": outputs.structured_like(y_pred, logits)},
+                weighted=masked or sample_weight is not None,
+            )
             self._track(self._further_loss, further_loss, y_pred)
             terms.append(further_loss)
         terms.extend(self._aggregate_additional_loss(each) for each in self.losses)
@@ -247,74 +295,14 @@ class BornAgainModel(keras.Model):
                 results.pop(name, None)
         return results
 
-    def _label_term(self, labels: Any, y_pred: Any, sample_weight: Any) -> Any:
-        if self._compile_loss is not None:
-            return self._compile_loss(labels, y_pred, sample_weight)
-        students = self._student_logits(y_pred)
-        labels = outputs.named(labels, list(students))
-        weights = weighting.by_output(sample_weight, list(students))
-        return sum(
-            self._default_loss(
-                labels[name], weighting.with_mask_of(logits, output), weights.get(name)
-            )
-            for name, (output, logits) in students.items()
-            if name in labels
-        )
-
-    def _teacher_term(self, target: Target, y_pred: Any, sample_weight: Any) -> Any:
-        students = self._student_logits(y_pred)
-        labels = outputs.named(target.labels, list(students))
-        weights = weighting.by_output(sample_weight, list(students))
-        objective_for = {name: self._objective_for(name) for name in students}
-        learning = [name for name in students if objective_for[name] is not None]
-        opinions = outputs.aligned(target.teacher_logits, list(students))
-        opinions = outputs.aligned(opinions, learning)
-        seed = ops.stack([ops.cast(self._seed, "int32"), ops.cast(self._step(), "int32")])
-        total = 0.0
-        for name in learning:
-            checks.check_opinion(name, opinions)
-            output, logits = students[name]
-            agree, mask = matching.agreement(opinions[name], logits, output)
-            self._agreement.update_state(agree, sample_weight=mask)
-            total = total + matching.loss(
-                objective_for[name],
-                labels.get(name),
-                opinions[name],
-                logits,
-                output=output,
-                sample_weight=weights.get(name),
-                seed=seed,
-            )
-        return total
-
-    def _further_term(self, target: Target, y_pred: Any, sample_weight: Any) -> Any:
-        students = self._student_logits(y_pred)
-        masks = [weighting.mask_of(output) for output, _ in students.values()]
-        logits = {name: each for name, (_, each) in students.items()}
-        return self._further.total(
-            target.teacher_seen,
-            {"outputs": y_pred, "logits": outputs.structured_like(y_pred, logits)},
-            weighted=sample_weight is not None or any(mask is not None for mask in masks),
-        )
-
-    def _student_logits(self, y_pred: Any) -> dict[str, tuple[Any, Any]]:
-        """Each output by name, as it came and as logits."""
-        detected = outputs.final_activations(self.student)
-        return {
-            name: (
-                output,
-                outputs.to_logits(output, self.student_activation or detected.get(name, "linear")),
-            )
-            for name, output in outputs.named(y_pred, outputs.output_names(self.student)).items()
-        }
-
-    def _objective_for(self, name: str) -> objectives.Objective | None:
-        if isinstance(self.objective, Mapping):
-            return self.objective.get(name)
-        return self.objective
-
-    def _step(self) -> Any:
-        return 0 if self.optimizer is None else self.optimizer.iterations
+    def _draw(self, training: bool) -> Any:
+        """Returns the seed of this step's draws: two integers, another pair each step."""
+        count = 0 if self.optimizer is None else self.optimizer.iterations
+        if self._count is not None:
+            count = ops.convert_to_tensor(self._count)
+            if training:
+                self._count.assign_add(1)
+        return ops.stack([ops.cast(self._seed, "int32"), ops.cast(count, "int32")])
 
     def _track(self, tracker: keras.metrics.Metric, loss: Any, y_pred: Any) -> None:
         batch = ops.shape(keras.tree.flatten(y_pred)[0])[0]

@@ -1,0 +1,103 @@
+"""One clear sentence for data and models that cannot be right, before any training."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from test_fit_data import Batches
+from twins import CLASSES, data, network, sgd
+
+import ban_tf
+
+
+def born_again(**options):
+    model = ban_tf.BornAgainModel(network(0), network(1), **options)
+    model.compile(sgd())
+    return model
+
+
+def spoilt(array, value):
+    array = np.array(array)
+    array.reshape(-1)[-1] = value
+    return array
+
+
+@pytest.mark.parametrize("method", ["fit", "evaluate"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": np.nan}, "`x` holds NaN"),
+        ({"y": CLASSES}, "`y` holds labels from 0 to 4, but output 'output_0' has 4 classes"),
+        ({"y": -1}, "`y` holds labels from -1 to 3"),
+        ({"sample_weight": np.nan}, "`sample_weight` holds NaN"),
+    ],
+)
+def test_arrays_are_looked_at_before_training(method, change, message):
+    x, y = data()
+    arrays = {"x": x, "y": y, "sample_weight": np.ones(len(y), "float32")}
+    for name, value in change.items():
+        arrays[name] = spoilt(arrays[name], value)
+    model = born_again()
+    before = model.student.get_weights()
+    with pytest.raises(ValueError, match=message):
+        getattr(model, method)(**arrays, verbose=0)
+    for old, new in zip(before, model.student.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_soft_and_recorded_labels_and_validation_data_are_looked_at_too():
+    x, y = data()
+    model = born_again()
+    with pytest.raises(ValueError, match="`y` holds NaN"):
+        model.fit(x, spoilt(np.eye(CLASSES)[y], np.nan), verbose=0)
+    with pytest.raises(ValueError, match="`y` holds labels from 0 to 9"):
+        model.fit(x, y, validation_data=(x, spoilt(y, 9)), verbose=0)
+    model.teacher = ban_tf.RecordedTeacher()
+    logits = np.zeros((len(y), CLASSES), "float32")
+    with pytest.raises(ValueError, match="`y` holds labels from 0 to 9"):
+        model.fit(x, {"labels": spoilt(y, 9), "teacher_logits": logits}, verbose=0)
+    with pytest.raises(ValueError, match="`y` holds NaN"):
+        model.fit(x, {"labels": y, "teacher_logits": spoilt(logits, np.nan)}, verbose=0)
+
+
+def test_of_batches_the_first_is_looked_at_and_of_a_stream_the_step_notices_labels():
+    x, y = data()
+    model = born_again(objective="kd+labels")
+    with pytest.raises(ValueError, match="`x` holds NaN"):
+        model.fit(Batches(spoilt(x[:8], np.nan), y[:8]), verbose=0)
+    stream = tf.data.Dataset.from_tensor_slices((x, spoilt(y, 7))).batch(8)
+    with pytest.raises(ValueError, match="`y` holds the label 7, but the model has 4 classes"):
+        model.fit(stream, verbose=0)
+
+
+def test_labels_that_a_loss_ignores_are_let_through():
+    x, y = data()
+    model = ban_tf.BornAgainModel(network(0))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    model.compile(sgd(), loss)
+    assert np.isfinite(model.evaluate(x, spoilt(y, -1), verbose=0, return_dict=True)["loss"])
+
+
+@pytest.mark.parametrize("activation", ["softmax", "sigmoid"])
+@pytest.mark.parametrize("role", ["student", "teacher"])
+def test_logits_declared_to_be_probabilities_are_refused(role, activation):
+    model = born_again(**{f"{role}_activation": activation})
+    with pytest.raises(ValueError, match=f"`{role}_activation` is '{activation}', but the outputs"):
+        model.fit(*data(), verbose=0)
+
+
+def test_teachers_that_cannot_teach_are_refused():
+    unbuilt = keras.Sequential([keras.layers.Dense(CLASSES)])
+    with pytest.raises(ValueError, match=r"`teacher` .* has no weights yet"):
+        ban_tf.BornAgainModel(network(0), unbuilt)
+    with pytest.raises(ValueError, match="5 classes apart where the student has 4"):
+        other = keras.Sequential([keras.Input((6,)), keras.layers.Dense(5)])
+        ban_tf.BornAgainModel(network(0), [network(1), other])
+    with pytest.raises(ValueError, match="both need the same axes"):
+        sequence = keras.Sequential([keras.Input((3, 6)), keras.layers.Dense(CLASSES)])
+        ban_tf.BornAgainModel(network(0), sequence)
+
+
+def test_labels_that_are_needed_and_missing_are_asked_for():
+    with pytest.raises(ValueError, match="`y` is None, but labels count by `label_weight` 1"):
+        born_again(objective="kd+labels").fit(data()[0], verbose=0)
