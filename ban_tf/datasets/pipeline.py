@@ -1,18 +1,24 @@
 """Batches: shuffled and augmented for training, in order for evaluation.
 
-Shuffling draws from (seed, epoch) and augmentation from (seed, step), so that a pipeline
-started anywhere goes on exactly as one that never stopped. Only indices are shuffled and
-skipped; images are gathered from memory a batch at a time.
+Shuffling draws from (seed, epoch) and augmentation from (view seed, view, example), so that a
+pipeline started anywhere goes on exactly as one that never stopped, and a view of the data can be
+seen again in another order. Epoch e sees view e, or e modulo the number of views where there are
+fewer. Only indices and draws are shuffled and skipped; images are gathered from memory a batch at
+a time.
 """
 
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from ban_tf.datasets import augmentation
 from ban_tf.datasets.image_data import ImageData, Split
+
+# Counts up when the same seed comes to mean other views, so that no recording is taken for another.
+VIEW_FORMAT = 1
 
 # One copy of each split as tensors, however many pipelines read it.
 _tensors: weakref.WeakKeyDictionary[Split, tuple[tf.Tensor, tf.Tensor]] = (
@@ -42,6 +48,9 @@ def training_batches(
     epochs: int,
     seed: int,
     augment: bool,
+    view_seed: int | None = None,
+    views: int | None = None,
+    teacher_logits: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
     first_epoch: int = 0,
     first_step: int = 0,
 ) -> tf.data.Dataset:
@@ -51,14 +60,18 @@ def training_batches(
         data: Whose training split is read.
         batch_size: Examples in a batch; what is left of an epoch's permutation is dropped.
         epochs: Epochs of the whole training.
-        seed: Where shuffling and augmentation come from.
+        seed: Where shuffling comes from.
         augment: Whether to crop and flip.
+        view_seed: Where crops and flips come from; `seed` by default.
+        views: How many different views of the data there are; as many as epochs by default.
+        teacher_logits: Given a view (scalar) and the chosen examples `[batch]`, returns what was
+            recorded of the teacher, `[batch, classes]`.
         first_epoch: The epoch to start with.
         first_step: The step of that epoch to start with.
 
     Returns:
         A data set of (images, labels): normalised float32 `[batch, height, width, channels]` and
-        int32 `[batch]`.
+        int32 `[batch]`; with `teacher_logits`, the labels are those that `RecordedTeacher` takes.
 
     Raises:
         ValueError: There are fewer examples than a batch holds.
@@ -72,43 +85,100 @@ def training_batches(
         order = tf.random.experimental.stateless_shuffle(
             tf.range(examples), seed=tf.stack([tf.constant(seed, tf.int64), epoch])
         )
-        rows = tf.reshape(order[: steps * batch_size], [steps, batch_size])
-        return tf.data.Dataset.from_tensor_slices(rows)
+        chosen = order[: steps * batch_size]
+        view = epoch % (views or epochs)
+        parts = [chosen]
+        if augment:
+            drawn = _draw(examples, seed if view_seed is None else view_seed, view)
+            parts += [tf.gather(part, chosen) for part in drawn]
+        rows = [tf.reshape(part, [steps, batch_size]) for part in parts]
+        return tf.data.Dataset.from_tensor_slices((tf.fill([steps], view), *rows))
 
-    def batch(step: tf.Tensor, chosen: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def batch(view: tf.Tensor, chosen: tf.Tensor, *drawn: tf.Tensor) -> tuple:
         picked = tf.gather(images, chosen)
         if augment:
-            # Epochs and steps both count from zero: their draws are kept apart by the sign.
-            draws = tf.stack([tf.constant(seed, tf.int64), -1 - step])
-            picked = augmentation.apply(
-                picked, augmentation.draw(batch_size, tf.cast(draws, tf.int32))
-            )
-        return normalise(picked), tf.gather(labels, chosen)
+            picked = augmentation.apply(picked, augmentation.Augmentation(*drawn))
+        targets = tf.gather(labels, chosen)
+        if teacher_logits is not None:
+            targets = {"labels": targets, "teacher_logits": teacher_logits(view, chosen)}
+        return normalise(picked), targets
 
-    indices = (
-        tf.data.Dataset.range(first_epoch, epochs)
-        .flat_map(shuffled)
-        .skip(first_step)
-        .enumerate(first_epoch * steps + first_step)
-    )
+    indices = tf.data.Dataset.range(first_epoch, epochs).flat_map(shuffled).skip(first_step)
     return indices.map(batch, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 
-def evaluation_batches(split: Split, data: ImageData, batch_size: int) -> tf.data.Dataset:
+def view_batches(
+    data: ImageData, *, batch_size: int, view_seed: int, view: int, augment: bool, first: int = 0
+) -> tf.data.Dataset:
+    """Returns the training images in order, as an epoch of `training_batches` shows them.
+
+    Args:
+        data: Whose training split is read.
+        batch_size: Examples in a batch; the last may be smaller.
+        view_seed: As for `training_batches`.
+        view: Which view.
+        augment: Whether to crop and flip.
+        first: The example to start with.
+
+    Returns:
+        A data set of normalised float32 images `[batch, height, width, channels]`.
+    """
+    examples = len(data.train.labels)
+    images, _ = _as_tensors(data.train)
+    normalise = _normaliser(data)
+    parts = [tf.range(examples)]
+    if augment:
+        parts += _draw(examples, view_seed, tf.constant(view, tf.int64))
+
+    def batch(chosen: tf.Tensor, *drawn: tf.Tensor) -> tf.Tensor:
+        picked = tf.gather(images, chosen)
+        if augment:
+            picked = augmentation.apply(picked, augmentation.Augmentation(*drawn))
+        return normalise(picked)
+
+    return (
+        tf.data.Dataset.from_tensor_slices(tuple(part[first:] for part in parts))
+        .batch(batch_size)
+        .map(batch, tf.data.AUTOTUNE)
+        .prefetch(tf.data.AUTOTUNE)
+    )
+
+
+def evaluation_batches(
+    split: Split,
+    data: ImageData,
+    batch_size: int,
+    teacher_logits: Callable[[tf.Tensor], tf.Tensor] | None = None,
+) -> tf.data.Dataset:
     """Returns all examples of a split in order, normalised; the last batch may be smaller.
 
     Args:
         split: One of the splits of `data`.
         data: Whose statistics normalise the images.
         batch_size: Examples in a batch.
+        teacher_logits: Given examples `[batch]`, returns what was recorded of the teacher.
     """
+    images, labels = _as_tensors(split)
     normalise = _normaliser(data)
+
+    def batch(chosen: tf.Tensor) -> tuple:
+        targets = tf.gather(labels, chosen)
+        if teacher_logits is not None:
+            targets = {"labels": targets, "teacher_logits": teacher_logits(chosen)}
+        return normalise(tf.gather(images, chosen)), targets
+
     return (
-        tf.data.Dataset.from_tensor_slices(_as_tensors(split))
+        tf.data.Dataset.range(len(split.labels), output_type=tf.int32)
         .batch(batch_size)
-        .map(lambda images, labels: (normalise(images), labels), tf.data.AUTOTUNE)
+        .map(batch, tf.data.AUTOTUNE)
         .prefetch(tf.data.AUTOTUNE)
     )
+
+
+def _draw(examples: int, seed: int, view: tf.Tensor) -> augmentation.Augmentation:
+    # Epochs and views both count from zero: their draws are kept apart by the sign.
+    place = tf.stack([tf.constant(seed, tf.int64), -1 - view])
+    return augmentation.draw(examples, tf.cast(place, tf.int32))
 
 
 def _as_tensors(split: Split) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,0 +1,279 @@
+"""A teacher's logits, computed once for each view of the data and kept on disk.
+
+A view is the whole training set, cropped and flipped in one drawn way; `datasets.pipeline` can
+show any view again, in any order. For each view there is one `.npy` file with a row for every
+example, memory-mapped when it is read, so that nothing of it needs to fit into memory. A row is
+
+1. the logits in float16, or
+2. the `top` largest log-probabilities in float16 and the classes that they belong to, with one
+   more value for what remains, spread evenly over all other classes.
+
+Rows are appended as they are computed to `view-<n>.partial`, which becomes `view-<n>.npy` when it
+is complete: a recording that was killed goes on with the first row that is missing. A folder is
+named after everything that its content depends on, and so serves every run that would record the
+same; a lock makes two such runs record it once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """The shape of a recording.
+
+    Attributes:
+        views: How many views of the examples there are.
+        examples: Rows of a view.
+        classes: Logits of an example.
+        top: How many classes of each row are kept apart; None keeps the logits of all.
+    """
+
+    views: int
+    examples: int
+    classes: int
+    top: int | None = None
+
+    def __post_init__(self):
+        if self.top is not None and not 0 < self.top < self.classes:
+            raise ValueError(
+                f"--teacher_top must be between 1 and {self.classes - 1}, fewer than the "
+                f"{self.classes} classes; it is {self.top}."
+            )
+
+    @property
+    def row(self) -> np.dtype:
+        """What is stored of one example."""
+        if self.top is None:
+            return np.dtype((np.float16, (self.classes,)))
+        return np.dtype([("values", "<f2", (self.top + 1,)), ("classes", "<u2", (self.top,))])
+
+    @property
+    def bytes(self) -> int:
+        """Size of all views on disk."""
+        return self.views * self.examples * self.row.itemsize
+
+
+@dataclasses.dataclass(frozen=True)
+class Recording:
+    """A recording that is complete.
+
+    Attributes:
+        path: Its folder.
+        form: Its shape.
+    """
+
+    path: pathlib.Path
+    form: Form
+
+    def view(self, number: int) -> np.ndarray:
+        """Returns the rows of a view, memory-mapped."""
+        return np.load(_file(self.path, number), mmap_mode="r", allow_pickle=False)
+
+    def logits(self, view: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
+        """Returns the teacher's logits for some examples; for use inside `tf.data`.
+
+        Args:
+            view: Which view, a scalar.
+            chosen: Indices of examples, `[batch]`.
+
+        Returns:
+            float32 `[batch, classes]`.
+        """
+        opened: dict[int, np.ndarray] = {}
+
+        def read(number: np.ndarray, rows: np.ndarray) -> np.ndarray:
+            if int(number) not in opened:
+                opened.clear()  # one view at a time: epochs follow each other
+                opened[int(number)] = self.view(int(number))
+            return unpack(opened[int(number)][rows], self.form)
+
+        logits = tf.numpy_function(read, [view, chosen], tf.float32, stateful=False)
+        logits.set_shape([chosen.shape[0], self.form.classes])
+        return logits
+
+
+def pack(logits: np.ndarray, form: Form) -> np.ndarray:
+    """Turns logits `[batch, classes]` into rows as they are stored, `[batch]`.
+
+    Logits beyond the range of float16 are moved to its ends.
+    """
+    if form.top is None:
+        largest = np.finfo(np.float16).max
+        return np.clip(logits, -largest, largest).astype(np.float16)
+    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    order = np.argsort(-log_probabilities, axis=-1, kind="stable")
+    sorted_values = np.take_along_axis(log_probabilities, order, axis=-1)
+    rows = np.zeros(len(logits), form.row)
+    rows["classes"] = order[:, : form.top]
+    rows["values"][:, :-1] = sorted_values[:, : form.top]
+    # The mean of the others' probabilities, by its logarithm; float16 ends at -65504.
+    others = np.logaddexp.reduce(sorted_values[:, form.top :], axis=-1)
+    rows["values"][:, -1] = np.maximum(others - np.log(form.classes - form.top), -6e4)
+    return rows
+
+
+def unpack(rows: np.ndarray, form: Form) -> np.ndarray:
+    """Turns stored rows `[batch]` into float32 logits `[batch, classes]`."""
+    if form.top is None:
+        return rows.astype(np.float32)
+    values = rows["values"].astype(np.float32)
+    logits = np.repeat(values[:, -1:], form.classes, axis=-1)
+    np.put_along_axis(logits, rows["classes"].astype(np.int64), values[:, :-1], axis=-1)
+    return logits
+
+
+def digest(models: Sequence[keras.Model], *facts: Any) -> str:
+    """Returns a name for what models with their present weights say about some data.
+
+    Args:
+        models: The teachers.
+        *facts: Whatever else their outputs depend on: arrays, and what JSON can hold.
+    """
+    content = hashlib.sha256()
+    for model in models:
+        # Not the names of layers: Keras counts them up from one model to the next.
+        kinds = [
+            [type(each).__name__, each.dtype_policy.name, _activation(each)]
+            for each in model._flatten_layers()
+        ]
+        content.update(json.dumps(kinds).encode())
+    arrays = [array for model in models for array in model.get_weights()]
+    for each in [*arrays, *facts]:
+        if isinstance(each, np.ndarray):
+            content.update(f"{each.shape} {each.dtype}".encode())
+            content.update(np.ascontiguousarray(each).tobytes())
+        else:
+            content.update(json.dumps(each, sort_keys=True).encode())
+    return content.hexdigest()[:20]
+
+
+def _activation(layer: keras.Layer) -> str:
+    return getattr(getattr(layer, "activation", None), "__name__", "")
+
+
+def record(
+    path: pathlib.Path,
+    form: Form,
+    batches: Callable[[int, int], Iterable[Any]],
+    logits: Callable[[Any], Any],
+    advance: Callable[[int], None] = lambda rows: None,
+) -> Recording:
+    """Records what is not recorded yet.
+
+    Args:
+        path: The recording's folder.
+        form: Its shape.
+        batches: Given a view and the first example that is missing, returns the batches of
+            inputs from there on, in order.
+        logits: The teacher: a batch of inputs to logits `[batch, classes]`.
+        advance: Told how many rows have been added, those found included.
+
+    Raises:
+        ValueError: The disk is too small or cannot be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with _locked(path):
+            missing = form.bytes - sum(file.stat().st_size for file in path.glob("view-*"))
+            free = shutil.disk_usage(path).free
+            if missing > free:
+                raise ValueError(
+                    f"The teacher's outputs need {in_words(missing)} more in {path}, where "
+                    f"{in_words(free)} are free; use fewer --teacher_views, --teacher_top, another "
+                    "--recordings or --teacher_signal=online."
+                )
+            for view in range(form.views):
+                _record_view(path, view, form, batches, logits, advance)
+    except OSError as error:
+        raise ValueError(
+            f"The teacher's outputs could not be written to {path} ({error.strerror}); what is "
+            "recorded stays. Give another place with --recordings, or use "
+            "--teacher_signal=online."
+        ) from error
+    return Recording(path, form)
+
+
+def _record_view(
+    path: pathlib.Path,
+    view: int,
+    form: Form,
+    batches: Callable[[int, int], Iterable[Any]],
+    logits: Callable[[Any], Any],
+    advance: Callable[[int], None],
+) -> None:
+    complete = _file(path, view)
+    if complete.exists():
+        advance(form.examples)
+        return
+    partial = complete.with_suffix(".partial")
+    with partial.open("ab") as file:
+        whole_rows = max(0, file.tell() - _HEADER) // form.row.itemsize
+        file.truncate(_HEADER + whole_rows * form.row.itemsize if file.tell() >= _HEADER else 0)
+        if file.seek(0, os.SEEK_END) == 0:
+            file.write(_header(form))
+        advance(whole_rows)
+        if whole_rows < form.examples:
+            for batch in batches(view, whole_rows):
+                rows = pack(np.asarray(logits(batch)), form)
+                file.write(rows.tobytes())
+                file.flush()
+                advance(len(rows))
+        os.fsync(file.fileno())
+    partial.replace(complete)
+
+
+_HEADER = 192  # bytes: NumPy wants the header of these files to be a multiple of 64
+
+
+def _header(form: Form) -> bytes:
+    """The beginning of an `.npy` file (format 1.0) that holds one view."""
+    base, inner = form.row.subdtype or (form.row, ())
+    description = {
+        "descr": np.lib.format.dtype_to_descr(base),
+        "fortran_order": False,
+        "shape": (form.examples, *inner),
+    }
+    text = repr(description).ljust(_HEADER - 11) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+def _file(path: pathlib.Path, view: int) -> pathlib.Path:
+    return path / f"view-{view:05d}.npy"
+
+
+@contextlib.contextmanager
+def _locked(path: pathlib.Path) -> Iterator[None]:
+    """Holds the recording for this process; waits for one that holds it already."""
+    with (path / "lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Another process records into {path}; waiting for it.", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def in_words(size: float) -> str:
+    """Returns a number of bytes as people write it."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    raise AssertionError

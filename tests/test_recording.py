@@ -1,0 +1,114 @@
+"""Recorded teachers: what is stored, going on after a kill, and equality with asking online."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import special
+
+from ban_tf import recording
+
+FORM = recording.Form(views=3, examples=25, classes=6)
+
+
+def _logits(examples=25, classes=6, seed=0):
+    return np.random.default_rng(seed).normal(0, 3, (examples, classes)).astype("float32")
+
+
+class Source:
+    """Inputs that name their view and example; a teacher that counts and can be killed."""
+
+    def __init__(self, calls_to_live=10**9):
+        self.left = calls_to_live
+        self.seen = []
+
+    def batches(self, view, first):
+        rows = np.arange(first, 25)
+        return [(view, rows[start : start + 7]) for start in range(0, len(rows), 7)]
+
+    def logits(self, batch):
+        if not self.left:
+            raise KeyboardInterrupt
+        self.left -= 1
+        view, rows = batch
+        self.seen += [(view, int(row)) for row in rows]
+        return _logits(seed=view)[rows]
+
+
+def _record(path, source, form=FORM, **options):
+    return recording.record(path, form, source.batches, source.logits, **options)
+
+
+def test_every_view_is_read_back_to_the_rounding_of_float16(tmp_path):
+    recorded = _record(tmp_path / "a", Source())
+    chosen = tf.constant([3, 24, 0, 3])
+    for view in range(3):
+        logits = recorded.logits(tf.constant(view), chosen)
+        assert logits.shape == (4, 6)
+        np.testing.assert_allclose(logits, _logits(seed=view)[chosen.numpy()], rtol=2**-11)
+    assert sum(file.stat().st_size for file in (tmp_path / "a").glob("*.npy")) == (
+        FORM.bytes + 3 * 192
+    )
+
+
+def test_logits_beyond_float16_stay_finite_and_in_order():
+    rows = recording.pack(np.float32([[1e6, 0.0, -1e6]]), recording.Form(1, 1, 3))
+    logits = recording.unpack(rows, recording.Form(1, 1, 3))
+    assert np.isfinite(logits).all() and (np.diff(logits) < 0).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 40.0])
+def test_the_top_classes_are_kept_and_the_rest_is_spread_evenly(scale):
+    form = recording.Form(1, 25, 6, top=2)
+    logits = _logits() * scale
+    given = special.softmax(logits.astype("float64"), axis=-1)
+    kept = special.softmax(recording.unpack(recording.pack(logits, form), form), axis=-1)
+    expected = given.copy()
+    for row in expected:
+        others = np.argsort(row)[:-2]
+        row[others] = row[others].mean()
+    np.testing.assert_allclose(kept, expected, atol=2e-3)
+    np.testing.assert_array_equal(kept.argmax(-1), logits.argmax(-1))
+    # The file that holds such rows is an .npy file like any other.
+    assert form.bytes == 25 * (3 * 2 + 2 * 2)
+
+
+def test_structured_rows_are_memory_mapped(tmp_path):
+    form = recording.Form(3, 25, 6, top=2)
+    recorded = _record(tmp_path, Source(), form)
+    assert isinstance(recorded.view(1), np.memmap)
+    expected = recording.unpack(recording.pack(_logits(seed=1), form), form)
+    np.testing.assert_array_equal(
+        recorded.logits(tf.constant(1), tf.range(25, dtype=tf.int32)), expected
+    )
+
+
+def test_a_killed_recording_goes_on_with_the_first_missing_row(tmp_path):
+    killed = Source(calls_to_live=6)  # a whole view and two batches of the next
+    with pytest.raises(KeyboardInterrupt):
+        _record(tmp_path, killed)
+    with (tmp_path / "view-00001.partial").open("ab") as file:
+        file.write(b"half")  # a row that the kill cut off
+    resumed, counted = Source(), []
+    recorded = _record(tmp_path, resumed, advance=counted.append)
+    assert not set(killed.seen) & set(resumed.seen)
+    assert len(killed.seen) + len(resumed.seen) == sum(counted) == 75
+    for view in range(3):
+        np.testing.assert_allclose(recorded.view(view), _logits(seed=view), rtol=2**-11)
+    again = Source()
+    _record(tmp_path, again)
+    assert not again.seen
+
+
+def test_a_recording_larger_than_the_disk_is_refused_before_it_starts(tmp_path):
+    source = Source()
+    with pytest.raises(ValueError, match=r"--teacher_views.*--teacher_signal=online"):
+        _record(tmp_path, source, recording.Form(10**9, 10**9, 10))
+    assert not source.seen
+
+
+@pytest.mark.parametrize("top", [0, 6])
+def test_top_must_leave_something_to_spread(top):
+    with pytest.raises(ValueError, match="--teacher_top"):
+        recording.Form(1, 1, 6, top)
