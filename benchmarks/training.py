@@ -1,0 +1,170 @@
+"""Training steps to time: those of ban_tf, of plain Keras, and of PyTorch, of one network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ban_tf import BornAgainModel, architectures, optimizers
+from ban_tf.layers import BatchNormalization
+
+INPUT_SHAPE = (32, 32, 3)
+NUM_CLASSES = 10
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+def random_batch(batch_size: int) -> Batch:
+    """Returns random images and labels."""
+    draw = np.random.default_rng(0)
+    images = draw.normal(size=(batch_size, *INPUT_SHAPE)).astype("float32")
+    return images, draw.integers(NUM_CLASSES, size=batch_size).astype("int32")
+
+
+def build(network: str, policy: str = "float32") -> keras.Model:
+    """Builds a network by name in a precision."""
+    keras.config.set_dtype_policy(policy)
+    return architectures.build(network, INPUT_SHAPE, NUM_CLASSES)
+
+
+def with_stock_layers(model: keras.Model) -> keras.Model:
+    """Returns a copy of `model` with Keras's own batch normalisation and equal weights."""
+
+    def clone(layer: keras.Layer) -> keras.Layer:
+        is_fused = isinstance(layer, BatchNormalization)
+        kind = keras.layers.BatchNormalization if is_fused else type(layer)
+        return kind.from_config(layer.get_config())
+
+    stock = keras.models.clone_model(model, clone_function=clone)
+    stock.set_weights(model.get_weights())
+    return stock
+
+
+def keras_step(model: keras.Model) -> Callable[[Iterator], float]:
+    """Compiles a network as a Keras user does, and returns what `fit` calls for each batch."""
+    return _fit_step(model, keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True))
+
+
+def ban_tf_step(
+    model: keras.Model, teacher: Any = None, **compile_arguments: Any
+) -> Callable[[Iterator], float]:
+    """Compiles a network as ban_tf does, and returns what `fit` calls for each batch.
+
+    Args:
+        model: The student.
+        teacher: As for `BornAgainModel`.
+        **compile_arguments: Further arguments for `compile`.
+    """
+    student = BornAgainModel(model, teacher=teacher)
+    return _fit_step(student, optimizers.make_optimizer("sgd", 0.01), **compile_arguments)
+
+
+def _fit_step(
+    model: keras.Model, optimizer: keras.optimizers.Optimizer, **compile_arguments: Any
+) -> Callable[[Iterator], float]:
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(
+        optimizer,
+        loss,
+        weighted_metrics=["accuracy"],
+        **{"jit_compile": False, **compile_arguments},
+    )
+    optimizer.build(model.trainable_variables)
+    model.make_train_function()
+
+    def step(batches: Iterator) -> float:
+        return float(model.train_function(batches)["loss"])  # reading it waits for the step's end
+
+    return step
+
+
+def repeated(batch: Any) -> Iterator:
+    """Returns one batch again and again, as `fit` is given it."""
+    return iter(tf.data.Dataset.from_tensors(batch).repeat())
+
+
+def pytorch_step(model: keras.Model, batch: Batch, policy: str) -> Callable[[], float]:
+    """Returns a training step of the same network in PyTorch, in the layout that suits it best."""
+    import torch
+
+    network = pytorch_twin(model).to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, nesterov=True)
+    images = torch.from_numpy(batch[0].transpose(0, 3, 1, 2))
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.from_numpy(batch[1]).long()
+    half = policy == "mixed_bfloat16"
+
+    def step() -> float:
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            logits = network(images)
+        loss = torch.nn.functional.cross_entropy(logits.float(), labels)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def pytorch_twin(model: keras.Model) -> Any:
+    """Returns a PyTorch module of the same layers as a Functional Keras model, freshly drawn.
+
+    Strided convolutions are padded on both sides, as PyTorch's users do it.
+
+    Raises:
+        ValueError: A layer has no counterpart here.
+    """
+    import torch
+
+    def counterpart(layer: keras.Layer) -> Any:
+        kind = type(layer).__name__
+        if kind == "Conv2D":
+            return torch.nn.Conv2d(
+                layer.input.shape[-1],
+                layer.filters,
+                layer.kernel_size,
+                layer.strides,
+                padding=layer.kernel_size[0] // 2,
+                bias=layer.use_bias,
+            )
+        if kind == "BatchNormalization":
+            return torch.nn.BatchNorm2d(layer.input.shape[-1], layer.epsilon, 0.1)
+        if kind == "Activation" and layer.activation.__name__ == "relu":
+            return torch.nn.ReLU()
+        if kind == "AveragePooling2D":
+            return torch.nn.AvgPool2d(layer.pool_size)
+        if kind == "GlobalAveragePooling2D":
+            return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten())
+        if kind == "Dense":
+            return torch.nn.Linear(layer.input.shape[-1], layer.units)
+        if kind in ("Add", "Concatenate"):
+            return None
+        raise ValueError(f"{layer.name} is a {kind}, which has no PyTorch counterpart here.")
+
+    layers = [layer for layer in model.operations if type(layer).__name__ != "InputLayer"]
+
+    class Twin(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parts = torch.nn.ModuleDict(
+                {each.name: made for each in layers if (made := counterpart(each)) is not None}
+            )
+
+        def forward(self, images: Any) -> Any:
+            values = {id(model.inputs[0]): images}
+            for layer in layers:
+                (node,) = [each for each in layer._inbound_nodes if each.outputs]
+                given = [values[id(each)] for each in node.arguments.keras_tensors]
+                if type(layer).__name__ == "Add":
+                    result = sum(given[1:], given[0])
+                elif type(layer).__name__ == "Concatenate":
+                    result = torch.cat(given, dim=1)
+                else:
+                    result = self.parts[layer.name](*given)
+                values[id(node.outputs[0])] = result
+            return values[id(model.outputs[0])]
+
+    return Twin()

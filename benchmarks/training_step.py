@@ -1,0 +1,77 @@
+"""One training step: ban_tf against the same network in stock Keras layers and in PyTorch.
+
+Run as `python -m benchmarks.training_step`, with `--networks` and `--precisions` to choose. The
+contenders train on one fixed batch of random images, in turn, in one process. PyTorch takes part
+if it is installed (`pip install -r benchmarks/requirements.txt`).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from typing import Any
+
+# PyTorch's idle threads would otherwise keep a core busy while TensorFlow has its turn.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import keras
+
+from benchmarks import measuring, training
+
+NETWORKS = ("wrn-16-1", "wrn-16-4", "wrn-28-2", "densenet-40-12")
+PRECISIONS = ("float32", "mixed_bfloat16")
+
+
+def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str, Any]:
+    """Times one network in one precision.
+
+    Returns:
+        Median milliseconds of each contender, and ratios of ban_tf to the others.
+    """
+    batch = training.random_batch(batch_size)
+    batches = training.repeated(batch)
+    ours = training.build(network, policy)
+    stock = training.with_stock_layers(ours)
+    steppers = {"ban_tf": training.ban_tf_step(ours), "keras": training.keras_step(stock)}
+    contenders = {
+        name: lambda stepper=stepper: stepper(batches) for name, stepper in steppers.items()
+    }
+    if importlib.util.find_spec("torch"):
+        contenders["pytorch"] = training.pytorch_step(ours, batch, policy)
+    seconds = measuring.interleave(contenders, steps)
+    return {
+        "network": network,
+        "precision": policy,
+        "batch_size": batch_size,
+        "steps": steps,
+        "milliseconds": {
+            name: float(1e3 * sorted(each)[len(each) // 2]) for name, each in seconds.items()
+        },
+        "ratios": {
+            name: measuring.compare(seconds, "ban_tf", name) for name in seconds if name != "ban_tf"
+        },
+    }
+
+
+def main() -> None:
+    """Measures what the command line asks for."""
+    parser = measuring.parser(__doc__, steps=20, batch_size=128)
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, metavar="NAME")
+    parser.add_argument("--precisions", nargs="+", default=PRECISIONS, metavar="POLICY")
+    arguments = parser.parse_args()
+    results = []
+    for network in arguments.networks:
+        for policy in arguments.precisions:
+            result = measure(network, policy, arguments.steps, arguments.batch_size)
+            times = ", ".join(f"{name} {ms:.0f} ms" for name, ms in result["milliseconds"].items())
+            ratios = ", ".join(
+                f"{measuring.in_words(ratio)} of {name}" for name, ratio in result["ratios"].items()
+            )
+            print(f"{network} {policy}: {times}; ban_tf takes {ratios}", flush=True)
+            results.append(result)
+            measuring.write(arguments.json, results)
+            keras.backend.clear_session()
+
+
+if __name__ == "__main__":
+    main()
