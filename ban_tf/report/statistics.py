@@ -128,6 +128,21 @@ def agreement(a: ArrayLike, b: ArrayLike) -> float:
     return float(np.mean(a.argmax(axis=-1) == b.argmax(axis=-1)))
 
 
+def pairwise_disagreement(members: Sequence[ArrayLike]) -> np.ndarray:
+    """How diverse members are: for which part of the examples two of them disagree.
+
+    Args:
+        members: Log-probabilities [examples, classes], one array for each member.
+
+    Returns:
+        Fractions [members, members], symmetric with a diagonal of zeros.
+
+    References:
+        Kuncheva and Whitaker, 2003, "Measures of Diversity in Classifier Ensembles".
+    """
+    return np.array([[1.0 - agreement(a, b) for b in members] for a in members])
+
+
 def mean_log_probabilities(
     members: Sequence[ArrayLike], average: str = "probabilities"
 ) -> np.ndarray:

@@ -20,8 +20,8 @@ _METRIC_HEADINGS = (
     "expected\ncalibration\nerror",
     "change against\ngeneration 0\n(95 % interval)",
 )
-_GENERATION_HEADINGS = ("generation", "taught by", *_METRIC_HEADINGS, "seconds")
-_ENSEMBLE_HEADINGS = ("ensemble", *_METRIC_HEADINGS)
+GENERATION_HEADINGS = ("generation", "taught by", *_METRIC_HEADINGS, "seconds")
+ENSEMBLE_HEADINGS = ("ensemble", *_METRIC_HEADINGS)
 _NARROWEST, _PLAIN = 80, 100  # columns of a terminal that we fill; columns of a file
 
 
@@ -35,10 +35,10 @@ def show(summary: dict[str, Any], file: TextIO | None = None) -> None:
     """
     console = Console(file=file, highlight=False)
     console.width = max(console.width, _NARROWEST) if console.is_terminal else _PLAIN
-    console.print(_screen_table(_GENERATION_HEADINGS, _generation_rows(summary), texts=2))
+    console.print(_screen_table(GENERATION_HEADINGS, generation_rows(summary), texts=2))
     if summary["ensembles"]:
         console.print()
-        console.print(_screen_table(_ENSEMBLE_HEADINGS, _ensemble_rows(summary), texts=1))
+        console.print(_screen_table(ENSEMBLE_HEADINGS, ensemble_rows(summary), texts=1))
     console.print()
     console.print(notes(summary), style="dim", markup=False)
 
@@ -58,13 +58,13 @@ def write_markdown(summary: dict[str, Any]) -> str:
         + (f", {_count(run['epochs'], 'epoch')} each" if "epochs" in run else "")
         + f"; measured on {_count(summary['generations'][0]['examples'], 'test example')}.",
         "## Generations",
-        _markdown_table(_GENERATION_HEADINGS, _generation_rows(summary), texts=2),
+        _markdown_table(GENERATION_HEADINGS, generation_rows(summary), texts=2),
     ]
     if summary["ensembles"]:
         parts += [
             "## Ensembles",
             f"Each averages the {summary['average']} of its members.",
-            _markdown_table(_ENSEMBLE_HEADINGS, _ensemble_rows(summary), texts=1),
+            _markdown_table(ENSEMBLE_HEADINGS, ensemble_rows(summary), texts=1),
         ]
     parts.append(notes(summary))
     if run.get("command"):
@@ -102,7 +102,8 @@ def notes(summary: dict[str, Any]) -> str:
     return " ".join(sentences)
 
 
-def _generation_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
+def generation_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Returns the cells of the table of generations, under `GENERATION_HEADINGS`."""
     return [
         (
             str(row["generation"]),
@@ -114,7 +115,8 @@ def _generation_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
     ]
 
 
-def _ensemble_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
+def ensemble_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
+    """Returns the cells of the table of ensembles, under `ENSEMBLE_HEADINGS`."""
     return [(row["name"], *_metric_cells(row)) for row in summary["ensembles"]]
 
 
@@ -152,12 +154,17 @@ def _screen_table(headings: tuple[str, ...], rows: list[tuple[str, ...]], texts:
 
 def _markdown_table(headings: tuple[str, ...], rows: list[tuple[str, ...]], texts: int) -> str:
     """The same table in Markdown."""
-    headings = [heading.replace("-\n", "-").replace("\n", " ") for heading in headings]
+    headings = one_line(headings)
     rules = [":---" if column < texts else "---:" for column in range(len(headings))]
     return "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
         for cells in (headings, rules, *rows)
     )
+
+
+def one_line(headings: tuple[str, ...]) -> list[str]:
+    """Returns headings without the line breaks that the screen needs."""
+    return [heading.replace("-\n", "-").replace("\n", " ") for heading in headings]
 
 
 def _count(number: int, noun: str) -> str:

@@ -237,3 +237,9 @@ def test_statistics_and_tables_need_no_tensorflow():
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_members_disagree_where_their_classes_differ():
+    a, b = np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[0.6, 0.4], [0.7, 0.3]])
+    matrix = statistics.pairwise_disagreement(np.log([a, b, a]))
+    np.testing.assert_array_equal(matrix, [[0, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0]])

@@ -1,0 +1,53 @@
+"""What the side commands share: absl flags, one sentence for bad input, exit code 2.
+
+Each command has flags of its own, apart from those of `ban_tf.main`, and can be called from
+Python with a list of arguments.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from absl import flags
+
+_HELP = {"--help", "-help", "-h"}
+
+
+def run(
+    name: str,
+    usage: str,
+    arguments: Sequence[str],
+    work: Callable[[flags.FlagValues, list[str]], None],
+    define: Callable[[flags.FlagValues], None] = lambda values: None,
+) -> int:
+    """Parses arguments, does the work, and turns errors into sentences.
+
+    Args:
+        name: As in `python -m NAME`.
+        usage: What `--help` says before it lists the flags.
+        arguments: Those of the command line, without the program.
+        work: Given the parsed flags and what was no flag, does it; raises ValueError for input
+            that cannot be used.
+        define: Defines the flags.
+
+    Returns:
+        The exit code: 0, or 2 for input that cannot be used.
+    """
+    values = flags.FlagValues()
+    values.set_gnu_getopt(True)  # flags may stand behind a run's name
+    define(values)
+    if _HELP & set(arguments):
+        print(f"{usage.strip()}\n{values.get_help()}")
+        return 0
+    # Said before TensorFlow is imported, which `work` does where it needs it.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        work(values, values([name, *arguments])[1:])
+    except (flags.Error, ValueError) as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        return 1
+    return 0

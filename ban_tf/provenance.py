@@ -1,0 +1,50 @@
+"""With what a result was made: versions and hardware, without anything that names a person."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+
+_PACKAGES = ("ban_tf", "tensorflow", "keras", "numpy", "scipy")
+
+
+def environment() -> dict[str, str]:
+    """Returns versions and hardware, in words, by what they are of."""
+    import tensorflow as tf
+
+    facts = {"Python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            facts[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:  # run from a checkout
+            continue
+    facts["system"] = f"{platform.system()} {platform.release()} on {platform.machine()}"
+    facts["processor"] = f"{_processor()}, {os.cpu_count()} cores"
+    if memory := _memory():
+        facts["memory"] = memory
+    devices = [
+        tf.config.experimental.get_device_details(device).get("device_name", device.name)
+        for device in tf.config.list_physical_devices()
+        if device.device_type != "CPU"
+    ]
+    facts["accelerators"] = ", ".join(devices) or "none"
+    return facts
+
+
+def _processor() -> str:
+    try:
+        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _memory() -> str:
+    try:
+        pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return ""
+    return f"{pages * size / 2**30:.0f} GiB"
