@@ -81,9 +81,9 @@ def check_teacher(teacher: Any, student: keras.Model, objective: Any) -> None:
     Raises:
         ValueError: They do not fit together.
     """
-    own = {id(each) for each in (*student.variables, *_layers(student))}
+    own = _identities(student)
     for model in getattr(teacher, "models", []):
-        if own & {id(each) for each in (*model.variables, *_layers(model))}:
+        if own & _identities(model):
             raise ValueError(
                 "`teacher` shares weights with the student, so that it would change while it "
                 "teaches; give a copy: keras.models.clone_model(...) with set_weights(...)."
@@ -109,10 +109,17 @@ def check_opinion(name: str, theirs: Mapping[str, Any]) -> None:
         )
 
 
-def _layers(model: keras.Model) -> list[Any]:
-    """The model and the layers inside it that can have weights."""
-    found = [model, *getattr(model, "layers", [])]
-    return [each for each in found if not isinstance(each, keras.layers.InputLayer)]
+def _identities(model: keras.Model) -> set[int]:
+    """A model's variables, and its layers, which may have none yet.
+
+    Not what was adapted to data beforehand, a vocabulary or a mean: training leaves that alone.
+    """
+    layers = [each for each in getattr(model, "layers", []) if hasattr(each, "get_weights")]
+    adapted = [each for each in layers if hasattr(each, "adapt")]
+    shareable = {id(variable) for layer in adapted for variable in layer.variables}
+    shareable |= {id(each) for each in layers if isinstance(each, keras.layers.InputLayer)}
+    shareable |= {id(layer) for layer in adapted}
+    return {id(each) for each in (model, *layers, *model.variables)} - shareable
 
 
 def _check_shapes(teacher: keras.Model, student: keras.Model, objective: Any) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import keras
 
-from ban_tf import outputs
+from ban_tf import copies, outputs
 
 AVERAGES = ("probabilities", "logits")
 
@@ -21,14 +21,14 @@ def ensemble(
     """Returns one model that averages several.
 
     Args:
-        members: Built single-output models with the same input and classes.
+        members: Built Functional or Sequential models with the same inputs and one output.
         average: "probabilities" averages the members' predicted distributions, as the paper
             does; "logits" averages their logits (a geometric mean of the distributions).
         name: The name of the model.
 
     Returns:
         A Functional model. Its output is `[batch, ..., classes]`: probabilities, or logits
-        where logits are averaged. The inputs are read once, by all members.
+        where logits are averaged. The inputs, in the members' structure, are read once, by all.
 
     Raises:
         ValueError: There are no members, they do not fit together, or `average` is unknown.
@@ -38,15 +38,24 @@ def ensemble(
         raise ValueError("`members` is empty; an ensemble needs at least one model.")
     if average not in AVERAGES:
         raise ValueError(f"`average` must be one of {', '.join(AVERAGES)}. Received: {average!r}")
-    shapes = {model.output_shape for model in members}
+    shapes = {str(model.output_shape) for model in members}
+    if any(len(model.outputs or ()) != 1 for model in members):
+        raise ValueError("`members` must be Functional or Sequential models with one output each.")
     if len(shapes) > 1:
-        raise ValueError(f"`members` have outputs of different shapes: {sorted(map(str, shapes))}.")
+        raise ValueError(f"`members` have outputs of different shapes: {sorted(shapes)}.")
     first = members[0]
-    inputs = keras.Input(first.input_shape[1:], dtype=first.inputs[0].dtype, name="inputs")
+    inputs = keras.tree.map_structure(
+        lambda tensor: keras.Input(
+            tensor.shape[1:],
+            dtype=tensor.dtype,
+            name="inputs" if len(first.inputs) == 1 else tensor.name,
+        ),
+        first.inputs[0] if isinstance(first, keras.Sequential) else first.input,
+    )
     opinions = []
     for index, member in enumerate(members):
         # Members are copies: Keras asks for unique names, and the originals keep theirs.
-        copy = keras.models.clone_model(member)
+        copy = copies.with_new_weights(member)
         copy.set_weights(member.get_weights())
         copy.name = f"member_{index}"
         opinion = copy(inputs)

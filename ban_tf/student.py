@@ -145,7 +145,7 @@ class BornAgainModel(keras.Model):
         if name == "teacher":
             value = teachers.as_teacher(value, self.teacher_activation)
             checks.check_teacher(value, self.student, self.objective)
-            if self._further and not isinstance(value, teachers.AbsentTeacher):
+            if self._further and not isinstance(value, (type(None), teachers.AbsentTeacher)):
                 self._further.check(value, self.student)
             # What was traced asks the former teacher.
             self.train_function = self.test_function = None

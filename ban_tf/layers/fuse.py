@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import keras
 
+from ban_tf.copies import copy_layer
 from ban_tf.layers.batch_normalization import BatchNormalization
 
 
@@ -54,11 +55,7 @@ def _cannot_fuse(model: keras.Model) -> str:
 def _clone_layer(layer: keras.Layer) -> keras.Layer:
     if type(layer) is keras.layers.BatchNormalization:
         return BatchNormalization.from_config(layer.get_config())
-    if hasattr(layer, "adapt"):
-        # What was adapted to data (a vocabulary, a mean) is not in the configuration, and
-        # training never changes it: sharing the layer is safe.
-        return layer
-    return type(layer).from_config(layer.get_config())
+    return copy_layer(layer)
 
 
 def _copy_trainable(source: keras.Layer, target: keras.Layer) -> None:

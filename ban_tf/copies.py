@@ -1,0 +1,69 @@
+"""Fresh models: from a function, or as copies of a model, layer by layer."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import keras
+
+
+def copy_layer(layer: keras.Layer) -> keras.Layer:
+    """Returns a layer of the same configuration with weights of its own.
+
+    What was adapted to data (a vocabulary, a mean) is not in the configuration, and training
+    never changes it: such a layer is shared, which is safe.
+    """
+    if hasattr(layer, "adapt"):
+        return layer
+    return type(layer).from_config(layer.get_config())
+
+
+def with_new_weights(model: keras.Model) -> keras.Model:
+    """Returns a copy of a Functional or Sequential model, initialised anew.
+
+    Raises:
+        ValueError: A layer of it cannot be made again from its configuration.
+    """
+    try:
+        return keras.models.clone_model(model, clone_function=copy_layer, recursive=True)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise ValueError(
+            f"`build` {model.name!r} cannot be cloned layer by layer ({reason}); give a function "
+            "that returns a fresh model instead."
+        ) from error
+
+
+def builder(build: Callable[[], keras.Model] | keras.Model) -> Callable[[], keras.Model]:
+    """Returns a function that makes a fresh model.
+
+    Args:
+        build: A function that returns a fresh model, or a model to be cloned with new weights.
+
+    Raises:
+        ValueError: It is neither, or (when called) the model cannot be cloned or has no weights.
+    """
+    fresh = build
+    if isinstance(build, keras.Model):
+        if not isinstance(build, keras.Sequential) and getattr(build, "inputs", None) is None:
+            raise ValueError(
+                "`build` is a subclassed model, which Keras cannot clone; give a function that "
+                "returns a fresh model instead."
+            )
+        fresh = functools.partial(with_new_weights, build)
+    elif not callable(build):
+        raise ValueError(
+            f"`build` must be a Keras model or a function that returns one. Received: {build!r}"
+        )
+
+    def built() -> keras.Model:
+        model = fresh()
+        if not isinstance(model, keras.Model) or not model.built:
+            raise ValueError(
+                "`build` must return a Keras model whose weights exist; begin it with keras.Input, "
+                f"or call it once on data. Received: {model!r}"
+            )
+        return model
+
+    return built
