@@ -22,6 +22,7 @@ _HOMES = {
     "PermutedDarkKnowledge": "permutation",
     "DecoupledKnowledge": "decoupled",
     "RelationalMatch": "relational",
+    "Progressive": "progressive",
     "FunctionObjective": "function",
     "as_distillation_loss": "keras_distillation",
 }

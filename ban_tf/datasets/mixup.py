@@ -1,0 +1,62 @@
+"""Mixup: each example of a batch blended with another one (Zhang et al., 2018).
+
+Mixed inside the data, it is seen alike by teacher and student, which is what makes a teacher
+consistent (Beyer et al., 2022, "Knowledge distillation: a good teacher is patient and
+consistent"). Draws come from (seed, step), as for other augmentation.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+
+def mix(
+    images: tf.Tensor, labels: tf.Tensor, num_classes: int, alpha: float, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Blends each example with the one at the same place from the end of the batch.
+
+    Args:
+        images: float32 `[batch, ...]`, shuffled.
+        labels: Integers `[batch]`.
+        num_classes: How many classes there are.
+        alpha: Shares are drawn from Beta(alpha, alpha), one for each example.
+        seed: int32 `[2]`.
+
+    Returns:
+        Blended images, and labels as distributions, float32 `[batch, classes]`.
+    """
+    batch = tf.shape(images)[0]
+    # A Beta variate is X / (X + Y) of two Gamma variates, and Gamma(alpha) is Gamma(alpha + 1)
+    # times a uniform variate to the power of 1 / alpha: in logarithms nothing underflows.
+    seeds = tf.random.split(seed, 2)
+    gamma = tf.random.stateless_gamma([2, batch], seeds[0], alpha + 1.0)
+    uniform = 1.0 - tf.random.stateless_uniform([2, batch], seeds[1])
+    logs = tf.math.log(gamma) + tf.math.log(uniform) / alpha
+    share = tf.sigmoid(logs[0] - logs[1])
+    one_hot = tf.one_hot(labels, num_classes)
+    return _blend(images, share), _blend(one_hot, share)
+
+
+def _blend(values: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
+    share = tf.reshape(share, [-1] + [1] * (len(values.shape) - 1))
+    return share * values + (1.0 - share) * values[::-1]
+
+
+def mixed_batches(
+    batches: tf.data.Dataset, num_classes: int, alpha: float, seed: int, first_step: int = 0
+) -> tf.data.Dataset:
+    """Blends every batch of a data set.
+
+    Args:
+        batches: (images, labels) as `mix` takes them.
+        num_classes: How many classes there are.
+        alpha: See `mix`.
+        seed: Where the draws come from.
+        first_step: The step of the whole training that the data set starts with.
+    """
+
+    def blend(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        draws = tf.cast(tf.stack([tf.constant(seed, tf.int64), step]), tf.int32)
+        return mix(*batch, num_classes, alpha, draws)
+
+    return batches.enumerate(first_step).map(blend, tf.data.AUTOTUNE, deterministic=True)

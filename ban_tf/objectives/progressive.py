@@ -1,0 +1,69 @@
+"""From the labels to the teacher, step by step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from ban_tf.objectives.labels import cross_entropy
+from ban_tf.objectives.objective import Objective
+
+
+@keras.saving.register_keras_serializable("ban_tf")
+class Progressive(Objective):
+    """A mixture of labels and teacher in which the teacher's share grows from 0 to 1.
+
+    `(1 - a) * (label cross-entropy) + a * (objective)`, where a is step / steps and then stays 1:
+    the student is bound to its teacher ever more tightly. Furlanello et al., 2018, tried to
+    constrain students progressively, and found them slightly worse.
+
+    Args:
+        objective: As for `ban_tf.objectives.get`; it must not weight samples against each other.
+        steps: Optimizer steps after which the teacher alone counts.
+
+    Raises:
+        ValueError: `steps` is below 1, or the objective weights samples.
+    """
+
+    needs_labels = True
+
+    def __init__(self, objective: Any = "kd", steps: int = 1):
+        from ban_tf.objectives import get
+
+        self.objective = get(objective)
+        if steps < 1:
+            raise ValueError(f"`steps` must be at least 1. Received: {steps}")
+        if type(self.objective).weights is not Objective.weights:
+            raise ValueError(
+                f"{type(self.objective).__name__} weights the labels of a batch by the teacher: "
+                "there is nothing to pass to from labels."
+            )
+        self.steps = int(steps)
+
+    def losses(
+        self,
+        labels: Any,
+        teacher_logits: Any,
+        student_logits: Any,
+        *,
+        sample_weight: Any = None,
+        seed: Any = None,
+    ) -> Any:
+        """Returns the mixture for each sample, `[batch, ...]`; without a seed, the teacher's."""
+        teacher_term = self.objective.losses(
+            labels, teacher_logits, student_logits, sample_weight=sample_weight, seed=seed
+        )
+        if seed is None:
+            return teacher_term
+        label_term = ops.cast(cross_entropy(labels, student_logits), teacher_term.dtype)
+        # The second number of a train step's seed is its step.
+        step = ops.cast(ops.convert_to_tensor(seed)[1], teacher_term.dtype)
+        share = ops.minimum(step / self.steps, 1.0)
+        return (1.0 - share) * label_term + share * teacher_term
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        objective = keras.saving.serialize_keras_object(self.objective)
+        return {"objective": objective, "steps": self.steps}
