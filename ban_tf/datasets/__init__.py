@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ban_tf import seeds
 from ban_tf.datasets.image_data import ImageData, Split
 
@@ -43,8 +45,9 @@ def load(
     validation_fraction: float = 0.1,
     train_examples: int | None = None,
     seed: int = 0,
+    cache: str = "auto",
 ) -> ImageData:
-    """Loads a data set into memory.
+    """Loads a data set.
 
     Args:
         name: "digits", "folder:PATH", or the name of a TFDS image-classification data set.
@@ -53,6 +56,8 @@ def load(
         train_examples: Use the first so many training examples only (of a folder, so many drawn,
             always the same ones); validation is cut from these.
         seed: Chooses the validation examples.
+        cache: Where the decoded images of TFDS data sets are kept: "memory", "disk" (beside the
+            data set, memory-mapped), or "auto", on disk if they would fill half of the memory.
 
     Raises:
         ValueError: The data cannot be had, or is not what it should be.
@@ -69,7 +74,7 @@ def load(
     else:
         from ban_tf.datasets import tfds
 
-        train, test, class_names = tfds.load(name, data_dir, train_examples)
+        train, test, class_names = tfds.load(name, data_dir, train_examples, cache)
     train = _first(name, train, train_examples)
     return _assemble(name, train, test, class_names, validation_fraction, seed)
 
@@ -83,11 +88,9 @@ def _first(name: str, train: Split, count: int | None) -> Split:
             f"examples of --dataset={name}."
         )
     if name.startswith(_FOLDER):  # a folder is sorted by class: its first images are one class
-        import numpy as np
-
         chosen = np.random.default_rng(0).permutation(len(train.labels))[:count]
-        return Split(train.images[chosen], train.labels[chosen])
-    return Split(train.images[:count], train.labels[:count])
+        return train.select(chosen)
+    return train.select(np.arange(count))
 
 
 def _assemble(

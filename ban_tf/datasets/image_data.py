@@ -1,4 +1,8 @@
-"""Images and labels in memory, split for training, validation and the final test."""
+"""Images and labels, split for training, validation and the final test.
+
+Images are in memory, or on disk where they would not fit: arrays that NumPy maps into memory, of
+which only the rows that are asked for are read.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +11,54 @@ import dataclasses
 import numpy as np
 
 
+class Rows:
+    """Some rows of images on disk, as if they were an array of their own.
+
+    Args:
+        images: uint8 `[examples, height, width, channels]`, memory-mapped.
+        rows: Which rows, `[chosen]`.
+    """
+
+    def __init__(self, images: np.ndarray, rows: np.ndarray):
+        self._images, self._rows = images, rows
+        self.shape = (len(rows), *images.shape[1:])
+        self.dtype = images.dtype
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, chosen: slice | np.ndarray) -> np.ndarray:
+        """Reads rows."""
+        return np.asarray(self._images[self._rows[chosen]])
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
     """Examples.
 
     Attributes:
-        images: uint8 `[examples, height, width, channels]`.
+        images: uint8 `[examples, height, width, channels]`: an array, memory-mapped or not, or
+            `Rows` of one.
         labels: int32 `[examples]`.
     """
 
-    images: np.ndarray
+    images: np.ndarray | Rows
     labels: np.ndarray
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether the images are read from disk as they are needed."""
+        return isinstance(self.images, (np.memmap, Rows))
+
+    def select(self, chosen: np.ndarray) -> Split:
+        """Returns some of the examples, by index or by mask; what is on disk stays there."""
+        labels = self.labels[chosen]
+        if not self.on_disk:
+            return Split(self.images[chosen], labels)
+        rows = np.arange(len(self.labels))[chosen]
+        if isinstance(self.images, Rows):
+            return Split(Rows(self.images._images, self.images._rows[rows]), labels)
+        return Split(Rows(self.images, rows), labels)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ Shuffling draws from (seed, epoch) and augmentation from (view seed, view, examp
 pipeline started anywhere goes on exactly as one that never stopped, and a view of the data can be
 seen again in another order. Epoch e sees view e, or e modulo the number of views where there are
 fewer. Only indices and draws are shuffled and skipped; images are gathered from memory a batch at
-a time.
+a time, or from disk where they do not fit into memory.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from ban_tf.datasets import augmentation
@@ -20,10 +21,8 @@ from ban_tf.datasets.image_data import ImageData, Split
 # Counts up when the same seed comes to mean other views, so that no recording is taken for another.
 VIEW_FORMAT = 1
 
-# One copy of each split as tensors, however many pipelines read it.
-_tensors: weakref.WeakKeyDictionary[Split, tuple[tf.Tensor, tf.Tensor]] = (
-    weakref.WeakKeyDictionary()
-)
+# One copy of each split's images as a tensor, however many pipelines read it.
+_tensors: weakref.WeakKeyDictionary[Split, tf.Tensor] = weakref.WeakKeyDictionary()
 
 
 def steps_per_epoch(data: ImageData, batch_size: int) -> int:
@@ -78,7 +77,7 @@ def training_batches(
     """
     steps = steps_per_epoch(data, batch_size)
     examples = len(data.train.labels)
-    images, labels = _as_tensors(data.train)
+    images, labels = _images(data.train), tf.constant(data.train.labels)
     normalise = _normaliser(data)
 
     def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -95,7 +94,7 @@ def training_batches(
         return tf.data.Dataset.from_tensor_slices((tf.fill([steps], view), *rows))
 
     def batch(view: tf.Tensor, chosen: tf.Tensor, *drawn: tf.Tensor) -> tuple:
-        picked = tf.gather(images, chosen)
+        picked = images(chosen)
         if augment:
             picked = augmentation.apply(picked, augmentation.Augmentation(*drawn))
         targets = tf.gather(labels, chosen)
@@ -124,14 +123,14 @@ def view_batches(
         A data set of normalised float32 images `[batch, height, width, channels]`.
     """
     examples = len(data.train.labels)
-    images, _ = _as_tensors(data.train)
+    images = _images(data.train)
     normalise = _normaliser(data)
     parts = [tf.range(examples)]
     if augment:
         parts += _draw(examples, view_seed, tf.constant(view, tf.int64))
 
     def batch(chosen: tf.Tensor, *drawn: tf.Tensor) -> tf.Tensor:
-        picked = tf.gather(images, chosen)
+        picked = images(chosen)
         if augment:
             picked = augmentation.apply(picked, augmentation.Augmentation(*drawn))
         return normalise(picked)
@@ -158,14 +157,14 @@ def evaluation_batches(
         batch_size: Examples in a batch.
         teacher_logits: Given examples `[batch]`, returns what was recorded of the teacher.
     """
-    images, labels = _as_tensors(split)
+    images, labels = _images(split), tf.constant(split.labels)
     normalise = _normaliser(data)
 
     def batch(chosen: tf.Tensor) -> tuple:
         targets = tf.gather(labels, chosen)
         if teacher_logits is not None:
             targets = {"labels": targets, "teacher_logits": teacher_logits(chosen)}
-        return normalise(tf.gather(images, chosen)), targets
+        return normalise(images(chosen)), targets
 
     return (
         tf.data.Dataset.range(len(split.labels), output_type=tf.int32)
@@ -181,11 +180,23 @@ def _draw(examples: int, seed: int, view: tf.Tensor) -> augmentation.Augmentatio
     return augmentation.draw(examples, tf.cast(place, tf.int32))
 
 
-def _as_tensors(split: Split) -> tuple[tf.Tensor, tf.Tensor]:
+def _images(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns a function from examples `[batch]` to their images, read from memory or from disk."""
+    if split.on_disk:
+
+        def read(chosen: tf.Tensor) -> tf.Tensor:
+            rows = tf.numpy_function(
+                lambda rows: np.asarray(split.images[rows]), [chosen], tf.uint8, stateful=False
+            )
+            rows.set_shape([chosen.shape[0], *split.images.shape[1:]])
+            return rows
+
+        return read
     if split not in _tensors:
         with tf.device("cpu"):
-            _tensors[split] = (tf.constant(split.images), tf.constant(split.labels))
-    return _tensors[split]
+            _tensors[split] = tf.constant(split.images)
+    images = _tensors[split]
+    return lambda chosen: tf.gather(images, chosen)
 
 
 def _normaliser(data: ImageData):

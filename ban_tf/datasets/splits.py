@@ -6,6 +6,8 @@ import numpy as np
 
 from ban_tf.datasets.image_data import Split
 
+_CHUNK = 4096
+
 
 def cut_validation(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
     """Cuts a stratified validation split from training data.
@@ -30,7 +32,7 @@ def cut_validation(split: Split, fraction: float, seed: int) -> tuple[Split, Spl
         members = np.flatnonzero(split.labels == label)
         count = min(round(fraction * len(members)), len(members) - 1)
         held_out[generator.permutation(members)[:count]] = True
-    return _select(split, ~held_out), _select(split, held_out)
+    return split.select(~held_out), split.select(held_out)
 
 
 def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -44,16 +46,16 @@ def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     # Counting the 256 values is exact, and needs no copy of the images in a wider type.
     values = np.arange(256) / 255.0
+    counts = np.zeros((images.shape[-1], 256), np.int64)
+    for start in range(0, len(images), _CHUNK):  # all at once might not fit into memory
+        some = images[start : start + _CHUNK]
+        for channel in range(images.shape[-1]):
+            counts[channel] += np.bincount(some[..., channel].ravel(), minlength=256)
     means, deviations = [], []
-    for channel in range(images.shape[-1]):
-        counts = np.bincount(images[..., channel].ravel(), minlength=256)
-        mean = np.average(values, weights=counts)
+    for weights in counts:
+        mean = np.average(values, weights=weights)
         means.append(mean)
-        deviations.append(np.sqrt(np.average((values - mean) ** 2, weights=counts)))
+        deviations.append(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
     deviations = np.array(deviations)
     deviations[deviations < 1e-6] = 1.0
     return np.float32(means), np.float32(deviations)
-
-
-def _select(split: Split, chosen: np.ndarray) -> Split:
-    return Split(split.images[chosen], split.labels[chosen])

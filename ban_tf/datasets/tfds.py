@@ -8,6 +8,9 @@ read in the order of its files.
 from __future__ import annotations
 
 import difflib
+import os
+import pathlib
+import re
 from typing import Any
 
 import numpy as np
@@ -15,11 +18,12 @@ import numpy as np
 from ban_tf.datasets.image_data import Split
 
 _BATCH = 1000
+_LARGEST_SHARE = 0.5  # of the memory, for decoded images
 _NETWORK_TIMEOUT = 10  # seconds
 
 
 def load(
-    name: str, data_dir: str | None, train_examples: int | None
+    name: str, data_dir: str | None, train_examples: int | None, cache: str = "memory"
 ) -> tuple[Split, Split, tuple[str, ...]]:
     """Returns training data, test data and the names of the classes.
 
@@ -27,6 +31,7 @@ def load(
         name: As TFDS knows it, for example "cifar10".
         data_dir: Where TFDS keeps its data; its own default if None.
         train_examples: The first so many training examples only.
+        cache: See `datasets.load`.
 
     Raises:
         ValueError: The data set is unknown, not there and not to be had, or not one of images of
@@ -50,7 +55,21 @@ def load(
         )
     train = "train" if train_examples is None else f"train[:{train_examples}]"
     class_names = tuple(builder.info.features["label"].names)
-    return _read(name, builder, train), _read(name, builder, "test"), class_names
+    if cache == "auto":
+        cache = "disk" if _bytes(builder) > _LARGEST_SHARE * _memory() else "memory"
+    read = _read_from_disk if cache == "disk" else _read
+    return read(name, builder, train), read(name, builder, "test"), class_names
+
+
+def _bytes(builder: Any) -> int:
+    """Size of all decoded images."""
+    count = sum(builder.info.splits[part].num_examples for part in ("train", "test"))
+    return count * int(np.prod(builder.info.features["image"].shape))
+
+
+def _memory() -> int:
+    """Size of the machine's memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _builder(name: str, data_dir: str | None) -> Any:
@@ -139,12 +158,38 @@ def _first_line(error: Exception) -> str:
     return lines[0].rstrip(".") if lines else type(error).__name__
 
 
-def _read(name: str, builder: Any, split: str) -> Split:
+def _read_from_disk(name: str, builder: Any, split: str) -> Split:
+    """Decodes a split into a file beside the data set, once, and maps that into memory."""
+    label = re.sub(r"\W+", "-", split).strip("-")
+    path = pathlib.Path(builder.data_path) / f"decoded-{label}.npy"
+    labels = path.with_name(f"decoded-{label}-labels.npy")
+    shape = (builder.info.splits[split].num_examples, *builder.info.features["image"].shape)
+    if not path.exists():
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        try:
+            images = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
+            read = _read(name, builder, split, images)
+            images.flush()
+            np.save(labels, read.labels)
+            partial.replace(path)  # what bears the final name is whole
+        except OSError as error:
+            raise ValueError(
+                f"--dataset={name}: its images are larger than the memory allows and cannot be "
+                f"decoded to {path.parent} ({error.strerror}). Make it writable, or give "
+                "--cache=memory or --train_examples."
+            ) from error
+        finally:
+            partial.unlink(missing_ok=True)
+    return Split(np.load(path, mmap_mode="r"), np.load(labels))
+
+
+def _read(name: str, builder: Any, split: str, images: np.ndarray | None = None) -> Split:
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
     count = builder.info.splits[split].num_examples
-    images = np.empty((count, *builder.info.features["image"].shape), np.uint8)
+    if images is None:
+        images = np.empty((count, *builder.info.features["image"].shape), np.uint8)
     labels = np.empty(count, np.int32)
     # File order, so that "the first N" and every seed mean the same on every machine.
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)

@@ -9,6 +9,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from ban_tf import datasets
+from ban_tf.datasets import pipeline
 
 _CLASSES = tfds.features.ClassLabel(names=["round", "square"])
 
@@ -66,6 +67,42 @@ def test_the_first_training_examples_are_the_first_of_the_file(data_dir):
 def test_training_examples_that_are_not_there_are_refused(data_dir, count):
     with pytest.raises(ValueError, match=f"--train_examples={count} "):
         datasets.load("tiny_shapes", data_dir=data_dir, train_examples=count)
+
+
+def test_images_larger_than_memory_are_read_from_disk_and_are_the_same(data_dir, monkeypatch):
+    options = {"data_dir": data_dir, "validation_fraction": 0.2, "train_examples": 18}
+    memory = datasets.load("tiny_shapes", cache="memory", **options)
+    monkeypatch.setattr(datasets.tfds, "_memory", lambda: 1000)
+    disk = datasets.load("tiny_shapes", cache="auto", **options)
+    again = datasets.load("tiny_shapes", cache="disk", **options)  # finds the decoded file
+    assert disk.train.on_disk and disk.validation.on_disk and not memory.train.on_disk
+    np.testing.assert_array_equal(disk.mean, memory.mean)
+    np.testing.assert_array_equal(disk.std, memory.std)
+    arguments = {"batch_size": 4, "epochs": 2, "seed": 3, "augment": True}
+    for data in (disk, again):
+        ours, theirs = (
+            pipeline.training_batches(each, **arguments).as_numpy_iterator()
+            for each in (data, memory)
+        )
+        for (images, labels), (expected, expected_labels) in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(images, expected)
+            np.testing.assert_array_equal(labels, expected_labels)
+        for part in ("validation", "test"):
+            ours, theirs = (
+                next(iter(pipeline.evaluation_batches(getattr(each, part), each, 50)))
+                for each in (data, memory)
+            )
+            np.testing.assert_array_equal(ours[0], theirs[0])
+            np.testing.assert_array_equal(ours[1], theirs[1])
+
+
+def test_a_data_set_that_cannot_be_decoded_to_disk_says_what_to_do(data_dir, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np.lib.format, "open_memmap", full)
+    with pytest.raises(ValueError, match=r"No space left.*--cache=memory"):
+        datasets.load("tiny_shapes", data_dir=data_dir, train_examples=6, cache="disk")
 
 
 def test_loading_leaves_the_log_as_it_was(data_dir):
