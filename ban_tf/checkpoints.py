@@ -15,32 +15,55 @@ from typing import Any
 import keras
 import numpy as np
 
+from ban_tf import optimizers
+
 _NOTES = "notes"
 
 
-def variables(model: keras.Model, metrics: bool = False) -> list[Any]:
+def variables(model: keras.Model) -> list[Any]:
     """Returns the variables that make up the state of a compiled, built model, in order."""
     measured = {id(variable) for variable in model.metrics_variables}
     own = [variable for variable in model.variables if id(variable) not in measured]
-    return [*own, *model.optimizer.variables, *(model.metrics_variables if metrics else ())]
+    return [*own, *model.optimizer.variables, *optimizers.schedule_variables(model.optimizer)]
 
 
-def capture(model: keras.Model, metrics: bool = False) -> list[np.ndarray]:
+def capture(model: keras.Model) -> list[np.ndarray]:
     """Copies the state of a model out of it."""
-    return [np.array(keras.ops.convert_to_numpy(each)) for each in variables(model, metrics)]
+    return _values(variables(model))
 
 
-def restore(model: keras.Model, state: list[np.ndarray], metrics: bool = False) -> None:
+def restore(model: keras.Model, state: list[np.ndarray]) -> None:
     """Puts a captured state back.
 
     Raises:
         ValueError: The state is that of another model or optimizer.
     """
-    targets = variables(model, metrics)
-    shapes = [tuple(variable.shape) for variable in targets]
-    if shapes != [array.shape for array in state]:
+    _assign(variables(model), state)
+
+
+def capture_metrics(model: keras.Model) -> list[np.ndarray]:
+    """Copies out what the metrics of the epoch under way have counted so far."""
+    return _values(model.metrics_variables)
+
+
+def restore_metrics(model: keras.Model, metrics: list[np.ndarray]) -> None:
+    """Puts captured metrics back.
+
+    Raises:
+        ValueError: They are those of another model.
+    """
+    _assign(model.metrics_variables, metrics)
+
+
+def _values(variables: list[Any]) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(each)) for each in variables]
+
+
+def _assign(variables: list[Any], values: list[np.ndarray]) -> None:
+    shapes = [tuple(variable.shape) for variable in variables]
+    if shapes != [array.shape for array in values]:
         raise ValueError("The checkpoint belongs to another model or another optimizer.")
-    for variable, array in zip(targets, state, strict=True):
+    for variable, array in zip(variables, values, strict=True):
         variable.assign(array)
 
 

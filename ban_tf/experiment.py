@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from ban_tf import (
@@ -62,6 +63,8 @@ def run(options: Options) -> dict[str, Any]:
             label_weight=options.label_weight,
             temperature=options.temperature,
             keep=options.checkpoint,
+            chance=_chance(data.validation.labels),
+            on_divergence=options.on_divergence,
             seed=options.seed,
             settings=options.settings(),
         )
@@ -73,13 +76,14 @@ def run(options: Options) -> dict[str, Any]:
             steps_per_epoch=steps,
             shuffle=False,  # the batches are shuffled already
             validation_data=_validation(data),
-            compile={
-                "optimizer": functools.partial(_optimizer, options, steps),
+            compile=lambda epochs: {
+                "optimizer": _optimizer(options, epochs, steps),
                 "loss": _label_loss(options, build()),
                 "weighted_metrics": ["accuracy"],
             },
             callbacks=functools.partial(_callbacks, options, directory),
             examples_per_epoch=steps * options.batch_size,
+            checkpoint_steps=options.checkpoint_steps,
         )
         result = results.report(options, family, data, directory, build)
     table.show(result)
@@ -121,11 +125,11 @@ def _label_loss(options: Options, model: keras.Model) -> keras.losses.Loss:
     )
 
 
-def _optimizer(options: Options, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+def _optimizer(options: Options, epochs: int, steps_per_epoch: int) -> keras.optimizers.Optimizer:
     schedule = optimizers.Schedule(
         options.schedule,
         options.learning_rate,
-        steps=options.epochs * steps_per_epoch,
+        steps=epochs * steps_per_epoch,
         warmup_steps=round(options.warmup_epochs * steps_per_epoch),
     )
     return optimizers.make_optimizer(
@@ -138,17 +142,26 @@ def _optimizer(options: Options, steps_per_epoch: int) -> keras.optimizers.Optim
 
 
 def _batches(
-    options: Options, data: datasets.ImageData, generation: int, first_epoch: int
+    options: Options, data: datasets.ImageData, generation: int, epoch: int, step: int
 ) -> tf.data.Dataset:
     augment = data.augment if options.augment == "auto" else options.augment == "yes"
     return pipeline.training_batches(
         data,
         batch_size=options.batch_size,
-        epochs=options.epochs,
+        epochs=2**31,  # as many as are asked for: a generation may keep those it was begun with
         seed=seeds.derive_seed(options.seed, "data", generation),
         augment=augment,
-        first_epoch=first_epoch,
+        first_epoch=epoch,
+        first_step=step,
     )
+
+
+def _chance(labels: np.ndarray) -> float | None:
+    """The accuracy that guessing the commonest class stays under in 95 of 100 cases."""
+    if not len(labels):
+        return None
+    share = np.bincount(labels).max() / len(labels)
+    return float(share + 1.645 * np.sqrt(share * (1.0 - share) / len(labels)))
 
 
 def _validation(data: datasets.ImageData) -> tf.data.Dataset | None:

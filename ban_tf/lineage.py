@@ -11,51 +11,21 @@ anew, so that nothing is traced twice and memory does not grow with the generati
 
 from __future__ import annotations
 
-import csv
-import dataclasses
-import io
 import json
 import pathlib
-import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
-import numpy as np
 from absl import logging
 
-from ban_tf import checkpoints, objectives, seeds, training
+from ban_tf import checkpoints, generations, objectives, seeds, training
 from ban_tf.ensemble import ensemble
+from ban_tf.generations import Generation
 from ban_tf.rundir import RunDirectory, RunDirectoryError
 from ban_tf.student import BornAgainModel
 
 TEACHERS = ("previous", "ensemble", "first")
-
-
-@dataclasses.dataclass
-class Generation:
-    """A finished generation.
-
-    Attributes:
-        number: 0 for the one that learnt from labels, then 1, 2, ...
-        taught_by: In words, whom it learnt from.
-        weights: Its kept weights, in the order of `model.get_weights()`.
-        history: A row of numbers for each epoch.
-        timings: Seconds and throughput for each epoch.
-        given: Whether it was trained elsewhere and handed in.
-    """
-
-    number: int
-    taught_by: str
-    weights: list[np.ndarray]
-    history: list[dict[str, float]]
-    timings: list[dict[str, float]]
-    given: bool = False
-
-    @property
-    def seconds(self) -> float:
-        """Time that its training took, in seconds."""
-        return sum(float(row["seconds"]) for row in self.timings)
 
 
 class Lineage:
@@ -80,6 +50,11 @@ class Lineage:
         label_weight: See `BornAgainModel`.
         temperature: See `BornAgainModel`.
         keep: "last" or "best": which epoch's weights a generation keeps.
+        chance: Validation accuracy that guessing may reach. A generation that does no better
+            has collapsed, and is passed over as a teacher while there is a better one. None
+            asks for no such check.
+        on_divergence: "stop" when a loss becomes NaN or infinite, or "retry" once from the last
+            checkpoint at a tenth of the learning rate (in a `directory` only).
         seed: Where all randomness comes from.
         settings: Facts that a run in `directory` must agree on to be gone on with.
 
@@ -100,6 +75,8 @@ class Lineage:
         label_weight: float | None = None,
         temperature: float | None = None,
         keep: str = "last",
+        chance: float | None = None,
+        on_divergence: str = "stop",
         seed: int = 0,
         settings: Mapping[str, Any] | None = None,
     ):
@@ -109,6 +86,15 @@ class Lineage:
             raise ValueError(f"`teacher` must be one of {TEACHERS}. Received: {teacher!r}")
         if keep not in training.KEEP:
             raise ValueError(f"`keep` must be one of {training.KEEP}. Received: {keep!r}")
+        if on_divergence not in training.ON_DIVERGENCE:
+            raise ValueError(
+                f"`on_divergence` must be one of {training.ON_DIVERGENCE}. "
+                f"Received: {on_divergence!r}"
+            )
+        if on_divergence == "retry" and directory is None:
+            raise ValueError(
+                "`on_divergence` is 'retry', which goes on from a checkpoint; give a `directory`."
+            )
         self._build = _builder(build)
         self.number_of_generations = generations
         self.objective = objective
@@ -116,6 +102,8 @@ class Lineage:
         self.label_weight = label_weight
         self.temperature = temperature
         self.keep = keep
+        self.chance = chance
+        self.on_divergence = on_divergence
         self.seed = seed
         self._first_model = first_model
         self._needs_teacher = getattr(objectives.resolve(objective)[0], "needs_teacher", True)
@@ -126,6 +114,7 @@ class Lineage:
         self._trainers: dict[tuple, _Trainer] = {}
         if self.directory is not None:
             _check_settings(self.directory, settings or {})
+            _check_number(self.directory, generations)
         if first_model is not None:
             weights = first_model.get_weights()
             self.generations.append(Generation(0, "given", weights, [], [], given=True))
@@ -136,43 +125,64 @@ class Lineage:
         y: Any = None,
         *,
         epochs: int = 1,
-        compile: Mapping[str, Any] | None = None,
+        compile: Mapping[str, Any] | Callable[[int], Mapping[str, Any]] | None = None,
         callbacks: Any = None,
         examples_per_epoch: int | None = None,
+        checkpoint_steps: int | None = None,
         **fit: Any,
     ) -> Lineage:
         """Trains the generations that are not there yet.
 
+        In a directory, each epoch is saved, and Ctrl-C and SIGTERM save before they stop. A run
+        that is gone on with equals one that never stopped if its data does: give a function, or
+        data in a fixed order with `shuffle=False`.
+
         Args:
-            x: What `model.fit` takes, or a function `(generation, first_epoch) -> x` for data
-                that starts at a given epoch.
+            x: What `model.fit` takes, or a function `(generation, epoch, step) -> x` for data
+                that starts at that step of that epoch, both counted from 0. With such a function
+                and `steps_per_epoch`, training goes on from within an epoch.
             y: What `model.fit` takes.
-            epochs: Epochs of each generation.
-            compile: Arguments for `compile`; "optimizer" may be a function that makes one.
+            epochs: Epochs of each generation that has not begun yet.
+            compile: Arguments for `compile`, or a function that returns them, given the epochs;
+                "optimizer" may be a function that makes one.
             callbacks: A list used by every generation, or a function
                 `(generation, rows so far) -> list`.
             examples_per_epoch: For the throughput, if known.
+            checkpoint_steps: How often to save within an epoch, too.
             **fit: Whatever else `model.fit` takes.
 
         Returns:
             The lineage itself.
+
+        Raises:
+            DivergenceError: The loss became NaN or infinite.
+            Interrupted: Ctrl-C or SIGTERM came; all is saved.
+            RunDirectoryError: What is in the directory cannot be gone on with.
+            SaveError: The directory can no longer be written.
         """
-        batches = x if callable(x) else lambda generation, first_epoch: x
+        starts_anywhere = callable(x)
+        batches = x if starts_anywhere else lambda generation, epoch, step: x
         if y is not None:
             fit["y"] = y
-        for number in range(self.number_of_generations + 1):
-            if number < len(self.generations):
-                continue
-            generation = self._read(number)
+        for number in range(len(self.generations), self.number_of_generations + 1):
+            generation = self._read(number, epochs)
             if generation is None:
                 generation = self._train(
                     number,
-                    lambda first_epoch, number=number: batches(number, first_epoch),
+                    lambda epoch, step, number=number: batches(number, epoch, step),
                     epochs=epochs,
-                    compile_arguments=dict(compile or {}),
+                    compile=compile,
                     callbacks=_callbacks_for(callbacks, number),
                     examples_per_epoch=examples_per_epoch,
-                    fit=fit,
+                    within_epochs=starts_anywhere,
+                    checkpoint_steps=checkpoint_steps,
+                    **fit,
+                )
+            if generation.collapsed:
+                logging.warning(
+                    "Generation %d does no better than chance on the validation data; it does not "
+                    "teach unless there is nobody else.",
+                    number,
                 )
             self.generations.append(generation)
         return self
@@ -211,25 +221,29 @@ class Lineage:
         """Returns the numbers of the generations that a generation learns from."""
         if number == 0 or not self._needs_teacher:
             return []
-        return {
-            "previous": [number - 1],
-            "ensemble": list(range(number)),
-            "first": [0],
-        }[self.teacher]
+        before = self.generations[:number]
+        able = [each.number for each in before if not each.collapsed]
+        able = able or [each.number for each in before]
+        return {"previous": able[-1:], "ensemble": able, "first": able[:1]}[self.teacher]
 
     def _train(
         self,
         number: int,
-        batches: Callable[[int], Any],
+        batches: Callable[[int, int], Any],
         *,
         epochs: int,
-        compile_arguments: dict[str, Any],
-        callbacks: Callable[[list[dict]], Any],
-        examples_per_epoch: int | None,
-        fit: dict[str, Any],
+        compile: Any,
+        **options: Any,
     ) -> Generation:
         teachers = self.teachers_of(number)
-        trainer = self._trainer(teachers, compile_arguments)
+        if self.directory is not None:
+            begun = generations.begin(self.directory, number, epochs, self._digests(teachers))
+            if begun != epochs:
+                logging.warning(
+                    "Generation %d was begun with %d epochs, and keeps them.", number, begun
+                )
+            epochs = begun
+        trainer = self._trainer(teachers, epochs, compile)
         with seeds.seeded(seeds.derive_seed(self.seed, "weights", number)):
             trainer.begin(self._build(), [self.generations[each] for each in teachers])
         trainer.model.seed = seeds.derive_seed(self.seed, "objective", number)
@@ -238,22 +252,46 @@ class Lineage:
             batches,
             epochs=epochs,
             keep=self.keep,
-            examples_per_epoch=examples_per_epoch,
             directory=self.directory,
-            folder=_folder(number),
-            callbacks=callbacks,
-            **fit,
+            folder=generations.folder(number),
+            on_divergence=self.on_divergence,
+            **options,
         )
-        generation = Generation(number, _in_words(teachers), *outcome)
+        generation = Generation(
+            number,
+            _in_words(teachers),
+            outcome.weights,
+            outcome.history,
+            outcome.timings,
+            collapsed=self.chance is not None
+            and outcome.kept.get("val_accuracy", 1.0) <= self.chance,
+        )
         if self.directory is not None:
             trainer.model.student.set_weights(outcome.weights)
-            self._write(generation, trainer.model.student)
+            generations.write(self.directory, generation, trainer.model.student)
         return generation
 
-    def _trainer(self, teachers: list[int], compile_arguments: dict[str, Any]) -> _Trainer:
-        key = tuple(self.generations[number].given for number in teachers)
+    def _read(self, number: int, epochs: int) -> Generation | None:
+        """Reads a finished generation; None if the directory has none of that number."""
+        if self.directory is None or number not in generations.finished(self.directory):
+            return None
+        logging.info("Generation %d is finished; it is read, not trained again.", number)
+        before = generations.epochs_of(self.directory, number)
+        if before != epochs:
+            logging.warning(
+                "Generation %d was trained for %d epochs, and stays so.", number, before
+            )
+        teachers = self._digests(self.teachers_of(number))
+        return generations.read(self.directory, number, teachers, self._build)
+
+    def _digests(self, numbers: list[int]) -> dict[int, str]:
+        return {number: self.generations[number].digest() for number in numbers}
+
+    def _trainer(self, teachers: list[int], epochs: int, compile: Any) -> _Trainer:
+        given = tuple(self.generations[number].given for number in teachers)
+        key = (given, epochs if callable(compile) else None)
         if key not in self._trainers:
-            models = [self._first_model if given else self._build() for given in key]
+            models = [self._first_model if each else self._build() for each in given]
             model = BornAgainModel(
                 self._build(),
                 teacher=models or None,
@@ -261,60 +299,15 @@ class Lineage:
                 label_weight=self.label_weight,
                 temperature=self.temperature,
             )
-            optimizer = compile_arguments.pop("optimizer", "rmsprop")
+            arguments = dict((compile(epochs) if callable(compile) else compile) or {})
+            optimizer = arguments.pop("optimizer", "rmsprop")
             if callable(optimizer):
                 optimizer = optimizer()
             elif isinstance(optimizer, keras.optimizers.Optimizer):
                 optimizer = type(optimizer).from_config(optimizer.get_config())
-            model.compile(optimizer=optimizer, **compile_arguments)
+            model.compile(optimizer=optimizer, **arguments)
             self._trainers[key] = _Trainer(model, models)
         return self._trainers[key]
-
-    def _write(self, generation: Generation, model: keras.Model) -> None:
-        folder = _folder(generation.number)
-        finished = dict(self.directory.facts.get("generations", {}))
-        finished[str(generation.number)] = {
-            "taught_by": generation.taught_by,
-            "teachers": [
-                self.directory.digest(f"{_folder(number)}/model.keras")
-                for number in self.teachers_of(generation.number)
-                if not self.generations[number].given
-            ],
-        }
-        self.directory.commit(
-            {
-                f"{folder}/model.keras": model_bytes(model),
-                f"{folder}/history.csv": training.to_csv(generation.history),
-                f"{folder}/timings.csv": training.to_csv(generation.timings),
-            },
-            facts={"generations": finished},
-            remove=self.directory.names(f"{folder}/checkpoint-")
-            + self.directory.names(f"{folder}/best-"),
-        )
-
-    def _read(self, number: int) -> Generation | None:
-        """Reads a finished generation; None if the directory has none of that number."""
-        if self.directory is None:
-            return None
-        facts = self.directory.facts.get("generations", {}).get(str(number))
-        if facts is None:
-            return None
-        folder = _folder(number)
-        for teacher, digest in zip(self.teachers_of(number), facts["teachers"], strict=False):
-            if self.directory.digest(f"{_folder(teacher)}/model.keras") != digest:
-                raise RunDirectoryError(
-                    f"Generation {number} in {self.directory.path} learnt from another generation "
-                    f"{teacher} than the one that is there now; start anew in another directory."
-                )
-        logging.info("Generation %d is finished; it is read, not trained again.", number)
-        model = model_from_bytes(self.directory.read(f"{folder}/model.keras"))
-        rows = {
-            name: _read_csv(self.directory.read(f"{folder}/{name}.csv"))
-            for name in ("history", "timings")
-        }
-        return Generation(
-            number, facts["taught_by"], model.get_weights(), rows["history"], rows["timings"]
-        )
 
 
 class _Trainer:
@@ -334,22 +327,6 @@ class _Trainer:
         for model, generation in zip(self.teachers, teachers, strict=True):
             model.set_weights(generation.weights)
         self.model.stop_training = False
-
-
-def model_bytes(model: keras.Model) -> bytes:
-    """Returns the content of the `.keras` file of a model."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "model.keras"
-        model.save(path)
-        return path.read_bytes()
-
-
-def model_from_bytes(content: bytes) -> keras.Model:
-    """Loads a model from the content of a `.keras` file, with Keras's safe mode on."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "model.keras"
-        path.write_bytes(content)
-        return keras.models.load_model(path, compile=False, safe_mode=True)
 
 
 def _builder(build: Callable[[], keras.Model] | keras.Model) -> Callable[[], keras.Model]:
@@ -381,6 +358,15 @@ def _check_settings(directory: RunDirectory, settings: Mapping[str, Any]) -> Non
         )
 
 
+def _check_number(directory: RunDirectory, number: int) -> None:
+    last = max(generations.finished(directory), default=0)
+    if last > number:
+        raise RunDirectoryError(
+            f"{directory.path} holds {last} born-again generations already; {number} would leave "
+            f"some of them out. Ask for {last} or more, or choose another directory."
+        )
+
+
 def _callbacks_for(callbacks: Any, number: int) -> Callable[[list[dict]], Any]:
     if callbacks is None:
         return lambda rows: ()
@@ -389,18 +375,11 @@ def _callbacks_for(callbacks: Any, number: int) -> Callable[[list[dict]], Any]:
     return lambda rows: callbacks
 
 
-def _folder(number: int) -> str:
-    return f"generation-{number}"
-
-
 def _in_words(teachers: list[int]) -> str:
     if not teachers:
         return "labels"
     if len(teachers) == 1:
         return f"generation {teachers[0]}"
-    return f"generations {teachers[0]}-{teachers[-1]}"
-
-
-def _read_csv(content: bytes) -> list[dict[str, float]]:
-    rows = csv.DictReader(io.StringIO(content.decode()))
-    return [{name: float(value) for name, value in row.items() if value} for row in rows]
+    if teachers == list(range(teachers[0], teachers[-1] + 1)):
+        return f"generations {teachers[0]}-{teachers[-1]}"
+    return f"generations {', '.join(map(str, teachers))}"

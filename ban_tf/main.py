@@ -14,13 +14,10 @@ import tempfile
 
 from absl import app, flags
 
+from ban_tf import interruption
 from ban_tf import options as options_module
 
 options_module.define_flags()
-
-
-class _Termination(KeyboardInterrupt):
-    """SIGTERM: like Ctrl-C, but from a scheduler that wants its machine back."""
 
 
 def main(arguments: list[str]) -> int:
@@ -36,27 +33,25 @@ def main(arguments: list[str]) -> int:
         _import_tensorflow(options.tensorflow_log)
         from ban_tf import experiment  # once the flags are known to be good
 
-        signal.signal(signal.SIGTERM, _terminate)
+        for each in interruption.SIGNALS:
+            signal.signal(each, interruption.stop_at_once)
         experiment.run(options)
     except ValueError as error:
         print(f"ban-tf: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt as interruption:
+    except KeyboardInterrupt as error:
+        saved = getattr(error, "saved", "") or "up to the last finished epoch"
         print(
-            "\nban-tf: interrupted; the same command goes on from the last finished epoch.",
+            f"\nban-tf: interrupted; all is saved {saved}; the same command goes on from there.",
             file=sys.stderr,
         )
-        return 143 if isinstance(interruption, _Termination) else 130
+        return 128 + getattr(error, "signal_number", signal.SIGINT)
     except RuntimeError as error:
         if type(error).__module__.startswith("ban_tf"):
             print(f"ban-tf: {error}", file=sys.stderr)
             return 1
         raise
     return 0
-
-
-def _terminate(signal_number: int, frame: object) -> None:
-    raise _Termination
 
 
 def _import_tensorflow(log: bool) -> None:

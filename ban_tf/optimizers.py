@@ -79,6 +79,8 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_steps = warmup_steps
         self.drops = tuple(drops)
         self.drop_factor = drop_factor
+        # Lowered when a training that diverged is tried again; part of a checkpoint.
+        self.scale = keras.Variable(1.0, trainable=False, name="scale")
 
     def __call__(self, step: Any) -> Any:
         """Returns the learning rate of a step, counted from 0."""
@@ -94,7 +96,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
                 rate = rate * ops.where(reached, self.drop_factor, 1.0)
         if self.warmup_steps:
             rate = rate * ops.minimum(1.0, (step + 1.0) / self.warmup_steps)
-        return rate
+        return rate * self.scale
 
     def get_config(self) -> dict[str, Any]:
         """Returns the configuration."""
@@ -106,6 +108,30 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             "drops": list(self.drops),
             "drop_factor": self.drop_factor,
         }
+
+
+def schedule_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
+    """Returns the variables of an optimizer's learning-rate schedule, if it has any."""
+    schedule = optimizer._learning_rate
+    return [schedule.scale] if isinstance(schedule, Schedule) else []
+
+
+def lower_learning_rate(optimizer: keras.optimizers.Optimizer, factor: float) -> None:
+    """Multiplies an optimizer's learning rate, now and for the rest of its schedule.
+
+    Raises:
+        ValueError: It follows a schedule that cannot be scaled.
+    """
+    schedule = optimizer._learning_rate
+    if isinstance(schedule, Schedule):
+        schedule.scale.assign(schedule.scale * factor)
+    elif isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        raise ValueError(
+            "`on_divergence` is 'retry', which needs a learning rate that can be lowered: a "
+            f"number or a ban_tf.optimizers.Schedule. Received: {type(schedule).__name__}"
+        )
+    else:
+        optimizer.learning_rate = float(optimizer.learning_rate) * factor
 
 
 def make_optimizer(

@@ -18,7 +18,16 @@ from ban_tf import architectures, datasets
 from ban_tf.objectives import names as objective_names
 
 # Flags that may change when a run is gone on with: they do not touch what it computes.
-FREE = ("gens", "workdir", "data_dir", "progress", "tensorflow_log")
+FREE = (
+    "gens",
+    "epochs",  # those of generations that have not begun
+    "workdir",
+    "data_dir",
+    "checkpoint_steps",
+    "on_divergence",
+    "progress",
+    "tensorflow_log",
+)
 
 
 class OptionsError(ValueError):
@@ -54,6 +63,8 @@ class Options:
     warmup_epochs: float = 0.0
     clip_norm: float | None = None
     checkpoint: str = "last"
+    checkpoint_steps: int | None = None
+    on_divergence: str = "stop"
     precision: str = "float32"
     deterministic: bool = False
     seed: int = 0
@@ -111,6 +122,9 @@ _HELP = {
     "warmup_epochs": "Epochs in which the learning rate rises.",
     "clip_norm": "Bound on the norm of the gradient.",
     "checkpoint": "Which weights a generation keeps: last, or best by validation.",
+    "checkpoint_steps": "Save every so many steps, besides at the end of each epoch.",
+    "on_divergence": "When a loss is no longer finite: stop, or retry once from the last "
+    "checkpoint at a tenth of the learning rate.",
     "precision": "float32, mixed_bfloat16 or mixed_float16.",
     "deterministic": "Make every operation deterministic.",
     "seed": "Where all randomness comes from.",
@@ -125,6 +139,7 @@ _CHOICES = {
     "ensemble_average": ("probabilities", "logits"),
     "schedule": ("step", "cosine", "constant"),
     "checkpoint": ("last", "best"),
+    "on_divergence": ("stop", "retry"),
     "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
     "progress": ("auto", "lines", "none"),
 }
@@ -146,6 +161,7 @@ _BOUNDS = {
     "weight_decay": (0.0, 1.0),
     "warmup_epochs": (0.0, 1e6),
     "clip_norm": (1e-9, 1e9),
+    "checkpoint_steps": (1, 1_000_000_000),
 }
 
 

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ban_tf import checkpoints, datasets, lineage, outputs
+from ban_tf import checkpoints, datasets, generations, lineage, outputs
 from ban_tf.datasets import pipeline
 from ban_tf.ensemble import ensemble
 from ban_tf.options import Options
@@ -114,7 +114,7 @@ def _write(
     mean = ensemble([family.model(number) for number in numbers], options.ensemble_average)
     files = {
         "config.json": json.dumps(options.settings(), indent=1).encode(),
-        "ensemble.keras": lineage.model_bytes(mean),
+        "ensemble.keras": generations.model_bytes(mean),
         "summary.json": json.dumps(result, indent=1).encode(),
         "summary.md": table.write_markdown(result).encode(),
     }

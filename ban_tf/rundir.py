@@ -12,20 +12,26 @@ dies, however it dies.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+_PARTIAL = ".partial"
 
 
 class RunDirectoryError(ValueError):
     """A run directory that cannot be used; the message says what to do."""
+
+
+class SaveError(RuntimeError):
+    """The disk is full or refuses; what was saved before is as it was."""
 
 
 class CorruptFileError(RunDirectoryError):
@@ -98,18 +104,18 @@ class RunDirectory:
             remove: Files that stop to count, and are deleted afterwards.
 
         Raises:
-            RunDirectoryError: The disk is full or refuses; nothing that counted is damaged.
+            SaveError: The disk is full or refuses; nothing that counted is damaged.
         """
         files = files or {}
         recorded = self._manifest["files"]
-        try:
+        with self._saving():
             # A name about to be written again must not count while its content changes.
             if any(name in recorded for name in files):
                 self._save_manifest(
                     {**self._manifest, "files": _without(recorded, files)},
                 )
             for name, content in files.items():
-                self.write_uncounted(name, content)
+                write_atomically(self.path / name, content)
             new = {
                 name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
                 for name, content in files.items()
@@ -123,15 +129,27 @@ class RunDirectory:
             )
             for name in remove:
                 (self.path / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise RunDirectoryError(
-                f"{self.path} could not be written ({error.strerror}); nothing that was saved is "
-                "lost: once there is space and permission, the same command goes on."
-            ) from error
 
     def write_uncounted(self, name: str, content: bytes) -> None:
-        """Writes a whole file that the manifest does not name, such as a history under way."""
-        write_atomically(self.path / name, content)
+        """Writes a whole file that the manifest does not name, such as a history under way.
+
+        Raises:
+            SaveError: As for `commit`.
+        """
+        with self._saving():
+            write_atomically(self.path / name, content)
+
+    def sweep(self, prefixes: tuple[str, ...]) -> None:
+        """Deletes what a process that was killed left behind: files that do not count.
+
+        Args:
+            prefixes: How the names start of those files that only a manifest gives a meaning.
+        """
+        for path in self.path.rglob("*"):
+            name = path.relative_to(self.path).as_posix()
+            orphan = name.startswith(prefixes) and name not in self._manifest["files"]
+            if path.is_file() and (orphan or name.endswith(_PARTIAL)):
+                path.unlink(missing_ok=True)
 
     def read(self, name: str) -> bytes:
         """Returns a file's content.
@@ -155,6 +173,16 @@ class RunDirectory:
         if hashlib.sha256(content).hexdigest() != entry["sha256"]:
             raise CorruptFileError(f"{self.path / name} has changed since it was written.")
         return content
+
+    @contextlib.contextmanager
+    def _saving(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SaveError(
+                f"{self.path} could not be written ({error.strerror}); nothing that was saved is "
+                "lost: once there is space and permission, the same command goes on."
+            ) from error
 
     def _read_manifest(self) -> dict[str, Any]:
         path = self.path / MANIFEST
@@ -184,7 +212,7 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
         OSError: The disk is full or refuses; the old file, if any, is untouched.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".partial")
+    temporary = path.with_name(path.name + _PARTIAL)
     try:
         with temporary.open("wb") as file:
             file.write(content)

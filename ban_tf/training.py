@@ -1,17 +1,12 @@
-"""One generation's training: `fit`, recorded so that it can be gone on with.
+"""One generation's training: `fit`, in as many pieces as interruptions make of it.
 
-After each epoch a checkpoint of the whole state is written (the last two are kept, and the best
-so far), with the history up to it. `train` starts from the newest checkpoint that is whole; what
-was trained after it is trained again, with the same draws.
+What is restored, in this order: the newest checkpoint that is whole, else the model as it is.
+An epoch that was interrupted is finished first, by a `fit` of its own; then `fit` does the rest.
+A training that diverged may go on once from its last checkpoint at a lower learning rate.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -19,57 +14,54 @@ import keras
 import numpy as np
 from absl import logging
 
-from ban_tf import checkpoints
-from ban_tf.rundir import CorruptFileError, RunDirectory
+from ban_tf import checkpointing, checkpoints, interruption, optimizers
+from ban_tf.history import DivergenceError, Record, Recorder, Rows
+from ban_tf.rundir import RunDirectory
 
 KEEP = ("last", "best")
+ON_DIVERGENCE = ("stop", "retry")
+RETRY_FACTOR = 0.1
 
-# What differs between two runs of the same seed stands apart from what may not.
-TIMINGS = ("seconds", "examples_per_second")
-
-
-class DivergenceError(RuntimeError):
-    """The loss stopped being a finite number."""
+Callbacks = Callable[[Rows], Sequence[keras.callbacks.Callback]]
 
 
 class Outcome(NamedTuple):
-    """What one training left: the kept weights, a row of numbers an epoch, and the time taken."""
+    """What one training left.
+
+    Attributes:
+        weights: The kept weights.
+        history: A row of numbers for each epoch.
+        timings: Seconds and throughput for each epoch.
+        kept: The row of the epoch whose weights are kept.
+    """
 
     weights: list[np.ndarray]
-    history: list[dict[str, float]]
-    timings: list[dict[str, float]]
-
-
-class Progressed(NamedTuple):
-    """How far a training is: epochs done, their rows, and the best weights so far."""
-
-    epochs: int
-    history: list[dict[str, float]]
-    timings: list[dict[str, float]]
-    best: dict[str, Any] | None  # {"epoch": ..., "score": [...]}
-    best_weights: list[np.ndarray] | None
-
-
-_NOTHING = Progressed(0, [], [], None, None)
+    history: Rows
+    timings: Rows
+    kept: dict[str, float]
 
 
 def train(
     model: keras.Model,
-    batches: Callable[[int], Any],
+    batches: Callable[[int, int], Any],
     *,
     epochs: int,
     keep: str = "last",
     examples_per_epoch: int | None = None,
     directory: RunDirectory | None = None,
     folder: str = "",
-    callbacks: Callable[[list[dict]], Sequence[keras.callbacks.Callback]] | None = None,
+    callbacks: Callbacks | None = None,
+    within_epochs: bool = False,
+    checkpoint_steps: int | None = None,
+    on_divergence: str = "stop",
     **fit: Any,
 ) -> Outcome:
     """Trains a compiled model, from its newest checkpoint if it has one.
 
     Args:
         model: The compiled, built model in its initial state.
-        batches: Given the first epoch to train, returns what `fit` takes as `x`.
+        batches: Given the epochs done and the steps done of the next one, returns what `fit`
+            takes as `x`.
         epochs: Epochs in all.
         keep: "last" keeps the last epoch's weights, "best" those of the best epoch by
             validation: highest accuracy, then lowest loss.
@@ -77,137 +69,147 @@ def train(
         directory: Where checkpoints go; None for none.
         folder: The generation's folder in `directory`.
         callbacks: Given the rows so far, returns further callbacks.
+        within_epochs: Whether `batches` can start within an epoch; needs `steps_per_epoch`.
+        checkpoint_steps: How often to save within an epoch, or None.
+        on_divergence: "stop", or "retry" once from the last checkpoint at a tenth of the
+            learning rate; needs `directory`.
         **fit: Further arguments for `model.fit`.
 
     Raises:
         DivergenceError: The loss became NaN or infinite; the checkpoints are as they were.
-        RunDirectoryError: A checkpoint could not be written.
+        interruption.Interrupted: A signal asked to stop; all is saved.
+        SaveError: A checkpoint could not be written; those before it are as they were.
     """
     model.optimizer.build(model.trainable_variables)
-    done = _restore(model, directory, folder) if directory else _NOTHING
-    recorder = _Recorder(done, keep, examples_per_epoch, directory, folder)
-    if done.epochs < epochs:
+    if directory is None:
+        recorder = Recorder(Record(), keep, examples_per_epoch)
+        _fit(model, batches(0, 0), [recorder], callbacks, epochs=epochs, **fit)
+        return _outcome(model, recorder.record, keep)
+
+    directory.sweep((f"{folder}/checkpoint-", f"{folder}/best-"))
+    initial = checkpoints.capture(model) if on_divergence == "retry" else None
+    steps = fit.get("steps_per_epoch")
+    retried = False
+    with interruption.postponed() as requests:
+        while True:
+            record, metrics = checkpointing.restore(model, directory, folder) or (Record(), None)
+            if retried and not record.retried:
+                if not record.epochs and not record.step:
+                    checkpoints.restore(model, initial)
+                optimizers.lower_learning_rate(model.optimizer, RETRY_FACTOR)
+                record.retried = True
+            if record.epochs >= epochs or record.stopped:
+                # What `fit` does at its end: an average of the weights takes their place.
+                model.optimizer.finalize_variable_values(model.trainable_variables)
+                return _outcome(model, record, keep)
+            recorder = Recorder(record, keep, examples_per_epoch)
+            checkpointer = checkpointing.Checkpointer(
+                recorder,
+                directory,
+                folder,
+                requests,
+                within_epochs=within_epochs and steps is not None,
+                every_steps=checkpoint_steps,
+                metrics=metrics,
+            )
+            if record.unvalidated is not None:
+                _validate(model, [recorder, checkpointer], fit)
+                continue
+            pieces = dict(fit)
+            if record.step:
+                pieces["steps_per_epoch"] = steps - record.step
+                _build_metrics(model, batches(record.epochs, record.step))
+            last_epoch = record.epochs + 1 if record.step else epochs
+            try:
+                _fit(
+                    model,
+                    batches(record.epochs, record.step),
+                    [recorder, checkpointer],
+                    callbacks,
+                    epochs=last_epoch,
+                    **pieces,
+                )
+            except DivergenceError as error:
+                if on_divergence == "stop" or record.retried:
+                    raise DivergenceError(_advice(error, record, directory, folder)) from error
+                logging.warning(
+                    "%s Going on from the last checkpoint at a tenth of the learning rate.", error
+                )
+                retried = True
+                continue
+            if record.epochs >= epochs or record.stopped:
+                return _outcome(model, record, keep)
+
+
+def _fit(
+    model: keras.Model,
+    x: Any,
+    own: list[keras.callbacks.Callback],
+    callbacks: Callbacks | None,
+    *,
+    epochs: int,
+    **fit: Any,
+) -> None:
+    recorder, *saving = own
+    record = recorder.record
+    others = list(callbacks(record.history)) if callbacks else []
+    try:
         model.fit(
-            batches(done.epochs),
+            x,
             epochs=epochs,
-            initial_epoch=done.epochs,
-            callbacks=[recorder, *(callbacks(done.history) if callbacks else ())],
+            initial_epoch=record.epochs,
+            callbacks=[recorder, *others, *saving],
             verbose=0,
             **fit,
         )
-    weights = recorder.best_weights if keep == "best" else model.student.get_weights()
-    return Outcome(weights, recorder.history, recorder.timings)
+    except BaseException:
+        for each in others:
+            getattr(each, "close", lambda: None)()  # a progress bar would stay on the screen
+        raise
 
 
-def to_csv(rows: Sequence[dict[str, float]]) -> bytes:
-    """Returns rows as CSV, with a column for every name that occurs in any of them."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
+def _build_metrics(model: keras.Model, batches: Any) -> None:
+    """Makes the compiled metrics, as Keras does at the first batch, so that they can be set."""
+    batch = next(iter(batches))
+    model.test_on_batch(*keras.utils.unpack_x_y_sample_weight(batch))
 
 
-class _Recorder(keras.callbacks.Callback):
-    """Writes down each epoch: its numbers, the best weights, a checkpoint."""
-
-    def __init__(
-        self,
-        done: Progressed,
-        keep: str,
-        examples_per_epoch: int | None,
-        directory: RunDirectory | None,
-        folder: str,
-    ):
-        super().__init__()
-        self.history, self.timings = list(done.history), list(done.timings)
-        self.best, self.best_weights = done.best, done.best_weights
-        self._keep = keep
-        self._examples = examples_per_epoch
-        self._directory = directory
-        self._folder = folder
-
-    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self._started = time.perf_counter()
-
-    def on_test_begin(self, logs: dict | None = None) -> None:
-        self._trained = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        logs = {} if logs is None else logs
-        now = time.perf_counter()
-        training_seconds = getattr(self, "_trained", now) - self._started
-        if not math.isfinite(logs.get("loss", 0.0)):
-            last = self.history[-1]["loss"] if self.history else None
-            raise DivergenceError(
-                f"The loss became {logs['loss']} in epoch {epoch + 1}"
-                + (f"; it was {last:.4g} in the epoch before." if last is not None else ".")
-                + " A lower learning rate or gradient clipping usually helps."
-            )
-        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
-        row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
-        timing = {"epoch": epoch + 1, "seconds": now - self._started}
-        if self._examples:
-            timing["examples_per_second"] = self._examples / training_seconds
-            logs["examples_per_second"] = timing["examples_per_second"]
-        self.history.append(row)
-        self.timings.append(timing)
-        improved = self._keep == "best" and self._consider(row)
-        if self._directory is not None:
-            self._save(epoch + 1, improved)
-
-    def _consider(self, row: dict[str, float]) -> bool:
-        score = _score(row)
-        if self.best is not None and score <= self.best["score"]:
-            return False
-        self.best = {"epoch": row["epoch"], "score": score}
-        self.best_weights = self.model.student.get_weights()
-        return True
-
-    def _save(self, epoch: int, improved: bool) -> None:
-        directory, folder = self._directory, self._folder
-        notes = {
-            "epochs": epoch,
-            "history": self.history,
-            "timings": self.timings,
-            "best": self.best,
-        }
-        files = {
-            f"{folder}/checkpoint-{epoch:06d}.npz": checkpoints.pack(
-                checkpoints.capture(self.model), notes
-            )
-        }
-        if improved:
-            files[f"{folder}/best-{epoch:06d}.npz"] = checkpoints.pack(self.best_weights)
-        # Two checkpoints stay, and the best weights that either of them speaks of.
-        old = directory.names(f"{folder}/checkpoint-")[:-1]
-        old += directory.names(f"{folder}/best-")[:-1] if improved else []
-        directory.commit(files, remove=old)
-        directory.write_uncounted(f"{folder}/history.csv", to_csv(self.history))
-        directory.write_uncounted(f"{folder}/timings.csv", to_csv(self.timings))
-
-
-def _score(row: dict[str, float]) -> list[float]:
-    """What is better has the higher score; compared entry by entry."""
-    loss = row.get("val_label_loss", row.get("val_loss", row.get("loss", 0.0)))
-    return [row.get("val_accuracy", 0.0), -loss]
-
-
-def _restore(model: keras.Model, directory: RunDirectory, folder: str) -> Progressed:
-    """Puts the model in the state of the newest checkpoint that is whole."""
-    for name in reversed(directory.names(f"{folder}/checkpoint-")):
-        try:
-            state, notes = checkpoints.unpack(directory.read(name))
-            best_weights = None
-            if notes["best"]:
-                best = f"{folder}/best-{int(notes['best']['epoch']):06d}.npz"
-                best_weights, _ = checkpoints.unpack(directory.read(best))
-        except (CorruptFileError, KeyError, json.JSONDecodeError) as error:
-            logging.warning("%s Going on from the checkpoint before it.", error)
-            continue
-        checkpoints.restore(model, state)
-        return Progressed(
-            notes["epochs"], notes["history"], notes["timings"], notes["best"], best_weights
+def _validate(model: keras.Model, own: list[keras.callbacks.Callback], fit: dict[str, Any]) -> None:
+    """Does what is left of an epoch whose steps are done."""
+    recorder, _ = own
+    logs = dict(recorder.record.unvalidated)
+    group = keras.callbacks.CallbackList(own, model=model)
+    group.on_train_begin()
+    group.on_epoch_begin(recorder.record.epochs)
+    data = fit.get("validation_data")
+    if data is not None:
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+        results = model.evaluate(
+            x,
+            y,
+            sample_weight=weights,
+            batch_size=fit.get("validation_batch_size") or fit.get("batch_size"),
+            steps=fit.get("validation_steps"),
+            return_dict=True,
+            verbose=0,
         )
-    return _NOTHING
+        logs.update({f"val_{name}": value for name, value in results.items()})
+    group.on_epoch_end(recorder.record.epochs, logs)
+
+
+def _outcome(model: keras.Model, record: Record, keep: str) -> Outcome:
+    if keep == "best":
+        kept = next(row for row in record.history if row["epoch"] == record.best["epoch"])
+        return Outcome(record.best_weights, record.history, record.timings, kept)
+    kept = record.history[-1] if record.history else {}
+    return Outcome(model.student.get_weights(), record.history, record.timings, kept)
+
+
+def _advice(error: DivergenceError, record: Record, directory: RunDirectory, folder: str) -> str:
+    kept = directory.names(f"{folder}/checkpoint-")
+    again = " again, at a tenth of the learning rate" if record.retried else ""
+    good = f" The last good checkpoint is {directory.path / kept[-1]}." if kept else ""
+    return (
+        f"{error} That was in {folder.replace('-', ' ')}{again}.{good} A lower --learning_rate, "
+        "--clip_norm or --warmup_epochs usually helps."
+    )

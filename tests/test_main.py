@@ -1,5 +1,6 @@
 """The command line: bad input is one sentence and exit code 2, before TensorFlow is imported."""
 
+import re
 import signal
 import subprocess
 import sys
@@ -129,6 +130,8 @@ def test_an_interrupted_run_says_how_to_go_on(sent, code, tmp_path):
             break
     _, error = process.communicate()
     assert process.returncode == code
-    assert error.strip() == (
-        "ban-tf: interrupted; the same command goes on from the last finished epoch."
+    assert re.fullmatch(
+        r"ban-tf: interrupted; all is saved up to generation 0, epoch \d+( and \d+ steps of the "
+        r"next)?; the same command goes on from there\.",
+        error.strip(),
     )

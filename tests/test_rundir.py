@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from ban_tf import rundir
-from ban_tf.rundir import CorruptFileError, RunDirectory, RunDirectoryError
+from ban_tf.rundir import CorruptFileError, RunDirectory, RunDirectoryError, SaveError
 
 
 def test_what_was_committed_is_read_by_the_next_process(tmp_path):
@@ -59,7 +59,7 @@ def test_a_write_that_fails_anywhere_damages_nothing_that_counted(tmp_path, monk
         try:
             directory.commit({"third": b"after", "fourth": b"after"}, facts={"epoch": 2})
             failed = False
-        except RunDirectoryError as error:
+        except SaveError as error:
             assert "No space left" in str(error)
             failed = True
     assert failed == (failing <= 3)

@@ -64,7 +64,8 @@ def permute(logits: Any, seed: Any = None) -> Any:
     positions = ops.arange(classes, dtype="int32")
     # Not argmax, which need not find the first of several on every backend and device.
     is_highest = logits == ops.max(logits, axis=-1, keepdims=True)
-    first = ops.min(ops.where(is_highest, positions, classes), axis=-1, keepdims=True)
+    # Where nothing is highest, because nothing is a number, the last one may stay.
+    first = ops.min(ops.where(is_highest, positions, classes - 1), axis=-1, keepdims=True)
     # Sorting by random keys lists the others in random order, after the highest.
     keys = ops.where(positions == first, -1, random_integers(ops.shape(logits), seed))
     shuffled = ops.argsort(keys, axis=-1)

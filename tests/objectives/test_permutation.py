@@ -115,3 +115,10 @@ def test_batches_of_unknown_size_are_permuted():
     logits = np.random.default_rng(0).normal(size=(3, 2, 5)).astype("float32")
     found = permuted(logits).numpy()
     np.testing.assert_array_equal(np.sort(found, axis=-1), np.sort(logits, axis=-1))
+
+
+def test_logits_that_are_no_numbers_stay_none_and_break_nothing():
+    logits = np.array([[np.nan, np.nan, np.nan], [1.0, 2.0, 3.0]], "float32")
+    permuted = np.array(permute(logits, seed=0))
+    assert np.isnan(permuted[0]).all()
+    assert permuted[1, 2] == 3.0

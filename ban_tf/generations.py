@@ -1,0 +1,187 @@
+"""A generation: what it is when it is finished, and how it is kept in a run directory."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import pathlib
+import tempfile
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from ban_tf.history import Rows, from_csv, to_csv
+from ban_tf.rundir import RunDirectory, RunDirectoryError
+
+
+@dataclasses.dataclass
+class Generation:
+    """A finished generation.
+
+    Attributes:
+        number: 0 for the one that learnt from labels, then 1, 2, ...
+        taught_by: In words, whom it learnt from.
+        weights: Its kept weights, in the order of `model.get_weights()`.
+        history: A row of numbers for each epoch.
+        timings: Seconds and throughput for each epoch.
+        given: Whether it was trained elsewhere and handed in.
+        collapsed: Whether it does no better than chance on validation data.
+    """
+
+    number: int
+    taught_by: str
+    weights: list[np.ndarray]
+    history: Rows
+    timings: Rows
+    given: bool = False
+    collapsed: bool = False
+
+    @property
+    def seconds(self) -> float:
+        """Time that its training took, in seconds."""
+        return sum(float(row["seconds"]) for row in self.timings)
+
+    def digest(self) -> str:
+        """Returns a hash of the weights."""
+        found = hashlib.sha256()
+        for array in self.weights:
+            found.update(str((array.dtype.str, array.shape)).encode())
+            found.update(np.ascontiguousarray(array).tobytes())
+        return found.hexdigest()
+
+
+def folder(number: int) -> str:
+    """Returns the name of a generation's folder in a run directory."""
+    return f"generation-{number}"
+
+
+def begin(directory: RunDirectory, number: int, epochs: int, teachers: dict[int, str]) -> int:
+    """Notes on what a generation starts, or checks it against what it started on.
+
+    Args:
+        directory: The run.
+        number: The generation's number.
+        epochs: How many epochs it is to have.
+        teachers: Hashes of those that it learns from, by their numbers.
+
+    Returns:
+        The epochs that it has: those that it was begun with, if it was.
+
+    Raises:
+        RunDirectoryError: It was begun on another teacher.
+    """
+    facts = _facts(directory, number)
+    if facts and directory.names(f"{folder(number)}/checkpoint-"):
+        _check_teachers(directory, number, facts, teachers)
+        return int(facts["epochs"])
+    _note(directory, number, epochs=epochs, finished=False, teachers=_by_name(teachers))
+    return epochs
+
+
+def write(directory: RunDirectory, generation: Generation, model: keras.Model) -> None:
+    """Writes a finished generation: from here on it counts, and its checkpoints do not."""
+    place = folder(generation.number)
+    facts = {
+        **_facts(directory, generation.number),
+        "finished": True,
+        "taught_by": generation.taught_by,
+        "collapsed": generation.collapsed,
+    }
+    directory.commit(
+        {
+            f"{place}/model.keras": model_bytes(model),
+            f"{place}/history.csv": to_csv(generation.history),
+            f"{place}/timings.csv": to_csv(generation.timings),
+        },
+        facts=_with(directory, generation.number, facts),
+        remove=directory.names(f"{place}/checkpoint-") + directory.names(f"{place}/best-"),
+    )
+
+
+def read(
+    directory: RunDirectory,
+    number: int,
+    teachers: dict[int, str],
+    build: Callable[[], keras.Model],
+) -> Generation | None:
+    """Reads a finished generation; None if the run has none of that number.
+
+    Args:
+        directory: The run.
+        number: The generation's number.
+        build: Makes a model of the same shape.
+        teachers: Hashes of those that it must have learnt from, by their numbers.
+
+    Raises:
+        RunDirectoryError: A file of it is not what was written, or it had another teacher.
+    """
+    facts = _facts(directory, number)
+    if not facts.get("finished"):
+        return None
+    _check_teachers(directory, number, facts, teachers)
+    place = folder(number)
+    model = build()
+    with tempfile.TemporaryDirectory() as copy:
+        # The weights alone: classes of the user's own need not be known to Keras.
+        path = pathlib.Path(copy) / "model.keras"
+        path.write_bytes(directory.read(f"{place}/model.keras"))
+        model.load_weights(path)
+    history, timings = (
+        from_csv(directory.read(f"{place}/{name}.csv")) for name in ("history", "timings")
+    )
+    return Generation(
+        number,
+        facts["taught_by"],
+        model.get_weights(),
+        history,
+        timings,
+        collapsed=facts["collapsed"],
+    )
+
+
+def finished(directory: RunDirectory) -> list[int]:
+    """Returns the numbers of the generations that a run has finished."""
+    known = directory.facts.get("generations", {})
+    return sorted(int(number) for number, facts in known.items() if facts.get("finished"))
+
+
+def epochs_of(directory: RunDirectory, number: int) -> int | None:
+    """Returns how many epochs a generation was begun with; None if it was not begun."""
+    epochs = _facts(directory, number).get("epochs")
+    return None if epochs is None else int(epochs)
+
+
+def model_bytes(model: keras.Model) -> bytes:
+    """Returns the content of the `.keras` file of a model."""
+    with tempfile.TemporaryDirectory() as place:
+        path = pathlib.Path(place) / "model.keras"
+        model.save(path)
+        return path.read_bytes()
+
+
+def _facts(directory: RunDirectory, number: int) -> dict:
+    return directory.facts.get("generations", {}).get(str(number), {})
+
+
+def _with(directory: RunDirectory, number: int, facts: dict) -> dict:
+    return {"generations": {**directory.facts.get("generations", {}), str(number): facts}}
+
+
+def _note(directory: RunDirectory, number: int, **facts: object) -> None:
+    directory.commit(facts=_with(directory, number, facts))
+
+
+def _by_name(teachers: dict[int, str]) -> dict[str, str]:
+    return {str(number): digest for number, digest in teachers.items()}
+
+
+def _check_teachers(
+    directory: RunDirectory, number: int, facts: dict, teachers: dict[int, str]
+) -> None:
+    if facts["teachers"] != _by_name(teachers):
+        names = ", ".join(map(str, teachers)) or "none"
+        raise RunDirectoryError(
+            f"Generation {number} in {directory.path} was begun on other teachers than those that "
+            f"are there now (generations {names}); start anew in another directory."
+        )

@@ -1,0 +1,69 @@
+"""Ctrl-C and SIGTERM, put off until the state of a training can be saved.
+
+The first one is noted and answered at the end of the step under way. The second one stops at
+once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the process to stop.
+
+    Attributes:
+        signal_number: Which one.
+        saved: Up to where everything is saved, in words; empty if the signal was not put off.
+    """
+
+    def __init__(self, signal_number: int, saved: str = ""):
+        super().__init__(saved)
+        self.signal_number = signal_number
+        self.saved = saved
+
+
+class Requests:
+    """Tells whether a signal has come."""
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.signal_number is not None
+
+
+def stop_at_once(signal_number: int, frame: object = None) -> None:
+    """A signal handler that raises `Interrupted`."""
+    raise Interrupted(signal_number)
+
+
+@contextlib.contextmanager
+def postponed() -> Iterator[Requests]:
+    """Notes the first signal inside the block instead of acting on it.
+
+    Whoever enters the block looks at what it yields and raises `Interrupted` when all is saved.
+    Outside the main thread, where Python handles no signals, nothing is ever noted.
+    """
+    requests = Requests()
+    if threading.current_thread() is not threading.main_thread():
+        yield requests
+        return
+
+    def note(signal_number: int, frame: object) -> None:
+        if requests:
+            stop_at_once(signal_number)
+        requests.signal_number = signal_number
+
+    before = {each: signal.signal(each, note) for each in SIGNALS}
+    try:
+        yield requests
+    finally:
+        for each, handler in before.items():
+            # None stands for a handler that was not set from Python.
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
