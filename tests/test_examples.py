@@ -1,0 +1,48 @@
+"""The examples do what they say, as they stand."""
+
+import pathlib
+import runpy
+
+import keras
+import numpy as np
+import pytest
+
+EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    keras.utils.set_random_seed(0)
+    return lambda name: runpy.run_path(str(EXAMPLES / name), run_name="__main__")
+
+
+def test_images(run, capsys):
+    found = run("born_again_images.py")
+    assert found["accuracy"] > 0.8
+    assert capsys.readouterr().out.count("validation accuracy") == 3
+    ensemble = keras.models.load_model("ensemble.keras")
+    test = found["images"][found["test"]]
+    np.testing.assert_array_equal(
+        ensemble.predict(test, verbose=0).argmax(axis=-1), found["predicted"]
+    )
+    assert keras.models.load_model("born_again.keras").output_shape == (None, 10)
+
+
+def test_two_inputs(run):
+    history = run("two_inputs.py")["student"].history.history
+    assert history["val_kind_accuracy"][-1] > 0.7
+    assert history["val_amount_mae"][-1] < 1.0
+    assert set(keras.models.load_model("two_inputs.keras").output) == {"kind", "amount"}
+
+
+def test_text(run):
+    found = run("text_classifier.py")
+    for model in (found["first"], found["second"]):
+        assert model.history.history["val_accuracy"][-1] > 0.8
+    assert keras.models.load_model("text_classifier.keras").output_shape == (None, 3)
+
+
+@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
+def test_an_example_fits_on_a_page(path):
+    assert len(path.read_text().splitlines()) < 60
