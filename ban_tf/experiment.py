@@ -96,7 +96,7 @@ def run(options: Options) -> dict[str, Any]:
 
 
 def _build(options: Options, data: datasets.ImageData) -> keras.Model:
-    settings = {"dropout": options.dropout} if options.dropout else {}
+    settings = options.architecture_settings()
     return architectures.build(options.arch, data.input_shape, data.num_classes, **settings)
 
 

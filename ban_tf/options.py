@@ -30,6 +30,10 @@ FREE = (
 )
 
 
+# Flags that belong to some architectures only.
+ARCHITECTURE = ("dropout", "compression", "bottleneck", "final_transition", "remat")
+
+
 class OptionsError(ValueError):
     """A flag has a value that cannot be used; the message names flag, value and remedy."""
 
@@ -41,6 +45,10 @@ class Options:
     gens: int = 3
     arch: str = "wrn-16-1"
     dropout: float = 0.0
+    compression: float | None = None
+    bottleneck: bool | None = None
+    final_transition: bool | None = None
+    remat: bool | None = None
     dataset: str = "digits"
     data_dir: str | None = None
     validation_fraction: float = 0.1
@@ -80,6 +88,11 @@ class Options:
         parts = (self.dataset, self.arch, self.objective, str(self.seed))
         return pathlib.Path("runs") / "-".join(re.sub(r"[^\w.+-]+", "_", part) for part in parts)
 
+    def architecture_settings(self) -> dict[str, Any]:
+        """The settings of architectures that were asked for, without those left alone."""
+        chosen = {name: getattr(self, name) for name in ARCHITECTURE}
+        return {name: value for name, value in chosen.items() if value or value is False}
+
     def settings(self) -> dict[str, Any]:
         """What a run must agree on with the one that it goes on with."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in FREE}
@@ -96,8 +109,14 @@ class Options:
 
 _HELP = {
     "gens": "Born-again generations after generation 0.",
-    "arch": "Architecture: wrn-DEPTH-WIDTH (wrn alone is wrn-16-1), or package.module:function.",
-    "dropout": "Dropout inside residual blocks.",
+    "arch": "Architecture: wrn-DEPTH-WIDTH (wrn alone is wrn-16-1), densenet-DEPTH-GROWTH, or "
+    "package.module:function.",
+    "dropout": "Dropout inside residual blocks, or after the convolutions of a DenseNet.",
+    "compression": "Share of its channels that a DenseNet keeps after a block; 0.5 by default.",
+    "bottleneck": "Whether a DenseNet has 1x1 convolutions before its 3x3 ones; it has.",
+    "final_transition": "Whether a DenseNet compresses its last block too, as the paper's counts "
+    "tell; it does not.",
+    "remat": "Whether a DenseNet computes anew in the backward pass instead of keeping in memory.",
     "dataset": "digits (embedded), a TFDS data set such as cifar10, or folder:PATH.",
     "data_dir": "Where TFDS data sets are kept.",
     "validation_fraction": "Share of the training data that is held out for validation.",
@@ -153,6 +172,7 @@ _BOUNDS = {
     "seed": (0, 2**31 - 1),
     "validation_fraction": (0.0, 0.5),
     "dropout": (0.0, 0.95),
+    "compression": (0.01, 1.0),
     "label_weight": (0.0, 1e6),
     "label_smoothing": (0.0, 0.99),
     "temperature": (1e-3, 1e3),
