@@ -16,6 +16,7 @@ from absl import app, flags
 
 from ban_tf import interruption
 from ban_tf import options as options_module
+from ban_tf.datasets import text
 
 options_module.define_flags()
 
@@ -28,10 +29,12 @@ def main(arguments: list[str]) -> int:
                 f"{arguments[1]!r} is not a flag; flags look like --gens=3."
             )
         options = options_module.from_flags(flags.FLAGS)
-        if flags.FLAGS["arch"].value == "wrn":
+        if options.arch == "wrn-16-1" and flags.FLAGS["arch"].value == "wrn":
             print("--arch=wrn means wrn-16-1.")
         _import_tensorflow(options.tensorflow_log)
-        from ban_tf import experiment  # once the flags are known to be good
+        # Once the flags are known to be good.
+        module = "language" if text.is_text(options.dataset) else "experiment"
+        experiment = importlib.import_module(f"ban_tf.{module}")
 
         for each in interruption.SIGNALS:
             signal.signal(each, interruption.stop_at_once)

@@ -15,6 +15,7 @@ from typing import Any
 from absl import flags
 
 from ban_tf import architectures, datasets
+from ban_tf.datasets import text
 from ban_tf.objectives import names as objective_names
 
 # Flags that may change when a run is gone on with: they do not touch what it computes.
@@ -69,6 +70,9 @@ class Options:
     weight_decay: float = 5e-4
     schedule: str = "cosine"
     warmup_epochs: float = 0.0
+    plateau_factor: float = 0.25
+    plateau_threshold: float = 0.0
+    unroll: int = 35
     clip_norm: float | None = None
     checkpoint: str = "last"
     checkpoint_steps: int | None = None
@@ -117,7 +121,8 @@ _HELP = {
     "final_transition": "Whether a DenseNet compresses its last block too, as the paper's counts "
     "tell; it does not.",
     "remat": "Whether a DenseNet computes anew in the backward pass instead of keeping in memory.",
-    "dataset": "digits (embedded), a TFDS data set such as cifar10, or folder:PATH.",
+    "dataset": "digits (embedded), a TFDS data set such as cifar10, folder:PATH with images, text "
+    "(embedded), or text:PATH, a folder with *.train.txt, *.valid.txt and *.test.txt or one file.",
     "data_dir": "Where TFDS data sets are kept.",
     "validation_fraction": "Share of the training data that is held out for validation.",
     "train_examples": "Use the first N training examples only.",
@@ -137,8 +142,11 @@ _HELP = {
     "learning_rate": "Peak learning rate.",
     "momentum": "Momentum of sgd.",
     "weight_decay": "Decay of the kernels.",
-    "schedule": "Learning rate over time: step, cosine or constant.",
+    "schedule": "Learning rate over time: step, cosine, constant, or for text plateau.",
     "warmup_epochs": "Epochs in which the learning rate rises.",
+    "plateau_factor": "What plateau multiplies by when validation perplexity does not fall.",
+    "plateau_threshold": "By how much perplexity has to fall for plateau.",
+    "unroll": "Steps of text in a batch, through which gradients go back.",
     "clip_norm": "Bound on the norm of the gradient.",
     "checkpoint": "Which weights a generation keeps: last, or best by validation.",
     "checkpoint_steps": "Save every so many steps, besides at the end of each epoch.",
@@ -156,7 +164,7 @@ _CHOICES = {
     "augment": ("auto", "yes", "no"),
     "teacher": ("previous", "ensemble", "first"),
     "ensemble_average": ("probabilities", "logits"),
-    "schedule": ("step", "cosine", "constant"),
+    "schedule": ("step", "cosine", "constant", "plateau"),
     "checkpoint": ("last", "best"),
     "on_divergence": ("stop", "retry"),
     "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
@@ -180,8 +188,29 @@ _BOUNDS = {
     "momentum": (0.0, 0.9999),
     "weight_decay": (0.0, 1.0),
     "warmup_epochs": (0.0, 1e6),
+    "plateau_factor": (1e-6, 1.0),
+    "plateau_threshold": (0.0, 1e6),
+    "unroll": (1, 10_000),
     "clip_norm": (1e-9, 1e9),
     "checkpoint_steps": (1, 1_000_000_000),
+}
+
+
+# What flags mean on text unless they are given. The loss is the mean of a batch's words: where
+# papers add up the steps of a batch, their learning rate is --unroll times lower, and their bound
+# on the gradient --unroll times higher.
+_ON_TEXT = {
+    "arch": "lstm",
+    "objective": "kd+labels",
+    "dropout": 0.2,
+    "epochs": 15,
+    "batch_size": 20,
+    "learning_rate": 35.0,
+    "momentum": 0.0,
+    "weight_decay": 0.0,
+    "schedule": "plateau",
+    "clip_norm": 0.15,
+    "checkpoint": "best",
 }
 
 
@@ -205,9 +234,11 @@ def from_flags(values: flags.FlagValues) -> Options:
     Raises:
         OptionsError: A value cannot be used.
     """
-    return check(
-        Options(**{field.name: values[field.name].value for field in dataclasses.fields(Options)})
-    )
+    given = {field.name: values[field.name].value for field in dataclasses.fields(Options)}
+    if text.is_text(given["dataset"]):
+        left = {name for name in _ON_TEXT if values[name].using_default_value}
+        given |= {name: _ON_TEXT[name] for name in left}
+    return check(Options(**given))
 
 
 def check(options: Options) -> Options:
@@ -237,9 +268,26 @@ def check(options: Options) -> Options:
     try:
         objective_names.parse(options.objective)
         datasets.check(options.dataset)
-        return dataclasses.replace(options, arch=architectures.resolve(options.arch))
+        options = dataclasses.replace(options, arch=architectures.resolve(options.arch))
+        architectures.check_settings([options.arch], options.architecture_settings())
+        _check_task(options)
+        return options
     except ValueError as error:
         raise OptionsError(str(error)) from error
+
+
+def _check_task(options: Options) -> None:
+    """Makes sure that the network, the schedule and the data are all for images or all for text."""
+    task = "text" if text.is_text(options.dataset) else "images"
+    if architectures.task(options.arch) != task:
+        raise OptionsError(
+            f"--arch={options.arch} is for {architectures.task(options.arch)}, but "
+            f"--dataset={options.dataset} has {task}."
+        )
+    if task == "images" and options.schedule == "plateau":
+        raise OptionsError("--schedule=plateau is for text; choose step, cosine or constant.")
+    if task == "text" and options.teacher_from:
+        raise OptionsError("--teacher_from is for images; leave it out on text.")
 
 
 def _check_writable(directory: pathlib.Path) -> None:

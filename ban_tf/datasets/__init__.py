@@ -1,10 +1,14 @@
-"""Images to learn from: the embedded digits, any TFDS set, or the user's own folder."""
+"""Images to learn from: the embedded digits, any TFDS set, or the user's own folder.
+
+Text is in `datasets.text`; here it is only checked.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ban_tf import seeds
+from ban_tf.datasets import text
 from ban_tf.datasets.image_data import ImageData, Split
 
 __all__ = ["ImageData", "Split", "check", "load"]
@@ -32,7 +36,9 @@ def check(name: str) -> None:
         raise ValueError(
             "--dataset is empty; give digits, a TFDS name such as cifar10, or folder:PATH."
         )
-    if name.startswith(_FOLDER):
+    if text.is_text(name):
+        text.check(name)
+    elif name.startswith(_FOLDER):
         from ban_tf.datasets import folder
 
         folder.check(name.removeprefix(_FOLDER))

@@ -1,0 +1,187 @@
+"""Language models that teach: states in step, perplexity, plateaus, and a whole run on a text."""
+
+import json
+import logging
+
+import keras
+import numpy as np
+import pytest
+from absl import flags
+
+import ban_tf
+from ban_tf import architectures, language, language_training, optimizers, options
+from ban_tf.datasets import text_batches
+
+WORDS = tuple("abcdefgh")
+
+
+def _tokens(count, seed=0):
+    return np.random.default_rng(seed).integers(0, len(WORDS), count).astype(np.int32)
+
+
+def _log_softmax(logits):
+    logits = np.asarray(logits, np.float64)
+    logits -= logits.max(-1, keepdims=True)
+    return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+
+
+def test_teacher_and_student_read_the_text_in_step_from_its_start_in_every_epoch():
+    """With a learning rate of zero, every epoch's losses are those of reading each stream whole."""
+    keras.utils.set_random_seed(0)
+    student, teacher = (
+        architectures.build_language_model("lstm-1-6", WORDS, batch_size=2) for _ in range(2)
+    )
+    for model in (student, teacher):  # far enough from uniform that states matter
+        model.set_weights([weight * 30 for weight in model.get_weights()])
+    model = ban_tf.BornAgainModel(student, teacher=teacher, objective="kd+labels")
+    model.compile(keras.optimizers.SGD(0.0))
+    tokens, held_out = _tokens(2 * 5 * 4 + 1), _tokens(2 * 5 * 3 + 1, seed=1)
+    history = model.fit(
+        text_batches.training_batches(tokens, 2, 5),
+        validation_data=text_batches.evaluation_batches(held_out, 2, 5),
+        epochs=2,
+        shuffle=False,
+        verbose=0,
+        callbacks=[language_training.StateReset()],
+    ).history
+    for name, part in (("", tokens), ("val_", held_out)):
+        streams = part[:-1].reshape(2, -1)
+        ours, theirs = (_log_softmax(_without_state(each)(streams)) for each in (student, teacher))
+        expected = np.mean(np.sum(np.exp(theirs) * (theirs - ours), axis=-1))
+        np.testing.assert_allclose(history[f"{name}teacher_loss"], [expected] * 2, rtol=1e-4)
+        labels = part[1:].reshape(2, -1)
+        expected = -np.mean(np.take_along_axis(ours, labels[..., None], axis=-1))
+        np.testing.assert_allclose(history[f"{name}label_loss"], [expected] * 2, rtol=1e-4)
+
+
+def _without_state(model):
+    copy = architectures.build_language_model("lstm-1-6", WORDS)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def test_perplexity_is_the_exponential_of_the_weighted_mean():
+    generator = np.random.default_rng(0)
+    metric = language_training.Perplexity()
+    logits, words = generator.normal(size=(3, 2, 4, 8)), generator.integers(0, 8, (3, 2, 4))
+    weights = generator.integers(0, 2, (3, 2, 4)).astype("float32")
+    for batch in range(3):
+        metric.update_state(words[batch], logits[batch], sample_weight=weights[batch])
+    losses = -np.take_along_axis(_log_softmax(logits), words[..., None], -1)[..., 0]
+    expected = np.exp(np.sum(losses * weights) / weights.sum())
+    np.testing.assert_allclose(metric.result(), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "perplexities", "rates"),
+    [
+        (0.0, [100, 90, 90, 80, 85, 84], [8, 8, 8, 2, 2, 0.5]),
+        (0.5, [100, 99.5, 99.2, 90, 80, 70], [8, 8, 8, 2, 2, 2]),
+    ],
+)
+@pytest.mark.parametrize("resumed_after", [0, 2, 4])
+def test_the_rate_falls_after_each_epoch_that_does_not_lower_perplexity(
+    threshold, perplexities, rates, resumed_after
+):
+    rows = [{"val_perplexity": each} for each in perplexities[:resumed_after]]
+    callback = language_training.PlateauSchedule(0.25, threshold, rows)
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    start = float(rates[max(0, resumed_after - 1)])
+    model.compile(optimizers.SGD(optimizers.Schedule("constant", start, steps=1)))
+    callback.set_model(model)
+    seen = []
+    for epoch in range(resumed_after, len(perplexities)):
+        callback.on_epoch_begin(epoch)
+        seen.append(float(model.optimizer.learning_rate))
+        callback.on_epoch_end(epoch, {"val_perplexity": perplexities[epoch]})
+    assert seen == rates[resumed_after:]
+
+
+def _parsed(*arguments):
+    values = flags.FlagValues()
+    options.define_flags(values)
+    values(["ban-tf", *arguments])
+    return options.from_flags(values)
+
+
+def test_flags_have_other_defaults_on_text():
+    parsed = _parsed("--dataset=text", "--momentum=0.5")
+    assert (parsed.arch, parsed.objective) == ("lstm-1-128", "kd+labels")
+    assert (parsed.schedule, parsed.checkpoint, parsed.momentum) == ("plateau", "best", 0.5)
+    assert _parsed("--dataset=digits").objective == "kd"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset=text", "--arch=wrn"], "--arch=wrn-16-1 is for images, but --dataset=text"),
+        (["--arch=lstm"], "--arch=lstm-1-128 is for text, but --dataset=digits has images"),
+        (["--schedule=plateau"], "--schedule=plateau is for text"),
+        (["--dataset=text", "--compression=0.5"], "--compression=0.5: --arch=lstm-1-128 takes"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        _parsed(*arguments)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run on a text in which each letter is most often followed by the next one."""
+    place = tmp_path_factory.mktemp("language")
+    generator = np.random.default_rng(0)
+    steps = generator.choice([1, 2], p=[0.8, 0.2], size=4000)
+    letters = [WORDS[each] for each in np.cumsum(steps) % len(WORDS)]
+    lines = [" ".join(letters[start : start + 20]) for start in range(0, len(letters), 20)]
+    (place / "letters.txt").write_text("\n".join(lines))
+    arguments = (
+        f"--dataset=text:{place / 'letters.txt'}",
+        *("--arch=lstm-1-16", "--gens=1", "--epochs=3", "--batch_size=8", "--unroll=10"),
+        *("--learning_rate=10", "--progress=none", f"--workdir={place / 'run'}"),
+    )
+    return _parsed(*arguments), language.run(_parsed(*arguments))
+
+
+def test_a_run_on_text_ends_in_perplexities(finished):
+    parsed, summary = finished
+    rows = [*summary["generations"], *summary["ensembles"]]
+    assert [row.get("taught_by") for row in rows] == ["labels", "generation 0", None]
+    for row in rows:
+        assert 1 < row["perplexity"] < 8  # nine words, four in five steps the same
+        assert row["perplexity"] == pytest.approx(np.exp(row["negative_log_likelihood"]))
+        assert 0 < row["brier_score"] < 2 and 0 <= row["expected_calibration_error"] < 1
+    assert json.loads((parsed.directory / "summary.json").read_text()) == summary
+    ban_tf.report.summary.load(parsed.directory)  # has all that any summary has
+
+
+def test_reported_perplexity_is_that_of_the_saved_model(finished):
+    parsed, summary = finished
+    from ban_tf.datasets import text
+
+    data = text.load(parsed.dataset)
+    model = keras.models.load_model(parsed.directory / "generation-1" / "model.keras")
+    losses = []
+    for words, following, weights in text_batches.evaluation_batches(data.test, 8, 10):
+        logs = _log_softmax(model(words))
+        found = -np.take_along_axis(logs, following.numpy()[..., None], -1)[..., 0]
+        losses.append(found[weights.numpy() > 0])
+    expected = np.exp(np.mean(np.concatenate(losses)))
+    np.testing.assert_allclose(summary["generations"][1]["perplexity"], expected, rtol=1e-4)
+
+
+def test_the_ensemble_is_saved_for_any_number_of_streams(finished):
+    parsed, _ = finished
+    model = keras.models.load_model(parsed.directory / "ensemble.keras")
+    distribution = np.asarray(model(np.zeros((3, 4), "int32")))
+    assert distribution.shape == (3, 4, 9)
+    np.testing.assert_allclose(distribution.sum(-1), 1.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("objective", "warned"), [("kd", True), ("kd+labels", False), ("cwtm", False)]
+)
+def test_leaving_the_labels_out_is_warned_of(objective, warned, caplog):
+    logging.getLogger("absl").propagate = True
+    with caplog.at_level("WARNING", logger="absl"):
+        language._warn_of_missing_labels(_parsed("--dataset=text", f"--objective={objective}"))
+    assert ("leaves the labels out" in caplog.text) == warned
