@@ -136,6 +136,11 @@ class Recorder(keras.callbacks.Callback):
         self._last_loss = loss
 
 
+def best_row(history: Rows) -> dict[str, float]:
+    """Returns the row of the epoch that is best by validation, the first of equals."""
+    return max(history, key=_score)
+
+
 def _score(row: dict[str, float]) -> list[float]:
     """What is better has the higher score; compared entry by entry."""
     loss = row.get("val_label_loss", row.get("val_loss", row.get("loss", 0.0)))

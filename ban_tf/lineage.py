@@ -11,6 +11,7 @@ anew, so that nothing is traced twice and memory does not grow with the generati
 
 from __future__ import annotations
 
+import inspect
 import json
 import pathlib
 from collections.abc import Callable, Mapping
@@ -19,9 +20,10 @@ from typing import Any
 import keras
 from absl import logging
 
-from ban_tf import checkpoints, generations, objectives, seeds, training
+from ban_tf import checkpoints, copies, generations, lineage_table, objectives, seeds, training
 from ban_tf.ensemble import ensemble
 from ban_tf.generations import Generation
+from ban_tf.history import best_row
 from ban_tf.rundir import RunDirectory, RunDirectoryError
 from ban_tf.student import BornAgainModel
 
@@ -57,6 +59,7 @@ class Lineage:
             checkpoint at a tenth of the learning rate (in a `directory` only).
         seed: Where all randomness comes from.
         settings: Facts that a run in `directory` must agree on to be gone on with.
+        **student: Further arguments of `BornAgainModel`, such as `teacher_weight`.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -79,6 +82,7 @@ class Lineage:
         on_divergence: str = "stop",
         seed: int = 0,
         settings: Mapping[str, Any] | None = None,
+        **student: Any,
     ):
         if generations < 0:
             raise ValueError(f"`generations` must be at least 0. Received: {generations}")
@@ -95,7 +99,7 @@ class Lineage:
             raise ValueError(
                 "`on_divergence` is 'retry', which goes on from a checkpoint; give a `directory`."
             )
-        self._build = _builder(build)
+        self._build = copies.builder(build)
         self.number_of_generations = generations
         self.objective = objective
         self.teacher = teacher
@@ -105,6 +109,7 @@ class Lineage:
         self.chance = chance
         self.on_divergence = on_divergence
         self.seed = seed
+        self._student = student
         self._first_model = first_model
         self._needs_teacher = getattr(objectives.resolve(objective)[0], "needs_teacher", True)
         self.directory = (
@@ -145,8 +150,8 @@ class Lineage:
             epochs: Epochs of each generation that has not begun yet.
             compile: Arguments for `compile`, or a function that returns them, given the epochs;
                 "optimizer" may be a function that makes one.
-            callbacks: A list used by every generation, or a function
-                `(generation, rows so far) -> list`.
+            callbacks: A list used by every generation, or a function of the generation's number
+                that returns one, `(generation)` or `(generation, rows so far)`.
             examples_per_epoch: For the throughput, if known.
             checkpoint_steps: How often to save within an epoch, too.
             **fit: Whatever else `model.fit` takes.
@@ -216,6 +221,18 @@ class Lineage:
             for generation in self.generations
             for row in generation.history
         ]
+
+    def table(self) -> list[dict[str, Any]]:
+        """One row for each generation, ready for a data frame; see `lineage_table.rows`."""
+        pick = best_row if self.keep == "best" else lambda history: history[-1]
+        return lineage_table.rows(self.generations, pick)
+
+    def __str__(self) -> str:
+        return lineage_table.as_text(self.table())
+
+    def summary(self) -> None:
+        """Prints the table of generations."""
+        print(self)
 
     def teachers_of(self, number: int) -> list[int]:
         """Returns the numbers of the generations that a generation learns from."""
@@ -298,6 +315,7 @@ class Lineage:
                 objective=self.objective,
                 label_weight=self.label_weight,
                 temperature=self.temperature,
+                **self._student,
             )
             arguments = dict((compile(epochs) if callable(compile) else compile) or {})
             optimizer = arguments.pop("optimizer", "rmsprop")
@@ -327,17 +345,6 @@ class _Trainer:
         for model, generation in zip(self.teachers, teachers, strict=True):
             model.set_weights(generation.weights)
         self.model.stop_training = False
-
-
-def _builder(build: Callable[[], keras.Model] | keras.Model) -> Callable[[], keras.Model]:
-    if not isinstance(build, keras.Model):
-        return build
-    if not isinstance(build, keras.Sequential) and getattr(build, "inputs", None) is None:
-        raise ValueError(
-            "`build` is a subclassed model, which Keras cannot clone; give a function that "
-            "returns a fresh model instead."
-        )
-    return lambda: keras.models.clone_model(build)
 
 
 def _check_settings(directory: RunDirectory, settings: Mapping[str, Any]) -> None:
@@ -371,6 +378,8 @@ def _callbacks_for(callbacks: Any, number: int) -> Callable[[list[dict]], Any]:
     if callbacks is None:
         return lambda rows: ()
     if callable(callbacks):
+        if len(inspect.signature(callbacks).parameters) == 1:
+            return lambda rows: callbacks(number)
         return lambda rows: callbacks(number, rows)
     return lambda rows: callbacks
 

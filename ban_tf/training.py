@@ -159,8 +159,7 @@ def _fit(
             epochs=epochs,
             initial_epoch=record.epochs,
             callbacks=[recorder, *others, *saving],
-            verbose=0,
-            **fit,
+            **{"verbose": 0, **fit},
         )
     except BaseException:
         for each in others:
