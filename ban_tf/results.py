@@ -6,7 +6,10 @@ pass over the data.
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 import json
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -14,11 +17,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ban_tf import checkpoints, datasets, generations, lineage, outputs
+from ban_tf import checkpoints, datasets, generations, lineage, outputs, provenance
 from ban_tf.datasets import pipeline
 from ban_tf.ensemble import ensemble
 from ban_tf.options import Options
-from ban_tf.report import summary, table, tensorboard
+from ban_tf.report import content, examples, page, reading, summary, table, tensorboard
 from ban_tf.rundir import RunDirectory
 
 EVALUATION_BATCH = 500
@@ -46,7 +49,31 @@ def report(
     predictions = _predictions(family, data, directory, build)
     result = _summarise(options, family, data, predictions)
     _write(options, family, directory, result)
+    _keep_test(data, predictions, directory)
+    directory.write_uncounted("report.html", page.write(content.read(directory.path)).encode())
     return result
+
+
+def data_facts(data: datasets.ImageData) -> reading.DataFacts:
+    """Returns what has to be known of data to use a model on other images."""
+    return reading.DataFacts(
+        data.name,
+        tuple(data.class_names),
+        tuple(int(size) for size in data.input_shape),
+        tuple(float(value) for value in data.mean),
+        tuple(float(value) for value in data.std),
+    )
+
+
+def command(options: Options) -> str:
+    """Returns the command that gives a run: every flag that is not at its default."""
+    defaults = Options()
+    flags = [
+        f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
+        for name, value in dataclasses.asdict(options).items()
+        if value != getattr(defaults, name)
+    ]
+    return shlex.join(["python", "-m", "ban_tf.main", *flags])
 
 
 def _predictions(
@@ -96,15 +123,28 @@ def _summarise(
         "objective": options.objective,
         "seed": options.seed,
         "epochs": options.epochs,
-        "command": f"python -m ban_tf.main --flagfile={options.directory / 'run.cfg'}",
+        "command": command(options),
+        "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(" ", "seconds"),
+        "environment": provenance.environment(),
         "files": {
             "generation-*/model.keras": "each generation, a plain Keras model",
             "ensemble.keras": "the mean of the born-again generations",
             "run.cfg": "a flagfile that gives this run again",
+            "report.html": "this and more, with figures, in one page",
             "tensorboard": "its curves",
         },
     }
     return summary.summarise(facts, members, data.test.labels, average=options.ensemble_average)
+
+
+def _keep_test(
+    data: datasets.ImageData, predictions: list[np.ndarray], directory: RunDirectory
+) -> None:
+    """Keeps what reports show of the test set, so that they can be made again without it."""
+    labels = np.asarray(data.test.labels)
+    shown = examples.worth_showing(predictions, labels)
+    test = reading.Test(labels, shown, np.asarray(data.test.images[shown]))
+    directory.commit({reading.DATA: data_facts(data).to_json(), reading.TEST: test.to_bytes()})
 
 
 def _write(
