@@ -6,8 +6,10 @@ Python with a list of arguments.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 
 from absl import flags
@@ -41,8 +43,6 @@ def run(
     if _HELP & set(arguments):
         print(f"{usage.strip()}\n{values.get_help()}")
         return 0
-    # Said before TensorFlow is imported, which `work` does where it needs it.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         work(values, values([name, *arguments])[1:])
     except (flags.Error, ValueError) as error:
@@ -51,3 +51,23 @@ def run(
     except BrokenPipeError:
         return 1
     return 0
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow, which writes to standard error before it can be told not to."""
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as said:
+        standard_error = os.dup(2)
+        os.dup2(said.fileno(), 2)
+        try:
+            importlib.import_module("tensorflow")
+        except BaseException:
+            said.seek(0)
+            os.write(standard_error, said.read())
+            raise
+        finally:
+            os.dup2(standard_error, 2)
+            os.close(standard_error)

@@ -1,0 +1,104 @@
+"""`python -m ban_tf.predict RUN image.png ...`: what a run's models see in images of yours."""
+
+from __future__ import annotations
+
+import csv
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from absl import flags
+
+from ban_tf import command
+from ban_tf.report import reading
+
+NAME = "ban_tf.predict"
+USAGE = """python -m ban_tf.predict RUN IMAGE [IMAGE ...] [flags]
+
+Prints the class of each image and its probability. Images of another size than the run's are
+brought to it.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Does what the command line asks for; returns the exit code."""
+    return command.run(NAME, USAGE, arguments, _work, _define)
+
+
+def predict(run: reading.RunReader, images: Sequence[str], which: str = "ensemble") -> np.ndarray:
+    """Returns class probabilities, float64 `[images, classes]`, of image files.
+
+    Args:
+        run: The run.
+        images: Paths of image files.
+        which: "ensemble", or the number of a generation.
+
+    Raises:
+        ValueError: There is no such model, or a file is no image.
+    """
+    command.import_tensorflow()
+    from ban_tf import trained
+
+    facts = reading.read_data_facts(run)
+    pixels = np.stack([read_image(path, facts.input_shape) for path in images])
+    return np.exp(trained.log_probabilities(trained.load(run, which), pixels, facts))
+
+
+def read_image(path: str | pathlib.Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """Reads an image as a model wants it, uint8 `[height, width, channels]`.
+
+    Raises:
+        ValueError: The file is not there, or no image.
+    """
+    from PIL import Image
+
+    height, width, channels = shape
+    if channels not in (1, 3):
+        raise ValueError(f"Images of {channels} channels cannot be read from files.")
+    try:
+        with Image.open(path) as image:
+            image = image.convert("L" if channels == 1 else "RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ValueError(f"{path} cannot be read as an image ({error}).") from error
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image, dtype=np.uint8).reshape(shape)
+
+
+def _define(values: flags.FlagValues) -> None:
+    flags.DEFINE_string(
+        "model", "ensemble", "ensemble, or the number of a generation.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "csv", None, "Write a table of all probabilities to this file.", flag_values=values
+    )
+
+
+def _work(values: flags.FlagValues, names: list[str]) -> None:
+    if len(names) < 2:
+        raise ValueError("name a run and at least one image.")
+    run, images = reading.RunReader(names[0]), names[1:]
+    probabilities = predict(run, images, values["model"].value)
+    class_names = reading.read_data_facts(run).class_names
+    for path, row in zip(images, probabilities, strict=True):
+        print(f"{path}\t{class_names[row.argmax()]}\t{row.max():.4f}")
+    if values["csv"].value:
+        _write_csv(values["csv"].value, images, class_names, probabilities)
+
+
+def _write_csv(
+    path: str, images: Sequence[str], class_names: Sequence[str], probabilities: np.ndarray
+) -> None:
+    try:
+        with pathlib.Path(path).open("w", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow(["image", "class", *class_names])
+            for image, row in zip(images, probabilities, strict=True):
+                writer.writerow([image, class_names[row.argmax()], *(f"{p:.8g}" for p in row)])
+    except OSError as error:
+        raise ValueError(f"--csv={path} cannot be written ({error.strerror}).") from error
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,156 @@
+"""`python -m ban_tf.runs`: what runs there are, how far each is, and how to go on."""
+
+from __future__ import annotations
+
+import datetime
+import fcntl
+import json
+import pathlib
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from absl import flags
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ban_tf import command
+from ban_tf.report import reading
+from ban_tf.rundir import MANIFEST
+
+NAME = "ban_tf.runs"
+USAGE = """python -m ban_tf.runs [FOLDER ...] [flags]
+
+Lists the runs in runs/, or in other folders, the latest first.
+"""
+_COLUMNS = ("run", "state", "generation", "best test error (%)", "last update")
+
+
+class Status(NamedTuple):
+    """Where a run is.
+
+    Attributes:
+        path: Its directory.
+        state: "running", "finished", "interrupted" or "unreadable".
+        finished: How many generations are finished.
+        wanted: How many there are to be; None if that cannot be read.
+        best_error: The lowest test error of a generation, a fraction; None before the end.
+        updated: When its directory was last written to.
+        resume: The command that goes on with it.
+    """
+
+    path: pathlib.Path
+    state: str
+    finished: int
+    wanted: int | None
+    best_error: float | None
+    updated: datetime.datetime
+    resume: str
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Does what the command line asks for; returns the exit code."""
+    return command.run(NAME, USAGE, arguments, _work, _define)
+
+
+def find(folder: str | pathlib.Path) -> list[Status]:
+    """Returns the status of every run below a folder, the latest first.
+
+    Raises:
+        ValueError: There is no such folder.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}; runs are kept in runs/ by default.")
+    found = [status(path.parent) for path in sorted(folder.rglob(MANIFEST))]
+    return sorted(found, key=lambda each: each.updated, reverse=True)
+
+
+def status(path: pathlib.Path) -> Status:
+    """Returns where a run is, without disturbing it."""
+    updated = datetime.datetime.fromtimestamp((path / MANIFEST).stat().st_mtime)
+    try:
+        run = reading.RunReader(path)
+        finished = len(reading.finished_generations(run))
+        wanted = _wanted(run)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return Status(path, "unreadable", 0, None, None, updated, "")
+    best, reported = _best_error(run)
+    if _held(path):
+        state = "running"
+    elif wanted is not None and finished >= wanted and reported >= wanted:
+        state = "finished"
+    else:
+        state = "interrupted"
+    return Status(path, state, finished, wanted, best, updated, reading.resume(run))
+
+
+def _wanted(run: reading.RunReader) -> int | None:
+    """How many generations the run's flagfile asks for, generation 0 included."""
+    try:
+        lines = (run.path / "run.cfg").read_text().splitlines()
+    except OSError:
+        return None
+    numbers = [line.partition("=")[2] for line in lines if line.startswith("--gens=")]
+    return int(numbers[-1]) + 1 if numbers else None
+
+
+def _best_error(run: reading.RunReader) -> tuple[float | None, int]:
+    """The lowest test error that was reported, and of how many generations."""
+    try:
+        rows = reading.read_summary(run)["generations"]
+    except ValueError:
+        return None, 0
+    return min(row["error"] for row in rows), len(rows)
+
+
+def _held(path: pathlib.Path) -> bool:
+    """Whether a process holds the run's lock."""
+    try:
+        with (path / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _define(values: flags.FlagValues) -> None:
+    flags.DEFINE_bool("json", False, "Print JSON instead of a table.", flag_values=values)
+
+
+def _work(values: flags.FlagValues, names: list[str]) -> None:
+    found = [each for name in names or ["runs"] for each in find(name)]
+    if values["json"].value:
+        rows = [
+            {**each._asdict(), "path": str(each.path), "updated": each.updated.isoformat()}
+            for each in found
+        ]
+        print(json.dumps(rows, indent=1))
+        return
+    if not found:
+        print(f"No runs in {', '.join(names or ['runs'])}.")
+        return
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=0)
+    for column in _COLUMNS:
+        table.add_column(column, overflow="fold", justify="left")
+    for each in found:
+        wanted = "?" if each.wanted is None else each.wanted
+        error = "" if each.best_error is None else f"{100 * each.best_error:.2f}"
+        done = f"{each.finished} of {wanted}"
+        cells = (str(each.path), each.state, done, error, f"{each.updated:%Y-%m-%d %H:%M}")
+        table.add_row(*(Text(cell) for cell in cells))
+    console = Console(highlight=False)
+    console.print(table)
+    for each in found:
+        if each.state == "interrupted":
+            console.print(
+                f"\nGo on with {each.path}:\n  {each.resume}", markup=False, soft_wrap=True
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

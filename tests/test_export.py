@@ -1,0 +1,235 @@
+"""Exports give what the trained model gives, in processes that have never seen it."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from ban_tf import evaluate, export, predict, trained
+from ban_tf.datasets import digits
+from ban_tf.ensemble import ensemble
+from ban_tf.report import reading
+from ban_tf.rundir import RunDirectory
+
+FACTS = reading.DataFacts("digits", tuple("0123456789"), (8, 8, 1), (0.3,), (0.4,))
+
+
+def _model(seed):
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Conv2D(4, 3, activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Flatten(),
+            keras.layers.Dense(10),
+        ]
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of two generations of a small network, and their ensemble."""
+    folder = tmp_path_factory.mktemp("export")
+    members = [_model(seed) for seed in (0, 1, 2)]
+    files = {"data.json": FACTS.to_json()}
+    for name, model in {
+        **{f"generation-{number}/model": each for number, each in enumerate(members)},
+        "ensemble": ensemble(members[1:]),
+    }.items():
+        model.save(folder / "model.keras")
+        files[f"{name}.keras"] = (folder / "model.keras").read_bytes()
+    with RunDirectory(folder / "run") as directory:
+        directory.commit(
+            files,
+            facts={
+                "settings": {"arch": "small", "objective": "kd", "seed": 0},
+                "generations": {str(k): {"taught_by": f"generation {k - 1}"} for k in range(3)},
+            },
+        )
+    return reading.RunReader(folder / "run")
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).integers(256, size=(7, 8, 8, 1), dtype="uint8")
+
+
+def _normalised(images):
+    return (images.astype("float64") / 255 - 0.3) / 0.4
+
+
+def _probabilities(run, images, which="ensemble"):
+    """What the trained model gives, computed apart from `trained.classifier`."""
+    raw = np.asarray(trained.load(run, which)(_normalised(images).astype("float32")), "float64")
+    if which == "ensemble":
+        return raw
+    raw = np.exp(raw - raw.max(axis=-1, keepdims=True))
+    return raw / raw.sum(axis=-1, keepdims=True)
+
+
+# Each reads `x.npy` and writes what the export makes of it to `y.npy`, without ban_tf.
+_READERS = {
+    "saved_model": (
+        "tensorflow",
+        "import tensorflow as tf; m = tf.saved_model.load(path); y = m.serve(x).numpy()",
+    ),
+    "keras": ("keras", "import keras; y = keras.models.load_model(path).predict(x, verbose=0)"),
+    "litert": (
+        "ai_edge_litert",
+        "from ai_edge_litert.interpreter import Interpreter; i = Interpreter(path); "
+        "n = i.get_input_details()[0]['index']; i.resize_tensor_input(n, x.shape); "
+        "i.allocate_tensors(); i.set_tensor(n, x); i.invoke(); "
+        "y = i.get_tensor(i.get_output_details()[0]['index'])",
+    ),
+    "onnx": (
+        "onnxruntime",
+        "import onnxruntime as o; s = o.InferenceSession(path); "
+        "y = s.run(None, {s.get_inputs()[0].name: x})[0]",
+    ),
+}
+_NEEDED_TO_WRITE = {"onnx": "tf2onnx"}
+_AVAILABLE = [
+    to
+    for to, (package, _) in _READERS.items()
+    if all(map(importlib.util.find_spec, {package, _NEEDED_TO_WRITE.get(to, package)}))
+]
+_CASES = {
+    "raw": {"preprocessing": True},
+    "raw-0": {"preprocessing": True, "which": "0"},
+    "normalised": {"preprocessing": False},
+}
+
+
+@pytest.fixture(scope="module")
+def read_elsewhere(run, images, tmp_path_factory):
+    """What every export gives, all read by one fresh process; the folder of the results."""
+    folder = tmp_path_factory.mktemp("exports")
+    script = ["import sys, numpy as np"]
+    for name, arguments in _CASES.items():
+        raw = arguments["preprocessing"]
+        np.save(folder / f"{name}.npy", images if raw else _normalised(images).astype("float32"))
+        for to in _AVAILABLE:
+            stem = folder / f"{name}-{to}"
+            path = export.export(run, to, output=f"{stem}{export.FORMATS[to]}", **arguments)
+            script += [
+                f"path = {str(path)!r}; x = np.load({str(folder / name)!r} + '.npy')",
+                _READERS[to][1],
+                f"np.save({str(stem)!r} + '.npy', y)",
+            ]
+    script.append("assert 'ban_tf' not in sys.modules")
+    command = [sys.executable, "-c", "\n".join(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("to", export.FORMATS)
+@pytest.mark.parametrize("case", _CASES)
+def test_an_export_gives_the_same_in_a_fresh_process(to, case, run, images, read_elsewhere):
+    if to not in _AVAILABLE:
+        pytest.skip(f"what --to={to} needs is not installed")
+    expected = _probabilities(run, images, _CASES[case].get("which", "ensemble"))
+    given = np.load(read_elsewhere / f"{case}-{to}.npy")
+    np.testing.assert_allclose(given, expected, atol=1e-5)
+
+
+def test_the_manifest_says_what_goes_in_and_what_comes_out(run, tmp_path):
+    path = export.export(run, "keras", which="1", output=tmp_path / "one.keras")
+    manifest = json.loads(pathlib.Path(f"{path}.json").read_text())
+    assert manifest["class_names"] == list("0123456789")
+    assert manifest["model"] == "generation 1"
+    assert manifest["output"] == "logits"
+    assert manifest["input"] == {
+        "shape": ["batch", 8, 8, 1],
+        "dtype": "float32",
+        "preprocessing": "(image / 255 - mean) / std",
+        "mean": [0.3],
+        "std": [0.4],
+    }
+
+
+def test_a_format_whose_package_is_missing_names_it(run, tmp_path, monkeypatch, capsys):
+    for name in ("tf2onnx", "onnx"):
+        monkeypatch.setitem(sys.modules, name, None)  # as if it were not installed
+    arguments = [str(run.path), "--to=onnx", f"--output={tmp_path / 'model.onnx'}"]
+    assert export.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert 'pip install "ban_tf[onnx]"' in error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "to"),
+        (["--to=keras"], "name one run"),
+        (["RUN", "--to=torch"], "torch"),
+        (["RUN", "--to=keras", "--model=7"], "--model=7 must be ensemble or the number"),
+        (["RUN", "--to=keras", "--output=model.h5"], "must end in .keras"),
+        (["RUN", "--to=saved_model", "--output=RUN"], "holds something else"),
+        (["nowhere", "--to=keras"], "not a run"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_sentence_and_code_2(arguments, message, run, capsys):
+    filled = [argument.replace("RUN", str(run.path)) for argument in arguments]
+    assert export.main(filled) == 2
+    assert message in capsys.readouterr().err
+    assert (run.path / "manifest.json").is_file()
+
+
+def test_predictions_of_image_files_are_the_models(run, images, tmp_path, capsys):
+    paths = [str(tmp_path / f"{number}.png") for number in range(2)]
+    for path, pixels in zip(paths, images, strict=False):
+        Image.fromarray(pixels[..., 0]).save(path)
+    assert predict.main([str(run.path), *paths, f"--csv={tmp_path / 'table.csv'}"]) == 0
+    expected = _probabilities(run, images[:2])
+    lines = capsys.readouterr().out.splitlines()
+    for line, path, row in zip(lines, paths, expected, strict=True):
+        assert line == f"{path}\t{row.argmax()}\t{row.max():.4f}"
+    with (tmp_path / "table.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    written = [[float(row[name]) for name in FACTS.class_names] for row in rows]
+    np.testing.assert_allclose(written, expected, atol=1e-5)
+
+
+def test_a_large_colour_image_is_made_to_fit(tmp_path):
+    Image.new("RGB", (31, 17), (255, 0, 0)).save(tmp_path / "red.png")
+    pixels = predict.read_image(tmp_path / "red.png", (8, 8, 1))
+    assert pixels.shape == (8, 8, 1) and pixels.dtype == np.uint8
+    np.testing.assert_array_equal(pixels, 76)  # the luma of red
+
+
+def test_a_file_that_is_no_image_is_named(run, tmp_path, capsys):
+    (tmp_path / "notes.png").write_text("not an image")
+    assert predict.main([str(run.path), str(tmp_path / "notes.png")]) == 2
+    assert "notes.png cannot be read as an image" in capsys.readouterr().err
+
+
+def test_evaluation_on_a_data_set_uses_the_preprocessing_of_the_run(run, tmp_path, capsys):
+    arguments = [str(run.path), "--dataset=digits", f"--json={tmp_path / 'numbers.json'}"]
+    assert evaluate.main(arguments) == 0
+    assert "generations 1-2" in capsys.readouterr().out
+    result = json.loads((tmp_path / "numbers.json").read_text())
+    test = digits.load()[1]
+    for number, row in enumerate(result["generations"]):
+        right = _probabilities(run, test.images, str(number)).argmax(axis=-1) == test.labels
+        assert row["accuracy"] == pytest.approx(right.mean())
+
+
+def test_data_of_other_classes_is_refused(run, tmp_path, capsys):
+    for part in ("train", "test"):
+        for name in ("cat", "dog"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(3):
+                Image.new("L", (8, 8)).save(tmp_path / part / name / f"{number}.png")
+    assert evaluate.main([str(run.path), f"--dataset=folder:{tmp_path}"]) == 2
+    assert "cat, dog (2)" in capsys.readouterr().err

@@ -1,0 +1,92 @@
+"""The overview tells running, finished, interrupted and broken runs apart."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ban_tf import runs
+from ban_tf.report import reading
+from ban_tf.rundir import RunDirectory
+
+
+def _make(path, generations, gens, errors=()):
+    with RunDirectory(path) as directory:
+        row = {
+            "negative_log_likelihood": 1.0,
+            "expected_calibration_error": 0.1,
+            "brier_score": 0.1,
+            "confidence": 0.9,
+            "accuracy": 0.5,
+            "examples": 10,
+            "taught_by": "labels",
+            "error_interval": [0, 1],
+            "change_in_error": None,
+            "seconds": None,
+            "extra": {},
+        }
+        summary = {
+            "format": 1,
+            "run": {"dataset": "d", "architecture": "a", "objective": "kd", "seed": 0},
+            "average": "probabilities",
+            "generations": [{**row, "generation": k, "error": e} for k, e in enumerate(errors)],
+            "ensembles": [],
+        }
+        files = {"run.cfg": f"--gens={gens}\n--epochs=2\n".encode()}
+        if errors:
+            files["summary.json"] = json.dumps(summary).encode()
+        finished = {str(number): {} for number in range(generations)}
+        directory.commit(files, facts={"settings": {}, "generations": finished})
+
+
+def test_states_are_told_apart(tmp_path):
+    _make(tmp_path / "done", 2, gens=1, errors=[0.3, 0.2])
+    _make(tmp_path / "nested" / "cut", 1, gens=3)
+    _make(tmp_path / "extended", 2, gens=2, errors=[0.3, 0.2])
+    _make(tmp_path / "under-way", 1, gens=1)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "manifest.json").write_text("{")
+    with RunDirectory(tmp_path / "under-way"):
+        found = {each.path.name: each for each in runs.find(tmp_path)}
+    assert {name: each.state for name, each in found.items()} == {
+        "done": "finished",
+        "cut": "interrupted",
+        "extended": "interrupted",
+        "under-way": "running",
+        "broken": "unreadable",
+    }
+    assert found["done"].best_error == 0.2
+    assert (found["cut"].finished, found["cut"].wanted) == (1, 4)
+
+
+def test_the_table_says_how_to_go_on(tmp_path, capsys):
+    _make(tmp_path / "cut", 1, gens=3)
+    assert runs.main([str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "interrupted" in out and "1 of 4" in out
+    assert reading.resume(reading.RunReader(tmp_path / "cut")) in out.replace("\n", "")
+
+
+def test_looking_leaves_no_trace(tmp_path):
+    _make(tmp_path / "done", 1, gens=0, errors=[0.5])
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    runs.find(tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_json_is_for_scripts(tmp_path, capsys):
+    _make(tmp_path / "done", 1, gens=0, errors=[0.5])
+    assert runs.main([str(tmp_path), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["state"], row["best_error"]) == ("finished", 0.5)
+
+
+@pytest.mark.parametrize("make", [False, True])
+def test_no_runs_and_no_folder_are_said(make, tmp_path, capsys):
+    folder = tmp_path / "runs"
+    if make:
+        folder.mkdir()
+    assert runs.main([str(folder)]) == (0 if make else 2)
+    said = capsys.readouterr()
+    assert ("No runs" in said.out) if make else ("no folder" in said.err)
