@@ -24,7 +24,7 @@ from ban_tf import (
 )
 from ban_tf.datasets import pipeline
 from ban_tf.options import Options
-from ban_tf.report import progress, table, tensorboard
+from ban_tf.report import progress, reading, table, tensorboard
 from ban_tf.rundir import RunDirectory
 
 
@@ -68,7 +68,8 @@ def run(options: Options) -> dict[str, Any]:
             seed=options.seed,
             settings=options.settings(),
         )
-        directory.commit({"run.cfg": options.flagfile().encode()})
+        facts = results.data_facts(data).to_json()
+        directory.commit({"run.cfg": options.flagfile().encode(), reading.DATA: facts})
         _announce(options, data, build(), directory)
         family.fit(
             functools.partial(_batches, options, data),
@@ -89,7 +90,7 @@ def run(options: Options) -> dict[str, Any]:
     table.show(result)
     seconds = time.perf_counter() - started
     print(f"\nIn {seconds:.0f} s. The models and the report are in {directory.path}:")
-    print("  generation-*/model.keras, ensemble.keras, summary.md, summary.json")
+    print("  generation-*/model.keras, ensemble.keras, report.html, summary.md, summary.json")
     print(f"Look at the curves:  tensorboard --logdir {directory.path / 'tensorboard'}")
     print(f"One more generation: the same command with --gens={options.gens + 1}")
     return result

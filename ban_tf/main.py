@@ -7,14 +7,12 @@ and 143 when interrupted.
 from __future__ import annotations
 
 import importlib
-import os
 import signal
 import sys
-import tempfile
 
 from absl import app, flags
 
-from ban_tf import interruption
+from ban_tf import command, interruption
 from ban_tf import options as options_module
 from ban_tf.datasets import text
 
@@ -31,7 +29,8 @@ def main(arguments: list[str]) -> int:
         options = options_module.from_flags(flags.FLAGS)
         if options.arch == "wrn-16-1" and flags.FLAGS["arch"].value == "wrn":
             print("--arch=wrn means wrn-16-1.")
-        _import_tensorflow(options.tensorflow_log)
+        if not options.tensorflow_log:
+            command.import_tensorflow()
         # Once the flags are known to be good.
         module = "language" if text.is_text(options.dataset) else "experiment"
         experiment = importlib.import_module(f"ban_tf.{module}")
@@ -55,25 +54,6 @@ def main(arguments: list[str]) -> int:
             return 1
         raise
     return 0
-
-
-def _import_tensorflow(log: bool) -> None:
-    """Imports TensorFlow, which writes to standard error before it can be told not to."""
-    if log:
-        return
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with tempfile.TemporaryFile() as said:
-        standard_error = os.dup(2)
-        os.dup2(said.fileno(), 2)
-        try:
-            importlib.import_module("tensorflow")
-        except BaseException:
-            said.seek(0)
-            os.write(standard_error, said.read())
-            raise
-        finally:
-            os.dup2(standard_error, 2)
-            os.close(standard_error)
 
 
 def _parse(arguments: list[str]) -> list[str]:

@@ -144,7 +144,7 @@ def _keep_test(
     labels = np.asarray(data.test.labels)
     shown = examples.worth_showing(predictions, labels)
     test = reading.Test(labels, shown, np.asarray(data.test.images[shown]))
-    directory.commit({reading.DATA: data_facts(data).to_json(), reading.TEST: test.to_bytes()})
+    directory.commit({reading.TEST: test.to_bytes()})
 
 
 def _write(

@@ -86,7 +86,7 @@ def log_probabilities(
 
     Args:
         model: A model of the run.
-        images: uint8 `[examples, height, width, channels]`.
+        images: uint8 `[examples, height, width, channels]`, in memory or on disk.
         facts: What they are to be normalised with.
 
     Returns:
@@ -95,9 +95,11 @@ def log_probabilities(
     activation = next(iter(outputs.final_activations(model).values()), "linear")
     std = np.asarray(facts.std, np.float32)
     scale, shift = 1.0 / (255.0 * std), -np.asarray(facts.mean, np.float32) / std
-    normalised = images.astype(np.float32) * scale + shift
-    raw = model.predict(normalised, batch_size=_BATCH, verbose=0)
-    logits = outputs.to_logits(tf.constant(raw), activation)
+    raw = [
+        model.predict_on_batch(images[start : start + _BATCH].astype(np.float32) * scale + shift)
+        for start in range(0, len(images), _BATCH)
+    ]
+    logits = outputs.to_logits(tf.constant(np.concatenate(raw)), activation)
     return np.asarray(tf.nn.log_softmax(tf.cast(logits, tf.float64)))
 
 

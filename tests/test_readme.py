@@ -6,7 +6,12 @@ import shlex
 import subprocess
 import sys
 
+import keras
 import pytest
+
+from ban_tf import evaluate, runs
+from ban_tf.report import __main__ as report_command
+from ban_tf.report import reading, summary
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 
@@ -51,6 +56,32 @@ def test_the_main_command_leaves_what_the_readme_promises(finished_run):
         assert list((directory / "tensorboard" / f"generation-{number}").iterdir())
     for name in ("config.json", "run.cfg", "ensemble.keras", "summary.json", "summary.md"):
         assert (directory / name).is_file()
+
+
+def test_the_report_says_with_what_it_was_made_and_can_be_made_again(finished_run, monkeypatch):
+    directory, _ = finished_run
+    monkeypatch.chdir(directory.parents[1])
+    page = (directory / "report.html").read_text()
+    for words in ("python -m ban_tf.main --epochs=2", keras.__version__, "no significant differ"):
+        assert words in page
+    assert report_command.main([f"runs/{directory.name}"]) == 0
+    assert (directory / "report.html").read_text() == page
+
+
+def test_evaluation_on_the_same_data_gives_the_same_numbers(finished_run):
+    directory, _ = finished_run
+    result = evaluate.evaluate(reading.RunReader(directory), "digits")
+    for before, now in zip(
+        summary.load(directory)["generations"], result["generations"], strict=True
+    ):
+        assert now["error"] == before["error"]
+        assert now["brier_score"] == pytest.approx(before["brier_score"], abs=1e-6)
+
+
+def test_the_overview_knows_the_run(finished_run):
+    directory, _ = finished_run
+    (status,) = runs.find(directory.parent)
+    assert (status.state, status.finished, status.wanted) == ("finished", 4, 4)
 
 
 def test_the_models_load_in_plain_keras_and_the_ensemble_is_their_mean(finished_run):
