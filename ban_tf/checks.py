@@ -130,10 +130,12 @@ def _check_shapes(teacher: keras.Model, student: keras.Model, objective: Any) ->
     wanted = list(objective) if isinstance(objective, Mapping) else list(ours)
     for name in wanted:
         check_opinion(name, theirs)
-        if theirs[name][-1] != ours[name][-1]:
+        # One unit tells two classes apart.
+        classes = [max(2, shape[-1] or 2) for shape in (theirs[name], ours[name])]
+        if classes[0] != classes[1]:
             raise ValueError(
-                f"`teacher` tells {theirs[name][-1]} classes apart where the student has "
-                f"{ours[name][-1]}; both need the same classes."
+                f"`teacher` tells {classes[0]} classes apart where the student has {classes[1]}; "
+                "both need the same classes."
             )
         if len(theirs[name]) != len(ours[name]):
             raise ValueError(

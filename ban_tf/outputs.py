@@ -83,7 +83,8 @@ def final_activations(model: keras.Model) -> dict[str, str]:
         looked into: its outputs count as "linear".
     """
     if isinstance(model, keras.Sequential) and model.layers:
-        return named(_layer_activation(model.layers[-1]))
+        last = next((each for each in reversed(model.layers) if not _passes_on(each)), None)
+        return named(_layer_activation(last))
     structure = getattr(model, "_outputs_struct", None)
     if structure is None:
         return {}
@@ -92,13 +93,23 @@ def final_activations(model: keras.Model) -> dict[str, str]:
 
 
 def _tensor_activation(tensor: keras.KerasTensor) -> str:
-    operation = getattr(tensor, "_keras_history", (None,))[0]
+    operation, node, _ = getattr(tensor, "_keras_history", (None, None, None))
+    if _passes_on(operation):
+        return _tensor_activation(operation._inbound_nodes[node].input_tensors[0])
     if isinstance(operation, keras.layers.Average):
         # The mean of probabilities is a probability, as in an exported ensemble.
         inputs = keras.tree.flatten(operation.input)
         activations = {_tensor_activation(each) for each in inputs}
         return activations.pop() if len(activations) == 1 else "linear"
     return _layer_activation(operation)
+
+
+def _passes_on(layer: Any) -> bool:
+    """Whether a layer leaves outputs as they are in inference, but for their dtype."""
+    if isinstance(layer, keras.layers.Activation):
+        return layer.activation is keras.activations.linear
+    kinds = (keras.layers.Identity, keras.layers.Dropout, keras.layers.ActivityRegularization)
+    return isinstance(layer, kinds)
 
 
 def _layer_activation(layer: Any) -> str:
@@ -123,7 +134,8 @@ def to_logits(outputs: Any, activation: str) -> Any:
 
     Args:
         outputs: `[batch, ..., classes]`; for sigmoid units `[batch, ..., 1]` (one yes-or-no
-            question) or `[batch, ..., labels]` (several).
+            question) or `[batch, ..., labels]` (several). A single linear unit is one
+            yes-or-no question, too.
         activation: What the model applied last: "linear", "softmax" or "sigmoid".
 
     Returns:
@@ -144,8 +156,14 @@ def to_logits(outputs: Any, activation: str) -> Any:
             tiny = keras.config.epsilon()
             clipped = ops.clip(probabilities, tiny, 1.0 - tiny)
             kept = ops.log(clipped) - ops.log(1.0 - clipped)
-        logits = ops.cast(kept, dtype)
-        if logits.shape[-1] == 1:
-            logits = ops.squeeze(logits, axis=-1)
-        return ops.stack([ops.zeros_like(logits), logits], axis=-1)
-    return ops.cast(outputs, dtype)
+        return _two_classes(ops.cast(kept, dtype))
+    logits = ops.cast(outputs, dtype)
+    # A softmax over one class would leave nothing to learn.
+    return _two_classes(logits) if logits.shape[-1] == 1 else logits
+
+
+def _two_classes(units: Any) -> Any:
+    """Logits of no and yes, `[..., 2]`, of what sigmoid units answer."""
+    if units.shape[-1] == 1:
+        units = ops.squeeze(units, axis=-1)
+    return ops.stack([ops.zeros_like(units), units], axis=-1)

@@ -105,7 +105,10 @@ class RecordedTeacher:
     def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any] | None]:
         """Takes the recorded logits out of the batch's labels."""
         if isinstance(labels, dict) and set(labels) == {"labels", "teacher_logits"}:
-            return labels["labels"], outputs.named(labels["teacher_logits"])
+            recorded = outputs.named(labels["teacher_logits"])
+            return labels["labels"], {
+                name: outputs.to_logits(each, "linear") for name, each in recorded.items()
+            }
         return labels, None
 
 

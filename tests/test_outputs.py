@@ -21,6 +21,17 @@ def _functional(last):
         (_functional(keras.layers.Softmax()), "softmax"),
         (_functional(keras.layers.Activation("softmax")), "softmax"),
         (_functional(keras.ops.softmax), "softmax"),
+        (_functional(lambda x: keras.layers.Activation("linear")(keras.ops.softmax(x))), "softmax"),
+        (
+            keras.Sequential(
+                [
+                    keras.Input((4,)),
+                    keras.layers.Dense(1, "sigmoid"),
+                    keras.layers.Activation("linear", dtype="float32"),
+                ]
+            ),
+            "sigmoid",
+        ),
         (_functional(keras.layers.ReLU()), "linear"),
         (_functional(_functional(keras.layers.Softmax()).layers[-1]), "softmax"),
         (keras.Sequential([keras.Input((5, 4)), keras.layers.LSTM(3)]), "linear"),
@@ -64,3 +75,8 @@ def test_a_sigmoid_unit_is_a_choice_of_two(shape):
     assert logits.shape == ((5, 2) if shape == (5, 1) else (5, 3, 2))
     chosen = np.exp(logits[..., 1]) / np.exp(logits).sum(-1)
     np.testing.assert_allclose(chosen, probabilities.reshape(chosen.shape), rtol=1e-4)
+
+
+def test_a_single_linear_unit_is_the_logit_of_yes():
+    found = outputs.to_logits(keras.ops.array([[2.0], [-1.0]]), "linear")
+    np.testing.assert_array_equal(found, [[0.0, 2.0], [0.0, -1.0]])

@@ -148,23 +148,43 @@ def test_a_model_in_training_teaches_by_its_student():
     assert model.teacher.models == [inner]
 
 
-def test_binary_models_with_a_sigmoid_learn_as_with_soft_labels():
+def units(seed, count, activation):
+    keras.utils.set_random_seed(seed)
+    return keras.Sequential([keras.Input((6,)), layers.Dense(count, activation=activation)])
+
+
+@pytest.mark.parametrize(
+    ("count", "activation"),
+    [(1, "sigmoid"), (1, None), (3, "sigmoid")],
+    ids=["sigmoid", "one logit", "several questions"],
+)
+def test_yes_or_no_models_learn_as_with_soft_labels(count, activation):
     x, y = data()
-    y = y % 2
-
-    def binary(seed, units=1, activation="sigmoid"):
-        keras.utils.set_random_seed(seed)
-        return keras.Sequential([keras.Input((6,)), layers.Dense(units, activation=activation)])
-
-    teacher = binary(1)
-    plain, student = binary(0), binary(0)
-    plain.compile(sgd(), "binary_crossentropy")
+    y = y % 2 if count == 1 else (y[:, None] > np.arange(3)).astype("int32")
+    teacher, plain, student = (units(seed, count, activation) for seed in (1, 0, 0))
+    yes = teacher.predict(x, verbose=0)
+    yes = yes if activation else np.array(keras.ops.sigmoid(yes))
     arguments = {"batch_size": 8, "epochs": 2, "shuffle": False, "verbose": 0}
-    plain.fit(x, teacher.predict(x, verbose=0), **arguments)
+    plain.compile(sgd(), keras.losses.BinaryCrossentropy(from_logits=activation is None))
+    plain.fit(x, yes, **arguments)
     model = ban_tf.BornAgainModel(student, teacher=teacher)
-    model.compile(sgd(), metrics=["accuracy"])
+    model.compile(sgd())
     model.fit(x, y, **arguments)
     assert_equal_weights(student, plain, atol=1e-6)
+
+
+def test_one_unit_teaches_two_classes():
+    x, y = data()
+    teacher, student = units(1, 1, "sigmoid"), units(0, 2, "softmax")
+    p = teacher.predict(x, verbose=0)
+    p = np.concatenate([1 - p, p], axis=-1)
+    q = student.predict(x, verbose=0)
+    model = ban_tf.BornAgainModel(student, teacher=teacher)
+    model.compile(sgd())
+    logs = model.test_on_batch(x, y % 2, return_dict=True)
+    np.testing.assert_allclose(
+        logs["teacher_loss"], np.mean(np.sum(p * np.log(p / q), axis=-1)), rtol=1e-4
+    )
 
 
 def test_an_activation_that_cannot_be_seen_is_declared_or_warned_of():
