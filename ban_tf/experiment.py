@@ -175,8 +175,11 @@ def _callbacks(
     options: Options, directory: RunDirectory, generation: int, rows: list[dict]
 ) -> list[keras.callbacks.Callback]:
     verbosity = {"auto": 1, "lines": 2, "none": 0}[options.progress]
+    logs = directory.path / "tensorboard"
+    profile = [tensorboard.profile(logs, generation)] if options.profile else []
     return [
-        tensorboard.TensorBoardScalars(directory.path / "tensorboard", generation, rows),
+        *profile,
+        tensorboard.TensorBoardScalars(logs, generation, rows),
         progress.Progress(
             generation, options.gens, options.epochs, first_epoch=len(rows), verbosity=verbosity
         ),

@@ -12,7 +12,7 @@ import sys
 
 from absl import app, flags
 
-from ban_tf import command, interruption
+from ban_tf import command, interruption, repetitions
 from ban_tf import options as options_module
 from ban_tf.datasets import text
 
@@ -29,6 +29,11 @@ def main(arguments: list[str]) -> int:
         options = options_module.from_flags(flags.FLAGS)
         if options.arch == "wrn-16-1" and flags.FLAGS["arch"].value == "wrn":
             print("--arch=wrn means wrn-16-1.")
+        if options.seeds > 1 and text.is_text(options.dataset):
+            raise options_module.OptionsError(
+                f"--seeds={options.seeds} compares test errors of images; repeat "
+                f"--dataset={options.dataset} with --seed instead."
+            )
         if not options.tensorflow_log:
             command.import_tensorflow()
         # Once the flags are known to be good.
@@ -37,7 +42,10 @@ def main(arguments: list[str]) -> int:
 
         for each in interruption.SIGNALS:
             signal.signal(each, interruption.stop_at_once)
-        experiment.run(options)
+        if options.seeds > 1:
+            repetitions.run(options, experiment.run)
+        else:
+            experiment.run(options)
     except ValueError as error:
         print(f"ban-tf: {error}", file=sys.stderr)
         return 2

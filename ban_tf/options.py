@@ -28,6 +28,8 @@ FREE = (
     "on_divergence",
     "progress",
     "tensorflow_log",
+    "profile",
+    "seeds",
 )
 
 
@@ -80,16 +82,20 @@ class Options:
     precision: str = "float32"
     deterministic: bool = False
     seed: int = 0
+    seeds: int = 1
     workdir: str | None = None
     progress: str = "auto"
     tensorflow_log: bool = False
+    profile: bool = False
 
     @property
     def directory(self) -> pathlib.Path:
         """Where the run is kept."""
         if self.workdir:
             return pathlib.Path(self.workdir)
-        parts = (self.dataset, self.arch, self.objective, str(self.seed))
+        parts = [self.dataset, self.arch, self.objective]
+        if self.seeds == 1:
+            parts.append(str(self.seed))
         return pathlib.Path("runs") / "-".join(re.sub(r"[^\w.+-]+", "_", part) for part in parts)
 
     def architecture_settings(self) -> dict[str, Any]:
@@ -155,9 +161,11 @@ _HELP = {
     "precision": "float32, mixed_bfloat16 or mixed_float16.",
     "deterministic": "Make every operation deterministic.",
     "seed": "Where all randomness comes from.",
+    "seeds": "Repeat the lineage from so many seeds, --seed and those after it, and compare.",
     "workdir": "Where the run is kept; runs/<dataset>-<arch>-<objective>-<seed> by default.",
     "progress": "auto (a bar on a terminal), lines or none.",
     "tensorflow_log": "Show TensorFlow's own messages.",
+    "profile": "Record the graph and a profile of a few steps of each generation for TensorBoard.",
 }
 
 _CHOICES = {
@@ -178,6 +186,7 @@ _BOUNDS = {
     "batch_size": (1, 1_000_000),
     "train_examples": (2, math.inf),
     "seed": (0, 2**31 - 1),
+    "seeds": (1, 1000),
     "validation_fraction": (0.0, 0.5),
     "dropout": (0.0, 0.95),
     "compression": (0.01, 1.0),

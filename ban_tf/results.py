@@ -21,7 +21,17 @@ from ban_tf import checkpoints, datasets, generations, lineage, outputs, provena
 from ban_tf.datasets import pipeline
 from ban_tf.ensemble import ensemble
 from ban_tf.options import Options
-from ban_tf.report import content, examples, page, reading, summary, table, tensorboard
+from ban_tf.report import (
+    content,
+    examples,
+    page,
+    plots,
+    reading,
+    statistics,
+    summary,
+    table,
+    tensorboard,
+)
 from ban_tf.rundir import RunDirectory
 
 EVALUATION_BATCH = 500
@@ -50,6 +60,7 @@ def report(
     result = _summarise(options, family, data, predictions)
     _write(options, family, directory, result)
     _keep_test(data, predictions, directory)
+    _write_tensorboard(options, family, data, directory, predictions, result)
     directory.write_uncounted("report.html", page.write(content.read(directory.path)).encode())
     return result
 
@@ -147,6 +158,33 @@ def _keep_test(
     directory.commit({reading.TEST: test.to_bytes()})
 
 
+def _write_tensorboard(
+    options: Options,
+    family: lineage.Lineage,
+    data: datasets.ImageData,
+    directory: RunDirectory,
+    predictions: list[np.ndarray],
+    result: dict[str, Any],
+) -> None:
+    """Writes all event files anew, from what the run directory holds."""
+    logs = directory.path / "tensorboard"
+    for generation in family.generations:
+        rows = [dict(row) for row in generation.history]
+        for row, timing in zip(rows, generation.timings, strict=False):
+            row |= {key: value for key, value in timing.items() if key == "examples_per_second"}
+        if rows:
+            tensorboard.write_history(logs, generation.number, rows)
+    labels, names = np.asarray(data.test.labels), data.class_names
+    pictures = {"reliability diagram": {}, "confusion matrix": {}}
+    for number, each in enumerate(predictions):
+        title = f"generation {number}"
+        bins = statistics.reliability(each, labels)
+        counts = statistics.confusion_matrix(each, labels)
+        pictures["reliability diagram"][number] = plots.reliability_diagrams({title: bins})
+        pictures["confusion matrix"][number] = plots.confusion_matrix(counts, names, title)
+    tensorboard.write_summary(logs, result, options.settings(), pictures)
+
+
 def _write(
     options: Options, family: lineage.Lineage, directory: RunDirectory, result: dict[str, Any]
 ) -> None:
@@ -161,4 +199,3 @@ def _write(
     for row in result["generations"]:
         files[f"generation-{row['generation']}/metrics.json"] = json.dumps(row, indent=1).encode()
     directory.commit(files)
-    tensorboard.write_summary(directory.path / "tensorboard", result)

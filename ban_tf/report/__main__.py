@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from absl import flags
 
 from ban_tf import command
-from ban_tf.report import content, page, plots, table
+from ban_tf.report import comparison, content, page, plots, table
 from ban_tf.rundir import write_atomically
 
 NAME = "ban_tf.report"
-USAGE = """python -m ban_tf.report RUN [RUN ...]
+USAGE = """python -m ban_tf.report RUN [RUN ...] [flags]
 
 Writes report.html and summary.md of each finished run again, from the files in its directory.
+Several runs are compared too: objectives and other settings by seeds.
 """
 
 
@@ -26,7 +27,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_bool(
-        "figures", False, "Also write the figures as PNG into RUN/figures.", flag_values=values
+        "figures", False, "Also write the main figure as PNG into RUN/figures.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "output",
+        "comparison",
+        "The folder that the comparison of several runs goes to.",
+        flag_values=values,
     )
 
 
@@ -38,6 +45,9 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
         print(f"{each.path / 'report.html'}")
         if values["figures"].value:
             _write_figures(each)
+    if len(names) > 1:
+        comparison.write(names, values["output"].value)
+        print(f"{pathlib.Path(values['output'].value) / 'report.html'}")
 
 
 def write(run: content.Content) -> None:

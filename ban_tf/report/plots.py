@@ -63,6 +63,28 @@ def error_by_generation(summary: Mapping[str, Any]) -> Figure:
     return figure
 
 
+def errors_over_seeds(comparison: Mapping[str, Any]) -> Figure:
+    """Test error of every generation, each seed and the mean, one series for each group.
+
+    Args:
+        comparison: As `comparison.compare` builds it.
+    """
+    figure, axes = _figure(6.0, 3.8)
+    for index, group in enumerate(comparison["groups"]):
+        shift = 0.12 * (index - (len(comparison["groups"]) - 1) / 2)
+        single = [row for row in group["rows"] if len(row["members"]) == 1]
+        places = np.array([row["members"][0] for row in single]) + shift
+        style = _series(index)
+        axes.plot(places, [100 * row["mean"] for row in single], label=group["name"], **style)
+        for place, row in zip(places, single, strict=True):
+            dots = 100 * np.array(row["errors"])
+            axes.scatter(np.full(len(dots), place), dots, s=9, color=style["color"], alpha=0.6)
+    axes.set(xlabel="generation", ylabel="test error (%), mean over seeds", ylim=(0, None))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _legend(axes)
+    return figure
+
+
 def learning_curves(
     histories: Mapping[int, Sequence[Mapping[str, float]]], quantities: Mapping[str, str]
 ) -> Figure:
@@ -135,23 +157,6 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], title: str 
                 axes.text(
                     column, row, str(count), ha="center", va="center", color=colour, fontsize=7
                 )
-    return figure
-
-
-def disagreement(matrix: np.ndarray, names: Sequence[str]) -> Figure:
-    """For how many test examples each two members predict different classes.
-
-    Args:
-        matrix: Fractions [members, members], symmetric, zero on the diagonal.
-        names: Of the members.
-    """
-    figure, axes = _figure(4.2, 3.6)
-    image = axes.imshow(100 * matrix, cmap="Blues", vmin=0)
-    figure.colorbar(image, ax=axes, shrink=0.8).set_label("disagreement (%)")
-    axes.grid(visible=False)
-    axes.set_xticks(range(len(names)), names)
-    axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="generation", ylabel="generation")
     return figure
 
 

@@ -14,10 +14,14 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from matplotlib.figure import Figure
+from tensorboard.plugins.hparams import api as hparams
 
-from ban_tf.report import table
+from ban_tf.report import plots, table
 from ban_tf.report.summary import METRICS
 
+# After those in which graphs are traced and memory is found.
+_PROFILED_STEPS = (4, 8)
 _OWN_TAGS = {
     "learning_rate": "schedule/learning_rate",
     "examples_per_second": "speed/examples_per_second",
@@ -45,8 +49,9 @@ class TensorBoardScalars(keras.callbacks.Callback):
     Args:
         directory: The log directory of the lineage, to be given to `tensorboard --logdir`.
         generation: The number of the generation in training.
-        rows: The history so far, for a training that is resumed: dictionaries with "epoch" and
-            logs under Keras's names. Empty and missing values are passed over.
+        rows: The history so far, for a training that is resumed: dictionaries with "epoch",
+            counted from one, and logs under Keras's names. Empty and missing values
+            are passed over.
     """
 
     def __init__(
@@ -66,6 +71,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Adds an epoch."""
+        epoch += 1  # steps count finished epochs, as the history does
         repeated = epoch in self._rows
         self._rows[epoch] = _scalars(logs or {})
         if repeated:
@@ -93,16 +99,52 @@ class TensorBoardScalars(keras.callbacks.Callback):
                 tf.summary.scalar(tag(name), value)
 
 
-def write_summary(directory: str | Path, summary: Mapping[str, Any]) -> None:
+def profile(directory: str | Path, generation: int) -> keras.callbacks.Callback:
+    """Returns a callback that records the graph, and a profile of a few steps.
+
+    Both go to `<directory>/profile/generation-<k>/`; TensorBoard shows the profile with the
+    package tensorboard-plugin-profile.
+    """
+    return keras.callbacks.TensorBoard(
+        str(Path(directory) / "profile" / f"generation-{generation}"),
+        write_graph=True,
+        profile_batch=_PROFILED_STEPS,
+    )
+
+
+def write_history(
+    directory: str | Path, generation: int, rows: Iterable[Mapping[str, Any]]
+) -> None:
+    """Writes the scalars of a finished generation anew, so that nothing is missing or doubled.
+
+    Args:
+        directory: The log directory of the lineage.
+        generation: The number of the generation.
+        rows: As in `TensorBoardScalars`.
+    """
+    scalars = TensorBoardScalars(directory, generation, rows)
+    scalars.on_train_begin()
+    scalars.on_train_end()
+
+
+def write_summary(
+    directory: str | Path,
+    summary: Mapping[str, Any],
+    settings: Mapping[str, Any] | None = None,
+    figures: Mapping[str, Mapping[int, Figure]] | None = None,
+) -> None:
     """Writes the final figures and the tables of a run, replacing earlier ones.
 
     "final/error" and its like are curves over generations: one run called "generations", and one
-    for each kind of ensemble at the number of its last member, so that all overlay. The tables
-    are the text "summary" of the run "generations".
+    for each kind of ensemble at the number of its last member, so that all overlay. The run
+    "generations" also holds the tables (the text "summary"), the pictures, and what the HParams
+    tab compares runs by.
 
     Args:
         directory: The log directory of the lineage.
         summary: A summary as `summary.summarise` builds it.
+        settings: The flags of the run.
+        figures: Pictures by tag and generation.
     """
     curves: dict[str, dict[int, Mapping[str, Any]]] = {
         "generations": {row["generation"]: row for row in summary["generations"]},
@@ -119,11 +161,22 @@ def write_summary(directory: str | Path, summary: Mapping[str, Any]) -> None:
         with writer.as_default(step=0):
             if name == "generations":
                 tf.summary.text("summary", table.write_markdown(summary))
+                hparams.hparams({key: _plain(value) for key, value in (settings or {}).items()})
+                for number, row in curves["ensembles"].items():
+                    tf.summary.scalar("final/ensemble_error", row["error"], step=number)
+                for tag_name, pictures in (figures or {}).items():
+                    for number, figure in pictures.items():
+                        image = tf.io.decode_png(plots.png(figure), channels=3)
+                        tf.summary.image(tag_name, image[tf.newaxis], step=number)
             for number, row in rows.items():
                 for metric in METRICS:
                     if metric != "examples":
                         tf.summary.scalar(f"final/{metric}", row[metric], step=number)
         writer.close()
+
+
+def _plain(value: Any) -> bool | int | float | str:
+    return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def _scalars(logs: Mapping[str, Any]) -> dict[str, float]:

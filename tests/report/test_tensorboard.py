@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
 
-from ban_tf.report import summary, tensorboard
+from ban_tf.report import plots, statistics, summary, tensorboard
 
 
 def points(directory):
@@ -70,7 +71,7 @@ def test_generations_of_a_real_training_have_the_same_tags(tmp_path):
         }
     )
     steps, values = zip(*second["validation/loss"], strict=True)
-    assert steps == (0, 1, 2)
+    assert steps == (1, 2, 3)
     np.testing.assert_allclose(values, histories[1]["val_loss"], rtol=1e-6)
 
 
@@ -80,15 +81,15 @@ def test_a_killed_and_resumed_run_has_every_step_once(tmp_path):
     for epoch in range(4):
         killed.on_epoch_end(epoch, {"loss": 10.0 - epoch, "val_loss": 1.0})
     # Killed now, and its last epoch was not yet in the history.
-    rows = [{"epoch": epoch, "loss": 10.0 - epoch, "val_loss": 1.0} for epoch in range(3)]
+    rows = [{"epoch": epoch + 1, "loss": 10.0 - epoch, "val_loss": 1.0} for epoch in range(3)]
     resumed = tensorboard.TensorBoardScalars(tmp_path, 1, rows=rows)
     resumed.on_train_begin()
     for epoch in range(3, 6):
         resumed.on_epoch_end(epoch, {"loss": 10.0 - epoch, "val_loss": 1.0})
     resumed.on_train_end()
     assert points(tmp_path / "generation-1") == {
-        "training/loss": [(epoch, 10.0 - epoch) for epoch in range(6)],
-        "validation/loss": [(epoch, 1.0) for epoch in range(6)],
+        "training/loss": [(epoch + 1, 10.0 - epoch) for epoch in range(6)],
+        "validation/loss": [(epoch + 1, 1.0) for epoch in range(6)],
     }
 
 
@@ -96,19 +97,19 @@ def test_each_epoch_can_be_read_while_training_goes_on(tmp_path):
     scalars = tensorboard.TensorBoardScalars(tmp_path, 0)
     scalars.on_train_begin()
     scalars.on_epoch_end(0, {"loss": 2.0})
-    assert points(tmp_path / "generation-0") == {"training/loss": [(0, 2.0)]}
+    assert points(tmp_path / "generation-0") == {"training/loss": [(1, 2.0)]}
 
 
 def test_an_epoch_trained_twice_counts_once_and_other_generations_are_left_alone(tmp_path):
     other = tensorboard.TensorBoardScalars(tmp_path, 0, rows=[{"epoch": 0, "loss": 5.0}])
     other.on_train_begin()
     other.on_train_end()
-    rows = [{"epoch": 0, "loss": 3.0}, {"epoch": 1, "loss": 2.0}]
+    rows = [{"epoch": 1, "loss": 3.0}, {"epoch": 2, "loss": 2.0}]
     scalars = tensorboard.TensorBoardScalars(tmp_path, 1, rows=rows)
     scalars.on_train_begin()
     scalars.on_epoch_end(1, {"loss": 1.0})
     scalars.on_train_end()
-    assert points(tmp_path / "generation-1") == {"training/loss": [(0, 3.0), (1, 1.0)]}
+    assert points(tmp_path / "generation-1") == {"training/loss": [(1, 3.0), (2, 1.0)]}
     assert points(tmp_path / "generation-0") == {"training/loss": [(0, 5.0)]}
 
 
@@ -134,7 +135,10 @@ def test_the_summary_gives_curves_over_generations_and_the_tables(tmp_path):
 
     errors = [row["error"] for row in content["generations"]]
     curve = points(tmp_path / "generations")
-    assert set(curve) == {f"final/{name}" for name in summary.METRICS if name != "examples"}
+    assert set(curve) == {
+        "final/ensemble_error",
+        *(f"final/{name}" for name in summary.METRICS if name != "examples"),
+    }
     assert [step for step, _ in curve["final/error"]] == [0, 1, 2]
     np.testing.assert_allclose([value for _, value in curve["final/error"]], errors, rtol=1e-6)
     assert [step for step, _ in points(tmp_path / "ensembles")["final/error"]] == [2]
@@ -152,3 +156,57 @@ def test_a_single_generation_makes_no_empty_ensemble_runs(tmp_path):
     run = {"dataset": "digits", "architecture": "wrn-16-1", "objective": "kd", "seed": 0}
     tensorboard.write_summary(tmp_path, summary.summarise(run, members, np.array([0])))
     assert [path.name for path in tmp_path.iterdir()] == ["generations"]
+
+
+def test_pictures_and_flags_go_with_the_generations(tmp_path):
+    labels = np.array([0, 1, 1])
+    log_probabilities = np.log([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
+    members = [summary.Member(k, "labels", log_probabilities, 1.0) for k in range(2)]
+    run = {"dataset": "digits", "architecture": "wrn-16-1", "objective": "kd", "seed": 0}
+    counts = statistics.confusion_matrix(log_probabilities, labels)
+    pictures = {"confusion matrix": {k: plots.confusion_matrix(counts, "ab") for k in range(2)}}
+    settings = {"epochs": 3, "learning_rate": 0.1, "objective": "kd", "clip_norm": None}
+    content = summary.summarise(run, members, labels)
+    tensorboard.write_summary(tmp_path, content, settings, pictures)
+
+    events = EventAccumulator(str(tmp_path / "generations"), size_guidance={"tensors": 0})
+    events.Reload()
+    images = events.Tensors("confusion matrix")
+    assert [event.step for event in images] == [0, 1]
+    for event in images:  # width, height, picture
+        assert event.tensor_proto.string_val[2].startswith(b"\x89PNG")
+    plugin = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
+    started = plugin_data_pb2.HParamsPluginData.FromString(plugin).session_start_info
+    assert started.hparams["learning_rate"].number_value == 0.1
+    assert started.hparams["objective"].string_value == "kd"
+    assert started.hparams["clip_norm"].string_value == "None"
+
+
+def test_a_finished_generation_is_written_anew_without_gaps(tmp_path):
+    killed = tensorboard.TensorBoardScalars(tmp_path, 0)
+    killed.on_train_begin()
+    killed.on_epoch_end(0, {"loss": 3.0})
+    rows = [
+        {"epoch": epoch, "loss": 4.0 - epoch, "examples_per_second": 10.0} for epoch in (1, 2, 3)
+    ]
+    tensorboard.write_history(tmp_path, 0, rows)
+    assert points(tmp_path / "generation-0") == {
+        "training/loss": [(1, 3.0), (2, 2.0), (3, 1.0)],
+        "speed/examples_per_second": [(1, 10.0), (2, 10.0), (3, 10.0)],
+    }
+
+
+def test_a_profile_is_recorded_on_request(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    model.compile("sgd", "mse")
+    inputs = np.zeros((20, 4), "float32")
+    model.fit(
+        inputs,
+        inputs[:, :3],
+        batch_size=2,
+        callbacks=[tensorboard.profile(tmp_path, 2)],
+        verbose=0,
+    )
+    folder = tmp_path / "profile" / "generation-2"
+    assert list(folder.rglob("*.xplane.pb"))
+    assert list(folder.rglob("events.out.tfevents.*"))
