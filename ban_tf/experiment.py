@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -12,6 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from ban_tf import (
+    activations,
+    analysis,
+    analysis_report,
     architectures,
     datasets,
     lineage,
@@ -19,13 +23,17 @@ from ban_tf import (
     optimizers,
     outputs,
     results,
+    saturation,
     seeds,
     teachers,
 )
-from ban_tf.datasets import pipeline
+from ban_tf.datasets import mixup, pipeline
 from ban_tf.options import Options
 from ban_tf.report import progress, reading, table, tensorboard
 from ban_tf.rundir import RunDirectory
+
+# Training examples, as they are without augmentation, that an analysis looks at.
+_ANALYSED = 1000
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -50,21 +58,28 @@ def run(options: Options) -> dict[str, Any]:
         seed=options.seed,
     )
     steps = pipeline.steps_per_epoch(data, options.batch_size)
-    build = functools.partial(_build, options, data)
+    build = functools.partial(_build, options, data, options.arch)
+    student_build = build
+    if options.student_arch:
+        student_build = functools.partial(_build, options, data, options.student_arch)
     first_model = _first_model(options, data)
     with RunDirectory(options.directory) as directory:
         family = lineage.Lineage(
             build,
-            generations=options.gens,
-            objective=options.objective,
+            generations=options.generations,
+            objective=make_objective(options, steps),
             directory=directory,
             teacher=options.teacher,
             first_model=first_model,
-            label_weight=options.label_weight,
+            label_weight=label_weight(options),
             temperature=options.temperature,
             keep=options.checkpoint,
             chance=_chance(data.validation.labels),
             on_divergence=options.on_divergence,
+            student_build=student_build,
+            share_ends=options.share_ends or architectures.shares_ends(options.architectures[-1]),
+            distillation_losses=_activation_losses(options, first_model or build(), student_build),
+            stop=functools.partial(_saturated, data) if options.gens == "auto" else None,
             seed=options.seed,
             settings=options.settings(),
         )
@@ -76,29 +91,69 @@ def run(options: Options) -> dict[str, Any]:
             epochs=options.epochs,
             steps_per_epoch=steps,
             shuffle=False,  # the batches are shuffled already
-            validation_data=_validation(data),
+            validation_data=_validation(options, data),
             compile=lambda epochs: {
-                "optimizer": _optimizer(options, epochs, steps),
-                "loss": _label_loss(options, build()),
+                "optimizer": make_optimizer(options, epochs, steps),
+                "loss": _label_loss(options, build(), student_build()),
                 "weighted_metrics": ["accuracy"],
             },
-            callbacks=functools.partial(_callbacks, options, directory),
+            callbacks=functools.partial(_callbacks, options, data, directory),
             examples_per_epoch=steps * options.batch_size,
             checkpoint_steps=options.checkpoint_steps,
         )
-        result = results.report(options, family, data, directory, build)
+        result = results.report(options, family, data, directory)
     table.show(result)
     seconds = time.perf_counter() - started
     print(f"\nIn {seconds:.0f} s. The models and the report are in {directory.path}:")
     print("  generation-*/model.keras, ensemble.keras, report.html, summary.md, summary.json")
     print(f"Look at the curves:  tensorboard --logdir {directory.path / 'tensorboard'}")
-    print(f"One more generation: the same command with --gens={options.gens + 1}")
+    print(f"One more generation: the same command with --gens={len(family.generations)}")
     return result
 
 
-def _build(options: Options, data: datasets.ImageData) -> keras.Model:
-    settings = options.architecture_settings()
-    return architectures.build(options.arch, data.input_shape, data.num_classes, **settings)
+def _build(options: Options, data: datasets.ImageData, name: str) -> keras.Model:
+    known = architectures.settings(name)
+    settings = {
+        setting: value
+        for setting, value in options.architecture_settings().items()
+        if setting in known
+    }
+    return architectures.build(name, data.input_shape, data.num_classes, **settings)
+
+
+def make_objective(options: Options, steps_per_epoch: int) -> Any:
+    """Returns what the born-again generations match: an objective, or its name."""
+    if not options.tighten_epochs:
+        return options.objective
+    base, _ = objectives.parse(options.objective)
+    changes = {} if options.temperature is None else {"temperature": options.temperature}
+    steps = max(1, round(options.tighten_epochs * steps_per_epoch))
+    return objectives.Progressive(objectives.get(base, **changes), steps)
+
+
+def label_weight(options: Options) -> float | None:
+    """Returns the weight of the label term; None for what the objective's name says."""
+    if options.label_weight is None and options.tighten_epochs:
+        return objectives.parse(options.objective)[1]
+    return options.label_weight
+
+
+def _activation_losses(
+    options: Options, teacher: keras.Model, student_build: Callable[[], keras.Model]
+) -> list | None:
+    if not options.activation_weight:
+        return None
+    return activations.activation_losses(teacher, student_build(), options.activation_weight)
+
+
+def _saturated(data: datasets.ImageData, family: lineage.Lineage) -> bool:
+    """Tells whether the newest generation is no better than the one before it."""
+    number = family.generations[-1].number
+    now, before = (
+        results.log_probabilities(family.model(each), data.validation, data)
+        for each in (number, number - 1)
+    )
+    return not saturation.error_improved(now, before, data.validation.labels)
 
 
 def _first_model(options: Options, data: datasets.ImageData) -> keras.Model | None:
@@ -119,16 +174,26 @@ def _first_model(options: Options, data: datasets.ImageData) -> keras.Model | No
     return model
 
 
-def _label_loss(options: Options, model: keras.Model) -> keras.losses.Loss:
-    activation = next(iter(outputs.final_activations(model).values()), "linear")
+def _label_loss(options: Options, *models: keras.Model) -> keras.losses.Loss:
+    found = {next(iter(outputs.final_activations(each).values()), "linear") for each in models}
+    if len(found) > 1:
+        raise ValueError(
+            f"--student_arch={options.student_arch} and --arch={options.arch} must both end in "
+            "logits or both in probabilities."
+        )
+    activation = found.pop()
     return objectives.LabelCrossEntropy(
         from_logits=activation == "linear", label_smoothing=options.label_smoothing
     )
 
 
-def _optimizer(options: Options, epochs: int, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+def make_optimizer(
+    options: Options, epochs: int, steps_per_epoch: int
+) -> keras.optimizers.Optimizer:
+    """Returns the optimizer with its schedule."""
+    # "plateau" is a constant rate that a callback lowers.
     schedule = optimizers.Schedule(
-        options.schedule,
+        "constant" if options.schedule == "plateau" else options.schedule,
         options.learning_rate,
         steps=epochs * steps_per_epoch,
         warmup_steps=round(options.warmup_epochs * steps_per_epoch),
@@ -146,7 +211,7 @@ def _batches(
     options: Options, data: datasets.ImageData, generation: int, epoch: int, step: int
 ) -> tf.data.Dataset:
     augment = data.augment if options.augment == "auto" else options.augment == "yes"
-    return pipeline.training_batches(
+    batches = pipeline.training_batches(
         data,
         batch_size=options.batch_size,
         epochs=2**31,  # as many as are asked for: a generation may keep those it was begun with
@@ -154,6 +219,15 @@ def _batches(
         augment=augment,
         first_epoch=epoch,
         first_step=step,
+    )
+    if not options.mixup:
+        return batches
+    return mixup.mixed_batches(
+        batches,
+        data.num_classes,
+        options.mixup,
+        seeds.derive_seed(options.seed, "mixup", generation),
+        epoch * pipeline.steps_per_epoch(data, options.batch_size) + step,
     )
 
 
@@ -165,35 +239,59 @@ def _chance(labels: np.ndarray) -> float | None:
     return float(share + 1.645 * np.sqrt(share * (1.0 - share) / len(labels)))
 
 
-def _validation(data: datasets.ImageData) -> tf.data.Dataset | None:
+def _validation(options: Options, data: datasets.ImageData) -> tf.data.Dataset | None:
     if not len(data.validation.labels):
         return None
-    return pipeline.evaluation_batches(data.validation, data, results.EVALUATION_BATCH)
+    batches = pipeline.evaluation_batches(data.validation, data, results.EVALUATION_BATCH)
+    if not options.mixup:
+        return batches
+    # Labels as distributions, as in training: Keras takes one kind of accuracy for both.
+    return batches.map(lambda images, labels: (images, tf.one_hot(labels, data.num_classes)))
 
 
 def _callbacks(
-    options: Options, directory: RunDirectory, generation: int, rows: list[dict]
+    options: Options,
+    data: datasets.ImageData,
+    directory: RunDirectory,
+    generation: int,
+    rows: list[dict],
 ) -> list[keras.callbacks.Callback]:
     verbosity = {"auto": 1, "lines": 2, "none": 0}[options.progress]
+    analyses = []
+    if options.analyse and generation:
+        some = data.train.select(np.arange(min(_ANALYSED, len(data.train.labels))))
+        batches = pipeline.evaluation_batches(some, data, min(options.batch_size, _ANALYSED))
+        analyses = [analysis.Analysis(batches, **analysis_report.places(directory, generation))]
     logs = directory.path / "tensorboard"
     profile = [tensorboard.profile(logs, generation)] if options.profile else []
     return [
+        *analyses,
         *profile,
         tensorboard.TensorBoardScalars(logs, generation, rows),
         progress.Progress(
-            generation, options.gens, options.epochs, first_epoch=len(rows), verbosity=verbosity
+            generation,
+            options.generations,
+            options.epochs,
+            first_epoch=len(rows),
+            verbosity=verbosity,
         ),
     ]
+
+
+def how_many(options: Options) -> str:
+    """Returns in words how many born-again generations there are to be."""
+    return f"up to {options.max_gens}" if options.gens == "auto" else str(options.gens)
 
 
 def _announce(
     options: Options, data: datasets.ImageData, model: keras.Model, directory: RunDirectory
 ) -> None:
+    names = " to ".join(options.architectures)
     print(
-        f"{options.arch} ({model.count_params():,} parameters) on {data.name}: "
+        f"{names} ({model.count_params():,} parameters) on {data.name}: "
         f"{len(data.train.labels):,} training, {len(data.validation.labels):,} validation, "
-        f"{len(data.test.labels):,} test examples; generation 0 and {options.gens} born again by "
-        f"{options.objective}, {options.epochs} epochs each, {options.precision}; "
-        f"kept in {directory.path}."
+        f"{len(data.test.labels):,} test examples; generation 0 and "
+        f"{how_many(options)} born again by {options.objective}, "
+        f"{options.epochs} epochs each, {options.precision}; kept in {directory.path}."
     )
     sys.stdout.flush()

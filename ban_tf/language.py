@@ -7,6 +7,7 @@ perplexity (Furlanello et al., 2018, section 4.3).
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from typing import Any
@@ -14,13 +15,29 @@ from typing import Any
 import keras
 from absl import logging
 
-from ban_tf import architectures, language_report, lineage, objectives, optimizers
+from ban_tf import (
+    analysis_report,
+    architectures,
+    experiment,
+    language_report,
+    lineage,
+    objectives,
+    saturation,
+)
 from ban_tf.datasets import text, text_batches
-from ban_tf.language_training import Perplexity, PlateauSchedule, StateReset
+from ban_tf.language_training import (
+    LanguageAnalysis,
+    Perplexity,
+    PlateauSchedule,
+    StateReset,
+)
 from ban_tf.objectives import names as objective_names
 from ban_tf.options import Options
 from ban_tf.report import progress, tensorboard
 from ban_tf.rundir import RunDirectory
+
+# Words of the training text that an analysis looks at.
+_ANALYSED = 20_000
 
 
 def run(options: Options) -> dict[str, Any]:
@@ -42,22 +59,23 @@ def run(options: Options) -> dict[str, Any]:
     sizes = (options.batch_size, options.unroll)
     steps = text_batches.training_steps(data.train, *sizes)
 
-    def build(batch_size: int | None = options.batch_size) -> keras.Model:
-        return architectures.build_language_model(
-            options.arch, data.vocabulary, batch_size, **options.architecture_settings()
-        )
-
+    build = functools.partial(_build, options, data, options.arch)
+    student_build = functools.partial(_build, options, data, options.architectures[-1])
     _warn_of_missing_labels(options)
     with RunDirectory(options.directory) as directory:
         family = lineage.Lineage(
             build,
-            generations=options.gens,
-            objective=options.objective,
+            generations=options.generations,
+            objective=experiment.make_objective(options, steps),
             directory=directory,
             teacher=options.teacher,
-            label_weight=options.label_weight,
+            label_weight=experiment.label_weight(options),
             temperature=options.temperature,
             keep=options.checkpoint,
+            on_divergence=options.on_divergence,
+            student_build=student_build if options.student_arch else None,
+            share_ends=bool(options.share_ends),
+            stop=functools.partial(_saturated, options, data) if options.gens == "auto" else None,
             seed=options.seed,
             settings=options.settings(),
         )
@@ -69,40 +87,54 @@ def run(options: Options) -> dict[str, Any]:
             shuffle=False,
             validation_data=text_batches.evaluation_batches(data.validation, *sizes),
             compile={
-                "optimizer": lambda: _optimizer(options, steps),
+                "optimizer": lambda: experiment.make_optimizer(options, options.epochs, steps),
                 "loss": objectives.LabelCrossEntropy(label_smoothing=options.label_smoothing),
                 "weighted_metrics": [Perplexity()],
             },
-            callbacks=lambda generation, rows: _callbacks(options, directory, generation, rows),
+            callbacks=functools.partial(_callbacks, options, data, directory),
             examples_per_epoch=steps * options.batch_size * options.unroll,
         )
-        result = language_report.report(options, family, data, directory, build)
+        result = language_report.report(
+            options,
+            family,
+            data,
+            directory,
+            lambda number: _build(options, data, options.architectures[-1 if number else 0], None),
+        )
     language_report.show(result)
     seconds = time.perf_counter() - started
     print(f"\nIn {seconds:.0f} s. The models and the report are in {directory.path}.")
     return result
 
 
-def _optimizer(options: Options, steps: int) -> keras.optimizers.Optimizer:
-    # "plateau" is a constant rate that `PlateauSchedule` lowers.
-    kind = "constant" if options.schedule == "plateau" else options.schedule
-    schedule = optimizers.Schedule(
-        kind,
-        options.learning_rate,
-        steps=options.epochs * steps,
-        warmup_steps=round(options.warmup_epochs * steps),
+def _build(
+    options: Options, data: text.TextData, name: str, batch_size: int | None = 0
+) -> keras.Model:
+    """Builds a network that keeps its state, or with `batch_size=None` one that does not."""
+    batch_size = options.batch_size if batch_size == 0 else batch_size
+    return architectures.build_language_model(
+        name, data.vocabulary, batch_size, **options.architecture_settings()
     )
-    return optimizers.make_optimizer(
-        options.optimizer,
-        schedule,
-        momentum=options.momentum,
-        weight_decay=options.weight_decay,
-        clip_norm=options.clip_norm,
+
+
+def _saturated(options: Options, data: text.TextData, family: lineage.Lineage) -> bool:
+    """Tells whether the newest generation is no better than the one before it."""
+    number = family.generations[-1].number
+    before, now = language_report.score(
+        [family.model(number - 1), family.model(number)],
+        [[0], [1]],
+        (options.batch_size, options.unroll),
+        data.validation,
     )
+    return not saturation.likelihood_improved(now["log_probability"], before["log_probability"])
 
 
 def _callbacks(
-    options: Options, directory: RunDirectory, generation: int, rows: list[dict]
+    options: Options,
+    data: text.TextData,
+    directory: RunDirectory,
+    generation: int,
+    rows: list[dict],
 ) -> list[keras.callbacks.Callback]:
     verbosity = {"auto": 1, "lines": 2, "none": 0}[options.progress]
     callbacks = [
@@ -110,13 +142,18 @@ def _callbacks(
         tensorboard.TensorBoardScalars(directory.path / "tensorboard", generation, rows),
         progress.Progress(
             generation,
-            options.gens,
+            options.generations,
             options.epochs,
             first_epoch=len(rows),
             verbosity=verbosity,
             shown=("loss", "perplexity", "val_perplexity"),
         ),
     ]
+    if options.analyse and generation:
+        some = data.train[: _ANALYSED + 1]
+        batches = text_batches.training_batches(some, options.batch_size, options.unroll)
+        places = analysis_report.places(directory, generation)
+        callbacks.append(LanguageAnalysis(batches, **places))
     if options.schedule == "plateau":
         callbacks.append(PlateauSchedule(options.plateau_factor, options.plateau_threshold, rows))
     return callbacks
@@ -138,11 +175,12 @@ def _warn_of_missing_labels(options: Options) -> None:
 def _announce(
     options: Options, data: text.TextData, model: keras.Model, directory: RunDirectory
 ) -> None:
+    names = " to ".join(options.architectures)
     print(
-        f"{options.arch} ({model.count_params():,} parameters) on {data.name}: "
+        f"{names} ({model.count_params():,} parameters) on {data.name}: "
         f"{len(data.train):,} training, {len(data.validation):,} validation, {len(data.test):,} "
-        f"test words, {len(data.vocabulary):,} different ones; generation 0 and {options.gens} "
-        f"born again by {options.objective}, {options.epochs} epochs each, {options.precision}; "
-        f"kept in {directory.path}."
+        f"test words, {len(data.vocabulary):,} different ones; generation 0 and "
+        f"{experiment.how_many(options)} born again by {options.objective}, "
+        f"{options.epochs} epochs each, {options.precision}; kept in {directory.path}."
     )
     sys.stdout.flush()

@@ -8,7 +8,6 @@ side, and an ensemble's probability is the mean of its members'.
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable
 from typing import Any
@@ -20,9 +19,10 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from ban_tf import lineage
+from ban_tf import analysis_report, lineage
 from ban_tf.datasets import text, text_batches
 from ban_tf.ensemble import ensemble
+from ban_tf.generations import model_bytes
 from ban_tf.language_training import reset_states
 from ban_tf.options import Options
 from ban_tf.report import statistics, summary, tensorboard
@@ -36,7 +36,7 @@ def report(
     family: lineage.Lineage,
     data: text.TextData,
     directory: RunDirectory,
-    build: Callable[..., keras.Model],
+    stateless: Callable[[int], keras.Model],
 ) -> dict[str, Any]:
     """Evaluates a finished lineage and writes what came out into its directory.
 
@@ -45,20 +45,20 @@ def report(
         family: A finished lineage.
         data: Whose validation and test texts are used.
         directory: Where the files go.
-        build: `build()` makes a model that keeps its state, `build(None)` one that does not.
+        stateless: Makes a model of a generation's shape that keeps no state between batches.
 
     Returns:
         The summary.
     """
-    models = []
-    for generation in family.generations:
-        models.append(build())
-        models[-1].set_weights(generation.weights)
+    models = [family.model(each.number) for each in family.generations]
     groups = [[number] for number in range(len(models))] + _ensembles(len(models))
     sizes = (options.batch_size, options.unroll)
-    measure = functools.partial(_scores, models, groups, sizes, options.ensemble_average)
-    result = _summarise(options, family, groups, measure(data.validation), measure(data.test), data)
-    _write(options, family, directory, result, build)
+    validation, test = (
+        score(models, groups, sizes, tokens, options.ensemble_average)
+        for tokens in (data.validation, data.test)
+    )
+    result = _summarise(options, family, groups, validation, test, data)
+    _write(options, family, directory, result, stateless)
     return result
 
 
@@ -68,14 +68,27 @@ def _ensembles(generations: int) -> list[list[int]]:
     ]
 
 
-def _scores(
+def score(
     models: list[keras.Model],
     groups: list[list[int]],
     sizes: tuple[int, int],
-    average: str,
     tokens: np.ndarray,
+    average: str = "probabilities",
 ) -> list[Scores]:
-    """What each group of models made of each word of a text; arrays `[tokens - 1]`."""
+    """Has models read a text, and notes what each group of them made of each word.
+
+    Args:
+        models: Networks that keep their state.
+        groups: Numbers of the models whose distributions are averaged.
+        sizes: Streams and steps of a batch.
+        tokens: int32 `[tokens]`.
+        average: "probabilities" or "logits".
+
+    Returns:
+        For each group arrays `[tokens - 1]`: `log_probability` of the word that came, whether it
+        was not the likeliest (`wrong`), the `confidence` in the likeliest, and the
+        `sum_of_squares` of all probabilities.
+    """
 
     @tf.function
     def read(words: tf.Tensor, following: tf.Tensor) -> list[dict[str, tf.Tensor]]:
@@ -134,7 +147,7 @@ def _summarise(
         "format": summary.FORMAT,
         "run": {
             "dataset": data.name,
-            "architecture": options.arch,
+            "architecture": " to ".join(options.architectures),
             "objective": options.objective,
             "seed": options.seed,
             "epochs": options.epochs,
@@ -228,22 +241,23 @@ def _write(
     family: lineage.Lineage,
     directory: RunDirectory,
     result: dict[str, Any],
-    build: Callable[..., keras.Model],
+    stateless: Callable[[int], keras.Model],
 ) -> None:
-    from ban_tf.generations import model_bytes
-
     members = []
     for generation in family.generations[1:] or family.generations:
-        members.append(build(None))
+        members.append(stateless(generation.number))
         members[-1].set_weights(generation.weights)
     lines = ["| " + " | ".join(row) + " |" for row in (_HEADINGS, ("---",) * 6, *_cells(result))]
     title = f"# Born-again {options.arch} on {result['run']['dataset']}\n\n"
-    directory.commit(
-        {
-            "config.json": json.dumps(options.settings(), indent=1).encode(),
-            "ensemble.keras": model_bytes(ensemble(members, options.ensemble_average)),
-            "summary.json": json.dumps(result, indent=1).encode(),
-            "summary.md": (title + "\n".join(lines) + "\n").encode(),
-        }
-    )
+    files = {
+        "config.json": json.dumps(options.settings(), indent=1).encode(),
+        "ensemble.keras": model_bytes(ensemble(members, options.ensemble_average)),
+        "summary.json": json.dumps(result, indent=1).encode(),
+        "summary.md": (title + "\n".join(lines) + "\n").encode(),
+    }
+    figure = analysis_report.draw(directory, [each.number for each in family.generations])
+    if figure:
+        files[analysis_report.FIGURE] = figure
+        files["summary.md"] += f"\n{analysis_report.WORDS}".encode()
+    directory.commit(files)
     tensorboard.write_summary(directory.path / "tensorboard", result)

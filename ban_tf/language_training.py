@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from ban_tf import optimizers
+from ban_tf import analysis, optimizers
 from ban_tf.student import BornAgainModel
 
 
@@ -35,18 +35,17 @@ class StateReset(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """The training text starts."""
-        self._reset()
+        _reset_all(self.model)
 
     def on_test_begin(self, logs: dict | None = None) -> None:
         """The validation text starts."""
-        self._reset()
+        _reset_all(self.model)
 
-    def _reset(self) -> None:
-        model = self.model
-        members = [model.student] if isinstance(model, BornAgainModel) else [model]
-        members += getattr(getattr(model, "teacher", None), "models", [])
-        for member in members:
-            reset_states(member)
+
+def _reset_all(model: keras.Model) -> None:
+    members = [model.student] if isinstance(model, BornAgainModel) else [model]
+    for member in [*members, *getattr(getattr(model, "teacher", None), "models", [])]:
+        reset_states(member)
 
 
 def reset_states(model: keras.Model) -> None:
@@ -54,6 +53,15 @@ def reset_states(model: keras.Model) -> None:
     for layer in model.layers:
         if getattr(layer, "stateful", False):
             layer.reset_state()
+
+
+class LanguageAnalysis(analysis.Analysis):
+    """An analysis in which student and teacher read from the start of a text."""
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Adds a row."""
+        _reset_all(self.model)
+        super().on_epoch_end(epoch, logs)
 
 
 class PlateauSchedule(keras.callbacks.Callback):

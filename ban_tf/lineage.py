@@ -20,12 +20,13 @@ from typing import Any
 import keras
 from absl import logging
 
-from ban_tf import checkpoints, copies, generations, lineage_table, objectives, seeds, training
+from ban_tf import copies, generations, lineage_table, objectives, seeds, sharing, training
 from ban_tf.ensemble import ensemble
 from ban_tf.generations import Generation
 from ban_tf.history import best_row
 from ban_tf.rundir import RunDirectory, RunDirectoryError
 from ban_tf.student import BornAgainModel
+from ban_tf.trainer import Trainer
 
 TEACHERS = ("previous", "ensemble", "first")
 
@@ -57,6 +58,9 @@ class Lineage:
             asks for no such check.
         on_divergence: "stop" when a loss becomes NaN or infinite, or "retry" once from the last
             checkpoint at a tenth of the learning rate (in a `directory` only).
+        student_build: What generations 1, 2, ... are made by, if not by `build`.
+        share_ends: Whether students have their first and last layer from their teacher, frozen.
+        stop: Asked after each born-again generation, given the lineage, whether it was the last.
         seed: Where all randomness comes from.
         settings: Facts that a run in `directory` must agree on to be gone on with.
         **student: Further arguments of `BornAgainModel`, such as `teacher_weight`.
@@ -80,6 +84,9 @@ class Lineage:
         keep: str = "last",
         chance: float | None = None,
         on_divergence: str = "stop",
+        student_build: Callable[[], keras.Model] | keras.Model | None = None,
+        share_ends: bool = False,
+        stop: Callable[[Lineage], bool] | None = None,
         seed: int = 0,
         settings: Mapping[str, Any] | None = None,
         **student: Any,
@@ -100,6 +107,7 @@ class Lineage:
                 "`on_divergence` is 'retry', which goes on from a checkpoint; give a `directory`."
             )
         self._build = copies.builder(build)
+        self._student_build = copies.builder(student_build) if student_build else self._build
         self.number_of_generations = generations
         self.objective = objective
         self.teacher = teacher
@@ -108,6 +116,8 @@ class Lineage:
         self.keep = keep
         self.chance = chance
         self.on_divergence = on_divergence
+        self.share_ends = share_ends
+        self._stop = stop
         self.seed = seed
         self._student = student
         self._first_model = first_model
@@ -116,7 +126,7 @@ class Lineage:
             RunDirectory(directory) if isinstance(directory, (str, pathlib.Path)) else directory
         )
         self.generations: list[Generation] = []
-        self._trainers: dict[tuple, _Trainer] = {}
+        self._trainers: dict[tuple, Trainer] = {}
         if self.directory is not None:
             _check_settings(self.directory, settings or {})
             _check_number(self.directory, generations)
@@ -190,14 +200,20 @@ class Lineage:
                     number,
                 )
             self.generations.append(generation)
+            if number and self._stop is not None and self._stop(self):
+                break
         return self
+
+    def builder(self, number: int) -> Callable[[], keras.Model]:
+        """Returns what makes a fresh model of a generation's shape."""
+        return self._student_build if number else self._build
 
     def model(self, number: int) -> keras.Model:
         """Returns a generation's model, newly made: a plain Keras model, not compiled."""
         generation = self.generations[number]
         if generation.given:
             return self._first_model
-        model = self._build()
+        model = self.builder(number)()
         model.set_weights(generation.weights)
         return model
 
@@ -260,9 +276,9 @@ class Lineage:
                     "Generation %d was begun with %d epochs, and keeps them.", number, begun
                 )
             epochs = begun
-        trainer = self._trainer(teachers, epochs, compile)
+        trainer = self._trainer(number, teachers, epochs, compile)
         with seeds.seeded(seeds.derive_seed(self.seed, "weights", number)):
-            trainer.begin(self._build(), [self.generations[each] for each in teachers])
+            trainer.begin(self.builder(number)(), [self.generations[each] for each in teachers])
         trainer.model.seed = seeds.derive_seed(self.seed, "objective", number)
         outcome = training.train(
             trainer.model,
@@ -299,18 +315,25 @@ class Lineage:
                 "Generation %d was trained for %d epochs, and stays so.", number, before
             )
         teachers = self._digests(self.teachers_of(number))
-        return generations.read(self.directory, number, teachers, self._build)
+        return generations.read(self.directory, number, teachers, self.builder(number))
 
     def _digests(self, numbers: list[int]) -> dict[int, str]:
         return {number: self.generations[number].digest() for number in numbers}
 
-    def _trainer(self, teachers: list[int], epochs: int, compile: Any) -> _Trainer:
-        given = tuple(self.generations[number].given for number in teachers)
-        key = (given, epochs if callable(compile) else None)
+    def _trainer(self, number: int, teachers: list[int], epochs: int, compile: Any) -> Trainer:
+        given = tuple(self.generations[each].given for each in teachers)
+        builders = tuple(self.builder(each) for each in teachers)
+        key = (self.builder(number), given, builders, epochs if callable(compile) else None)
         if key not in self._trainers:
-            models = [self._first_model if each else self._build() for each in given]
+            models = [
+                self._first_model if trained else build()
+                for trained, build in zip(given, builders, strict=True)
+            ]
+            student = self.builder(number)()
+            if models and self.share_ends:
+                sharing.freeze_ends(student)
             model = BornAgainModel(
-                self._build(),
+                student,
                 teacher=models or None,
                 objective=self.objective,
                 label_weight=self.label_weight,
@@ -324,27 +347,8 @@ class Lineage:
             elif isinstance(optimizer, keras.optimizers.Optimizer):
                 optimizer = type(optimizer).from_config(optimizer.get_config())
             model.compile(optimizer=optimizer, **arguments)
-            self._trainers[key] = _Trainer(model, models)
+            self._trainers[key] = Trainer(model, models, self.share_ends)
         return self._trainers[key]
-
-
-class _Trainer:
-    """A student and its teachers, traced once and set anew for each generation."""
-
-    def __init__(self, model: BornAgainModel, teachers: list[keras.Model]):
-        self.model = model
-        self.teachers = teachers
-        model.optimizer.build(model.trainable_variables)
-        self._initial = checkpoints.capture(model)
-
-    def begin(self, fresh: keras.Model, teachers: list[Generation]) -> None:
-        """Puts everything in the state in which a training starts."""
-        checkpoints.restore(self.model, self._initial)
-        for variable, value in zip(self.model.student.variables, fresh.variables, strict=True):
-            variable.assign(value)
-        for model, generation in zip(self.teachers, teachers, strict=True):
-            model.set_weights(generation.weights)
-        self.model.stop_training = False
 
 
 def _check_settings(directory: RunDirectory, settings: Mapping[str, Any]) -> None:

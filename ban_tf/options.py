@@ -21,6 +21,8 @@ from ban_tf.objectives import names as objective_names
 # Flags that may change when a run is gone on with: they do not touch what it computes.
 FREE = (
     "gens",
+    "max_gens",
+    "analyse",
     "epochs",  # those of generations that have not begun
     "workdir",
     "data_dir",
@@ -45,8 +47,11 @@ class OptionsError(ValueError):
 class Options:
     """Every setting of a run, checked. The fields are the flags of the same names."""
 
-    gens: int = 3
+    gens: int | str = 3
+    max_gens: int = 10
     arch: str = "wrn-16-1"
+    student_arch: str | None = None
+    share_ends: bool | None = None
     dropout: float = 0.0
     compression: float | None = None
     bottleneck: bool | None = None
@@ -61,6 +66,9 @@ class Options:
     label_weight: float | None = None
     label_smoothing: float = 0.0
     temperature: float | None = None
+    tighten_epochs: float | None = None
+    activation_weight: float | None = None
+    mixup: float | None = None
     teacher: str = "previous"
     teacher_from: str | None = None
     ensemble_average: str = "probabilities"
@@ -84,6 +92,7 @@ class Options:
     seed: int = 0
     seeds: int = 1
     workdir: str | None = None
+    analyse: bool | None = None
     progress: str = "auto"
     tensorflow_log: bool = False
     profile: bool = False
@@ -93,7 +102,7 @@ class Options:
         """Where the run is kept."""
         if self.workdir:
             return pathlib.Path(self.workdir)
-        parts = [self.dataset, self.arch, self.objective]
+        parts = [self.dataset, *self.architectures, self.objective]
         if self.seeds == 1:
             parts.append(str(self.seed))
         return pathlib.Path("runs") / "-".join(re.sub(r"[^\w.+-]+", "_", part) for part in parts)
@@ -102,6 +111,16 @@ class Options:
         """The settings of architectures that were asked for, without those left alone."""
         chosen = {name: getattr(self, name) for name in ARCHITECTURE}
         return {name: value for name, value in chosen.items() if value or value is False}
+
+    @property
+    def generations(self) -> int:
+        """The number of the last generation that may be trained."""
+        return self.max_gens if self.gens == "auto" else self.gens
+
+    @property
+    def architectures(self) -> list[str]:
+        """Names of the networks: generation 0's, and the others' if they are of another kind."""
+        return [self.arch] if self.student_arch is None else [self.arch, self.student_arch]
 
     def settings(self) -> dict[str, Any]:
         """What a run must agree on with the one that it goes on with."""
@@ -118,9 +137,14 @@ class Options:
 
 
 _HELP = {
-    "gens": "Born-again generations after generation 0.",
+    "gens": "Born-again generations after generation 0; auto goes on until one is no better than "
+    "the one before it on validation data, beyond its 95 % interval.",
+    "max_gens": "How many generations auto may train.",
     "arch": "Architecture: wrn-DEPTH-WIDTH (wrn alone is wrn-16-1), densenet-DEPTH-GROWTH, or "
     "package.module:function.",
+    "student_arch": "Architecture of the born-again generations, if it is another one.",
+    "share_ends": "Give students the first and the last layer of their teacher, frozen; "
+    "resnet-...@densenet-... always has them.",
     "dropout": "Dropout inside residual blocks, or after the convolutions of a DenseNet.",
     "compression": "Share of its channels that a DenseNet keeps after a block; 0.5 by default.",
     "bottleneck": "Whether a DenseNet has 1x1 convolutions before its 3x3 ones; it has.",
@@ -139,6 +163,11 @@ _HELP = {
     "label_weight": "Weight of the label term; by default what the objective says.",
     "label_smoothing": "Smoothing of the labels, wherever labels are learnt from.",
     "temperature": "Temperature of the objective; its gradients are scaled by its square.",
+    "tighten_epochs": "Pass from the labels to the teacher within the first N epochs.",
+    "activation_weight": "Weight of the squared difference between the activations of teacher and "
+    "student, at the end of each resolution.",
+    "mixup": "Blend each example with another one, by shares from Beta(N, N), before teacher and "
+    "student see it.",
     "teacher": "Who teaches: previous, ensemble (all before, averaged) or first.",
     "teacher_from": "A trained .keras model to be generation 0.",
     "ensemble_average": "What ensembles average: probabilities or logits.",
@@ -163,6 +192,7 @@ _HELP = {
     "seed": "Where all randomness comes from.",
     "seeds": "Repeat the lineage from so many seeds, --seed and those after it, and compare.",
     "workdir": "Where the run is kept; runs/<dataset>-<arch>-<objective>-<seed> by default.",
+    "analyse": "Take the gradient of distillation apart after each epoch: analysis.png.",
     "progress": "auto (a bar on a terminal), lines or none.",
     "tensorflow_log": "Show TensorFlow's own messages.",
     "profile": "Record the graph and a profile of a few steps of each generation for TensorBoard.",
@@ -182,6 +212,10 @@ _CHOICES = {
 # Inclusive bounds; what lies outside is a mistake rather than a wish.
 _BOUNDS = {
     "gens": (0, 1000),
+    "max_gens": (1, 1000),
+    "tighten_epochs": (1e-3, 1e6),
+    "activation_weight": (0.0, 1e9),
+    "mixup": (1e-3, 100.0),
     "epochs": (1, 1_000_000),
     "batch_size": (1, 1_000_000),
     "train_examples": (2, math.inf),
@@ -228,11 +262,11 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     kinds = {"int": flags.DEFINE_integer, "float": flags.DEFINE_float, "bool": flags.DEFINE_bool}
     for field in dataclasses.fields(Options):
         text = _HELP[field.name]
-        default = "wrn" if field.name == "arch" else field.default
+        default = {"arch": "wrn", "gens": str(field.default)}.get(field.name, field.default)
         if field.name in _CHOICES:
             flags.DEFINE_enum(field.name, default, _CHOICES[field.name], text, flag_values=values)
         else:
-            kind = field.type.split(" ")[0]
+            kind = "str" if field.name == "gens" else field.type.split(" ")[0]
             define = kinds.get(kind, flags.DEFINE_string)
             define(field.name, default, text, flag_values=values)
 
@@ -244,10 +278,20 @@ def from_flags(values: flags.FlagValues) -> Options:
         OptionsError: A value cannot be used.
     """
     given = {field.name: values[field.name].value for field in dataclasses.fields(Options)}
+    given["gens"] = _number_or_auto(given["gens"])
     if text.is_text(given["dataset"]):
         left = {name for name in _ON_TEXT if values[name].using_default_value}
         given |= {name: _ON_TEXT[name] for name in left}
     return check(Options(**given))
+
+
+def _number_or_auto(gens: str) -> int | str:
+    if gens == "auto":
+        return gens
+    try:
+        return int(gens)
+    except ValueError as error:
+        raise OptionsError(f"--gens must be a number or auto; it is {gens}.") from error
 
 
 def check(options: Options) -> Options:
@@ -258,7 +302,7 @@ def check(options: Options) -> Options:
     """
     for name, (low, high) in _BOUNDS.items():
         value = getattr(options, name)
-        if value is not None and not low <= value <= high:
+        if value is not None and value != "auto" and not low <= value <= high:
             raise OptionsError(f"--{name} must be between {low} and {high}; it is {value}.")
     if options.warmup_epochs > options.epochs:
         raise OptionsError(
@@ -278,7 +322,11 @@ def check(options: Options) -> Options:
         objective_names.parse(options.objective)
         datasets.check(options.dataset)
         options = dataclasses.replace(options, arch=architectures.resolve(options.arch))
-        architectures.check_settings([options.arch], options.architecture_settings())
+        if options.student_arch:
+            student_arch = architectures.resolve(options.student_arch)
+            options = dataclasses.replace(options, student_arch=student_arch)
+        architectures.check_settings(options.architectures, options.architecture_settings())
+        _check_variants(options)
         _check_task(options)
         return options
     except ValueError as error:
@@ -288,15 +336,37 @@ def check(options: Options) -> Options:
 def _check_task(options: Options) -> None:
     """Makes sure that the network, the schedule and the data are all for images or all for text."""
     task = "text" if text.is_text(options.dataset) else "images"
-    if architectures.task(options.arch) != task:
-        raise OptionsError(
-            f"--arch={options.arch} is for {architectures.task(options.arch)}, but "
-            f"--dataset={options.dataset} has {task}."
-        )
+    for name in options.architectures:
+        if architectures.task(name) != task:
+            raise OptionsError(
+                f"--arch={name} is for {architectures.task(name)}, but "
+                f"--dataset={options.dataset} has {task}."
+            )
     if task == "images" and options.schedule == "plateau":
         raise OptionsError("--schedule=plateau is for text; choose step, cosine or constant.")
-    if task == "text" and options.teacher_from:
-        raise OptionsError("--teacher_from is for images; leave it out on text.")
+    if task == "text":
+        for name in ("teacher_from", "mixup", "activation_weight"):
+            if getattr(options, name):
+                raise OptionsError(f"--{name} is for images; leave it out on text.")
+
+
+def _check_variants(options: Options) -> None:
+    """Makes sure that what departs from the plain lineage can be had together."""
+    if options.gens == "auto" and options.validation_fraction == 0:
+        raise OptionsError(
+            "--gens=auto stops by validation, but --validation_fraction is 0; give it a share "
+            "such as 0.1."
+        )
+    if options.activation_weight and options.student_arch and options.generations > 1:
+        raise OptionsError(
+            "--activation_weight compares teacher and student layer by layer: with --student_arch "
+            f"it needs --gens=1; it is {options.gens}."
+        )
+    if options.tighten_epochs and options.objective.split("+")[0] in ("cwtm", "importance"):
+        raise OptionsError(
+            f"--tighten_epochs passes from the labels to the teacher, but --objective="
+            f"{options.objective} learns from labels alone; choose kd or dkpp."
+        )
 
 
 def _check_writable(directory: pathlib.Path) -> None:

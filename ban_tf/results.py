@@ -17,7 +17,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ban_tf import checkpoints, datasets, generations, lineage, outputs, provenance
+from ban_tf import (
+    analysis_report,
+    checkpoints,
+    datasets,
+    generations,
+    lineage,
+    outputs,
+    provenance,
+)
 from ban_tf.datasets import pipeline
 from ban_tf.ensemble import ensemble
 from ban_tf.options import Options
@@ -42,7 +50,6 @@ def report(
     family: lineage.Lineage,
     data: datasets.ImageData,
     directory: RunDirectory,
-    build: Callable[[], keras.Model],
 ) -> dict[str, Any]:
     """Evaluates a lineage on the test set and writes what came out into its directory.
 
@@ -51,12 +58,11 @@ def report(
         family: A finished lineage.
         data: Whose test split is used.
         directory: Where the files go.
-        build: Makes a model that takes any generation's weights.
 
     Returns:
         The summary; see `report.summary`.
     """
-    predictions = _predictions(family, data, directory, build)
+    predictions = _predictions(family, data, directory)
     result = _summarise(options, family, data, predictions)
     _write(options, family, directory, result)
     _keep_test(data, predictions, directory)
@@ -91,25 +97,31 @@ def _predictions(
     family: lineage.Lineage,
     data: datasets.ImageData,
     directory: RunDirectory,
-    build: Callable[[], keras.Model],
 ) -> list[np.ndarray]:
     """Each generation's log-probabilities on the test set, `[examples, classes]`."""
-    model, results = None, []
+    models: dict[Callable, keras.Model] = {}
+    results = []
     for generation in family.generations:
         name = f"generation-{generation.number}/predictions.npz"
         if name not in directory.names():
             if generation.given:
                 predictor = family.model(generation.number)
             else:
-                predictor = model = model or build()
+                build = family.builder(generation.number)
+                predictor = models[build] = models.get(build) or build()
                 predictor.set_weights(generation.weights)
-            directory.commit({name: checkpoints.pack([_log_probabilities(predictor, data)])})
+            directory.commit(
+                {name: checkpoints.pack([log_probabilities(predictor, data.test, data)])}
+            )
         results.append(checkpoints.unpack(directory.read(name))[0][0])
     return results
 
 
-def _log_probabilities(model: keras.Model, data: datasets.ImageData) -> np.ndarray:
-    batches = pipeline.evaluation_batches(data.test, data, EVALUATION_BATCH)
+def log_probabilities(
+    model: keras.Model, split: datasets.Split, data: datasets.ImageData
+) -> np.ndarray:
+    """Returns a model's log-probabilities for one split of the data, `[examples, classes]`."""
+    batches = pipeline.evaluation_batches(split, data, EVALUATION_BATCH)
     activation = next(iter(outputs.final_activations(model).values()), "linear")
     raw = model.predict(batches.map(lambda images, labels: images), verbose=0)
     logits = outputs.to_logits(tf.constant(raw), activation)
@@ -130,7 +142,7 @@ def _summarise(
     ]
     facts = {
         "dataset": data.name,
-        "architecture": options.arch,
+        "architecture": " to ".join(options.architectures),
         "objective": options.objective,
         "seed": options.seed,
         "epochs": options.epochs,
@@ -196,6 +208,10 @@ def _write(
         "summary.json": json.dumps(result, indent=1).encode(),
         "summary.md": table.write_markdown(result).encode(),
     }
+    figure = analysis_report.draw(directory, [each.number for each in family.generations])
+    if figure:
+        files[analysis_report.FIGURE] = figure
+        files["summary.md"] += f"\n{analysis_report.WORDS}".encode()
     for row in result["generations"]:
         files[f"generation-{row['generation']}/metrics.json"] = json.dumps(row, indent=1).encode()
     directory.commit(files)

@@ -28,14 +28,8 @@ def freeze_ends(model: keras.Model) -> None:
         layer.trainable = False
 
 
-def thaw_ends(model: keras.Model) -> None:
-    """Lets the first and the last layer be trained, for a model that nobody teaches."""
-    for layer in ends(model):
-        layer.trainable = True
-
-
-def copy_frozen_ends(student: keras.Model, teacher: keras.Model) -> None:
-    """Gives a student its teacher's weights for those of its end layers that are frozen.
+def copy_ends(student: keras.Model, teacher: keras.Model) -> None:
+    """Gives a student its teacher's weights of the first and the last layer.
 
     Args:
         student: A built model.
@@ -45,8 +39,6 @@ def copy_frozen_ends(student: keras.Model, teacher: keras.Model) -> None:
         ValueError: The shapes differ.
     """
     for own, theirs in zip(ends(student), ends(teacher), strict=False):
-        if own.trainable:
-            continue
         shapes = [[tuple(each.shape) for each in layer.weights] for layer in (own, theirs)]
         if shapes[0] != shapes[1]:
             raise ValueError(

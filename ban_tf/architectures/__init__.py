@@ -137,6 +137,11 @@ def _chosen(options: dict[str, Any]) -> dict[str, Any]:
     return {option: value for option, value in options.items() if value or value is False}
 
 
+def shares_ends(name: str) -> bool:
+    """Tells whether a student of this name has its first and last layer from its teacher."""
+    return ":" not in name and getattr(_family(name), "SHARES_ENDS", False)
+
+
 def settings(name: str) -> set[str]:
     """Returns the settings that an architecture has beyond its name, such as "dropout"."""
     if ":" in name:

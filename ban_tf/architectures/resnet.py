@@ -1,21 +1,21 @@
 """Residual students of a DenseNet, `resnet-KIND-UNITS-RATIO@densenet-...`.
 
-They are those of Furlanello et al., 2018, Table 5.
-`resnet-wide-4-1@densenet-90-60` has the first convolution and the classifier of a densenet-90-60,
-frozen, and in place of each dense block 4 residual units, which lead to the same shapes: H
-channels after the block's transition, at the same resolution. Units are pre-activated:
+They are those of Furlanello et al., 2018, Table 5. `resnet-wide-4-1@densenet-90-60` has the first
+convolution and the classifier of a densenet-90-60, and in place of each dense block 4 residual
+units, which lead to the same shapes: H channels after the block's transition, at the same
+resolution. Units are pre-activated:
 
 - `wide`: two 3×3 convolutions, both of RATIO times H channels, and after the last unit of a block a
   transition like a DenseNet's: normalise, ReLU, 1×1 convolution to H;
 - `bottleneck`: a 1×1, a 3×3 and a 1×1 convolution of RATIO times H/4, H/4 and H channels.
 
-Where the channels change, the shortcut is a 1×1 convolution of the pre-activated input. Frozen
-layers are given their teacher's weights by `ban_tf.Lineage`; without a teacher they are trained
-like all others.
+Where the channels change, the shortcut is a 1×1 convolution of the pre-activated input. A student
+has the first convolution and the classifier from its teacher, frozen (`ban_tf.sharing`); without a
+teacher they are trained like all other layers.
 
-Trained parameters, in millions, beside the paper's, for densenet-90-60 with `final_transition` and
-100 classes. The wide ones are the paper's but for rounding, which tells that they are built like
-this; of the bottleneck ones the paper does not say enough:
+Parameters, in millions, without those two layers, beside the paper's, for densenet-90-60 with
+`final_transition` and 100 classes. The wide ones are the paper's but for rounding, which tells that
+they are built like this; of the bottleneck ones the paper does not say enough:
 
                     paper   ours                          paper   ours
     wide-1-1         20.9  20.99      bottleneck-14-0.5     7.3   7.60
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 FORM = "resnet-wide-UNITS-RATIO@densenet-DEPTH-GROWTH, resnet-bottleneck-..."
 DEFAULT = "resnet-wide-1-1@densenet-22-12"
 NAMED = ("kind", "units", "ratio", "teacher")
+SHARES_ENDS = True
 KINDS = ("wide", "bottleneck")
 
 _EXPANSION = 4
@@ -92,7 +93,7 @@ def build(
 
     Returns:
         A model from images `[batch, height, width, channels]` to float32 logits
-        `[batch, num_classes]`, whose first and last layers are frozen.
+        `[batch, num_classes]`.
 
     Raises:
         ValueError: If a number is out of range.
@@ -126,10 +127,7 @@ def build(
                 x
             )
     x = blocks.normalise_and_relu(x, "final")
-    model = keras.Model(images, blocks.classify(x, num_classes), name=f"resnet_{kind}_{units}")
-    for end in ("convolution", "logits"):
-        model.get_layer(end).trainable = False
-    return model
+    return keras.Model(images, blocks.classify(x, num_classes), name=f"resnet_{kind}_{units}")
 
 
 def _unit(x: Any, inner: int, channels: int, kind: str, dropout: float, name: str) -> Any:
