@@ -38,9 +38,9 @@ def ensemble(
         raise ValueError("`members` is empty; an ensemble needs at least one model.")
     if average not in AVERAGES:
         raise ValueError(f"`average` must be one of {', '.join(AVERAGES)}. Received: {average!r}")
-    shapes = {str(model.output_shape) for model in members}
-    if any(len(model.outputs or ()) != 1 for model in members):
+    if any(len(getattr(model, "outputs", None) or ()) != 1 for model in members):
         raise ValueError("`members` must be Functional or Sequential models with one output each.")
+    shapes = {str(model.output_shape) for model in members}
     if len(shapes) > 1:
         raise ValueError(f"`members` have outputs of different shapes: {sorted(shapes)}.")
     first = members[0]

@@ -334,6 +334,10 @@ class BornAgainModel(keras.Model):
         finally:
             self._include_teacher = False
 
+    def export(self, *arguments: Any, **options: Any) -> None:
+        """Exports the student, as `model.student.export` does."""
+        self.student.export(*arguments, **options)
+
     def save_assets(self, dir_path: str) -> None:
         """Puts the teacher beside the student's weights, where `save` was asked to."""
         if getattr(self, "_include_teacher", False):

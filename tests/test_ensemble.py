@@ -63,6 +63,7 @@ def test_the_file_loads_in_keras_without_this_package(tmp_path):
         (([],), "empty"),
         (([_member(0)], "median"), "average"),
         (([_member(0, softmax=True)], "logits"), "probabilities"),
+        (([_member(0), keras.Model()],), "Functional or Sequential"),
     ],
 )
 def test_what_cannot_be_averaged_is_refused(arguments, message):

@@ -43,7 +43,7 @@ def test_the_student_is_saved_and_exported_without_its_teacher_and_loads_without
     fit(model, 1)
     student = model.student
     student.save(tmp_path / "student.keras")
-    student.export(tmp_path / "exported", verbose=False)
+    model.export(tmp_path / "exported", verbose=False)  # the student's
     np.save(tmp_path / "x.npy", x)
     subprocess.run([sys.executable, "-c", PLAIN, str(tmp_path)], check=True, capture_output=True)
     expected = student.predict(x, verbose=0)
