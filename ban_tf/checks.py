@@ -114,12 +114,19 @@ def _identities(model: keras.Model) -> set[int]:
 
     Not what was adapted to data beforehand, a vocabulary or a mean: training leaves that alone.
     """
-    layers = [each for each in getattr(model, "layers", []) if hasattr(each, "get_weights")]
+    layers = list(_inside(model))
     adapted = [each for each in layers if hasattr(each, "adapt")]
     shareable = {id(variable) for layer in adapted for variable in layer.variables}
     shareable |= {id(each) for each in layers if isinstance(each, keras.layers.InputLayer)}
     shareable |= {id(layer) for layer in adapted}
     return {id(each) for each in (model, *layers, *model.variables)} - shareable
+
+
+def _inside(model: Any) -> Iterator[Any]:
+    """The layers of a model, and of the models in it."""
+    for layer in getattr(model, "layers", []):
+        yield layer
+        yield from _inside(layer)
 
 
 def _check_shapes(teacher: keras.Model, student: keras.Model, objective: Any) -> None:

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from twins import CLASSES, assert_equal_weights, assert_trains_alike, data, network, sgd, softmax
 
 import ban_tf
@@ -99,6 +100,32 @@ def test_preprocessing_inside_the_models_differs_between_them():
     normalization.adapt(pixels.astype("float32"))
     teacher = keras.Sequential([keras.Input((6,)), normalization, layers.Dense(CLASSES)])
     assert_trains_alike(with_rescaling, pixels, y, teacher=teacher)
+
+
+def test_text_goes_in_as_it_is():
+    words = np.array([["red apple"], ["green tree"], ["red tree"], ["apple"]] * 4, dtype=object)
+    vectorization = layers.TextVectorization(output_sequence_length=3)
+    vectorization.adapt(words)
+
+    def build(seed=0):
+        keras.utils.set_random_seed(seed)
+        embedding = layers.Embedding(9, 4, mask_zero=True)
+        pooling = layers.GlobalAveragePooling1D()
+        layout = [keras.Input((1,), dtype="string"), vectorization, embedding, pooling]
+        return keras.Sequential([*layout, layers.Dense(CLASSES)])
+
+    def batches(labels):
+        return tf.data.Dataset.from_tensor_slices((words.astype(str), labels)).batch(8)
+
+    teacher = build(1)
+    soft = softmax(np.array(teacher(tf.constant(words.astype(str)))))
+    students = [build(), build()]
+    plain, model = students[0], ban_tf.BornAgainModel(students[1], teacher=teacher)
+    plain.compile(sgd(), keras.losses.CategoricalCrossentropy(from_logits=True))
+    model.compile(sgd())
+    plain.fit(batches(soft), verbose=0)
+    model.fit(batches(np.arange(16) % CLASSES), verbose=0)
+    assert_equal_weights(students[1], students[0], atol=1e-6)
 
 
 @pytest.mark.parametrize("policies", [("float32", "mixed_bfloat16"), ("mixed_bfloat16", "float64")])
