@@ -45,7 +45,7 @@ def with_stock_layers(model: keras.Model) -> keras.Model:
 
 def keras_step(model: keras.Model) -> Callable[[Iterator], float]:
     """Compiles a network as a Keras user does, and returns what `fit` calls for each batch."""
-    return _fit_step(model, keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True))
+    return _step(_compile(model, keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True)))
 
 
 def ban_tf_step(
@@ -58,27 +58,32 @@ def ban_tf_step(
         teacher: As for `BornAgainModel`.
         **compile_arguments: Further arguments for `compile`.
     """
-    student = BornAgainModel(model, teacher=teacher)
-    return _fit_step(student, optimizers.make_optimizer("sgd", 0.01), **compile_arguments)
+    return _step(compiled(model, teacher, **compile_arguments))
 
 
-def _fit_step(
+def compiled(model: keras.Model, teacher: Any = None, **compile_arguments: Any) -> BornAgainModel:
+    """Returns a student, ready to train; arguments as above."""
+    optimizer = optimizers.make_optimizer("sgd", 0.01)
+    return _compile(BornAgainModel(model, teacher=teacher), optimizer, **compile_arguments)
+
+
+def _compile(
     model: keras.Model, optimizer: keras.optimizers.Optimizer, **compile_arguments: Any
-) -> Callable[[Iterator], float]:
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+) -> keras.Model:
     model.compile(
         optimizer,
-        loss,
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         weighted_metrics=["accuracy"],
         **{"jit_compile": False, **compile_arguments},
     )
     optimizer.build(model.trainable_variables)
+    return model
+
+
+def _step(model: keras.Model) -> Callable[[Iterator], float]:
     model.make_train_function()
-
-    def step(batches: Iterator) -> float:
-        return float(model.train_function(batches)["loss"])  # reading it waits for the step's end
-
-    return step
+    # Reading the loss waits for the end of the step.
+    return lambda batches: float(model.train_function(batches)["loss"])
 
 
 def repeated(batch: Any) -> Iterator:
