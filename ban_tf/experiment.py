@@ -22,9 +22,11 @@ from ban_tf import (
     objectives,
     optimizers,
     outputs,
+    precision,
     results,
     saturation,
     seeds,
+    teacher_signal,
     teachers,
 )
 from ban_tf.datasets import mixup, pipeline
@@ -47,7 +49,6 @@ def run(options: Options) -> dict[str, Any]:
         training.DivergenceError: A loss stopped being finite.
     """
     started = time.perf_counter()
-    keras.config.set_dtype_policy(options.precision)
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
     data = datasets.load(
@@ -56,6 +57,7 @@ def run(options: Options) -> dict[str, Any]:
         validation_fraction=options.validation_fraction,
         train_examples=options.train_examples,
         seed=options.seed,
+        cache=options.cache,
     )
     steps = pipeline.steps_per_epoch(data, options.batch_size)
     build = functools.partial(_build, options, data, options.arch)
@@ -64,6 +66,8 @@ def run(options: Options) -> dict[str, Any]:
         student_build = functools.partial(_build, options, data, options.student_arch)
     first_model = _first_model(options, data)
     with RunDirectory(options.directory) as directory:
+        keras.config.set_dtype_policy(_precision(options, directory))
+        signal = teacher_signal.TeacherSignal(options, data, directory)
         family = lineage.Lineage(
             build,
             generations=options.generations,
@@ -81,21 +85,24 @@ def run(options: Options) -> dict[str, Any]:
             distillation_losses=_activation_losses(options, first_model or build(), student_build),
             stop=functools.partial(_saturated, data) if options.gens == "auto" else None,
             seed=options.seed,
+            recorded=signal.recorded,
             settings=options.settings(),
         )
         facts = results.data_facts(data).to_json()
         directory.commit({"run.cfg": options.flagfile().encode(), reading.DATA: facts})
         _announce(options, data, build(), directory)
         family.fit(
-            functools.partial(_batches, options, data),
+            functools.partial(_batches, options, signal),
             epochs=options.epochs,
             steps_per_epoch=steps,
             shuffle=False,  # the batches are shuffled already
-            validation_data=_validation(options, data),
+            validation_data=_validation(options, signal),
             compile=lambda epochs: {
                 "optimizer": make_optimizer(options, epochs, steps),
                 "loss": _label_loss(options, build(), student_build()),
                 "weighted_metrics": ["accuracy"],
+                "jit_compile": {"auto": "auto", "yes": True, "no": False}[options.jit],
+                "steps_per_execution": _steps_per_execution(options, steps),
             },
             callbacks=functools.partial(_callbacks, options, data, directory),
             examples_per_epoch=steps * options.batch_size,
@@ -208,26 +215,22 @@ def make_optimizer(
 
 
 def _batches(
-    options: Options, data: datasets.ImageData, generation: int, epoch: int, step: int
+    options: Options,
+    signal: teacher_signal.TeacherSignal,
+    generation: int,
+    epoch: int,
+    step: int,
+    *teacher: Any,
 ) -> tf.data.Dataset:
-    augment = data.augment if options.augment == "auto" else options.augment == "yes"
-    batches = pipeline.training_batches(
-        data,
-        batch_size=options.batch_size,
-        epochs=2**31,  # as many as are asked for: a generation may keep those it was begun with
-        seed=seeds.derive_seed(options.seed, "data", generation),
-        augment=augment,
-        first_epoch=epoch,
-        first_step=step,
-    )
+    batches = signal.training_batches(generation, epoch, step, *teacher)
     if not options.mixup:
         return batches
     return mixup.mixed_batches(
         batches,
-        data.num_classes,
+        signal.data.num_classes,
         options.mixup,
         seeds.derive_seed(options.seed, "mixup", generation),
-        epoch * pipeline.steps_per_epoch(data, options.batch_size) + step,
+        epoch * pipeline.steps_per_epoch(signal.data, options.batch_size) + step,
     )
 
 
@@ -239,14 +242,46 @@ def _chance(labels: np.ndarray) -> float | None:
     return float(share + 1.645 * np.sqrt(share * (1.0 - share) / len(labels)))
 
 
-def _validation(options: Options, data: datasets.ImageData) -> tf.data.Dataset | None:
+def _validation(options: Options, signal: teacher_signal.TeacherSignal) -> Any:
+    data = signal.data
     if not len(data.validation.labels):
         return None
-    batches = pipeline.evaluation_batches(data.validation, data, results.EVALUATION_BATCH)
+    if signal.recorded:
+        return signal.validation_batches
+    batches = signal.validation_batches(0)
     if not options.mixup:
         return batches
     # Labels as distributions, as in training: Keras takes one kind of accuracy for both.
     return batches.map(lambda images, labels: (images, tf.one_hot(labels, data.num_classes)))
+
+
+def _precision(options: Options, directory: RunDirectory) -> str:
+    """The precision asked for; what auto once chose for a run stays, on whatever machine."""
+    if options.precision != "auto":
+        return options.precision
+    chosen = directory.facts.get("precision")
+    if chosen is None:
+        choice = precision.choose()
+        print(f"--precision=auto means {choice.policy}: {choice.reason}.")
+        chosen = choice.policy
+        directory.commit(facts={"precision": chosen})
+    return chosen
+
+
+def _steps_per_execution(options: Options, steps: int) -> int:
+    """How many steps TensorFlow takes before Python hears of it; a divisor of an epoch's steps."""
+    wanted = options.steps_per_execution
+    if wanted is None:
+        # Measured on CPUs, there is nothing to gain. GPUs wait for Python between small steps;
+        # ten at a time is what Keras's users report to be enough (not measured by us).
+        most = 10 if tf.config.list_physical_devices("GPU") else 1
+        return max(count for count in range(1, most + 1) if steps % count == 0)
+    if steps % wanted:
+        # Keras would run the last execution of an epoch into the next one.
+        raise ValueError(
+            f"--steps_per_execution={wanted} must divide the {steps} steps of an epoch."
+        )
+    return wanted
 
 
 def _callbacks(
@@ -292,6 +327,6 @@ def _announce(
         f"{len(data.train.labels):,} training, {len(data.validation.labels):,} validation, "
         f"{len(data.test.labels):,} test examples; generation 0 and "
         f"{how_many(options)} born again by {options.objective}, "
-        f"{options.epochs} epochs each, {options.precision}; kept in {directory.path}."
+        f"{options.epochs} epochs each, {keras.config.dtype_policy().name}; kept in {directory.path}."
     )
     sys.stdout.flush()

@@ -26,6 +26,7 @@ from ban_tf.generations import Generation
 from ban_tf.history import best_row
 from ban_tf.rundir import RunDirectory, RunDirectoryError
 from ban_tf.student import BornAgainModel
+from ban_tf.teachers import RecordedTeacher
 from ban_tf.trainer import Trainer
 
 TEACHERS = ("previous", "ensemble", "first")
@@ -62,6 +63,7 @@ class Lineage:
         share_ends: Whether students have their first and last layer from their teacher, frozen.
         stop: Asked after each born-again generation, given the lineage, whether it was the last.
         seed: Where all randomness comes from.
+        recorded: Whether the batches bring the teacher's logits, as `RecordedTeacher` takes them.
         settings: Facts that a run in `directory` must agree on to be gone on with.
         **student: Further arguments of `BornAgainModel`, such as `teacher_weight`.
 
@@ -88,6 +90,7 @@ class Lineage:
         share_ends: bool = False,
         stop: Callable[[Lineage], bool] | None = None,
         seed: int = 0,
+        recorded: bool = False,
         settings: Mapping[str, Any] | None = None,
         **student: Any,
     ):
@@ -120,6 +123,7 @@ class Lineage:
         self._stop = stop
         self.seed = seed
         self._student = student
+        self.recorded = recorded
         self._first_model = first_model
         self._needs_teacher = getattr(objectives.resolve(objective)[0], "needs_teacher", True)
         self.directory = (
@@ -155,7 +159,9 @@ class Lineage:
         Args:
             x: What `model.fit` takes, or a function `(generation, epoch, step) -> x` for data
                 that starts at that step of that epoch, both counted from 0. With such a function
-                and `steps_per_epoch`, training goes on from within an epoch.
+                and `steps_per_epoch`, training goes on from within an epoch. A `recorded` lineage
+                hands such a function a fourth argument, the `OnlineTeacher` to record (None
+                where labels teach), and calls `validation_data` as `(generation, teacher)`.
             y: What `model.fit` takes.
             epochs: Epochs of each generation that has not begun yet.
             compile: Arguments for `compile`, or a function that returns them, given the epochs;
@@ -184,7 +190,7 @@ class Lineage:
             if generation is None:
                 generation = self._train(
                     number,
-                    lambda epoch, step, number=number: batches(number, epoch, step),
+                    lambda *place, number=number: batches(number, *place),
                     epochs=epochs,
                     compile=compile,
                     callbacks=_callbacks_for(callbacks, number),
@@ -262,7 +268,7 @@ class Lineage:
     def _train(
         self,
         number: int,
-        batches: Callable[[int, int], Any],
+        batches: Callable[..., Any],
         *,
         epochs: int,
         compile: Any,
@@ -280,9 +286,12 @@ class Lineage:
         with seeds.seeded(seeds.derive_seed(self.seed, "weights", number)):
             trainer.begin(self.builder(number)(), [self.generations[each] for each in teachers])
         trainer.model.seed = seeds.derive_seed(self.seed, "objective", number)
+        asked = [trainer.asked] if self.recorded else []
+        if asked and callable(options.get("validation_data")):
+            options["validation_data"] = options["validation_data"](number, *asked)
         outcome = training.train(
             trainer.model,
-            batches,
+            lambda epoch, step: batches(epoch, step, *asked),
             epochs=epochs,
             keep=self.keep,
             directory=self.directory,
@@ -334,7 +343,7 @@ class Lineage:
                 sharing.freeze_ends(student)
             model = BornAgainModel(
                 student,
-                teacher=models or None,
+                teacher=RecordedTeacher() if self.recorded and models else models or None,
                 objective=self.objective,
                 label_weight=self.label_weight,
                 temperature=self.temperature,

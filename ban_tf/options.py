@@ -26,6 +26,9 @@ FREE = (
     "epochs",  # those of generations that have not begun
     "workdir",
     "data_dir",
+    "recordings",
+    "cache",
+    "steps_per_execution",
     "checkpoint_steps",
     "on_divergence",
     "progress",
@@ -61,6 +64,7 @@ class Options:
     data_dir: str | None = None
     validation_fraction: float = 0.1
     train_examples: int | None = None
+    cache: str = "auto"
     augment: str = "auto"
     objective: str = "kd"
     label_weight: float | None = None
@@ -71,6 +75,10 @@ class Options:
     mixup: float | None = None
     teacher: str = "previous"
     teacher_from: str | None = None
+    teacher_signal: str = "auto"
+    teacher_views: int | None = None
+    teacher_top: int | None = None
+    recordings: str | None = None
     ensemble_average: str = "probabilities"
     epochs: int = 30
     batch_size: int = 64
@@ -88,9 +96,12 @@ class Options:
     checkpoint_steps: int | None = None
     on_divergence: str = "stop"
     precision: str = "float32"
+    jit: str = "auto"
+    steps_per_execution: int | None = None
     deterministic: bool = False
     seed: int = 0
     seeds: int = 1
+    augmentation_seed: int | None = None
     workdir: str | None = None
     analyse: bool | None = None
     progress: str = "auto"
@@ -121,6 +132,13 @@ class Options:
     def architectures(self) -> list[str]:
         """Names of the networks: generation 0's, and the others' if they are of another kind."""
         return [self.arch] if self.student_arch is None else [self.arch, self.student_arch]
+
+    @property
+    def recordings_directory(self) -> pathlib.Path:
+        """Where recorded teachers are kept."""
+        if self.recordings:
+            return pathlib.Path(self.recordings)
+        return pathlib.Path(self.workdir or "runs") / "recordings"
 
     def settings(self) -> dict[str, Any]:
         """What a run must agree on with the one that it goes on with."""
@@ -156,6 +174,8 @@ _HELP = {
     "data_dir": "Where TFDS data sets are kept.",
     "validation_fraction": "Share of the training data that is held out for validation.",
     "train_examples": "Use the first N training examples only.",
+    "cache": "Where decoded images of TFDS data sets are kept: memory, disk (beside the data), or "
+    "auto, on disk if they would fill half of the memory.",
     "augment": "Random crops and flips: auto (the data set's custom), yes or no.",
     "objective": "What born-again generations match: "
     + ", ".join(objective_names.OBJECTIVES)
@@ -170,6 +190,14 @@ _HELP = {
     "student see it.",
     "teacher": "Who teaches: previous, ensemble (all before, averaged) or first.",
     "teacher_from": "A trained .keras model to be generation 0.",
+    "teacher_signal": "Whether the teacher is asked in each step (online) or its outputs are "
+    "recorded beforehand (recorded); auto records where that saves time, changes nothing and the "
+    "disk has room.",
+    "teacher_views": "How many different crops and flips of each image born-again students see: "
+    "view e modulo N in epoch e; by default as many as epochs. Fewer are cheaper to record.",
+    "teacher_top": "Record the N most likely classes and spread the rest evenly; all by default.",
+    "recordings": "Where recorded teachers are kept, for all runs that can use them; "
+    "runs/recordings by default, or recordings in --workdir.",
     "ensemble_average": "What ensembles average: probabilities or logits.",
     "epochs": "Epochs of each generation.",
     "batch_size": "Examples in a step.",
@@ -187,10 +215,15 @@ _HELP = {
     "checkpoint_steps": "Save every so many steps, besides at the end of each epoch.",
     "on_divergence": "When a loss is no longer finite: stop, or retry once from the last "
     "checkpoint at a tenth of the learning rate.",
-    "precision": "float32, mixed_bfloat16 or mixed_float16.",
+    "precision": "float32, mixed_bfloat16, mixed_float16, or auto: bfloat16 where it is fast.",
+    "jit": "Compile the training step with XLA: yes, no, or auto, on GPUs only.",
+    "steps_per_execution": "Steps that TensorFlow takes at a time; must divide those of an epoch. "
+    "By default 1, and up to 10 on GPUs.",
     "deterministic": "Make every operation deterministic.",
     "seed": "Where all randomness comes from.",
     "seeds": "Repeat the lineage from so many seeds, --seed and those after it, and compare.",
+    "augmentation_seed": "Where crops and flips come from, if not from --seed; runs that have one "
+    "teacher and one augmentation seed share its recording.",
     "workdir": "Where the run is kept; runs/<dataset>-<arch>-<objective>-<seed> by default.",
     "analyse": "Take the gradient of distillation apart after each epoch: analysis.png.",
     "progress": "auto (a bar on a terminal), lines or none.",
@@ -201,11 +234,14 @@ _HELP = {
 _CHOICES = {
     "augment": ("auto", "yes", "no"),
     "teacher": ("previous", "ensemble", "first"),
+    "teacher_signal": ("auto", "online", "recorded"),
+    "cache": ("auto", "memory", "disk"),
+    "jit": ("auto", "yes", "no"),
     "ensemble_average": ("probabilities", "logits"),
     "schedule": ("step", "cosine", "constant", "plateau"),
     "checkpoint": ("last", "best"),
     "on_divergence": ("stop", "retry"),
-    "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
+    "precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     "progress": ("auto", "lines", "none"),
 }
 
@@ -221,6 +257,10 @@ _BOUNDS = {
     "train_examples": (2, math.inf),
     "seed": (0, 2**31 - 1),
     "seeds": (1, 1000),
+    "augmentation_seed": (0, 2**31 - 1),
+    "teacher_views": (1, 1_000_000),
+    "teacher_top": (1, 65_535),
+    "steps_per_execution": (1, 1_000_000),
     "validation_fraction": (0.0, 0.5),
     "dropout": (0.0, 0.95),
     "compression": (0.01, 1.0),
@@ -307,6 +347,11 @@ def check(options: Options) -> Options:
     if options.warmup_epochs > options.epochs:
         raise OptionsError(
             f"--warmup_epochs is {options.warmup_epochs}, more than --epochs={options.epochs}."
+        )
+    if options.teacher_views is not None and options.teacher_views > options.epochs:
+        raise OptionsError(
+            f"--teacher_views is {options.teacher_views}, more than --epochs={options.epochs}: "
+            "an epoch sees one view."
         )
     if options.checkpoint == "best" and options.validation_fraction == 0:
         raise OptionsError(

@@ -7,6 +7,7 @@ import keras
 from ban_tf import checkpoints, sharing
 from ban_tf.generations import Generation
 from ban_tf.student import BornAgainModel
+from ban_tf.teachers import OnlineTeacher
 
 
 class Trainer:
@@ -16,11 +17,15 @@ class Trainer:
         model: The compiled student.
         teachers: The models that it asks.
         share_ends: Whether it has its first and last layer from the last of them.
+
+    Attributes:
+        asked: The teachers as one, for whoever wants to record them; None if there are none.
     """
 
     def __init__(self, model: BornAgainModel, teachers: list[keras.Model], share_ends: bool):
         self.model = model
         self.teachers = teachers
+        self.asked = OnlineTeacher(teachers) if teachers else None
         self._share_ends = share_ends
         model.optimizer.build(model.trainable_variables)
         self._initial = checkpoints.capture(model)

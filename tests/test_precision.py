@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ban_tf import precision
+from ban_tf import experiment, options, precision
+from ban_tf.rundir import RunDirectory
 
 
 @pytest.mark.parametrize(
@@ -53,3 +54,20 @@ def test_the_calibration_gives_a_ratio_and_the_choice_follows_this_machine():
     ratio = precision.calibrate()
     assert np.isfinite(ratio) and ratio > 0
     assert precision.choose().policy in ("float32", "mixed_bfloat16")
+
+
+def test_what_auto_chose_for_a_run_stays(tmp_path, monkeypatch, capsys):
+    asked = options.check(options.Options(workdir=str(tmp_path), precision="auto"))
+    with RunDirectory(tmp_path) as directory:
+        chosen = experiment._precision(asked, directory)
+        assert f"--precision=auto means {chosen}: " in capsys.readouterr().out
+        other = "float32" if chosen == "mixed_bfloat16" else "mixed_bfloat16"
+        monkeypatch.setattr(precision, "choose", lambda: precision.Choice(other, "moved"))
+        assert experiment._precision(asked, directory) == chosen
+
+
+def test_steps_per_execution_must_divide_the_steps_of_an_epoch():
+    asked = options.check(options.Options(steps_per_execution=4))
+    assert experiment._steps_per_execution(asked, 12) == 4
+    with pytest.raises(ValueError, match=r"--steps_per_execution=4 .* 10 steps"):
+        experiment._steps_per_execution(asked, 10)
