@@ -66,7 +66,7 @@ def run(options: Options) -> dict[str, Any]:
         student_build = functools.partial(_build, options, data, options.student_arch)
     first_model = _first_model(options, data)
     with RunDirectory(options.directory) as directory:
-        keras.config.set_dtype_policy(_precision(options, directory))
+        keras.config.set_dtype_policy(precision.for_run(options.precision, directory))
         signal = teacher_signal.TeacherSignal(options, data, directory)
         family = lineage.Lineage(
             build,
@@ -253,19 +253,6 @@ def _validation(options: Options, signal: teacher_signal.TeacherSignal) -> Any:
         return batches
     # Labels as distributions, as in training: Keras takes one kind of accuracy for both.
     return batches.map(lambda images, labels: (images, tf.one_hot(labels, data.num_classes)))
-
-
-def _precision(options: Options, directory: RunDirectory) -> str:
-    """The precision asked for; what auto once chose for a run stays, on whatever machine."""
-    if options.precision != "auto":
-        return options.precision
-    chosen = directory.facts.get("precision")
-    if chosen is None:
-        choice = precision.choose()
-        print(f"--precision=auto means {choice.policy}: {choice.reason}.")
-        chosen = choice.policy
-        directory.commit(facts={"precision": chosen})
-    return chosen
 
 
 def _steps_per_execution(options: Options, steps: int) -> int:

@@ -146,6 +146,24 @@ def finished(directory: RunDirectory) -> list[int]:
     return sorted(int(number) for number, facts in known.items() if facts.get("finished"))
 
 
+def check_last(directory: RunDirectory, number: int) -> None:
+    """Sees to it that no finished generation is left out.
+
+    Args:
+        directory: Of the run.
+        number: The last generation that is asked for.
+
+    Raises:
+        RunDirectoryError: There are finished ones after it.
+    """
+    last = max(finished(directory), default=0)
+    if last > number:
+        raise RunDirectoryError(
+            f"{directory.path} holds {last} born-again generations already; {number} would leave "
+            f"some of them out. Ask for {last} or more, or choose another directory."
+        )
+
+
 def epochs_of(directory: RunDirectory, number: int) -> int | None:
     """Returns how many epochs a generation was begun with; None if it was not begun."""
     epochs = _facts(directory, number).get("epochs")

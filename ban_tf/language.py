@@ -22,6 +22,7 @@ from ban_tf import (
     language_report,
     lineage,
     objectives,
+    precision,
     saturation,
 )
 from ban_tf.datasets import text, text_batches
@@ -50,7 +51,6 @@ def run(options: Options) -> dict[str, Any]:
         ValueError: The data, the architecture or the directory cannot be used.
     """
     started = time.perf_counter()
-    keras.config.set_dtype_policy(options.precision)
     if options.deterministic:
         import tensorflow as tf
 
@@ -63,6 +63,7 @@ def run(options: Options) -> dict[str, Any]:
     student_build = functools.partial(_build, options, data, options.architectures[-1])
     _warn_of_missing_labels(options)
     with RunDirectory(options.directory) as directory:
+        keras.config.set_dtype_policy(precision.for_run(options.precision, directory))
         family = lineage.Lineage(
             build,
             generations=options.generations,
@@ -181,6 +182,6 @@ def _announce(
         f"{len(data.train):,} training, {len(data.validation):,} validation, {len(data.test):,} "
         f"test words, {len(data.vocabulary):,} different ones; generation 0 and "
         f"{experiment.how_many(options)} born again by {options.objective}, "
-        f"{options.epochs} epochs each, {options.precision}; kept in {directory.path}."
+        f"{options.epochs} epochs each, {keras.config.dtype_policy().name}; kept in {directory.path}."
     )
     sys.stdout.flush()

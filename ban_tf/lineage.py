@@ -22,7 +22,7 @@ from absl import logging
 
 from ban_tf import copies, generations, lineage_table, objectives, seeds, sharing, training
 from ban_tf.ensemble import ensemble
-from ban_tf.generations import Generation
+from ban_tf.generations import Generation, check_last
 from ban_tf.history import best_row
 from ban_tf.rundir import RunDirectory, RunDirectoryError
 from ban_tf.student import BornAgainModel
@@ -133,7 +133,7 @@ class Lineage:
         self._trainers: dict[tuple, Trainer] = {}
         if self.directory is not None:
             _check_settings(self.directory, settings or {})
-            _check_number(self.directory, generations)
+            check_last(self.directory, generations)
         if first_model is not None:
             weights = first_model.get_weights()
             self.generations.append(Generation(0, "given", weights, [], [], given=True))
@@ -159,9 +159,9 @@ class Lineage:
         Args:
             x: What `model.fit` takes, or a function `(generation, epoch, step) -> x` for data
                 that starts at that step of that epoch, both counted from 0. With such a function
-                and `steps_per_epoch`, training goes on from within an epoch. A `recorded` lineage
-                hands such a function a fourth argument, the `OnlineTeacher` to record (None
-                where labels teach), and calls `validation_data` as `(generation, teacher)`.
+                and `steps_per_epoch`, training goes on from within an epoch. If `recorded`, it is
+                given the `OnlineTeacher` to record (or None) as well, and `validation_data` is
+                such a function, `(generation, teacher)`.
             y: What `model.fit` takes.
             epochs: Epochs of each generation that has not begun yet.
             compile: Arguments for `compile`, or a function that returns them, given the epochs;
@@ -375,15 +375,6 @@ def _check_settings(directory: RunDirectory, settings: Mapping[str, Any]) -> Non
         raise RunDirectoryError(
             f"{directory.path} holds a run with other settings: {'; '.join(changed)}. Choose "
             "another directory, or the former settings to go on with it."
-        )
-
-
-def _check_number(directory: RunDirectory, number: int) -> None:
-    last = max(generations.finished(directory), default=0)
-    if last > number:
-        raise RunDirectoryError(
-            f"{directory.path} holds {last} born-again generations already; {number} would leave "
-            f"some of them out. Ask for {last} or more, or choose another directory."
         )
 
 

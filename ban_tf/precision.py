@@ -17,6 +17,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ban_tf.rundir import RunDirectory
+
 # Below this share of float32's time the difference is worth the precision.
 WORTHWHILE = 0.8
 _STEPS = 5
@@ -27,6 +29,24 @@ class Choice(NamedTuple):
 
     policy: str
     reason: str
+
+
+def for_run(asked: str, directory: RunDirectory) -> str:
+    """Returns the dtype policy of a run; what auto once chose for it stays, on whatever machine.
+
+    Args:
+        asked: A dtype policy, or "auto".
+        directory: Of the run; the choice is kept in it.
+    """
+    if asked != "auto":
+        return asked
+    chosen = directory.facts.get("precision")
+    if chosen is None:
+        choice = choose()
+        print(f"--precision=auto means {choice.policy}: {choice.reason}.")
+        chosen = choice.policy
+        directory.commit(facts={"precision": chosen})
+    return chosen
 
 
 def choose() -> Choice:

@@ -57,13 +57,12 @@ def test_the_calibration_gives_a_ratio_and_the_choice_follows_this_machine():
 
 
 def test_what_auto_chose_for_a_run_stays(tmp_path, monkeypatch, capsys):
-    asked = options.check(options.Options(workdir=str(tmp_path), precision="auto"))
     with RunDirectory(tmp_path) as directory:
-        chosen = experiment._precision(asked, directory)
+        chosen = precision.for_run("auto", directory)
         assert f"--precision=auto means {chosen}: " in capsys.readouterr().out
         other = "float32" if chosen == "mixed_bfloat16" else "mixed_bfloat16"
         monkeypatch.setattr(precision, "choose", lambda: precision.Choice(other, "moved"))
-        assert experiment._precision(asked, directory) == chosen
+        assert precision.for_run("auto", directory) == chosen
 
 
 def test_steps_per_execution_must_divide_the_steps_of_an_epoch():
