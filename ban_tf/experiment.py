@@ -314,6 +314,7 @@ def _announce(
         f"{len(data.train.labels):,} training, {len(data.validation.labels):,} validation, "
         f"{len(data.test.labels):,} test examples; generation 0 and "
         f"{how_many(options)} born again by {options.objective}, "
-        f"{options.epochs} epochs each, {keras.config.dtype_policy().name}; kept in {directory.path}."
+        f"{options.epochs} epochs each, {keras.config.dtype_policy().name}; "
+        f"kept in {directory.path}."
     )
     sys.stdout.flush()

@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from ban_tf import architectures, datasets
+from ban_tf import architectures, datasets, flag_help
 from ban_tf.datasets import text
 from ban_tf.objectives import names as objective_names
 
@@ -154,83 +154,6 @@ class Options:
         return "\n".join(lines) + "\n"
 
 
-_HELP = {
-    "gens": "Born-again generations after generation 0; auto goes on until one is no better than "
-    "the one before it on validation data, beyond its 95 % interval.",
-    "max_gens": "How many generations auto may train.",
-    "arch": "Architecture: wrn-DEPTH-WIDTH (wrn alone is wrn-16-1), densenet-DEPTH-GROWTH, or "
-    "package.module:function.",
-    "student_arch": "Architecture of the born-again generations, if it is another one.",
-    "share_ends": "Give students the first and the last layer of their teacher, frozen; "
-    "resnet-...@densenet-... always has them.",
-    "dropout": "Dropout inside residual blocks, or after the convolutions of a DenseNet.",
-    "compression": "Share of its channels that a DenseNet keeps after a block; 0.5 by default.",
-    "bottleneck": "Whether a DenseNet has 1x1 convolutions before its 3x3 ones; it has.",
-    "final_transition": "Whether a DenseNet compresses its last block too, as the paper's counts "
-    "tell; it does not.",
-    "remat": "Whether a DenseNet computes anew in the backward pass instead of keeping in memory.",
-    "dataset": "digits (embedded), a TFDS data set such as cifar10, folder:PATH with images, text "
-    "(embedded), or text:PATH, a folder with *.train.txt, *.valid.txt and *.test.txt or one file.",
-    "data_dir": "Where TFDS data sets are kept.",
-    "validation_fraction": "Share of the training data that is held out for validation.",
-    "train_examples": "Use the first N training examples only.",
-    "cache": "Where decoded images of TFDS data sets are kept: memory, disk (beside the data), or "
-    "auto, on disk if they would fill half of the memory.",
-    "augment": "Random crops and flips: auto (the data set's custom), yes or no.",
-    "objective": "What born-again generations match: "
-    + ", ".join(objective_names.OBJECTIVES)
-    + "; +labels adds the label term; package.module:function is your own.",
-    "label_weight": "Weight of the label term; by default what the objective says.",
-    "label_smoothing": "Smoothing of the labels, wherever labels are learnt from.",
-    "temperature": "Temperature of the objective; its gradients are scaled by its square.",
-    "tighten_epochs": "Pass from the labels to the teacher within the first N epochs.",
-    "activation_weight": "Weight of the squared difference between the activations of teacher and "
-    "student, at the end of each resolution.",
-    "mixup": "Blend each example with another one, by shares from Beta(N, N), before teacher and "
-    "student see it.",
-    "teacher": "Who teaches: previous, ensemble (all before, averaged) or first.",
-    "teacher_from": "A trained .keras model to be generation 0.",
-    "teacher_signal": "Whether the teacher is asked in each step (online) or its outputs are "
-    "recorded beforehand (recorded); auto records where that saves time, changes nothing and the "
-    "disk has room.",
-    "teacher_views": "How many different crops and flips of each image born-again students see: "
-    "view e modulo N in epoch e; by default as many as epochs. Fewer are cheaper to record.",
-    "teacher_top": "Record the N most likely classes and spread the rest evenly; all by default.",
-    "recordings": "Where recorded teachers are kept, for all runs that can use them; "
-    "runs/recordings by default, or recordings in --workdir.",
-    "ensemble_average": "What ensembles average: probabilities or logits.",
-    "epochs": "Epochs of each generation.",
-    "batch_size": "Examples in a step.",
-    "optimizer": "sgd (Nesterov), or any optimizer that Keras knows by name.",
-    "learning_rate": "Peak learning rate.",
-    "momentum": "Momentum of sgd.",
-    "weight_decay": "Decay of the kernels.",
-    "schedule": "Learning rate over time: step, cosine, constant, or for text plateau.",
-    "warmup_epochs": "Epochs in which the learning rate rises.",
-    "plateau_factor": "What plateau multiplies by when validation perplexity does not fall.",
-    "plateau_threshold": "By how much perplexity has to fall for plateau.",
-    "unroll": "Steps of text in a batch, through which gradients go back.",
-    "clip_norm": "Bound on the norm of the gradient.",
-    "checkpoint": "Which weights a generation keeps: last, or best by validation.",
-    "checkpoint_steps": "Save every so many steps, besides at the end of each epoch.",
-    "on_divergence": "When a loss is no longer finite: stop, or retry once from the last "
-    "checkpoint at a tenth of the learning rate.",
-    "precision": "float32, mixed_bfloat16, mixed_float16, or auto: bfloat16 where it is fast.",
-    "jit": "Compile the training step with XLA: yes, no, or auto, on GPUs only.",
-    "steps_per_execution": "Steps that TensorFlow takes at a time; must divide those of an epoch. "
-    "By default 1, and up to 10 on GPUs.",
-    "deterministic": "Make every operation deterministic.",
-    "seed": "Where all randomness comes from.",
-    "seeds": "Repeat the lineage from so many seeds, --seed and those after it, and compare.",
-    "augmentation_seed": "Where crops and flips come from, if not from --seed; runs that have one "
-    "teacher and one augmentation seed share its recording.",
-    "workdir": "Where the run is kept; runs/<dataset>-<arch>-<objective>-<seed> by default.",
-    "analyse": "Take the gradient of distillation apart after each epoch: analysis.png.",
-    "progress": "auto (a bar on a terminal), lines or none.",
-    "tensorflow_log": "Show TensorFlow's own messages.",
-    "profile": "Record the graph and a profile of a few steps of each generation for TensorBoard.",
-}
-
 _CHOICES = {
     "augment": ("auto", "yes", "no"),
     "teacher": ("previous", "ensemble", "first"),
@@ -301,7 +224,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines one absl flag for each field of `Options`, among `values`."""
     kinds = {"int": flags.DEFINE_integer, "float": flags.DEFINE_float, "bool": flags.DEFINE_bool}
     for field in dataclasses.fields(Options):
-        text = _HELP[field.name]
+        text = flag_help.HELP[field.name]
         default = {"arch": "wrn", "gens": str(field.default)}.get(field.name, field.default)
         if field.name in _CHOICES:
             flags.DEFINE_enum(field.name, default, _CHOICES[field.name], text, flag_values=values)
@@ -407,11 +330,21 @@ def _check_variants(options: Options) -> None:
             "--activation_weight compares teacher and student layer by layer: with --student_arch "
             f"it needs --gens=1; it is {options.gens}."
         )
+    if options.teacher_signal == "recorded" and needs_online(options):
+        raise OptionsError(
+            f"--{needs_online(options)} needs more of the teacher than its recorded outputs; use "
+            "--teacher_signal=online."
+        )
     if options.tighten_epochs and options.objective.split("+")[0] in ("cwtm", "importance"):
         raise OptionsError(
             f"--tighten_epochs passes from the labels to the teacher, but --objective="
             f"{options.objective} learns from labels alone; choose kd or dkpp."
         )
+
+
+def needs_online(options: Options) -> str | None:
+    """Returns the flag that only a teacher that is asked can serve, if one is set."""
+    return next((name for name in ("mixup", "activation_weight") if getattr(options, name)), None)
 
 
 def _check_writable(directory: pathlib.Path) -> None:

@@ -22,7 +22,7 @@ from rich import progress as rich_progress
 
 from ban_tf import datasets, recording, seeds
 from ban_tf.datasets import pipeline
-from ban_tf.options import Options
+from ban_tf.options import Options, needs_online
 from ban_tf.rundir import RunDirectory
 from ban_tf.teachers import OnlineTeacher
 
@@ -33,14 +33,14 @@ _SAMPLED_IMAGES = 1024
 
 def _pays(options: Options, data: datasets.ImageData) -> bool:
     returning = _views(options, data) < options.epochs
-    shared = options.teacher == "first" and options.gens > 1
-    if not options.gens or not (returning or shared):
+    shared = options.teacher == "first" and options.generations > 1
+    if needs_online(options) or not options.generations or not (returning or shared):
         return False
     nearest = options.recordings_directory.absolute()
     while not nearest.exists():
         nearest = nearest.parent
     needed = _form(options, data, _views(options, data)).bytes * (
-        1 if options.teacher == "first" else options.gens
+        1 if options.teacher == "first" else options.generations
     )
     return needed <= _LARGEST_SHARE * shutil.disk_usage(nearest).free
 
