@@ -1,0 +1,138 @@
+"""One row of a table as one study: the runs that its columns need, and the table beside ours.
+
+Each run is a `python -m ban_tf.main` of its own, in a directory of its own, so that a study that
+was interrupted goes on where it stopped. A teacher that is trained apart is shared by all rows
+that learn from it.
+"""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from ban_tf.experiments.tables import EXPERIMENTS, Column, Experiment
+from ban_tf.report import summary
+
+FLAGS = pathlib.Path("flags")
+
+
+class RunFailedError(RuntimeError):
+    """A run of a study ended with an exit code other than 0."""
+
+    def __init__(self, code: int):
+        super().__init__(f"a run ended with exit code {code}; the same command goes on with it.")
+        self.code = code
+
+
+def execute(arguments: Sequence[str]) -> None:
+    """Runs `python -m ban_tf.main` in a process of its own.
+
+    Raises:
+        RunFailedError: It ended with another exit code than 0.
+    """
+    code = subprocess.run([sys.executable, "-m", "ban_tf.main", *arguments], check=False).returncode
+    if code:
+        raise RunFailedError(code)
+
+
+def run(
+    experiment: Experiment,
+    root: pathlib.Path,
+    further: Sequence[str] = (),
+    execute: Callable[[Sequence[str]], None] = execute,
+) -> None:
+    """Trains what an experiment's columns need, as far as it is not there yet.
+
+    Args:
+        experiment: The row of a table.
+        root: Where all experiments are kept.
+        further: Flags for every run, such as `--data_dir=...`.
+        execute: Given the arguments of `ban_tf.main`, runs it.
+
+    Raises:
+        ValueError: The flagfile is not there.
+        RunFailedError: A run failed.
+    """
+    flagfile = _flagfile(experiment.flagfile)
+    teacher = []
+    if experiment.teacher:
+        place = directory(experiment, root, "teacher")
+        arguments = [_flagfile(experiment.teacher), "--gens=0", *further, f"--workdir={place}"]
+        execute(arguments)
+        teacher = [f"--teacher_from={place / 'generation-0' / 'model.keras'}"]
+    for name, flags in experiment.runs.items():
+        place = directory(experiment, root, name)
+        taught = [] if name == "baseline" else teacher
+        execute([flagfile, *flags, *taught, *further, f"--workdir={place}"])
+
+
+def directory(experiment: Experiment, root: pathlib.Path, run: str) -> pathlib.Path:
+    """Returns where one of an experiment's runs is kept."""
+    if run == "teacher":
+        return root / "teachers" / experiment.teacher
+    return root / experiment.name / run
+
+
+def figure(experiment: Experiment, root: pathlib.Path, column: Column) -> float | None:
+    """Returns our figure for a column, in the paper's unit; None if it is not there."""
+    try:
+        found = summary.load(directory(experiment, root, column.run))
+    except ValueError:
+        return None
+    kind, _, which = column.row.partition(" ")
+    if kind == "generation":
+        rows = [row for row in found["generations"] if row["generation"] == int(which)]
+    else:
+        rows = [row for row in found["ensembles"] if row["name"] == f"generations {which}"]
+    if not rows:
+        return None
+    value = float(rows[0][column.metric])
+    return 100 * value if column.metric == "error" else value
+
+
+def show(experiment: Experiment, root: pathlib.Path) -> None:
+    """Prints an experiment's columns, the paper's figures beside ours."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, title=experiment.name, title_justify="left")
+    perplexity = any("perplexity" in column.metric for column in experiment.columns)
+    table.add_column("perplexity" if perplexity else "test error (%)")
+    table.add_column("paper", justify="right")
+    table.add_column("ours", justify="right")
+    for column in experiment.columns:
+        table.add_row(
+            column.name, _in_words(column.paper), _in_words(figure(experiment, root, column))
+        )
+    Console(highlight=False).print(table)
+
+
+def show_all(root: pathlib.Path) -> None:
+    """Prints a line for each experiment: the paper's figures, with ours in brackets."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    table.add_column("experiment", no_wrap=True)
+    table.add_column("paper, and in brackets ours where there is one")
+    for experiment in EXPERIMENTS.values():
+        cells = []
+        for column in experiment.columns:
+            ours = figure(experiment, root, column)
+            brackets = "" if ours is None else f" ({ours:.2f})"
+            cells.append(f"{column.name} {_in_words(column.paper)}{brackets}")
+        table.add_row(experiment.name, ", ".join(cells))
+    Console(highlight=False).print(table, markup=False)
+
+
+def _in_words(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _flagfile(name: str) -> str:
+    path = FLAGS / f"{name}.cfg"
+    if not path.is_file():
+        raise ValueError(
+            f"there is no {path} here; go to the folder of the project that has flags/."
+        )
+    return f"--flagfile={path}"
