@@ -22,7 +22,6 @@ from ban_tf.objectives import names as objective_names
 FREE = (
     "gens",
     "max_gens",
-    "analyse",
     "epochs",  # those of generations that have not begun
     "workdir",
     "data_dir",
@@ -301,6 +300,9 @@ def check(options: Options) -> Options:
         raise OptionsError(str(error)) from error
 
 
+_FOR_IMAGES = ("teacher_from", "teacher_views", "train_examples", "mixup", "activation_weight")
+
+
 def _check_task(options: Options) -> None:
     """Makes sure that the network, the schedule and the data are all for images or all for text."""
     task = "text" if text.is_text(options.dataset) else "images"
@@ -313,9 +315,11 @@ def _check_task(options: Options) -> None:
     if task == "images" and options.schedule == "plateau":
         raise OptionsError("--schedule=plateau is for text; choose step, cosine or constant.")
     if task == "text":
-        for name in ("teacher_from", "mixup", "activation_weight"):
+        for name in _FOR_IMAGES:
             if getattr(options, name):
                 raise OptionsError(f"--{name} is for images; leave it out on text.")
+        if options.teacher_signal == "recorded":
+            raise OptionsError("--teacher_signal=recorded is for images; on text it is online.")
 
 
 def _check_variants(options: Options) -> None:
@@ -344,7 +348,8 @@ def _check_variants(options: Options) -> None:
 
 def needs_online(options: Options) -> str | None:
     """Returns the flag that only a teacher that is asked can serve, if one is set."""
-    return next((name for name in ("mixup", "activation_weight") if getattr(options, name)), None)
+    asking = ("mixup", "activation_weight", "analyse")
+    return next((name for name in asking if getattr(options, name)), None)
 
 
 def _check_writable(directory: pathlib.Path) -> None:

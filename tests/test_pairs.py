@@ -110,6 +110,11 @@ def test_a_run_of_a_densenet_that_teaches_a_residual_network(tmp_path):
     assert "analysis.png" in (tmp_path / "run" / "summary.md").read_text()
 
 
+def test_an_analysis_has_the_teacher_asked():
+    """Where a recorded teacher would do, as on data without augmentation, it is online."""
+    assert options.needs_online(options.Options(analyse=True)) == "analyse"
+
+
 def test_a_run_that_draws_activations_together(tmp_path):
     experiment.run(
         _options(tmp_path / "run", arch="wrn-10-1", activation_weight=1.0, share_ends=True)
@@ -126,7 +131,12 @@ def test_a_run_that_draws_activations_together(tmp_path):
         ({"student_arch": "lstm"}, "--arch=lstm-1-128 is for text"),
         ({"student_arch": "densenet", "activation_weight": 1.0, "gens": 2}, "it needs --gens=1"),
         ({"objective": "cwtm", "tighten_epochs": 1.0}, "--objective=cwtm learns from labels"),
-        ({"dataset": "text", "arch": "lstm", "mixup": 0.2}, "--mixup is for images"),
+        (
+            {"dataset": "text", "arch": "lstm", "train_examples": None, "mixup": 0.2},
+            "--mixup is for images",
+        ),
+        ({"dataset": "text", "arch": "lstm"}, "--train_examples is for images"),
+        ({"teacher_signal": "recorded", "analyse": True}, "--analyse needs more of the teacher"),
         ({"compression": 0.7}, "--compression=0.7: --arch=wrn-16-1 takes dropout"),
     ],
 )
