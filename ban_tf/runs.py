@@ -25,6 +25,7 @@ USAGE = """python -m ban_tf.runs [FOLDER ...] [flags]
 
 Lists the runs in runs/, or in other folders, the latest first.
 """
+AUTO = "auto"  # what --gens may be instead of a number
 _COLUMNS = ("run", "state", "generation", "best test error (%)", "last update")
 
 
@@ -35,7 +36,7 @@ class Status(NamedTuple):
         path: Its directory.
         state: "running", "finished", "interrupted" or "unreadable".
         finished: How many generations are finished.
-        wanted: How many there are to be; None if that cannot be read.
+        wanted: How many there are to be; None if that cannot be read, or is not known yet.
         best_error: The lowest test error of a generation, a fraction; None before the end.
         updated: When its directory was last written to.
         resume: The command that goes on with it.
@@ -78,9 +79,14 @@ def status(path: pathlib.Path) -> Status:
     except (ValueError, KeyError, TypeError, AttributeError):
         return Status(path, "unreadable", 0, None, None, updated, "")
     best, reported = _best_error(run)
+    # A generation 0 that was given is reported, though nobody trained it here. With --gens=auto
+    # there are to be as many as were reported.
+    finished = max(finished, reported)
+    if wanted is None and reported == finished > 0:
+        wanted = reported
     if _held(path):
         state = "running"
-    elif wanted is not None and finished >= wanted and reported >= wanted:
+    elif wanted is not None and reported >= wanted:
         state = "finished"
     else:
         state = "interrupted"
@@ -94,7 +100,7 @@ def _wanted(run: reading.RunReader) -> int | None:
     except OSError:
         return None
     numbers = [line.partition("=")[2] for line in lines if line.startswith("--gens=")]
-    return int(numbers[-1]) + 1 if numbers else None
+    return int(numbers[-1]) + 1 if numbers and numbers[-1] != AUTO else None
 
 
 def _best_error(run: reading.RunReader) -> tuple[float | None, int]:

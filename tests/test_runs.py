@@ -90,3 +90,25 @@ def test_no_runs_and_no_folder_are_said(make, tmp_path, capsys):
     assert runs.main([str(folder)]) == (0 if make else 2)
     said = capsys.readouterr()
     assert ("No runs" in said.out) if make else ("no folder" in said.err)
+
+
+def test_a_run_that_decided_by_itself_when_to_stop_is_finished(tmp_path):
+    _make(tmp_path / "auto", 2, gens="auto", errors=[0.3, 0.2])
+    _make(tmp_path / "auto-cut", 1, gens="auto")
+    found = {each.path.name: each for each in runs.find(tmp_path)}
+    assert (found["auto"].state, found["auto"].wanted) == ("finished", 2)
+    assert (found["auto-cut"].state, found["auto-cut"].wanted) == ("interrupted", None)
+
+
+def test_a_run_whose_generation_0_was_given_is_finished(tmp_path):
+    _make(tmp_path / "given", 1, gens=1, errors=[0.3, 0.2])
+    (found,) = runs.find(tmp_path)
+    assert (found.state, found.finished, found.wanted) == ("finished", 2, 2)
+
+
+def test_what_is_for_images_says_so_of_a_run_on_text(tmp_path):
+    with RunDirectory(tmp_path / "run") as directory:
+        directory.commit({}, facts={"settings": {"dataset": "text:letters"}})
+    for read in (reading.read_data_facts, lambda run: reading.read_predictions(run, 1)):
+        with pytest.raises(ValueError, match="is a run on text"):
+            read(reading.RunReader(tmp_path / "run"))

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ban_tf.datasets import text
 from ban_tf.report import summary as summary_module
 from ban_tf.rundir import MANIFEST, CorruptFileError, RunDirectory, RunDirectoryError
 
@@ -96,8 +97,9 @@ def read_data_facts(run: RunReader) -> DataFacts:
     """Reads `data.json`.
 
     Raises:
-        RunDirectoryError: It is missing, or lacks something.
+        RunDirectoryError: It is missing, lacks something, or the run is one on text.
     """
+    _refuse_text(run)
     facts = _json(run, DATA)
     missing = [key for key in _DATA_KEYS if key not in facts]
     if missing:
@@ -108,6 +110,14 @@ def read_data_facts(run: RunReader) -> DataFacts:
     return DataFacts(
         facts["dataset"], *(tuple(facts[key]) for key in _DATA_KEYS if key != "dataset")
     )
+
+
+def _refuse_text(run: RunReader) -> None:
+    if text.is_text(settings(run).get("dataset", "")):
+        raise RunDirectoryError(
+            f"{run.path} is a run on text, and this is for runs on images; its perplexities are in "
+            f"{run.path / 'summary.md'}, and its models are plain Keras models."
+        )
 
 
 def read_summary(run: RunReader) -> dict[str, Any]:
@@ -126,8 +136,9 @@ def read_predictions(run: RunReader, generations: int) -> list[np.ndarray]:
     """Reads each generation's log-probabilities on the test set, float64 [examples, classes].
 
     Raises:
-        RunDirectoryError: A file is missing or damaged.
+        RunDirectoryError: A file is missing or damaged, or the run is one on text.
     """
+    _refuse_text(run)
     return [
         _arrays(run, f"generation-{number}/predictions.npz", ("00000",))[0]
         for number in range(generations)
