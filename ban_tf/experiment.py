@@ -87,6 +87,7 @@ def run(options: Options) -> dict[str, Any]:
             seed=options.seed,
             recorded=signal.recorded,
             settings=options.settings(),
+            defaults=Options().settings(),
         )
         facts = results.data_facts(data).to_json()
         directory.commit({"run.cfg": options.flagfile().encode(), reading.DATA: facts})

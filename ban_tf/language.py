@@ -79,6 +79,7 @@ def run(options: Options) -> dict[str, Any]:
             stop=functools.partial(_saturated, options, data) if options.gens == "auto" else None,
             seed=options.seed,
             settings=options.settings(),
+            defaults=Options().settings(),
         )
         directory.commit({"run.cfg": options.flagfile().encode()})
         _announce(options, data, build(), directory)

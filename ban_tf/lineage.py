@@ -65,6 +65,7 @@ class Lineage:
         seed: Where all randomness comes from.
         recorded: Whether the batches bring the teacher's logits, as `RecordedTeacher` takes them.
         settings: Facts that a run in `directory` must agree on to be gone on with.
+        defaults: What a run agreed on that is older than some of these settings.
         **student: Further arguments of `BornAgainModel`, such as `teacher_weight`.
 
     Raises:
@@ -92,6 +93,7 @@ class Lineage:
         seed: int = 0,
         recorded: bool = False,
         settings: Mapping[str, Any] | None = None,
+        defaults: Mapping[str, Any] | None = None,
         **student: Any,
     ):
         if generations < 0:
@@ -132,7 +134,7 @@ class Lineage:
         self.generations: list[Generation] = []
         self._trainers: dict[tuple, Trainer] = {}
         if self.directory is not None:
-            _check_settings(self.directory, settings or {})
+            _check_settings(self.directory, settings or {}, defaults or {})
             check_last(self.directory, generations)
         if first_model is not None:
             weights = first_model.get_weights()
@@ -317,7 +319,6 @@ class Lineage:
         """Reads a finished generation; None if the directory has none of that number."""
         if self.directory is None or number not in generations.finished(self.directory):
             return None
-        logging.info("Generation %d is finished; it is read, not trained again.", number)
         before = generations.epochs_of(self.directory, number)
         if before != epochs:
             logging.warning(
@@ -360,12 +361,15 @@ class Lineage:
         return self._trainers[key]
 
 
-def _check_settings(directory: RunDirectory, settings: Mapping[str, Any]) -> None:
-    settings = json.loads(json.dumps(settings))
+def _check_settings(
+    directory: RunDirectory, settings: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> None:
+    settings, defaults = (json.loads(json.dumps(dict(each))) for each in (settings, defaults))
     before = directory.facts.get("settings")
     if before is None:
         directory.commit(facts={"settings": settings})
         return
+    before = {**defaults, **before}
     changed = [
         f"{name} was {before.get(name)!r} and is now {settings.get(name)!r}"
         for name in sorted({*before, *settings})

@@ -7,10 +7,11 @@ and 143 when interrupted.
 from __future__ import annotations
 
 import importlib
+import logging as standard_logging
 import signal
 import sys
 
-from absl import app, flags
+from absl import app, flags, logging
 
 from ban_tf import command, interruption, repetitions
 from ban_tf import options as options_module
@@ -35,6 +36,7 @@ def main(arguments: list[str]) -> int:
                 f"--dataset={options.dataset} with --seed instead."
             )
         if not options.tensorflow_log:
+            _quieten()
             command.import_tensorflow()
         # Once the flags are known to be good.
         module = "language" if text.is_text(options.dataset) else "experiment"
@@ -62,6 +64,13 @@ def main(arguments: list[str]) -> int:
             return 1
         raise
     return 0
+
+
+def _quieten() -> None:
+    """Lets through what a user has to know, without the place in the code that it comes from."""
+    if flags.FLAGS["verbosity"].using_default_value:
+        logging.set_verbosity(logging.WARNING)
+    logging.get_absl_handler().setFormatter(standard_logging.Formatter("ban-tf: %(message)s"))
 
 
 def _parse(arguments: list[str]) -> list[str]:

@@ -136,7 +136,11 @@ def _summarise(
 ) -> dict[str, Any]:
     members = [
         summary.Member(
-            generation.number, generation.taught_by, log_probabilities, seconds=generation.seconds
+            generation.number,
+            generation.taught_by,
+            log_probabilities,
+            seconds=generation.seconds,
+            extra={"collapsed": True} if generation.collapsed else {},
         )
         for generation, log_probabilities in zip(family.generations, predictions, strict=True)
     ]

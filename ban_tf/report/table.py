@@ -87,8 +87,19 @@ def notes(summary: dict[str, Any]) -> str:
         )
         if row["change_in_error"] is not None
     ]
+    collapsed = [
+        f"generation {row['generation']}"
+        for row in summary["generations"]
+        if row["extra"].get("collapsed")
+    ]
+    warning = (
+        f"No better than chance on validation data, and passed over as a teacher where there was "
+        f"another: {_enumerated(collapsed)}. "
+        if collapsed
+        else ""
+    )
     if not compared:
-        return "Nothing to compare with generation 0 yet."
+        return f"{warning}Nothing to compare with generation 0 yet."
     unclear = [name for name, significant in compared if not significant]
     sentences = []
     if unclear:
@@ -99,7 +110,7 @@ def notes(summary: dict[str, Any]) -> str:
         "cover the choice of test examples, not of the seed: repeat with other seeds before "
         "believing a small gain."
     )
-    return " ".join(sentences)
+    return warning + " ".join(sentences)
 
 
 def generation_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
