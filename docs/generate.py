@@ -1,0 +1,126 @@
+"""Writes docs/flags.md and docs/api.md from the definitions: `python docs/generate.py`."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+import pathlib
+from types import ModuleType
+
+from absl import flags
+
+import ban_tf
+from ban_tf import evaluate, export, options, predict, runs
+from ban_tf.report import __main__ as report_command
+
+FOLDER = pathlib.Path(__file__).parent
+_COMMANDS = (export, predict, evaluate, report_command, runs)
+
+
+def flags_page() -> str:
+    """Returns docs/flags.md: every flag of every command."""
+    parts = [
+        "# Flags",
+        "Made from the definitions by `python docs/generate.py`; do not edit. Flags are given as "
+        "`--name=value`, or by a file of them with `--flagfile=FILE`.",
+        "## python -m ban_tf.main",
+        "Flags marked * may change when a run is gone on with; the others are what it is.",
+    ]
+    defined = flags.FlagValues()
+    options.define_flags(defined)
+    rows = []
+    for field in dataclasses.fields(options.Options):
+        star = " *" if field.name in options.FREE else ""
+        default = "" if field.default is None else f"`{field.default}`"
+        text = defined[field.name].help
+        rows.append((f"`--{field.name}`{star}", default, _values(field.name), text))
+    parts.append(_table(("flag", "default", "values", "what it does"), rows))
+    for module in _COMMANDS:
+        values = flags.FlagValues()
+        define = getattr(module, "_define", None)
+        parts += [f"## python -m {module.NAME}", f"```\n{module.USAGE.strip()}\n```"]
+        if define is not None:
+            define(values)
+            rows = [
+                (f"`--{name}`", _default(values[name]), values[name].help)
+                for name in sorted(values)
+            ]
+            parts.append(_table(("flag", "default", "what it does"), rows))
+    return "\n\n".join(parts) + "\n"
+
+
+def api_page() -> str:
+    """Returns docs/api.md: the public names and what their docstrings say."""
+    parts = ["# Library", "Made from the docstrings by `python docs/generate.py`; do not edit."]
+    seen = set()
+    for name in sorted(ban_tf.__all__):
+        thing = getattr(ban_tf, name)
+        if not isinstance(thing, ModuleType):
+            parts += _entry(f"ban_tf.{name}", thing)
+            seen.add(thing)
+    for name in sorted(ban_tf.__all__):
+        thing = getattr(ban_tf, name)
+        if isinstance(thing, ModuleType):
+            parts += [f"## Module ban_tf.{name}", inspect.getdoc(thing) or ""]
+            for member in sorted(getattr(thing, "__all__", ())):
+                each = getattr(thing, member)
+                if (inspect.isclass(each) or inspect.isfunction(each)) and each not in seen:
+                    parts += _entry(f"ban_tf.{name}.{member}", each)
+                    seen.add(each)
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _entry(name: str, thing: object) -> list[str]:
+    parts = [f"### {name}", f"```python\n{_signature(name, thing)}\n```", _text(thing)]
+    if inspect.isclass(thing):
+        for member, method in vars(thing).items():
+            if not member.startswith("_") and inspect.isfunction(method) and method.__doc__:
+                parts += [f"```python\n{_signature(member, method)}\n```", _text(method)]
+    return parts
+
+
+def _signature(name: str, thing: object) -> str:
+    if inspect.isclass(thing) and "__init__" not in vars(thing):
+        return f"{name}(...)"  # its base's, which changes with the version of Keras
+    try:
+        return f"{name}{inspect.signature(thing)}".replace("'", "")
+    except (TypeError, ValueError):
+        return name
+
+
+def _text(thing: object) -> str:
+    """A docstring as it stands: its own lines and indents say what belongs together."""
+    text = (inspect.getdoc(thing) or "").replace("```python", "").replace("```", "")
+    return f"```text\n{text.strip()}\n```" if text else ""
+
+
+def _values(name: str) -> str:
+    if name in options._CHOICES:
+        return ", ".join(f"`{choice}`" for choice in options._CHOICES[name])
+    if name in options._BOUNDS:
+        low, high = options._BOUNDS[name]
+        return f"from {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
+    return ""
+
+
+def _default(flag: flags.Flag) -> str:
+    return "" if flag.default is None else f"`{flag.default}`"
+
+
+def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [headings, tuple("---" for _ in headings), *rows]
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
+
+
+def pages() -> dict[str, str]:
+    """Returns the pages by file name."""
+    return {"flags.md": flags_page(), "api.md": api_page()}
+
+
+if __name__ == "__main__":
+    for file_name, content in pages().items():
+        (FOLDER / file_name).write_text(content)
+        print(FOLDER / file_name)

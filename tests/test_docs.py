@@ -1,0 +1,99 @@
+"""The documentation is current, and what it tells to type works."""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from ban_tf import evaluate, export, predict, runs
+from ban_tf.report import __main__ as report_command
+
+ROOT = pathlib.Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+# Run in this process: each new one costs seconds to import TensorFlow.
+_IN_PROCESS = {each.NAME: each.main for each in (evaluate, export, predict, report_command, runs)}
+
+
+def _blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+
+
+def _load_generator():
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", ["flags.md", "api.md"])
+def test_generated_pages_are_current(name):
+    wanted = _load_generator().pages()[name]
+    assert (DOCS / name).read_text() == wanted, "run: python docs/generate.py"
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", *(f"docs/{path.name}" for path in DOCS.glob("*.md"))]
+)
+def test_links_and_pictures_exist(page):
+    text = (ROOT / page).read_text()
+    for target in re.findall(r"\]\(([^)#]+)\)", text):
+        if not target.startswith(("http:", "https:")):
+            assert ((ROOT / page).parent / target).exists(), target
+
+
+def test_every_command_named_in_the_documentation_exists():
+    for path in (ROOT / "README.md", *DOCS.glob("*.md")):
+        for module in re.findall(r"python -m (ban_tf[.\w]*)", path.read_text()):
+            assert importlib.util.find_spec(module) is not None, f"{path.name}: {module}"
+
+
+def _draw(folder):
+    """Circles and squares, a few pixels wide."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:16, :16] - 7.5
+    shapes = {"circle": np.hypot(x, y) < 6, "square": np.maximum(abs(x), abs(y)) < 6}
+    for part, count in (("train", 24), ("test", 8)):
+        for name, shape in shapes.items():
+            (folder / part / name).mkdir(parents=True)
+            for number in range(1, count + 1):
+                noisy = shape * 160 + rng.integers(96, size=shape.shape)
+                Image.fromarray(noisy.astype("uint8")).save(
+                    folder / part / name / f"{number:03d}.png"
+                )
+
+
+def test_the_tutorial_goes_from_images_to_an_exported_ensemble(tmp_path, monkeypatch, capsys):
+    _draw(tmp_path / "my_images")
+    monkeypatch.chdir(tmp_path)
+    for command in _blocks("tutorial.md", "bash"):
+        program, _, module, *arguments = shlex.split(command)
+        assert program == "python"
+        if module in _IN_PROCESS:
+            assert _IN_PROCESS[module](arguments) == 0, capsys.readouterr().err
+        else:
+            quick = ["--epochs=1", "--gens=2", "--progress=none"]
+            if "--workdir=runs/seeds" in arguments:
+                quick = ["--epochs=1", "--seeds=2", "--gens=0", "--progress=none"]
+            done = subprocess.run(
+                [sys.executable, "-m", module, *arguments, *quick],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+    out = capsys.readouterr().out
+    assert re.search(r"001\.png\t(circle|square)\t0\.\d+|001\.png\t(circle|square)\t1\.0", out)
+    assert "finished" in out
+    for name in ("runs/mine/report.html", "runs/seeds/report.html", "predictions.csv"):
+        assert (tmp_path / name).is_file()
+    (snippet,) = _blocks("tutorial.md", "python")
+    exec(snippet, {})
+    assert "'circle'" in capsys.readouterr().out
