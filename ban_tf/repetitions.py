@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 from ban_tf.options import Options
-from ban_tf.report import comparison
 
 
 def run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
@@ -20,6 +19,8 @@ def run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
     Returns:
         The comparison; see `report.comparison`.
     """
+    from ban_tf.report import comparison  # not for --help, which would wait for SciPy and plots
+
     directories = []
     for seed in range(options.seed, options.seed + options.seeds):
         directory = options.directory / f"seed-{seed}"
