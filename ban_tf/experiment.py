@@ -18,6 +18,7 @@ from ban_tf import (
     analysis_report,
     architectures,
     datasets,
+    final_student,
     lineage,
     objectives,
     optimizers,
@@ -110,6 +111,8 @@ def run(options: Options) -> dict[str, Any]:
             checkpoint_steps=options.checkpoint_steps,
         )
         result = results.report(options, family, data, directory)
+    if options.final_student:
+        result = final_student.add(options, result, run)
     table.show(result)
     seconds = time.perf_counter() - started
     print(f"\nIn {seconds:.0f} s. The models and the report are in {directory.path}:")

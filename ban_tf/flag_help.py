@@ -71,6 +71,7 @@ HELP = {
     "By default 1, and up to 10 on GPUs.",
     "deterministic": "Make every operation deterministic.",
     "seed": "Where all randomness comes from.",
+    "final_student": "Distil the ensemble of the born-again generations into one more student.",
     "seeds": "Repeat the lineage from so many seeds, --seed and those after it, and compare.",
     "augmentation_seed": "Where crops and flips come from, if not from --seed; runs that have one "
     "teacher and one augmentation seed share its recording.",

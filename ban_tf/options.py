@@ -34,6 +34,7 @@ FREE = (
     "tensorflow_log",
     "profile",
     "seeds",
+    "final_student",
 )
 
 
@@ -100,6 +101,7 @@ class Options:
     deterministic: bool = False
     seed: int = 0
     seeds: int = 1
+    final_student: bool = False
     augmentation_seed: int | None = None
     workdir: str | None = None
     analyse: bool | None = None
@@ -300,7 +302,14 @@ def check(options: Options) -> Options:
         raise OptionsError(str(error)) from error
 
 
-_FOR_IMAGES = ("teacher_from", "teacher_views", "train_examples", "mixup", "activation_weight")
+_FOR_IMAGES = (
+    "teacher_from",
+    "final_student",
+    "teacher_views",
+    "train_examples",
+    "mixup",
+    "activation_weight",
+)
 
 
 def _check_task(options: Options) -> None:
@@ -328,6 +337,11 @@ def _check_variants(options: Options) -> None:
         raise OptionsError(
             "--gens=auto stops by validation, but --validation_fraction is 0; give it a share "
             "such as 0.1."
+        )
+    if options.final_student and options.gens != "auto" and options.gens < 2:
+        raise OptionsError(
+            "--final_student learns from an ensemble of born-again generations: --gens must be at "
+            f"least 2; it is {options.gens}."
         )
     if options.activation_weight and options.student_arch and options.generations > 1:
         raise OptionsError(

@@ -65,7 +65,11 @@ def find(folder: str | pathlib.Path) -> list[Status]:
     folder = pathlib.Path(folder)
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}; runs are kept in runs/ by default.")
-    found = [status(path.parent) for path in sorted(folder.rglob(MANIFEST))]
+    found = [
+        status(path.parent)
+        for path in sorted(folder.rglob(MANIFEST))
+        if not (path.parents[1] / MANIFEST).is_file()  # a final student is part of its run
+    ]
     return sorted(found, key=lambda each: each.updated, reverse=True)
 
 

@@ -112,3 +112,9 @@ def test_what_is_for_images_says_so_of_a_run_on_text(tmp_path):
     for read in (reading.read_data_facts, lambda run: reading.read_predictions(run, 1)):
         with pytest.raises(ValueError, match="is a run on text"):
             read(reading.RunReader(tmp_path / "run"))
+
+
+def test_a_final_student_is_part_of_its_run(tmp_path):
+    _make(tmp_path / "done", 1, gens=0, errors=[0.5])
+    _make(tmp_path / "done" / "final_student-3", 1, gens=1)
+    assert [each.path.name for each in runs.find(tmp_path)] == ["done"]

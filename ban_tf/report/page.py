@@ -66,6 +66,7 @@ def _significance(content: Content) -> str:
     summary = content.summary
     named = [(f"generation {row['generation']}", row) for row in summary["generations"]]
     named += [(f"ensemble of {row['name']}", row) for row in summary["ensembles"]]
+    named += [("final student", row) for row in table.final_student(summary)]
     rows = [
         (
             name,

@@ -18,6 +18,9 @@ only if its 95 % interval leaves out zero and McNemar's exact test agrees at 0.0
 `run` may hold further facts; of these `table.write_markdown` shows "epochs", "command" and
 "files" (a dictionary from a path inside the run directory to what is there).
 
+A run with `--final_student` also has "final_student": a row like those of generations, with
+"members" for the generations of the ensemble that taught it, and "directory" for where it is.
+
 Ensembles are every prefix 1..k of the born-again generations (k >= 2) and then every prefix 0..k
 with generation 0 (k >= 1). Numbers measured on the test set are only reported here, never chosen
 by.
@@ -104,7 +107,7 @@ def summarise(
         {
             "generation": member.generation,
             "taught_by": member.taught_by,
-            **_row(member.log_probabilities, labels, reference if member.generation else None),
+            **row(member.log_probabilities, labels, reference if member.generation else None),
             "seconds": None if member.seconds is None else float(member.seconds),
             "extra": dict(member.extra),
         }
@@ -114,7 +117,7 @@ def summarise(
         {
             "name": f"generations {first}-{last}",
             "members": list(range(first, last + 1)),
-            **_row(
+            **row(
                 statistics.mean_log_probabilities(
                     [member.log_probabilities for member in members[first : last + 1]], average
                 ),
@@ -160,18 +163,24 @@ def load(path: str | Path) -> dict[str, Any]:
     _require(summary, ("run", "average", "generations", "ensembles"), str(path))
     _require(summary["run"], _RUN_KEYS, f"{path}: run")
     for part, keys in _KEYS.items():
-        for index, row in enumerate(summary[part]):
+        for index, each in enumerate(summary[part]):
             place = f"{path}: {part}[{index}]"
-            _require(row, keys, place)
-            if row["change_in_error"] is not None:
-                _require(row["change_in_error"], _CHANGE_KEYS, f"{place}: change_in_error")
+            _require(each, keys, place)
+            if each["change_in_error"] is not None:
+                _require(each["change_in_error"], _CHANGE_KEYS, f"{place}: change_in_error")
     return summary
 
 
-def _row(
+def row(
     log_probabilities: np.ndarray, labels: np.ndarray, reference: np.ndarray | None
 ) -> dict[str, Any]:
-    """The metrics of one row and, where there is a reference, the change against it."""
+    """Returns the metrics of one row and, where there is a reference, the change against it.
+
+    Args:
+        log_probabilities: Normalised log-probabilities [examples, classes].
+        labels: The true classes, integers [examples].
+        reference: The log-probabilities of generation 0, or None.
+    """
     metrics = statistics.evaluate(log_probabilities, labels)
     wrong = np.argmax(log_probabilities, axis=-1) != labels
     change = None

@@ -84,6 +84,7 @@ def notes(summary: dict[str, Any]) -> str:
         for name, row in (
             *((f"generation {row['generation']}", row) for row in summary["generations"]),
             *((f"the ensemble of {row['name']}", row) for row in summary["ensembles"]),
+            *(("the final student", row) for row in final_student(summary)),
         )
         if row["change_in_error"] is not None
     ]
@@ -122,8 +123,14 @@ def generation_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
             *_metric_cells(row),
             "" if row["seconds"] is None else f"{row['seconds']:.1f}",
         )
-        for row in summary["generations"]
+        for row in (*summary["generations"], *final_student(summary))
     ]
+
+
+def final_student(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the row of the final student, if the run has one."""
+    row = summary.get("final_student")
+    return [] if row is None else [row]
 
 
 def ensemble_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:

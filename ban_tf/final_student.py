@@ -1,0 +1,81 @@
+"""`--final_student`: the whole ensemble distilled into one network.
+
+The ensemble of the born-again generations becomes the given teacher of one more student, in a
+run of its own inside the run's directory; its row joins the tables of the run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+from ban_tf.options import Options
+from ban_tf.report import content, page, reading, summary, table
+from ban_tf.rundir import RunDirectory
+
+
+def add(
+    options: Options, result: dict[str, Any], run_one: Callable[[Options], dict[str, Any]]
+) -> dict[str, Any]:
+    """Trains the final student, unless it is there, and writes the run's reports with it.
+
+    Args:
+        options: Of the run, whose generations are finished.
+        result: The summary of the run.
+        run_one: Runs options and returns their summary.
+
+    Returns:
+        The summary with the final student.
+    """
+    last = len(result["generations"]) - 1
+    members = list(range(1, last + 1)) or [0]
+    # Another ensemble has another student.
+    name = f"final_student-{members[-1]}"
+    print(f"\nThe final student learns from the ensemble; its own run is in {name}.")
+    own = run_one(_options(options, name))["generations"][1]
+    run = reading.RunReader(options.directory)
+    first = reading.read_predictions(run, 1)[0]
+    (log_probabilities,) = reading.read_predictions(reading.RunReader(options.directory / name), 2)[
+        1:
+    ]
+    row = {
+        "generation": "final",
+        "taught_by": f"ensemble of {_in_words(members)}",
+        **summary.row(log_probabilities, reading.read_test(run).labels, first),
+        "seconds": own["seconds"],
+        "extra": {},
+        "members": members,
+        "directory": name,
+    }
+    result = {**result, "final_student": row}
+    with RunDirectory(options.directory) as directory:
+        directory.commit(
+            {
+                "summary.json": json.dumps(result, indent=1).encode(),
+                "summary.md": table.write_markdown(result).encode(),
+            }
+        )
+        text = page.write(content.read(directory.path))
+        directory.write_uncounted("report.html", text.encode())
+    return result
+
+
+def _options(options: Options, name: str) -> Options:
+    """The run of the final student: the ensemble is its generation 0."""
+    defaults = Options()
+    plain = ("student_arch", "teacher", "share_ends", "activation_weight", "analyse")
+    return dataclasses.replace(
+        options,
+        **{each: getattr(defaults, each) for each in plain},
+        gens=1,
+        arch=options.architectures[-1],
+        teacher_from=str(options.directory / "ensemble.keras"),
+        workdir=str(options.directory / name),
+        final_student=False,
+    )
+
+
+def _in_words(members: list[int]) -> str:
+    return f"generations {members[0]}-{members[-1]}" if len(members) > 1 else "one"

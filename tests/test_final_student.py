@@ -1,0 +1,71 @@
+"""The ensemble distilled into one student: trained once, from the ensemble, and reported."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ban_tf import experiment, options, trained
+from ban_tf.datasets import digits
+from ban_tf.report import reading
+
+
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory):
+    return options.check(
+        options.Options(
+            arch="wrn-10-1",
+            gens=2,
+            epochs=2,
+            batch_size=32,
+            train_examples=200,
+            final_student=True,
+            progress="none",
+            workdir=str(tmp_path_factory.mktemp("final") / "run"),
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def result(asked):
+    return experiment.run(asked)
+
+
+def test_the_final_student_has_its_row_everywhere(asked, result):
+    row = result["final_student"]
+    assert row["taught_by"] == "ensemble of generations 1-2"
+    assert "| final | ensemble of generations 1-2 |" in (asked.directory / "summary.md").read_text()
+    page = (asked.directory / "report.html").read_text()
+    assert "ensemble of generations 1-2" in page and "final student" in page
+    assert reading.read_summary(reading.RunReader(asked.directory)) == result
+
+
+def test_its_numbers_are_those_of_its_model(asked, result):
+    own = reading.RunReader(asked.directory / result["final_student"]["directory"])
+    test = digits.load()[1]
+    predicted = trained.log_probabilities(
+        trained.load(own, "1"), test.images, reading.read_data_facts(own)
+    )
+    wrong = np.mean(predicted.argmax(axis=-1) != test.labels)
+    assert result["final_student"]["error"] == pytest.approx(wrong)
+
+
+def test_its_teacher_is_the_ensemble_of_the_run(asked, result):
+    run = reading.RunReader(asked.directory)
+    own = reading.RunReader(asked.directory / result["final_student"]["directory"])
+    images, facts = digits.load()[1].images[:20], reading.read_data_facts(run)
+    np.testing.assert_allclose(
+        reading.read_predictions(own, 1)[0][:20],
+        trained.log_probabilities(trained.load(run), images, facts),
+        atol=1e-4,
+    )
+
+
+def test_it_is_trained_once(asked, result):
+    again = experiment.run(asked)
+    assert again["final_student"] == result["final_student"]
+
+
+def test_an_ensemble_needs_two_generations():
+    with pytest.raises(options.OptionsError, match="--gens must be at least 2; it is 1"):
+        options.check(options.Options(gens=1, final_student=True))
