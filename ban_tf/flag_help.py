@@ -51,7 +51,7 @@ HELP = {
     "ensemble_average": "What ensembles average: probabilities or logits.",
     "epochs": "Epochs of each generation.",
     "batch_size": "Examples in a step.",
-    "optimizer": "sgd (Nesterov), or any optimizer that Keras knows by name.",
+    "optimizer": "sgd (Nesterov, decay joined to the gradient), or one of Keras's own by its name.",
     "learning_rate": "Peak learning rate.",
     "momentum": "Momentum of sgd.",
     "weight_decay": "Decay of the kernels.",

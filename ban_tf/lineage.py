@@ -366,7 +366,7 @@ def _check_settings(
 ) -> None:
     settings, defaults = (json.loads(json.dumps(dict(each))) for each in (settings, defaults))
     before = directory.facts.get("settings")
-    if before is None:
+    if before is None or not directory.names("generation-"):  # nothing is there that they shaped
         directory.commit(facts={"settings": settings})
         return
     before = {**defaults, **before}

@@ -162,6 +162,11 @@ _CHOICES = {
     "cache": ("auto", "memory", "disk"),
     "jit": ("auto", "yes", "no"),
     "ensemble_average": ("probabilities", "logits"),
+    # Those that every supported Keras knows.
+    "optimizer": (
+        *("sgd", "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion"),
+        *("muon", "nadam", "rmsprop"),
+    ),
     "schedule": ("step", "cosine", "constant", "plateau"),
     "checkpoint": ("last", "best"),
     "on_divergence": ("stop", "retry"),

@@ -118,9 +118,21 @@ def test_a_finished_lineage_is_read_and_a_longer_one_goes_on(tmp_path):
 
 
 def test_other_settings_are_refused(tmp_path):
-    ban_tf.Lineage(_build, directory=tmp_path, settings={"width": 8}).directory.close()
+    def lineage(**settings):
+        return ban_tf.Lineage(
+            _build, generations=0, directory=tmp_path, settings=settings, defaults={"depth": 2}
+        )
+
+    lineage(width=7).directory.close()  # nothing was trained, and nothing is held against it
+    first = lineage(width=8)
+    _fit(first, epochs=1)
+    first.directory.close()
     with pytest.raises(RunDirectoryError, match="width was 8 and is now 9"):
-        ban_tf.Lineage(_build, directory=tmp_path, settings={"width": 9})
+        lineage(width=9)
+    # A setting that did not exist when the run was begun had its default.
+    lineage(width=8, depth=2).directory.close()
+    with pytest.raises(RunDirectoryError, match="depth was 2 and is now 3"):
+        lineage(width=8, depth=3)
 
 
 @pytest.mark.parametrize(

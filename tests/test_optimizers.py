@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from ban_tf import optimizers
+from ban_tf import optimizers, options
 
 
 def _model():
@@ -75,3 +75,15 @@ def test_unknown_names_are_refused():
         optimizers.make_optimizer("nonsense", 0.1)
     with pytest.raises(ValueError, match="cosines"):
         optimizers.Schedule("cosines", 0.1, steps=10)
+
+
+@pytest.mark.parametrize("name", options._CHOICES["optimizer"])
+def test_every_optimizer_that_the_flag_offers_moves_the_kernels(name):
+    model = _model()
+    before = model.get_weights()[0]
+    optimizer = optimizers.make_optimizer(name, 0.1, weight_decay=1e-3, clip_norm=1.0)
+    model.compile(optimizer, "mse", run_eagerly=True)
+    x = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    model.train_on_batch(x, x[:, :2])
+    assert np.isfinite(model.get_weights()[0]).all()
+    assert not np.allclose(model.get_weights()[0], before)
