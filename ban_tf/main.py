@@ -70,6 +70,7 @@ def _quieten() -> None:
     """Lets through what a user has to know, without the place in the code that it comes from."""
     if flags.FLAGS["verbosity"].using_default_value:
         logging.set_verbosity(logging.WARNING)
+    standard_logging.getLogger("tensorflow").setLevel(standard_logging.ERROR)
     logging.get_absl_handler().setFormatter(standard_logging.Formatter("ban-tf: %(message)s"))
 
 

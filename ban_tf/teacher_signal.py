@@ -208,7 +208,10 @@ def _recorded(
 @functools.lru_cache(maxsize=2)
 def _asking(teacher: OnlineTeacher) -> Callable[[tf.Tensor], np.ndarray]:
     """One traced function for all generations that a teacher's models stand for."""
-    asked = tf.function(lambda images: next(iter(teacher.logits(images).values())))
+    # The last batch is smaller: one graph serves it, too.
+    asked = tf.function(
+        lambda images: next(iter(teacher.logits(images).values())), reduce_retracing=True
+    )
     return lambda images: asked(images).numpy()
 
 
