@@ -51,6 +51,6 @@ def main(arguments: list[str]) -> None:
 
 if __name__ == "__main__":
     options.define_flags()
-    flags.FLAGS.set_default("gens", 0)
-    flags.FLAGS.set_default("epochs", 3)
+    flags.FLAGS.set_default("gens", "0")
+    flags.FLAGS.set_default("epochs", "3")
     app.run(main)
