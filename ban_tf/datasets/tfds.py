@@ -199,11 +199,33 @@ def _read(name: str, builder: Any, split: str, images: np.ndarray | None = None)
         .batch(_BATCH)
         .prefetch(tf.data.AUTOTUNE)
     )
-    start = 0
-    for some_images, some_labels in batches.as_numpy_iterator():
-        stop = start + len(some_labels)
-        images[start:stop], labels[start:stop] = some_images, some_labels
-        start = stop
+    stop = 0
+    try:
+        for some_images, some_labels in batches.as_numpy_iterator():
+            start, stop = stop, stop + len(some_labels)
+            images[start:stop], labels[start:stop] = some_images, some_labels
+    except tf.errors.OpError as error:  # damaged, or more or fewer than there should be
+        raise ValueError(_damage(name, builder, split, error)) from error
     if count and labels.min() < 0:
         raise ValueError(f"--dataset={name} has no labels in its split {split}.")
     return Split(images, labels)
+
+
+def _damage(name: str, builder: Any, split: str, error: Exception) -> str:
+    """Says which file of a data set is to blame, which TensorFlow does not."""
+    import tensorflow as tf
+
+    info = builder.info.splits[split.partition("[")[0]]
+    place = name
+    for number, file in enumerate(info.filepaths):
+        try:
+            for _ in builder.as_dataset(split=f"{info.name}[{number}shard]"):
+                pass
+        except tf.errors.OpError as found:
+            place, error = file, found
+            break
+    why = re.sub(r"^\{\{.*?\}\} *|\[Op:.*", "", _first_line(error)).strip()
+    return (
+        f"--dataset={name}: {place} cannot be read ({why}). Delete the data set's folder and "
+        "prepare it again."
+    )

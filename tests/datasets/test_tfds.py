@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import logging
+import pathlib
+import re
 from typing import ClassVar
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
 
@@ -103,6 +106,42 @@ def test_a_data_set_that_cannot_be_decoded_to_disk_says_what_to_do(data_dir, mon
     monkeypatch.setattr(np.lib.format, "open_memmap", full)
     with pytest.raises(ValueError, match=r"No space left.*--cache=memory"):
         datasets.load("tiny_shapes", data_dir=data_dir, train_examples=6, cache="disk")
+
+
+def _truncate(file):
+    file.write_bytes(file.read_bytes()[:-7])
+
+
+def _empty(file):
+    file.write_bytes(b"")
+
+
+def _flip_a_bit(file):
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+
+
+def _spoil_an_image(file):
+    examples = list(tf.data.TFRecordDataset(str(file)).as_numpy_iterator())
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for example in examples:
+            writer.write(example.replace(b"PNG", b"GNP"))
+
+
+def _repeat_it(file):
+    file.write_bytes(2 * file.read_bytes())
+
+
+@pytest.mark.parametrize(
+    "damage", [_truncate, _empty, _flip_a_bit, _spoil_an_image, _repeat_it, pathlib.Path.unlink]
+)
+def test_a_damaged_file_is_named(tmp_path, damage):
+    TinyShapes(data_dir=tmp_path).download_and_prepare()
+    (file,) = tmp_path.glob("tiny_shapes/1.0.0/*test*")
+    damage(file)
+    with pytest.raises(ValueError, match=f"^--dataset=tiny_shapes: {re.escape(str(file))} "):
+        datasets.load("tiny_shapes", data_dir=str(tmp_path))
 
 
 def test_loading_leaves_the_log_as_it_was(data_dir):
