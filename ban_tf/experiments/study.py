@@ -16,7 +16,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from ban_tf.experiments.tables import EXPERIMENTS, Column, Experiment
+from ban_tf.experiments.experiment import Column, Experiment
+from ban_tf.experiments.tables import EXPERIMENTS
 from ban_tf.report import summary
 
 FLAGS = pathlib.Path("flags")

@@ -1,0 +1,74 @@
+"""What this project measured for itself: the rows under `evidence`, each beside its control.
+
+The paper has no figures for them. A row is repeated over seeds by giving every seed a `--workdir`
+of its own. The control is always the same network on labels alone, from the same initial weights:
+without a teacher, and in ensembles as large.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ban_tf.experiments.experiment import Column, Experiment
+
+_ENSEMBLES = ("1-2", "1-3", "0-1", "0-2", "0-3")
+_LABELS = ("--gens=3", "--objective=labels")
+
+
+def _columns(runs: dict[str, tuple[str, ...]]) -> Iterable[Column]:
+    yield Column("teacher", None, "teacher", "generation 0")
+    for run, flags in runs.items():
+        last = next((int(flag[-1]) for flag in flags if flag.startswith("--gens=")), 1)
+        numbers = [str(number) for number in range(1, last + 1)] or ["0"]
+        yield from (Column(f"{run} {each}", None, run, f"generation {each}") for each in numbers)
+        if last == 3:
+            yield from (
+                Column(f"{run} {each}", None, run, f"ensemble {each}") for each in _ENSEMBLES
+            )
+
+
+def _images(name: str, runs: dict[str, tuple[str, ...]], teacher: str | None = None) -> Experiment:
+    flagfile = f"evidence/{name.replace('-', '_')}"
+    columns = tuple(_columns(runs))
+    return Experiment(f"evidence/{name}", flagfile, runs, columns, teacher=teacher or flagfile)
+
+
+def _language() -> Experiment:
+    metrics = {"validation": "validation_perplexity", "test": "perplexity"}
+    places = [
+        ("teacher", "kd+labels", "generation 0"),
+        ("kd+labels", "kd+labels", "generation 1"),
+        ("labels", "labels", "generation 1"),
+    ]
+    columns = tuple(
+        Column(f"{name} {split}", None, run, row, metric)
+        for name, run, row in places
+        for split, metric in metrics.items()
+    )
+    runs = {"kd+labels": (), "labels": ("--objective=labels",)}
+    return Experiment("evidence/lstm", "evidence/lstm", runs, columns)
+
+
+def experiments() -> list[Experiment]:
+    """Returns all rows under `evidence`."""
+    objectives = {
+        "kd": ("--gens=3",),
+        "labels": _LABELS,
+        "kd+labels": ("--gens=1", "--objective=kd+labels"),
+        "cwtm": ("--gens=1", "--objective=cwtm"),
+        "dkpp": ("--gens=1", "--objective=dkpp"),
+        "label-smoothing": ("--gens=1", "--objective=labels", "--label_smoothing=0.1"),
+        "teacher-ensemble": ("--gens=3", "--teacher=ensemble"),
+    }
+    resnet = ("--gens=0", "--arch=resnet-wide-1-1@densenet-22-12")
+    return [
+        _images("cifar10-5000", objectives),
+        _images("densenet", {"kd": ("--gens=3",), "labels": _LABELS}),
+        _images("densenet-to-resnet", {"kd": (), "baseline": resnet}, "evidence/densenet"),
+        _images(
+            "wrn-to-densenet",
+            {"kd": (), "baseline": ("--gens=0", "--arch=densenet-22-12")},
+            "evidence/cifar10_5000",
+        ),
+        _language(),
+    ]
