@@ -190,12 +190,15 @@ def test_the_list_has_every_row_with_the_papers_figures(tmp_path, capsys):
     ("arguments", "message"),
     [
         (["--run=table2/densenet-112-34"], "did you mean table2/densenet-112-33"),
-        ([], "give --list, or --run=ROW"),
-        (["--list", "--seed=1"], "give --list, or --run=ROW"),
+        ([], "give --list, --show=ROW, or --run=ROW"),
+        (["--list", "--seed=1"], "give --list, --show=ROW, or --run=ROW"),
+        (["--show=evidence/lstn"], "--show=evidence/lstn is no row"),
+        (["--show=evidence/lstm", "--seeds=2"], "nothing of evidence/lstm is in"),
+        (["--run=evidence/lstm", "--seeds=0"], "--seeds must be at least 1; it is 0"),
     ],
 )
-def test_bad_input_is_one_sentence_and_code_2(arguments, message, capsys):
-    assert command.main(arguments) == 2
+def test_bad_input_is_one_sentence_and_code_2(arguments, message, tmp_path, capsys):
+    assert command.main([*arguments, f"--workdir={tmp_path}"]) == 2
     assert message in capsys.readouterr().err
 
 

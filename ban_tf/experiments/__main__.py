@@ -1,5 +1,7 @@
 """`python -m ban_tf.experiments --list`, or `--run=table2/densenet-112-33 [flags for every run]`.
 
+`--seeds=5` repeats a row over seeds; `--show=ROW` only shows what is there.
+
 Exit codes: 0 when all is done, 2 for input that cannot be used, else that of the run that failed.
 """
 
@@ -11,7 +13,8 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from ban_tf.experiments import study
+from ban_tf.experiments import over_seeds, study
+from ban_tf.experiments.experiment import Experiment
 from ban_tf.experiments.tables import EXPERIMENTS
 
 
@@ -25,6 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--list", action="store_true", help="print all rows, and ours beside them")
     parser.add_argument("--run", metavar="ROW", help="train a row, such as table2/densenet-112-33")
+    parser.add_argument("--show", metavar="ROW", help="print what is there of a row")
+    parser.add_argument(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="the row for seeds 0 to N-1, each in a folder of its own, and the means",
+    )
     parser.add_argument(
         "--workdir",
         type=pathlib.Path,
@@ -33,14 +43,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     known, further = parser.parse_known_args(arguments)
     try:
-        if known.run:
-            experiment = _named(known.run)
-            study.run(experiment, known.workdir, further)
-            study.show(experiment, known.workdir)
+        if known.seeds is not None and known.seeds < 1:
+            raise ValueError(f"--seeds must be at least 1; it is {known.seeds}.")
+        if known.run and not known.show:
+            experiment = _named(known.run, "run")
+            if known.seeds:
+                over_seeds.run(experiment, known.workdir, range(known.seeds), further)
+            else:
+                study.run(experiment, known.workdir, further)
+            _show(experiment, known.workdir, known.seeds)
+        elif known.show and not known.run and not further:
+            _show(_named(known.show, "show"), known.workdir, known.seeds)
         elif known.list and not further:
             study.show_all(known.workdir)
         else:
-            raise ValueError("give --list, or --run=ROW and flags for its runs.")
+            raise ValueError("give --list, --show=ROW, or --run=ROW and flags for its runs.")
     except ValueError as error:
         print(f"ban-tf: {error}", file=sys.stderr)
         return 2
@@ -50,11 +67,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _named(name: str):
+def _show(experiment: Experiment, root: pathlib.Path, seeds: int | None) -> None:
+    if seeds:
+        over_seeds.show(experiment, root, range(seeds))
+    else:
+        study.show(experiment, root)
+
+
+def _named(name: str, flag: str) -> Experiment:
     if name not in EXPERIMENTS:
         close = difflib.get_close_matches(name, EXPERIMENTS, n=1)
         hint = f"; did you mean {close[0]}?" if close else "; --list prints all."
-        raise ValueError(f"--run={name} is no row of the paper's tables{hint}")
+        raise ValueError(f"--{flag}={name} is no row of the paper's tables{hint}")
     return EXPERIMENTS[name]
 
 

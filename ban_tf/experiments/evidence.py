@@ -19,18 +19,27 @@ def _columns(runs: dict[str, tuple[str, ...]]) -> Iterable[Column]:
     yield Column("teacher", None, "teacher", "generation 0")
     for run, flags in runs.items():
         last = next((int(flag[-1]) for flag in flags if flag.startswith("--gens=")), 1)
-        numbers = [str(number) for number in range(1, last + 1)] or ["0"]
-        yield from (Column(f"{run} {each}", None, run, f"generation {each}") for each in numbers)
+        rows = {str(number): f"generation {number}" for number in range(1, last + 1)}
         if last == 3:
-            yield from (
-                Column(f"{run} {each}", None, run, f"ensemble {each}") for each in _ENSEMBLES
-            )
+            rows |= {which: f"ensemble {which}" for which in _ENSEMBLES}
+        for which, row in (rows or {"0": "generation 0"}).items():
+            yield Column(f"{run} {which}", None, run, row, control=_control(run, which, runs))
+
+
+def _control(run: str, which: str, runs: dict[str, tuple[str, ...]]) -> str | None:
+    if "baseline" in runs:
+        return None if run == "baseline" else "baseline 0"
+    return None if run == "labels" else f"labels {which}"
 
 
 def _images(name: str, runs: dict[str, tuple[str, ...]], teacher: str | None = None) -> Experiment:
     flagfile = f"evidence/{name.replace('-', '_')}"
     columns = tuple(_columns(runs))
     return Experiment(f"evidence/{name}", flagfile, runs, columns, teacher=teacher or flagfile)
+
+
+def _language_control(name: str, split: str) -> str | None:
+    return f"labels {split}" if name == "kd+labels" else None
 
 
 def _language() -> Experiment:
@@ -41,7 +50,7 @@ def _language() -> Experiment:
         ("labels", "labels", "generation 1"),
     ]
     columns = tuple(
-        Column(f"{name} {split}", None, run, row, metric)
+        Column(f"{name} {split}", None, run, row, metric, _language_control(name, split))
         for name, run, row in places
         for split, metric in metrics.items()
     )
