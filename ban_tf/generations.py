@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import pathlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -49,6 +51,17 @@ class Generation:
             found.update(str((array.dtype.str, array.shape)).encode())
             found.update(np.ascontiguousarray(array).tobytes())
         return found.hexdigest()
+
+
+def in_words(numbers: list[int]) -> str:
+    """Returns who teaches, by the numbers of the generations; without any it is the labels."""
+    if not numbers:
+        return "labels"
+    if len(numbers) == 1:
+        return f"generation {numbers[0]}"
+    if numbers == list(range(numbers[0], numbers[-1] + 1)):
+        return f"generations {numbers[0]}-{numbers[-1]}"
+    return f"generations {', '.join(map(str, numbers))}"
 
 
 def folder(number: int) -> str:
@@ -144,6 +157,37 @@ def finished(directory: RunDirectory) -> list[int]:
     """Returns the numbers of the generations that a run has finished."""
     known = directory.facts.get("generations", {})
     return sorted(int(number) for number, facts in known.items() if facts.get("finished"))
+
+
+def check_settings(
+    directory: RunDirectory, settings: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> None:
+    """Sees to it that a run is gone on with as it was begun; notes the settings of a new one.
+
+    Args:
+        directory: Of the run.
+        settings: Facts that it must agree on.
+        defaults: What a run agreed on that is older than some of these settings.
+
+    Raises:
+        RunDirectoryError: The run has other settings.
+    """
+    settings, defaults = (json.loads(json.dumps(dict(each))) for each in (settings, defaults))
+    before = directory.facts.get("settings")
+    if before is None or not directory.names("generation-"):  # nothing is there that they shaped
+        directory.commit(facts={"settings": settings})
+        return
+    before = {**defaults, **before}
+    changed = [
+        f"{name} was {before.get(name)!r} and is now {settings.get(name)!r}"
+        for name in sorted({*before, *settings})
+        if before.get(name) != settings.get(name)
+    ]
+    if changed:
+        raise RunDirectoryError(
+            f"{directory.path} holds a run with other settings: {'; '.join(changed)}. Choose "
+            "another directory, or the former settings to go on with it."
+        )
 
 
 def check_last(directory: RunDirectory, number: int) -> None:

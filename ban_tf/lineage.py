@@ -12,7 +12,6 @@ anew, so that nothing is traced twice and memory does not grow with the generati
 from __future__ import annotations
 
 import inspect
-import json
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,9 +21,9 @@ from absl import logging
 
 from ban_tf import copies, generations, lineage_table, objectives, seeds, sharing, training
 from ban_tf.ensemble import ensemble
-from ban_tf.generations import Generation, check_last
+from ban_tf.generations import Generation, check_last, check_settings, in_words
 from ban_tf.history import best_row
-from ban_tf.rundir import RunDirectory, RunDirectoryError
+from ban_tf.rundir import RunDirectory
 from ban_tf.student import BornAgainModel
 from ban_tf.teachers import RecordedTeacher
 from ban_tf.trainer import Trainer
@@ -134,7 +133,7 @@ class Lineage:
         self.generations: list[Generation] = []
         self._trainers: dict[tuple, Trainer] = {}
         if self.directory is not None:
-            _check_settings(self.directory, settings or {}, defaults or {})
+            check_settings(self.directory, settings or {}, defaults or {})
             check_last(self.directory, generations)
         if first_model is not None:
             weights = first_model.get_weights()
@@ -303,7 +302,7 @@ class Lineage:
         )
         generation = Generation(
             number,
-            _in_words(teachers),
+            in_words(teachers),
             outcome.weights,
             outcome.history,
             outcome.timings,
@@ -361,27 +360,6 @@ class Lineage:
         return self._trainers[key]
 
 
-def _check_settings(
-    directory: RunDirectory, settings: Mapping[str, Any], defaults: Mapping[str, Any]
-) -> None:
-    settings, defaults = (json.loads(json.dumps(dict(each))) for each in (settings, defaults))
-    before = directory.facts.get("settings")
-    if before is None or not directory.names("generation-"):  # nothing is there that they shaped
-        directory.commit(facts={"settings": settings})
-        return
-    before = {**defaults, **before}
-    changed = [
-        f"{name} was {before.get(name)!r} and is now {settings.get(name)!r}"
-        for name in sorted({*before, *settings})
-        if before.get(name) != settings.get(name)
-    ]
-    if changed:
-        raise RunDirectoryError(
-            f"{directory.path} holds a run with other settings: {'; '.join(changed)}. Choose "
-            "another directory, or the former settings to go on with it."
-        )
-
-
 def _callbacks_for(callbacks: Any, number: int) -> Callable[[list[dict]], Any]:
     if callbacks is None:
         return lambda rows: ()
@@ -390,13 +368,3 @@ def _callbacks_for(callbacks: Any, number: int) -> Callable[[list[dict]], Any]:
             return lambda rows: callbacks(number)
         return lambda rows: callbacks(number, rows)
     return lambda rows: callbacks
-
-
-def _in_words(teachers: list[int]) -> str:
-    if not teachers:
-        return "labels"
-    if len(teachers) == 1:
-        return f"generation {teachers[0]}"
-    if teachers == list(range(teachers[0], teachers[-1] + 1)):
-        return f"generations {teachers[0]}-{teachers[-1]}"
-    return f"generations {', '.join(map(str, teachers))}"
