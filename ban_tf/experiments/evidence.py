@@ -11,8 +11,9 @@ from collections.abc import Iterable
 
 from ban_tf.experiments.experiment import Column, Experiment
 
-_ENSEMBLES = ("1-2", "1-3", "0-1", "0-2", "0-3")
 _LABELS = ("--gens=3", "--objective=labels")
+_LONGER = ("--gens=0", "--epochs=80")
+_SMALL = "evidence/cifar10_5000"
 
 
 def _columns(runs: dict[str, tuple[str, ...]]) -> Iterable[Column]:
@@ -20,8 +21,9 @@ def _columns(runs: dict[str, tuple[str, ...]]) -> Iterable[Column]:
     for run, flags in runs.items():
         last = next((int(flag[-1]) for flag in flags if flag.startswith("--gens=")), 1)
         rows = {str(number): f"generation {number}" for number in range(1, last + 1)}
-        if last == 3:
-            rows |= {which: f"ensemble {which}" for which in _ENSEMBLES}
+        if last > 1:
+            ensembles = [f"{a}-{b}" for a in (1, 0) for b in range(a + 1, last + 1)]
+            rows |= {which: f"ensemble {which}" for which in ensembles}
         for which, row in (rows or {"0": "generation 0"}).items():
             yield Column(f"{run} {which}", None, run, row, control=_control(run, which, runs))
 
@@ -69,15 +71,35 @@ def experiments() -> list[Experiment]:
         "label-smoothing": ("--gens=1", "--objective=labels", "--label_smoothing=0.1"),
         "teacher-ensemble": ("--gens=3", "--teacher=ensemble"),
     }
+    pair = {"kd": ("--gens=1",), "labels": ("--gens=1", "--objective=labels")}
     resnet = ("--gens=0", "--arch=resnet-wide-1-1@densenet-22-12")
     return [
         _images("cifar10-5000", objectives),
+        _images("cifar10-20000", {"kd": ("--gens=3",), "labels": _LABELS}),
+        *(_images(f"cifar10-{count}", pair) for count in (1000, 2000, 10000)),
+        _images("recipes", _recipes() | {"labels": pair["labels"]}, _SMALL),
+        _images("generations", {"kd": ("--gens=6",), "labels": ("--gens=6", _LABELS[1])}, _SMALL),
+        _images(
+            "longer", {"80 epochs": _LONGER, "160 epochs": ("--gens=0", "--epochs=160")}, _SMALL
+        ),
         _images("densenet", {"kd": ("--gens=3",), "labels": _LABELS}),
         _images("densenet-to-resnet", {"kd": (), "baseline": resnet}, "evidence/densenet"),
         _images(
             "wrn-to-densenet",
             {"kd": (), "baseline": ("--gens=0", "--arch=densenet-22-12")},
-            "evidence/cifar10_5000",
+            _SMALL,
         ),
         _language(),
     ]
+
+
+def _recipes() -> dict[str, tuple[str, ...]]:
+    return {
+        f"temperature-{temperature}-labels-{weight}": (
+            "--gens=1",
+            f"--temperature={temperature}",
+            f"--label_weight={weight}",
+        )
+        for temperature in (1, 2, 4)
+        for weight in (0, 0.5, 1)
+    }

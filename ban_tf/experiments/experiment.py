@@ -35,8 +35,8 @@ class Experiment:
         flagfile: Below `flags/`, without its ending.
         runs: By name the flags that each run adds to the flagfile's.
         columns: What is reported.
-        teacher: The flagfile of the network that teaches, if it is trained apart; runs other than
-            "baseline" are given its model.
+        teacher: The flagfile of the network that teaches, if it is trained apart; all runs but
+            those of a generation 0 alone are given its model.
         millions: The parameters that the paper gives, in millions.
     """
 

@@ -21,7 +21,7 @@ from ban_tf.report import statistics
 
 # Beside the error, what tells how good the probabilities are.
 _FURTHER = {"error": ("negative_log_likelihood", "expected_calibration_error")}
-_WORDS = {
+WORDS = {
     "error": "test error (%)",
     "negative_log_likelihood": "negative log-likelihood",
     "expected_calibration_error": "expected calibration error",
@@ -135,7 +135,7 @@ def write_markdown(gathered: Mapping[str, Any]) -> str:
         digits = 2 if metric in ("error", "perplexity", "validation_perplexity") else 3
         rows = [each for each in gathered["columns"] if each["metric"] == metric]
         lines = [
-            f"| {_WORDS[metric]} | seeds | mean | standard deviation | against the teacher | "
+            f"| {WORDS[metric]} | seeds | mean | standard deviation | against the teacher | "
             "against the control |",
             "| :--- | ---: | ---: | ---: | ---: | ---: |",
         ]

@@ -69,7 +69,7 @@ def run(
         teacher = [f"--teacher_from={place / 'generation-0' / 'model.keras'}"]
     for name, flags in experiment.runs.items():
         place = directory(experiment, root, name)
-        taught = [] if name == "baseline" else teacher
+        taught = [] if "--gens=0" in flags else teacher
         execute([flagfile, *flags, *taught, *further, f"--workdir={place}"])
 
 
