@@ -8,7 +8,6 @@ float16 is never chosen: it needs loss scaling, and gains nothing over bfloat16 
 
 from __future__ import annotations
 
-import pathlib
 import time
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -17,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ban_tf import hardware
 from ban_tf.rundir import RunDirectory
 
 # Below this share of float32's time the difference is worth the precision.
@@ -55,7 +55,7 @@ def choose() -> Choice:
     if graphics:
         details = [tf.config.experimental.get_device_details(each) for each in graphics]
         return from_compute_capability([each.get("compute_capability") for each in details])
-    return from_processor(processor_flags()) or from_ratio(calibrate())
+    return from_processor(hardware.processor_flags()) or from_ratio(calibrate())
 
 
 def from_compute_capability(capabilities: Iterable[tuple[int, int] | None]) -> Choice:
@@ -92,19 +92,6 @@ def from_ratio(ratio: float) -> Choice:
     """
     policy = "mixed_bfloat16" if ratio < WORTHWHILE else "float32"
     return Choice(policy, f"a small step in bfloat16 takes {ratio:.2f} of the time in float32")
-
-
-def processor_flags(path: str = "/proc/cpuinfo") -> set[str]:
-    """Returns the processor's instruction sets; empty where the kernel does not tell."""
-    try:
-        lines = pathlib.Path(path).read_text().splitlines()
-    except OSError:
-        return set()
-    for line in lines:
-        name, _, value = line.partition(":")
-        if name.strip() in ("flags", "Features"):
-            return set(value.split())
-    return set()
 
 
 def calibrate() -> float:

@@ -66,7 +66,7 @@ def in_words(ratio: Mapping[str, float]) -> str:
 
 def machine() -> dict[str, Any]:
     """Describes what the numbers were measured on."""
-    from ban_tf import precision
+    from ban_tf import hardware
 
     model = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
@@ -84,7 +84,7 @@ def machine() -> dict[str, Any]:
     return {
         "processor": model,
         "cores": os.cpu_count(),
-        "instructions": sorted(wanted & precision.processor_flags()),
+        "instructions": sorted(wanted & hardware.processor_flags()),
         "load_average": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
         **versions,

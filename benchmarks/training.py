@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from ban_tf import BornAgainModel, architectures, optimizers
-from ban_tf.layers import BatchNormalization
+from ban_tf.layers import BatchNormalization, Conv2D
 
 INPUT_SHAPE = (32, 32, 3)
 NUM_CLASSES = 10
@@ -31,12 +31,14 @@ def build(network: str, policy: str = "float32") -> keras.Model:
 
 
 def with_stock_layers(model: keras.Model) -> keras.Model:
-    """Returns a copy of `model` with Keras's own batch normalisation and equal weights."""
+    """Returns a copy of `model` with Keras's own layers and equal weights."""
+    stock_of = {
+        BatchNormalization: keras.layers.BatchNormalization,
+        Conv2D: keras.layers.Conv2D,
+    }
 
     def clone(layer: keras.Layer) -> keras.Layer:
-        is_fused = isinstance(layer, BatchNormalization)
-        kind = keras.layers.BatchNormalization if is_fused else type(layer)
-        return kind.from_config(layer.get_config())
+        return stock_of.get(type(layer), type(layer)).from_config(layer.get_config())
 
     stock = keras.models.clone_model(model, clone_function=clone)
     stock.set_weights(model.get_weights())

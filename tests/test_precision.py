@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ban_tf import experiment, options, precision
+from ban_tf import experiment, hardware, options, precision
 from ban_tf.rundir import RunDirectory
 
 
@@ -45,9 +45,9 @@ def test_a_measured_advantage_must_be_worth_it():
 def test_flags_are_read_as_the_kernel_writes_them(tmp_path):
     (tmp_path / "x86").write_text("processor\t: 0\nflags\t\t: fpu avx2 amx_bf16\n")
     (tmp_path / "arm").write_text("processor\t: 0\nFeatures\t: fp asimd bf16\n")
-    assert precision.processor_flags(str(tmp_path / "x86")) == {"fpu", "avx2", "amx_bf16"}
-    assert precision.processor_flags(str(tmp_path / "arm")) == {"fp", "asimd", "bf16"}
-    assert precision.processor_flags(str(tmp_path / "absent")) == set()
+    assert hardware.processor_flags(str(tmp_path / "x86")) == {"fpu", "avx2", "amx_bf16"}
+    assert hardware.processor_flags(str(tmp_path / "arm")) == {"fp", "asimd", "bf16"}
+    assert hardware.processor_flags(str(tmp_path / "absent")) == set()
 
 
 def test_the_calibration_gives_a_ratio_and_the_choice_follows_this_machine():

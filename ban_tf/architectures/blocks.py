@@ -14,15 +14,15 @@ from typing import Any
 
 import keras
 
-from ban_tf.layers import BatchNormalization
+from ban_tf.layers import BatchNormalization, Conv2D
 
 # What the moving statistics of batch normalisation keep of their former values.
 MOMENTUM = 0.9
 
 
-def convolution(channels: int, size: int, stride: int, name: str) -> keras.layers.Conv2D:
+def convolution(channels: int, size: int, stride: int, name: str) -> Conv2D:
     """Returns a convolution of `size` times `size` pixels, without a bias."""
-    return keras.layers.Conv2D(
+    return Conv2D(
         channels,
         size,
         strides=stride,

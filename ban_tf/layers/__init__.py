@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ban_tf.layers.batch_normalization import BatchNormalization
+from ban_tf.layers.convolution import Conv2D
 from ban_tf.layers.fuse import fuse
 
-__all__ = ["BatchNormalization", "fuse"]
+__all__ = ["BatchNormalization", "Conv2D", "fuse"]

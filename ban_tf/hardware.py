@@ -1,0 +1,18 @@
+"""What the processor can do, by its own account."""
+
+from __future__ import annotations
+
+import pathlib
+
+
+def processor_flags(path: str = "/proc/cpuinfo") -> set[str]:
+    """Returns the processor's instruction sets; empty where the kernel does not tell."""
+    try:
+        lines = pathlib.Path(path).read_text().splitlines()
+    except OSError:
+        return set()
+    for line in lines:
+        name, _, value = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return set(value.split())
+    return set()
