@@ -19,7 +19,9 @@ def run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
     Returns:
         The comparison; see `report.comparison`.
     """
-    from ban_tf.report import comparison  # not for --help, which would wait for SciPy and plots
+    from ban_tf.report import (
+        comparison_page,
+    )  # not for --help, which would wait for SciPy and plots
 
     directories = []
     for seed in range(options.seed, options.seed + options.seeds):
@@ -27,7 +29,7 @@ def run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
         print(f"\nSeed {seed} ({len(directories) + 1} of {options.seeds}), in {directory}")
         run_one(dataclasses.replace(options, seed=seed, seeds=1, workdir=str(directory)))
         directories.append(directory)
-    result = comparison.write(directories, options.directory)
-    print("\n" + comparison.write_markdown(result))
+    result = comparison_page.write(directories, options.directory)
+    print("\n" + comparison_page.write_markdown(result))
     print(f"The comparison is in {options.directory / 'report.html'}.")
     return result

@@ -9,14 +9,16 @@ from collections.abc import Sequence
 from absl import flags
 
 from ban_tf import command
-from ban_tf.report import comparison, content, page, plots, table
+from ban_tf.report import comparison_page, content, page, plots, reading, table
 from ban_tf.rundir import write_atomically
 
 NAME = "ban_tf.report"
 USAGE = """python -m ban_tf.report RUN [RUN ...] [flags]
 
-Writes report.html and summary.md of each finished run again, from the files in its directory.
-Several runs are compared too: objectives and other settings by seeds.
+Writes report.html and summary.md of a finished run again, from the files in its directory.
+Several runs are compared too, objectives and other settings by seeds: means, standard deviations
+and paired intervals, in report.html, summary.md and summary.json of another folder. Those that
+have no results yet are left out then.
 """
 
 
@@ -27,7 +29,17 @@ def main(arguments: Sequence[str]) -> int:
 
 def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_bool(
-        "figures", False, "Also write the main figure as PNG into RUN/figures.", flag_values=values
+        "figures",
+        False,
+        "Also write the main figures as PNG, into figures/ beside each report.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "control",
+        None,
+        "The name of those among several runs that the others are also compared with. Default: "
+        "labels or baseline, if there are such.",
+        flag_values=values,
     )
     flags.DEFINE_string(
         "output",
@@ -40,14 +52,24 @@ def _define(values: flags.FlagValues) -> None:
 def _work(values: flags.FlagValues, names: list[str]) -> None:
     if not names:
         raise ValueError("name a run, such as runs/digits-wrn-16-1-kd-0.")
-    for each in [content.read(name) for name in names]:
-        write(each)
-        print(f"{each.path / 'report.html'}")
-        if values["figures"].value:
-            _write_figures(each)
-    if len(names) > 1:
-        comparison.write(names, values["output"].value)
-        print(f"{pathlib.Path(values['output'].value) / 'report.html'}")
+    if len(names) == 1:
+        _again(content.read(names[0]), values["figures"].value)
+        return
+    output, pictures = pathlib.Path(values["output"].value), values["figures"].value
+    result = comparison_page.write(names, output, values["control"].value, pictures)
+    for name in result["left_out"]:
+        print(f"{name} has no results yet and is left out.")
+    for name in [name for group in result["groups"] for name in group["runs"]]:
+        if not reading.is_text(reading.RunReader(name)):
+            _again(content.read(name), pictures)
+    print(output / "report.html")
+
+
+def _again(run: content.Content, pictures: bool) -> None:
+    write(run)
+    print(run.path / "report.html")
+    if pictures:
+        _write_figures(run)
 
 
 def write(run: content.Content) -> None:

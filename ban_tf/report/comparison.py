@@ -1,207 +1,262 @@
 """Several finished runs compared: objectives (or other settings) by seeds.
 
 Runs that differ in nothing but their seed form a group. Within a group every generation and
-ensemble has a mean test error, a standard deviation, and the gain on generation 0 of the same
-seed, with Student's t interval over seeds. The seed is then the unit that varies: what holds is
-expected to hold for another seed.
+ensemble has, for each metric, a mean, a standard deviation, and the change against generation 0 of
+the same seed, with Student's t interval over seeds. The seed is then the unit that varies: what
+holds is expected to hold for another seed. Where there is a control, such as the same networks
+trained on labels alone, each row is compared with the control's row of the same seed, too.
+
+This module makes the numbers; `comparison_page` shows them.
 """
 
 from __future__ import annotations
 
-import json
 import pathlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from ban_tf.report import markup, plots, reading, statistics
-from ban_tf.rundir import write_atomically
+from ban_tf.report import reading, statistics
+from ban_tf.rundir import RunDirectoryError
 
-HEADINGS = (
-    "of",
-    "seeds",
-    "mean test error (%)",
-    "standard deviation",
-    "change against generation 0 of the same seed (95 % interval)",
-    "verdict",
+FORMAT = 2
+# In all of them less is better. Those that only runs on text have come first there.
+METRICS = (
+    "perplexity",
+    "validation_perplexity",
+    "error",
+    "negative_log_likelihood",
+    "expected_calibration_error",
+    "brier_score",
 )
-# Settings that do not part runs into groups.
-_FREE = ("seed",)
+CONTROLS = ("labels", "baseline")
+_UNTOLD = "–"  # of a setting that only other runs have
+
+Rows = dict[str, Mapping[str, Any]]
 
 
-def compare(runs: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> dict[str, Any]:
+class Run(NamedTuple):
+    """A finished run: its directory, its settings and its summary."""
+
+    directory: pathlib.Path
+    settings: Mapping[str, Any]
+    summary: Mapping[str, Any]
+
+
+def read(directories: Sequence[str | pathlib.Path]) -> tuple[list[Run], list[str]]:
+    """Reads runs.
+
+    Returns:
+        Those that have results, and the directories of those that have none yet.
+
+    Raises:
+        ValueError: A directory is no run, or none of them has results.
+    """
+    readers = [reading.RunReader(directory) for directory in directories]
+    done = [each for each in readers if (each.path / "summary.json").is_file()]
+    runs = [Run(each.path, reading.settings(each), reading.read_summary(each)) for each in done]
+    if not runs:
+        raise RunDirectoryError("none of these runs has results yet; finish two at least.")
+    return runs, [str(each.path) for each in readers if each not in done]
+
+
+def compare(runs: Sequence[Run], control: str | None = None) -> dict[str, Any]:
     """Compares runs over seeds.
 
     Args:
-        runs: For each run its settings and its summary.
+        runs: Those to compare.
+        control: The name of the group that the others are also compared with; by default one
+            that is called "labels" or "baseline", if there is one.
 
     Returns:
-        {"format": 1, "groups": [{"name", "seeds", "rows": [{"name", "members", "errors",
-        "mean", "standard_deviation", "change": {"mean", "low", "high", "significant"} or
-        None}]}]}; errors are fractions, one for each seed.
+        {"format": 2, "dataset", "control", "settings", "unless_named", "groups": [{"name",
+        "settings", "seeds", "runs", "rows": [{"name", "members", "metrics": {<metric>: {"values",
+        "mean", "standard_deviation", "change", "change_from_control"}}}]}]}. "settings" are those
+        that all runs share, "unless_named" those of most groups. Values are one for each seed;
+        errors are fractions. Changes are None or {"seeds", "mean", "standard_deviation", "low",
+        "high", "significant"}.
 
     Raises:
-        ValueError: A seed occurs twice in a group, or data sets differ.
+        ValueError: A seed occurs twice in a group, data sets differ, or there is no such control.
     """
-    if len({summary["run"]["dataset"] for _, summary in runs}) > 1:
-        names = sorted({summary["run"]["dataset"] for _, summary in runs})
-        raise ValueError(f"runs on different data sets cannot be compared: {', '.join(names)}.")
-    groups: dict[str, dict[int, Mapping[str, Any]]] = {}
-    for name, (_, summary) in zip(_names([settings for settings, _ in runs]), runs, strict=True):
-        group, seed = groups.setdefault(name, {}), int(summary["run"]["seed"])
-        if seed in group:
-            raise ValueError(f"seed {seed} of {name} is given twice; give each run once.")
-        group[seed] = summary
+    datasets = sorted({run.summary["run"]["dataset"] for run in runs})
+    if len(datasets) > 1:
+        raise ValueError(f"runs on different data sets cannot be compared: {', '.join(datasets)}.")
+    told = [_told(run) for run in runs]
+    keys = list(dict.fromkeys(map(_key, told)))
+    members = {
+        key: [run for run, each in zip(runs, told, strict=True) if _key(each) == key]
+        for key in keys
+    }
+    settings = [dict(key) for key in keys]
+    names, unless_named = _names(settings)
+    names = _folders(list(members.values())) or names
+    seeds = {name: _by_seed(name, members[key]) for name, key in zip(names, keys, strict=True)}
+    control = _control(control, names)
+    shared = {name for name in settings[0] if len({each[name] for each in settings}) == 1}
     return {
-        "format": 1,
-        "dataset": runs[0][1]["run"]["dataset"],
+        "format": FORMAT,
+        "dataset": datasets[0],
+        "control": control,
+        "settings": {name: value for name, value in settings[0].items() if name in shared},
+        "unless_named": unless_named,
         "groups": [
-            {"name": name, "seeds": sorted(group), "rows": _rows(dict(sorted(group.items())))}
-            for name, group in groups.items()
+            {
+                "name": name,
+                "settings": {key: value for key, value in each.items() if key not in shared},
+                "seeds": list(seeds[name]),
+                "runs": [str(run.directory) for run in seeds[name].values()],
+                "rows": _rows(seeds[name], seeds.get(control) if name != control else None),
+            }
+            for name, each in zip(names, settings, strict=True)
         ],
     }
 
 
-def _names(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Names each run by the settings that are not the same in all."""
-    keys = sorted({key for each in settings for key in each} - set(_FREE))
-    differing = [key for key in keys if len({repr(each.get(key)) for each in settings}) > 1]
-    differing = [key for key in differing if key != "objective"]
-    return [
+def _told(run: Run) -> dict[str, str]:
+    """The settings that part runs into groups, in words."""
+    told = dict(run.settings) | {"epochs": run.summary["run"].get("epochs")}
+    told.pop("seed", None)
+    if told.get("teacher_from"):
+        told["teacher_from"] = "given"  # seed for seed it is another file
+    return {name: _UNTOLD if value is None else str(value) for name, value in told.items()}
+
+
+def _key(told: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(told.items()))
+
+
+def _names(settings: list[dict[str, str]]) -> tuple[list[str], dict[str, str]]:
+    """Names each group by the settings that are not the same in all.
+
+    Returns:
+        The names, and what holds where a name says nothing: the values of most groups.
+    """
+    common = {}
+    for name in sorted({name for each in settings for name in each} - {"objective"}):
+        values = Counter(each.setdefault(name, _UNTOLD) for each in settings)
+        value, count = values.most_common(1)[0]
+        if len(values) > 1:
+            # None is usual where there are as many of one as of the other.
+            common[name] = value if 2 * count > len(settings) else None
+    names = [
         ", ".join(
-            [str(each.get("objective", "run")), *(f"{key}={each.get(key)}" for key in differing)]
+            [
+                each.get("objective", "run"),
+                *(f"{name}={each[name]}" for name in common if each[name] != common[name]),
+            ]
         )
         for each in settings
     ]
+    return names, {name: value for name, value in common.items() if value is not None}
 
 
-def _rows(group: Mapping[int, Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _folders(groups: list[list[Run]]) -> list[str]:
+    """Names of groups after their folders, where these are the same for all seeds."""
+    folders = [{run.directory.resolve().name for run in group} for group in groups]
+    names = [each.pop() for each in folders if len(each) == 1]
+    several = len(names) == len(set(names)) == len(groups) < sum(map(len, groups))
+    return names if several and len(groups) > 1 else []
+
+
+def _by_seed(name: str, runs: list[Run]) -> dict[int, Run]:
+    found: dict[int, Run] = {}
+    for run in runs:
+        seed = int(run.summary["run"]["seed"])
+        if seed in found:
+            raise ValueError(
+                f"seed {seed} of {name} is given twice, as {found[seed].directory} and "
+                f"{run.directory}; give each run once."
+            )
+        found[seed] = run
+    return dict(sorted(found.items()))
+
+
+def _control(wanted: str | None, names: list[str]) -> str | None:
+    if wanted is None:
+        return next((name for name in CONTROLS if name in names and len(names) > 1), None)
+    if wanted not in names:
+        raise ValueError(f"--control={wanted} is none of the groups: {'; '.join(names)}.")
+    return wanted
+
+
+def _rows(group: Mapping[int, Run], control: Mapping[int, Run] | None) -> list[dict[str, Any]]:
     """Rows for the generations and ensembles that every seed has."""
-    errors = [_errors(summary) for summary in group.values()]
-    shared = [members for members in errors[0] if all(members in each for each in errors)]
-    first = np.array([each[(0,)] for each in errors])
+    found = {seed: _named_rows(run.summary) for seed, run in group.items()}
+    others = {seed: _named_rows(run.summary) for seed, run in (control or {}).items()}
+    first = next(iter(found.values()))
     return [
-        _row(members, np.array([each[members] for each in errors]), first) for members in shared
-    ]
-
-
-def _errors(summary: Mapping[str, Any]) -> dict[tuple[int, ...], float]:
-    single = {(row["generation"],): row["error"] for row in summary["generations"]}
-    return single | {tuple(row["members"]): row["error"] for row in summary["ensembles"]}
-
-
-def _row(members: tuple[int, ...], errors: np.ndarray, first: np.ndarray) -> dict[str, Any]:
-    several = len(errors) > 1
-    change = None
-    if several and members != (0,):
-        gain = statistics.paired_gain(errors, first)
-        change = {
-            "mean": gain.mean,
-            "low": gain.low,
-            "high": gain.high,
-            "significant": bool(gain.low > 0 or gain.high < 0),
+        {
+            "name": name,
+            "members": row.get("members", [row.get("generation")]),
+            "metrics": {
+                metric: _metric(name, metric, found, others)
+                for metric in METRICS
+                if all(metric in each[name] for each in found.values())
+            },
         }
-    name = "generation" if len(members) == 1 else "ensemble of generations"
-    numbers = str(members[0]) if len(members) == 1 else f"{members[0]}-{members[-1]}"
-    return {
-        "name": f"{name} {numbers}",
-        "members": list(members),
-        "errors": errors.tolist(),
-        "mean": float(errors.mean()),
-        "standard_deviation": float(errors.std(ddof=1)) if several else None,
-        "change": change,
-    }
-
-
-def rows(group: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """Returns a group's cells, under `HEADINGS`."""
-    return [
-        (
-            row["name"],
-            str(len(row["errors"])),
-            f"{100 * row['mean']:.2f}",
-            "" if row["standard_deviation"] is None else f"{100 * row['standard_deviation']:.2f}",
-            *_change_cells(row["change"]),
-        )
-        for row in group["rows"]
+        for name, row in first.items()
+        if all(name in each for each in found.values())
     ]
 
 
-def _change_cells(change: Mapping[str, Any] | None) -> tuple[str, str]:
-    if change is None:
-        return "", ""
-    numbers = "{mean:+.2f} [{low:+.2f}, {high:+.2f}]".format(
-        **{key: 100 * change[key] for key in ("mean", "low", "high")}
-    )
-    if not change["significant"]:
-        return numbers, "no significant difference"
-    return numbers, "better" if change["mean"] < 0 else "worse"
+def _named_rows(summary: Mapping[str, Any]) -> Rows:
+    rows = {f"generation {row['generation']}": row for row in summary["generations"]}
+    rows |= {f"ensemble of {row['name']}": row for row in summary["ensembles"]}
+    student = summary.get("final_student")
+    return rows | ({"final student": student} if student else {})
 
 
-_NOTES = (
-    "Errors are on the test set, changes in percentage points, negative is better. Each change is "
-    "paired with generation 0 of the same seed; the intervals are Student's t over seeds, and "
-    "nothing is corrected for multiple comparisons. Generation 0 has not been trained longer or "
-    "again: retraining on labels alone (--objective=labels) is the control for what another "
-    "training gives by itself."
-)
-
-
-def write_markdown(comparison: Mapping[str, Any]) -> str:
-    """Returns the comparison as Markdown."""
-    parts = [f"# Born-again runs on {comparison['dataset']} compared"]
-    for group in comparison["groups"]:
-        lines = [HEADINGS, [":---", *["---:"] * 4, ":---"], *rows(group)]
-        parts += [
-            f"## {group['name']}",
-            f"Seeds {', '.join(map(str, group['seeds']))}.",
-            "\n".join("| " + " | ".join(line) + " |" for line in lines),
-        ]
-    return "\n\n".join([*parts, _NOTES]) + "\n"
-
-
-def write_page(comparison: Mapping[str, Any]) -> str:
-    """Returns the comparison as one self-contained page."""
-    words = "; ".join(
-        f"{group['name']}: "
-        + ", ".join(f"{row['name']} {100 * row['mean']:.2f} %" for row in group["rows"])
-        for group in comparison["groups"]
-    )
-    picture = markup.figure(
-        plots.svg(plots.errors_over_seeds(comparison)),
-        "svg+xml",
-        f"Mean test error over seeds by generation. {words}.",
-        "Small dots are single seeds; lines join the means of generations.",
-    )
-    sections = [("Error by generation", picture)]
-    for group in comparison["groups"]:
-        caption = f"{group['name']}, seeds {', '.join(map(str, group['seeds']))}"
-        sections.append((group["name"], markup.table(caption, HEADINGS, rows(group))))
-    title = f"Born-again runs on {comparison['dataset']} compared"
-    return markup.page(title, sections, markup.paragraph(_NOTES, kind="verdict"))
-
-
-def write(directories: Sequence[str | pathlib.Path], output: str | pathlib.Path) -> dict[str, Any]:
-    """Compares finished runs and writes `report.html`, `summary.md` and `summary.json`.
-
-    Args:
-        directories: Of the runs.
-        output: The folder that the files go to.
-
-    Raises:
-        ValueError: A run has no results, the runs cannot be compared, or nothing can be written.
-    """
-    runs = [reading.RunReader(directory) for directory in directories]
-    result = compare([(reading.settings(each), reading.read_summary(each)) for each in runs])
-    files = {
-        "report.html": write_page(result),
-        "summary.md": write_markdown(result),
-        "summary.json": json.dumps(result, indent=1) + "\n",
+def _metric(
+    name: str, metric: str, found: Mapping[int, Rows], others: Mapping[int, Rows]
+) -> dict[str, Any]:
+    values = np.array([rows[name][metric] for rows in found.values()], np.float64)
+    change = None
+    if name != "generation 0":
+        change = _change(
+            {seed: (rows[name], rows["generation 0"]) for seed, rows in found.items()}, metric
+        )
+    pairs = {
+        seed: (rows[name], _counterpart(name, others[seed]))
+        for seed, rows in found.items()
+        if seed in others and _counterpart(name, others[seed])
     }
-    try:
-        for name, text in files.items():
-            write_atomically(pathlib.Path(output) / name, text.encode())
-    except OSError as error:
-        raise ValueError(f"{output} cannot be written ({error.strerror}).") from error
-    return result
+    return {
+        "values": values.tolist(),
+        "mean": float(values.mean()),
+        "standard_deviation": float(values.std(ddof=1)) if len(values) > 1 else None,
+        "change": change,
+        "change_from_control": _change(pairs, metric),
+    }
+
+
+def _counterpart(name: str, control: Rows) -> Mapping[str, Any] | None:
+    """The control's row that a row is to be held against.
+
+    A control of one generation is what every single network is held against.
+    """
+    if name == "generation 0":
+        return None
+    if len(control) == 1 and name.startswith("generation"):
+        return control["generation 0"]
+    return control.get(name)
+
+
+def _change(
+    pairs: Mapping[int, tuple[Mapping[str, Any], Mapping[str, Any]]], metric: str
+) -> dict[str, Any] | None:
+    """The mean difference of pairs, one for each seed, with its interval; None for one seed."""
+    if len(pairs) < 2:
+        return None
+    values, baselines = np.array([[each[metric] for each in pair] for pair in pairs.values()]).T
+    gain = statistics.paired_gain(values, baselines)
+    # The same difference in each of a few seeds is chance or a mistake, but no measured spread.
+    spread = gain.standard_deviation > 0
+    return {
+        "seeds": len(pairs),
+        "values": (values - baselines).tolist(),
+        **gain._asdict(),
+        "significant": bool(spread and (gain.low > 0 or gain.high < 0)),
+    }

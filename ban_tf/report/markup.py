@@ -145,5 +145,14 @@ def gallery(figures: Sequence[str]) -> str:
     return '<ul class="examples">' + "".join(f"<li>{each}</li>" for each in figures) + "</ul>"
 
 
+def links(targets: Sequence[tuple[str, str]]) -> str:
+    """Returns a list of links: words, and where they lead to."""
+    items = "".join(
+        f'<li><a href="{html.escape(target)}">{html.escape(words)}</a></li>'
+        for words, target in targets
+    )
+    return f"<ul>{items}</ul>"
+
+
 def _class(name: str) -> str:
     return f' class="{name}"' if name else ""

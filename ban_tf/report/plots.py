@@ -69,19 +69,22 @@ def errors_over_seeds(comparison: Mapping[str, Any]) -> Figure:
     Args:
         comparison: As `comparison.compare` builds it.
     """
-    figure, axes = _figure(6.0, 3.8)
-    for index, group in enumerate(comparison["groups"]):
-        shift = 0.12 * (index - (len(comparison["groups"]) - 1) / 2)
-        single = [row for row in group["rows"] if len(row["members"]) == 1]
+    groups = comparison["groups"]
+    figure, axes = _figure(8.0 if len(groups) > 4 else 6.0, 3.8)
+    step = min(0.12, 0.7 / len(groups))
+    for index, group in enumerate(groups):
+        shift = step * (index - (len(groups) - 1) / 2)
+        single = [row for row in group["rows"] if row["name"].startswith("generation")]
         places = np.array([row["members"][0] for row in single]) + shift
         style = _series(index)
-        axes.plot(places, [100 * row["mean"] for row in single], label=group["name"], **style)
+        means = [100 * row["metrics"]["error"]["mean"] for row in single]
+        axes.plot(places, means, label=group["name"], **style)
         for place, row in zip(places, single, strict=True):
-            dots = 100 * np.array(row["errors"])
+            dots = 100 * np.array(row["metrics"]["error"]["values"])
             axes.scatter(np.full(len(dots), place), dots, s=9, color=style["color"], alpha=0.6)
-    axes.set(xlabel="generation", ylabel="test error (%), mean over seeds", ylim=(0, None))
+    axes.set(xlabel="generation", ylabel="test error (%), mean over seeds")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _legend(axes)
+    _legend(axes, beside=len(groups) > 4)
     return figure
 
 
@@ -115,6 +118,55 @@ def gains(rows: Sequence[Mapping[str, Any]], words: str) -> Figure:
     axes.set(xlabel=words)
     _legend(axes)
     return figure
+
+
+def changes_over_seeds(
+    comparison: Mapping[str, Any], metrics: Mapping[str, Any], key: str = "change"
+) -> Figure:
+    """Paired changes with their intervals over seeds: a panel for each metric, a line for each row.
+
+    Args:
+        comparison: As `comparison.compare` builds it.
+        metrics: For each metric's name what has the attributes `words` and `scale`.
+        key: "change" for that from generation 0, or "change_from_control".
+    """
+    lines = [
+        (index, group["name"], row)
+        for index, group in enumerate(comparison["groups"])
+        for row in group["rows"]
+        if any(row["metrics"][name][key] for name in metrics)
+    ]
+    figure = _empty(2.2 + 2.4 * len(metrics), 0.9 + 0.21 * len(lines))
+    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    for axes, (name, metric) in zip(panels, metrics.items(), strict=True):
+        _styled(axes).axvline(0, color="#555555", linewidth=1)
+        for place, (index, _, row) in enumerate(lines):
+            change = row["metrics"][name][key]
+            if change:
+                _change(axes, place, change, metric.scale, COLOURS[index % len(COLOURS)])
+        axes.set_xlabel(f"{metric.words}\n")
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
+    groups = [name for _, name, _ in lines]
+    for place in range(1, len(lines)):
+        if groups[place] != groups[place - 1]:
+            for axes in panels:
+                axes.axhline(place - 0.5, color="#bbbbbb", linewidth=0.8)
+    words = [
+        f"{name}: {row['name'].replace('ensemble of generations', 'ensemble')}"
+        for _, name, row in lines
+    ]
+    panels[0].set_yticks(range(len(lines)), words, fontsize=8)
+    panels[0].set_ylim(len(lines) - 0.4, -0.6)
+    return figure
+
+
+def _change(axes: Axes, place: int, change: Mapping[str, Any], scale: float, colour: str) -> None:
+    low, mean, high = (scale * change[name] for name in ("low", "mean", "high"))
+    values = scale * np.array(change["values"])
+    axes.scatter(values, np.full(len(values), place), s=8, color=colour, alpha=0.45, linewidth=0)
+    axes.plot([low, high], [place, place], color=colour, linewidth=1.5)
+    face = colour if change["significant"] else "white"
+    axes.plot(mean, place, "o", markersize=5.5, color=colour, markerfacecolor=face)
 
 
 def learning_curves(
@@ -263,6 +315,7 @@ def _styled(axes: Axes) -> Axes:
     return axes
 
 
-def _legend(axes: Axes) -> None:
+def _legend(axes: Axes, beside: bool = False) -> None:
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize=9)
+        place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if beside else {}
+        axes.legend(frameon=False, fontsize=9, **place)

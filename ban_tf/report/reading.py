@@ -112,8 +112,13 @@ def read_data_facts(run: RunReader) -> DataFacts:
     )
 
 
+def is_text(run: RunReader) -> bool:
+    """Whether a run is one of language models."""
+    return text.is_text(settings(run).get("dataset", ""))
+
+
 def _refuse_text(run: RunReader) -> None:
-    if text.is_text(settings(run).get("dataset", "")):
+    if is_text(run):
         raise RunDirectoryError(
             f"{run.path} is a run on text, and this is for runs on images; its perplexities are in "
             f"{run.path / 'summary.md'}, and its models are plain Keras models."

@@ -27,7 +27,7 @@ def make(path, generations=3, seed=0, objective="kd", gain=0.6, **settings):
         "architecture": "wrn-10-1",
         "objective": objective,
         "seed": seed,
-        "epochs": 2,
+        "epochs": settings.pop("epochs", 2),
         "command": "python -m ban_tf.main --epochs=2",
         "environment": {"keras": "3.15.1", "processor": "abacus, 2 cores"},
     }
@@ -54,7 +54,7 @@ def make(path, generations=3, seed=0, objective="kd", gain=0.6, **settings):
         directory.commit(
             files,
             facts={
-                "settings": {"objective": objective, "seed": seed, "epochs": 2, **settings},
+                "settings": {"objective": objective, "seed": seed, **settings},
                 "generations": {str(number): {} for number in range(generations)},
             },
         )

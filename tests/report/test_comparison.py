@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pathlib
 
 import finished_run
 import numpy as np
@@ -11,12 +12,17 @@ from scipy import stats
 
 from ban_tf import options, repetitions
 from ban_tf.report import __main__ as report_command
-from ban_tf.report import comparison, reading
+from ban_tf.report import comparison, comparison_page
 
 
 def _runs(*paths):
-    found = [reading.RunReader(path) for path in paths]
-    return [(reading.settings(each), reading.read_summary(each)) for each in found]
+    runs, left_out = comparison.read(paths)
+    assert not left_out
+    return runs
+
+
+def _row(group, name):
+    return next(row for row in group["rows"] if row["name"] == name)
 
 
 @pytest.fixture(scope="module")
@@ -28,28 +34,31 @@ def paths(tmp_path_factory):
     return [*kd, *dkpp]
 
 
-def test_gains_are_paired_by_seed_with_students_interval(paths):
+@pytest.mark.parametrize("metric", ["error", "negative_log_likelihood", "brier_score"])
+def test_gains_are_paired_by_seed_with_students_interval(paths, metric):
     runs = _runs(*paths)
     kd, dkpp = comparison.compare(runs)["groups"]
     assert (kd["name"], kd["seeds"]) == ("kd", [0, 1, 2])
-    errors = np.array([[row["error"] for row in each["generations"]] for _, each in runs[:3]])
-    row = next(row for row in kd["rows"] if row["members"] == [1])
-    assert row["errors"] == errors[:, 1].tolist()
-    assert row["mean"] == pytest.approx(errors[:, 1].mean())
-    assert row["standard_deviation"] == pytest.approx(errors[:, 1].std(ddof=1))
-    expected = stats.ttest_rel(errors[:, 1], errors[:, 0]).confidence_interval(0.95)
-    assert (row["change"]["low"], row["change"]["high"]) == pytest.approx(tuple(expected))
-    assert row["change"]["significant"] and row["change"]["mean"] < 0
-    assert not any(row["change"]["significant"] for row in dkpp["rows"] if row["change"])
+    values = np.array([[row[metric] for row in each.summary["generations"]] for each in runs[:3]])
+    found = _row(kd, "generation 1")["metrics"][metric]
+    assert found["values"] == values[:, 1].tolist()
+    assert found["mean"] == pytest.approx(values[:, 1].mean())
+    assert found["standard_deviation"] == pytest.approx(values[:, 1].std(ddof=1))
+    expected = stats.ttest_rel(values[:, 1], values[:, 0]).confidence_interval(0.95)
+    change = found["change"]
+    assert (change["low"], change["high"]) == pytest.approx(tuple(expected))
+    assert change["significant"] and change["mean"] < 0
+    unchanged = [row["metrics"][metric]["change"] for row in dkpp["rows"]]
+    assert not any(each["significant"] for each in unchanged if each)
 
 
 def test_words_say_what_the_intervals_say(paths):
-    text = comparison.write_markdown(comparison.compare(_runs(*paths)))
-    kd, dkpp = text.split("## ")[1:]
-    assert "better" in kd
-    assert "no significant difference" in dkpp.partition("Errors are on")[0]
-    page = comparison.write_page(comparison.compare(_runs(*paths)))
-    assert "no significant difference" in page and page.count("<caption>") == 2
+    text = comparison_page.write_markdown(comparison.compare(_runs(*paths)))
+    lines = [line for line in text.split("## ")[1].splitlines() if "| generation 1 |" in line]
+    assert [line.split(" | ")[0] for line in lines] == ["| kd", "| dkpp"]
+    assert lines[0].endswith("| better |") and "no significant difference" in lines[1]
+    page = comparison_page.write_page(comparison.compare(_runs(*paths)))
+    assert "no significant difference" in page and page.count("<caption>") == 5
 
 
 def test_groups_are_named_by_what_differs(tmp_path):
@@ -57,7 +66,108 @@ def test_groups_are_named_by_what_differs(tmp_path):
     fast = finished_run.make(tmp_path / "fast", learning_rate=0.2)
     groups = comparison.compare(_runs(slow, fast))["groups"]
     assert [group["name"] for group in groups] == ["kd, learning_rate=0.1", "kd, learning_rate=0.2"]
-    assert all(row["change"] is None for group in groups for row in group["rows"])
+    for row in (row for group in groups for row in group["rows"]):
+        assert all(each["change"] is None for each in row["metrics"].values())
+
+
+def test_a_group_names_only_what_is_unusual(tmp_path):
+    runs = {"a": ("kd", {}), "b": ("labels", {}), "c": ("labels", {"label_smoothing": 0.1})}
+    made = [
+        finished_run.make(tmp_path / name, 2, 0, objective, **{"label_smoothing": 0.0} | settings)
+        for name, (objective, settings) in runs.items()
+    ]
+    result = comparison.compare(_runs(*made))
+    assert [group["name"] for group in result["groups"]] == [
+        *("kd", "labels", "labels, label_smoothing=0.1")
+    ]
+    assert result["unless_named"] == {"label_smoothing": "0.0"}
+
+
+def test_runs_of_other_lengths_are_no_repetitions_of_each_other(tmp_path):
+    paths = [finished_run.make(tmp_path / str(seed), seed=seed, epochs=9 + seed) for seed in (0, 1)]
+    groups = comparison.compare(_runs(*paths))["groups"]
+    assert [group["name"] for group in groups] == ["kd, epochs=9", "kd, epochs=10"]
+
+
+def test_the_same_change_in_every_seed_is_not_called_significant(tmp_path):
+    path = finished_run.make(tmp_path / "run", 2, gain=2.0)
+    (run,) = _runs(path)
+    other = run.summary | {"run": run.summary["run"] | {"seed": 1}}
+    (group,) = comparison.compare([run, run._replace(summary=other)])["groups"]
+    change = _row(group, "generation 1")["metrics"]["error"]["change"]
+    assert change["mean"] < 0 and not change["significant"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A study over three seeds; what differs with the seed is the teacher's file, too."""
+    folder = tmp_path_factory.mktemp("study")
+    for seed in (0, 1, 2):
+        for name, settings in {
+            "kd": {"gain": 2.0},
+            "labels": {"objective": "labels"},
+            "label-smoothing": {"objective": "labels", "label_smoothing": 0.1},
+        }.items():
+            finished_run.make(
+                folder / f"seed-{seed}" / "row" / name,
+                seed=seed,
+                **{"label_smoothing": 0.0, "teacher_from": f"seed-{seed}/model.keras"} | settings,
+            )
+    (folder / "seed-2" / "row" / "labels" / "summary.json").unlink()
+    return sorted(folder.glob("seed-*/row/*"))
+
+
+def test_a_study_is_grouped_by_the_names_of_its_runs(study):
+    runs, left_out = comparison.read(study)
+    assert [pathlib.Path(name).name for name in left_out] == ["labels"]
+    result = comparison.compare(runs)
+    assert {group["name"]: group["seeds"] for group in result["groups"]} == {
+        "kd": [0, 1, 2],
+        "labels": [0, 1],
+        "label-smoothing": [0, 1, 2],
+    }
+
+
+def test_each_row_is_compared_with_the_same_row_of_the_control(study):
+    runs, _ = comparison.read(study)
+    result = comparison.compare(runs)
+    assert result["control"] == "labels"
+    values = {
+        (each.directory.name, each.directory.parents[1].name): each.summary["ensembles"][0]["error"]
+        for each in runs
+    }
+    pairs = [[values[name, seed] for seed in ("seed-0", "seed-1")] for name in ("kd", "labels")]
+    expected = stats.ttest_rel(*pairs).confidence_interval(0.95)
+    for group in result["groups"]:
+        change = _row(group, "ensemble of generations 1-2")["metrics"]["error"][
+            "change_from_control"
+        ]
+        assert (change is None) == (group["name"] == "labels")
+        if group["name"] == "kd":
+            assert change["seeds"] == 2
+            assert (change["low"], change["high"]) == pytest.approx(tuple(expected))
+    with pytest.raises(ValueError, match="--control=none is none of the groups: kd; label"):
+        comparison.compare(runs, "none")
+
+
+def test_a_control_of_one_generation_is_what_single_networks_are_held_against(tmp_path):
+    paths = [
+        finished_run.make(tmp_path / str(seed) / name, count, seed + 5 * (name == "kd"), arch=name)
+        for seed in (0, 1)
+        for name, count in (("kd", 3), ("baseline", 1))
+    ]
+    runs, _ = comparison.read(paths)
+    for run in runs:
+        run.summary["run"]["seed"] = int(run.directory.parent.name)
+    kd, baseline = comparison.compare(runs)["groups"]
+    first = baseline["rows"][0]["metrics"]["error"]["values"]
+    found = _row(kd, "generation 2")["metrics"]["error"]
+    assert found["change_from_control"]["values"] == pytest.approx(
+        np.subtract(found["values"], first)
+    )
+    assert (
+        _row(kd, "ensemble of generations 1-2")["metrics"]["error"]["change_from_control"] is None
+    )
 
 
 def test_a_seed_given_twice_is_refused(paths):
@@ -67,11 +177,27 @@ def test_a_seed_given_twice_is_refused(paths):
 
 def test_the_report_command_compares_several_runs(paths, tmp_path, capsys):
     output = tmp_path / "study"
-    assert report_command.main([*map(str, paths), f"--output={output}"]) == 0
+    assert report_command.main([*map(str, paths), f"--output={output}", "--figures"]) == 0
     assert str(output / "report.html") in capsys.readouterr().out
     written = json.loads((output / "summary.json").read_text())
-    assert written == comparison.compare(_runs(*paths))
+    assert written == comparison.compare(_runs(*paths)) | {"left_out": []}
     assert all((path / "report.html").is_file() for path in paths)
+    for name in ("error_over_seeds", "change"):
+        assert (output / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_study_under_way_is_compared_as_far_as_it_is(study, tmp_path, capsys):
+    output = tmp_path / "study"
+    assert report_command.main([*map(str, study), f"--output={output}"]) == 0
+    left_out = "seed-2/row/labels"
+    assert f"{left_out} has no results yet and is left out" in capsys.readouterr().out
+    text = (output / "summary.md").read_text()
+    assert f"{left_out}." in text and "The control is labels" in text
+    page = (output / "report.html").read_text()
+    assert "Change from labels" in page and "seed-0/row/kd" in page
+    unfinished = [str(path) for path in study if str(path).endswith(left_out)]
+    assert report_command.main([*unfinished, *unfinished]) == 2
+    assert "none of these runs has results yet" in capsys.readouterr().err
 
 
 def test_seeds_are_run_one_after_the_other_and_compared(tmp_path, capsys):

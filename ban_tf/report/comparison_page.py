@@ -1,0 +1,309 @@
+"""A comparison of runs as Markdown, as one page, as pictures and as JSON.
+
+One table for each metric, a row for each generation and ensemble of each group; then how the runs
+were made. The numbers are those of `comparison.compare`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from ban_tf.report import comparison, markup, plots
+from ban_tf.rundir import write_atomically
+
+
+class Metric(NamedTuple):
+    """How a metric is shown: its words, what it is multiplied by, and its decimals."""
+
+    words: str
+    scale: float = 1.0
+    decimals: int = 4
+
+
+SHOWN = {
+    "perplexity": Metric("test perplexity", decimals=2),
+    "validation_perplexity": Metric("validation perplexity", decimals=2),
+    "error": Metric("test error (%)", 100.0, 2),
+    "negative_log_likelihood": Metric("negative log-likelihood"),
+    "expected_calibration_error": Metric("expected calibration error"),
+}
+_NOTES = (
+    "All is measured on the test set, and less is better; changes of the error are in percentage "
+    "points. Each change is paired with the same seed: the interval is Student's t of the paired "
+    "differences over seeds, and says what to expect of another seed on this test set. Nothing is "
+    "corrected for multiple comparisons: of twenty changes that are none, one is expected to leave "
+    "out zero."
+)
+_NO_CONTROL = (
+    "A generation has been trained once more than generation 0: runs with --objective=labels are "
+    "the control for what another training, and an ensemble as large, gives by itself."
+)
+_CONTROLLED = (
+    "The control is {control}: each row is also compared with the same row of it, which says how "
+    "much is due to what was taught rather than to another training, or to averaging."
+)
+
+
+def shown(result: Mapping[str, Any]) -> dict[str, Metric]:
+    """Returns the metrics that all rows of a comparison have."""
+    rows = [row for group in result["groups"] for row in group["rows"]]
+    return {
+        name: metric
+        for name, metric in SHOWN.items()
+        if all(name in row["metrics"] for row in rows)
+    }
+
+
+def headings(result: Mapping[str, Any]) -> tuple[str, ...]:
+    """Returns the headings of a metric's table."""
+    control = [f"change from {result['control']} (95 % interval)", "verdict"]
+    return (
+        *("runs", "of", "seeds", "mean ± standard deviation"),
+        *("change from generation 0 (95 % interval)", "verdict"),
+        *(control if result["control"] else []),
+    )
+
+
+def rows(result: Mapping[str, Any], name: str) -> list[tuple[str, ...]]:
+    """Returns a metric's cells, under `headings`."""
+    metric = SHOWN[name]
+    return [
+        (
+            group["name"],
+            row["name"],
+            str(len(row["metrics"][name]["values"])),
+            _mean(row["metrics"][name], metric),
+            *_change(row["metrics"][name]["change"], metric),
+            *(
+                _change(row["metrics"][name]["change_from_control"], metric)
+                if result["control"]
+                else ()
+            ),
+        )
+        for group in result["groups"]
+        for row in group["rows"]
+    ]
+
+
+def _mean(found: Mapping[str, Any], metric: Metric) -> str:
+    mean = f"{metric.scale * found['mean']:.{metric.decimals}f}"
+    if found["standard_deviation"] is None:
+        return mean
+    return f"{mean} ± {metric.scale * found['standard_deviation']:.{metric.decimals}f}"
+
+
+def _change(change: Mapping[str, Any] | None, metric: Metric) -> tuple[str, str]:
+    if change is None:
+        return "", ""
+    mean, low, high = (
+        f"{metric.scale * change[key]:+.{metric.decimals}f}" for key in ("mean", "low", "high")
+    )
+    return f"{mean} [{low}, {high}]", verdict(change)
+
+
+def verdict(change: Mapping[str, Any]) -> str:
+    """Returns "better", "worse" or "no significant difference"."""
+    if not change["significant"]:
+        return "no significant difference"
+    return "better" if change["mean"] < 0 else "worse"
+
+
+def notes(result: Mapping[str, Any]) -> str:
+    """Returns what has to be known to read the tables."""
+    control = result["control"]
+    parts = [_CONTROLLED.format(control=control) if control else _NO_CONTROL, _NOTES]
+    if min(len(group["seeds"]) for group in result["groups"]) < 2:
+        parts.append("Where there is one seed only, nothing is said of changes.")
+    return " ".join(parts)
+
+
+def write_markdown(result: Mapping[str, Any]) -> str:
+    """Returns the comparison as Markdown."""
+    parts = [f"# {_title(result)}", *_absent(result)]
+    titles = headings(result)
+    rules = [":---" if each in ("runs", "of", "verdict") else "---:" for each in titles]
+    for name, metric in shown(result).items():
+        lines = [titles, rules, *rows(result, name)]
+        parts += [
+            f"## {metric.words[0].upper()}{metric.words[1:]}",
+            "\n".join("| " + " | ".join(line) + " |" for line in lines),
+        ]
+    parts += [notes(result), "## What was compared"]
+    parts.append(
+        "\n".join(f"- {group['name']}: {_description(group)}" for group in result["groups"])
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def _title(result: Mapping[str, Any]) -> str:
+    return f"Born-again runs on {result['dataset']} compared"
+
+
+def _absent(result: Mapping[str, Any]) -> list[str]:
+    left_out = result.get("left_out")
+    return [f"Left out, as they have no results yet: {', '.join(left_out)}."] if left_out else []
+
+
+def _description(group: Mapping[str, Any]) -> str:
+    settings = ", ".join(f"{name}={value}" for name, value in group["settings"].items())
+    seeds = ", ".join(map(str, group["seeds"]))
+    return f"seed{'s' if len(group['seeds']) > 1 else ''} {seeds}" + (
+        f"; {settings}" if settings else ""
+    )
+
+
+def figures(result: Mapping[str, Any]) -> dict[str, Figure]:
+    """Returns the pictures of a comparison by name."""
+    metrics = shown(result)
+    main = {name: metrics[name] for name in list(metrics)[:3]}
+    found = {"error_over_seeds": plots.errors_over_seeds(result)}
+    for name, key in (("change", "change"), ("change_from_control", "change_from_control")):
+        if _has(result, key):
+            found[name] = plots.changes_over_seeds(result, main, key)
+    return found
+
+
+def _has(result: Mapping[str, Any], key: str) -> bool:
+    cells = (
+        metric
+        for group in result["groups"]
+        for row in group["rows"]
+        for metric in row["metrics"].values()
+    )
+    return any(each[key] for each in cells)
+
+
+def write_page(result: Mapping[str, Any], folder: pathlib.Path = pathlib.Path()) -> str:
+    """Returns the comparison as one self-contained page.
+
+    Args:
+        result: As `comparison.compare` returns it.
+        folder: Where the page is to be, for links to the pages of the runs.
+    """
+    drawn = {name: plots.svg(each) for name, each in figures(result).items()}
+    sections = []
+    control = result["control"]
+    for name, heading, words in (
+        ("change", "Change from generation 0", "generation 0 of the same seed"),
+        ("change_from_control", f"Change from {control}", f"the same row of {control}"),
+    ):
+        if name in drawn:
+            picture = markup.figure(
+                drawn[name],
+                "svg+xml",
+                f"Mean change from {words}, with 95 percent intervals over seeds. "
+                f"{_spoken(result, name)} The tables below have all numbers.",
+                "Large marks are means over seeds with their 95 % intervals, small ones single "
+                "seeds. Left of zero is better; filled marks are significant.",
+                wide=True,
+            )
+            sections.append((heading, picture))
+    picture = markup.figure(
+        drawn["error_over_seeds"],
+        "svg+xml",
+        f"Mean test error over seeds by generation. {_means(result)}",
+        "Small dots are single seeds; lines join the means of generations.",
+    )
+    sections.append(("Error by generation", picture))
+    for name, metric in shown(result).items():
+        words = metric.words[0].upper() + metric.words[1:]
+        table = markup.table(f"{words}, over seeds", headings(result), rows(result, name), texts=2)
+        sections.append((words, table))
+    sections.append(("What was compared", _provenance(result, folder)))
+    lead = [notes(result), *_absent(result)]
+    return markup.page(
+        _title(result), sections, "\n".join(markup.paragraph(each, kind="verdict") for each in lead)
+    )
+
+
+def _spoken(result: Mapping[str, Any], key: str) -> str:
+    """Says which errors changed significantly."""
+    found = {"better": [], "worse": []}
+    for group in result["groups"]:
+        for row in group["rows"]:
+            change = row["metrics"]["error"][key]
+            if change and change["significant"]:
+                found[verdict(change)].append(f"{group['name']} {row['name']}")
+    words = [f"{word}: {'; '.join(names)}" for word, names in found.items() if names]
+    if not words:
+        return "No error changed significantly."
+    return f"Errors that are significantly {', and '.join(words)}."
+
+
+def _means(result: Mapping[str, Any]) -> str:
+    return " ".join(
+        f"{group['name']}: "
+        + ", ".join(
+            f"{row['name']} {100 * row['metrics']['error']['mean']:.2f} %"
+            for row in group["rows"]
+            if len(row["members"]) == 1
+        )
+        + "."
+        for group in result["groups"]
+    )
+
+
+def _provenance(result: Mapping[str, Any], folder: pathlib.Path) -> str:
+    groups = [(group["name"], _description(group)) for group in result["groups"]]
+    linked = [
+        (f"{group['name']}, seed {seed}", os.path.relpath(run, folder))
+        for group in result["groups"]
+        for seed, run in zip(group["seeds"], group["runs"], strict=True)
+    ]
+    return "\n".join(
+        [
+            markup.table(
+                "Groups of runs, and what is not the same in all", ("runs", "of"), groups, texts=2
+            ),
+            markup.table(
+                "What all runs have in common",
+                ("setting", "value"),
+                list(result["settings"].items()),
+                texts=2,
+            ),
+            markup.subheading("The runs one by one"),
+            markup.links(linked),
+        ]
+    )
+
+
+def write(
+    directories: Sequence[str | pathlib.Path],
+    output: str | pathlib.Path,
+    control: str | None = None,
+    pictures: bool = False,
+) -> dict[str, Any]:
+    """Compares finished runs and writes `report.html`, `summary.md` and `summary.json`.
+
+    Args:
+        directories: Of the runs; those without results are left out, and named.
+        output: The folder that the files go to.
+        control: See `comparison.compare`.
+        pictures: Whether the figures are also written as PNG into `figures/`.
+
+    Raises:
+        ValueError: No run has results, the runs cannot be compared, or nothing can be written.
+    """
+    runs, left_out = comparison.read(directories)
+    result = comparison.compare(runs, control) | {"left_out": left_out}
+    output = pathlib.Path(output)
+    files = {
+        "report.html": write_page(result, output).encode(),
+        "summary.md": write_markdown(result).encode(),
+        "summary.json": (json.dumps(result, indent=1) + "\n").encode(),
+    }
+    if pictures:
+        for name, figure in figures(result).items():
+            files[f"figures/{name}.png"] = plots.png(figure, 150)
+    try:
+        for name, content in files.items():
+            write_atomically(output / name, content)
+    except OSError as error:
+        raise ValueError(f"{output} cannot be written ({error.strerror}).") from error
+    return result
