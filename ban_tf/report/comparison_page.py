@@ -33,6 +33,7 @@ SHOWN = {
     "negative_log_likelihood": Metric("negative log-likelihood"),
     "expected_calibration_error": Metric("expected calibration error"),
 }
+_WORDS = ("runs", "generation or ensemble", "verdict")  # headings of columns that are no numbers
 _NOTES = (
     "All is measured on the test set, and less is better; changes of the error are in percentage "
     "points. Each change is paired with the same seed: the interval is Student's t of the paired "
@@ -64,7 +65,7 @@ def headings(result: Mapping[str, Any]) -> tuple[str, ...]:
     """Returns the headings of a metric's table."""
     control = [f"change from {result['control']} (95 % interval)", "verdict"]
     return (
-        *("runs", "of", "seeds", "mean ± standard deviation"),
+        *("runs", "generation or ensemble", "seeds", "mean ± standard deviation"),
         *("change from generation 0 (95 % interval)", "verdict"),
         *(control if result["control"] else []),
     )
@@ -76,7 +77,7 @@ def rows(result: Mapping[str, Any], name: str) -> list[tuple[str, ...]]:
     return [
         (
             group["name"],
-            row["name"],
+            row["name"].replace("ensemble of generations", "ensemble"),
             str(len(row["metrics"][name]["values"])),
             _mean(row["metrics"][name], metric),
             *_change(row["metrics"][name]["change"], metric),
@@ -127,7 +128,7 @@ def write_markdown(result: Mapping[str, Any]) -> str:
     """Returns the comparison as Markdown."""
     parts = [f"# {_title(result)}", *_absent(result)]
     titles = headings(result)
-    rules = [":---" if each in ("runs", "of", "verdict") else "---:" for each in titles]
+    rules = [":---" if each in _WORDS else "---:" for each in titles]
     for name, metric in shown(result).items():
         lines = [titles, rules, *rows(result, name)]
         parts += [
@@ -152,10 +153,12 @@ def _absent(result: Mapping[str, Any]) -> list[str]:
 
 def _description(group: Mapping[str, Any]) -> str:
     settings = ", ".join(f"{name}={value}" for name, value in group["settings"].items())
+    return f"{_seeds(group)}{'; ' if settings else ''}{settings}"
+
+
+def _seeds(group: Mapping[str, Any]) -> str:
     seeds = ", ".join(map(str, group["seeds"]))
-    return f"seed{'s' if len(group['seeds']) > 1 else ''} {seeds}" + (
-        f"; {settings}" if settings else ""
-    )
+    return f"seeds {seeds}" if len(group["seeds"]) > 1 else f"seed {seeds}"
 
 
 def figures(result: Mapping[str, Any]) -> dict[str, Figure]:
@@ -213,13 +216,27 @@ def write_page(result: Mapping[str, Any], folder: pathlib.Path = pathlib.Path())
     sections.append(("Error by generation", picture))
     for name, metric in shown(result).items():
         words = metric.words[0].upper() + metric.words[1:]
-        table = markup.table(f"{words}, over seeds", headings(result), rows(result, name), texts=2)
-        sections.append((words, table))
+        sections.append((words, _table(result, name, f"{words}, over seeds")))
     sections.append(("What was compared", _provenance(result, folder)))
     lead = [notes(result), *_absent(result)]
     return markup.page(
         _title(result), sections, "\n".join(markup.paragraph(each, kind="verdict") for each in lead)
     )
+
+
+def _table(result: Mapping[str, Any], name: str, caption: str) -> str:
+    """A metric's table, its rows under the names of their groups."""
+    titles, cells = headings(result), rows(result, name)
+    groups = [
+        (
+            f"{group['name']} ({_seeds(group)})",
+            [cell[1:2] + cell[3:] for cell in cells if cell[0] == group["name"]],
+        )
+        for group in result["groups"]
+    ]
+    kept = titles[1:2] + titles[3:]
+    texts = [column for column, title in enumerate(kept) if title in _WORDS]
+    return markup.grouped_table(caption, kept, groups, texts)
 
 
 def _spoken(result: Mapping[str, Any], key: str) -> str:

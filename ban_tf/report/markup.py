@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 _STYLE = """
 :root { color-scheme: light; }
@@ -24,12 +24,14 @@ caption { text-align: left; padding: .4rem 0; font-weight: 600; }
 caption span { display: inline-block; position: sticky; left: 0; max-width: calc(100vw - 2rem); }
 th, td { padding: .3rem .7rem; border-bottom: 1px solid #ccc; text-align: right; }
 thead th { vertical-align: bottom; } tbody th, td { white-space: nowrap; vertical-align: top; }
-td.text:last-child { white-space: normal; }
+td.text:not(:nth-child(2)), td.text:last-child { white-space: normal; min-width: 6.5em; }
+tbody th.group { padding-top: 1rem; font-weight: 700; }
 th.text, td.text { text-align: left; } thead th { border-bottom: 2px solid #555; }
 tbody th { font-weight: 600; }
 figure { margin: 1rem 0; } figure img { max-width: 100%; height: auto; }
 figure .wide img { min-width: 44rem; max-width: none; }
 figcaption { color: #444; font-size: .9rem; }
+.links { columns: 13rem; }
 .examples { display: flex; flex-wrap: wrap; gap: .8rem; padding: 0; list-style: none; }
 .examples figure { margin: 0; width: 7rem; }
 .examples img { width: 6rem; height: 6rem; object-fit: contain; image-rendering: pixelated;
@@ -39,7 +41,8 @@ pre { overflow-x: auto; padding: .7rem; background: #f2f2f2; white-space: pre-wr
 @media (max-width: 40rem) { body { font-size: .95rem; } th, td { padding: .25rem .4rem; } }
 @media print { figure .wide img { min-width: 0; max-width: 100%; }
   body { max-width: none; font-size: 10pt; } nav, .skip { display: none; }
-  .wide { overflow: visible; } table, figure, .examples li { break-inside: avoid; }
+  .wide { overflow: visible; } table { font-size: 8pt; } th, td { padding: .1rem .3rem; }
+  table, tbody, tr, figure, .examples li { break-inside: avoid; }
   h2, h3 { break-after: avoid; } a { color: inherit; text-decoration: none; } }
 """
 
@@ -89,7 +92,10 @@ def code(text: str) -> str:
 
 
 def table(
-    caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1
+    caption: str,
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    texts: int | Collection[int] = 1,
 ) -> str:
     """Returns a table whose first column names its rows.
 
@@ -97,28 +103,45 @@ def table(
         caption: What it shows.
         headings: Of the columns.
         rows: Cells.
-        texts: How many columns, from the left, are words rather than numbers.
+        texts: Which columns are words rather than numbers, or how many from the left.
     """
+    return grouped_table(caption, headings, [("", rows)], texts)
+
+
+def grouped_table(
+    caption: str,
+    headings: Sequence[str],
+    groups: Sequence[tuple[str, Sequence[Sequence[str]]]],
+    texts: int | Collection[int] = 1,
+) -> str:
+    """Returns a `table` whose rows come in groups, each under a name across all columns."""
+    words = range(texts) if isinstance(texts, int) else texts
 
     def cell(column: int, text: str) -> str:
-        kind = _class("text" if column < texts else "")
+        kind = _class("text" if column in words else "")
         if column == 0:
             return f'<th scope="row"{kind}>{html.escape(text)}</th>'
         return f"<td{kind}>{html.escape(text)}</td>"
 
     head = "".join(
-        f'<th scope="col"{_class("text" if column < texts else "")}>{html.escape(text)}</th>'
+        f'<th scope="col"{_class("text" if column in words else "")}>{html.escape(text)}</th>'
         for column, text in enumerate(headings)
     )
-    body = "\n".join(
-        "<tr>" + "".join(cell(column, text) for column, text in enumerate(row)) + "</tr>"
-        for row in rows
-    )
+    bodies = []
+    for name, rows in groups:
+        lines = [
+            "<tr>" + "".join(cell(column, text) for column, text in enumerate(row)) + "</tr>"
+            for row in rows
+        ]
+        if name:
+            across = f'scope="rowgroup" colspan="{len(headings)}" class="text group"'
+            lines.insert(0, f"<tr><th {across}>{html.escape(name)}</th></tr>")
+        bodies.append("<tbody>\n" + "\n".join(lines) + "\n</tbody>")
     # What can be scrolled must be reachable by key, and then needs a name.
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{html.escape(caption)}">'
-        f"<table>\n<caption><span>{html.escape(caption)}</span></caption>\n<thead><tr>{head}</tr></thead>\n"
-        f"<tbody>\n{body}\n</tbody>\n</table></div>"
+        f"<table>\n<caption><span>{html.escape(caption)}</span></caption>\n"
+        f"<thead><tr>{head}</tr></thead>\n" + "\n".join(bodies) + "\n</table></div>"
     )
 
 
@@ -151,7 +174,7 @@ def links(targets: Sequence[tuple[str, str]]) -> str:
         f'<li><a href="{html.escape(target)}">{html.escape(words)}</a></li>'
         for words, target in targets
     )
-    return f"<ul>{items}</ul>"
+    return f'<ul class="links">{items}</ul>'
 
 
 def _class(name: str) -> str:

@@ -136,7 +136,7 @@ def changes_over_seeds(
         for row in group["rows"]
         if any(row["metrics"][name][key] for name in metrics)
     ]
-    figure = _empty(2.2 + 2.4 * len(metrics), 0.9 + 0.21 * len(lines))
+    figure = _empty(2.2 + 2.4 * len(metrics), 0.9 + 0.23 * len(lines))
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axes, (name, metric) in zip(panels, metrics.items(), strict=True):
         _styled(axes).axvline(0, color="#555555", linewidth=1)
@@ -144,7 +144,7 @@ def changes_over_seeds(
             change = row["metrics"][name][key]
             if change:
                 _change(axes, place, change, metric.scale, COLOURS[index % len(COLOURS)])
-        axes.set_xlabel(f"{metric.words}\n")
+        axes.set_xlabel(f"change in\n{metric.words}")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
     groups = [name for _, name, _ in lines]
     for place in range(1, len(lines)):
@@ -163,7 +163,7 @@ def changes_over_seeds(
 def _change(axes: Axes, place: int, change: Mapping[str, Any], scale: float, colour: str) -> None:
     low, mean, high = (scale * change[name] for name in ("low", "mean", "high"))
     values = scale * np.array(change["values"])
-    axes.scatter(values, np.full(len(values), place), s=8, color=colour, alpha=0.45, linewidth=0)
+    axes.scatter(values, np.full(len(values), place + 0.3), s=5, color=colour, linewidth=0)
     axes.plot([low, high], [place, place], color=colour, linewidth=1.5)
     face = colour if change["significant"] else "white"
     axes.plot(mean, place, "o", markersize=5.5, color=colour, markerfacecolor=face)
