@@ -11,6 +11,7 @@ import numpy as np
 from absl import flags
 
 from ban_tf import command
+from ban_tf.datasets import folder
 from ban_tf.report import reading
 
 NAME = "ban_tf.predict"
@@ -56,11 +57,7 @@ def read_image(path: str | pathlib.Path, shape: tuple[int, int, int]) -> np.ndar
     height, width, channels = shape
     if channels not in (1, 3):
         raise ValueError(f"Images of {channels} channels cannot be read from files.")
-    try:
-        with Image.open(path) as image:
-            image = image.convert("L" if channels == 1 else "RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path} cannot be read as an image ({error}).") from error
+    image = folder.open_image(path).convert("L" if channels == 1 else "RGB")
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image, dtype=np.uint8).reshape(shape)

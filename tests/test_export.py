@@ -208,6 +208,12 @@ def test_a_large_colour_image_is_made_to_fit(tmp_path):
     np.testing.assert_array_equal(pixels, 76)  # the luma of red
 
 
+def test_sixteen_bits_are_refused_as_in_training_rather_than_clipped(tmp_path):
+    Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(ValueError, match=r"deep\.png has more than eight bits per channel"):
+        predict.read_image(tmp_path / "deep.png", (8, 8, 1))
+
+
 def test_a_file_that_is_no_image_is_named(run, tmp_path, capsys):
     (tmp_path / "notes.png").write_text("not an image")
     assert predict.main([str(run.path), str(tmp_path / "notes.png")]) == 2

@@ -9,11 +9,15 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import logging
 
 from ban_tf.datasets.image_data import Split
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 
@@ -70,7 +74,7 @@ def load(path: str) -> tuple[Split, Split, tuple[str, ...]]:
             (file, label) for label, name in enumerate(names) for file in _files(root / part / name)
         ]
         with concurrent.futures.ThreadPoolExecutor() as threads:
-            images[part] = list(threads.map(_open, [file for file, _ in files]))
+            images[part] = list(threads.map(open_image, [file for file, _ in files]))
         labels[part] = np.array([label for _, label in files], dtype=np.int32)
     every = images["train"] + images["test"]
     sizes = collections.Counter(image.size for image in every)
@@ -90,7 +94,12 @@ def _files(folder: pathlib.Path) -> list[pathlib.Path]:
     )
 
 
-def _open(file: pathlib.Path):
+def open_image(file: str | pathlib.Path) -> Image.Image:
+    """Reads an image file as Pillow has it, whatever its size and mode.
+
+    Raises:
+        ValueError: It is not there, no image, or has more than eight bits per channel.
+    """
     from PIL import Image
 
     try:
