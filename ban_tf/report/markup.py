@@ -18,7 +18,7 @@ h3 { font-size: 1.05rem; } a { color: #0b5394; }
 a:focus-visible, .wide:focus-visible { outline: 3px solid #d55e00; outline-offset: 2px; }
 .skip { position: absolute; left: -99rem; } .skip:focus { left: 1rem; }
 nav ul { display: flex; flex-wrap: wrap; gap: .25rem 1rem; padding: 0; list-style: none; }
-.wide { overflow-x: auto; }
+.wide { overflow-x: auto; margin: 1rem 0 1.6rem; } figure .wide { margin: 0; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding: .4rem 0; font-weight: 600; }
 caption span { display: inline-block; position: sticky; left: 0; max-width: calc(100vw - 2rem); }

@@ -78,7 +78,7 @@ def _significance(content: Content) -> str:
         for name, row in named
     ]
     headings = (
-        "of",
+        "generation or ensemble",
         "error, Wilson's 95 % interval (%)",
         "Brier score",
         "p (McNemar, exact)",
@@ -162,7 +162,7 @@ def _calibration(content: Content) -> str:
         for name, each in measured.items()
     ]
     headings = (
-        "of",
+        "generation or ensemble",
         "mean confidence (%)",
         "accuracy (%)",
         "expected calibration error",

@@ -201,9 +201,10 @@ def reliability_diagrams(diagrams: Mapping[str, Mapping[str, np.ndarray]]) -> Fi
     Args:
         diagrams: For each title, bins as `statistics.reliability` gives them.
     """
-    columns = min(len(diagrams), 4)
-    rows = math.ceil(len(diagrams) / columns)
-    figure = _empty(2.3 * columns, 2.5 * rows)
+    rows = math.ceil(len(diagrams) / 4)
+    columns = math.ceil(len(diagrams) / rows)
+    figure = _empty(2.3 * columns, 2.6 * rows)
+    figure.get_layout_engine().set(hspace=0.08)
     for place, (title, bins) in enumerate(diagrams.items(), start=1):
         axes = _styled(figure.add_subplot(rows, columns, place))
         _reliability_diagram(axes, title, bins)

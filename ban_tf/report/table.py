@@ -80,7 +80,7 @@ def write_markdown(summary: dict[str, Any]) -> str:
 def notes(summary: dict[str, Any]) -> str:
     """Returns what has to be known to read the tables, in a paragraph."""
     compared = [
-        (name, row["change_in_error"]["significant"])
+        (name, row["change_in_error"])
         for name, row in (
             *((f"generation {row['generation']}", row) for row in summary["generations"]),
             *((f"the ensemble of {row['name']}", row) for row in summary["ensembles"]),
@@ -101,8 +101,15 @@ def notes(summary: dict[str, Any]) -> str:
     )
     if not compared:
         return f"{warning}Nothing to compare with generation 0 yet."
-    unclear = [name for name, significant in compared if not significant]
+    unclear = [name for name, change in compared if not change["significant"]]
+    clear = [(name, change["difference"]) for name, change in compared if change["significant"]]
     sentences = []
+    for word, names in (
+        ("better", [name for name, difference in clear if difference < 0]),
+        ("worse", [name for name, difference in clear if difference > 0]),
+    ):
+        if names:
+            sentences.append(f"Significantly {word} than generation 0: {_enumerated(names)}.")
     if unclear:
         who = "any row" if len(unclear) == len(compared) else _enumerated(unclear)
         sentences.append(f"There is no significant difference from generation 0 for {who}.")
@@ -121,7 +128,7 @@ def generation_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
             str(row["generation"]),
             row["taught_by"],
             *_metric_cells(row),
-            "" if row["seconds"] is None else f"{row['seconds']:.1f}",
+            f"{row['seconds']:.1f}" if row["seconds"] else "",
         )
         for row in (*summary["generations"], *final_student(summary))
     ]

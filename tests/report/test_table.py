@@ -121,10 +121,14 @@ def test_nothing_is_claimed_where_the_interval_includes_zero():
     )
 
 
-def test_where_all_is_significant_the_notes_say_only_what_intervals_are():
+def test_what_is_significantly_better_or_worse_is_named():
     content = a_summary()
     content["generations"][1]["change_in_error"] = change(-0.1, -0.2, -0.05, True)
-    assert table.notes(content).startswith("Changes are in percentage points")
+    content["generations"][2]["change_in_error"] = change(0.1, 0.05, 0.2, True)
+    notes = table.notes(content)
+    assert "Significantly better than generation 0: generation 1" in notes
+    assert "Significantly worse than generation 0: generation 2." in notes
+    assert "no significant difference" not in notes
 
 
 def test_generation_0_alone_makes_a_table_without_comparisons():
