@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 
 from absl import flags
 
-_HELP = {"--help", "-help", "-h"}
+# Ways to ask for help; absl adds a full list of its own flags as --helpfull.
+HELP = {"--help", "-help", "-h", "--helpshort", "-?"}
 
 
 def run(
@@ -40,7 +41,7 @@ def run(
     values = flags.FlagValues()
     values.set_gnu_getopt(True)  # flags may stand behind a run's name
     define(values)
-    if _HELP & set(arguments):
+    if HELP & set(arguments):
         print(f"{usage.strip()}\n{values.get_help()}")
         return 0
     try:

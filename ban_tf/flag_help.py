@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
+
+from absl import flags
+
 from ban_tf.objectives import names as objective_names
 
 HELP = {
@@ -81,3 +85,54 @@ HELP = {
     "tensorflow_log": "Show TensorFlow's own messages.",
     "profile": "Record the graph and a profile of a few steps of each generation for TensorBoard.",
 }
+
+# Above which flag each heading stands.
+_HEADINGS = {
+    "gens": "Generations",
+    "arch": "Networks",
+    "dataset": "Data",
+    "objective": "What students match",
+    "teacher": "Teachers",
+    "epochs": "Training",
+    "checkpoint": "Keeping and resuming",
+    "precision": "Speed",
+    "seed": "Randomness and repetition",
+    "workdir": "The run, and what is seen of it",
+}
+
+_USAGE = """\
+python -m ban_tf.main [--flag=value ...]
+
+Trains a network on labels (generation 0), then fresh copies of it, each on what those before it
+believe, and averages them. The same command goes on with a run that was interrupted.
+
+  python -m ban_tf.main --gens=3 --arch=wrn         # offline, two minutes on two CPU cores
+  python -m ban_tf.main --dataset=cifar10 --data_dir=PATH --batch_size=128 --epochs=200
+  python -m ban_tf.main --flagfile=flags/cifar100/wrn_28_10.cfg
+
+Exit codes: 0 when all is done, 1 when training failed, 2 for input that cannot be used, 130 and 143
+when interrupted. See also python -m ban_tf.runs, report, predict, evaluate, export, experiments,
+each with --help.
+"""
+
+
+def usage(values: flags.FlagValues) -> str:
+    """Returns what `--help` shows: every flag under its heading, with its default.
+
+    Args:
+        values: Among which the flags are defined.
+    """
+    lines = [_USAGE]
+    for name, text in HELP.items():
+        if name in _HEADINGS:
+            lines += [f"{_HEADINGS[name]}:" if name == "gens" else f"\n{_HEADINGS[name]}:"]
+        default = values[name].default
+        is_set = default not in (None, False)
+        words = f"{text} [{default}]" if is_set else text
+        lines += textwrap.wrap(
+            words, 98, initial_indent=f"  --{name:<21}", subsequent_indent=" " * 25
+        )
+    lines += [
+        "  --flagfile=FILE        Take flags from a file.   --helpfull lists absl's own, too."
+    ]
+    return "\n".join(lines)

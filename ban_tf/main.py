@@ -13,7 +13,7 @@ import sys
 
 from absl import app, flags, logging
 
-from ban_tf import command, interruption, repetitions
+from ban_tf import command, flag_help, interruption, repetitions
 from ban_tf import options as options_module
 from ban_tf.datasets import text
 
@@ -68,13 +68,16 @@ def main(arguments: list[str]) -> int:
 
 def _quieten() -> None:
     """Lets through what a user has to know, without the place in the code that it comes from."""
-    if flags.FLAGS["verbosity"].using_default_value:
+    if not flags.FLAGS["verbosity"].present:  # absl has made INFO of its default by now
         logging.set_verbosity(logging.WARNING)
     standard_logging.getLogger("tensorflow").setLevel(standard_logging.ERROR)
     logging.get_absl_handler().setFormatter(standard_logging.Formatter("ban-tf: %(message)s"))
 
 
 def _parse(arguments: list[str]) -> list[str]:
+    if command.HELP & set(arguments):
+        print(flag_help.usage(flags.FLAGS))
+        sys.exit(0)
     try:
         return flags.FLAGS(arguments)
     except flags.Error as error:

@@ -1,5 +1,6 @@
 """The command line: bad input is one sentence and exit code 2, before TensorFlow is imported."""
 
+import dataclasses
 import re
 import signal
 import subprocess
@@ -100,7 +101,12 @@ def test_help_waits_for_no_large_package(tmp_path):
         "assert not {'tensorflow', 'keras', 'scipy', 'matplotlib'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
-    assert "--gens" in _run("--help", cwd=tmp_path).stdout
+    for ask in ("--help", "-h"):
+        help = _run(ask, cwd=tmp_path)
+        assert help.returncode == 0
+        for field in dataclasses.fields(options.Options):
+            assert f"--{field.name} " in help.stdout
+        assert max(map(len, help.stdout.splitlines())) <= 100
 
 
 def test_a_given_teacher_with_other_classes_is_refused(tmp_path):

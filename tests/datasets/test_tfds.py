@@ -3,6 +3,8 @@ from __future__ import annotations
 import logging
 import pathlib
 import re
+import subprocess
+import sys
 from typing import ClassVar
 
 import numpy as np
@@ -148,6 +150,19 @@ def test_loading_leaves_the_log_as_it_was(data_dir):
     before = logging.getLogger("absl").level
     datasets.load("tiny_shapes", data_dir=data_dir)
     assert logging.getLogger("absl").level == before
+
+
+def test_what_tfds_logs_is_kept_off_the_screen(data_dir, tmp_path):
+    arguments = ["--dataset=tiny_shapes", f"--data_dir={data_dir}", "--batch_size=5000"]
+    done = subprocess.run(
+        [sys.executable, "-m", "ban_tf.main", *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert re.fullmatch(r"ban-tf: --batch_size=5000 is more than .*\n", done.stderr)
 
 
 def test_a_known_data_set_without_its_data_names_the_directory(tmp_path, monkeypatch):
