@@ -61,7 +61,11 @@ def ensemble(
         opinion = copy(inputs)
         activation = next(iter(outputs.final_activations(member).values()), "linear")
         if average == "probabilities" and activation == "linear":
-            opinion = keras.layers.Softmax(dtype="float32", name=f"probabilities_{index}")(opinion)
+            # One unit is the logit of yes: a softmax over it alone would be certain of it.
+            kind = "sigmoid" if opinion.shape[-1] == 1 else "softmax"
+            opinion = keras.layers.Activation(kind, dtype="float32", name=f"probabilities_{index}")(
+                opinion
+            )
         elif average == "logits" and activation != "linear":
             raise ValueError("`average` is 'logits', but a member's outputs are probabilities.")
         opinions.append(opinion)

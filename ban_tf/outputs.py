@@ -5,8 +5,8 @@ gives logits, because log-probabilities are logits up to a constant per example,
 softmax at any temperature ignores that constant. A sigmoid unit is a choice between two
 classes, whose logits are 0 and the unit's own.
 
-The final activation is detected from the model; a model whose code cannot be looked into
-(a subclass) counts as giving logits unless the caller says otherwise.
+The final activation is detected from the model. What cannot be looked into (a subclass, a layer
+of the user's own at the end) counts as giving logits unless the caller says otherwise.
 """
 
 from __future__ import annotations
@@ -79,20 +79,20 @@ def final_activations(model: keras.Model) -> dict[str, str]:
         model: Any Keras model.
 
     Returns:
-        "linear", "softmax" or "sigmoid" for each output. Empty for a model that cannot be
-        looked into: its outputs count as "linear".
+        "linear", "softmax" or "sigmoid" for each output; none for an output whose last layer
+        does not tell, and for a model that cannot be looked into. These count as "linear".
     """
     if isinstance(model, keras.Sequential) and model.layers:
         last = next((each for each in reversed(model.layers) if not _passes_on(each)), None)
-        return named(_layer_activation(last))
-    structure = getattr(model, "_outputs_struct", None)
-    if structure is None:
-        return {}
-    activations = keras.tree.map_structure(_tensor_activation, structure)
-    return named(activations, output_names(model))
+        found = named(_layer_activation(last))
+    else:
+        structure = getattr(model, "_outputs_struct", None)
+        by_name = {} if structure is None else named(structure, output_names(model))
+        found = {name: _tensor_activation(tensor) for name, tensor in by_name.items()}
+    return {name: activation for name, activation in found.items() if activation is not None}
 
 
-def _tensor_activation(tensor: keras.KerasTensor) -> str:
+def _tensor_activation(tensor: keras.KerasTensor) -> str | None:
     operation, node, _ = getattr(tensor, "_keras_history", (None, None, None))
     if _passes_on(operation):
         return _tensor_activation(operation._inbound_nodes[node].input_tensors[0])
@@ -100,7 +100,7 @@ def _tensor_activation(tensor: keras.KerasTensor) -> str:
         # The mean of probabilities is a probability, as in an exported ensemble.
         inputs = keras.tree.flatten(operation.input)
         activations = {_tensor_activation(each) for each in inputs}
-        return activations.pop() if len(activations) == 1 else "linear"
+        return activations.pop() if len(activations) == 1 else None
     return _layer_activation(operation)
 
 
@@ -112,19 +112,21 @@ def _passes_on(layer: Any) -> bool:
     return isinstance(layer, kinds)
 
 
-def _layer_activation(layer: Any) -> str:
+def _layer_activation(layer: Any) -> str | None:
     if isinstance(layer, keras.Model):
         inner = set(final_activations(layer).values())
-        return inner.pop() if len(inner) == 1 else "linear"
+        return inner.pop() if len(inner) == 1 else None
     if isinstance(layer, keras.layers.Softmax):
         return "softmax"
     if isinstance(layer, keras.layers.TimeDistributed):
         return _layer_activation(layer.layer)
     if isinstance(layer, keras.layers.RNN):
         return "linear"  # its activation is the recurrence's own
-    activation = getattr(layer, "activation", None)
-    if activation is None and type(layer).__name__ in ("Softmax", "Sigmoid"):
+    if type(layer).__name__ in ("Softmax", "Sigmoid"):
         return type(layer).__name__.lower()  # keras.ops.softmax(x) in a Functional model
+    if not hasattr(layer, "activation"):
+        return None
+    activation = layer.activation
     name = getattr(activation, "__name__", "linear")
     return name if name in ("softmax", "sigmoid") else "linear"
 

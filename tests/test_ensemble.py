@@ -41,6 +41,14 @@ def test_logits_are_averaged_on_request():
     np.testing.assert_allclose(mean.predict(x, verbose=0), expected, atol=1e-6)
 
 
+def test_single_logits_are_the_logits_of_yes():
+    x = np.random.default_rng(0).normal(size=(7, 5)).astype("float32")
+    keras.utils.set_random_seed(0)
+    members = [keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)]) for _ in range(2)]
+    expected = np.mean([1 / (1 + np.exp(-each.predict(x, verbose=0))) for each in members], axis=0)
+    np.testing.assert_allclose(ensemble(members).predict(x, verbose=0), expected, atol=1e-6)
+
+
 def test_the_file_loads_in_keras_without_this_package(tmp_path):
     x = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")
     mean = ensemble([_member(seed) for seed in range(2)])

@@ -32,13 +32,17 @@ def _functional(last):
             ),
             "sigmoid",
         ),
-        (_functional(keras.layers.ReLU()), "linear"),
         (_functional(_functional(keras.layers.Softmax()).layers[-1]), "softmax"),
         (keras.Sequential([keras.Input((5, 4)), keras.layers.LSTM(3)]), "linear"),
     ],
 )
 def test_the_final_activation_is_detected(model, expected):
     assert list(outputs.final_activations(model).values()) == [expected]
+
+
+@pytest.mark.parametrize("last", [keras.layers.Reshape((3,)), keras.layers.ReLU()])
+def test_a_last_layer_that_does_not_tell_is_not_guessed_at(last):
+    assert outputs.final_activations(_functional(last)) == {}
 
 
 def test_the_mean_of_probabilities_counts_as_probabilities():

@@ -16,7 +16,8 @@ def distribution(labels: Any, logits: Any) -> Any:
 
     Args:
         labels: Integers `[batch, ...]` or `[batch, ..., 1]` of any dtype, or distributions
-            `[batch, ..., classes]`; told apart by their shape.
+            `[batch, ..., classes]`; told apart by their shape. Of two classes, floats between 0
+            and 1 in the place of integers are the probability of the second.
         logits: `[batch, ..., classes]`.
 
     Raises:
@@ -69,6 +70,8 @@ def _read(labels: Any, logits: Any) -> tuple[Any, bool]:
             "`labels` must be integers [batch, ...] or distributions [batch, ..., classes] for "
             f"logits of shape {tuple(logits.shape)}. Received shape: {tuple(labels.shape)}"
         )
+    if logits.shape[-1] == 2 and keras.backend.is_float_dtype(labels.dtype):
+        return ops.stack([1.0 - labels, labels], axis=-1), False
     return ops.cast(labels, "int32"), True
 
 

@@ -70,6 +70,18 @@ def test_callbacks_that_watch_validation_act_as_in_plain_keras(make):
     assert ours["val_accuracy"] == plain["val_accuracy"]
 
 
+def test_averaged_weights_are_validated_as_in_plain_keras():
+    plain, ours = assert_trains_alike(
+        network,
+        *data(),
+        fit=_validated(callbacks.SwapEMAWeights),
+        compile={"metrics": ["accuracy"]},
+        optimizer=lambda: sgd(use_ema=True, ema_momentum=0.5),
+        arrange=as_one_hot,
+    )
+    assert ours["val_accuracy"] == plain["val_accuracy"]
+
+
 def test_early_stopping_on_the_loss_gives_back_the_best_weights():
     class Worsen(callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

@@ -200,6 +200,28 @@ def test_yes_or_no_models_learn_as_with_soft_labels(count, activation):
     assert_equal_weights(student, plain, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(32,), (32, 1), (32, 3)])
+@pytest.mark.parametrize("objective", ["kd+labels", "cwtm"])
+def test_yes_or_no_models_take_soft_labels(shape, objective):
+    x, _ = data()
+    y = np.random.default_rng(0).uniform(size=shape).astype("float32")
+    teacher, student = (units(seed, shape[-1] if shape[1:] else 1, "sigmoid") for seed in (1, 0))
+    yes = student.predict(x, verbose=0)
+    losses = -(y.reshape(yes.shape) * np.log(yes) + (1 - y.reshape(yes.shape)) * np.log(1 - yes))
+    weights = np.ones_like(losses)
+    if objective == "cwtm":
+        sure = np.maximum(p := teacher.predict(x, verbose=0), 1 - p)
+        weights = sure / sure.mean()
+    model = ban_tf.BornAgainModel(student, teacher=teacher, objective=objective)
+    model.compile(sgd())
+    logs = model.test_on_batch(x, y, return_dict=True)
+    np.testing.assert_allclose(logs["label_loss"], losses.mean(), rtol=1e-5)
+    if objective == "cwtm":
+        np.testing.assert_allclose(logs["teacher_loss"], (weights * losses).mean(), rtol=1e-5)
+    with pytest.raises(ValueError, match="answers yes or no: labels must be from 0 to 1"):
+        model.fit(x, 2 * y, verbose=0)
+
+
 def test_one_unit_teaches_two_classes():
     x, y = data()
     teacher, student = units(1, 1, "sigmoid"), units(0, 2, "softmax")
@@ -227,6 +249,12 @@ def test_an_activation_that_cannot_be_seen_is_declared_or_warned_of():
             with pytest.warns(UserWarning, match="teacher_activation='softmax'"):
                 model.fit(x, y, verbose=0)
         losses.append(model.test_on_batch(x, y, return_dict=True)["teacher_loss"])
+    # Nor does a layer tell that follows the softmax.
+    softened = [*network(1, activation="softmax").layers, layers.Reshape((CLASSES,))]
+    model = ban_tf.BornAgainModel(network(), keras.Sequential([keras.Input((6,)), *softened]))
+    model.compile(sgd())
+    with pytest.warns(UserWarning, match="teacher_activation='softmax'"):
+        model.fit(x, y, verbose=0)
     q = softmax(network().predict(x, verbose=0))
     expected = np.mean(np.sum(probabilities * np.log(probabilities / q), axis=-1))
     np.testing.assert_allclose(losses[0], expected, rtol=1e-5)

@@ -64,9 +64,16 @@ def mixed(policy, seed=0):
         keras.config.set_dtype_policy(before)
 
 
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_trains_as_plain_keras(policy):
-    assert_trains_alike(lambda: mixed(policy), *data(), atol=1e-4)
+@pytest.mark.parametrize(
+    ("policy", "options"),
+    [
+        ("mixed_bfloat16", {}),
+        ("mixed_float16", {}),
+        ("mixed_float16", {"gradient_accumulation_steps": 2}),
+    ],
+)
+def test_mixed_precision_trains_as_plain_keras(policy, options):
+    assert_trains_alike(lambda: mixed(policy), *data(), optimizer=lambda: sgd(**options), atol=1e-4)
 
 
 def test_a_float16_student_gets_dynamic_loss_scaling_unasked_as_in_plain_keras():
