@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable
 
 import keras
@@ -42,9 +43,10 @@ def builder(build: Callable[[], keras.Model] | keras.Model) -> Callable[[], kera
         build: A function that returns a fresh model, or a model to be cloned with new weights.
 
     Raises:
-        ValueError: It is neither, or (when called) the model cannot be cloned or has no weights.
+        ValueError: It is neither, or (when called) the model cannot be cloned, has no weights, or
+            is the one that was returned before.
     """
-    fresh = build
+    fresh, known = build, weakref.WeakSet()
     if isinstance(build, keras.Model):
         if not isinstance(build, keras.Sequential) and getattr(build, "inputs", None) is None:
             raise ValueError(
@@ -64,6 +66,11 @@ def builder(build: Callable[[], keras.Model] | keras.Model) -> Callable[[], kera
                 "`build` must return a Keras model whose weights exist; begin it with keras.Input, "
                 f"or call it once on data. Received: {model!r}"
             )
+        if model in known:
+            raise ValueError(
+                f"`build` returned the model {model.name!r} twice; it must make a new one."
+            )
+        known.add(model)
         return model
 
     return built

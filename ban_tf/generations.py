@@ -33,9 +33,9 @@ class Generation:
 
     number: int
     taught_by: str
-    weights: list[np.ndarray]
-    history: Rows
-    timings: Rows
+    weights: list[np.ndarray] = dataclasses.field(repr=False)
+    history: Rows = dataclasses.field(repr=False)
+    timings: Rows = dataclasses.field(repr=False)
     given: bool = False
     collapsed: bool = False
 
@@ -46,11 +46,16 @@ class Generation:
 
     def digest(self) -> str:
         """Returns a hash of the weights."""
-        found = hashlib.sha256()
-        for array in self.weights:
-            found.update(str((array.dtype.str, array.shape)).encode())
-            found.update(np.ascontiguousarray(array).tobytes())
-        return found.hexdigest()
+        return digest(self.weights)
+
+
+def digest(weights: list[np.ndarray]) -> str:
+    """Returns a hash of a model's weights."""
+    found = hashlib.sha256()
+    for array in weights:
+        found.update(str((array.dtype.str, array.shape)).encode())
+        found.update(np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()
 
 
 def in_words(numbers: list[int]) -> str:

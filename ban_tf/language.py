@@ -95,6 +95,7 @@ def run(options: Options) -> dict[str, Any]:
             },
             callbacks=functools.partial(_callbacks, options, data, directory),
             examples_per_epoch=steps * options.batch_size * options.unroll,
+            verbose=0,  # the callbacks show the progress
         )
         result = language_report.report(
             options,

@@ -19,7 +19,7 @@ from typing import Any
 import keras
 from absl import logging
 
-from ban_tf import copies, generations, lineage_table, objectives, seeds, sharing, training
+from ban_tf import checks, copies, generations, lineage_table, objectives, seeds, sharing, training
 from ban_tf.ensemble import ensemble
 from ban_tf.generations import Generation, check_last, check_settings, in_words
 from ban_tf.history import best_row
@@ -38,7 +38,8 @@ class Lineage:
         ```python
         lineage = ban_tf.Lineage(my_model, generations=3, objective="dkpp", directory="runs/mine")
         lineage.fit(x, y, validation_data=validation, epochs=30, compile={"optimizer": make})
-        lineage.ensemble().evaluate(test)
+        print(lineage)
+        lineage.ensemble().predict(x_test)
         ```
 
     Args:
@@ -132,6 +133,7 @@ class Lineage:
         )
         self.generations: list[Generation] = []
         self._trainers: dict[tuple, Trainer] = {}
+        self._starts: list[str] = []
         if self.directory is not None:
             check_settings(self.directory, settings or {}, defaults or {})
             check_last(self.directory, generations)
@@ -149,6 +151,7 @@ class Lineage:
         callbacks: Any = None,
         examples_per_epoch: int | None = None,
         checkpoint_steps: int | None = None,
+        verbose: Any = "auto",
         **fit: Any,
     ) -> Lineage:
         """Trains the generations that are not there yet.
@@ -171,6 +174,7 @@ class Lineage:
                 that returns one, `(generation)` or `(generation, rows so far)`.
             examples_per_epoch: For the throughput, if known.
             checkpoint_steps: How often to save within an epoch, too.
+            verbose: As for `model.fit`; unless it is 0, each generation is announced.
             **fit: Whatever else `model.fit` takes.
 
         Returns:
@@ -181,13 +185,21 @@ class Lineage:
             Interrupted: Ctrl-C or SIGTERM came; all is saved.
             RunDirectoryError: What is in the directory cannot be gone on with.
             SaveError: The directory can no longer be written.
+            ValueError: The data is a generator, of which nothing is left after one generation.
         """
+        if self.number_of_generations:
+            checks.check_lasting(x, fit)
         starts_anywhere = callable(x)
         batches = x if starts_anywhere else lambda generation, epoch, step: x
         if y is not None:
             fit["y"] = y
         for number in range(len(self.generations), self.number_of_generations + 1):
             generation = self._read(number, epochs)
+            if verbose:
+                taught_by = in_words(self.teachers_of(number))
+                there = "" if generation is None else ": finished before"
+                last = self.number_of_generations
+                print(f"Generation {number} of {last}, taught by {taught_by}{there}", flush=True)
             if generation is None:
                 generation = self._train(
                     number,
@@ -198,6 +210,7 @@ class Lineage:
                     examples_per_epoch=examples_per_epoch,
                     within_epochs=starts_anywhere,
                     checkpoint_steps=checkpoint_steps,
+                    verbose=verbose,
                     **fit,
                 )
             if generation.collapsed:
@@ -285,7 +298,15 @@ class Lineage:
             epochs = begun
         trainer = self._trainer(number, teachers, epochs, compile)
         with seeds.seeded(seeds.derive_seed(self.seed, "weights", number)):
-            trainer.begin(self.builder(number)(), [self.generations[each] for each in teachers])
+            fresh = self.builder(number)()
+        self._starts.append(generations.digest(fresh.get_weights()))
+        if self._starts.count(self._starts[-1]) > 1:
+            logging.warning(
+                "Generation %d starts from the very weights that another one started from: `build` "
+                "sets a seed of its own. Leave it out, and have them fresh.",
+                number,
+            )
+        trainer.begin(fresh, [self.generations[each] for each in teachers])
         trainer.model.seed = seeds.derive_seed(self.seed, "objective", number)
         asked = [trainer.asked] if self.recorded else []
         if asked and callable(options.get("validation_data")):

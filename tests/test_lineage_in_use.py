@@ -92,6 +92,54 @@ def test_a_model_with_adapted_preprocessing_is_cloned_with_what_it_adapted_to():
         assert not np.allclose(generation.layers[1].kernel, model.layers[1].kernel)
 
 
+def test_generations_are_announced_unless_silence_is_asked_for(tmp_path, capsys):
+    x, y = data()
+    said = []
+    for generations, verbose in ((0, 0), (1, 2)):
+        lineage = ban_tf.Lineage(two_inputs, generations=generations, directory=tmp_path)
+        lineage.fit(x, y, compile={"optimizer": "sgd"}, verbose=verbose)
+        lineage.directory.close()
+        said.append(capsys.readouterr().out)
+    assert said[0] == ""
+    lines = said[1].splitlines()
+    assert lines[:2] == [
+        "Generation 0 of 1, taught by labels: finished before",
+        "Generation 1 of 1, taught by generation 0",
+    ]
+    assert "teacher_agreement" in said[1]
+    assert "0.0" not in repr(lineage.generations)  # no weights
+
+
+def test_a_generator_that_one_generation_would_use_up_is_refused():
+    x, y = data()
+    lineage = ban_tf.Lineage(two_inputs, generations=1)
+    with pytest.raises(ValueError, match=r"`x` is a generator.*`steps_per_epoch`"):
+        lineage.fit(each for each in [(x, y)])
+    with pytest.raises(ValueError, match="`validation_data` is a generator"):
+        lineage.fit(x, y, validation_data=(each for each in [(x, y)]))
+
+    def endless():
+        while True:
+            yield x, y
+
+    lineage.fit(endless(), steps_per_epoch=2, compile={"optimizer": "sgd"}, verbose=0)
+    assert [each.number for each in lineage.generations] == [0, 1]
+
+
+def test_generations_that_start_alike_are_warned_of(caplog):
+    x, y = data()
+
+    def seeded():
+        keras.utils.set_random_seed(0)
+        return two_inputs()
+
+    for build, warned in ((two_inputs, False), (seeded, True)):
+        caplog.clear()
+        lineage = ban_tf.Lineage(build, generations=1)
+        lineage.fit(x, y, compile={"optimizer": "sgd"}, verbose=0)
+        assert ("Generation 1 starts from the very weights" in caplog.text) == warned
+
+
 class Bare(layers.Layer):
     def __init__(self, width):
         super().__init__()
@@ -108,5 +156,8 @@ def test_models_that_cannot_be_made_anew_are_refused_with_a_sentence():
         ban_tf.Lineage(bare).fit(x["left"], y)
     with pytest.raises(ValueError, match="`build` must return a Keras model whose weights exist"):
         ban_tf.Lineage(lambda: keras.Sequential([layers.Dense(3)])).fit(x["left"], y)
+    same = two_inputs()
+    with pytest.raises(ValueError, match=r"`build` returned the model .* twice"):
+        ban_tf.Lineage(lambda: same).fit(x, y)
     with pytest.raises(ValueError, match="`build` must be a Keras model or a function"):
         ban_tf.Lineage("wrn")
