@@ -8,6 +8,7 @@ labels out of range in it are noticed by the step.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -16,7 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ban_tf import outputs
+from ban_tf import outputs, teachers
 
 _LOOKED_AT = 32  # examples that tell whether outputs are probabilities
 
@@ -109,6 +110,19 @@ def check_opinion(name: str, theirs: Mapping[str, Any]) -> None:
         )
 
 
+def check_classes(theirs: int, ours: int) -> None:
+    """Checks that teacher and student know as many classes.
+
+    Raises:
+        ValueError: They do not.
+    """
+    if theirs != ours:
+        raise ValueError(
+            f"`teacher` tells {theirs} classes apart where the student has {ours}; both need the "
+            "same classes."
+        )
+
+
 def _identities(model: keras.Model) -> set[int]:
     """A model's variables, and its layers, which may have none yet.
 
@@ -138,12 +152,7 @@ def _check_shapes(teacher: keras.Model, student: keras.Model, objective: Any) ->
     for name in wanted:
         check_opinion(name, theirs)
         # One unit tells two classes apart.
-        classes = [max(2, shape[-1] or 2) for shape in (theirs[name], ours[name])]
-        if classes[0] != classes[1]:
-            raise ValueError(
-                f"`teacher` tells {classes[0]} classes apart where the student has {classes[1]}; "
-                "both need the same classes."
-            )
+        check_classes(*(max(2, shape[-1] or 2) for shape in (theirs[name], ours[name])))
         if len(theirs[name]) != len(ours[name]):
             raise ValueError(
                 f"`teacher` has outputs of shape {theirs[name]} where the student has "
@@ -179,15 +188,16 @@ def check_data(model: Any, x: Any, y: Any, sample_weight: Any = None) -> None:
         for each in keras.tree.flatten(values):
             if _is_array(each) and _has_nan(each):
                 raise ValueError(f"`{name}` holds NaN (not a number); remove or replace it.")
-    if isinstance(y, dict) and set(y) == {"labels", "teacher_logits"}:
+    if teachers.is_recorded(y):
         y = y["labels"]
     _check_labels(model, y)
     flat = keras.tree.flatten(x)
     if flat and all(_is_array(each) for each in flat):
         batch = keras.tree.map_structure(lambda each: each[:_LOOKED_AT], x)
-        _check_probabilities("student", model.student, model.student_activation, batch)
+        distilled = model.objective if isinstance(model.objective, Mapping) else None
+        _check_probabilities("student", model.student, model.student_activation, batch, distilled)
         for teacher in getattr(model.teacher, "models", []):
-            _check_probabilities("teacher", teacher, model.teacher_activation, batch)
+            _check_probabilities("teacher", teacher, model.teacher_activation, batch, distilled)
 
 
 @contextlib.contextmanager
@@ -210,6 +220,26 @@ def labels_in_range() -> Iterator[None]:
         ) from error
 
 
+def check_lasting(x: Any, fit: Mapping[str, Any]) -> None:
+    """Checks that data is there for more than one generation.
+
+    Args:
+        x: As for `fit`.
+        fit: Further arguments of `fit`.
+
+    Raises:
+        ValueError: It is a generator that is not endless, as Keras tells by the number of steps.
+    """
+    validation = fit.get("validation_data")
+    data = {"x": (x, "steps_per_epoch"), "validation_data": (validation, "validation_steps")}
+    for name, (value, steps) in data.items():
+        if inspect.isgenerator(value) and fit.get(steps) is None:
+            raise ValueError(
+                f"`{name}` is a generator, of which nothing is left after generation 0; give a "
+                f"tf.data.Dataset, a keras.utils.PyDataset, or `{steps}` with an endless one."
+            )
+
+
 def _is_array(values: Any) -> bool:
     return isinstance(values, np.ndarray) and values.size > 0
 
@@ -227,6 +257,13 @@ def _check_labels(model: Any, y: Any) -> None:
         if shape is None or not _is_array(labels) or not np.issubdtype(labels.dtype, np.number):
             continue
         classes, rank = shape[-1], len(labels.shape)
+        units = classes == 1 or outputs.final_activations(model.student).get(name) == "sigmoid"
+        if units and model.loss is None and (labels.min() < 0 or labels.max() > 1):
+            raise ValueError(
+                f"`y` holds labels from {labels.min():g} to {labels.max():g}, but output {name!r} "
+                "answers yes or no: labels must be from 0 to 1. A regression needs its loss in "
+                "`compile`."
+            )
         index = rank == len(shape) - 1 or (rank == len(shape) and labels.shape[-1] == 1)
         if not index or classes is None or classes < 2:
             continue
@@ -238,11 +275,16 @@ def _check_labels(model: Any, y: Any) -> None:
             )
 
 
-def _check_probabilities(role: str, model: keras.Model, declared: str | None, batch: Any) -> None:
-    known = bool(outputs.final_activations(model))
-    if declared == "linear" or (declared is None and known):
+def _check_probabilities(
+    role: str, model: keras.Model, declared: str | None, batch: Any, distilled: Any
+) -> None:
+    known = outputs.final_activations(model) if declared is None else {}
+    if declared == "linear" or len(known) == len(getattr(model, "outputs", None) or [None]):
         return
-    for each in keras.tree.flatten(model(batch, training=False)):
+    answers = outputs.named(model(batch, training=False), outputs.output_names(model))
+    for name, each in answers.items():
+        if name in known or (distilled is not None and name not in distilled):
+            continue
         values = np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(each, "float32")))
         inside = bool(np.all((values >= 0) & (values <= 1)))
         sums = inside and np.allclose(values.sum(axis=-1), 1.0, atol=2e-2)

@@ -61,6 +61,7 @@ def run(options: Options) -> dict[str, Any]:
         cache=options.cache,
     )
     steps = pipeline.steps_per_epoch(data, options.batch_size)
+    steps_per_execution = _steps_per_execution(options, steps)
     build = functools.partial(_build, options, data, options.arch)
     student_build = build
     if options.student_arch:
@@ -104,10 +105,11 @@ def run(options: Options) -> dict[str, Any]:
                 "loss": _label_loss(options, build(), student_build()),
                 "weighted_metrics": ["accuracy"],
                 "jit_compile": {"auto": "auto", "yes": True, "no": False}[options.jit],
-                "steps_per_execution": _steps_per_execution(options, steps),
+                "steps_per_execution": steps_per_execution,
             },
             callbacks=functools.partial(_callbacks, options, data, directory),
             examples_per_epoch=steps * options.batch_size,
+            verbose=0,  # the callbacks show the progress
             checkpoint_steps=options.checkpoint_steps,
         )
         result = results.report(options, family, data, directory)
@@ -171,6 +173,12 @@ def _first_model(options: Options, data: datasets.ImageData) -> keras.Model | No
     if not options.teacher_from:
         return None
     model = teachers.load_model(options.teacher_from)
+    count = len(getattr(model, "outputs", None) or ())
+    if count != 1:
+        raise ValueError(
+            f"--teacher_from={options.teacher_from} must be a Functional or Sequential model with "
+            f"one output; it has {count or 'none that can be seen'}."
+        )
     classes = model.output_shape[-1]
     if classes != data.num_classes:
         raise ValueError(

@@ -80,6 +80,7 @@ def teacher_loss(
     for name in learning:
         checks.check_opinion(name, theirs)
         output, logits = students[name]
+        checks.check_classes(theirs[name].shape[-1], logits.shape[-1])
         agree = ops.argmax(logits, axis=-1) == ops.argmax(theirs[name], axis=-1)
         agree = ops.cast(agree, "float32")
         watch(agree, weighting.combine(None, weighting.mask_of(output), agree))

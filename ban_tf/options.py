@@ -272,7 +272,8 @@ def check(options: Options) -> Options:
     for name, (low, high) in _BOUNDS.items():
         value = getattr(options, name)
         if value is not None and value != "auto" and not low <= value <= high:
-            raise OptionsError(f"--{name} must be between {low} and {high}; it is {value}.")
+            bounds = f"at least {low}" if high == math.inf else f"between {low} and {high}"
+            raise OptionsError(f"--{name} must be {bounds}; it is {value}.")
     if options.warmup_epochs > options.epochs:
         raise OptionsError(
             f"--warmup_epochs is {options.warmup_epochs}, more than --epochs={options.epochs}."
@@ -293,7 +294,7 @@ def check(options: Options) -> Options:
         )
     _check_writable(options.directory)
     try:
-        objective_names.parse(options.objective)
+        objective_names.parse(options.objective, flag=True)
         datasets.check(options.dataset)
         options = dataclasses.replace(options, arch=architectures.resolve(options.arch))
         if options.student_arch:

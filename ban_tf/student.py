@@ -184,6 +184,11 @@ class BornAgainModel(keras.Model):
             ValueError: Data holds NaN, labels are out of range, or outputs that were declared to
                 be probabilities are none.
         """
+        if options.get("class_weight") is not None and teachers.is_recorded(y):
+            raise ValueError(
+                "`class_weight` does not reach labels that come with recorded outputs; give "
+                "`sample_weight`."
+            )
         self._prepare(x, y, options)
         if isinstance(options.get("validation_data"), (tuple, list)):
             checks.check_data(self, *options["validation_data"])
@@ -239,7 +244,12 @@ class BornAgainModel(keras.Model):
         """Returns the total loss, a scalar: label term, teacher term, regularisation."""
         target = y if isinstance(y, Target) else Target(y, {})
         students = matching.answers(self.student, y_pred, self.student_activation)
-        # A batch without a teacher signal has the labels to go by.
+        if training and self.teacher is not None and not target.teacher_logits:
+            raise ValueError(
+                "`teacher` is a RecordedTeacher, but the batches bring nothing recorded; give them "
+                "the form (x, {'labels': y, 'teacher_logits': t})."
+            )
+        # Validation data without a teacher signal has the labels to go by.
         label_weight = self.label_weight if target.teacher_logits else 1.0
         terms = []
         if label_weight and target.labels is None:

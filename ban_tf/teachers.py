@@ -8,6 +8,7 @@ student's. It always runs in inference mode, and outside the gradient tape.
 from __future__ import annotations
 
 import pathlib
+import zipfile
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -94,17 +95,22 @@ class OnlineTeacher:
         }
 
 
+def is_recorded(labels: Any) -> bool:
+    """Tells whether labels come with a teacher's recorded outputs."""
+    return isinstance(labels, dict) and set(labels) == {"labels", "teacher_logits"}
+
+
 class RecordedTeacher:
     """A teacher whose outputs were computed beforehand and come along with the labels.
 
     Batches then have the form `(x, {"labels": y, "teacher_logits": t})`, where `t` is
-    `[batch, ..., classes]`, or a dictionary of such arrays by output name. A batch with
-    plain labels (validation data, say) simply has no teacher signal.
+    `[batch, ..., classes]`, or a dictionary of such arrays by output name. Validation data may
+    have plain labels: it simply has no teacher signal.
     """
 
     def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any] | None]:
         """Takes the recorded logits out of the batch's labels."""
-        if isinstance(labels, dict) and set(labels) == {"labels", "teacher_logits"}:
+        if is_recorded(labels):
             recorded = outputs.named(labels["teacher_logits"])
             return labels["labels"], {
                 name: outputs.to_logits(each, "linear") for name, each in recorded.items()
@@ -158,12 +164,14 @@ def load_model(path: str | pathlib.Path) -> keras.Model:
     """Loads a `.keras` file with Keras's safe mode on.
 
     Raises:
-        ValueError: The file is missing, is not a Keras model, or needs code that Keras
+        ValueError: The file is missing, is no Keras model, or needs code that Keras
             refuses to run unasked (a Lambda layer).
     """
     path = pathlib.Path(path)
     if not path.is_file():
         raise ValueError(f"`teacher` names a file that does not exist: {path}.")
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is not a Keras model: a .keras file is a zip archive.")
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:

@@ -34,11 +34,12 @@ OBJECTIVES = {
 }
 
 
-def parse(name: str) -> tuple[str, float]:
+def parse(name: str, *, flag: bool = False) -> tuple[str, float]:
     """Splits an objective's name into the objective and the weight of the label term.
 
     Args:
         name: Such as "kd", "kd+labels" or "my_package.my_module:my_function".
+        flag: Whether it was given as a flag, for messages.
 
     Returns:
         The name without "+labels", and the weight of the label term beside it: 1.0 with
@@ -47,21 +48,22 @@ def parse(name: str) -> tuple[str, float]:
     Raises:
         ValueError: There is no such objective.
     """
+    given = f"--objective={name}" if flag else f"`objective` {name!r}"
     base, plus, rest = name.partition("+")
     if plus and rest != "labels":
-        raise ValueError(f"--objective={name}: only +labels may be added to an objective.")
+        raise ValueError(f"{given}: only +labels may be added to an objective.")
     if plus and base == "labels":
-        raise ValueError(f"--objective={name} names the labels twice; give --objective=labels.")
+        raise ValueError(f"{given} names the labels twice; give labels alone.")
     if ":" in base:
         module, _, function = base.partition(":")
         if not all(part.isidentifier() for part in (*module.split("."), *function.split("."))):
-            raise ValueError(f"--objective={name} must have the form package.module:function.")
+            raise ValueError(f"{given} must have the form package.module:function.")
         return base, 1.0 if plus else 0.0
     if base not in OBJECTIVES:
         close = difflib.get_close_matches(base, OBJECTIVES, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise ValueError(
-            f"--objective={name} is unknown; {hint}known are {', '.join(OBJECTIVES)}, each also "
+            f"{given} is unknown; {hint}known are {', '.join(OBJECTIVES)}, each also "
             "with +labels, and package.module:function."
         )
     return base, 1.0 if plus else OBJECTIVES[base].label_weight

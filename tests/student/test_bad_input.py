@@ -86,7 +86,10 @@ def test_logits_declared_to_be_probabilities_are_refused(role, activation):
         model.fit(*data(), verbose=0)
 
 
-def test_teachers_that_cannot_teach_are_refused():
+def test_teachers_that_cannot_teach_are_refused(tmp_path):
+    (tmp_path / "teacher.keras").write_text("no archive")
+    with pytest.raises(ValueError, match=r"teacher\.keras is not a Keras model"):
+        ban_tf.BornAgainModel(network(0), tmp_path / "teacher.keras")
     unbuilt = keras.Sequential([keras.layers.Dense(CLASSES)])
     with pytest.raises(ValueError, match=r"`teacher` .* has no weights yet"):
         ban_tf.BornAgainModel(network(0), unbuilt)
@@ -96,6 +99,30 @@ def test_teachers_that_cannot_teach_are_refused():
     with pytest.raises(ValueError, match="both need the same axes"):
         sequence = keras.Sequential([keras.Input((3, 6)), keras.layers.Dense(CLASSES)])
         ban_tf.BornAgainModel(network(0), sequence)
+
+
+def test_recorded_outputs_that_are_missing_from_training_data_are_asked_for():
+    x, y = data()
+    model = born_again()
+    model.teacher = ban_tf.RecordedTeacher()
+    with pytest.raises(ValueError, match="the batches bring nothing recorded"):
+        model.fit(x, y, verbose=0)
+    model.evaluate(x, y, verbose=0)  # has the labels to go by
+    recorded = {"labels": y, "teacher_logits": np.zeros((len(y), 5), "float32")}
+    with pytest.raises(ValueError, match="`teacher` tells 5 classes apart where the student has 4"):
+        model.fit(x, recorded, verbose=0)
+    with pytest.raises(ValueError, match=r"`class_weight` does not reach .*`sample_weight`"):
+        model.fit(x, recorded, class_weight={0: 2.0}, verbose=0)
+
+
+def test_a_regression_among_the_outputs_needs_a_loss():
+    x, _ = data()
+    model = ban_tf.BornAgainModel(keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)]))
+    model.compile(sgd())
+    with pytest.raises(ValueError, match=r"A regression needs its loss in `compile`"):
+        model.fit(x, 5 * x[:, 0], verbose=0)
+    model.compile(sgd(), "mse")
+    model.fit(x, 5 * x[:, 0], verbose=0)
 
 
 def test_labels_that_are_needed_and_missing_are_asked_for():
