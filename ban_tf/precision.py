@@ -107,8 +107,8 @@ def calibrate() -> float:
 
 def _small_step(dtype: str):
     generator = keras.random.SeedGenerator(0)
-    images = tf.cast(keras.random.normal((16, 16, 16, 32), seed=generator), dtype)
-    kernel = tf.Variable(keras.random.normal((3, 3, 32, 32), seed=generator))
+    images = tf.cast(keras.random.normal((16, 16, 16, 64), seed=generator), dtype)
+    kernel = tf.Variable(keras.random.normal((3, 3, 64, 64), seed=generator))
 
     @tf.function(jit_compile=False)
     def step() -> tf.Tensor:
