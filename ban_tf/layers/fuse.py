@@ -7,9 +7,10 @@ was. What is hidden inside a subclassed layer or a wrapper (`keras.layers.TimeDi
 as it is: only its owner knows how to rebuild it.
 
 What it saves depends on the network and the machine; `python -m benchmarks.fuse` measures it. On
-two busy CPU cores, with images of 32x32, a training step took these parts of its former time
-(median of neighbouring steps and quartiles): in float32 MobileNetV2 0.87 [0.75, 1.01], ResNet50
-0.89 [0.77, 1.06]; in mixed_bfloat16 MobileNetV2 1.16 [0.87, 1.41], ResNet50 0.99 [0.89, 1.05].
+two CPU cores with bfloat16 instructions, with images of 32x32, a training step took these parts
+of its former time (median of neighbouring steps and quartiles): in float32 MobileNetV2 0.92
+[0.88, 1.03], ResNet50 0.89 [0.84, 1.04]; in mixed_bfloat16 MobileNetV2 0.94 [0.81, 0.97],
+ResNet50 0.84 [0.77, 0.98].
 """
 
 from __future__ import annotations
