@@ -3,8 +3,9 @@
 Every file is written under another name, forced to the disk and then renamed, and
 `manifest.json` is written last: it names each file that counts, with size and SHA-256. A file
 that the manifest does not name does not count, and one that it names is checked whenever it is
-read. A process that is killed between any two instructions therefore leaves a directory that
-can be gone on with.
+read. While a file that counts is replaced, its former content counts as well as the new one. A
+process that is killed between any two instructions, or a disk that fails at any of them,
+therefore leaves a directory that can be gone on with.
 
 One process at a time: `lock` is held through the kernel, which lets go of it when its owner
 dies, however it dies.
@@ -52,7 +53,7 @@ class RunDirectory:
     def __init__(self, path: str | os.PathLike):
         self.path = pathlib.Path(path)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
+            _make(self.path)
             self._lock = (self.path / "lock").open("a")
         except OSError as error:
             raise RunDirectoryError(
@@ -63,7 +64,8 @@ class RunDirectory:
         except OSError as error:
             self._lock.close()
             raise RunDirectoryError(
-                f"{self.path} is in use by another process; wait for it, or choose another one."
+                f"{self.path} is in use by another process, or by another Lineage of this one; "
+                "wait for it, or choose another directory."
             ) from error
         self._manifest = self._read_manifest()
 
@@ -86,17 +88,15 @@ class RunDirectory:
         """Returns the files that count and start with `prefix`, sorted."""
         return sorted(name for name in self._manifest["files"] if name.startswith(prefix))
 
-    def digest(self, name: str) -> str:
-        """Returns the SHA-256 of a file that counts, as the manifest has it."""
-        return self._manifest["files"][name]["sha256"]
-
     def commit(
         self,
         files: Mapping[str, bytes] | None = None,
         facts: Mapping[str, Any] | None = None,
         remove: tuple[str, ...] | list[str] = (),
     ) -> None:
-        """Writes files and facts so that all of them count from the same moment on.
+        """Writes files and facts; facts, and files that are new, all count from the same moment on.
+
+        A file that holds its content already is not written again.
 
         Args:
             files: Contents by name, relative to the directory.
@@ -106,27 +106,26 @@ class RunDirectory:
         Raises:
             SaveError: The disk is full or refuses; nothing that counted is damaged.
         """
-        files = files or {}
         recorded = self._manifest["files"]
-        with self._saving():
-            # A name about to be written again must not count while its content changes.
-            if any(name in recorded for name in files):
-                self._save_manifest(
-                    {**self._manifest, "files": _without(recorded, files)},
-                )
-            for name, content in files.items():
+        contents = {
+            name: content
+            for name, content in (files or {}).items()
+            if recorded.get(name) != _entry(content) or not self._is_whole(name)
+        }
+        new = {name: _entry(content) for name, content in contents.items()}
+        replaced = {
+            name: {**new[name], "former": _accepted(recorded[name])}
+            for name in new
+            if name in recorded
+        }
+        kept = {name: entry for name, entry in recorded.items() if name not in remove}
+        facts = {**self._manifest["facts"], **(facts or {})}
+        with saving(self.path):
+            if replaced:
+                self._save_manifest(files={**recorded, **replaced})
+            for name, content in contents.items():
                 write_atomically(self.path / name, content)
-            new = {
-                name: {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-                for name, content in files.items()
-            }
-            self._save_manifest(
-                {
-                    **self._manifest,
-                    "files": {**_without(self._manifest["files"], remove), **new},
-                    "facts": {**self._manifest["facts"], **(facts or {})},
-                }
-            )
+            self._save_manifest(files={**kept, **new}, facts=facts)
             for name in remove:
                 (self.path / name).unlink(missing_ok=True)
 
@@ -136,7 +135,7 @@ class RunDirectory:
         Raises:
             SaveError: As for `commit`.
         """
-        with self._saving():
+        with saving(self.path):
             write_atomically(self.path / name, content)
 
     def sweep(self, prefixes: tuple[str, ...]) -> None:
@@ -145,11 +144,12 @@ class RunDirectory:
         Args:
             prefixes: How the names start of those files that only a manifest gives a meaning.
         """
-        for path in self.path.rglob("*"):
-            name = path.relative_to(self.path).as_posix()
-            orphan = name.startswith(prefixes) and name not in self._manifest["files"]
-            if path.is_file() and (orphan or name.endswith(_PARTIAL)):
-                path.unlink(missing_ok=True)
+        with saving(self.path):
+            for path in self.path.rglob("*"):
+                name = path.relative_to(self.path).as_posix()
+                orphan = name.startswith(prefixes) and name not in self._manifest["files"]
+                if path.is_file() and (orphan or name.endswith(_PARTIAL)):
+                    path.unlink(missing_ok=True)
 
     def read(self, name: str) -> bytes:
         """Returns a file's content.
@@ -166,23 +166,21 @@ class RunDirectory:
             raise CorruptFileError(
                 f"{self.path / name} cannot be read ({error.strerror})."
             ) from error
-        if len(content) != entry["size"]:
+        accepted = _accepted(entry)
+        if len(content) not in [each["size"] for each in accepted]:
             raise CorruptFileError(
                 f"{self.path / name} has {len(content)} bytes where {entry['size']} were written."
             )
-        if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        if _entry(content) not in accepted:
             raise CorruptFileError(f"{self.path / name} has changed since it was written.")
         return content
 
-    @contextlib.contextmanager
-    def _saving(self) -> Iterator[None]:
+    def _is_whole(self, name: str) -> bool:
         try:
-            yield
-        except OSError as error:
-            raise SaveError(
-                f"{self.path} could not be written ({error.strerror}); nothing that was saved is "
-                "lost: once there is space and permission, the same command goes on."
-            ) from error
+            self.read(name)
+        except CorruptFileError:
+            return False
+        return True
 
     def _read_manifest(self) -> dict[str, Any]:
         path = self.path / MANIFEST
@@ -197,12 +195,39 @@ class RunDirectory:
         for part in ("files", "facts"):
             if not isinstance(manifest.get(part), dict):
                 raise RunDirectoryError(f"{path} lacks its part {part!r}.")
+        for name, entry in manifest["files"].items():
+            if not _is_inside(name) or not _is_entry(entry):
+                raise RunDirectoryError(f"{path} has no sensible entry for the file {name!r}.")
+        if not _are_facts(manifest["facts"]):
+            raise RunDirectoryError(f"{path} has no sensible facts of settings and generations.")
         return manifest
 
-    def _save_manifest(self, manifest: dict[str, Any]) -> None:
+    def _save_manifest(self, **parts: dict[str, Any]) -> None:
+        manifest = {**self._manifest, **parts}
+        if manifest == self._manifest:
+            return
         content = json.dumps(manifest, indent=1, sort_keys=True).encode()
         write_atomically(self.path / MANIFEST, content)
         self._manifest = manifest
+
+
+@contextlib.contextmanager
+def saving(path: str | os.PathLike) -> Iterator[None]:
+    """Says of an error that the disk gives inside the block what it means for the run.
+
+    Args:
+        path: Where the block writes to.
+
+    Raises:
+        SaveError: The disk is full or refuses.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SaveError(
+            f"{path} could not be written ({error.strerror or error}); nothing that was saved is "
+            "lost: once there is space and permission, the same command goes on."
+        ) from error
 
 
 def write_atomically(path: pathlib.Path, content: bytes) -> None:
@@ -211,7 +236,7 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
     Raises:
         OSError: The disk is full or refuses; the old file, if any, is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make(path.parent)
     temporary = path.with_name(path.name + _PARTIAL)
     try:
         with temporary.open("wb") as file:
@@ -222,12 +247,63 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
     except OSError:
         temporary.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    _force(path.parent)
+
+
+def _force(folder: pathlib.Path) -> None:
+    """Has the disk know the names in a folder."""
+    number = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(number)
     finally:
-        os.close(folder)
+        os.close(number)
 
 
-def _without(files: Mapping[str, Any], names: Any) -> dict[str, Any]:
-    return {name: entry for name, entry in files.items() if name not in names}
+def _make(folder: pathlib.Path) -> None:
+    """Makes a folder and those above it, for good."""
+    if not folder.is_dir():
+        _make(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _force(folder.parent)
+
+
+def _entry(content: bytes) -> dict[str, Any]:
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _accepted(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a file may hold: one content, or several where its replacement was cut off."""
+    own = {"size": entry["size"], "sha256": entry["sha256"]}
+    return [own, *entry.get("former", [])]
+
+
+def _is_entry(entry: Any) -> bool:
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get("size"), int)
+        and isinstance(entry.get("sha256"), str)
+        and isinstance(entry.get("former", []), list)
+        and all(map(_is_entry, entry.get("former", [])))
+    )
+
+
+def _are_facts(facts: Mapping[str, Any]) -> bool:
+    """Whether what other modules look up in the facts is as they write it."""
+    known = facts.get("generations", {})
+    return (
+        isinstance(facts.get("settings", {}), dict)
+        and isinstance(known, dict)
+        and all(
+            number.isdigit()
+            and isinstance(each, dict)
+            and isinstance(each.get("epochs"), int)
+            and isinstance(each.get("finished"), bool)
+            and isinstance(each.get("teachers"), dict)
+            for number, each in known.items()
+        )
+    )
+
+
+def _is_inside(name: str) -> bool:
+    path = pathlib.PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts

@@ -1,5 +1,6 @@
 """Files of a run: whole or absent, checked when read, one process at a time."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -71,6 +72,44 @@ def test_a_write_that_fails_anywhere_damages_nothing_that_counted(tmp_path, monk
         assert directory.read("first") == b"before"
         directory.commit({"third": b"again"})
         assert directory.read("third") == b"again"
+
+
+def test_a_file_that_is_replaced_counts_even_if_that_fails(tmp_path, monkeypatch):
+    """Fails at the first write, the second, ...: what is on the disk is always what counts."""
+    write = rundir.write_atomically
+    for failing in range(1, 9):
+        calls = iter(range(1, 100))
+
+        def fail(path, content, calls=calls, failing=failing):
+            if next(calls) == failing:
+                raise OSError(28, "No space left on device")
+            write(path, content)
+
+        with RunDirectory(tmp_path) as directory:
+            directory.commit({"a": b"old", "b": b"old"})
+            monkeypatch.setattr(rundir, "write_atomically", fail)
+            for content in (b"newer", b"newest"):  # and again, after the first replacement failed
+                with contextlib.suppress(SaveError):
+                    directory.commit({"a": content, "b": content})
+            monkeypatch.undo()
+        with RunDirectory(tmp_path) as directory:
+            assert directory.read("a") in (b"old", b"newer", b"newest")
+            directory.read("b")
+            directory.commit({"a": b"done", "b": b"done"})
+            (tmp_path / "a").write_bytes(b"old")
+            with pytest.raises(CorruptFileError):
+                directory.read("a")
+
+
+def test_what_is_there_already_is_not_written_again(tmp_path, monkeypatch):
+    with RunDirectory(tmp_path) as directory:
+        directory.commit({"a": b"1"}, facts={"b": 2})
+        monkeypatch.setattr(rundir, "write_atomically", None)
+        directory.commit({"a": b"1"}, facts={"b": 2})
+        monkeypatch.undo()
+        (tmp_path / "a").write_bytes(b"x")
+        directory.commit({"a": b"1"})
+        assert directory.read("a") == b"1"
 
 
 def test_a_second_process_is_refused_and_the_lock_dies_with_its_owner(tmp_path):
