@@ -1,14 +1,15 @@
 """When the state of a training is written, and how the newest whole one is found again.
 
 A checkpoint is written at the end of each epoch, every so many steps if asked for, and when a
-signal asks the process to stop. The last two are kept, and the best weights that they speak of.
+signal asks the process to stop. Each holds the best weights so far, too, where these are kept, so
+that none depends on any other file. The last two stay.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import json
 import zipfile
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -17,6 +18,20 @@ from absl import logging
 from ban_tf import checkpoints, interruption
 from ban_tf.history import DivergenceError, Record, Recorder, to_csv
 from ban_tf.rundir import CorruptFileError, RunDirectory
+
+
+class Restored(NamedTuple):
+    """What a checkpoint holds.
+
+    Attributes:
+        record: How far the training was.
+        state: The variables that training moves.
+        metrics: What the metrics of an epoch under way had counted.
+    """
+
+    record: Record
+    state: list[np.ndarray]
+    metrics: list[np.ndarray]
 
 
 class Checkpointer(keras.callbacks.Callback):
@@ -29,7 +44,7 @@ class Checkpointer(keras.callbacks.Callback):
         requests: Whether a signal has come.
         within_epochs: Whether training can go on from within an epoch.
         every_steps: How often to save within an epoch, or None.
-        metrics: The metric variables of the epoch that is gone on with.
+        restored: The checkpoint that is gone on with, if any.
     """
 
     def __init__(
@@ -41,7 +56,7 @@ class Checkpointer(keras.callbacks.Callback):
         *,
         within_epochs: bool = False,
         every_steps: int | None = None,
-        metrics: list[np.ndarray] | None = None,
+        restored: Restored | None = None,
     ):
         super().__init__()
         self._recorder = recorder
@@ -50,14 +65,16 @@ class Checkpointer(keras.callbacks.Callback):
         self._requests = requests
         self._within_epochs = within_epochs
         self._every = every_steps
-        self._metrics = metrics
+        self._restored = restored
         self._saved_step = recorder.record.step
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Goes on with the metrics of an epoch that was interrupted."""
-        if self._metrics:
-            checkpoints.restore_metrics(self.model, self._metrics)
-            self._metrics = None
+        """Goes on with an epoch under way, whatever others do where epochs begin."""
+        if self._restored is not None and self._recorder.record.step:
+            checkpoints.restore(self.model, self._restored.state)
+            if self._restored.metrics:
+                checkpoints.restore_metrics(self.model, self._restored.metrics)
+        self._restored = None
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Saves if it is time to, or if a signal has come."""
@@ -70,7 +87,7 @@ class Checkpointer(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: dict | None = None) -> None:
         """Takes down the epoch's numbers before validation counts anew."""
-        self._logs = self._results()
+        self._logs = self._recorder.record.unvalidated or self._results()
 
     def on_test_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Saves if a signal has come: the steps are done, only validation is lost."""
@@ -110,18 +127,13 @@ class Checkpointer(keras.callbacks.Callback):
             raise DivergenceError(
                 f"A weight stopped being finite in epoch {record.epochs + 1}, step {record.step}."
             )
-        notes = {**record.notes(), "metrics": len(metrics)}
+        best = record.best_weights or []
+        notes = {**record.notes(), "metrics": len(metrics), "best_weights": len(best)}
         name = f"{folder}/checkpoint-{record.epochs:06d}-{record.step:08d}.npz"
-        files = {name: checkpoints.pack([*state, *metrics], notes)}
-        best = f"{folder}/best-{record.best['epoch']:06d}.npz" if record.best else None
-        if best and best not in directory.names():
-            files[best] = checkpoints.pack(record.best_weights)
-        # Two checkpoints stay, and the best weights that either of them speaks of.
-        kept = [each for each in directory.names(f"{folder}/checkpoint-") if each < name]
-        old = kept[:-1] + [each for each in directory.names(f"{folder}/checkpoint-") if each > name]
-        if best in files:
-            old += directory.names(f"{folder}/best-")[:-1]
-        directory.commit(files, remove=old)
+        before = [each for each in directory.names(f"{folder}/checkpoint-") if each < name]
+        after = [each for each in directory.names(f"{folder}/checkpoint-") if each > name]
+        content = checkpoints.pack([*state, *metrics, *best], notes)
+        directory.commit({name: content}, remove=before[:-1] + after)
         self._saved_step = record.step
         if not record.step:
             directory.write_uncounted(f"{folder}/history.csv", to_csv(record.history))
@@ -135,28 +147,32 @@ class Checkpointer(keras.callbacks.Callback):
         raise interruption.Interrupted(self._requests.signal_number, f"up to {place}")
 
 
-def restore(
-    model: keras.Model, directory: RunDirectory, folder: str
-) -> tuple[Record, list[np.ndarray]] | None:
+def restore(model: keras.Model, directory: RunDirectory, folder: str) -> Restored | None:
     """Puts the model in the state of the newest checkpoint that is whole.
 
     Returns:
-        The record, and the metric variables of the epoch under way; None if there is no
-        checkpoint.
+        What it holds; None if there is no checkpoint.
+
+    Raises:
+        ValueError: It belongs to another model or another optimizer.
     """
     for name in reversed(directory.names(f"{folder}/checkpoint-")):
         try:
-            state, notes = checkpoints.unpack(directory.read(name))
-            measured = notes.pop("metrics")
-            names = {field.name for field in dataclasses.fields(Record)}
-            record = Record(**{key: value for key, value in notes.items() if key in names})
-            if record.best:
-                best = f"{folder}/best-{int(record.best['epoch']):06d}.npz"
-                record.best_weights, _ = checkpoints.unpack(directory.read(best))
-        except (CorruptFileError, KeyError, json.JSONDecodeError, zipfile.BadZipFile) as error:
-            logging.warning("%s Going on from the checkpoint before it.", error)
+            restored = _unpack(directory.read(name))
+        except (CorruptFileError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            logging.warning("%s Going on from what was saved before it.", error)
             continue
-        metrics = state[len(state) - measured :]
-        checkpoints.restore(model, state[: len(state) - measured])
-        return record, metrics
+        checkpoints.restore(model, restored.state)
+        return restored
     return None
+
+
+def _unpack(content: bytes) -> Restored:
+    arrays, notes = checkpoints.unpack(content)
+    metrics, best = notes.pop("metrics"), notes.pop("best_weights")
+    names = {field.name for field in dataclasses.fields(Record)}
+    record = Record(**{key: value for key, value in notes.items() if key in names})
+    state = len(arrays) - metrics - best
+    if record.best:
+        record.best_weights = arrays[state + metrics :]
+    return Restored(record, arrays[:state], arrays[state : state + metrics])

@@ -1,8 +1,9 @@
 """A training's whole state as named arrays, and as the bytes of one file.
 
 The state is every variable that training moves: the model's weights, the state of its random
-generators, the optimizer's variables, and, inside an epoch, its metrics. Arrays travel as
-`.npz` without pickling; what is not an array travels as JSON beside them.
+generators, the optimizer's variables, what recurrent layers of student and teachers carry, and,
+inside an epoch, its metrics. Arrays travel as `.npz` without pickling; what is not an array
+travels as JSON beside them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,20 @@ def variables(model: keras.Model) -> list[Any]:
     """Returns the variables that make up the state of a compiled, built model, in order."""
     measured = {id(variable) for variable in model.metrics_variables}
     own = [variable for variable in model.variables if id(variable) not in measured]
-    return [*own, *model.optimizer.variables, *optimizers.schedule_variables(model.optimizer)]
+    schedule = optimizers.schedule_variables(model.optimizer)
+    return [*own, *model.optimizer.variables, *schedule, *_carried(model)]
+
+
+def _carried(model: keras.Model) -> list[Any]:
+    """What stateful recurrent layers carry from batch to batch, which Keras does not list."""
+    members = [model, *getattr(getattr(model, "teacher", None), "models", [])]
+    layers = [layer for member in members for layer in member._flatten_layers()]
+    return [
+        variable
+        for layer in layers
+        if isinstance(layer, keras.layers.RNN) and layer.stateful and layer.states is not None
+        for variable in keras.tree.flatten(layer.states)
+    ]
 
 
 def capture(model: keras.Model) -> list[np.ndarray]:

@@ -47,8 +47,9 @@ def stop_at_once(signal_number: int, frame: object = None) -> None:
 def postponed() -> Iterator[Requests]:
     """Notes the first signal inside the block instead of acting on it.
 
-    Whoever enters the block looks at what it yields and raises `Interrupted` when all is saved.
-    Outside the main thread, where Python handles no signals, nothing is ever noted.
+    Whoever enters the block looks at what it yields and raises `Interrupted` when all is saved;
+    what nobody has answered by the end of the block is raised there. Outside the main thread,
+    where Python handles no signals, nothing is ever noted.
     """
     requests = Requests()
     if threading.current_thread() is not threading.main_thread():
@@ -67,3 +68,5 @@ def postponed() -> Iterator[Requests]:
         for each, handler in before.items():
             # None stands for a handler that was not set from Python.
             signal.signal(each, signal.SIG_DFL if handler is None else handler)
+    if requests:
+        stop_at_once(requests.signal_number)

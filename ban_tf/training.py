@@ -86,59 +86,45 @@ def train(
         _fit(model, batches(0, 0), [recorder], callbacks, epochs=epochs, **fit)
         return _outcome(model, recorder.record, keep)
 
-    directory.sweep((f"{folder}/checkpoint-", f"{folder}/best-"))
+    directory.sweep((f"{folder}/checkpoint-",))
     initial = checkpoints.capture(model) if on_divergence == "retry" else None
-    steps = fit.get("steps_per_epoch")
+    within_epochs = within_epochs and fit.get("steps_per_epoch") is not None
     retried = False
-    with interruption.postponed() as requests:
-        while True:
-            record, metrics = checkpointing.restore(model, directory, folder) or (Record(), None)
-            if retried and not record.retried:
-                if not record.epochs and not record.step:
-                    checkpoints.restore(model, initial)
-                optimizers.lower_learning_rate(model.optimizer, RETRY_FACTOR)
-                record.retried = True
-            if record.epochs >= epochs or record.stopped:
-                # What `fit` does at its end: an average of the weights takes their place.
-                model.optimizer.finalize_variable_values(model.trainable_variables)
-                return _outcome(model, record, keep)
-            recorder = Recorder(record, keep, examples_per_epoch)
-            checkpointer = checkpointing.Checkpointer(
-                recorder,
-                directory,
-                folder,
-                requests,
-                within_epochs=within_epochs and steps is not None,
-                every_steps=checkpoint_steps,
-                metrics=metrics,
+    while True:
+        restored = checkpointing.restore(model, directory, folder)
+        record = restored.record if restored else Record()
+        if retried and not record.retried:
+            if not record.epochs and not record.step:
+                checkpoints.restore(model, initial)
+            optimizers.lower_learning_rate(model.optimizer, RETRY_FACTOR)
+            record.retried = True
+        if record.epochs >= epochs or record.stopped:
+            # What `fit` does at its end: an average of the weights takes their place.
+            model.optimizer.finalize_variable_values(model.trainable_variables)
+            return _outcome(model, record, keep)
+        x = batches(record.epochs, record.step)
+        if record.step:
+            _build_metrics(model, batches(record.epochs, record.step))
+        recorder = Recorder(record, keep, examples_per_epoch)
+        try:
+            with interruption.postponed() as requests:
+                checkpointer = checkpointing.Checkpointer(
+                    recorder,
+                    directory,
+                    folder,
+                    requests,
+                    within_epochs=within_epochs,
+                    every_steps=checkpoint_steps,
+                    restored=restored,
+                )
+                _fit(model, x, [recorder, checkpointer], callbacks, epochs=epochs, **fit)
+        except DivergenceError as error:
+            if on_divergence == "stop" or record.retried:
+                raise DivergenceError(_advice(error, record, directory, folder)) from error
+            logging.warning(
+                "%s Going on from the last checkpoint at a tenth of the learning rate.", error
             )
-            if record.unvalidated is not None:
-                _validate(model, [recorder, checkpointer], fit)
-                continue
-            pieces = dict(fit)
-            if record.step:
-                pieces["steps_per_epoch"] = steps - record.step
-                _build_metrics(model, batches(record.epochs, record.step))
-            last_epoch = record.epochs + 1 if record.step else epochs
-            try:
-                _fit(
-                    model,
-                    batches(record.epochs, record.step),
-                    [recorder, checkpointer],
-                    callbacks,
-                    epochs=last_epoch,
-                    **pieces,
-                )
-            except DivergenceError as error:
-                if on_divergence == "stop" or record.retried:
-                    raise DivergenceError(_advice(error, record, directory, folder)) from error
-                logging.warning(
-                    "%s Going on from the last checkpoint at a tenth of the learning rate.", error
-                )
-                retried = True
-                continue
-            if record.epochs >= epochs or record.stopped:
-                return _outcome(model, record, keep)
+            retried = True
 
 
 def _fit(
@@ -150,15 +136,23 @@ def _fit(
     epochs: int,
     **fit: Any,
 ) -> None:
+    """Does what is left of an epoch under way, or all epochs that are left."""
     recorder, *saving = own
     record = recorder.record
     others = list(callbacks(record.history)) if callbacks else []
+    every = [recorder, *others, *saving]
     try:
+        if record.unvalidated:
+            _validate(model, every, record, fit)
+            return
+        if record.step:
+            epochs = record.epochs + 1
+            fit["steps_per_epoch"] -= record.step
         model.fit(
             x,
             epochs=epochs,
             initial_epoch=record.epochs,
-            callbacks=[recorder, *others, *saving],
+            callbacks=every,
             **{"verbose": 0, **fit},
         )
     except BaseException:
@@ -173,15 +167,19 @@ def _build_metrics(model: keras.Model, batches: Any) -> None:
     model.test_on_batch(*keras.utils.unpack_x_y_sample_weight(batch))
 
 
-def _validate(model: keras.Model, own: list[keras.callbacks.Callback], fit: dict[str, Any]) -> None:
+def _validate(
+    model: keras.Model,
+    every: list[keras.callbacks.Callback],
+    record: Record,
+    fit: dict[str, Any],
+) -> None:
     """Does what is left of an epoch whose steps are done."""
-    recorder, _ = own
-    logs = dict(recorder.record.unvalidated)
-    group = keras.callbacks.CallbackList(own, model=model)
+    logs = dict(record.unvalidated)
+    group = keras.callbacks.CallbackList(every, model=model, verbose=0)
     group.on_train_begin()
-    group.on_epoch_begin(recorder.record.epochs)
+    group.on_epoch_begin(record.epochs)
     data = fit.get("validation_data")
-    if data is not None:
+    if data is not None and model._should_eval(record.epochs, fit.get("validation_freq", 1)):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         results = model.evaluate(
             x,
@@ -189,11 +187,12 @@ def _validate(model: keras.Model, own: list[keras.callbacks.Callback], fit: dict
             sample_weight=weights,
             batch_size=fit.get("validation_batch_size") or fit.get("batch_size"),
             steps=fit.get("validation_steps"),
+            callbacks=group,
             return_dict=True,
-            verbose=0,
         )
         logs.update({f"val_{name}": value for name, value in results.items()})
-    group.on_epoch_end(recorder.record.epochs, logs)
+    group.on_epoch_end(record.epochs, logs)
+    group.on_train_end(logs)
 
 
 def _outcome(model: keras.Model, record: Record, keep: str) -> Outcome:
