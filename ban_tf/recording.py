@@ -8,10 +8,12 @@ example, memory-mapped when it is read, so that nothing of it needs to fit into 
 2. the `top` largest log-probabilities in float16 and the classes that they belong to, with one
    more value for what remains, spread evenly over all other classes.
 
-Rows are appended as they are computed to `view-<n>.partial`, which becomes `view-<n>.npy` when it
-is complete: a recording that was killed goes on with the first row that is missing. A folder is
-named after everything that its content depends on, and so serves every run that would record the
-same; a lock makes two such runs record it once.
+Rows are appended as they are computed to `view-<n>.begun`, which becomes `view-<n>.npy` when it
+is complete: a recording that was killed goes on with the first row that is missing. Behind the
+last row of a complete view stands the SHA-256 of all before it, where NumPy does not look; a view
+that is found is checked against it, and recorded again if it has changed. A folder is named after
+everything that its content depends on, and so serves every run that would record the same; a lock
+makes two such runs record it once.
 """
 
 from __future__ import annotations
@@ -26,11 +28,12 @@ import pathlib
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 
 @dataclasses.dataclass(frozen=True)
@@ -220,14 +223,14 @@ def _record_view(
 ) -> None:
     complete = _file(path, view)
     if complete.exists():
-        advance(form.examples)
-        return
-    partial = complete.with_suffix(".partial")
-    with partial.open("ab") as file:
-        whole_rows = max(0, file.tell() - _HEADER) // form.row.itemsize
-        file.truncate(_HEADER + whole_rows * form.row.itemsize if file.tell() >= _HEADER else 0)
-        if file.seek(0, os.SEEK_END) == 0:
-            file.write(_header(form))
+        if _is_whole(complete):
+            advance(form.examples)
+            return
+        logging.warning("%s has changed since it was written, and is recorded again.", complete)
+        complete.unlink()
+    partial = complete.with_suffix(".begun")
+    with partial.open("a+b") as file:
+        whole_rows = _cut_to_whole_rows(file, form)
         advance(whole_rows)
         if whole_rows < form.examples:
             for batch in batches(view, whole_rows):
@@ -235,10 +238,49 @@ def _record_view(
                 file.write(rows.tobytes())
                 file.flush()
                 advance(len(rows))
+        file.write(_digest(file, _HEADER + form.examples * form.row.itemsize))
+        file.flush()
         os.fsync(file.fileno())
     partial.replace(complete)
 
 
+def _cut_to_whole_rows(file: BinaryIO, form: Form) -> int:
+    """Cuts off what a kill left of a row, and what no write has reached; returns the rows left."""
+    size = form.row.itemsize
+    whole_rows = min(form.examples, max(0, file.seek(0, os.SEEK_END) - _HEADER) // size)
+    # Where power failed, a file may be longer than what has reached the disk: zeros are read.
+    while whole_rows and not any(_read(file, _HEADER + (whole_rows - 1) * size, size)):
+        whole_rows -= 1
+    if _read(file, 0, _HEADER) != _header(form):
+        whole_rows = 0
+        file.truncate(0)
+        file.write(_header(form))
+    file.truncate(_HEADER + whole_rows * size)
+    return whole_rows
+
+
+def _read(file: BinaryIO, place: int, size: int) -> bytes:
+    file.seek(place)
+    return file.read(size)
+
+
+def _is_whole(file: pathlib.Path) -> bool:
+    """Whether a complete view holds what was written."""
+    with file.open("rb") as content:
+        size = content.seek(0, os.SEEK_END) - _TRAILER
+        return size > 0 and _digest(content, size) == _read(content, size, _TRAILER)
+
+
+def _digest(file: BinaryIO, size: int) -> bytes:
+    """The SHA-256 of the first so many bytes."""
+    found = hashlib.sha256()
+    for start in range(0, size, _PIECE):
+        found.update(_read(file, start, min(_PIECE, size - start)))
+    return found.digest()
+
+
+_PIECE = 2**20
+_TRAILER = hashlib.sha256().digest_size
 _HEADER = 192  # bytes: NumPy wants the header of these files to be a multiple of 64
 
 

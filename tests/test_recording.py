@@ -48,7 +48,7 @@ def test_every_view_is_read_back_to_the_rounding_of_float16(tmp_path):
         assert logits.shape == (4, 6)
         np.testing.assert_allclose(logits, _logits(seed=view)[chosen.numpy()], rtol=2**-11)
     assert sum(file.stat().st_size for file in (tmp_path / "a").glob("*.npy")) == (
-        FORM.bytes + 3 * 192
+        FORM.bytes + 3 * (192 + 32)
     )
 
 
@@ -88,7 +88,7 @@ def test_a_killed_recording_goes_on_with_the_first_missing_row(tmp_path):
     killed = Source(calls_to_live=6)  # a whole view and two batches of the next
     with pytest.raises(KeyboardInterrupt):
         _record(tmp_path, killed)
-    with (tmp_path / "view-00001.partial").open("ab") as file:
+    with (tmp_path / "view-00001.begun").open("ab") as file:
         file.write(b"half")  # a row that the kill cut off
     resumed, counted = Source(), []
     recorded = _record(tmp_path, resumed, advance=counted.append)
@@ -99,6 +99,32 @@ def test_a_killed_recording_goes_on_with_the_first_missing_row(tmp_path):
     again = Source()
     _record(tmp_path, again)
     assert not again.seen
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut off", "emptied", "header"])
+def test_a_complete_view_that_has_changed_is_recorded_again(tmp_path, damage):
+    _record(tmp_path, Source())
+    file = tmp_path / "view-00001.npy"
+    content = bytearray(file.read_bytes())
+    content[{"header": 30}.get(damage, 300)] ^= 1
+    file.write_bytes({"cut off": content[:-40], "emptied": b""}.get(damage, content))
+    again = Source()
+    recorded = _record(tmp_path, again)
+    assert {view for view, _ in again.seen} == {1}
+    for view in range(3):
+        np.testing.assert_allclose(recorded.view(view), _logits(seed=view), rtol=2**-11)
+
+
+@pytest.mark.parametrize("tail", [b"\0" * 30, b"half"], ids=["zeros", "half a row"])
+def test_rows_that_no_write_has_reached_are_recorded_again(tmp_path, tail):
+    with pytest.raises(KeyboardInterrupt):
+        _record(tmp_path, Source(calls_to_live=2))
+    with (tmp_path / "view-00000.begun").open("ab") as file:
+        file.write(tail)
+    resumed = Source()
+    recorded = _record(tmp_path, resumed)
+    assert (0, 14) in resumed.seen and (0, 13) not in resumed.seen
+    np.testing.assert_allclose(recorded.view(0), _logits(), rtol=2**-11)
 
 
 def test_a_recording_larger_than_the_disk_is_refused_before_it_starts(tmp_path):
