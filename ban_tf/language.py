@@ -13,6 +13,7 @@ import time
 from typing import Any
 
 import keras
+import tensorflow as tf
 from absl import logging
 
 from ban_tf import (
@@ -52,8 +53,6 @@ def run(options: Options) -> dict[str, Any]:
     """
     started = time.perf_counter()
     if options.deterministic:
-        import tensorflow as tf
-
         tf.config.experimental.enable_op_determinism()
     data = text.load(options.dataset)
     sizes = (options.batch_size, options.unroll)
@@ -78,24 +77,26 @@ def run(options: Options) -> dict[str, Any]:
             share_ends=bool(options.share_ends),
             stop=functools.partial(_saturated, options, data) if options.gens == "auto" else None,
             seed=options.seed,
-            settings=options.settings(),
-            defaults=Options().settings(),
+            settings={**options.settings(), "words": _words(data)},
+            defaults={**Options().settings(), "words": _words(data)},
         )
         directory.commit({"run.cfg": options.flagfile().encode()})
         _announce(options, data, build(), directory)
         family.fit(
-            text_batches.training_batches(data.train, *sizes),
+            functools.partial(_batches, data, sizes),
             epochs=options.epochs,
+            steps_per_epoch=steps,
             shuffle=False,
             validation_data=text_batches.evaluation_batches(data.validation, *sizes),
-            compile={
-                "optimizer": lambda: experiment.make_optimizer(options, options.epochs, steps),
+            compile=lambda epochs: {
+                "optimizer": experiment.make_optimizer(options, epochs, steps),
                 "loss": objectives.LabelCrossEntropy(label_smoothing=options.label_smoothing),
                 "weighted_metrics": [Perplexity()],
             },
             callbacks=functools.partial(_callbacks, options, data, directory),
             examples_per_epoch=steps * options.batch_size * options.unroll,
             verbose=0,  # the callbacks show the progress
+            checkpoint_steps=options.checkpoint_steps,
         )
         result = language_report.report(
             options,
@@ -118,6 +119,19 @@ def _build(
     return architectures.build_language_model(
         name, data.vocabulary, batch_size, **options.architecture_settings()
     )
+
+
+def _words(data: text.TextData) -> str:
+    """What tells that a text is no longer the same."""
+    train, different = len(data.train) + len(data.validation), len(data.vocabulary)
+    return f"{train} to train with and {len(data.test)} to test with, {different} different ones"
+
+
+def _batches(
+    data: text.TextData, sizes: tuple[int, int], generation: int, epoch: int, step: int
+) -> tf.data.Dataset:
+    """The text again and again, from a step of any epoch on."""
+    return text_batches.training_batches(data.train, *sizes).repeat().skip(step)
 
 
 def _saturated(options: Options, data: text.TextData, family: lineage.Lineage) -> bool:

@@ -1,5 +1,6 @@
 """Language models that teach: states in step, perplexity, plateaus, and a whole run on a text."""
 
+import contextlib
 import json
 import logging
 
@@ -11,6 +12,8 @@ from absl import flags
 import ban_tf
 from ban_tf import architectures, language, language_training, optimizers, options
 from ban_tf.datasets import text_batches
+from ban_tf.interruption import Interrupted
+from tests.tiny_lineage import Signal, assert_equal
 
 WORDS = tuple("abcdefgh")
 
@@ -95,6 +98,47 @@ def test_the_rate_falls_after_each_epoch_that_does_not_lower_perplexity(
         seen.append(float(model.optimizer.learning_rate))
         callback.on_epoch_end(epoch, {"val_perplexity": perplexities[epoch]})
     assert seen == rates[resumed_after:]
+
+
+def _language_run(directory, sent=()):
+    """Two generations that read a text in step, and lower the learning rate as they go."""
+    sizes, tokens, held_out = (2, 5), _tokens(2 * 5 * 4 + 1), _tokens(2 * 5 * 2 + 1, seed=1)
+    lineage = ban_tf.Lineage(
+        lambda: architectures.build_language_model("lstm-1-6", WORDS, batch_size=2, dropout=0.3),
+        generations=1,
+        objective="kd+labels",
+        keep="best",
+        directory=directory,
+    )
+    with contextlib.nullcontext() if directory is None else lineage.directory:
+        return lineage.fit(
+            lambda generation, epoch, step: (
+                text_batches.training_batches(tokens, *sizes).repeat().skip(step)
+            ),
+            epochs=4,
+            steps_per_epoch=4,
+            validation_data=text_batches.evaluation_batches(held_out, *sizes),
+            compile={
+                "optimizer": lambda: optimizers.SGD(optimizers.Schedule("constant", 2.0, 1)),
+                "weighted_metrics": [language_training.Perplexity()],
+            },
+            callbacks=lambda generation, rows: [
+                language_training.StateReset(),
+                language_training.PlateauSchedule(0.5, 0.02, rows),
+                *sent,
+            ],
+        )
+
+
+def test_a_language_model_goes_on_within_a_text_as_if_it_had_never_stopped(tmp_path):
+    """What student and teacher have read goes on, and the rate is lowered no more than once."""
+    whole = _language_run(None)
+    rates = [row["learning_rate"] for each in whole.generations for row in each.history]
+    assert len(set(rates)) > 2  # there is something that could be lowered twice
+    for sent in [("step", 2), ("step", 9), ("validation", 1), ("step", 6), ("epoch end", 1)]:
+        with pytest.raises(Interrupted):
+            _language_run(tmp_path, [Signal(*sent)])
+    assert_equal(_language_run(tmp_path), whole)
 
 
 def _parsed(*arguments):
