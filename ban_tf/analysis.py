@@ -20,6 +20,7 @@ from keras import ops
 
 from ban_tf import outputs
 from ban_tf.objectives.labels import distribution
+from ban_tf.rundir import saving, write_atomically
 
 BINS = 20
 # What the two histograms cover: confidences, and weights as multiples of an equal weight.
@@ -153,7 +154,7 @@ class Analysis(keras.callbacks.Callback):
         self._log_directory = log_directory
         self.rows: list[dict[str, Any]] = []
         if self._file is not None and self._file.exists():
-            self.rows = json.loads(self._file.read_text())
+            self.rows = read(self._file)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Prepares to ask teacher and student; without a teacher there is nothing to do."""
@@ -174,8 +175,8 @@ class Analysis(keras.callbacks.Callback):
         self.rows = [row for row in self.rows if row["epoch"] <= epoch]
         self.rows.append({"epoch": epoch + 1, **found})
         if self._file is not None:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            self._file.write_text(json.dumps(self.rows))
+            with saving(self._file):
+                write_atomically(self._file, json.dumps(self.rows).encode())
         if self._log_directory is not None:
             write_tensorboard(self._log_directory, self.rows)
 
@@ -192,6 +193,24 @@ class Analysis(keras.callbacks.Callback):
         return decompose(labels, next(iter(teacher_logits.values())), logits)
 
 
+def read(file: pathlib.Path) -> list[dict[str, Any]]:
+    """Reads the rows that an analysis has kept.
+
+    Raises:
+        ValueError: The file is not one of them.
+    """
+    try:
+        rows = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{file} is not JSON ({error}); delete it to go on without.") from error
+    expected = {"epoch", *RANGES, *QUANTITIES}
+    if not isinstance(rows, list) or any(
+        not isinstance(row, dict) or not expected <= row.keys() for row in rows
+    ):
+        raise ValueError(f"{file} does not hold the rows of an analysis; delete it to go on.")
+    return rows
+
+
 def write_tensorboard(directory: str | pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Writes rows as scalars and histograms, in place of what was there before.
 
@@ -201,18 +220,20 @@ def write_tensorboard(directory: str | pathlib.Path, rows: Sequence[Mapping[str,
     """
     import tensorflow as tf
 
+    from ban_tf import event_files
+
     directory = pathlib.Path(directory)
-    for events in directory.glob("events.out.tfevents.*"):
-        events.unlink()
-    writer = tf.summary.create_file_writer(str(directory))
-    with writer.as_default(step=0):
-        for row in rows:
-            for name, value in row.items():
-                if name in RANGES:
-                    tf.summary.histogram(f"analysis/{name}", _midpoints(name, value), row["epoch"])
-                elif name != "epoch":
-                    tf.summary.scalar(f"analysis/{name}", value, row["epoch"])
-    writer.close()
+    with event_files.writing(directory):
+        writer = event_files.fresh_writer(directory)
+        with writer.as_default(step=0):
+            for row in rows:
+                for name, value in row.items():
+                    tag, step = f"analysis/{name}", row["epoch"]
+                    if name in RANGES:
+                        tf.summary.histogram(tag, _midpoints(name, value), step)
+                    elif name != "epoch":
+                        tf.summary.scalar(tag, value, step)
+        writer.close()
 
 
 def _midpoints(name: str, counts: Sequence[int]) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 from collections.abc import Iterable
 from typing import Any
@@ -44,7 +43,7 @@ def draw(directory: RunDirectory, generations: Iterable[int]) -> bytes | None:
     for generation in generations:
         file = places(directory, generation)["file"]
         if file.exists():
-            found[generation] = json.loads(file.read_text())
+            found[generation] = analysis.read(file)
     if not found:
         return None
     return plots.png(plots.learning_curves(found, analysis.QUANTITIES))

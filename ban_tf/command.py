@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 
 from absl import flags
 
+from ban_tf.rundir import SaveError
+
 # Ways to ask for help; absl adds a full list of its own flags as --helpfull.
 HELP = {"--help", "-help", "-h", "--helpshort", "-?"}
 
@@ -46,7 +48,7 @@ def run(
         return 0
     try:
         work(values, values([name, *arguments])[1:])
-    except (flags.Error, ValueError) as error:
+    except (flags.Error, ValueError, SaveError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:

@@ -88,8 +88,8 @@ def run(options: Options) -> dict[str, Any]:
             stop=functools.partial(_saturated, data) if options.gens == "auto" else None,
             seed=options.seed,
             recorded=signal.recorded,
-            settings=options.settings(),
-            defaults=Options().settings(),
+            settings={**options.settings(), "examples": _examples(data)},
+            defaults={**Options().settings(), "examples": _examples(data)},
         )
         facts = results.data_facts(data).to_json()
         directory.commit({"run.cfg": options.flagfile().encode(), reading.DATA: facts})
@@ -113,8 +113,8 @@ def run(options: Options) -> dict[str, Any]:
             checkpoint_steps=options.checkpoint_steps,
         )
         result = results.report(options, family, data, directory)
-    if options.final_student:
-        result = final_student.add(options, result, run)
+        if options.final_student:
+            result = final_student.add(options, result, directory, run)
     table.show(result)
     seconds = time.perf_counter() - started
     print(f"\nIn {seconds:.0f} s. The models and the report are in {directory.path}:")
@@ -122,6 +122,12 @@ def run(options: Options) -> dict[str, Any]:
     print(f"Look at the curves:  tensorboard --logdir {directory.path / 'tensorboard'}")
     print(f"One more generation: the same command with --gens={len(family.generations)}")
     return result
+
+
+def _examples(data: datasets.ImageData) -> str:
+    """What tells that a folder, or a data set of the same name, is no longer the same."""
+    train, test = len(data.train.labels) + len(data.validation.labels), len(data.test.labels)
+    return f"{train} to train with and {test} to test with, of {data.num_classes} classes"
 
 
 def _build(options: Options, data: datasets.ImageData, name: str) -> keras.Model:

@@ -11,19 +11,25 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from absl import logging
+
 from ban_tf.options import Options
 from ban_tf.report import content, page, reading, summary, table
 from ban_tf.rundir import RunDirectory
 
 
 def add(
-    options: Options, result: dict[str, Any], run_one: Callable[[Options], dict[str, Any]]
+    options: Options,
+    result: dict[str, Any],
+    directory: RunDirectory,
+    run_one: Callable[[Options], dict[str, Any]],
 ) -> dict[str, Any]:
     """Trains the final student, unless it is there, and writes the run's reports with it.
 
     Args:
         options: Of the run, whose generations are finished.
         result: The summary of the run.
+        directory: Of the run, held by this process.
         run_one: Runs options and returns their summary.
 
     Returns:
@@ -31,6 +37,13 @@ def add(
     """
     last = len(result["generations"]) - 1
     members = list(range(1, last + 1)) or [0]
+    collapsed = [each for each in members if result["generations"][each]["extra"].get("collapsed")]
+    if collapsed:
+        logging.warning(
+            "The ensemble that teaches the final student has generations in it that do no better "
+            "than chance: %s.",
+            ", ".join(map(str, collapsed)),
+        )
     # Another ensemble has another student.
     name = f"final_student-{members[-1]}"
     print(f"\nThe final student learns from the ensemble; its own run is in {name}.")
@@ -50,15 +63,14 @@ def add(
         "directory": name,
     }
     result = {**result, "final_student": row}
-    with RunDirectory(options.directory) as directory:
-        directory.commit(
-            {
-                "summary.json": json.dumps(result, indent=1).encode(),
-                "summary.md": table.write_markdown(result).encode(),
-            }
-        )
-        text = page.write(content.read(directory.path))
-        directory.write_uncounted("report.html", text.encode())
+    directory.commit(
+        {
+            "summary.json": json.dumps(result, indent=1).encode(),
+            "summary.md": table.write_markdown(result).encode(),
+        }
+    )
+    text = page.write(content.read(directory.path))
+    directory.write_uncounted("report.html", text.encode())
     return result
 
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import keras
 import numpy as np
+from absl import logging
 
 from ban_tf.history import Rows, from_csv, to_csv
-from ban_tf.rundir import RunDirectory, RunDirectoryError
+from ban_tf.rundir import CorruptFileError, RunDirectory, RunDirectoryError, saving
 
 
 @dataclasses.dataclass
@@ -132,7 +133,7 @@ def read(
         teachers: Hashes of those that it must have learnt from, by their numbers.
 
     Raises:
-        RunDirectoryError: A file of it is not what was written, or it had another teacher.
+        RunDirectoryError: Its model is not what was written, or it had another teacher.
     """
     facts = _facts(directory, number)
     if not facts.get("finished"):
@@ -140,14 +141,19 @@ def read(
     _check_teachers(directory, number, facts, teachers)
     place = folder(number)
     model = build()
-    with tempfile.TemporaryDirectory() as copy:
+    try:
+        content = directory.read(f"{place}/model.keras")
+    except CorruptFileError as error:
+        raise RunDirectoryError(
+            f"{error} Generation {number} is finished, and this is all that there is of it: put "
+            "the file back from a copy, or start anew in another directory."
+        ) from error
+    with saving(tempfile.gettempdir()), tempfile.TemporaryDirectory() as copy:
         # The weights alone: classes of the user's own need not be known to Keras.
         path = pathlib.Path(copy) / "model.keras"
-        path.write_bytes(directory.read(f"{place}/model.keras"))
+        path.write_bytes(content)
         model.load_weights(path)
-    history, timings = (
-        from_csv(directory.read(f"{place}/{name}.csv")) for name in ("history", "timings")
-    )
+    history, timings = (_rows(directory, f"{place}/{name}.csv") for name in ("history", "timings"))
     return Generation(
         number,
         facts["taught_by"],
@@ -156,6 +162,15 @@ def read(
         timings,
         collapsed=facts["collapsed"],
     )
+
+
+def _rows(directory: RunDirectory, name: str) -> Rows:
+    """Reads a table, which is worth less than the generation that it tells of."""
+    try:
+        return from_csv(directory.read(name))
+    except CorruptFileError as error:
+        logging.warning("%s Going on without it.", error)
+        return []
 
 
 def finished(directory: RunDirectory) -> list[int]:
@@ -220,8 +235,12 @@ def epochs_of(directory: RunDirectory, number: int) -> int | None:
 
 
 def model_bytes(model: keras.Model) -> bytes:
-    """Returns the content of the `.keras` file of a model."""
-    with tempfile.TemporaryDirectory() as place:
+    """Returns the content of the `.keras` file of a model.
+
+    Raises:
+        SaveError: The folder for temporary files is full.
+    """
+    with saving(tempfile.gettempdir()), tempfile.TemporaryDirectory() as place:
         path = pathlib.Path(place) / "model.keras"
         model.save(path)
         return path.read_bytes()

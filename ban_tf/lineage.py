@@ -135,8 +135,13 @@ class Lineage:
         self._trainers: dict[tuple, Trainer] = {}
         self._starts: list[str] = []
         if self.directory is not None:
-            check_settings(self.directory, settings or {}, defaults or {})
-            check_last(self.directory, generations)
+            try:
+                check_settings(self.directory, settings or {}, defaults or {})
+                check_last(self.directory, generations)
+            except BaseException:
+                if self.directory is not directory:  # opened here, and of no use to anybody
+                    self.directory.close()
+                raise
         if first_model is not None:
             weights = first_model.get_weights()
             self.generations.append(Generation(0, "given", weights, [], [], given=True))

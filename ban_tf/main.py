@@ -22,6 +22,8 @@ options_module.define_flags()
 
 def main(arguments: list[str]) -> int:
     """Runs what the flags ask for."""
+    for each in interruption.SIGNALS:
+        signal.signal(each, interruption.stop_at_once)
     try:
         if len(arguments) > 1:
             raise options_module.OptionsError(
@@ -41,9 +43,6 @@ def main(arguments: list[str]) -> int:
         # Once the flags are known to be good.
         module = "language" if text.is_text(options.dataset) else "experiment"
         experiment = importlib.import_module(f"ban_tf.{module}")
-
-        for each in interruption.SIGNALS:
-            signal.signal(each, interruption.stop_at_once)
         if options.seeds > 1:
             repetitions.run(options, experiment.run)
         else:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ban_tf.options import Options
+from ban_tf.rundir import RunDirectory
 
 
 def run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
@@ -19,9 +20,13 @@ def run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
     Returns:
         The comparison; see `report.comparison`.
     """
-    from ban_tf.report import (
-        comparison_page,
-    )  # not for --help, which would wait for SciPy and plots
+    with RunDirectory(options.directory):  # held against others who would do the same
+        return _run(options, run_one)
+
+
+def _run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
+    # Not for --help, which would wait for SciPy and plots.
+    from ban_tf.report import comparison_page
 
     directories = []
     for seed in range(options.seed, options.seed + options.seeds):

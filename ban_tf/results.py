@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from ban_tf import (
     analysis_report,
@@ -40,7 +41,7 @@ from ban_tf.report import (
     table,
     tensorboard,
 )
-from ban_tf.rundir import RunDirectory
+from ban_tf.rundir import CorruptFileError, RunDirectory
 
 EVALUATION_BATCH = 500
 
@@ -103,18 +104,29 @@ def _predictions(
     results = []
     for generation in family.generations:
         name = f"generation-{generation.number}/predictions.npz"
-        if name not in directory.names():
+        found = _kept(directory, name)
+        if found is None:
             if generation.given:
                 predictor = family.model(generation.number)
             else:
                 build = family.builder(generation.number)
                 predictor = models[build] = models.get(build) or build()
                 predictor.set_weights(generation.weights)
-            directory.commit(
-                {name: checkpoints.pack([log_probabilities(predictor, data.test, data)])}
-            )
-        results.append(checkpoints.unpack(directory.read(name))[0][0])
+            found = log_probabilities(predictor, data.test, data)
+            directory.commit({name: checkpoints.pack([found])})
+        results.append(found)
     return results
+
+
+def _kept(directory: RunDirectory, name: str) -> np.ndarray | None:
+    """Predictions that were made before; None if there are none, or their file is damaged."""
+    if name not in directory.names():
+        return None
+    try:
+        return checkpoints.unpack(directory.read(name))[0][0]
+    except CorruptFileError as error:
+        logging.warning("%s It is made anew.", error)
+        return None
 
 
 def log_probabilities(

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ban_tf import outputs
+from ban_tf import outputs, teachers
 from ban_tf.report import reading
-from ban_tf.rundir import RunDirectoryError
+from ban_tf.rundir import RunDirectoryError, saving
 
 ENSEMBLE = "ensemble"
 _BATCH = 500
@@ -46,7 +46,7 @@ def load(run: reading.RunReader, which: str = ENSEMBLE) -> keras.Model:
     if name not in run.names() and given:
         if not pathlib.Path(given).is_file():
             raise RunDirectoryError(f"Generation 0 of {run.path} was {given}, which is gone.")
-        return keras.models.load_model(given, compile=False)
+        return teachers.load_model(given)
     return _from_bytes(run, name)
 
 
@@ -105,7 +105,7 @@ def log_probabilities(
 
 def _from_bytes(run: reading.RunReader, name: str) -> keras.Model:
     content = run.read(name)
-    with tempfile.TemporaryDirectory() as folder:
+    with saving(tempfile.gettempdir()), tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "model.keras"
         path.write_bytes(content)
         return keras.models.load_model(path, compile=False, safe_mode=True)

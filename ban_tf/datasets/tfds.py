@@ -8,6 +8,7 @@ read in the order of its files.
 from __future__ import annotations
 
 import difflib
+import io
 import os
 import pathlib
 import re
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ban_tf.datasets.image_data import Split
+from ban_tf.rundir import write_atomically
 
 _BATCH = 1000
 _LARGEST_SHARE = 0.5  # of the memory, for decoded images
@@ -164,14 +166,16 @@ def _read_from_disk(name: str, builder: Any, split: str) -> Split:
     path = pathlib.Path(builder.data_path) / f"decoded-{label}.npy"
     labels = path.with_name(f"decoded-{label}-labels.npy")
     shape = (builder.info.splits[split].num_examples, *builder.info.features["image"].shape)
-    if not path.exists():
+    if not (_has(path, shape) and _has(labels, shape[:1])):
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         try:
             images = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
             read = _read(name, builder, split, images)
-            images.flush()
-            np.save(labels, read.labels)
-            partial.replace(path)  # what bears the final name is whole
+            images.flush()  # to the disk: what bears the final name is whole
+            buffer = io.BytesIO()
+            np.save(buffer, read.labels)
+            write_atomically(labels, buffer.getvalue())
+            partial.replace(path)
         except OSError as error:
             raise ValueError(
                 f"--dataset={name}: its images are larger than the memory allows and cannot be "
@@ -181,6 +185,13 @@ def _read_from_disk(name: str, builder: Any, split: str) -> Split:
         finally:
             partial.unlink(missing_ok=True)
     return Split(np.load(path, mmap_mode="r"), np.load(labels))
+
+
+def _has(path: pathlib.Path, shape: tuple[int, ...]) -> bool:
+    try:
+        return np.load(path, mmap_mode="r").shape == shape
+    except (OSError, ValueError):  # not there, or torn
+        return False
 
 
 def _read(name: str, builder: Any, split: str, images: np.ndarray | None = None) -> Split:

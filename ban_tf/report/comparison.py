@@ -118,7 +118,8 @@ def compare(runs: Sequence[Run], control: str | None = None) -> dict[str, Any]:
 def _told(run: Run) -> dict[str, str]:
     """The settings that part runs into groups, in words."""
     told = dict(run.settings) | {"epochs": run.summary["run"].get("epochs")}
-    told.pop("seed", None)
+    for name in ("seed", "examples", "words"):  # the latter say how much data there was
+        told.pop(name, None)
     if told.get("teacher_from"):
         told["teacher_from"] = "given"  # seed for seed it is another file
     return {name: _UNTOLD if value is None else str(value) for name, value in told.items()}

@@ -134,6 +134,7 @@ def read_summary(run: RunReader) -> dict[str, Any]:
     """
     if not (run.path / "summary.json").is_file():
         raise RunDirectoryError(f"{run.path} has no results yet; finish it first: {resume(run)}")
+    run.read("summary.json")  # which checks that it is what was written
     return summary_module.load(run.path)
 
 
@@ -166,26 +167,31 @@ def read_history(run: RunReader, number: int, name: str = "history") -> list[dic
         run: The run.
         number: The generation, finished or under way.
         name: "history" or "timings".
+
+    Raises:
+        RunDirectoryError: The file is damaged, or not a table of numbers.
     """
-    try:
-        text = (run.path / f"generation-{number}" / f"{name}.csv").read_text()
-    except FileNotFoundError:
+    file = f"generation-{number}/{name}.csv"
+    if file in run.names():
+        content = run.read(file)
+    elif (run.path / file).is_file():  # of a generation under way
+        content = (run.path / file).read_bytes()
+    else:
         return []
     try:
         return [
             {key: float(value) for key, value in row.items() if value}
-            for row in csv.DictReader(io.StringIO(text))
+            for row in csv.DictReader(io.StringIO(content.decode()))
         ]
     except (TypeError, ValueError) as error:
-        raise RunDirectoryError(
-            f"{run.path}/generation-{number}/{name}.csv is not a table of numbers."
-        ) from error
+        raise RunDirectoryError(f"{run.path / file} is not a table of numbers.") from error
 
 
 def finished_generations(run: RunReader) -> list[int]:
     """Returns the numbers of the generations whose training has ended."""
     given = [0] if settings(run).get("teacher_from") else []
-    return sorted({*given, *(int(number) for number in run.facts.get("generations", {}))})
+    known = run.facts.get("generations", {})
+    return sorted({*given, *(int(number) for number, each in known.items() if each["finished"])})
 
 
 def settings(run: RunReader) -> dict[str, Any]:

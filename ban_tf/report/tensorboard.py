@@ -17,6 +17,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from tensorboard.plugins.hparams import api as hparams
 
+from ban_tf import event_files
 from ban_tf.report import plots, table
 from ban_tf.report.summary import METRICS
 
@@ -67,28 +68,31 @@ class TensorBoardScalars(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Writes the history so far."""
-        self._rewrite()
+        with event_files.writing(self._directory):
+            self._rewrite()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Adds an epoch."""
         epoch += 1  # steps count finished epochs, as the history does
         repeated = epoch in self._rows
         self._rows[epoch] = _scalars(logs or {})
-        if repeated:
-            # An epoch trained twice: events cannot be taken back one by one.
-            self._rewrite()
-        else:
-            self._write(epoch)
-            self._writer.flush()
+        with event_files.writing(self._directory):
+            if repeated:
+                # An epoch trained twice: events cannot be taken back one by one.
+                self._rewrite()
+            else:
+                self._write(epoch)
+                self._writer.flush()
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Closes the event file."""
-        self._writer.close()
+        with event_files.writing(self._directory):
+            self._writer.close()
 
     def _rewrite(self) -> None:
         if self._writer is not None:
             self._writer.close()
-        self._writer = _fresh_writer(self._directory)
+        self._writer = event_files.fresh_writer(self._directory)
         for epoch in sorted(self._rows):
             self._write(epoch)
         self._writer.flush()
@@ -157,22 +161,23 @@ def write_summary(
     for name, rows in curves.items():
         if not rows:
             continue
-        writer = _fresh_writer(Path(directory) / name)
-        with writer.as_default(step=0):
-            if name == "generations":
-                tf.summary.text("summary", table.write_markdown(summary))
-                hparams.hparams({key: _plain(value) for key, value in (settings or {}).items()})
-                for number, row in curves["ensembles"].items():
-                    tf.summary.scalar("final/ensemble_error", row["error"], step=number)
-                for tag_name, pictures in (figures or {}).items():
-                    for number, figure in pictures.items():
-                        image = tf.io.decode_png(plots.png(figure), channels=3)
-                        tf.summary.image(tag_name, image[tf.newaxis], step=number)
-            for number, row in rows.items():
-                for metric in METRICS:
-                    if metric != "examples":
-                        tf.summary.scalar(f"final/{metric}", row[metric], step=number)
-        writer.close()
+        with event_files.writing(Path(directory) / name):
+            writer = event_files.fresh_writer(Path(directory) / name)
+            with writer.as_default(step=0):
+                if name == "generations":
+                    tf.summary.text("summary", table.write_markdown(summary))
+                    hparams.hparams({key: _plain(value) for key, value in (settings or {}).items()})
+                    for number, row in curves["ensembles"].items():
+                        tf.summary.scalar("final/ensemble_error", row["error"], step=number)
+                    for tag_name, pictures in (figures or {}).items():
+                        for number, figure in pictures.items():
+                            image = tf.io.decode_png(plots.png(figure), channels=3)
+                            tf.summary.image(tag_name, image[tf.newaxis], step=number)
+                for number, row in rows.items():
+                    for metric in METRICS:
+                        if metric != "examples":
+                            tf.summary.scalar(f"final/{metric}", row[metric], step=number)
+            writer.close()
 
 
 def _plain(value: Any) -> bool | int | float | str:
@@ -185,10 +190,3 @@ def _scalars(logs: Mapping[str, Any]) -> dict[str, float]:
         for name, value in logs.items()
         if name != "epoch" and value is not None and value != ""
     }
-
-
-def _fresh_writer(directory: Path) -> tf.summary.SummaryWriter:
-    """Returns a writer into a directory that holds no other events."""
-    for events in directory.glob("events.out.tfevents.*"):
-        events.unlink()
-    return tf.summary.create_file_writer(str(directory))

@@ -1,0 +1,143 @@
+"""Disks that fail at each write in turn, and files that are torn, flipped or gone."""
+
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+
+from ban_tf import rundir
+from ban_tf.history import from_csv
+from ban_tf.interruption import Interrupted
+from ban_tf.rundir import CorruptFileError, RunDirectory, RunDirectoryError, SaveError
+from tests.tiny_lineage import Signal, assert_equal, fit, make_lineage, run_once
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    return fit(make_lineage(None))
+
+
+class FailingDisk:
+    """Fails each write point once: as the file is begun, forced to the disk, or renamed.
+
+    A write point is a file's name or, for the manifest, which files it names and what facts.
+    """
+
+    def __init__(self, monkeypatch):
+        self.failed = {}
+        self._write, self._fsync = rundir.write_atomically, os.fsync
+        self._rename = rundir.pathlib.Path.replace
+        monkeypatch.setattr(rundir, "write_atomically", self.write)
+
+    def write(self, path, content):
+        point = str(path)
+        if path.name == rundir.MANIFEST:
+            manifest = json.loads(content)
+            names = [(name, "former" in entry) for name, entry in manifest["files"].items()]
+            point = json.dumps([names, manifest["facts"]])
+        if point in self.failed:
+            return self._write(path, content)
+        kind = ("begin", "fsync", "rename")[len(self.failed) % 3]
+        self.failed[point] = kind
+        with pytest.MonkeyPatch.context() as patch:
+            if kind == "begin":
+                self.fail()
+            home, name = (os, "fsync") if kind == "fsync" else (rundir.pathlib.Path, "replace")
+            patch.setattr(home, name, self.fail)
+            self._write(path, content)
+        raise AssertionError("nothing failed")
+
+    def fail(self, *arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_disk_that_fails_at_each_write_in_turn_loses_nothing(tmp_path, undisturbed, monkeypatch):
+    disk, starts = FailingDisk(monkeypatch), 0
+    while True:
+        starts += 1
+        try:
+            lineage = run_once(tmp_path)
+            break
+        except SaveError as error:
+            assert "No space left on device" in str(error)
+            assert len(disk.failed) == starts
+            with RunDirectory(tmp_path) as directory:
+                for name in directory.names():
+                    directory.read(name)
+    assert len(disk.failed) == starts - 1 > 25
+    assert_equal(lineage, undisturbed)
+    assert not list(tmp_path.rglob("*.partial"))
+
+
+DAMAGES = {
+    "cut off": lambda content: content[:-20],
+    "emptied": lambda content: b"",
+    "flipped": lambda content: content[:100] + bytes([content[100] ^ 1]) + content[101:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(
+    tmp_path, undisturbed, caplog, damage, count
+):
+    for sent in (4, 2):  # within an epoch and at the end of one
+        with pytest.raises(Interrupted):
+            run_once(tmp_path, callbacks=[Signal("step", sent)])
+    both = sorted((tmp_path / "generation-0").glob("checkpoint-*"), reverse=True)
+    assert len(both) == 2
+    for path in both[:count]:
+        path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    assert_equal(run_once(tmp_path), undisturbed)
+    assert all(path.name in caplog.text for path in both[:count])
+
+
+def test_a_manifest_that_is_damaged_anywhere_is_refused_or_does_no_harm(tmp_path):
+    run_once(tmp_path)
+    path = tmp_path / rundir.MANIFEST
+    content = path.read_bytes()
+    for place in range(len(content)):
+        flipped = content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
+        for damaged in (flipped, content[:place]):
+            path.write_bytes(damaged)
+            try:
+                with RunDirectory(tmp_path) as directory:
+                    for name in directory.names():
+                        directory.read(name)
+            except (RunDirectoryError, CorruptFileError) as error:
+                assert str(tmp_path) in str(error)
+
+
+def test_a_manifest_cannot_name_files_elsewhere(tmp_path):
+    for name in ("../else", "/etc/passwd", "a/../../else"):
+        manifest = {"format": 1, "files": {name: {"size": 1, "sha256": ""}}, "facts": {}}
+        (tmp_path / rundir.MANIFEST).write_text(json.dumps(manifest))
+        with pytest.raises(RunDirectoryError, match="no sensible entry"):
+            RunDirectory(tmp_path)
+
+
+def test_a_finished_generation_outlives_its_tables_and_says_what_is_left_without_its_model(
+    tmp_path, undisturbed, caplog
+):
+    run_once(tmp_path)
+    for name in ("history.csv", "timings.csv"):
+        path = tmp_path / "generation-0" / name
+        path.write_bytes(path.read_bytes()[:-3])
+    lineage = run_once(tmp_path)
+    assert lineage.generations[0].history == []
+    assert "history.csv" in caplog.text and "Going on without it" in caplog.text
+    for ours, theirs in zip(lineage.generations, undisturbed.generations, strict=True):
+        for left, right in zip(ours.weights, theirs.weights, strict=True):
+            np.testing.assert_array_equal(left, right)
+    path = tmp_path / "generation-0" / "model.keras"
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(RunDirectoryError, match=r"model\.keras.*from a copy"):
+        run_once(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["a,b\n1\n", "a,b\n1,2,3\n", "a\nx\n"])
+def test_a_table_that_is_none_is_refused(text):
+    with pytest.raises(ValueError):
+        from_csv(text.encode())
