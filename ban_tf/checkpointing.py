@@ -169,10 +169,12 @@ def restore(model: keras.Model, directory: RunDirectory, folder: str) -> Restore
 
 def _unpack(content: bytes) -> Restored:
     arrays, notes = checkpoints.unpack(content)
-    metrics, best = notes.pop("metrics"), notes.pop("best_weights")
+    metrics, best = notes.pop("metrics"), notes.pop("best_weights", 0)
     names = {field.name for field in dataclasses.fields(Record)}
     record = Record(**{key: value for key, value in notes.items() if key in names})
     state = len(arrays) - metrics - best
     if record.best:
+        if not best:
+            raise KeyError("The best weights are missing.")
         record.best_weights = arrays[state + metrics :]
     return Restored(record, arrays[:state], arrays[state : state + metrics])

@@ -114,7 +114,7 @@ def write(directory: RunDirectory, generation: Generation, model: keras.Model) -
             f"{place}/timings.csv": to_csv(generation.timings),
         },
         facts=_with(directory, generation.number, facts),
-        remove=directory.names(f"{place}/checkpoint-") + directory.names(f"{place}/best-"),
+        remove=directory.names(f"{place}/checkpoint-"),
     )
 
 

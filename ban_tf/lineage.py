@@ -176,7 +176,9 @@ class Lineage:
             compile: Arguments for `compile`, or a function that returns them, given the epochs;
                 "optimizer" may be a function that makes one.
             callbacks: A list used by every generation, or a function of the generation's number
-                that returns one, `(generation)` or `(generation, rows so far)`.
+                that returns one, `(generation)` or `(generation, rows so far)`. What a callback
+                remembers, such as the patience of `EarlyStopping`, is not saved: in a run that is
+                gone on with it starts anew, unless it is made from the rows.
             examples_per_epoch: For the throughput, if known.
             checkpoint_steps: How often to save within an epoch, too.
             verbose: As for `model.fit`; unless it is 0, each generation is announced.

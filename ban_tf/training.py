@@ -94,16 +94,17 @@ def train(
         restored = checkpointing.restore(model, directory, folder)
         record = restored.record if restored else Record()
         if retried and not record.retried:
-            if not record.epochs and not record.step:
+            if restored is None:
                 checkpoints.restore(model, initial)
             optimizers.lower_learning_rate(model.optimizer, RETRY_FACTOR)
             record.retried = True
+            restored = restored and restored._replace(state=checkpoints.capture(model))
         if record.epochs >= epochs or record.stopped:
             # What `fit` does at its end: an average of the weights takes their place.
             model.optimizer.finalize_variable_values(model.trainable_variables)
             return _outcome(model, record, keep)
-        x = batches(record.epochs, record.step)
-        if record.step:
+        x = None if record.unvalidated else batches(record.epochs, record.step)
+        if record.step and not record.unvalidated:
             _build_metrics(model, batches(record.epochs, record.step))
         recorder = Recorder(record, keep, examples_per_epoch)
         try:

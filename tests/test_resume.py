@@ -229,19 +229,26 @@ def test_a_retry_goes_on_at_a_tenth_of_the_learning_rate_and_once_only(tmp_path,
     np.testing.assert_allclose(sorted(set(rates)), [1e29, 1e30], rtol=1e-5)
 
 
-def test_a_retry_from_the_same_checkpoint_can_succeed(tmp_path):
+@pytest.mark.parametrize("checkpoint_steps", [None, 1])
+def test_a_retry_from_the_same_checkpoint_can_succeed(tmp_path, checkpoint_steps):
     """The poison is gone the second time: the run then ends, and says nothing was lost."""
-    reads = []
+    reads, again = [], (1, 1, checkpoint_steps or 0)
 
     def batches(generation, epoch, step):
         reads.append((generation, epoch, step))
-        poisoned = generation == 1 and reads.count((1, 1, 0)) == 0
+        poisoned = generation == 1 and reads.count(again) == 0
         return (_poisoned if poisoned else batches_of)(generation, epoch, step)
 
     lineage = make_lineage(tmp_path, on_divergence="retry")
     with lineage.directory:
-        lineage.fit(batches, epochs=EPOCHS, steps_per_epoch=STEPS, **compiled())
-    assert (1, 1, 0) in reads
+        lineage.fit(
+            batches,
+            epochs=EPOCHS,
+            steps_per_epoch=STEPS,
+            checkpoint_steps=checkpoint_steps,
+            **compiled(),
+        )
+    assert again in reads
     rates = [row["learning_rate"] for row in lineage.generations[1].history]
     np.testing.assert_allclose(rates, [0.1, 0.01], rtol=1e-6)
 
