@@ -1,16 +1,19 @@
 """Disks that fail at each write in turn, and files that are torn, flipped or gone."""
 
+import contextlib
 import errno
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
 
-from ban_tf import rundir
+from ban_tf import experiment, options, results, rundir
 from ban_tf.history import from_csv
 from ban_tf.interruption import Interrupted
 from ban_tf.rundir import CorruptFileError, RunDirectory, RunDirectoryError, SaveError
+from tests.soak import kill_and_resume
 from tests.tiny_lineage import Signal, assert_equal, fit, make_lineage, run_once
 
 
@@ -22,7 +25,8 @@ def undisturbed():
 class FailingDisk:
     """Fails each write point once: as the file is begun, forced to the disk, or renamed.
 
-    A write point is a file's name or, for the manifest, which files it names and what facts.
+    A write point is a file's name, with the rows of a table, or with the files and facts that a
+    manifest names.
     """
 
     def __init__(self, monkeypatch):
@@ -33,6 +37,8 @@ class FailingDisk:
 
     def write(self, path, content):
         point = str(path)
+        if path.suffix == ".csv":
+            point += f": {len(content.splitlines())} rows"
         if path.name == rundir.MANIFEST:
             manifest = json.loads(content)
             names = [(name, "former" in entry) for name, entry in manifest["files"].items()]
@@ -66,9 +72,44 @@ def test_a_disk_that_fails_at_each_write_in_turn_loses_nothing(tmp_path, undistu
             with RunDirectory(tmp_path) as directory:
                 for name in directory.names():
                     directory.read(name)
-    assert len(disk.failed) == starts - 1 > 25
+    assert len(disk.failed) == starts - 1 > 20
     assert_equal(lineage, undisturbed)
     assert not list(tmp_path.rglob("*.partial"))
+
+
+def test_reports_are_complete_after_a_disk_that_fails_at_each_of_their_writes(
+    tmp_path, monkeypatch
+):
+    trained, report = tmp_path / "trained", results.report
+    asked = options.check(
+        options.Options(
+            arch="wrn-10-1",
+            gens=0,
+            epochs=1,
+            train_examples=80,
+            batch_size=32,
+            progress="none",
+            workdir=str(tmp_path / "run"),
+        )
+    )
+    given = []
+
+    def keep(options, family, data, directory):
+        given.extend([options, family, data])
+        shutil.copytree(directory.path, trained)
+        return report(options, family, data, directory)
+
+    monkeypatch.setattr(results, "report", keep)
+    experiment.run(asked)
+    disk, starts = FailingDisk(monkeypatch), 0
+    while True:
+        starts += 1
+        with contextlib.suppress(SaveError), RunDirectory(trained) as directory:
+            report(*given, directory)
+            break
+    assert len(disk.failed) == starts - 1 > 10
+    ours, theirs = (kill_and_resume.contents(path) for path in (trained, tmp_path / "run"))
+    kill_and_resume.compare(ours, theirs)
 
 
 DAMAGES = {

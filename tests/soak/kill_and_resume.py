@@ -100,7 +100,7 @@ def soak(
                 continue
             assert process.returncode == 0, error.decode()
             finished += 1
-            compared = _compare(contents(killed), expected)
+            compared = compare(contents(killed), expected)
             if done == kills:
                 break
             shutil.rmtree(killed)  # it was finished before all kills were done
@@ -211,7 +211,16 @@ def _events(path: pathlib.Path) -> dict[str, list[Any]]:
     return found
 
 
-def _compare(ours: dict[str, Any], theirs: dict[str, Any]) -> int:
+def compare(ours: dict[str, Any], theirs: dict[str, Any]) -> int:
+    """Makes sure that two runs hold the same; returns how many things were compared.
+
+    Args:
+        ours: What `contents` returned.
+        theirs: The same for the other run.
+
+    Raises:
+        AssertionError: Something is missing or differs.
+    """
     assert ours.keys() == theirs.keys(), sorted(ours.keys() ^ theirs.keys())
     for name, expected in theirs.items():
         if isinstance(expected, np.ndarray):
