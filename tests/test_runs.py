@@ -36,7 +36,10 @@ def _make(path, generations, gens, errors=()):
         files = {"run.cfg": f"--gens={gens}\n--epochs=2\n".encode()}
         if errors:
             files["summary.json"] = json.dumps(summary).encode()
-        finished = {str(number): {} for number in range(generations)}
+        finished = {
+            str(number): {"epochs": 2, "finished": True, "teachers": {}}
+            for number in range(generations)
+        }
         directory.commit(files, facts={"settings": {}, "generations": finished})
 
 

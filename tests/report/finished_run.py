@@ -55,7 +55,10 @@ def make(path, generations=3, seed=0, objective="kd", gain=0.6, **settings):
             files,
             facts={
                 "settings": {"objective": objective, "seed": seed, **settings},
-                "generations": {str(number): {} for number in range(generations)},
+                "generations": {
+                    str(number): {"epochs": 2, "finished": True, "teachers": {}}
+                    for number in range(generations)
+                },
             },
         )
     return path
