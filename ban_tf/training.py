@@ -118,6 +118,7 @@ def train(
                     every_steps=checkpoint_steps,
                     restored=restored,
                 )
+                restored = None  # lets go of the memory once the checkpointer does
                 _fit(model, x, [recorder, checkpointer], callbacks, epochs=epochs, **fit)
         except DivergenceError as error:
             if on_divergence == "stop" or record.retried:
