@@ -53,7 +53,15 @@ def run(tmp_path_factory):
             files,
             facts={
                 "settings": {"arch": "small", "objective": "kd", "seed": 0},
-                "generations": {str(k): {"taught_by": f"generation {k - 1}"} for k in range(3)},
+                "generations": {
+                    str(k): {
+                        "epochs": 1,
+                        "finished": True,
+                        "teachers": {},
+                        "taught_by": f"generation {k - 1}",
+                    }
+                    for k in range(3)
+                },
             },
         )
     return reading.RunReader(folder / "run")
