@@ -184,7 +184,12 @@ def _of_another_test_set(path):
 
 
 def _no_table(path):
-    (path / "generation-1" / "history.csv").write_text("epoch,loss\n1,many\n")
+    with RunDirectory(path) as directory:
+        directory.commit({"generation-1/history.csv": b"epoch,loss\n1,many\n"})
+
+
+def _torn_table(path):
+    (path / "generation-1" / "history.csv").write_text("epoch,lo")
 
 
 @pytest.mark.parametrize(
@@ -194,6 +199,7 @@ def _no_table(path):
         (_damaged, "test.npz has changed"),
         (_of_another_test_set, "shape"),
         (_no_table, "history.csv is not a table of numbers"),
+        (_torn_table, "history.csv has 8 bytes where"),
     ],
 )
 def test_what_cannot_be_reported_is_one_sentence_and_code_2(harm, message, tmp_path, capsys):
