@@ -210,7 +210,8 @@ def _write_tensorboard(
         counts = statistics.confusion_matrix(each, labels)
         pictures["reliability diagram"][number] = plots.reliability_diagrams({title: bins})
         pictures["confusion matrix"][number] = plots.confusion_matrix(counts, names, title)
-    tensorboard.write_summary(logs, result, options.settings(), pictures)
+    settings = options.settings() | {"gens": options.gens, "epochs": options.epochs}
+    tensorboard.write_summary(logs, result, settings, pictures)
 
 
 def _write(

@@ -147,7 +147,7 @@ def write_summary(
     Args:
         directory: The log directory of the lineage.
         summary: A summary as `summary.summarise` builds it.
-        settings: The flags of the run.
+        settings: The flags of the run; those that are None are left out.
         figures: Pictures by tag and generation.
     """
     curves: dict[str, dict[int, Mapping[str, Any]]] = {
@@ -158,6 +158,7 @@ def write_summary(
     for row in summary["ensembles"]:
         name = "ensembles" if row["members"][0] else "ensembles-with-generation-0"
         curves[name][row["members"][-1]] = row
+    given = {key: _plain(each) for key, each in (settings or {}).items() if each is not None}
     for name, rows in curves.items():
         if not rows:
             continue
@@ -166,7 +167,7 @@ def write_summary(
             with writer.as_default(step=0):
                 if name == "generations":
                     tf.summary.text("summary", table.write_markdown(summary))
-                    hparams.hparams({key: _plain(value) for key, value in (settings or {}).items()})
+                    hparams.hparams(given)
                     for number, row in curves["ensembles"].items():
                         tf.summary.scalar("final/ensemble_error", row["error"], step=number)
                     for tag_name, pictures in (figures or {}).items():
