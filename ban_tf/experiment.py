@@ -172,7 +172,8 @@ def _saturated(data: datasets.ImageData, family: lineage.Lineage) -> bool:
         results.log_probabilities(family.model(each), data.validation, data)
         for each in (number, number - 1)
     )
-    return not saturation.error_improved(now, before, data.validation.labels)
+    improved = saturation.error_improved(now, before, data.validation.labels)
+    return saturation.ends(improved, number)
 
 
 def _first_model(options: Options, data: datasets.ImageData) -> keras.Model | None:

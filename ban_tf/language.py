@@ -21,6 +21,7 @@ from ban_tf import (
     architectures,
     experiment,
     language_report,
+    language_scores,
     lineage,
     objectives,
     precision,
@@ -137,13 +138,14 @@ def _batches(
 def _saturated(options: Options, data: text.TextData, family: lineage.Lineage) -> bool:
     """Tells whether the newest generation is no better than the one before it."""
     number = family.generations[-1].number
-    before, now = language_report.score(
+    before, now = language_scores.score(
         [family.model(number - 1), family.model(number)],
         [[0], [1]],
         (options.batch_size, options.unroll),
         data.validation,
     )
-    return not saturation.likelihood_improved(now["log_probability"], before["log_probability"])
+    improved = saturation.likelihood_improved(now["log_probability"], before["log_probability"])
+    return saturation.ends(improved, number)
 
 
 def _callbacks(

@@ -1,9 +1,7 @@
 """What a lineage of language models is worth: perplexity, and how sure each word was.
 
 `summary.json` is that of `report.summary`, an example being a word of the test text, with two
-further numbers in each row, `perplexity` and `validation_perplexity`. Distributions over all
-words are never kept, only what the numbers need of them: all generations read the text side by
-side, and an ensemble's probability is the mean of its members'.
+further numbers in each row, `perplexity` and `validation_perplexity`.
 """
 
 from __future__ import annotations
@@ -13,22 +11,18 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from ban_tf import analysis_report, lineage
-from ban_tf.datasets import text, text_batches
+from ban_tf import analysis_report, language_scores, lineage
+from ban_tf.datasets import text
 from ban_tf.ensemble import ensemble
 from ban_tf.generations import model_bytes
-from ban_tf.language_training import reset_states
+from ban_tf.language_scores import Scores
 from ban_tf.options import Options
-from ban_tf.report import statistics, summary, tensorboard
+from ban_tf.report import summary, tensorboard
 from ban_tf.rundir import RunDirectory
-
-Scores = dict[str, np.ndarray]
 
 
 def report(
@@ -54,7 +48,7 @@ def report(
     groups = [[number] for number in range(len(models))] + _ensembles(len(models))
     sizes = (options.batch_size, options.unroll)
     validation, test = (
-        score(models, groups, sizes, tokens, options.ensemble_average)
+        language_scores.score(models, groups, sizes, tokens, options.ensemble_average)
         for tokens in (data.validation, data.test)
     )
     result = _summarise(options, family, groups, validation, test, data)
@@ -68,65 +62,6 @@ def _ensembles(generations: int) -> list[list[int]]:
     ]
 
 
-def score(
-    models: list[keras.Model],
-    groups: list[list[int]],
-    sizes: tuple[int, int],
-    tokens: np.ndarray,
-    average: str = "probabilities",
-) -> list[Scores]:
-    """Has models read a text, and notes what each group of them made of each word.
-
-    Args:
-        models: Networks that keep their state.
-        groups: Numbers of the models whose distributions are averaged.
-        sizes: Streams and steps of a batch.
-        tokens: int32 `[tokens]`.
-        average: "probabilities" or "logits".
-
-    Returns:
-        For each group arrays `[tokens - 1]`: `log_probability` of the word that came, whether it
-        was not the likeliest (`wrong`), the `confidence` in the likeliest, and the
-        `sum_of_squares` of all probabilities.
-    """
-
-    @tf.function
-    def read(words: tf.Tensor, following: tf.Tensor) -> list[dict[str, tf.Tensor]]:
-        logs = [tf.nn.log_softmax(model(words, training=False)) for model in models]
-        return [
-            _of_words(_mean([logs[member] for member in group], average), following)
-            for group in groups
-        ]
-
-    for model in models:
-        reset_states(model)
-    collected: list[dict[str, list[np.ndarray]]] = [{} for _ in groups]
-    for words, following, weights in text_batches.evaluation_batches(tokens, *sizes):
-        counted = weights.numpy() > 0
-        for found, group in zip(read(words, following), collected, strict=True):
-            for name, values in found.items():
-                group.setdefault(name, []).append(values.numpy()[counted])
-    return [{name: np.concatenate(arrays) for name, arrays in group.items()} for group in collected]
-
-
-def _mean(logs: list[tf.Tensor], average: str) -> tf.Tensor:
-    """Log-probabilities of several models' mean, `[batch, steps, words]`."""
-    if len(logs) == 1:
-        return logs[0]
-    if average == "logits":
-        return tf.nn.log_softmax(tf.add_n(logs) / len(logs))
-    return tf.reduce_logsumexp(tf.stack(logs), axis=0) - tf.math.log(float(len(logs)))
-
-
-def _of_words(logs: tf.Tensor, following: tf.Tensor) -> dict[str, tf.Tensor]:
-    return {
-        "log_probability": tf.gather(logs, following, batch_dims=2),
-        "wrong": tf.argmax(logs, -1, tf.int32) != following,
-        "confidence": tf.exp(tf.reduce_max(logs, -1)),
-        "sum_of_squares": tf.reduce_sum(tf.exp(2.0 * logs), -1),
-    }
-
-
 def _summarise(
     options: Options,
     family: lineage.Lineage,
@@ -137,8 +72,8 @@ def _summarise(
 ) -> dict[str, Any]:
     rows = [
         {
-            **_metrics(scores, test[0] if index else None),
-            "validation_perplexity": _perplexity(validation[index]),
+            **language_scores.metrics(scores, test[0] if index else None),
+            "validation_perplexity": language_scores.perplexity(validation[index]),
         }
         for index, scores in enumerate(test)
     ]
@@ -168,44 +103,6 @@ def _summarise(
             {"name": f"generations {group[0]}-{group[-1]}", "members": group, **row}
             for group, row in zip(groups[count:], rows[count:], strict=True)
         ],
-    }
-
-
-def _perplexity(scores: Scores) -> float:
-    return float(np.exp(-np.mean(scores["log_probability"], dtype=np.float64)))
-
-
-def _metrics(scores: Scores, reference: Scores | None) -> dict[str, Any]:
-    """The metrics of `statistics.evaluate`, from what was kept of each word's distribution."""
-    scores = {name: np.asarray(values, np.float64) for name, values in scores.items()}
-    wrong, confidence = scores["wrong"], scores["confidence"]
-    place = np.minimum(np.ceil(confidence * 15).astype(int), 15)
-    gaps = [np.sum((1.0 - wrong - confidence)[place == each]) for each in range(16)]
-    change = None
-    if reference is not None:
-        before = np.asarray(reference["wrong"], bool)
-        difference, low, high = statistics.paired_difference(wrong.astype(bool), before)
-        p_value = statistics.mcnemar(wrong == 0, ~before)
-        change = {
-            "difference": difference,
-            "low": low,
-            "high": high,
-            "mcnemar_p": p_value,
-            "significant": bool((low > 0 or high < 0) and p_value < 0.05),
-        }
-    return {
-        "examples": len(wrong),
-        "error": float(np.mean(wrong)),
-        "accuracy": float(1.0 - np.mean(wrong)),
-        "negative_log_likelihood": float(-np.mean(scores["log_probability"])),
-        "expected_calibration_error": float(np.abs(gaps).sum() / len(wrong)),
-        "brier_score": float(
-            np.mean(scores["sum_of_squares"] - 2.0 * np.exp(scores["log_probability"]) + 1.0)
-        ),
-        "confidence": float(np.mean(confidence)),
-        "error_interval": list(statistics.wilson_interval(int(wrong.sum()), len(wrong))),
-        "change_in_error": change,
-        "perplexity": _perplexity(scores),
     }
 
 
@@ -253,11 +150,11 @@ def _write(
         "config.json": json.dumps(options.settings(), indent=1).encode(),
         "ensemble.keras": model_bytes(ensemble(members, options.ensemble_average)),
         "summary.json": json.dumps(result, indent=1).encode(),
-        "summary.md": (title + "\n".join(lines) + "\n").encode(),
     }
     figure = analysis_report.draw(directory, [each.number for each in family.generations])
     if figure:
-        files[analysis_report.FIGURE] = figure
-        files["summary.md"] += f"\n{analysis_report.WORDS}".encode()
+        directory.commit({analysis_report.FIGURE: figure})
+    content = title + "\n".join(lines) + "\n" + analysis_report.markdown(directory)
+    files["summary.md"] = content.encode()
     directory.commit(files)
     tensorboard.write_summary(directory.path / "tensorboard", result)

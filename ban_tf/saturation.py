@@ -38,3 +38,13 @@ def likelihood_improved(now: ArrayLike, before: ArrayLike, window: int = 35) -> 
     windows = [part.mean() for part in np.array_split(gains, max(2, len(gains) // window))]
     error = np.std(windows, ddof=1) / np.sqrt(len(windows))
     return bool(np.mean(windows) > 1.96 * error)
+
+
+def ends(improved: bool, number: int) -> bool:
+    """Tells whether a lineage ends with a generation, and says so if it does."""
+    if not improved:
+        print(
+            f"Generation {number} is not better than generation {number - 1} on the validation "
+            "data, by more than its 95 % interval: --gens=auto ends here."
+        )
+    return not improved

@@ -56,3 +56,10 @@ def test_a_perplexity_that_fell_within_its_interval_has_not_improved():
     assert saturation.likelihood_improved(before + noise + 0.2, before)
     assert not saturation.likelihood_improved(before + noise - noise.mean() + 0.01, before)
     assert not saturation.likelihood_improved(before, before + noise + 0.2)
+
+
+def test_that_a_lineage_ends_is_said(capsys):
+    assert not saturation.ends(improved=True, number=2)
+    assert capsys.readouterr().out == ""
+    assert saturation.ends(improved=False, number=2)
+    assert "Generation 2 is not better than generation 1" in capsys.readouterr().out

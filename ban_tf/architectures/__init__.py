@@ -1,12 +1,11 @@
 """Networks by name: `wrn-28-10` or `package.module:function` becomes a Keras model.
 
 A name starts with its family. A family is one module, found through the table `FAMILIES`, with
-`FORM` (what its names look like), `DEFAULT` (what the bare family name stands for),
-`NAMED` (the settings that a name tells),
-`parse(name)` (those of one name, or a ValueError) and `build(input_shape, num_classes, ...)`
-that takes those settings. A family of language models says `TASK = "text"`, and its `build` takes
-a vocabulary instead; see `build_language_model`. To add an architecture, write that module and add
-its line below.
+`FORM` (what its names look like), `DEFAULT` (what the bare family name stands for), `NAMED` (the
+settings that a name tells), `parse(name)` (those of one name, or a ValueError) and
+`build(input_shape, num_classes, ...)` that takes those settings. A family of language models says
+`TASK = "text"`, and its `build` takes a vocabulary instead; see `build_language_model`. To add an
+architecture, write that module and add its line below. Builders of the user's own are in `users`.
 
 Names are checked without importing Keras, so that a misspelt one is reported at once; family
 modules therefore import it only when they build.
@@ -18,9 +17,11 @@ import difflib
 import importlib
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from ban_tf.architectures import users
 
 if TYPE_CHECKING:
     import keras
@@ -51,7 +52,7 @@ def resolve(name: str) -> str:
         ValueError: If no architecture has this name.
     """
     if ":" in name:
-        _split_builder(name)
+        users.parse(name)
         return name
     family = _family(name)
     full = family.DEFAULT if name.lower() in FAMILIES else name.lower()
@@ -87,10 +88,9 @@ def build(
     if task(name) != "images":
         raise ValueError(f"--arch={name} is a language model; it needs --dataset=text:PATH")
     options = _chosen(options)
-    if ":" in name:
-        check_settings([name], options)
-        return _build_with(name, _import_builder(name), tuple(input_shape), num_classes)
     check_settings([name], options)
+    if ":" in name:
+        return users.build(name, tuple(input_shape), num_classes)
     family = _family(name)
     return family.build(tuple(input_shape), num_classes, **family.parse(name), **options)
 
@@ -200,69 +200,3 @@ def _family(name: str) -> ModuleType:
             "package.module:function for a builder of yours)"
         )
     return importlib.import_module(FAMILIES[family])
-
-
-def _split_builder(name: str) -> tuple[str, str]:
-    module, _, function = name.partition(":")
-    if not all(part.isidentifier() for part in [*module.split("."), function]):
-        raise ValueError(f"--arch={name}: a builder of yours is named package.module:function")
-    return module, function
-
-
-def _import_builder(name: str) -> Callable:
-    module_name, function_name = _split_builder(name)
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # whatever a module may raise when it is imported
-        raise ValueError(
-            f"--arch={name}: importing {module_name} failed: {type(error).__name__}: {error}"
-        ) from error
-    builder = getattr(module, function_name, None)
-    if builder is None:
-        close = difflib.get_close_matches(function_name, dir(module), n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        raise ValueError(f"--arch={name}: {module_name} has no {function_name}{hint}")
-    if not callable(builder):
-        raise ValueError(
-            f"--arch={name}: {function_name} must be a function of (input_shape, num_classes), "
-            f"not {type(builder).__name__}"
-        )
-    return builder
-
-
-def _build_with(
-    name: str, builder: Callable, input_shape: tuple[int, ...], num_classes: int
-) -> keras.Model:
-    """Calls a user's builder and checks what it returns."""
-    import keras
-
-    try:
-        model = builder(input_shape, num_classes)
-    except Exception as error:  # whatever the user's own code may raise
-        raise ValueError(
-            f"--arch={name}: the builder called with {input_shape}, {num_classes} raised "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    if not isinstance(model, keras.Model):
-        raise ValueError(
-            f"--arch={name}: the builder must return a keras.Model, not {type(model).__name__}"
-        )
-    try:
-        outputs = model(keras.Input(shape=input_shape))
-    except Exception as error:  # Keras has no one class for "does not fit"
-        raise ValueError(
-            f"--arch={name}: the model does not take images of shape {input_shape}: {error}"
-        ) from error
-    shape = getattr(outputs, "shape", None)
-    if shape is None or tuple(shape[1:]) != (num_classes,):
-        raise ValueError(
-            f"--arch={name}: the model must give one output [batch, {num_classes}], "
-            f"not {shape if shape is not None else 'several outputs'}"
-        )
-    dtype = keras.backend.standardize_dtype(outputs.dtype)
-    if dtype != "float32":
-        raise ValueError(
-            f"--arch={name}: the model's output must be float32, not {dtype}; "
-            'give its last layer dtype="float32"'
-        )
-    return model
