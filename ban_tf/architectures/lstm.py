@@ -89,24 +89,29 @@ def build(
         reverse_dtype="float32",
         name="embedding",
     )
-    x = recurrent_layers(embedding(words), layers, units, dropout, batch_size is not None)
+    x = embedding(words)
+    if dropout:
+        x = keras.layers.Dropout(dropout, name="embedding_dropout")(x)
+    x = recurrent_layers(x, layers, units, dropout, batch_size is not None, _RANGE)
     logits = embedding(x, reverse=True)
     return keras.Model(words, logits, name=f"lstm_{layers}_{units}")
 
 
-def recurrent_layers(x: Any, layers: int, units: int, dropout: float, stateful: bool) -> Any:
-    """LSTM upon LSTM, dropout before each and after the last; `[batch, steps, units]`."""
+def recurrent_layers(
+    x: Any, layers: int, units: int, dropout: float, stateful: bool, largest: float
+) -> Any:
+    """LSTM upon LSTM, dropout after each, weights from ±`largest`; `[batch, steps, units]`."""
     import keras
 
     for layer in range(1, layers + 1):
-        if dropout:
-            x = keras.layers.Dropout(dropout, name=f"dropout{layer}")(x)
         x = keras.layers.LSTM(
             units,
-            kernel_initializer=keras.initializers.RandomUniform(-_RANGE, _RANGE),
-            recurrent_initializer=keras.initializers.RandomUniform(-_RANGE, _RANGE),
+            kernel_initializer=keras.initializers.RandomUniform(-largest, largest),
+            recurrent_initializer=keras.initializers.RandomUniform(-largest, largest),
             return_sequences=True,
             stateful=stateful,
             name=f"lstm{layer}",
         )(x)
-    return keras.layers.Dropout(dropout, name="dropout")(x) if dropout else x
+        if dropout:
+            x = keras.layers.Dropout(dropout, name=f"dropout{layer}")(x)
+    return x

@@ -43,6 +43,24 @@ def test_state_is_carried_from_batch_to_batch(name):
     np.testing.assert_allclose(halves, whole(words), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("name", "dropouts", "largest"),
+    [
+        ("lstm-2-8", ["embedding_dropout", "dropout1", "dropout2"], 0.04),
+        ("cnn-lstm-2-8", ["dropout1", "dropout2"], 0.05),
+    ],
+)
+def test_dropout_and_initial_weights_are_those_of_the_papers(name, dropouts, largest):
+    """Zaremba et al., 2014; Kim et al., 2016, have none between highway and LSTM."""
+    model = architectures.build_language_model(name, WORDS, dropout=0.5)
+    layers = [layer.name for layer in model.layers]
+    assert [each for each in layers if "dropout" in each] == dropouts
+    assert layers[layers.index("lstm1") + 1] == "dropout1"
+    for weight in model.trainable_weights:
+        if "bias" not in weight.name:
+            assert 0.5 * largest < np.abs(weight).max() <= largest, weight.path
+
+
 def test_embeddings_are_tied():
     model = architectures.build_language_model("lstm-1-8", WORDS)
     shapes = sorted(tuple(weight.shape) for weight in model.trainable_weights)
