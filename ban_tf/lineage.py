@@ -192,10 +192,13 @@ class Lineage:
             Interrupted: Ctrl-C or SIGTERM came; all is saved.
             RunDirectoryError: What is in the directory cannot be gone on with.
             SaveError: The directory can no longer be written.
-            ValueError: The data is a generator, of which nothing is left after one generation.
+            ValueError: The data is a generator, of which nothing is left after one generation;
+                or a student is to share layers with a teacher of other shapes.
         """
         if self.number_of_generations:
             checks.check_lasting(x, fit)
+        if self.share_ends and self.number_of_generations and self._needs_teacher:
+            sharing.check_ends(self._student_build(), self._first_model or self._build())
         starts_anywhere = callable(x)
         batches = x if starts_anywhere else lambda generation, epoch, step: x
         if y is not None:
@@ -367,8 +370,7 @@ class Lineage:
                 for trained, build in zip(given, builders, strict=True)
             ]
             student = self.builder(number)()
-            if models and self.share_ends:
-                sharing.freeze_ends(student)
+            shared = sharing.freeze_ends(student) if models and self.share_ends else []
             model = BornAgainModel(
                 student,
                 teacher=RecordedTeacher() if self.recorded and models else models or None,
@@ -384,7 +386,7 @@ class Lineage:
             elif isinstance(optimizer, keras.optimizers.Optimizer):
                 optimizer = type(optimizer).from_config(optimizer.get_config())
             model.compile(optimizer=optimizer, **arguments)
-            self._trainers[key] = Trainer(model, models, self.share_ends)
+            self._trainers[key] = Trainer(model, models, shared)
         return self._trainers[key]
 
 

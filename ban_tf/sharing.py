@@ -7,38 +7,76 @@ among the optimizer's weights, and so neither decays nor moves.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 
 
-def ends(model: keras.Model) -> list[keras.Layer]:
-    """Returns the first and the last layer of a model that have weights (maybe one and the same).
+def ends(model: keras.Model) -> list[int]:
+    """Finds the first and the last layer of a model that can be shared.
+
+    Args:
+        model: A built Functional or Sequential model.
+
+    Returns:
+        Places in `model.layers`: of the first layer that is trained, counted from the start, and of
+        the one that the output comes from, counted from the end (-1 is the last). Only one place if
+        they are one layer, as with tied embeddings.
 
     Raises:
-        ValueError: The model has no weights.
+        ValueError: The model has no layer that is trained.
     """
-    layers = [layer for layer in model.layers if layer.weights]
-    if not layers:
+    first = next((each for each in model.layers if each.trainable_weights), None)
+    last = _behind(model.outputs[0])
+    if first is None or last is None:
         raise ValueError(f"model {model.name!r} has no layers with weights to share.")
-    return layers[:1] if layers[0] is layers[-1] else [layers[0], layers[-1]]
+    place = model.layers.index(first)
+    return [place] if last is first else [place, model.layers.index(last) - len(model.layers)]
 
 
-def freeze_ends(model: keras.Model) -> None:
-    """Freezes the first and the last layer; to be called before the model is compiled."""
-    for layer in ends(model):
-        layer.trainable = False
+def _behind(tensor: keras.KerasTensor) -> keras.layers.Layer | None:
+    """The last layer with weights on the way to a tensor."""
+    operation, node, _ = tensor._keras_history
+    if getattr(operation, "weights", None):
+        return operation
+    inputs = operation._inbound_nodes[node].input_tensors
+    return _behind(inputs[0]) if inputs else None
 
 
-def copy_ends(student: keras.Model, teacher: keras.Model) -> None:
+def freeze_ends(model: keras.Model) -> list[int]:
+    """Freezes the first and the last layer, before the model is compiled, and returns `ends`."""
+    places = ends(model)
+    for place in places:
+        model.layers[place].trainable = False
+    return places
+
+
+def copy_ends(student: keras.Model, teacher: keras.Model, places: Sequence[int]) -> None:
     """Gives a student its teacher's weights of the first and the last layer.
 
     Args:
         student: A built model.
         teacher: A built model whose end layers have the same shapes.
+        places: What `freeze_ends` returned for the student.
 
     Raises:
         ValueError: The shapes differ.
     """
-    for own, theirs in zip(ends(student), ends(teacher), strict=False):
+    check_ends(student, teacher, places)
+    for place in places:
+        student.layers[place].set_weights(teacher.layers[place].get_weights())
+
+
+def check_ends(
+    student: keras.Model, teacher: keras.Model, places: Sequence[int] | None = None
+) -> None:
+    """Makes sure that `copy_ends` can be done, maybe before a teacher is trained.
+
+    Raises:
+        ValueError: The shapes differ.
+    """
+    for place in ends(student) if places is None else places:
+        own, theirs = student.layers[place], teacher.layers[place]
         shapes = [[tuple(each.shape) for each in layer.weights] for layer in (own, theirs)]
         if shapes[0] != shapes[1]:
             raise ValueError(
@@ -46,4 +84,3 @@ def copy_ends(student: keras.Model, teacher: keras.Model) -> None:
                 f"their weights have shapes {shapes[0]} and {shapes[1]}; choose a student of this "
                 "teacher."
             )
-        own.set_weights(theirs.get_weights())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 
 from ban_tf import checkpoints, sharing
@@ -16,17 +18,17 @@ class Trainer:
     Args:
         model: The compiled student.
         teachers: The models that it asks.
-        share_ends: Whether it has its first and last layer from the last of them.
+        shared: Places of the layers that it has from the last of them; see `sharing`.
 
     Attributes:
         asked: The teachers as one, for whoever wants to record them; None if there are none.
     """
 
-    def __init__(self, model: BornAgainModel, teachers: list[keras.Model], share_ends: bool):
+    def __init__(self, model: BornAgainModel, teachers: list[keras.Model], shared: Sequence[int]):
         self.model = model
         self.teachers = teachers
         self.asked = OnlineTeacher(teachers) if teachers else None
-        self._share_ends = share_ends
+        self._shared = shared
         model.optimizer.build(model.trainable_variables)
         self._initial = checkpoints.capture(model)
 
@@ -37,6 +39,6 @@ class Trainer:
             variable.assign(value)
         for model, generation in zip(self.teachers, teachers, strict=True):
             model.set_weights(generation.weights)
-        if self._share_ends and self.teachers:
-            sharing.copy_ends(self.model.student, self.teachers[-1])
+        if self._shared:
+            sharing.copy_ends(self.model.student, self.teachers[-1], self._shared)
         self.model.stop_training = False

@@ -48,8 +48,7 @@ def test_ends_are_copied_from_the_teacher_and_stay_as_they_are_in_training():
     keras.utils.set_random_seed(0)
     teacher = architectures.build("densenet-10-4", (8, 8, 1), 3)
     student = architectures.build("resnet-wide-1-1@densenet-10-4", (8, 8, 1), 3)
-    sharing.freeze_ends(student)
-    sharing.copy_ends(student, teacher)
+    sharing.copy_ends(student, teacher, sharing.freeze_ends(student))
     before = {layer.name: layer.get_weights() for layer in student.layers}
     model = ban_tf.BornAgainModel(student, teacher=teacher, objective="kd")
     model.compile(optimizers.make_optimizer("sgd", 0.1, weight_decay=0.1))
@@ -74,7 +73,8 @@ def test_ends_are_copied_from_the_teacher_and_stay_as_they_are_in_training():
 def test_a_teacher_of_other_shapes_is_refused():
     student = architectures.build("resnet-wide-1-1@densenet-10-4", (8, 8, 1), 3)
     with pytest.raises(ValueError, match=r"'convolution'.*shapes"):
-        sharing.copy_ends(student, architectures.build("wrn-10-1", (8, 8, 1), 3))
+        teacher = architectures.build("wrn-10-1", (8, 8, 1), 3)
+        sharing.copy_ends(student, teacher, sharing.ends(student))
 
 
 def test_ends_of_any_model_can_be_frozen():
@@ -83,9 +83,25 @@ def test_ends_of_any_model_can_be_frozen():
     sharing.freeze_ends(model)
     assert [layer.trainable for layer in layers[1:]] == [False, True, False]
     alone = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
-    assert sharing.ends(alone) == alone.layers
+    assert sharing.ends(alone) == [0]
     with pytest.raises(ValueError, match="no layers with weights"):
         sharing.ends(keras.Sequential([keras.Input((2,)), keras.layers.Activation("relu")]))
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("lstm-2-8", ["embedding"]),
+        ("cnn-lstm-1-8", ["characters", "logits"]),
+    ],
+)
+def test_ends_of_language_models_are_embeddings_and_logits(name, layers):
+    """Neither the recurrence of a network with tied embeddings nor a table of spellings."""
+    model = architectures.build_language_model(name, ("a", "b", "c"), dropout=0.1)
+    places = sharing.freeze_ends(model)
+    assert [model.layers[place].name for place in places] == layers
+    frozen = [layer.name for layer in model.layers if layer.weights and not layer.trainable]
+    assert {*frozen} - {"spelling"} == {*layers}
 
 
 @pytest.mark.parametrize(
