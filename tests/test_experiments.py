@@ -12,7 +12,7 @@ from absl import flags as absl_flags
 from ban_tf import architectures, experiment, options
 from ban_tf.architectures import densenet
 from ban_tf.experiments import __main__ as command
-from ban_tf.experiments import study
+from ban_tf.experiments import listing, study
 from ban_tf.experiments.experiment import Column, Experiment
 from ban_tf.experiments.tables import EXPERIMENTS
 
@@ -162,6 +162,15 @@ def test_all_columns_of_a_row_are_trained_and_shown(tmp_path, capsys):
     shown = capsys.readouterr().out
     assert re.search(rf"Teacher +3.00 +{figures['Teacher']:.2f}", shown)
     assert re.search(rf"Ens\*2 +– +{figures['Ens*2']:.2f}", shown)
+    listing.show([row, EXPERIMENTS["quick/lstm"]], tmp_path)
+    shown = capsys.readouterr().out
+    assert f"Teacher 3.00 ({figures['Teacher']:.2f}), BAN ({figures['BAN']:.2f})" in shown
+    assert "quick/lstm   not trained yet" in shown
+    (tmp_path / "several").mkdir()
+    for seed in (0, 1):
+        (tmp_path / "several" / f"seed-{seed}").symlink_to(tmp_path)
+    listing.show([row], tmp_path / "several")
+    assert f"BAN ({figures['BAN']:.2f})" in capsys.readouterr().out
 
 
 def test_runs_and_their_teacher_are_asked_for_in_order(tmp_path):

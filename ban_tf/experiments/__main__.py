@@ -13,7 +13,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from ban_tf.experiments import over_seeds, study
+from ban_tf.experiments import listing, over_seeds, study
 from ban_tf.experiments.experiment import Experiment
 from ban_tf.experiments.tables import EXPERIMENTS
 
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif known.show and not known.run and not further:
             _show(_named(known.show, "show"), known.workdir, known.seeds)
         elif known.list and not further:
-            study.show_all(known.workdir)
+            listing.show(EXPERIMENTS.values(), known.workdir)
         else:
             raise ValueError("give --list, --show=ROW, or --run=ROW and flags for its runs.")
     except ValueError as error:

@@ -44,7 +44,7 @@ def _language_control(name: str, split: str) -> str | None:
     return f"labels {split}" if name == "kd+labels" else None
 
 
-def _language() -> Experiment:
+def _language(name: str) -> Experiment:
     metrics = {"validation": "validation_perplexity", "test": "perplexity"}
     places = [
         ("teacher", "kd+labels", "generation 0"),
@@ -52,12 +52,13 @@ def _language() -> Experiment:
         ("labels", "labels", "generation 1"),
     ]
     columns = tuple(
-        Column(f"{name} {split}", None, run, row, metric, _language_control(name, split))
-        for name, run, row in places
+        Column(f"{who} {split}", None, run, row, metric, _language_control(who, split))
+        for who, run, row in places
         for split, metric in metrics.items()
     )
     runs = {"kd+labels": (), "labels": ("--objective=labels",)}
-    return Experiment("evidence/lstm", "evidence/lstm", runs, columns)
+    flagfile = f"evidence/{name.replace('-', '_')}"
+    return Experiment(f"evidence/{name}", flagfile, runs, columns)
 
 
 def experiments() -> list[Experiment]:
@@ -89,7 +90,8 @@ def experiments() -> list[Experiment]:
             {"kd": (), "baseline": ("--gens=0", "--arch=densenet-22-12")},
             _SMALL,
         ),
-        _language(),
+        _language("lstm"),
+        _language("cnn-lstm"),
     ]
 
 

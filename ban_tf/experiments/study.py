@@ -17,7 +17,6 @@ from rich.console import Console
 from rich.table import Table
 
 from ban_tf.experiments.experiment import Column, Experiment
-from ban_tf.experiments.tables import EXPERIMENTS
 from ban_tf.report import summary
 
 FLAGS = pathlib.Path("flags")
@@ -109,21 +108,6 @@ def show(experiment: Experiment, root: pathlib.Path) -> None:
             column.name, _in_words(column.paper), _in_words(figure(experiment, root, column))
         )
     Console(highlight=False).print(table)
-
-
-def show_all(root: pathlib.Path) -> None:
-    """Prints a line for each experiment: the paper's figures, with ours in brackets."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False)
-    table.add_column("experiment", no_wrap=True)
-    table.add_column("paper, and in brackets ours where there is one")
-    for experiment in EXPERIMENTS.values():
-        cells = []
-        for column in experiment.columns:
-            ours = figure(experiment, root, column)
-            brackets = "" if ours is None else f" ({ours:.2f})"
-            cells.append(f"{column.name} {_in_words(column.paper)}{brackets}")
-        table.add_row(experiment.name, ", ".join(cells))
-    Console(highlight=False).print(table, markup=False)
 
 
 def _in_words(value: float | None) -> str:

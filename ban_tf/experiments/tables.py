@@ -3,18 +3,12 @@
 A row of a table is an `Experiment`: a flagfile with all settings, the runs that its columns need,
 and for each column the paper's figure and where ours is found. Figures are test errors in per
 cent, or perplexities. Teachers are trained once and shared by the rows that learn from them.
-
-The rows under `quick` are small versions of one row of each kind, for a CPU and without a network.
 """
 
 from __future__ import annotations
 
-from ban_tf.experiments import evidence
+from ban_tf.experiments import columns, evidence, quick
 from ban_tf.experiments.experiment import Column, Experiment
-
-
-def _file(network: str) -> str:
-    return network.replace("-", "_").replace("@", "_").replace("=", "_").replace(".", "_")
 
 
 def _table1() -> list[Experiment]:
@@ -31,46 +25,13 @@ def _table1() -> list[Experiment]:
     return [
         Experiment(
             f"table1/{network}",
-            f"cifar10/{_file(network)}",
+            f"cifar10/{columns.flagfile(network)}",
             {"ban": ()},
-            (
-                Column("Teacher", teacher, "ban", "generation 0"),
-                Column("BAN", ban, "ban", "generation 1"),
-            ),
+            columns.pair(teacher, ban),
             millions=millions,
         )
         for network, (millions, teacher, ban) in rows.items()
     ]
-
-
-_TABLE_2_RUNS = {
-    "ban": ("--gens=3",),
-    "ban+l": ("--gens=1", "--objective=kd+labels"),
-    "cwtm": ("--gens=1", "--objective=cwtm"),
-    "dkpp": ("--gens=1", "--objective=dkpp"),
-}
-
-
-def _table_2_columns(
-    figures: tuple[float | None, ...], third_ensemble: str = "ensemble 1-3"
-) -> tuple[Column, ...]:
-    # The paper trained BAN and BAN-1 apart; here they are one and the same network.
-    places = (
-        ("Teacher", "teacher", "generation 0"),
-        ("BAN", "ban", "generation 1"),
-        ("BAN+L", "ban+l", "generation 1"),
-        ("CWTM", "cwtm", "generation 1"),
-        ("DKPP", "dkpp", "generation 1"),
-        ("BAN-1", "ban", "generation 1"),
-        ("BAN-2", "ban", "generation 2"),
-        ("BAN-3", "ban", "generation 3"),
-        ("Ens*2", "ban", "ensemble 1-2"),
-        ("Ens*3", "ban", third_ensemble),
-    )
-    return tuple(
-        Column(name, figure, run, row)
-        for (name, run, row), figure in zip(places, figures, strict=True)
-    )
 
 
 def _table2() -> list[Experiment]:
@@ -83,13 +44,13 @@ def _table2() -> list[Experiment]:
     return [
         Experiment(
             f"table2/{network}",
-            f"cifar100/{_file(network)}",
-            _TABLE_2_RUNS,
+            f"cifar100/{columns.flagfile(network)}",
+            columns.TABLE_2_RUNS,
             # The paper has no third generation of the largest: its ensemble takes in the teacher.
-            _table_2_columns(
+            columns.table_2(
                 figures, "ensemble 0-2" if network == "densenet-80-120" else "ensemble 1-3"
             ),
-            teacher=f"cifar100/{_file(network)}",
+            teacher=f"cifar100/{columns.flagfile(network)}",
         )
         for network, figures in rows.items()
     ]
@@ -105,17 +66,22 @@ def _table3() -> list[Experiment]:
     return [
         Experiment(
             f"table3/{network}",
-            f"cifar100/{_file(network)}",
+            f"cifar100/{columns.flagfile(network)}",
             {
                 "ban": (),
-                "dense-90-60": ("--student_arch=densenet-90-60", "--final_transition"),
+                # Dropout, which the flagfile sets, is for the wide ResNets alone.
+                "dense-90-60": (
+                    "--student_arch=densenet-90-60",
+                    "--final_transition",
+                    "--dropout=0",
+                ),
             },
             (
                 Column("Teacher", teacher, "teacher", "generation 0"),
                 Column("BAN", ban, "ban", "generation 1"),
                 Column("Dense-90-60", dense, "dense-90-60", "generation 1"),
             ),
-            teacher=f"cifar100/{_file(network)}",
+            teacher=f"cifar100/{columns.flagfile(network)}",
         )
         for network, (teacher, ban, dense) in rows.items()
     ]
@@ -134,7 +100,7 @@ def _table4() -> list[Experiment]:
     return [
         Experiment(
             f"table4/{factor.replace('=', '-')}",
-            f"cifar100/{_file(f'densenet-90-60@{factor}')}",
+            f"cifar100/{columns.flagfile(f'densenet-90-60@{factor}')}",
             {"ban": ()},
             (
                 Column("Teacher", 17.69, "teacher", "generation 0"),
@@ -159,7 +125,7 @@ def _table5() -> list[Experiment]:
     return [
         Experiment(
             f"table5/{network}",
-            f"cifar100/{_file(f'resnet-{network}')}",
+            f"cifar100/{columns.flagfile(f'resnet-{network}')}",
             {
                 "baseline": ("--gens=0", f"--arch=resnet-{network}@densenet-90-60"),
                 "ban": (),
@@ -175,16 +141,6 @@ def _table5() -> list[Experiment]:
     ]
 
 
-def _language_columns(*figures: float | None) -> tuple[Column, ...]:
-    validation, test = "validation_perplexity", "perplexity"
-    return (
-        Column("Teacher Val", figures[0], "ban+l", "generation 0", validation),
-        Column("BAN+L Val", figures[1], "ban+l", "generation 1", validation),
-        Column("Teacher Test", figures[2], "ban+l", "generation 0", test),
-        Column("BAN+L Test", figures[3], "ban+l", "generation 1", test),
-    )
-
-
 def _table6() -> list[Experiment]:
     rows = {
         "cnn-lstm": (19, 83.69, 80.27, 80.05, 76.97),
@@ -193,44 +149,12 @@ def _table6() -> list[Experiment]:
     return [
         Experiment(
             f"table6/{network}",
-            f"ptb/{_file(network)}",
+            f"ptb/{columns.flagfile(network)}",
             {"ban+l": ()},
-            _language_columns(*figures),
+            columns.language(*figures),
             millions=millions,
         )
         for network, (millions, *figures) in rows.items()
-    ]
-
-
-def _quick() -> list[Experiment]:
-    def pair(name: str) -> Experiment:
-        columns = (
-            Column("Teacher", None, "ban", "generation 0"),
-            Column("BAN", None, "ban", "generation 1"),
-        )
-        return Experiment(f"quick/{name}", f"quick/{_file(name)}", {"ban": ()}, columns)
-
-    def language(name: str) -> Experiment:
-        columns = _language_columns(None, None, None, None)
-        return Experiment(f"quick/{name}", f"quick/{_file(name)}", {"ban+l": ()}, columns)
-
-    densenet = Experiment(
-        "quick/densenet",
-        "quick/densenet",
-        _TABLE_2_RUNS,
-        _table_2_columns((None,) * 10),
-        teacher="quick/densenet",
-    )
-    return [
-        pair("wrn"),
-        densenet,
-        pair("wrn-to-densenet"),
-        pair("densenet-depth"),
-        pair("densenet-compression"),
-        pair("resnet-wide"),
-        pair("resnet-bottleneck"),
-        language("lstm"),
-        language("cnn-lstm"),
     ]
 
 
@@ -243,7 +167,7 @@ EXPERIMENTS = {
         _table4,
         _table5,
         _table6,
-        _quick,
+        quick.experiments,
         evidence.experiments,
     )
     for experiment in table()

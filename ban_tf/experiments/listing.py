@@ -1,0 +1,66 @@
+"""All rows in one table: `python -m ban_tf.experiments --list`."""
+
+from __future__ import annotations
+
+import pathlib
+import textwrap
+from collections.abc import Iterable
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from ban_tf.experiments import study
+from ban_tf.experiments.experiment import Column, Experiment
+
+_FILE_WIDTH = 100  # columns where nobody's terminal says how many
+
+
+def show(experiments: Iterable[Experiment], root: pathlib.Path) -> None:
+    """Prints a line for each experiment: the paper's figures, with ours in brackets.
+
+    Args:
+        experiments: What is to be listed.
+        root: Where our runs are kept; each in itself, or in folders `seed-N`.
+    """
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = _FILE_WIDTH
+    experiments = list(experiments)
+    left = console.width - max(len(each.name) for each in experiments) - 4
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
+    table.add_column("experiment", no_wrap=True)
+    table.add_column("paper (ours)")
+    for experiment in experiments:
+        cells = [_cell(experiment, root, column) for column in experiment.columns]
+        table.add_row(experiment.name, _wrapped(cells, left) or "not trained yet")
+    console.print(
+        "Test error in %, or perplexity for language models: the paper's figure, and in brackets "
+        f"ours from {root} (of several seeds the mean). --run=EXPERIMENT trains what is missing.\n",
+        markup=False,
+    )
+    console.print(table, markup=False)
+
+
+def _wrapped(cells: Iterable[str], width: int) -> str:
+    """Cells that are not empty, in lines, each cell within one."""
+    together = ", ".join(cell.replace(" ", "\xa0") for cell in cells if cell)
+    return textwrap.fill(together, max(width, 20), break_on_hyphens=False).replace("\xa0", " ")
+
+
+def _cell(experiment: Experiment, root: pathlib.Path, column: Column) -> str:
+    """Such as "BAN 16.95 (17.02)"; empty if there is neither figure."""
+    ours = _ours(experiment, root, column)
+    figures = [
+        "" if column.paper is None else f" {column.paper:.2f}",
+        "" if ours is None else f" ({ours:.2f})",
+    ]
+    return column.name + "".join(figures) if any(figures) else ""
+
+
+def _ours(experiment: Experiment, root: pathlib.Path, column: Column) -> float | None:
+    places = [root, *sorted(root.glob("seed-*"))]
+    found = [study.figure(experiment, place, column) for place in places]
+    found = [each for each in found if each is not None]
+    return float(np.mean(found)) if found else None
