@@ -25,10 +25,9 @@ from ban_tf.rundir import saving, write_atomically
 BINS = 20
 # What the two histograms cover: confidences, and weights as multiples of an equal weight.
 RANGES = {"teacher_confidence_histogram": (0.0, 1.0), "weight_histogram": (0.0, 2.0)}
-# What is drawn of a run, and in which words.
+# What is drawn of a run over its epochs, and in which words.
 QUANTITIES = {
     "dark_knowledge_share": "dark knowledge's share of |gradient|²",
-    "weight_entropy": "entropy of confidence weights / log(batch)",
     "teacher_agreement": "agreement with the teacher",
     "kl_divergence": "KL(teacher ‖ student)",
 }

@@ -7,16 +7,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from ban_tf import analysis
-from ban_tf.report import plots
+from ban_tf.report import plots, reading
 from ban_tf.rundir import RunDirectory
 
 _FILE = "analysis.json"
-FIGURE = "analysis.png"
-WORDS = (
+FIGURE = reading.ANALYSIS
+_WORDS = (
     "## The gradient of distillation\n\n"
-    "How much of it is dark knowledge, how evenly the teacher's confidence weights the samples of "
-    "a batch, and how near the student is to its teacher, after each epoch and on the same "
-    f"training examples (Furlanello et al., 2018, eqs. 7 to 10).\n\n![Analysis]({FIGURE})\n"
+    "How much of it is dark knowledge, and how near the student is to its teacher, after each "
+    "epoch and on the same training examples; and how sure the teacher is of these. Weights by its "
+    "confidence (CWTM) are the more even, the nearer their entropy is to 1, that of equal weights "
+    f"(Furlanello et al., 2018, eqs. 7 to 10).\n\n![Analysis]({FIGURE})\n"
 )
 
 
@@ -29,8 +30,13 @@ def places(directory: RunDirectory, generation: int) -> dict[str, pathlib.Path]:
     }
 
 
+def markdown(directory: RunDirectory) -> str:
+    """Returns the section of `summary.md` on an analysis; empty if there is none."""
+    return f"\n{_WORDS}" if directory.names(FIGURE) else ""
+
+
 def draw(directory: RunDirectory, generations: Iterable[int]) -> bytes | None:
-    """Draws what was analysed, one curve for each generation.
+    """Draws what was analysed of each generation, and of its teacher's confidence.
 
     Args:
         directory: The run.
@@ -46,4 +52,11 @@ def draw(directory: RunDirectory, generations: Iterable[int]) -> bytes | None:
             found[generation] = analysis.read(file)
     if not found:
         return None
-    return plots.png(plots.learning_curves(found, analysis.QUANTITIES))
+    confidence = ("teacher_confidence_histogram", "the teacher's confidence")
+    entropies = {
+        generation: f"entropy of weights {rows[-1]['weight_entropy']:.3f}"
+        for generation, rows in found.items()
+    }
+    return plots.png(
+        plots.curves_and_distribution(found, analysis.QUANTITIES, confidence, entropies)
+    )

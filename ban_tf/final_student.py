@@ -13,6 +13,7 @@ from typing import Any
 
 from absl import logging
 
+from ban_tf import analysis_report
 from ban_tf.options import Options
 from ban_tf.report import content, page, reading, summary, table
 from ban_tf.rundir import RunDirectory
@@ -63,10 +64,11 @@ def add(
         "directory": name,
     }
     result = {**result, "final_student": row}
+    markdown = table.write_markdown(result) + analysis_report.markdown(directory)
     directory.commit(
         {
             "summary.json": json.dumps(result, indent=1).encode(),
-            "summary.md": table.write_markdown(result).encode(),
+            "summary.md": markdown.encode(),
         }
     )
     text = page.write(content.read(directory.path))

@@ -12,17 +12,21 @@ HELP = {
     "gens": "Born-again generations after generation 0; auto goes on until one is no better than "
     "the one before it on validation data, beyond its 95 % interval.",
     "max_gens": "How many generations auto may train.",
-    "arch": "Architecture: wrn-DEPTH-WIDTH (wrn alone is wrn-16-1), densenet-DEPTH-GROWTH, or "
-    "package.module:function.",
-    "student_arch": "Architecture of the born-again generations, if it is another one.",
+    "arch": "Architecture: wrn-DEPTH-WIDTH (wrn alone is wrn-16-1), densenet-DEPTH-GROWTH, on text "
+    "lstm-LAYERS-UNITS or cnn-lstm-LAYERS-UNITS, or package.module:function.",
+    "student_arch": "Architecture of the born-again generations, if it is another one: also "
+    "densenet-90-60@depth=2 (or @compression=0.5) and resnet-wide-UNITS-RATIO@densenet-90-60 (or "
+    "resnet-bottleneck-...), which have the shapes of that DenseNet.",
     "share_ends": "Give students the first and the last layer of their teacher, frozen; "
     "resnet-...@densenet-... always has them.",
-    "dropout": "Dropout inside residual blocks, or after the convolutions of a DenseNet.",
+    "dropout": "Dropout inside residual blocks, after the convolutions of a DenseNet, or between "
+    "the layers of a language model.",
     "compression": "Share of its channels that a DenseNet keeps after a block; 0.5 by default.",
     "bottleneck": "Whether a DenseNet has 1x1 convolutions before its 3x3 ones; it has.",
     "final_transition": "Whether a DenseNet compresses its last block too, as the paper's counts "
     "tell; it does not.",
-    "remat": "Whether a DenseNet computes anew in the backward pass instead of keeping in memory.",
+    "remat": "Whether a DenseNet computes anew in the backward pass instead of keeping in memory: "
+    "slower, in about two thirds of the memory.",
     "dataset": "digits (embedded), a TFDS data set such as cifar10, folder:PATH with images, text "
     "(embedded), or text:PATH, a folder with *.train.txt, *.valid.txt and *.test.txt or one file.",
     "data_dir": "Where TFDS data sets are kept.",

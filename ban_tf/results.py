@@ -223,12 +223,12 @@ def _write(
         "config.json": json.dumps(options.settings(), indent=1).encode(),
         "ensemble.keras": generations.model_bytes(mean),
         "summary.json": json.dumps(result, indent=1).encode(),
-        "summary.md": table.write_markdown(result).encode(),
     }
     figure = analysis_report.draw(directory, [each.number for each in family.generations])
     if figure:
-        files[analysis_report.FIGURE] = figure
-        files["summary.md"] += f"\n{analysis_report.WORDS}".encode()
+        directory.commit({analysis_report.FIGURE: figure})
+    summary_text = table.write_markdown(result) + analysis_report.markdown(directory)
+    files["summary.md"] = summary_text.encode()
     for row in result["generations"]:
         files[f"generation-{row['generation']}/metrics.json"] = json.dumps(row, indent=1).encode()
     directory.commit(files)

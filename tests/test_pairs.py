@@ -59,6 +59,14 @@ def test_shared_ends_are_the_teachers_in_every_generation_and_never_move(width):
         assert weights[2].shape != first[2].shape or not np.allclose(weights[2], first[2])
 
 
+def test_a_student_whose_ends_do_not_fit_is_refused_before_anything_is_trained():
+    other = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4), keras.layers.Dense(3)])
+    lineage = ban_tf.Lineage(_network, 1, student_build=other, share_ends=True)
+    with pytest.raises(ValueError, match="choose a student of this teacher"):
+        _fit(lineage)
+    assert lineage.generations == []
+
+
 def test_ends_are_trained_where_nobody_teaches():
     lineage = _fit(ban_tf.Lineage(_network, 1, objective="labels", share_ends=True))
     assert not np.allclose(lineage.generations[0].weights[0], lineage.generations[1].weights[0])
@@ -108,6 +116,7 @@ def test_a_run_of_a_densenet_that_teaches_a_residual_network(tmp_path):
     assert [row["epoch"] for row in rows] == [1, 2]
     assert (tmp_path / "run" / "analysis.png").read_bytes().startswith(b"\x89PNG")
     assert "analysis.png" in (tmp_path / "run" / "summary.md").read_text()
+    assert "The gradient of distillation" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_an_analysis_has_the_teacher_asked():

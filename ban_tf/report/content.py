@@ -24,6 +24,7 @@ class Content:
         test: Labels, and the images that are kept.
         histories: Each generation's rows, one for each epoch.
         resume: The command that goes on with the run.
+        analysis: The PNG file of `--analyse`; None where it was not asked for.
     """
 
     path: pathlib.Path
@@ -33,6 +34,7 @@ class Content:
     test: reading.Test
     histories: dict[int, list[dict[str, float]]]
     resume: str
+    analysis: bytes | None
 
     def ensemble(self) -> tuple[list[int], np.ndarray]:
         """Returns the ensemble that the run saves: its members, its log-probabilities."""
@@ -72,4 +74,5 @@ def read(path: str | pathlib.Path) -> Content:
         test,
         {number: reading.read_history(run, number) for number in range(generations)},
         reading.resume(run),
+        run.read(reading.ANALYSIS) if run.names(reading.ANALYSIS) else None,
     )

@@ -30,6 +30,7 @@ def write(content: Content) -> str:
         ("Results", _results(content)),
         ("Error by generation", _errors(content)),
         ("Learning curves", _curves(content)),
+        ("The gradient of distillation", _gradient(content)),
         ("Calibration", _calibration(content)),
         ("Confusion", _confusion(content)),
         ("Newly right and newly wrong", _changes(content)),
@@ -144,6 +145,21 @@ def _named_predictions(content: Content) -> dict[str, np.ndarray]:
     if len(members) > 1:
         named[f"ensemble {members[0]}-{members[-1]}"] = mean
     return named
+
+
+def _gradient(content: Content) -> str:
+    if content.analysis is None:
+        return ""
+    return markup.figure(
+        content.analysis,
+        "png",
+        "Share of dark knowledge in the gradient, agreement with the teacher and divergence from "
+        "it, epoch for epoch, and how sure the teacher was. The numbers are in "
+        "generation-*/analysis.json.",
+        "After each epoch, on the same training examples (Furlanello et al., 2018, eqs. 7 to 10). "
+        "Weights by the teacher's confidence are equal where their entropy is 1.",
+        wide=True,
+    )
 
 
 def _calibration(content: Content) -> str:

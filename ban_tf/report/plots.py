@@ -181,16 +181,52 @@ def learning_curves(
     figure = _empty(3.6 * max(len(quantities), 1), 3.2)
     for place, (name, words) in enumerate(quantities.items(), start=1):
         axes = _styled(figure.add_subplot(1, len(quantities), place))
-        for index, (generation, rows) in enumerate(sorted(histories.items())):
-            points = [(row["epoch"], row[name]) for row in rows if name in row]
-            if points:
-                style = _series(index) | {"marker": None}
-                axes.plot(*zip(*points, strict=True), label=f"generation {generation}", **style)
-        axes.set(xlabel="epoch", ylabel=words)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+        _curves(axes, histories, name, words)
         if place == 1:
             _legend(axes)
     return figure
+
+
+def curves_and_distribution(
+    histories: Mapping[int, Sequence[Mapping[str, Any]]],
+    quantities: Mapping[str, str],
+    counted: tuple[str, str],
+    labels: Mapping[int, str],
+) -> Figure:
+    """Panels of `learning_curves`, and one of a distribution as it was in the last epoch.
+
+    Args:
+        histories: As for `learning_curves`.
+        quantities: As for `learning_curves`.
+        counted: The name in the rows of counts in equal bins from 0 to 1, and words for the axis.
+        labels: What the legend of the last panel says of each generation.
+    """
+    panels = len(quantities) + 1
+    figure = _empty(3.6 * panels, 3.2)
+    for place, (name, words) in enumerate(quantities.items(), start=1):
+        _curves(_styled(figure.add_subplot(1, panels, place)), histories, name, words)
+    _legend(figure.axes[0])
+    axes = _styled(figure.add_subplot(1, panels, panels))
+    for index, (generation, rows) in enumerate(sorted(histories.items())):
+        counts = np.array(rows[-1][counted[0]])
+        style = {key: _series(index)[key] for key in ("color", "linestyle", "linewidth")}
+        edges = np.linspace(0, 1, len(counts) + 1)
+        axes.stairs(counts / max(counts.sum(), 1), edges, label=labels[generation], **style)
+    axes.set(xlabel=counted[1], ylabel="share of samples", ylim=(0, None))
+    _legend(axes)
+    return figure
+
+
+def _curves(
+    axes: Axes, histories: Mapping[int, Sequence[Mapping[str, float]]], name: str, words: str
+) -> None:
+    for index, (generation, rows) in enumerate(sorted(histories.items())):
+        points = [(row["epoch"], row[name]) for row in rows if name in row]
+        if points:
+            style = _series(index) | {"marker": None}
+            axes.plot(*zip(*points, strict=True), label=f"generation {generation}", **style)
+    axes.set(xlabel="epoch", ylabel=words)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
 
 
 def reliability_diagrams(diagrams: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:

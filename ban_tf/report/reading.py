@@ -22,6 +22,7 @@ from ban_tf.rundir import MANIFEST, CorruptFileError, RunDirectory, RunDirectory
 
 DATA = "data.json"
 TEST = "test.npz"
+ANALYSIS = "analysis.png"
 _DATA_KEYS = ("dataset", "class_names", "input_shape", "mean", "std")
 
 

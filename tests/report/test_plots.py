@@ -66,6 +66,18 @@ def test_learning_curves_pass_over_what_an_epoch_has_not():
     assert [line.get_xydata().tolist() for line in right.lines] == [[[2, 0.5]], [[1, 0.7]]]
 
 
+def test_a_distribution_is_that_of_the_last_epoch_as_shares():
+    histories = {
+        2: [{"epoch": 1, "kl": 2.0, "counts": [9, 9]}, {"epoch": 2, "kl": 1.0, "counts": [1, 3]}]
+    }
+    curve, distribution = plots.curves_and_distribution(
+        histories, {"kl": "KL"}, ("counts", "confidence"), {2: "generation 2"}
+    ).axes
+    assert curve.lines[0].get_xydata().tolist() == [[1, 2], [2, 1]]
+    values, edges, _ = distribution.patches[0].get_data()
+    assert values.tolist() == [0.25, 0.75] and edges.tolist() == [0, 0.5, 1]
+
+
 def test_no_two_of_the_first_generations_look_alike_without_colour():
     histories = {k: [{"epoch": 1.0, "loss": 1.0}] for k in range(4)}
     (axes,) = plots.learning_curves(histories, {"loss": "loss"}).axes
