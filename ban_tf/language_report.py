@@ -127,7 +127,7 @@ def show(result: dict[str, Any]) -> None:
     """Prints the perplexities of all generations and ensembles."""
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     for column, heading in enumerate(_HEADINGS):
-        table.add_column(heading, justify="left" if column < 2 else "right")
+        table.add_column(heading, justify="left" if column < 2 else "right", no_wrap=column < 2)
     for row in _cells(result):
         table.add_row(*row)
     Console(highlight=False).print(table)
