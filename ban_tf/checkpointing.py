@@ -80,9 +80,10 @@ class Checkpointer(keras.callbacks.Callback):
         """Saves if it is time to, or if a signal has come."""
         step = self._recorder.record.step
         due = self._every and step // self._every > self._saved_step // self._every
-        if self._within_epochs and (due or self._requests):
+        asked = bool(self._requests)  # once a step, as all workers do
+        if self._within_epochs and (due or asked):
             self._save_within_epoch(unvalidated=step == self._steps)
-        if self._requests:
+        if asked:
             self._stop()
 
     def on_test_begin(self, logs: dict | None = None) -> None:
@@ -127,6 +128,9 @@ class Checkpointer(keras.callbacks.Callback):
             raise DivergenceError(
                 f"A weight stopped being finite in epoch {record.epochs + 1}, step {record.step}."
             )
+        self._saved_step = record.step
+        if not directory.writes:
+            return
         best = record.best_weights or []
         notes = {**record.notes(), "metrics": len(metrics), "best_weights": len(best)}
         name = f"{folder}/checkpoint-{record.epochs:06d}-{record.step:08d}.npz"
@@ -134,7 +138,6 @@ class Checkpointer(keras.callbacks.Callback):
         after = [each for each in directory.names(f"{folder}/checkpoint-") if each > name]
         content = checkpoints.pack([*state, *metrics, *best], notes)
         directory.commit({name: content}, remove=before[:-1] + after)
-        self._saved_step = record.step
         if not record.step:
             directory.write_uncounted(f"{folder}/history.csv", to_csv(record.history))
             directory.write_uncounted(f"{folder}/timings.csv", to_csv(record.timings))

@@ -9,6 +9,7 @@ step is traced.
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -17,6 +18,9 @@ import keras
 from keras import ops
 
 from ban_tf import distribute
+
+# Of the step that is being traced; replicas are traced in threads of their own.
+_step = threading.local()
 
 
 def pairs(distillation_losses: Any) -> list[tuple[keras.distillation.DistillationLoss, float]]:
@@ -66,8 +70,6 @@ class DistillationTerms:
         self.teacher_layers = _layers(terms, "teacher_layer_name")
         names = _layers(terms, "student_layer_name")
         self._student = with_features(student, names, "student") if names else None
-        self._observing = False
-        self._features: dict[str, Any] = {}
 
     def check(self, teacher: Any, student: keras.Model) -> None:
         """Lets each loss say whether the models suit it.
@@ -87,21 +89,23 @@ class DistillationTerms:
     @contextlib.contextmanager
     def observing(self) -> Iterator[None]:
         """Keeps the features of the student's pass until the step is over."""
-        self._observing = True
+        _step.features = {}
         try:
             yield
         finally:
-            self._observing, self._features = False, {}
+            _step.features = None
 
     def call_student(self, student: keras.Model, inputs: Any, training: bool | None) -> Any:
         """Returns the student's outputs; within `observing`, remembers its features."""
-        if not self._observing or self._student is None:
+        if getattr(_step, "features", None) is None or self._student is None:
             return student(inputs, training=training)
         seen = self._student(inputs, training=training)
-        self._features = seen["features"]
+        _step.features = seen["features"]
         return seen["outputs"]
 
-    def total(self, teacher: dict[str, Any], student: dict[str, Any], weighted: bool) -> Any:
+    def total(
+        self, teacher: dict[str, Any], student: dict[str, Any], weighted: bool, size: Any
+    ) -> Any:
         """Returns the weighted sum of the losses, a scalar.
 
         Args:
@@ -110,6 +114,10 @@ class DistillationTerms:
             student: "outputs" and "logits" of the student, likewise.
             weighted: Whether there are sample weights or masks, which Keras shows none of its
                 distillation losses.
+            size: How many examples there are.
+
+        Returns:
+            Of several replicas, this one's part.
         """
         if weighted:
             warnings.warn(
@@ -117,7 +125,7 @@ class DistillationTerms:
                 "`distillation_losses`: Keras gives these none.",
                 stacklevel=2,
             )
-        student = {**student, "features": self._features}
+        student = {**student, "features": _step.features}
         total = 0.0
         for loss, weight in self.terms:
             theirs = _shown_to(loss, teacher, getattr(loss, "teacher_layer_name", None))
@@ -130,8 +138,9 @@ class DistillationTerms:
                     f"`distillation_losses`: {type(loss).__name__}.compute_loss must return a "
                     f"scalar. Received shape: {tuple(value.shape)}"
                 )
-            # Keras adds the gradients of replicas, and scales what its Loss objects reduce.
-            total = total + weight * value / (1 if _is_scaled(loss) else distribute.replica_count())
+            # What Keras's Loss objects reduce is divided by the replicas already.
+            replicas = distribute.replica_count() if _is_scaled(loss) else 1
+            total = total + distribute.part_of_mean(weight * replicas * value, size)
         return total
 
 

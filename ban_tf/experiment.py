@@ -27,13 +27,16 @@ from ban_tf import (
     results,
     saturation,
     seeds,
+    strategies,
     teacher_signal,
     teachers,
 )
 from ban_tf.datasets import mixup, pipeline
+from ban_tf.layers import batch_normalization
 from ban_tf.options import Options
 from ban_tf.report import progress, reading, table, tensorboard
 from ban_tf.rundir import RunDirectory
+from ban_tf.workers import Workers
 
 # Training examples, as they are without augmentation, that an analysis looks at.
 _ANALYSED = 1000
@@ -52,14 +55,8 @@ def run(options: Options) -> dict[str, Any]:
     started = time.perf_counter()
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
-    data = datasets.load(
-        options.dataset,
-        data_dir=options.data_dir,
-        validation_fraction=options.validation_fraction,
-        train_examples=options.train_examples,
-        seed=options.seed,
-        cache=options.cache,
-    )
+    workers = strategies.start(options)
+    data = workers.chief_first(lambda: _load(options))
     steps = pipeline.steps_per_epoch(data, options.batch_size)
     steps_per_execution = _steps_per_execution(options, steps)
     build = functools.partial(_build, options, data, options.arch)
@@ -67,9 +64,12 @@ def run(options: Options) -> dict[str, Any]:
     if options.student_arch:
         student_build = functools.partial(_build, options, data, options.student_arch)
     first_model = _first_model(options, data)
-    with RunDirectory(options.directory) as directory:
-        keras.config.set_dtype_policy(precision.for_run(options.precision, directory))
-        signal = teacher_signal.TeacherSignal(options, data, directory)
+    with workers.open(options.directory) as directory, strategies.together(workers):
+        policy = workers.chief_first(lambda: precision.for_run(options.precision, directory))
+        keras.config.set_dtype_policy(policy)
+        signal = workers.chief_first(
+            lambda: teacher_signal.TeacherSignal(options, data, directory, workers)
+        )
         family = lineage.Lineage(
             build,
             generations=options.generations,
@@ -85,7 +85,8 @@ def run(options: Options) -> dict[str, Any]:
             student_build=student_build,
             share_ends=options.share_ends or architectures.shares_ends(options.architectures[-1]),
             distillation_losses=_activation_losses(options, first_model or build(), student_build),
-            stop=functools.partial(_saturated, data) if options.gens == "auto" else None,
+            stop=_stop(options, data, workers),
+            workers=workers,
             seed=options.seed,
             recorded=signal.recorded,
             settings={**options.settings(), "examples": _examples(data)},
@@ -93,7 +94,8 @@ def run(options: Options) -> dict[str, Any]:
         )
         facts = results.data_facts(data).to_json()
         directory.commit({"run.cfg": options.flagfile().encode(), reading.DATA: facts})
-        _announce(options, data, build(), directory)
+        if workers.chief:
+            _announce(options, data, build(), directory, strategies.describe(workers))
         family.fit(
             functools.partial(_batches, options, signal),
             epochs=options.epochs,
@@ -107,14 +109,20 @@ def run(options: Options) -> dict[str, Any]:
                 "jit_compile": {"auto": "auto", "yes": True, "no": False}[options.jit],
                 "steps_per_execution": steps_per_execution,
             },
-            callbacks=functools.partial(_callbacks, options, data, directory),
+            callbacks=functools.partial(_callbacks, options, data, directory)
+            if workers.chief
+            else None,
             examples_per_epoch=steps * options.batch_size,
             verbose=0,  # the callbacks show the progress
             checkpoint_steps=options.checkpoint_steps,
         )
+        if not workers.chief:
+            workers.leave()
+            return {}
         result = results.report(options, family, data, directory)
         if options.final_student:
             result = final_student.add(options, result, directory, run)
+        workers.leave()
     table.show(result)
     seconds = time.perf_counter() - started
     print(f"\nIn {seconds:.0f} s. The models and the report are in {directory.path}:")
@@ -130,6 +138,26 @@ def _examples(data: datasets.ImageData) -> str:
     return f"{train} to train with and {test} to test with, of {data.num_classes} classes"
 
 
+def _load(options: Options) -> datasets.ImageData:
+    return datasets.load(
+        options.dataset,
+        data_dir=options.data_dir,
+        validation_fraction=options.validation_fraction,
+        train_examples=options.train_examples,
+        seed=options.seed,
+        cache=options.cache,
+    )
+
+
+def _stop(
+    options: Options, data: datasets.ImageData, workers: Workers
+) -> Callable[[lineage.Lineage], bool] | None:
+    """What ends a run by itself, if anything does."""
+    if options.gens != "auto":
+        return None
+    return workers.chief_decides(functools.partial(_saturated, data))
+
+
 def _build(options: Options, data: datasets.ImageData, name: str) -> keras.Model:
     known = architectures.settings(name)
     settings = {
@@ -137,7 +165,10 @@ def _build(options: Options, data: datasets.ImageData, name: str) -> keras.Model
         for setting, value in options.architecture_settings().items()
         if setting in known
     }
-    return architectures.build(name, data.input_shape, data.num_classes, **settings)
+    model = architectures.build(name, data.input_shape, data.num_classes, **settings)
+    if options.sync_batch_norm:
+        batch_normalization.synchronise(model)
+    return model
 
 
 def make_objective(options: Options, steps_per_epoch: int) -> Any:
@@ -326,7 +357,11 @@ def how_many(options: Options) -> str:
 
 
 def _announce(
-    options: Options, data: datasets.ImageData, model: keras.Model, directory: RunDirectory
+    options: Options,
+    data: datasets.ImageData,
+    model: keras.Model,
+    directory: RunDirectory,
+    devices: str,
 ) -> None:
     names = " to ".join(options.architectures)
     print(
@@ -334,7 +369,8 @@ def _announce(
         f"{len(data.train.labels):,} training, {len(data.validation.labels):,} validation, "
         f"{len(data.test.labels):,} test examples; generation 0 and "
         f"{how_many(options)} born again by {options.objective}, "
-        f"{options.epochs} epochs each, {keras.config.dtype_policy().name}; "
+        f"{options.epochs} epochs each, {keras.config.dtype_policy().name}"
+        f"{devices and ', on ' + devices}; "
         f"kept in {directory.path}."
     )
     sys.stdout.flush()

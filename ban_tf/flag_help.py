@@ -58,7 +58,7 @@ HELP = {
     "runs/recordings by default, or recordings in --workdir.",
     "ensemble_average": "What ensembles average: probabilities or logits.",
     "epochs": "Epochs of each generation.",
-    "batch_size": "Examples in a step.",
+    "batch_size": "Examples in a step, those of all replicas together.",
     "optimizer": "sgd (Nesterov, decay joined to the gradient), or one of Keras's own by its name.",
     "learning_rate": "Peak learning rate.",
     "momentum": "Momentum of sgd.",
@@ -75,6 +75,13 @@ HELP = {
     "checkpoint at a tenth of the learning rate.",
     "precision": "float32, mixed_bfloat16, mixed_float16, or auto: bfloat16 where it is fast.",
     "jit": "Compile the training step with XLA: yes, no, or auto, on GPUs only.",
+    "strategy": "What trains: one device; mirrored, all GPUs of this machine, or the "
+    "--virtual_devices; multiworker, the processes that TF_CONFIG or Slurm name; or auto, which "
+    "takes what is there.",
+    "virtual_devices": "Split the processor into N devices, to try out mirrored.",
+    "worker_timeout": "Seconds that workers wait for each other to start.",
+    "sync_batch_norm": "Normalise by the statistics of the whole batch, not of each replica's "
+    "share.",
     "steps_per_execution": "Steps that TensorFlow takes at a time; must divide those of an epoch. "
     "By default 1, and up to 10 on GPUs.",
     "deterministic": "Make every operation deterministic.",

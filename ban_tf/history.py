@@ -103,7 +103,9 @@ class Recorder(keras.callbacks.Callback):
         logs = {} if logs is None else logs
         record, seconds = self.record, self.seconds()
         self._check(logs, record.step)
-        logs["learning_rate"] = float(self.model.optimizer.learning_rate)
+        logs["learning_rate"] = float(
+            keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+        )
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
         timing = {"epoch": epoch + 1, "seconds": seconds}
         if self._examples:

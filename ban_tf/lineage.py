@@ -27,6 +27,8 @@ from ban_tf.rundir import RunDirectory
 from ban_tf.student import BornAgainModel
 from ban_tf.teachers import RecordedTeacher
 from ban_tf.trainer import Trainer
+from ban_tf.workers import Workers
+from ban_tf.workers import current as current_workers
 
 TEACHERS = ("previous", "ensemble", "first")
 
@@ -66,6 +68,8 @@ class Lineage:
         recorded: Whether the batches bring the teacher's logits, as `RecordedTeacher` takes them.
         settings: Facts that a run in `directory` must agree on to be gone on with.
         defaults: What a run agreed on that is older than some of these settings.
+        workers: Those that train together; by default those of the strategy in whose scope the
+            lineage is made.
         **student: Further arguments of `BornAgainModel`, such as `teacher_weight`.
 
     Raises:
@@ -94,6 +98,7 @@ class Lineage:
         recorded: bool = False,
         settings: Mapping[str, Any] | None = None,
         defaults: Mapping[str, Any] | None = None,
+        workers: Workers | None = None,
         **student: Any,
     ):
         if generations < 0:
@@ -128,8 +133,11 @@ class Lineage:
         self.recorded = recorded
         self._first_model = first_model
         self._needs_teacher = getattr(objectives.resolve(objective)[0], "needs_teacher", True)
+        self._workers = workers or current_workers()
         self.directory = (
-            RunDirectory(directory) if isinstance(directory, (str, pathlib.Path)) else directory
+            self._workers.open(directory)
+            if isinstance(directory, (str, pathlib.Path))
+            else directory
         )
         self.generations: list[Generation] = []
         self._trainers: dict[tuple, Trainer] = {}
@@ -306,7 +314,8 @@ class Lineage:
                     "Generation %d was begun with %d epochs, and keeps them.", number, begun
                 )
             epochs = begun
-        trainer = self._trainer(number, teachers, epochs, compile)
+        with self._workers.scope():
+            trainer = self._trainer(number, teachers, epochs, compile)
         with seeds.seeded(seeds.derive_seed(self.seed, "weights", number)):
             fresh = self.builder(number)()
         self._starts.append(generations.digest(fresh.get_weights()))
@@ -329,8 +338,10 @@ class Lineage:
             directory=self.directory,
             folder=generations.folder(number),
             on_divergence=self.on_divergence,
+            workers=self._workers,
             **options,
         )
+        self._workers.check_equal(outcome.weights, f"Generation {number}")
         generation = Generation(
             number,
             in_words(teachers),
@@ -340,7 +351,7 @@ class Lineage:
             collapsed=self.chance is not None
             and outcome.kept.get("val_accuracy", 1.0) <= self.chance,
         )
-        if self.directory is not None:
+        if self.directory is not None and self.directory.writes:
             trainer.model.student.set_weights(outcome.weights)
             generations.write(self.directory, generation, trainer.model.student)
         return generation

@@ -40,7 +40,12 @@ def label_loss(
     labels = outputs.named(labels, list(students))
     weights = weighting.by_output(sample_weight, list(students))
     return sum(
-        loss(labels[name], weighting.with_mask_of(answer.logits, answer.output), weights.get(name))
+        weighting.mean(
+            loss,
+            labels[name],
+            weighting.with_mask_of(answer.logits, answer.output),
+            weights.get(name),
+        )
         for name, answer in students.items()
         if name in labels
     )

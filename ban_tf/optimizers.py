@@ -131,7 +131,7 @@ def lower_learning_rate(optimizer: keras.optimizers.Optimizer, factor: float) ->
             f"number or a ban_tf.optimizers.Schedule. Received: {type(schedule).__name__}"
         )
     else:
-        optimizer.learning_rate = float(optimizer.learning_rate) * factor
+        optimizer.learning_rate = float(ops.convert_to_numpy(optimizer.learning_rate)) * factor
 
 
 def make_optimizer(

@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import flags
 
-from ban_tf import architectures, datasets, flag_help
+from ban_tf import architectures, cluster, datasets, flag_help
 from ban_tf.datasets import text
 from ban_tf.objectives import names as objective_names
 
@@ -35,6 +35,9 @@ FREE = (
     "profile",
     "seeds",
     "final_student",
+    "strategy",
+    "virtual_devices",
+    "worker_timeout",
 )
 
 
@@ -97,6 +100,10 @@ class Options:
     on_divergence: str = "stop"
     precision: str = "float32"
     jit: str = "auto"
+    strategy: str = "auto"
+    virtual_devices: int | None = None
+    worker_timeout: float = 600.0
+    sync_batch_norm: bool = False
     steps_per_execution: int | None = None
     deterministic: bool = False
     seed: int = 0
@@ -167,6 +174,7 @@ _CHOICES = {
         *("sgd", "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion"),
         *("muon", "nadam", "rmsprop"),
     ),
+    "strategy": ("auto", "one", "mirrored", "multiworker"),
     "schedule": ("step", "cosine", "constant", "plateau"),
     "checkpoint": ("last", "best"),
     "on_divergence": ("stop", "retry"),
@@ -204,6 +212,8 @@ _BOUNDS = {
     "plateau_threshold": (0.0, 1e6),
     "unroll": (1, 10_000),
     "clip_norm": (1e-9, 1e9),
+    "virtual_devices": (2, 64),
+    "worker_timeout": (1.0, 1e6),
     "checkpoint_steps": (1, 1_000_000_000),
 }
 
@@ -303,6 +313,7 @@ def check(options: Options) -> Options:
         architectures.check_settings(options.architectures, options.architecture_settings())
         _check_variants(options)
         _check_task(options)
+        _check_strategy(options)
         return options
     except ValueError as error:
         raise OptionsError(str(error)) from error
@@ -363,6 +374,27 @@ def _check_variants(options: Options) -> None:
         raise OptionsError(
             f"--tighten_epochs passes from the labels to the teacher, but --objective="
             f"{options.objective} learns from labels alone; choose kd or dkpp."
+        )
+
+
+def _check_strategy(options: Options) -> None:
+    """Makes sure that what trains together can."""
+    place = cluster.read(os.environ) if options.strategy in ("auto", "multiworker") else None
+    several = place or options.strategy == "multiworker"
+    if options.virtual_devices and (several or options.strategy == "one"):
+        raise OptionsError(
+            f"--virtual_devices={options.virtual_devices} is for --strategy=mirrored; leave it out "
+            "with one device, and with workers, which have one processor each."
+        )
+    if several and options.seeds > 1:
+        raise OptionsError(
+            f"--seeds={options.seeds} repeats a run in one process; give workers one --seed each "
+            "time."
+        )
+    if text.is_text(options.dataset) and (several or options.strategy == "mirrored"):
+        raise OptionsError(
+            "Language models carry their state from batch to batch on one device: text needs "
+            f"--strategy=one; it is {options.strategy}."
         )
 
 

@@ -69,6 +69,9 @@ class RunDirectory:
             ) from error
         self._manifest = self._read_manifest()
 
+    # Whether this process writes, or only reads what another one does.
+    writes = True
+
     def close(self) -> None:
         """Lets other processes use the directory."""
         self._lock.close()
@@ -228,6 +231,42 @@ def saving(path: str | os.PathLike) -> Iterator[None]:
             f"{path} could not be written ({error.strerror or error}); nothing that was saved is "
             "lost: once there is space and permission, the same command goes on."
         ) from error
+
+
+class ReadOnlyDirectory(RunDirectory):
+    """A run directory that another process writes: always as it is at the moment.
+
+    What it is told to write, it leaves to that process.
+
+    Args:
+        path: The directory.
+    """
+
+    writes = False
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = pathlib.Path(path)
+
+    @property
+    def _manifest(self) -> dict[str, Any]:
+        return self._read_manifest()
+
+    def close(self) -> None:
+        """There is nothing to let go of."""
+
+    def commit(
+        self,
+        files: Mapping[str, bytes] | None = None,
+        facts: Mapping[str, Any] | None = None,
+        remove: tuple[str, ...] | list[str] = (),
+    ) -> None:
+        """Writes nothing."""
+
+    def write_uncounted(self, name: str, content: bytes) -> None:
+        """Writes nothing."""
+
+    def sweep(self, prefixes: tuple[str, ...]) -> None:
+        """Deletes nothing."""
 
 
 def write_atomically(path: pathlib.Path, content: bytes) -> None:

@@ -21,6 +21,7 @@ from keras import ops
 
 from ban_tf import checks, distribute, matching, objectives, outputs, teachers, weighting
 from ban_tf.distillation_losses import DistillationTerms, pairs
+from ban_tf.keras_distribution import DistributedModel, LossMean
 
 
 class Target(NamedTuple):
@@ -36,7 +37,7 @@ class Target(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("ban_tf")
-class BornAgainModel(keras.Model):
+class BornAgainModel(DistributedModel):
     """A Keras model in training with a teacher (Furlanello et al., 2018).
 
     The loss is `label_weight * (compiled loss) + teacher_weight * (objective)` plus the
@@ -129,11 +130,11 @@ class BornAgainModel(keras.Model):
         self._further = DistillationTerms(terms, student) if terms else None
         # Labels alone, as the null hypothesis, need nobody to teach.
         self.teacher = teacher if getattr(self.objective, "needs_teacher", True) else None
-        self._label_loss = keras.metrics.Mean(name="label_loss")
-        self._teacher_loss = keras.metrics.Mean(name="teacher_loss")
+        self._label_loss = LossMean(name="label_loss")
+        self._teacher_loss = LossMean(name="teacher_loss")
         self._agreement = keras.metrics.Mean(name="teacher_agreement")
         if self._further:
-            self._further_loss = keras.metrics.Mean(name="distillation_loss")
+            self._further_loss = LossMean(name="distillation_loss")
         if student.built:
             self.built = True
 
@@ -154,7 +155,7 @@ class BornAgainModel(keras.Model):
     @property
     def seed(self) -> int:
         """Seed of the objective's own draws."""
-        return int(self._seed)
+        return int(ops.convert_to_numpy(self._seed))
 
     @seed.setter
     def seed(self, seed: int) -> None:
@@ -249,6 +250,8 @@ class BornAgainModel(keras.Model):
                 "`teacher` is a RecordedTeacher, but the batches bring nothing recorded; give them "
                 "the form (x, {'labels': y, 'teacher_logits': t})."
             )
+        # Before replicas meet: another one's pass then takes the place of this one's.
+        additional = self._additional_losses(_size(y_pred))
         # Validation data without a teacher signal has the labels to go by.
         label_weight = self.label_weight if target.teacher_logits else 1.0
         terms = []
@@ -286,10 +289,11 @@ class BornAgainModel(keras.Model):
                 target.teacher_seen,
                 {"outputs": y_pred, "logits": outputs.structured_like(y_pred, logits)},
                 weighted=masked or sample_weight is not None,
+                size=_size(y_pred),
             )
             self._track(self._further_loss, further_loss, y_pred)
             terms.append(further_loss)
-        terms.extend(self._aggregate_additional_loss(each) for each in self.losses)
+        terms.extend(additional)
         return terms[0] if len(terms) == 1 else ops.sum(terms)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
@@ -305,6 +309,13 @@ class BornAgainModel(keras.Model):
                 results.pop(name, None)
         return results
 
+    def _as_built(self, data_batch: Any) -> Any:
+        """Returns the batch that metrics are built for, with labels alone."""
+        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data_batch)
+        if teachers.is_recorded(labels) and isinstance(self.teacher, teachers.RecordedTeacher):
+            labels = labels["labels"]
+        return inputs, labels, sample_weight
+
     def _draw(self, training: bool) -> Any:
         """Returns the seed of this step's draws: two integers, another pair each step."""
         count = 0 if self.optimizer is None else self.optimizer.iterations
@@ -315,8 +326,7 @@ class BornAgainModel(keras.Model):
         return ops.stack([ops.cast(self._seed, "int32"), ops.cast(count, "int32")])
 
     def _track(self, tracker: keras.metrics.Metric, loss: Any, y_pred: Any) -> None:
-        batch = ops.shape(keras.tree.flatten(y_pred)[0])[0]
-        tracker.update_state(loss * distribute.replica_count(), sample_weight=batch)
+        tracker.update_state(loss * distribute.replica_count(), sample_weight=_size(y_pred))
 
     def save(
         self,
@@ -390,3 +400,7 @@ class BornAgainModel(keras.Model):
             ],
         }
         return cls(**config)
+
+
+def _size(y_pred: Any) -> Any:
+    return ops.shape(keras.tree.flatten(y_pred)[0])[0]

@@ -25,6 +25,7 @@ from ban_tf.datasets import pipeline
 from ban_tf.options import Options, needs_online
 from ban_tf.rundir import RunDirectory
 from ban_tf.teachers import OnlineTeacher
+from ban_tf.workers import Workers
 
 BATCH = 500  # as many as an evaluation reads at once
 _LARGEST_SHARE = 0.5  # of the free disk that may be taken unasked
@@ -70,12 +71,20 @@ class TeacherSignal:
         options: What was asked for.
         data: What is learnt from.
         directory: Of the run.
+        workers: Those that train together, and share what is recorded.
 
     Attributes:
         recorded: Whether teachers are recorded.
     """
 
-    def __init__(self, options: Options, data: datasets.ImageData, directory: RunDirectory):
+    def __init__(
+        self,
+        options: Options,
+        data: datasets.ImageData,
+        directory: RunDirectory,
+        workers: Workers | None = None,
+    ):
+        self._workers = workers or Workers()
         self.options = options
         self.data = data
         decided = directory.facts.get("teacher_signal")
@@ -91,7 +100,7 @@ class TeacherSignal:
 
     def training_batches(
         self, generation: int, epoch: int, step: int, teacher: OnlineTeacher | None = None
-    ) -> tf.data.Dataset:
+    ) -> Any:
         """Returns a generation's batches from some point on; see `Lineage.fit`.
 
         Args:
@@ -102,8 +111,11 @@ class TeacherSignal:
         """
         options, data = self.options, self.data
         taught = self._taught_by(generation)
-        recorded = None if teacher is None else self._record(generation, teacher)
-        return pipeline.training_batches(
+        recorded = None
+        if teacher is not None:
+            recorded = self._workers.chief_first(lambda: self._record(generation, teacher))
+        return self._workers.shared_out(
+            pipeline.training_batches,
             data,
             batch_size=options.batch_size,
             epochs=2**31,  # as many as are asked for: a generation keeps those it was begun with
@@ -123,7 +135,9 @@ class TeacherSignal:
         data = self.data
         recorded = None
         if teacher is not None:
-            recorded = self._record_validation(generation, teacher)
+            recorded = self._workers.chief_first(
+                lambda: self._record_validation(generation, teacher)
+            )
         return pipeline.evaluation_batches(
             data.validation,
             data,

@@ -17,6 +17,7 @@ from absl import logging
 from ban_tf import checkpointing, checkpoints, interruption, optimizers
 from ban_tf.history import DivergenceError, Record, Recorder, Rows
 from ban_tf.rundir import RunDirectory
+from ban_tf.workers import Workers
 
 KEEP = ("last", "best")
 ON_DIVERGENCE = ("stop", "retry")
@@ -54,6 +55,7 @@ def train(
     within_epochs: bool = False,
     checkpoint_steps: int | None = None,
     on_divergence: str = "stop",
+    workers: Workers | None = None,
     **fit: Any,
 ) -> Outcome:
     """Trains a compiled model, from its newest checkpoint if it has one.
@@ -73,6 +75,7 @@ def train(
         checkpoint_steps: How often to save within an epoch, or None.
         on_divergence: "stop", or "retry" once from the last checkpoint at a tenth of the
             learning rate; needs `directory`.
+        workers: Those that train together.
         **fit: Further arguments for `model.fit`.
 
     Raises:
@@ -108,7 +111,8 @@ def train(
             _build_metrics(model, batches(record.epochs, record.step))
         recorder = Recorder(record, keep, examples_per_epoch)
         try:
-            with interruption.postponed() as requests:
+            with interruption.postponed() as own_requests:
+                requests = workers.requests(own_requests) if workers else own_requests
                 checkpointer = checkpointing.Checkpointer(
                     recorder,
                     directory,
@@ -165,6 +169,8 @@ def _fit(
 
 def _build_metrics(model: keras.Model, batches: Any) -> None:
     """Makes the compiled metrics, as Keras does at the first batch, so that they can be set."""
+    if model.build_for(batches):
+        return
     batch = next(iter(batches))
     model.test_on_batch(*keras.utils.unpack_x_y_sample_weight(batch))
 

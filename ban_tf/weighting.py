@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ban_tf import outputs
+from ban_tf import distribute, outputs
 
 
 class PerSample(keras.losses.Loss):
@@ -26,7 +26,48 @@ def reduce(losses: Any, output: Any, sample_weight: Any) -> Any:
         output: The model's output that they belong to, which carries Keras's mask.
         sample_weight: `[batch]` or `[batch, ...]`, or None.
     """
-    return PerSample(name="per_sample", dtype="float32")(losses, output, sample_weight)
+    return mean(PerSample(name="per_sample", dtype="float32"), losses, output, sample_weight)
+
+
+def mean(loss: keras.losses.Loss, labels: Any, output: Any, sample_weight: Any) -> Any:
+    """Returns what a Keras loss says of a batch; of several replicas, this one's part of it.
+
+    Keras takes the mean of each replica's share, and then the mean of these, which weights the
+    examples of unequal shares unequally. Here each share's sum is divided by what counts in the
+    whole batch, so that the parts, and their gradients, add up to those of one device.
+
+    Args:
+        loss: Its `reduction` says what is divided by.
+        labels: As the loss takes them.
+        output: The model's output, which carries Keras's mask.
+        sample_weight: As the loss takes it, or None.
+    """
+    if not distribute.in_replica() or loss.reduction in (None, "none", "sum"):
+        return loss(labels, output, sample_weight)
+    losses = loss.call(
+        *keras.tree.map_structure(
+            lambda each: ops.convert_to_tensor(each, loss.dtype), (labels, output)
+        )
+    )
+    size = ops.shape(keras.tree.flatten(output)[0])[0]
+    if not len(losses.shape):  # a mean that the loss has taken by itself
+        return distribute.part_of_mean(losses, size)
+    add_up = PerSample(name="sum", reduction="sum", dtype=loss.dtype)
+    summed = ops.sum(add_up(losses, output, sample_weight))  # Keras adds up no empty share
+    weight = sample_weight if loss.reduction == "mean_with_sample_weight" else None
+    return ops.divide_no_nan(summed, _divisor(losses, output, weight, distribute.share(size)))
+
+
+def _divisor(losses: Any, output: Any, sample_weight: Any, share: distribute.Share) -> Any:
+    """What the sum of losses `[batch, ...]` of all replicas is to be divided by."""
+    masks = [mask for mask in map(mask_of, (output, losses)) if mask is not None]
+    if masks or sample_weight is not None:
+        weights = combine(sample_weight, None, losses)
+        for mask in masks:
+            weights = combine(weights, mask, losses)
+        return distribute.sum_over_replicas(ops.sum(weights))
+    each = ops.prod(ops.convert_to_tensor(ops.shape(losses)[1:], "int32"))
+    return ops.cast(share.total * each, losses.dtype)
 
 
 def mask_of(output: Any) -> Any:

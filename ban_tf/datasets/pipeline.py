@@ -52,6 +52,8 @@ def training_batches(
     teacher_logits: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
     first_epoch: int = 0,
     first_step: int = 0,
+    parts: int = 1,
+    mine: range = range(1),
 ) -> tf.data.Dataset:
     """Returns the batches of a training from some point on.
 
@@ -67,6 +69,8 @@ def training_batches(
             recorded of the teacher, `[batch, classes]`.
         first_epoch: The epoch to start with.
         first_step: The step of that epoch to start with.
+        parts: How many replicas share each batch; they must divide it.
+        mine: Which of the parts are wanted, one after the other.
 
     Returns:
         A data set of (images, labels): normalised float32 `[batch, height, width, channels]` and
@@ -86,12 +90,13 @@ def training_batches(
         )
         chosen = order[: steps * batch_size]
         view = epoch % (views or epochs)
-        parts = [chosen]
+        drawn = [chosen]
         if augment:
-            drawn = _draw(examples, seed if view_seed is None else view_seed, view)
-            parts += [tf.gather(part, chosen) for part in drawn]
-        rows = [tf.reshape(part, [steps, batch_size]) for part in parts]
-        return tf.data.Dataset.from_tensor_slices((tf.fill([steps], view), *rows))
+            crops = _draw(examples, seed if view_seed is None else view_seed, view)
+            drawn += [tf.gather(part, chosen) for part in crops]
+        rows = [tf.reshape(part, [steps, parts, -1])[:, mine.start : mine.stop] for part in drawn]
+        rows = [tf.reshape(part, [steps * len(mine), batch_size // parts]) for part in rows]
+        return tf.data.Dataset.from_tensor_slices((tf.fill([steps * len(mine)], view), *rows))
 
     def batch(view: tf.Tensor, chosen: tf.Tensor, *drawn: tf.Tensor) -> tuple:
         picked = images(chosen)
@@ -102,7 +107,8 @@ def training_batches(
             targets = {"labels": targets, "teacher_logits": teacher_logits(view, chosen)}
         return normalise(picked), targets
 
-    indices = tf.data.Dataset.range(first_epoch, epochs).flat_map(shuffled).skip(first_step)
+    indices = tf.data.Dataset.range(first_epoch, epochs).flat_map(shuffled)
+    indices = indices.skip(first_step * len(mine))
     return indices.map(batch, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 

@@ -67,6 +67,11 @@ class BatchNormalization(keras.layers.BatchNormalization):
             outputs, _, _ = self._normalise(inputs, self.moving_mean, self.moving_variance)
         return ops.cast(outputs, self.compute_dtype)
 
+    def get_config(self) -> dict[str, Any]:
+        """Returns the stock layer's configuration, whatever `synchronise` has done."""
+        config = super().get_config()
+        return {**config, "synchronized": getattr(self, "_as_given", config["synchronized"])}
+
     def _can_fuse(self, inputs: Any) -> bool:
         rank = len(inputs.shape)
         return (
@@ -126,6 +131,17 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def _update_moving(self, moving: keras.Variable, batch: Any) -> None:
         previous = ops.cast(moving, "float32")
         moving.assign(previous * self.momentum + batch * (1.0 - self.momentum))
+
+
+def synchronise(model: keras.Model) -> None:
+    """Has a model normalise by the whole batch of all replicas in training.
+
+    That is a matter of how it is trained, and not saved with the model.
+    """
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer._as_given = layer.synchronized
+            layer.synchronized = True
 
 
 # Saved models must load in plain Keras, without this package. Keras writes a layer's module and

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf import distribute
 from ban_tf.objectives.dark_knowledge import divergence
 from ban_tf.objectives.objective import Objective, as_pair, check_temperature
 
@@ -16,7 +17,7 @@ class PermutedDarkKnowledge(Objective):
     """The teacher's distribution with all but its highest probability permuted; DKPP.
 
     Furlanello et al., 2018, eq. 11: a new uniform permutation for each sample and each step.
-    Replicas that are given the same seed draw the same permutations for their shares of a batch.
+    An example has the same permutation on whichever replica it is.
 
     Args:
         temperature: As for `DarkKnowledge`.
@@ -75,7 +76,19 @@ def permute(logits: Any, seed: Any = None) -> Any:
 
 
 def random_integers(shape: Any, seed: Any = None) -> Any:
-    """Draws int32 numbers of at least 0, of a shape, from a seed that may be a tensor."""
+    """Draws int32 numbers of at least 0, of a shape, from a seed that may be a tensor.
+
+    A replica draws for the whole global batch and takes what falls to its own examples, so that
+    each example has the numbers that it has on one device.
+    """
+    if seed is not None and distribute.in_replica():
+        share = distribute.share(shape[0])
+        everyones = _random_integers((share.total, *shape[1:]), seed)
+        return everyones[share.first : share.first + share.size]
+    return _random_integers(shape, seed)
+
+
+def _random_integers(shape: Any, seed: Any) -> Any:
     if seed is not None:
         seed = ops.convert_to_tensor(seed, "int32")
         if len(seed.shape) == 0:

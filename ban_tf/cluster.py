@@ -1,0 +1,174 @@
+"""The place of this process in a cluster, and whether the others are there.
+
+`TF_CONFIG` describes a cluster as TensorFlow defines it:
+`{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}`. Nothing
+here needs TensorFlow, so that mistakes are found before it is imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+
+FIRST_WORD = 5.0  # seconds before a wait is worth a message
+AGAIN = 30.0  # seconds between messages
+_BEAT = 5.0  # seconds between two looks at the others
+_MISSED = 3  # looks that a worker may be absent from
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """The workers that train together.
+
+    Attributes:
+        addresses: "host:port" of each; the chief is the first.
+        index: Which of them this process is.
+    """
+
+    addresses: tuple[str, ...]
+    index: int
+
+    @property
+    def others(self) -> dict[int, str]:
+        """Addresses of all but this one, by number."""
+        return {i: each for i, each in enumerate(self.addresses) if i != self.index}
+
+
+def read(environment: Mapping[str, str]) -> Cluster | None:
+    """Returns the cluster that TF_CONFIG describes; None if it describes none.
+
+    Raises:
+        ValueError: TF_CONFIG cannot be used.
+    """
+    text = environment.get("TF_CONFIG", "").strip()
+    if not text or text == "{}":
+        return None
+    form = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
+    try:
+        config = json.loads(text)
+        jobs, task = config["cluster"], config["task"]
+        addresses = [(job, i, each) for job in ("chief", "worker")
+                     for i, each in enumerate(jobs.get(job, []))]  # fmt: skip
+        place = [each[:2] for each in addresses].index((task["type"], int(task["index"])))
+        for _, _, address in addresses:
+            host, port = address.rsplit(":", 1)
+            if not host or not 0 < int(port) < 65536:
+                raise ValueError(address)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"TF_CONFIG must have the form {form}, with this process among the workers; "
+            f"it is {text} ({error!r})."
+        ) from error
+    if set(jobs) - {"chief", "worker"}:
+        raise ValueError(
+            f"TF_CONFIG has jobs {', '.join(sorted(jobs))}; only chief and worker train here."
+        )
+    return Cluster(tuple(each[2] for each in addresses), place) if len(addresses) > 1 else None
+
+
+def in_slurm(environment: Mapping[str, str]) -> bool:
+    """Tells whether Slurm started this process as one of several."""
+    tasks = environment.get("SLURM_STEP_NUM_TASKS", "1")
+    return tasks.isdigit() and int(tasks) > 1 and "SLURM_PROCID" in environment
+
+
+def listening(address: str, seconds: float = 2.0) -> bool:
+    """Tells whether a process accepts connections at "host:port"."""
+    host, port = address.rsplit(":", 1)
+    try:
+        socket.create_connection((host, int(port)), seconds).close()
+    except OSError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def waiting(cluster: Cluster, limit: float) -> Iterator[None]:
+    """Says for whom TensorFlow waits inside the block, and ends the process after a limit.
+
+    Args:
+        cluster: The workers.
+        limit: Seconds.
+    """
+    over = threading.Event()
+    thread = threading.Thread(target=_announce, args=(cluster, limit, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _announce(cluster: Cluster, limit: float, over: threading.Event) -> None:
+    started, due = time.monotonic(), FIRST_WORD
+    while not over.wait(0.5):
+        waited = time.monotonic() - started
+        if waited < min(due, limit):
+            continue
+        absent = _named({i: each for i, each in cluster.others.items() if not listening(each)})
+        absent = absent or "the others to answer"
+        if waited >= limit:
+            stop(f"waited {limit:.0f} s for {absent}; start all workers within --worker_timeout.")
+        due += AGAIN
+        print(
+            f"ban-tf: worker {cluster.index} waits for {absent}, {waited:.0f} s so far, at most "
+            f"{limit:.0f} s (--worker_timeout).",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+class Watch:
+    """Ends the process when another worker is gone, whatever TensorFlow waits for.
+
+    A worker counts as gone when nothing has listened at its address three times, five seconds
+    apart.
+
+    Args:
+        cluster: The workers.
+    """
+
+    def __init__(self, cluster: Cluster):
+        self._cluster = cluster
+        self._over = threading.Event()
+        threading.Thread(target=self._look, daemon=True).start()
+
+    def close(self) -> None:
+        """Stops watching: from here on, others may leave."""
+        self._over.set()
+
+    def _look(self) -> None:
+        missed = dict.fromkeys(self._cluster.others, 0)
+        while not self._over.wait(_BEAT):
+            for index, address in self._cluster.others.items():
+                missed[index] = 0 if listening(address) else missed[index] + 1
+            gone = {i: self._cluster.others[i] for i, count in missed.items() if count >= _MISSED}
+            if gone and not self._over.is_set():
+                stop(gone_message(_named(gone)))
+
+
+def gone_message(who: str) -> str:
+    """Returns what to tell when a worker is gone."""
+    return (
+        f"{who} stopped answering; all is saved up to the last finished epoch: start all workers "
+        "again with the same command."
+    )
+
+
+def stop(message: str) -> None:
+    """Ends the process at once, with an exit code of 1; TensorFlow's threads cannot be asked to."""
+    print(f"ban-tf: {message}", file=sys.stderr, flush=True)
+    sys.stdout.flush()
+    os._exit(1)
+
+
+def _named(workers: Mapping[int, str]) -> str:
+    return ", ".join(f"worker {index} ({address})" for index, address in workers.items())

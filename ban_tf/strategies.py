@@ -1,0 +1,145 @@
+"""`--strategy`: one device, several in one process, or several workers.
+
+A process has one strategy, made before TensorFlow does anything else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+from ban_tf import cluster
+from ban_tf.options import Options
+from ban_tf.workers import Workers
+
+
+def start(options: Options) -> Workers:
+    """Returns the workers of a run, once all of them are there.
+
+    Raises:
+        ValueError: There is no such cluster, or there are no such devices.
+    """
+    workers = _start(options.strategy, options.virtual_devices, options.worker_timeout)
+    if workers.count > 1 and options.batch_size % workers.replicas:
+        raise ValueError(
+            f"--batch_size={options.batch_size} is that of all replicas, and must be a multiple of "
+            f"their number, {workers.replicas}."
+        )
+    if workers.replicas > 1:
+        check(options, f"{workers.replicas} replicas", _ON_ONE_DEVICE)
+    if workers.count > 1:
+        check(options, f"{workers.count} workers", _IN_ONE_PROCESS)
+    return workers
+
+
+# What was never tried, or is known to fail, on several replicas, or on several workers.
+_ON_ONE_DEVICE = {"jit": "yes", "analyse": True, "profile": True}
+_IN_ONE_PROCESS = ("mixup", "teacher_from", "final_student")
+
+
+def check(options: Options, where: str, refused: Any) -> None:
+    """Refuses what cannot be had on several replicas.
+
+    Raises:
+        ValueError: It was asked for.
+    """
+    for name in refused:
+        value = getattr(options, name)
+        wanted = refused[name] if isinstance(refused, dict) else value
+        if value and value == wanted:
+            raise ValueError(
+                f"--{name}={value} cannot be had on {where}; use --strategy=one, or leave it out."
+            )
+
+
+@functools.lru_cache(maxsize=1)
+def _start(name: str, virtual_devices: int | None, timeout: float) -> Workers:
+    if name == "auto":
+        several = cluster.read(os.environ) or cluster.in_slurm(os.environ)
+        name = "multiworker" if several else "auto"
+    if name == "multiworker":
+        return _multi_worker(timeout)
+    if virtual_devices:
+        _split_processor(virtual_devices)
+    graphics = tf.config.list_physical_devices("GPU")
+    if name == "auto":
+        name = "mirrored" if len(graphics) > 1 or virtual_devices else "one"
+    if name == "one":
+        return Workers()
+    kind = "GPU" if graphics and not virtual_devices else "CPU"
+    devices = tf.config.list_logical_devices(kind)
+    # TensorFlow's exchanges between devices of one processor may wait for each other for ever
+    # where there are more devices than cores; sums on one of the devices do not.
+    sums = tf.distribute.ReductionToOneDevice() if kind == "CPU" else None
+    return Workers(tf.distribute.MirroredStrategy([each.name for each in devices], sums))
+
+
+def _split_processor(count: int) -> None:
+    try:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration()] * count,
+        )
+    except RuntimeError as error:
+        raise ValueError(
+            f"--virtual_devices={count} must be set before TensorFlow starts ({error})."
+        ) from error
+
+
+def _multi_worker(timeout: float) -> Workers:
+    if not cluster.read(os.environ) and cluster.in_slurm(os.environ):
+        os.environ["TF_CONFIG"] = _from_slurm()
+    place = cluster.read(os.environ)
+    if place is None:
+        raise ValueError(
+            "--strategy=multiworker needs a cluster of two workers or more: set TF_CONFIG, start "
+            "with srun, or try it out with python -m ban_tf.launch --workers=2."
+        )
+    with cluster.waiting(place, timeout):
+        workers = Workers(tf.distribute.MultiWorkerMirroredStrategy())
+    workers.watch = cluster.Watch(place)
+    return workers
+
+
+def _from_slurm() -> str:
+    """TF_CONFIG as TensorFlow's own resolver reads it from Slurm's variables."""
+    has_gpus = shutil.which("nvidia-smi") is not None
+    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+        gpus_per_node=None if has_gpus else 0, auto_set_gpu=has_gpus
+    )
+    cluster_spec = resolver.cluster_spec().as_dict()
+    kind, index = resolver.get_task_info()
+    return json.dumps({"cluster": cluster_spec, "task": {"type": kind, "index": index}})
+
+
+@contextlib.contextmanager
+def together(workers: Workers) -> Iterator[None]:
+    """Ends the process with a sentence when TensorFlow says that another worker is gone."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if workers.watch is not None:
+            workers.watch.close()  # the others stop as well
+        raise
+    except tf.errors.OpError as error:
+        if workers.count == 1:
+            raise
+        first = str(error.message).strip().splitlines()[0][:200]
+        cluster.stop(f"{cluster.gone_message('another worker')} ({first})")
+
+
+def describe(workers: Workers) -> str:
+    """Returns in words what a run trains on; empty for one device."""
+    if workers.strategy is None:
+        return ""
+    name = type(workers.strategy).__name__
+    if workers.count == 1:
+        return f"{workers.replicas} replica(s) of {name}"
+    return f"{workers.replicas} replicas on {workers.count} workers of {name}"

@@ -1,0 +1,225 @@
+"""Trainings that must come out alike on one device, several replicas and several workers.
+
+Run as a program, it does some of them on one and on several logical CPU devices, or on one of
+several workers, and writes what came out: `python cases.py OUT.npz DEVICES|workers NAME...`.
+"""
+
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import ban_tf
+from ban_tf.layers import BatchNormalization
+
+CLASSES = 4
+layers = keras.layers
+
+
+def split_processor(count):
+    """Makes several logical devices of the processor, before TensorFlow starts."""
+    tf.config.set_logical_device_configuration(
+        tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * count
+    )
+
+
+def data(examples, shape=(6,)):
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(examples, *shape)).astype("float32")
+    return x, generator.integers(0, CLASSES, examples)
+
+
+def network(seed=0, normalise=None, **hidden):
+    keras.utils.set_random_seed(seed)
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            layers.Dense(
+                8, activation="tanh", kernel_regularizer=keras.regularizers.L2(0.01), **hidden
+            ),
+        ]
+    )
+    if normalise:
+        model.add(normalise())
+    model.add(layers.Dense(CLASSES, dtype="float32"))
+    return model
+
+
+def student(objective="kd", build=network, teachers=1, compile=None, optimizer=None):
+    teacher = [network(seed=1 + index) for index in range(teachers)]
+    model = ban_tf.BornAgainModel(build(), teacher=teacher, objective=objective)
+    optimizer = optimizer or {}
+    model.compile(
+        keras.optimizers.SGD(0.2, momentum=0.9, **optimizer),
+        **{"weighted_metrics": ["accuracy"], **(compile or {})},
+    )
+    return model
+
+
+def trained(model, x, y, batch_size=8, epochs=2, **fit):
+    """Trains, with validation on examples that do not divide; returns arrays by name."""
+    steps_seen = []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: steps_seen.append(logs["loss"])
+    )
+    history = model.fit(
+        x, y, batch_size=batch_size, epochs=epochs, shuffle=True, verbose=0,
+        validation_data=data(11), callbacks=[watch], **fit,
+    ).history  # fmt: skip
+    found = {f"history/{name}": np.array(values) for name, values in history.items()}
+    found["steps"] = np.array(steps_seen)
+    for index, weight in enumerate(model.student.get_weights()):
+        found[f"weights/{index}"] = weight
+    return found
+
+
+def masked():
+    """A network over sequences of which some are padded, so that replicas' masks differ."""
+    generator = np.random.default_rng(0)
+    x = generator.integers(1, 9, (18, 5))
+    for row, length in enumerate(generator.integers(1, 6, 18)):
+        x[row, length:] = 0
+
+    def build(seed=0):
+        keras.utils.set_random_seed(seed)
+        return keras.Sequential(
+            [keras.Input((5,)), layers.Embedding(9, 6, mask_zero=True), layers.Dense(CLASSES)]
+        )
+
+    model = ban_tf.BornAgainModel(build(), teacher=build(1), objective="kd+labels")
+    model.compile(
+        keras.optimizers.SGD(0.5), loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    y = generator.integers(0, CLASSES, (18, 5))
+    history = model.fit(x, y, batch_size=8, epochs=2, verbose=0, shuffle=False).history
+    found = {f"history/{name}": np.array(values) for name, values in history.items()}
+    return found | {f"weights/{i}": each for i, each in enumerate(model.student.get_weights())}
+
+
+def adding(seed=0):
+    """A network whose layers add losses of their own."""
+    return network(seed, activity_regularizer=keras.regularizers.L2(0.1))
+
+
+def normalised(seed=0):
+    return network(seed, normalise=lambda: BatchNormalization(synchronized=True, momentum=0.9))
+
+
+def softmax(seed=0):
+    model = network(seed)
+    return keras.Sequential([*model.layers, layers.Softmax()])
+
+
+def weighted():
+    x, y = data(13)
+    weights = np.linspace(0.1, 2.0, 13).astype("float32")
+    return trained(student("cwtm"), x, y, sample_weight=weights)
+
+
+def locally_normalised(seed=0):
+    return network(seed, normalise=BatchNormalization)
+
+
+def features():
+    term = keras.distillation.FeatureDistillation("mse", "hidden", "hidden")
+
+    def build(seed=0):
+        return network(seed, name="hidden")
+
+    model = ban_tf.BornAgainModel(
+        build(), teacher=build(1), objective="cwtm", distillation_losses=[(term, 0.5)]
+    )
+    model.compile(keras.optimizers.SGD(0.2))
+    return trained(model, *data(13))
+
+
+def half():
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        return trained(student("kd+labels"), *data(13))
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def recorded():
+    x, y = data(13)
+    logits = network(seed=1)(x).numpy()
+    model = ban_tf.BornAgainModel(network(), teacher=ban_tf.RecordedTeacher(), objective="dkpp")
+    model.compile(keras.optimizers.SGD(0.2), weighted_metrics=["accuracy"])
+    return trained(model, x, {"labels": y, "teacher_logits": logits})
+
+
+CASES = {
+    "kd": lambda: trained(student(), *data(16)),
+    "cwtm": lambda: trained(student("cwtm"), *data(13)),
+    "dkpp": lambda: trained(student("dkpp+labels"), *data(13)),
+    "first-batch": lambda: trained(student("kd+labels"), *data(7), batch_size=7),
+    "fewer-than-replicas": lambda: trained(student("kd+labels"), *data(9)),
+    "one-example": lambda: trained(student("kd+labels"), *data(1), batch_size=1),
+    "compiled-loss": lambda: trained(
+        student("kd+labels", softmax, compile={"loss": "sparse_categorical_crossentropy"}),
+        *data(13),
+    ),
+    "weights": weighted,
+    "masks": masked,
+    "added-losses": lambda: trained(student(build=adding), *data(13)),
+    "features": features,
+    "several-steps": lambda: trained(student(compile={"steps_per_execution": 2}), *data(40)),
+    "steps-left-over": lambda: trained(student(compile={"steps_per_execution": 2}), *data(33)),
+    "clipping": lambda: trained(student(optimizer={"global_clipnorm": 0.05}), *data(13)),
+    "float16": half,
+    "batch-norm": lambda: trained(student(build=normalised), *data(12)),
+    "local-batch-norm": lambda: trained(student(build=locally_normalised), *data(9)),
+    "ensemble": lambda: trained(student(teachers=2), *data(13)),
+    "recorded": recorded,
+    "eager": lambda: trained(student(compile={"run_eagerly": True}), *data(9), epochs=1),
+}  # fmt: skip
+
+
+def stock(examples, **compile):
+    """What `keras.Model.fit` makes of the same, or that it fails."""
+    model = network()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.2), loss=loss, **compile)
+    try:
+        model.fit(*data(examples), batch_size=8, verbose=0, shuffle=False)
+    except Exception as error:
+        return {"failed": np.array(True), "error": np.array(repr(error)[:300])}
+    return {"failed": np.array(False), "weights": model.get_weights()[-1]}
+
+
+CASES["stock-first-batch"] = lambda: stock(7)
+CASES["stock-last-batch"] = lambda: stock(9)
+CASES["stock-several-steps"] = lambda: stock(32, steps_per_execution=2)
+
+
+def strategies(count):
+    """The strategies to compare, by their numbers of replicas."""
+    if count == "workers":  # whose place TF_CONFIG tells
+        return {2: tf.distribute.MultiWorkerMirroredStrategy()}
+    split_processor(int(count))
+    # TensorFlow tells the exchanges of two strategies in one process not apart.
+    # Its exchanges between processors' devices may wait for each other when devices outnumber
+    # processors; sums on one device do not.
+    mirrored = tf.distribute.MirroredStrategy(
+        [f"CPU:{index}" for index in range(int(count))],
+        tf.distribute.ReductionToOneDevice() if int(count) > 2 else None,
+    )
+    return {1: tf.distribute.get_strategy(), int(count): mirrored}
+
+
+def main(out, count, *names):
+    found = {}
+    compared = strategies(count)
+    for name in names:
+        for replicas, strategy in compared.items():
+            keras.utils.set_random_seed(0)
+            with strategy.scope():
+                arrays = CASES[name]()
+            found |= {f"{name}/{replicas}/{part}": each for part, each in arrays.items()}
+    np.savez(out, **found)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
