@@ -99,3 +99,21 @@ def test_evaluation_reads_every_example_in_order(data):
     expected = (data.test.images / 255.0 - data.mean) / data.std
     np.testing.assert_allclose(np.concatenate(images), expected, atol=1e-5)
     np.testing.assert_array_equal(np.concatenate(labels), data.test.labels)
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_replicas_of_all_workers_share_each_batch_without_overlap_or_loss(data, workers):
+    """Four replicas: as workers of two or of one each, gone on with within an epoch."""
+    each = 4 // workers
+    place = {"first_epoch": 1, "first_step": 2}
+    shares = [
+        _batches(data, parts=4, mine=range(index * each, (index + 1) * each), **place)
+        for index in range(workers)
+    ]
+    whole = _batches(data, **place)
+    for step, (images, labels) in enumerate(whole):
+        # The parts of a batch, in the order of the replicas, are the batch.
+        parts = [part for share in shares for part in share[step * each : (step + 1) * each]]
+        np.testing.assert_array_equal(np.concatenate([part[0] for part in parts]), images)
+        np.testing.assert_array_equal(np.concatenate([part[1] for part in parts]), labels)
+    assert {len(share) for share in shares} == {each * len(whole)}

@@ -1,7 +1,7 @@
 """Trainings that must come out alike on one device, several replicas and several workers.
 
-Run as a program, it does some of them on one and on several logical CPU devices, or on one of
-several workers, and writes what came out: `python cases.py OUT.npz DEVICES|workers NAME...`.
+Run as a program, it does some of them on one or several logical CPU devices, or as one of several
+workers, and writes what came out: `python cases.py OUT.npz DEVICES|workers NAME...`.
 """
 
 import sys
@@ -194,30 +194,24 @@ CASES["stock-last-batch"] = lambda: stock(9)
 CASES["stock-several-steps"] = lambda: stock(32, steps_per_execution=2)
 
 
-def strategies(count):
-    """The strategies to compare, by their numbers of replicas."""
+def strategy_of(count):
+    """The number of replicas and their strategy; a process can have one with several."""
     if count == "workers":  # whose place TF_CONFIG tells
-        return {2: tf.distribute.MultiWorkerMirroredStrategy()}
+        return 2, tf.distribute.MultiWorkerMirroredStrategy()
+    if count == "1":
+        return 1, tf.distribute.get_strategy()
     split_processor(int(count))
-    # TensorFlow tells the exchanges of two strategies in one process not apart.
-    # Its exchanges between processors' devices may wait for each other when devices outnumber
-    # processors; sums on one device do not.
-    mirrored = tf.distribute.MirroredStrategy(
-        [f"CPU:{index}" for index in range(int(count))],
-        tf.distribute.ReductionToOneDevice() if int(count) > 2 else None,
-    )
-    return {1: tf.distribute.get_strategy(), int(count): mirrored}
+    return int(count), tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(int(count))])
 
 
 def main(out, count, *names):
     found = {}
-    compared = strategies(count)
+    replicas, strategy = strategy_of(count)
     for name in names:
-        for replicas, strategy in compared.items():
-            keras.utils.set_random_seed(0)
-            with strategy.scope():
-                arrays = CASES[name]()
-            found |= {f"{name}/{replicas}/{part}": each for part, each in arrays.items()}
+        keras.utils.set_random_seed(0)
+        with strategy.scope():
+            arrays = CASES[name]()
+        found |= {f"{name}/{replicas}/{part}": each for part, each in arrays.items()}
     np.savez(out, **found)
 
 

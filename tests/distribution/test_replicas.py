@@ -16,22 +16,15 @@ from ban_tf.launch import free_ports
 
 PROGRAM = pathlib.Path(__file__).with_name("cases.py")
 
-ON_TWO = (
-    [
-        "kd",
-        "cwtm",
-        "dkpp",
-        "first-batch",
-        "fewer-than-replicas",
-        "compiled-loss",
-        "weights",
-        "masks",
-    ]
-    + ["added-losses", "features", "steps-left-over", "clipping", "float16", "batch-norm"]
-    + ["ensemble", "recorded", "eager"]
+MIRRORED = ["kd", "cwtm", "dkpp", "first-batch", "fewer-than-replicas", "local-batch-norm"]
+ON_WORKERS = (
+    ["kd", "cwtm", "dkpp", "first-batch", "fewer-than-replicas", "compiled-loss", "weights"]
+    + ["masks", "added-losses", "features", "steps-left-over", "clipping", "float16"]
+    + ["batch-norm", "ensemble", "recorded", "eager"]
 )
-ON_WORKERS = ["kd", "cwtm", "dkpp", "first-batch"]
 STOCK = ["stock-first-batch", "stock-last-batch", "stock-several-steps"]
+# TensorFlow now and then waits for ever for an iterator over several devices of one processor.
+PATIENCE, TRIES = 300, 3
 
 
 def start(out, count, names, **environment):
@@ -44,26 +37,39 @@ def start(out, count, names, **environment):
     )
 
 
+def finish(process, timeout=None):
+    said, _ = process.communicate(timeout=timeout)
+    assert process.returncode == 0, said[-3000:]
+
+
+def mirrored(out):
+    for tries_left in reversed(range(TRIES)):
+        process = start(out, "2", [*MIRRORED, *STOCK])
+        try:
+            finish(process, PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            if not tries_left:
+                raise
+        else:
+            return
+
+
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """What came out of all cases, by where they ran: "2", "worker-0" and "worker-1"."""
+    """What came out of all cases, by where they ran: "1", "2", "worker-0" and "worker-1"."""
     folder = tmp_path_factory.mktemp("replicas")
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    started = {
-        "2": start(folder / "2.npz", "2", [*ON_TWO, "local-batch-norm", *STOCK]),
-    }
+    started = [start(folder / "1.npz", "1", dict.fromkeys([*MIRRORED, *ON_WORKERS, *STOCK]))]
     for index in (0, 1):
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-        started[f"worker-{index}"] = start(
-            folder / f"worker-{index}.npz",
-            "workers",
-            [*ON_WORKERS, "stock-last-batch"],
-            TF_CONFIG=json.dumps(task),
-        )
-    said = {name: process.communicate()[0] for name, process in started.items()}
-    for name, process in started.items():
-        assert process.returncode == 0, said[name][-3000:]
-    return {name: dict(np.load(folder / f"{name}.npz")) for name in started}
+        out = folder / f"worker-{index}.npz"
+        names = [*ON_WORKERS, "stock-last-batch"]
+        started.append(start(out, "workers", names, TF_CONFIG=json.dumps(task)))
+    for process in started:
+        finish(process)
+    mirrored(folder / "2.npz")
+    return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
 
 
 def parts(arrays, name, replicas):
@@ -73,23 +79,24 @@ def parts(arrays, name, replicas):
     }
 
 
-def assert_alike(one, other):
+def assert_alike(one, other, rtol=2e-5, atol=2e-6):
     assert one.keys() == other.keys()
     assert any(key.startswith("weights") for key in one)
     for key, expected in one.items():
-        np.testing.assert_allclose(other[key], expected, rtol=2e-5, atol=2e-6, err_msg=key)
+        np.testing.assert_allclose(other[key], expected, rtol=rtol, atol=atol, err_msg=key)
 
 
-@pytest.mark.parametrize("name", ON_TWO)
+@pytest.mark.parametrize("name", MIRRORED[:-1])
 def test_two_replicas_train_as_one_device(outcomes, name):
-    assert_alike(parts(outcomes["2"], name, 1), parts(outcomes["2"], name, 2))
+    assert_alike(parts(outcomes["1"], name, 1), parts(outcomes["2"], name, 2))
 
 
 @pytest.mark.parametrize("name", ON_WORKERS)
 def test_two_workers_train_as_one_device(outcomes, name):
-    one = parts(outcomes["2"], name, 1)
     chief, other = (parts(outcomes[f"worker-{index}"], name, 2) for index in (0, 1))
-    assert_alike(one, chief)
+    # A loss in float16 is rounded before it is added up.
+    tolerance = {"rtol": 1e-3, "atol": 1e-3} if name == "float16" else {}
+    assert_alike(parts(outcomes["1"], name, 1), chief, **tolerance)
     for key, expected in chief.items():
         np.testing.assert_array_equal(other[key], expected, err_msg=key)
 
@@ -97,6 +104,7 @@ def test_two_workers_train_as_one_device(outcomes, name):
 def test_an_empty_share_leaves_batch_normalisation_finite(outcomes):
     # 9 examples in batches of 8: the second replica has none of the last batch.
     found = parts(outcomes["2"], "local-batch-norm", 2)
+    assert found
     assert all(np.isfinite(each).all() for each in found.values())
 
 
@@ -105,7 +113,8 @@ def test_keras_itself_still_needs_mending(outcomes):
     two = outcomes["2"]
     assert parts(two, "stock-first-batch", 2)["failed"], "Keras takes an uneven first batch"
     assert parts(two, "stock-several-steps", 2)["failed"], "Keras takes several steps (#19246)"
-    one, other = (parts(two, "stock-last-batch", count) for count in (1, 2))
-    assert np.abs(one["weights"] - other["weights"]).max() > 1e-3, "Keras weighs shares rightly"
+    one = parts(outcomes["1"], "stock-last-batch", 1)
+    apart = np.abs(one["weights"] - parts(two, "stock-last-batch", 2)["weights"]).max()
+    assert apart > 1e-3, "Keras weighs the examples of uneven shares rightly"
     workers = parts(outcomes["worker-0"], "stock-last-batch", 2)
     assert workers["failed"], "Keras trains on several workers (#20585)"

@@ -1,0 +1,38 @@
+"""What workers agree on, with none or one of them there, and the directory that others write."""
+
+import numpy as np
+
+from ban_tf.interruption import Requests
+from ban_tf.rundir import ReadOnlyDirectory, RunDirectory
+from ban_tf.workers import Workers
+
+
+def test_one_worker_is_the_chief_and_waits_for_nobody():
+    workers = Workers()
+    assert (workers.count, workers.index, workers.replicas, workers.chief) == (1, 0, 1, True)
+    np.testing.assert_array_equal(workers.exchange([3, 4]), [[3, 4]])
+    assert workers.chief_first(lambda: "done") == "done"
+    assert workers.chief_decides(lambda number: number > 1)(2) is True
+    requests = Requests()
+    assert workers.requests(requests) is requests
+    workers.check_equal([np.zeros(3)], "Generation 0")
+    workers.leave()
+
+
+def test_a_directory_is_read_as_another_process_writes_it(tmp_path):
+    with RunDirectory(tmp_path) as writer:
+        reader = ReadOnlyDirectory(tmp_path)
+        assert reader.names() == []
+        writer.commit({"file": b"one"}, facts={"number": 1})
+        assert (reader.read("file"), reader.facts) == (b"one", {"number": 1})
+        writer.commit({"file": b"two"}, facts={"number": 2})
+        assert (reader.read("file"), reader.facts) == (b"two", {"number": 2})
+        reader.commit({"other": b"three"}, facts={"number": 3}, remove=["file"])
+        reader.write_uncounted("loose", b"four")
+        (tmp_path / "orphan.partial").write_bytes(b"")
+        reader.sweep(("orphan",))
+        assert writer.names() == ["file"]
+        assert reader.facts == {"number": 2}
+        assert not (tmp_path / "loose").exists()
+        assert (tmp_path / "orphan.partial").exists()
+    assert reader.writes is False
