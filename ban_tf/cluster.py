@@ -16,6 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 FIRST_WORD = 5.0  # seconds before a wait is worth a message
 AGAIN = 30.0  # seconds between messages
@@ -71,6 +72,35 @@ def read(environment: Mapping[str, str]) -> Cluster | None:
             f"TF_CONFIG has jobs {', '.join(sorted(jobs))}; only chief and worker train here."
         )
     return Cluster(tuple(each[2] for each in addresses), place) if len(addresses) > 1 else None
+
+
+def check(options: Any, on_text: bool) -> None:
+    """Makes sure that what is to train together can.
+
+    Args:
+        options: An `Options`.
+        on_text: Whether it is for a language model.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    asked = options.strategy
+    several = asked == "multiworker" or (asked == "auto" and read(os.environ) is not None)
+    if options.virtual_devices and (several or asked == "one"):
+        raise ValueError(
+            f"--virtual_devices={options.virtual_devices} is for --strategy=mirrored; leave it out "
+            "with one device, and with workers, which have one processor each."
+        )
+    if several and options.seeds > 1:
+        raise ValueError(
+            f"--seeds={options.seeds} repeats a run in one process; give workers one --seed each "
+            "time."
+        )
+    if on_text and (several or asked == "mirrored"):
+        raise ValueError(
+            "Language models carry their state from batch to batch on one device: text needs "
+            f"--strategy=one; it is {asked}."
+        )
 
 
 def in_slurm(environment: Mapping[str, str]) -> bool:

@@ -313,7 +313,7 @@ def check(options: Options) -> Options:
         architectures.check_settings(options.architectures, options.architecture_settings())
         _check_variants(options)
         _check_task(options)
-        _check_strategy(options)
+        cluster.check(options, text.is_text(options.dataset))
         return options
     except ValueError as error:
         raise OptionsError(str(error)) from error
@@ -374,27 +374,6 @@ def _check_variants(options: Options) -> None:
         raise OptionsError(
             f"--tighten_epochs passes from the labels to the teacher, but --objective="
             f"{options.objective} learns from labels alone; choose kd or dkpp."
-        )
-
-
-def _check_strategy(options: Options) -> None:
-    """Makes sure that what trains together can."""
-    place = cluster.read(os.environ) if options.strategy in ("auto", "multiworker") else None
-    several = place or options.strategy == "multiworker"
-    if options.virtual_devices and (several or options.strategy == "one"):
-        raise OptionsError(
-            f"--virtual_devices={options.virtual_devices} is for --strategy=mirrored; leave it out "
-            "with one device, and with workers, which have one processor each."
-        )
-    if several and options.seeds > 1:
-        raise OptionsError(
-            f"--seeds={options.seeds} repeats a run in one process; give workers one --seed each "
-            "time."
-        )
-    if text.is_text(options.dataset) and (several or options.strategy == "mirrored"):
-        raise OptionsError(
-            "Language models carry their state from batch to batch on one device: text needs "
-            f"--strategy=one; it is {options.strategy}."
         )
 
 
