@@ -96,10 +96,10 @@ def check(options: Any, on_text: bool) -> None:
             f"--seeds={options.seeds} repeats a run in one process; give workers one --seed each "
             "time."
         )
-    if on_text and (several or asked == "mirrored"):
+    if on_text and (several or asked == "mirrored" or options.virtual_devices):
         raise ValueError(
             "Language models carry their state from batch to batch on one device: text needs "
-            f"--strategy=one; it is {asked}."
+            f"--strategy=one, without --virtual_devices; it is {asked}."
         )
 
 
