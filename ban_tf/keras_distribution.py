@@ -261,14 +261,22 @@ def _steps(model: keras.Model, step_function: Callable[[Any], Any]) -> Callable[
             lambda each: strategy.experimental_local_results(each)[0], outputs
         )
 
+    def next_step(iterator: Any) -> Any:
+        # Within the graph: workers agree there whether any of them has data left.
+        return one_step(iterator.get_next())
+
     if not model.run_eagerly:
-        one_step = tf.function(one_step, reduce_retracing=True, autograph=False)
+        one_step, next_step = (
+            tf.function(each, reduce_retracing=True, autograph=False)
+            for each in (one_step, next_step)
+        )
 
     def function(iterator: Any) -> Any:
+        distributed = isinstance(iterator, (tf.data.Iterator, tf.distribute.DistributedIterator))
         logs = None
         for _ in range(model.steps_per_execution):
             try:
-                logs = one_step(next(iterator))
+                logs = next_step(iterator) if distributed else one_step(next(iterator))
             except (StopIteration, tf.errors.OutOfRangeError):
                 if logs is None:
                     raise

@@ -27,8 +27,7 @@ from ban_tf.rundir import RunDirectory
 from ban_tf.student import BornAgainModel
 from ban_tf.teachers import RecordedTeacher
 from ban_tf.trainer import Trainer
-from ban_tf.workers import Workers
-from ban_tf.workers import current as current_workers
+from ban_tf.workers import Workers, current
 
 TEACHERS = ("previous", "ensemble", "first")
 
@@ -68,8 +67,7 @@ class Lineage:
         recorded: Whether the batches bring the teacher's logits, as `RecordedTeacher` takes them.
         settings: Facts that a run in `directory` must agree on to be gone on with.
         defaults: What a run agreed on that is older than some of these settings.
-        workers: Those that train together; by default those of the strategy in whose scope the
-            lineage is made.
+        workers: Those that train together; by default those of the strategy in scope.
         **student: Further arguments of `BornAgainModel`, such as `teacher_weight`.
 
     Raises:
@@ -133,7 +131,7 @@ class Lineage:
         self.recorded = recorded
         self._first_model = first_model
         self._needs_teacher = getattr(objectives.resolve(objective)[0], "needs_teacher", True)
-        self._workers = workers or current_workers()
+        self._workers = workers or current()
         self.directory = (
             self._workers.open(directory)
             if isinstance(directory, (str, pathlib.Path))

@@ -169,3 +169,8 @@ def _two_classes(units: Any) -> Any:
     if units.shape[-1] == 1:
         units = ops.squeeze(units, axis=-1)
     return ops.stack([ops.zeros_like(units), units], axis=-1)
+
+
+def batch_size(y_pred: Any) -> Any:
+    """Returns how many examples a model's outputs are of."""
+    return ops.shape(keras.tree.flatten(y_pred)[0])[0]

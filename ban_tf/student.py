@@ -22,6 +22,7 @@ from keras import ops
 from ban_tf import checks, distribute, matching, objectives, outputs, teachers, weighting
 from ban_tf.distillation_losses import DistillationTerms, pairs
 from ban_tf.keras_distribution import DistributedModel, LossMean
+from ban_tf.outputs import batch_size
 
 
 class Target(NamedTuple):
@@ -251,7 +252,7 @@ class BornAgainModel(DistributedModel):
                 "the form (x, {'labels': y, 'teacher_logits': t})."
             )
         # Before replicas meet: another one's pass then takes the place of this one's.
-        additional = self._additional_losses(_size(y_pred))
+        additional = self._additional_losses(batch_size(y_pred))
         # Validation data without a teacher signal has the labels to go by.
         label_weight = self.label_weight if target.teacher_logits else 1.0
         terms = []
@@ -289,7 +290,7 @@ class BornAgainModel(DistributedModel):
                 target.teacher_seen,
                 {"outputs": y_pred, "logits": outputs.structured_like(y_pred, logits)},
                 weighted=masked or sample_weight is not None,
-                size=_size(y_pred),
+                size=batch_size(y_pred),
             )
             self._track(self._further_loss, further_loss, y_pred)
             terms.append(further_loss)
@@ -310,7 +311,6 @@ class BornAgainModel(DistributedModel):
         return results
 
     def _as_built(self, data_batch: Any) -> Any:
-        """Returns the batch that metrics are built for, with labels alone."""
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data_batch)
         if teachers.is_recorded(labels) and isinstance(self.teacher, teachers.RecordedTeacher):
             labels = labels["labels"]
@@ -326,7 +326,7 @@ class BornAgainModel(DistributedModel):
         return ops.stack([ops.cast(self._seed, "int32"), ops.cast(count, "int32")])
 
     def _track(self, tracker: keras.metrics.Metric, loss: Any, y_pred: Any) -> None:
-        tracker.update_state(loss * distribute.replica_count(), sample_weight=_size(y_pred))
+        tracker.update_state(loss * distribute.replica_count(), sample_weight=batch_size(y_pred))
 
     def save(
         self,
@@ -400,7 +400,3 @@ class BornAgainModel(DistributedModel):
             ],
         }
         return cls(**config)
-
-
-def _size(y_pred: Any) -> Any:
-    return ops.shape(keras.tree.flatten(y_pred)[0])[0]
