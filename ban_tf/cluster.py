@@ -7,7 +7,6 @@ here needs TensorFlow, so that mistakes are found before it is imported.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -15,13 +14,17 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 FIRST_WORD = 5.0  # seconds before a wait is worth a message
 AGAIN = 30.0  # seconds between messages
 _BEAT = 5.0  # seconds between two looks at the others
 _MISSED = 3  # looks that a worker may be absent from
+
+
+class ClusterError(RuntimeError):
+    """The workers of a cluster did not come together."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,41 +122,47 @@ def listening(address: str, seconds: float = 2.0) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def waiting(cluster: Cluster, limit: float) -> Iterator[None]:
-    """Says for whom TensorFlow waits inside the block, and ends the process after a limit.
+def wait_for_all(cluster: Cluster, limit: float) -> None:
+    """Returns when all workers are there; says for whom it waits.
+
+    TensorFlow waits in silence, and lets no other thread of Python run meanwhile. So workers meet
+    before it starts, each listening where TensorFlow is going to.
 
     Args:
         cluster: The workers.
         limit: Seconds.
+
+    Raises:
+        ClusterError: One did not come in time.
+        ValueError: This worker's own address cannot be listened at.
     """
-    over = threading.Event()
-    thread = threading.Thread(target=_announce, args=(cluster, limit, over), daemon=True)
-    thread.start()
+    port = int(cluster.addresses[cluster.index].rsplit(":", 1)[1])
     try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-
-
-def _announce(cluster: Cluster, limit: float, over: threading.Event) -> None:
-    started, due = time.monotonic(), FIRST_WORD
-    while not over.wait(0.5):
-        waited = time.monotonic() - started
-        if waited < min(due, limit):
-            continue
-        absent = _named({i: each for i, each in cluster.others.items() if not listening(each)})
-        absent = absent or "the others to answer"
-        if waited >= limit:
-            stop(f"waited {limit:.0f} s for {absent}; start all workers within --worker_timeout.")
-        due += AGAIN
-        print(
-            f"ban-tf: worker {cluster.index} waits for {absent}, {waited:.0f} s so far, at most "
-            f"{limit:.0f} s (--worker_timeout).",
-            file=sys.stderr,
-            flush=True,
-        )
+        here = socket.create_server(("", port), backlog=len(cluster.addresses) * 8)
+    except OSError as error:
+        raise ValueError(
+            f"TF_CONFIG has worker {cluster.index} listen at port {port}, which is taken "
+            f"({error.strerror}); choose another one."
+        ) from error
+    with here:
+        started, due = time.monotonic(), FIRST_WORD
+        missing = dict(cluster.others)
+        while missing := {i: each for i, each in missing.items() if not listening(each)}:
+            waited = time.monotonic() - started
+            if waited >= limit:
+                raise ClusterError(
+                    f"waited {limit:.0f} s for {_named(missing)}; start all workers within "
+                    "--worker_timeout."
+                )
+            if waited >= due:
+                due += AGAIN
+                print(
+                    f"ban-tf: worker {cluster.index} waits for {_named(missing)}, {waited:.0f} s "
+                    f"so far, at most {limit:.0f} s (--worker_timeout).",
+                    file=sys.stderr,
+                    flush=True,
+                )
+            time.sleep(0.2)
 
 
 class Watch:

@@ -102,8 +102,8 @@ def _multi_worker(timeout: float) -> Workers:
             "--strategy=multiworker needs a cluster of two workers or more: set TF_CONFIG, start "
             "with srun, or try it out with python -m ban_tf.launch --workers=2."
         )
-    with cluster.waiting(place, timeout):
-        workers = Workers(tf.distribute.MultiWorkerMirroredStrategy())
+    cluster.wait_for_all(place, timeout)
+    workers = Workers(tf.distribute.MultiWorkerMirroredStrategy())
     workers.watch = cluster.Watch(place)
     return workers
 
