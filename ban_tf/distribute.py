@@ -98,7 +98,12 @@ def share(size: Any) -> Share:
     Args:
         size: How many it has; what `sharing` was given is taken instead.
     """
-    return getattr(_step, "share", None) or _share(size)
+    return known_share() or _share(size)
+
+
+def known_share() -> Share | None:
+    """Returns what `share` was told for this step, if anything."""
+    return getattr(_step, "share", None)
 
 
 def part_of_mean(mean: Any, size: Any) -> Any:

@@ -196,13 +196,28 @@ def _sum_before_use(optimizer: keras.optimizers.Optimizer) -> None:
 
     def apply_sum(grads: Any, trainable_variables: Any = None) -> None:
         there = [each for each in grads if each is not None]
-        summed = iter(distribute.sum_over_replicas(there))
+        summed = iter(distribute.sum_over_replicas(_of_some(there)))
         apply([None if each is None else next(summed) for each in grads], trainable_variables)
 
     optimizer.apply = apply_sum
     inner = getattr(optimizer, "inner_optimizer", optimizer)
     inner._all_reduce_sum_gradients = list
     optimizer._sums_before_use = True
+
+
+def _of_some(gradients: list[Any]) -> list[Any]:
+    """Returns gradients without the NaN that means over no examples have where a share is empty."""
+
+    def numbers() -> list[Any]:
+        return [
+            each
+            if isinstance(each, tf.IndexedSlices)
+            else tf.where(tf.math.is_nan(each), tf.zeros_like(each), each)
+            for each in gradients
+        ]
+
+    share = distribute.known_share()
+    return gradients if share is None else tf.cond(share.size > 0, lambda: gradients, numbers)
 
 
 def _statistics(model: keras.Model) -> list[Any]:
