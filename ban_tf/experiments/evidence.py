@@ -1,8 +1,8 @@
 """What this project measured for itself: the rows under `evidence`, each beside its control.
 
-The paper has no figures for them. A row is repeated over seeds by giving every seed a `--workdir`
-of its own. The control is always the same network on labels alone, from the same initial weights:
-without a teacher, and in ensembles as large.
+The paper has no figures for them. `--seeds=N` repeats a row. The control, called "labels" or
+"baseline", is the same network on labels alone, from the same initial weights: without a teacher,
+and in ensembles as large.
 """
 
 from __future__ import annotations
@@ -25,23 +25,13 @@ def _columns(runs: dict[str, tuple[str, ...]]) -> Iterable[Column]:
             ensembles = [f"{a}-{b}" for a in (1, 0) for b in range(a + 1, last + 1)]
             rows |= {which: f"ensemble {which}" for which in ensembles}
         for which, row in (rows or {"0": "generation 0"}).items():
-            yield Column(f"{run} {which}", None, run, row, control=_control(run, which, runs))
-
-
-def _control(run: str, which: str, runs: dict[str, tuple[str, ...]]) -> str | None:
-    if "baseline" in runs:
-        return None if run == "baseline" else "baseline 0"
-    return None if run == "labels" else f"labels {which}"
+            yield Column(f"{run} {which}", None, run, row)
 
 
 def _images(name: str, runs: dict[str, tuple[str, ...]], teacher: str | None = None) -> Experiment:
     flagfile = f"evidence/{name.replace('-', '_')}"
     columns = tuple(_columns(runs))
     return Experiment(f"evidence/{name}", flagfile, runs, columns, teacher=teacher or flagfile)
-
-
-def _language_control(name: str, split: str) -> str | None:
-    return f"labels {split}" if name == "kd+labels" else None
 
 
 def _language(name: str) -> Experiment:
@@ -52,7 +42,7 @@ def _language(name: str) -> Experiment:
         ("labels", "labels", "generation 1"),
     ]
     columns = tuple(
-        Column(f"{who} {split}", None, run, row, metric, _language_control(who, split))
+        Column(f"{who} {split}", None, run, row, metric)
         for who, run, row in places
         for split, metric in metrics.items()
     )

@@ -15,7 +15,6 @@ class Column:
         run: Which of the experiment's runs ours comes from.
         row: "generation 0" or "ensemble 1-2": which row of that run's summary.
         metric: Which of its numbers; errors are fractions there.
-        control: The name of the column that shows what is gained without a teacher, if any does.
     """
 
     name: str
@@ -23,7 +22,6 @@ class Column:
     run: str
     row: str
     metric: str = "error"
-    control: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -88,38 +88,6 @@ def errors_over_seeds(comparison: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def gains(rows: Sequence[Mapping[str, Any]], words: str) -> Figure:
-    """What each network gained over its teacher, and over one without, with 95 % intervals.
-
-    Args:
-        rows: {"name", "gain", "gain_over_control"}, each gain {"mean", "low", "high"} or None.
-        words: For the axis: what changed, and in which unit.
-    """
-    series = {"against the teacher": "gain", "against the control": "gain_over_control"}
-    figure, axes = _figure(6.4, 1.0 + 0.28 * len(rows))
-    for index, (label, key) in enumerate(series.items()):
-        shown = [(place, row[key]) for place, row in enumerate(rows) if row[key]]
-        if not shown:
-            continue
-        mean, low, high = (
-            np.array([gain[each] for _, gain in shown]) for each in ("mean", "low", "high")
-        )
-        axes.errorbar(
-            mean,
-            np.array([place for place, _ in shown]) + 0.2 * (index - 0.5),
-            xerr=np.maximum([mean - low, high - mean], 0),
-            label=label,
-            capsize=2,
-            **_series(index) | {"linestyle": ""},
-        )
-    axes.axvline(0, color="#767676", linestyle="--", linewidth=1)
-    axes.set_yticks(range(len(rows)), [row["name"] for row in rows], fontsize=8)
-    axes.invert_yaxis()
-    axes.set(xlabel=words)
-    _legend(axes)
-    return figure
-
-
 def changes_over_seeds(
     comparison: Mapping[str, Any], metrics: Mapping[str, Any], key: str = "change"
 ) -> Figure:

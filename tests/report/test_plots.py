@@ -123,19 +123,3 @@ def test_files_are_small_images_and_the_same_for_the_same_numbers(content):
     picture = plots.png(plots.error_by_generation(content))
     assert len(picture) < 100_000
     assert Image.open(io.BytesIO(picture)).size == (660, 396)
-
-
-def test_gains_stand_at_their_row_with_their_intervals():
-    gain = {"mean": -1.0, "low": -1.5, "high": 0.25}
-    rows = [
-        {"name": "labels 1", "gain": None, "gain_over_control": None},
-        {"name": "kd 1", "gain": gain, "gain_over_control": {**gain, "mean": -0.5}},
-    ]
-    (axes,) = plots.gains(rows, "change in error").axes
-    for container, mean in zip(axes.containers, (-1.0, -0.5), strict=True):
-        line, _, (bars,) = container
-        assert line.get_xdata() == [mean]
-        assert round(float(line.get_ydata()[0])) == 1
-        (((low, _), (high, _)),) = bars.get_segments()
-        assert (low, high) == pytest.approx((-1.5, 0.25))
-    assert [text.get_text() for text in axes.get_yticklabels()] == ["labels 1", "kd 1"]
