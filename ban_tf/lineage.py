@@ -11,7 +11,6 @@ anew, so that nothing is traced twice and memory does not grow with the generati
 
 from __future__ import annotations
 
-import inspect
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,7 +25,7 @@ from ban_tf.history import best_row
 from ban_tf.rundir import RunDirectory
 from ban_tf.student import BornAgainModel
 from ban_tf.teachers import RecordedTeacher
-from ban_tf.trainer import Trainer
+from ban_tf.trainer import Trainer, compile_anew
 from ban_tf.workers import Workers, current
 
 TEACHERS = ("previous", "ensemble", "first")
@@ -222,7 +221,7 @@ class Lineage:
                     lambda *place, number=number: batches(number, *place),
                     epochs=epochs,
                     compile=compile,
-                    callbacks=_callbacks_for(callbacks, number),
+                    callbacks=training.callbacks_for(callbacks, number),
                     examples_per_epoch=examples_per_epoch,
                     within_epochs=starts_anywhere,
                     checkpoint_steps=checkpoint_steps,
@@ -388,22 +387,6 @@ class Lineage:
                 temperature=self.temperature,
                 **self._student,
             )
-            arguments = dict((compile(epochs) if callable(compile) else compile) or {})
-            optimizer = arguments.pop("optimizer", "rmsprop")
-            if callable(optimizer):
-                optimizer = optimizer()
-            elif isinstance(optimizer, keras.optimizers.Optimizer):
-                optimizer = type(optimizer).from_config(optimizer.get_config())
-            model.compile(optimizer=optimizer, **arguments)
+            compile_anew(model, (compile(epochs) if callable(compile) else compile) or {})
             self._trainers[key] = Trainer(model, models, shared)
         return self._trainers[key]
-
-
-def _callbacks_for(callbacks: Any, number: int) -> Callable[[list[dict]], Any]:
-    if callbacks is None:
-        return lambda rows: ()
-    if callable(callbacks):
-        if len(inspect.signature(callbacks).parameters) == 1:
-            return lambda rows: callbacks(number)
-        return lambda rows: callbacks(number, rows)
-    return lambda rows: callbacks

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import keras
 
@@ -42,3 +43,20 @@ class Trainer:
         if self._shared:
             sharing.copy_ends(self.model.student, self.teachers[-1], self._shared)
         self.model.stop_training = False
+
+
+def compile_anew(model: keras.Model, arguments: Mapping[str, Any]) -> None:
+    """Compiles a model with an optimizer of its own.
+
+    Args:
+        model: What is to be compiled.
+        arguments: Those of `compile`; "optimizer" may be a function that makes one, and one that
+            is given as it is, is copied, since it may be another model's already.
+    """
+    arguments = dict(arguments)
+    optimizer = arguments.pop("optimizer", "rmsprop")
+    if callable(optimizer):
+        optimizer = optimizer()
+    elif isinstance(optimizer, keras.optimizers.Optimizer):
+        optimizer = type(optimizer).from_config(optimizer.get_config())
+    model.compile(optimizer=optimizer, **arguments)

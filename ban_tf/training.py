@@ -7,6 +7,7 @@ A training that diverged may go on once from its last checkpoint at a lower lear
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -24,6 +25,23 @@ ON_DIVERGENCE = ("stop", "retry")
 RETRY_FACTOR = 0.1
 
 Callbacks = Callable[[Rows], Sequence[keras.callbacks.Callback]]
+
+
+def callbacks_for(callbacks: Any, number: int) -> Callbacks:
+    """Returns the callbacks of one generation, whichever way the user gave them.
+
+    Args:
+        callbacks: None, a list, or a function of a generation's number, or of its number and the
+            rows so far, that returns one.
+        number: The generation's.
+    """
+    if callbacks is None:
+        return lambda rows: ()
+    if callable(callbacks):
+        if len(inspect.signature(callbacks).parameters) == 1:
+            return lambda rows: callbacks(number)
+        return lambda rows: callbacks(number, rows)
+    return lambda rows: callbacks
 
 
 class Outcome(NamedTuple):
