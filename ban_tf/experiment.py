@@ -369,7 +369,7 @@ def _announce(
         f"{len(data.train.labels):,} training, {len(data.validation.labels):,} validation, "
         f"{len(data.test.labels):,} test examples; generation 0 and "
         f"{how_many(options)} born again by {options.objective}, "
-        f"{options.epochs} epochs each, {keras.config.dtype_policy().name}"
+        f"{options.epochs} epoch(s) each, {keras.config.dtype_policy().name}"
         f"{devices and ', on ' + devices}; "
         f"kept in {directory.path}."
     )

@@ -200,7 +200,7 @@ def _announce(
         f"{len(data.train):,} training, {len(data.validation):,} validation, {len(data.test):,} "
         f"test words, {len(data.vocabulary):,} different ones; generation 0 and "
         f"{experiment.how_many(options)} born again by {options.objective}, "
-        f"{options.epochs} epochs each, {keras.config.dtype_policy().name}; "
+        f"{options.epochs} epoch(s) each, {keras.config.dtype_policy().name}; "
         f"kept in {directory.path}."
     )
     sys.stdout.flush()

@@ -302,6 +302,8 @@ def check(options: Options) -> Options:
         raise OptionsError(
             f"--teacher_from names a file that does not exist: {options.teacher_from}"
         )
+    if options.workdir is not None and not options.workdir:
+        raise OptionsError("--workdir is empty; name a folder, or leave the flag out.")
     _check_writable(options.directory)
     try:
         objective_names.parse(options.objective, flag=True)

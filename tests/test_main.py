@@ -53,6 +53,11 @@ def test_bad_values_are_one_sentence_that_names_the_flag(changes, message):
     assert "\n" not in str(caught.value)
 
 
+def test_an_empty_workdir_is_refused():
+    with pytest.raises(options.OptionsError, match="--workdir is empty"):
+        _options(workdir="")
+
+
 def test_a_workdir_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(options.OptionsError, match="--workdir"):
