@@ -97,15 +97,7 @@ def metrics(scores: Scores, reference: Scores | None) -> dict[str, Any]:
     change = None
     if reference is not None:
         before = np.asarray(reference["wrong"], bool)
-        difference, low, high = statistics.paired_difference(wrong.astype(bool), before)
-        p_value = statistics.mcnemar(wrong == 0, ~before)
-        change = {
-            "difference": difference,
-            "low": low,
-            "high": high,
-            "mcnemar_p": p_value,
-            "significant": bool((low > 0 or high < 0) and p_value < 0.05),
-        }
+        change = statistics.change_in_error(wrong.astype(bool), before)
     return {
         "examples": len(wrong),
         "error": float(np.mean(wrong)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from ban_tf.experiments import columns
 from ban_tf.experiments.experiment import Column, Experiment
 
 _LABELS = ("--gens=3", "--objective=labels")
@@ -29,9 +30,9 @@ def _columns(runs: dict[str, tuple[str, ...]]) -> Iterable[Column]:
 
 
 def _images(name: str, runs: dict[str, tuple[str, ...]], teacher: str | None = None) -> Experiment:
-    flagfile = f"evidence/{name.replace('-', '_')}"
-    columns = tuple(_columns(runs))
-    return Experiment(f"evidence/{name}", flagfile, runs, columns, teacher=teacher or flagfile)
+    flagfile = f"evidence/{columns.flagfile(name)}"
+    reported = tuple(_columns(runs))
+    return Experiment(f"evidence/{name}", flagfile, runs, reported, teacher=teacher or flagfile)
 
 
 def _language(name: str) -> Experiment:
@@ -41,14 +42,14 @@ def _language(name: str) -> Experiment:
         ("kd+labels", "kd+labels", "generation 1"),
         ("labels", "labels", "generation 1"),
     ]
-    columns = tuple(
+    reported = tuple(
         Column(f"{who} {split}", None, run, row, metric)
         for who, run, row in places
         for split, metric in metrics.items()
     )
     runs = {"kd+labels": (), "labels": ("--objective=labels",)}
-    flagfile = f"evidence/{name.replace('-', '_')}"
-    return Experiment(f"evidence/{name}", flagfile, runs, columns)
+    flagfile = f"evidence/{columns.flagfile(name)}"
+    return Experiment(f"evidence/{name}", flagfile, runs, reported)
 
 
 def experiments() -> list[Experiment]:

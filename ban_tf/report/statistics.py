@@ -13,7 +13,7 @@ comparisons: the functions know one comparison at a time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -233,6 +233,28 @@ def paired_difference(
         float(max(centre - half_width, -1.0)),
         float(min(centre + half_width, 1.0)),
     )
+
+
+def change_in_error(wrong: np.ndarray, reference_wrong: np.ndarray) -> dict[str, Any]:
+    """The change of an error against a reference on the same examples, as summaries keep it.
+
+    Args:
+        wrong: Which examples are wrong, booleans [examples].
+        reference_wrong: Which of them the reference has wrong, booleans [examples].
+
+    Returns:
+        "difference", "low" and "high" of `paired_difference`, "mcnemar_p", and "significant", which
+        both have to agree on.
+    """
+    difference, low, high = paired_difference(wrong, reference_wrong)
+    p_value = mcnemar(~wrong, ~reference_wrong)
+    return {
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "mcnemar_p": p_value,
+        "significant": bool((low > 0 or high < 0) and p_value < 0.05),
+    }
 
 
 def mean_interval(values: ArrayLike, confidence: float = 0.95) -> MeanInterval:

@@ -186,15 +186,7 @@ def row(
     change = None
     if reference is not None:
         reference_wrong = np.argmax(reference, axis=-1) != labels
-        difference, low, high = statistics.paired_difference(wrong, reference_wrong)
-        p_value = statistics.mcnemar(~wrong, ~reference_wrong)
-        change = {
-            "difference": difference,
-            "low": low,
-            "high": high,
-            "mcnemar_p": p_value,
-            "significant": bool((low > 0 or high < 0) and p_value < 0.05),
-        }
+        change = statistics.change_in_error(wrong, reference_wrong)
     interval = statistics.wilson_interval(int(wrong.sum()), len(wrong))
     return {**metrics, "error_interval": list(interval), "change_in_error": change}
 
