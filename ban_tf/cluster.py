@@ -15,10 +15,11 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 FIRST_WORD = 5.0  # seconds before a wait is worth a message
 AGAIN = 30.0  # seconds between messages
+OTHER_GONE = 75  # exit code of a worker that only another one keeps from going on; EX_TEMPFAIL
 _BEAT = 5.0  # seconds between two looks at the others
 _MISSED = 3  # looks that a worker may be absent from
 
@@ -191,22 +192,24 @@ class Watch:
                 missed[index] = 0 if listening(address) else missed[index] + 1
             gone = {i: self._cluster.others[i] for i, count in missed.items() if count >= _MISSED}
             if gone and not self._over.is_set():
-                stop(gone_message(_named(gone)))
+                stop_without(_named(gone))
 
 
-def gone_message(who: str) -> str:
-    """Returns what to tell when a worker is gone."""
-    return (
-        f"{who} stopped answering; all is saved up to the last finished epoch: start all workers "
-        "again with the same command."
+def stop_without(who: str, why: str = "") -> NoReturn:
+    """Ends the process at once, since TensorFlow's threads cannot be asked to; another is gone.
+
+    Args:
+        who: Who is gone, in words.
+        why: How that was noticed, if there is more to say.
+    """
+    print(
+        f"ban-tf: {who} stopped answering; all is saved up to the last finished epoch: start all "
+        f"workers again with the same command.{why and f' ({why})'}",
+        file=sys.stderr,
+        flush=True,
     )
-
-
-def stop(message: str) -> None:
-    """Ends the process at once, with an exit code of 1; TensorFlow's threads cannot be asked to."""
-    print(f"ban-tf: {message}", file=sys.stderr, flush=True)
     sys.stdout.flush()
-    os._exit(1)
+    os._exit(OTHER_GONE)
 
 
 def _named(workers: Mapping[int, str]) -> str:

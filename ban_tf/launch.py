@@ -4,7 +4,7 @@ For trying out multi-worker training, and for machines whose devices work better
 their own. Each worker is `python -m ban_tf.main` with the flags after `--` and a `TF_CONFIG`; its
 output is shown line by line behind its number. Signals are passed on. When one worker fails, the
 others are given some time to say why they stop, and are then ended; the exit code is that of the
-first that failed.
+first that failed by itself.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import IO
 
 from absl import flags
 
-from ban_tf import command
+from ban_tf import cluster, command
 
 _USAGE = "python -m ban_tf.launch --workers=2 -- FLAGS OF ban_tf.main"
 
@@ -65,7 +65,7 @@ def run(count: int, arguments: Sequence[str], grace: float) -> int:
         grace: Seconds that the others have to end by themselves after one has failed.
 
     Returns:
-        The exit code: 0, or that of the first worker that failed.
+        The exit code: 0, or that of the first worker that failed by itself.
     """
     workers = start(count, arguments)
     for index, worker in enumerate(workers):
@@ -82,7 +82,7 @@ def run(count: int, arguments: Sequence[str], grace: float) -> int:
     for reader in readers:
         reader.start()
     try:
-        return _wait(workers, grace)
+        return wait(workers, grace)
     finally:
         _signal(workers, signal.SIGKILL)
         for reader in readers:
@@ -96,17 +96,28 @@ def _show(index: int, output: IO[bytes]) -> None:
         print(f"[{index}] {line.decode(errors='replace').rstrip()}", flush=True)
 
 
-def _wait(workers: list[subprocess.Popen], grace: float) -> int:
-    failed, deadline = 0, float("inf")
+def wait(workers: list[subprocess.Popen], grace: float) -> int:
+    """Waits for workers; ends them when one has failed and the others take longer than `grace`.
+
+    Args:
+        workers: Of one cluster.
+        grace: Seconds.
+
+    Returns:
+        The exit code: 0, or that of the first worker that failed by itself.
+    """
+    failed: dict[int, int] = {}
+    deadline = float("inf")
     while any(worker.poll() is None for worker in workers):
         for index, worker in enumerate(workers):
-            if worker.poll() and not failed:
-                # What a signal ended has a negative code; shells count from 128.
-                failed = worker.returncode if worker.returncode > 0 else 128 - worker.returncode
+            if worker.poll() and index not in failed:
+                failed[index] = _code(worker)
+                if len(failed) > 1:
+                    continue
                 deadline = time.monotonic() + grace
                 print(
-                    f"ban_tf.launch: worker {index} ended with code {failed}; the others have "
-                    f"{grace:.0f} s to end.",
+                    f"ban_tf.launch: worker {index} ended with code {failed[index]}; the others "
+                    f"have {grace:.0f} s to end.",
                     file=sys.stderr,
                     flush=True,
                 )
@@ -114,8 +125,15 @@ def _wait(workers: list[subprocess.Popen], grace: float) -> int:
             _signal(workers, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             next(each for each in workers if each.poll() is None).wait(0.2)
-    codes = [worker.returncode for worker in workers if worker.returncode]
-    return failed or (abs(codes[0]) if codes else 0)
+    failed |= {i: _code(each) for i, each in enumerate(workers) if i not in failed and each.poll()}
+    # A worker may be seen to give up for want of another before that other is seen to be gone.
+    causes = [code for code in failed.values() if code != cluster.OTHER_GONE]
+    return next(iter(causes or failed.values()), 0)
+
+
+def _code(worker: subprocess.Popen) -> int:
+    """What a signal ended has a negative code; shells count from 128."""
+    return worker.returncode if worker.returncode > 0 else 128 - worker.returncode
 
 
 def _signal(workers: list[subprocess.Popen], number: int) -> None:

@@ -1,7 +1,7 @@
 """`python -m ban_tf.main --gens=3 --arch=wrn`: flags in, one lineage out.
 
-Exit codes: 0 when all is done, 1 when training failed, 2 for input that cannot be used, 130
-and 143 when interrupted.
+Exit codes: 0 when all is done, 1 when training failed, 2 for input that cannot be used, 75 when
+another worker is gone, 130 and 143 when interrupted.
 """
 
 from __future__ import annotations

@@ -132,7 +132,7 @@ def together(workers: Workers) -> Iterator[None]:
         if workers.count == 1:
             raise
         first = str(error.message).strip().splitlines()[0][:200]
-        cluster.stop(f"{cluster.gone_message('another worker')} ({first})")
+        cluster.stop_without("another worker", first)
 
 
 def describe(workers: Workers) -> str:

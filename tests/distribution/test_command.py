@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from ban_tf import cluster, options
+from ban_tf import launch as launcher
 from ban_tf.launch import free_ports
 
 HERE = pathlib.Path(__file__).parent
@@ -110,6 +111,18 @@ def test_signals_reach_all_workers_which_save_and_stop_together(one_device, tmp_
     assert len(re.findall(r"\[[01]\] ban-tf: interrupted; all is saved up to", said)) == 2
     finished(launch(tmp_path / "run"))
     assert_same_run(one_device, tmp_path / "run")
+
+
+def test_the_launcher_tells_who_failed_first_and_not_who_saw_it_first():
+    def wait(*scripts, grace=60):
+        return launcher.wait([subprocess.Popen(["sh", "-c", each]) for each in scripts], grace)
+
+    gone = f"exit {cluster.OTHER_GONE}"
+    assert wait(gone, "kill -9 $$") == 128 + signal.SIGKILL
+    assert wait(gone, "exit 3") == 3
+    assert wait(gone, gone) == cluster.OTHER_GONE
+    assert wait("exit 0", "exit 0") == 0
+    assert wait("exit 3", "exec sleep 600", grace=0) == 3
 
 
 def test_a_worker_that_never_comes_is_waited_for_with_a_limit(tmp_path):
