@@ -19,6 +19,7 @@ from ban_tf import (
     architectures,
     datasets,
     final_student,
+    generations,
     lineage,
     objectives,
     optimizers,
@@ -89,8 +90,8 @@ def run(options: Options) -> dict[str, Any]:
             workers=workers,
             seed=options.seed,
             recorded=signal.recorded,
-            settings={**options.settings(), "examples": _examples(data)},
-            defaults={**Options().settings(), "examples": _examples(data)},
+            settings={**options.settings(), **_same_whatever_its_place(data, first_model)},
+            defaults={**Options().settings(), **_same_whatever_its_place(data, None)},
         )
         facts = results.data_facts(data).to_json()
         directory.commit({"run.cfg": options.flagfile().encode(), reading.DATA: facts})
@@ -132,10 +133,14 @@ def run(options: Options) -> dict[str, Any]:
     return result
 
 
-def _examples(data: datasets.ImageData) -> str:
-    """What tells that a folder, or a data set of the same name, is no longer the same."""
+def _same_whatever_its_place(data: datasets.ImageData, first_model: Any) -> dict[str, Any]:
+    """What tells that a data set or a teacher, though its name stays, is no longer the same."""
     train, test = len(data.train.labels) + len(data.validation.labels), len(data.test.labels)
-    return f"{train} to train with and {test} to test with, of {data.num_classes} classes"
+    teacher = first_model and f"weights of hash {generations.digest(first_model.get_weights())}"
+    return {
+        "examples": f"{train} to train with and {test} to test with, of {data.num_classes} classes",
+        "teacher_from": teacher,
+    }
 
 
 def _load(options: Options) -> datasets.ImageData:

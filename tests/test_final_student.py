@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
+
 import numpy as np
 import pytest
 
 from ban_tf import experiment, options, trained
 from ban_tf.datasets import digits
 from ban_tf.report import reading
+from ban_tf.rundir import RunDirectoryError
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +73,36 @@ def test_it_is_trained_once(asked, result):
 def test_an_ensemble_needs_two_generations():
     with pytest.raises(options.OptionsError, match="--gens must be at least 2; it is 1"):
         options.check(options.Options(gens=1, final_student=True))
+
+
+def test_a_run_that_was_moved_goes_on_and_another_teacher_is_refused(asked, result, tmp_path):
+    moved = dataclasses.replace(asked, workdir=str(tmp_path / "moved"))
+    shutil.copytree(asked.directory, moved.directory)
+    assert experiment.run(moved)["final_student"] == result["final_student"]
+
+    name = result["final_student"]["directory"]
+    own = dataclasses.replace(
+        moved,
+        gens=1,
+        final_student=False,
+        teacher_from=str(moved.directory / "generation-1" / "model.keras"),
+        workdir=str(moved.directory / name),
+    )
+    with pytest.raises(RunDirectoryError, match="teacher_from was 'weights of hash"):
+        experiment.run(own)
+
+
+def test_an_ensemble_no_better_than_chance_is_said_to_be_so(tmp_path, caplog):
+    asked = options.Options(
+        arch="wrn-10-1",
+        gens=2,
+        epochs=1,
+        learning_rate=1e-12,
+        train_examples=100,
+        final_student=True,
+        progress="none",
+        workdir=str(tmp_path / "run"),
+    )
+    experiment.run(options.check(asked))
+    assert "The ensemble that teaches the final student has generations in it" in caplog.text
+    assert "than chance: 1, 2." in caplog.text

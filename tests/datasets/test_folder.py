@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 from PIL import Image
 
-from ban_tf import datasets
+from ban_tf import datasets, experiment, options
+from ban_tf.rundir import RunDirectoryError
 
 
 def _write(root, size=(6, 8), mode="L", classes=("cat", "dog"), parts=("train", "test")):
@@ -17,8 +20,8 @@ def _write(root, size=(6, 8), mode="L", classes=("cat", "dog"), parts=("train", 
                 Image.fromarray(pixels).convert(mode).save(root / part / name / f"{index}.png")
 
 
-def _load(root, **options):
-    return datasets.load(f"folder:{root}", **{"validation_fraction": 0.25} | options)
+def _load(root, **settings):
+    return datasets.load(f"folder:{root}", **{"validation_fraction": 0.25} | settings)
 
 
 @pytest.mark.parametrize(("mode", "channels"), [("L", 1), ("LA", 1), ("RGB", 3), ("RGBA", 3)])
@@ -86,3 +89,22 @@ def test_classes_that_differ_between_train_and_test_are_named(tmp_path):
     _write(tmp_path, classes=("fox",), parts=("train",))
     with pytest.raises(ValueError, match="fox"):
         datasets.check(f"folder:{tmp_path}")
+
+
+def test_a_run_whose_folder_has_changed_is_refused(tmp_path):
+    _write(tmp_path / "images")
+    asked = options.Options(
+        dataset=f"folder:{tmp_path / 'images'}",
+        arch="wrn-10-1",
+        gens=0,
+        epochs=1,
+        batch_size=2,
+        validation_fraction=0,
+        progress="none",
+        workdir=str(tmp_path / "run"),
+    )
+    experiment.run(options.check(asked))
+    another = next((tmp_path / "images/train/cat").iterdir())
+    shutil.copy(another, another.with_stem("another"))
+    with pytest.raises(RunDirectoryError, match="examples was '8 to train with and 8 to test with"):
+        experiment.run(options.check(asked))

@@ -176,8 +176,11 @@ def contents(directory: pathlib.Path) -> dict[str, Any]:
             assert not events.keys() & found.keys(), f"{path.parent} holds two event files"
             found |= {f"{path.parent.relative_to(directory)}: {tag}": events[tag] for tag in events}
         elif path.suffix == ".json" and path.name != "manifest.json":
-            found[name] = _timeless(json.loads(path.read_text()))
-        elif path.suffix in (".csv", ".npy", ".npz", ".cfg") and path.name != "timings.csv":
+            text = path.read_text().replace(str(directory), "RUN")  # a final student's teacher
+            found[name] = _timeless(json.loads(text))
+        elif path.suffix == ".cfg":
+            found[name] = path.read_text().replace(str(directory), "RUN")
+        elif path.suffix in (".csv", ".npy", ".npz") and path.name != "timings.csv":
             found[name] = path.read_bytes()
         else:
             found[name] = "is there"
