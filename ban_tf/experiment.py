@@ -35,7 +35,7 @@ from ban_tf import (
 from ban_tf.datasets import mixup, pipeline
 from ban_tf.layers import batch_normalization
 from ban_tf.options import Options
-from ban_tf.report import progress, reading, table, tensorboard
+from ban_tf.report import profiling, progress, reading, table, tensorboard
 from ban_tf.rundir import RunDirectory
 from ban_tf.workers import Workers
 
@@ -341,7 +341,7 @@ def _callbacks(
         batches = pipeline.evaluation_batches(some, data, min(options.batch_size, _ANALYSED))
         analyses = [analysis.Analysis(batches, **analysis_report.places(directory, generation))]
     logs = directory.path / "tensorboard"
-    profile = [tensorboard.profile(logs, generation)] if options.profile else []
+    profile = [profiling.Profile(logs, generation)] if options.profile else []
     return [
         *analyses,
         *profile,

@@ -94,7 +94,8 @@ HELP = {
     "analyse": "Take the gradient of distillation apart after each epoch: analysis.png.",
     "progress": "auto (a bar on a terminal), lines or none.",
     "tensorflow_log": "Show TensorFlow's own messages.",
-    "profile": "Record the graph and a profile of a few steps of each generation for TensorBoard.",
+    "profile": "Record the graph and a profile of a few steps of each generation for TensorBoard, "
+    "which shows profiles with pip install tensorboard-plugin-profile.",
 }
 
 # Above which flag each heading stands.

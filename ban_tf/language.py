@@ -36,7 +36,7 @@ from ban_tf.language_training import (
 )
 from ban_tf.objectives import names as objective_names
 from ban_tf.options import Options
-from ban_tf.report import progress, tensorboard
+from ban_tf.report import profiling, progress, tensorboard
 from ban_tf.rundir import RunDirectory
 
 # Words of the training text that an analysis looks at.
@@ -156,9 +156,10 @@ def _callbacks(
     rows: list[dict],
 ) -> list[keras.callbacks.Callback]:
     verbosity = {"auto": 1, "lines": 2, "none": 0}[options.progress]
+    logs = directory.path / "tensorboard"
     callbacks = [
         StateReset(),
-        tensorboard.TensorBoardScalars(directory.path / "tensorboard", generation, rows),
+        tensorboard.TensorBoardScalars(logs, generation, rows),
         progress.Progress(
             generation,
             options.generations,
@@ -173,6 +174,8 @@ def _callbacks(
         batches = text_batches.training_batches(some, options.batch_size, options.unroll)
         places = analysis_report.places(directory, generation)
         callbacks.append(LanguageAnalysis(batches, **places))
+    if options.profile:
+        callbacks.append(profiling.Profile(logs, generation))
     if options.schedule == "plateau":
         callbacks.append(PlateauSchedule(options.plateau_factor, options.plateau_threshold, rows))
     return callbacks

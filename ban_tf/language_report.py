@@ -15,7 +15,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from ban_tf import analysis_report, language_scores, lineage
+from ban_tf import analysis_report, language_scores, lineage, results
 from ban_tf.datasets import text
 from ban_tf.ensemble import ensemble
 from ban_tf.generations import model_bytes
@@ -157,4 +157,6 @@ def _write(
     content = title + "\n".join(lines) + "\n" + analysis_report.markdown(directory)
     files["summary.md"] = content.encode()
     directory.commit(files)
-    tensorboard.write_summary(directory.path / "tensorboard", result)
+    logs = directory.path / "tensorboard"
+    tensorboard.write_histories(logs, family.generations)
+    tensorboard.write_summary(logs, result, results.compared(options), name=str(directory.path))

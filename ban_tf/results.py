@@ -94,6 +94,11 @@ def command(options: Options) -> str:
     return shlex.join(["python", "-m", "ban_tf.main", *flags])
 
 
+def compared(options: Options) -> dict[str, Any]:
+    """Returns the flags that TensorBoard's HParams tab compares runs by."""
+    return options.settings() | {"gens": options.gens, "epochs": options.epochs}
+
+
 def _predictions(
     family: lineage.Lineage,
     data: datasets.ImageData,
@@ -196,12 +201,7 @@ def _write_tensorboard(
 ) -> None:
     """Writes all event files anew, from what the run directory holds."""
     logs = directory.path / "tensorboard"
-    for generation in family.generations:
-        rows = [dict(row) for row in generation.history]
-        for row, timing in zip(rows, generation.timings, strict=False):
-            row |= {key: value for key, value in timing.items() if key == "examples_per_second"}
-        if rows:
-            tensorboard.write_history(logs, generation.number, rows)
+    tensorboard.write_histories(logs, family.generations)
     labels, names = np.asarray(data.test.labels), data.class_names
     pictures = {"reliability diagram": {}, "confusion matrix": {}}
     for number, each in enumerate(predictions):
@@ -210,8 +210,7 @@ def _write_tensorboard(
         counts = statistics.confusion_matrix(each, labels)
         pictures["reliability diagram"][number] = plots.reliability_diagrams({title: bins})
         pictures["confusion matrix"][number] = plots.confusion_matrix(counts, names, title)
-    settings = options.settings() | {"gens": options.gens, "epochs": options.epochs}
-    tensorboard.write_summary(logs, result, settings, pictures)
+    tensorboard.write_summary(logs, result, compared(options), pictures, str(directory.path))
 
 
 def _write(

@@ -21,8 +21,8 @@ from ban_tf import event_files
 from ban_tf.report import plots, table
 from ban_tf.report.summary import METRICS
 
-# After those in which graphs are traced and memory is found.
-_PROFILED_STEPS = (4, 8)
+_DOTS_PER_INCH = 180  # of pictures, which TensorBoard enlarges
+_OF_TEXT = ("perplexity", "validation_perplexity")
 _OWN_TAGS = {
     "learning_rate": "schedule/learning_rate",
     "examples_per_second": "speed/examples_per_second",
@@ -103,19 +103,6 @@ class TensorBoardScalars(keras.callbacks.Callback):
                 tf.summary.scalar(tag(name), value)
 
 
-def profile(directory: str | Path, generation: int) -> keras.callbacks.Callback:
-    """Returns a callback that records the graph, and a profile of a few steps.
-
-    Both go to `<directory>/profile/generation-<k>/`; TensorBoard shows the profile with the
-    package tensorboard-plugin-profile.
-    """
-    return keras.callbacks.TensorBoard(
-        str(Path(directory) / "profile" / f"generation-{generation}"),
-        write_graph=True,
-        profile_batch=_PROFILED_STEPS,
-    )
-
-
 def write_history(
     directory: str | Path, generation: int, rows: Iterable[Mapping[str, Any]]
 ) -> None:
@@ -131,11 +118,27 @@ def write_history(
     scalars.on_train_end()
 
 
+def write_histories(directory: str | Path, generations: Iterable[Any]) -> None:
+    """Writes the scalars of all generations anew, with their throughput.
+
+    Args:
+        directory: The log directory of the lineage.
+        generations: With a `number`, a `history` and `timings`; one that was not trained has none.
+    """
+    for generation in generations:
+        rows = [dict(row) for row in generation.history]
+        for row, timing in zip(rows, generation.timings, strict=False):
+            row |= {key: value for key, value in timing.items() if key == "examples_per_second"}
+        if rows:
+            write_history(directory, generation.number, rows)
+
+
 def write_summary(
     directory: str | Path,
     summary: Mapping[str, Any],
     settings: Mapping[str, Any] | None = None,
     figures: Mapping[str, Mapping[int, Figure]] | None = None,
+    name: str | None = None,
 ) -> None:
     """Writes the final figures and the tables of a run, replacing earlier ones.
 
@@ -149,6 +152,7 @@ def write_summary(
         summary: A summary as `summary.summarise` builds it.
         settings: The flags of the run; those that are None are left out.
         figures: Pictures by tag and generation.
+        name: What the HParams tab calls the run; a hash of the flags by default.
     """
     curves: dict[str, dict[int, Mapping[str, Any]]] = {
         "generations": {row["generation"]: row for row in summary["generations"]},
@@ -156,27 +160,28 @@ def write_summary(
         "ensembles-with-generation-0": {},
     }
     for row in summary["ensembles"]:
-        name = "ensembles" if row["members"][0] else "ensembles-with-generation-0"
-        curves[name][row["members"][-1]] = row
+        kind = "ensembles" if row["members"][0] else "ensembles-with-generation-0"
+        curves[kind][row["members"][-1]] = row
     given = {key: _plain(each) for key, each in (settings or {}).items() if each is not None}
-    for name, rows in curves.items():
+    for kind, rows in curves.items():
         if not rows:
             continue
-        with event_files.writing(Path(directory) / name):
-            writer = event_files.fresh_writer(Path(directory) / name)
+        with event_files.writing(Path(directory) / kind):
+            writer = event_files.fresh_writer(Path(directory) / kind)
             with writer.as_default(step=0):
-                if name == "generations":
+                if kind == "generations":
                     tf.summary.text("summary", table.write_markdown(summary))
-                    hparams.hparams(given)
+                    hparams.hparams(given, trial_id=name)
                     for number, row in curves["ensembles"].items():
                         tf.summary.scalar("final/ensemble_error", row["error"], step=number)
                     for tag_name, pictures in (figures or {}).items():
                         for number, figure in pictures.items():
-                            image = tf.io.decode_png(plots.png(figure), channels=3)
+                            picture = plots.png(figure, _DOTS_PER_INCH)
+                            image = tf.io.decode_png(picture, channels=3)
                             tf.summary.image(tag_name, image[tf.newaxis], step=number)
                 for number, row in rows.items():
-                    for metric in METRICS:
-                        if metric != "examples":
+                    for metric in (*METRICS, *_OF_TEXT):
+                        if metric in row and metric != "examples":
                             tf.summary.scalar(f"final/{metric}", row[metric], step=number)
             writer.close()
 

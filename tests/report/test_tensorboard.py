@@ -167,7 +167,7 @@ def test_pictures_and_flags_go_with_the_generations(tmp_path):
     pictures = {"confusion matrix": {k: plots.confusion_matrix(counts, "ab") for k in range(2)}}
     settings = {"epochs": 3, "learning_rate": 0.1, "objective": "kd", "clip_norm": None}
     content = summary.summarise(run, members, labels)
-    tensorboard.write_summary(tmp_path, content, settings, pictures)
+    tensorboard.write_summary(tmp_path, content, settings, pictures, name="runs/mine")
 
     events = EventAccumulator(str(tmp_path / "generations"), size_guidance={"tensors": 0})
     events.Reload()
@@ -177,6 +177,7 @@ def test_pictures_and_flags_go_with_the_generations(tmp_path):
         assert event.tensor_proto.string_val[2].startswith(b"\x89PNG")
     plugin = events.PluginTagToContent("hparams")["_hparams_/session_start_info"]
     started = plugin_data_pb2.HParamsPluginData.FromString(plugin).session_start_info
+    assert started.group_name == "runs/mine"  # what the table calls it
     assert started.hparams["learning_rate"].number_value == 0.1
     assert started.hparams["objective"].string_value == "kd"
     assert "clip_norm" not in started.hparams  # a column of nothing
@@ -194,19 +195,3 @@ def test_a_finished_generation_is_written_anew_without_gaps(tmp_path):
         "training/loss": [(1, 3.0), (2, 2.0), (3, 1.0)],
         "speed/examples_per_second": [(1, 10.0), (2, 10.0), (3, 10.0)],
     }
-
-
-def test_a_profile_is_recorded_on_request(tmp_path):
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
-    model.compile("sgd", "mse")
-    inputs = np.zeros((20, 4), "float32")
-    model.fit(
-        inputs,
-        inputs[:, :3],
-        batch_size=2,
-        callbacks=[tensorboard.profile(tmp_path, 2)],
-        verbose=0,
-    )
-    folder = tmp_path / "profile" / "generation-2"
-    assert list(folder.rglob("*.xplane.pb"))
-    assert list(folder.rglob("events.out.tfevents.*"))

@@ -1,0 +1,71 @@
+"""The graph of a network and a profile of a few of its training steps, for TensorBoard.
+
+Keras's own TensorBoard callback does the like, but repeats all scalars under names of its own,
+and the graph that it writes is empty for a model with a `train_step` of its own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from ban_tf import event_files
+
+# After those in which graphs are traced and memory is found; of what TensorFlow runs at a time.
+_FIRST, _LAST = 4, 8
+
+
+class Profile(keras.callbacks.Callback):
+    """Records both into `<directory>/profile/generation-<k>/`.
+
+    TensorBoard shows the graph as it is, the profile with the package tensorboard-plugin-profile.
+
+    Args:
+        directory: The log directory of the lineage.
+        generation: The number of the generation in training.
+    """
+
+    def __init__(self, directory: str | Path, generation: int):
+        super().__init__()
+        self._directory = Path(directory) / "profile" / f"generation-{generation}"
+        self._calls = 0
+        self._recording = False
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Writes the graph of the network in training; one without fixed inputs has none."""
+        network = getattr(self.model, "student", self.model)
+        inputs = getattr(network, "inputs", None)
+        if not inputs:
+            return
+        call = tf.function(lambda *given: network(list(given) if len(given) > 1 else given[0]))
+        traced = call.get_concrete_function(
+            *(tf.TensorSpec(each.shape, each.dtype, each.name) for each in inputs)
+        )
+        with event_files.writing(self._directory):
+            writer = event_files.fresh_writer(self._directory)
+            with writer.as_default():
+                tf.summary.graph(traced.graph)
+            writer.close()
+
+    def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Starts the profile."""
+        self._calls += 1
+        if self._calls == _FIRST:
+            tf.profiler.experimental.start(str(self._directory))
+            self._recording = True
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Ends the profile."""
+        if self._calls == _LAST:
+            self._stop()
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Ends the profile of a training that was shorter than it."""
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._recording:
+            tf.profiler.experimental.stop()
+            self._recording = False
