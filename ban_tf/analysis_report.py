@@ -12,13 +12,6 @@ from ban_tf.rundir import RunDirectory
 
 _FILE = "analysis.json"
 FIGURE = reading.ANALYSIS
-_WORDS = (
-    "## The gradient of distillation\n\n"
-    "How much of it is dark knowledge, and how near the student is to its teacher, after each "
-    "epoch and on the same training examples; and how sure the teacher is of these. Weights by its "
-    "confidence (CWTM) are the more even, the nearer their entropy is to 1, that of equal weights "
-    f"(Furlanello et al., 2018, eqs. 7 to 10).\n\n![Analysis]({FIGURE})\n"
-)
 
 
 def places(directory: RunDirectory, generation: int) -> dict[str, pathlib.Path]:
@@ -28,11 +21,6 @@ def places(directory: RunDirectory, generation: int) -> dict[str, pathlib.Path]:
         "file": directory.path / folder / _FILE,
         "log_directory": directory.path / "tensorboard" / folder / "analysis",
     }
-
-
-def markdown(directory: RunDirectory) -> str:
-    """Returns the section of `summary.md` on an analysis; empty if there is none."""
-    return f"\n{_WORDS}" if directory.names(FIGURE) else ""
 
 
 def draw(directory: RunDirectory, generations: Iterable[int]) -> bytes | None:

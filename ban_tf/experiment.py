@@ -124,13 +124,24 @@ def run(options: Options) -> dict[str, Any]:
         if options.final_student:
             result = final_student.add(options, result, directory, run)
         workers.leave()
+    show(result, directory, started)
+    return result
+
+
+def show(result: dict[str, Any], directory: RunDirectory, started: float) -> None:
+    """Prints what came out of a run, where it is, and what can be done next.
+
+    Args:
+        result: Its summary.
+        directory: Where it is kept.
+        started: When it did, by `time.perf_counter`.
+    """
     table.show(result)
     seconds = time.perf_counter() - started
     print(f"\nIn {seconds:.0f} s. The models and the report are in {directory.path}:")
     print("  generation-*/model.keras, ensemble.keras, report.html, summary.md, summary.json")
     print(f"Look at the curves:  tensorboard --logdir {directory.path / 'tensorboard'}")
-    print(f"One more generation: the same command with --gens={len(family.generations)}")
-    return result
+    print(f"One more generation: the same command with --gens={len(result['generations'])}")
 
 
 def _same_whatever_its_place(data: datasets.ImageData, first_model: Any) -> dict[str, Any]:

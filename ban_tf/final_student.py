@@ -13,7 +13,6 @@ from typing import Any
 
 from absl import logging
 
-from ban_tf import analysis_report
 from ban_tf.options import Options
 from ban_tf.report import content, page, reading, summary, table
 from ban_tf.rundir import RunDirectory
@@ -64,7 +63,7 @@ def add(
         "directory": name,
     }
     result = {**result, "final_student": row}
-    markdown = table.write_markdown(result) + analysis_report.markdown(directory)
+    markdown = table.write_markdown(result, bool(directory.names(reading.ANALYSIS)))
     directory.commit(
         {
             "summary.json": json.dumps(result, indent=1).encode(),

@@ -106,9 +106,7 @@ def run(options: Options) -> dict[str, Any]:
             directory,
             lambda number: _build(options, data, options.architectures[-1 if number else 0], None),
         )
-    language_report.show(result)
-    seconds = time.perf_counter() - started
-    print(f"\nIn {seconds:.0f} s. The models and the report are in {directory.path}.")
+    experiment.show(result, directory, started)
     return result
 
 

@@ -11,9 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.table import Table
 
 from ban_tf import analysis_report, language_scores, lineage, results
 from ban_tf.datasets import text
@@ -21,7 +18,7 @@ from ban_tf.ensemble import ensemble
 from ban_tf.generations import model_bytes
 from ban_tf.language_scores import Scores
 from ban_tf.options import Options
-from ban_tf.report import summary, tensorboard
+from ban_tf.report import content, page, summary, table, tensorboard
 from ban_tf.rundir import RunDirectory
 
 
@@ -80,14 +77,7 @@ def _summarise(
     count = len(family.generations)
     return {
         "format": summary.FORMAT,
-        "run": {
-            "dataset": data.name,
-            "architecture": " to ".join(options.architectures),
-            "objective": options.objective,
-            "seed": options.seed,
-            "epochs": options.epochs,
-            "command": f"python -m ban_tf.main --flagfile={options.directory / 'run.cfg'}",
-        },
+        "run": results.run_facts(options, data.name),
         "average": options.ensemble_average,
         "generations": [
             {
@@ -106,33 +96,6 @@ def _summarise(
     }
 
 
-def _cells(result: dict[str, Any]) -> list[tuple[str, ...]]:
-    return [
-        (
-            row.get("name", f"generation {row.get('generation')}"),
-            row.get("taught_by", ""),
-            f"{row['validation_perplexity']:.2f}",
-            f"{row['perplexity']:.2f}",
-            f"{100 * row['error']:.2f}",
-            f"{row['seconds']:.1f}" if "seconds" in row else "",
-        )
-        for row in (*result["generations"], *result["ensembles"])
-    ]
-
-
-_HEADINGS = ("", "taught by", "validation perplexity", "test perplexity", "error (%)", "seconds")
-
-
-def show(result: dict[str, Any]) -> None:
-    """Prints the perplexities of all generations and ensembles."""
-    table = Table(box=SIMPLE_HEAD, show_edge=False)
-    for column, heading in enumerate(_HEADINGS):
-        table.add_column(heading, justify="left" if column < 2 else "right", no_wrap=column < 2)
-    for row in _cells(result):
-        table.add_row(*row)
-    Console(highlight=False).print(table)
-
-
 def _write(
     options: Options,
     family: lineage.Lineage,
@@ -144,8 +107,6 @@ def _write(
     for generation in family.generations[1:] or family.generations:
         members.append(stateless(generation.number))
         members[-1].set_weights(generation.weights)
-    lines = ["| " + " | ".join(row) + " |" for row in (_HEADINGS, ("---",) * 6, *_cells(result))]
-    title = f"# Born-again {options.arch} on {result['run']['dataset']}\n\n"
     files = {
         "config.json": json.dumps(options.settings(), indent=1).encode(),
         "ensemble.keras": model_bytes(ensemble(members, options.ensemble_average)),
@@ -154,9 +115,11 @@ def _write(
     figure = analysis_report.draw(directory, [each.number for each in family.generations])
     if figure:
         directory.commit({analysis_report.FIGURE: figure})
-    content = title + "\n".join(lines) + "\n" + analysis_report.markdown(directory)
-    files["summary.md"] = content.encode()
+    files["summary.md"] = table.write_markdown(result, analysed=figure is not None).encode()
+    for row in result["generations"]:
+        files[f"generation-{row['generation']}/metrics.json"] = json.dumps(row, indent=1).encode()
     directory.commit(files)
     logs = directory.path / "tensorboard"
     tensorboard.write_histories(logs, family.generations)
     tensorboard.write_summary(logs, result, results.compared(options), name=str(directory.path))
+    directory.write_uncounted("report.html", page.write(content.read(directory.path)).encode())

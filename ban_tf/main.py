@@ -32,11 +32,6 @@ def main(arguments: list[str]) -> int:
         options = options_module.from_flags(flags.FLAGS)
         if options.arch == "wrn-16-1" and flags.FLAGS["arch"].value == "wrn":
             print("--arch=wrn means wrn-16-1.")
-        if options.seeds > 1 and text.is_text(options.dataset):
-            raise options_module.OptionsError(
-                f"--seeds={options.seeds} compares test errors of images; repeat "
-                f"--dataset={options.dataset} with --seed instead."
-            )
         if not options.tensorflow_log:
             _quieten()
             command.import_tensorflow()

@@ -94,6 +94,32 @@ def command(options: Options) -> str:
     return shlex.join(["python", "-m", "ban_tf.main", *flags])
 
 
+def run_facts(options: Options, dataset: str) -> dict[str, Any]:
+    """Returns what a summary says of how a run was made.
+
+    Args:
+        options: What was asked for.
+        dataset: The name of the data.
+    """
+    return {
+        "dataset": dataset,
+        "architecture": " to ".join(options.architectures),
+        "objective": options.objective,
+        "seed": options.seed,
+        "epochs": options.epochs,
+        "command": command(options),
+        "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(" ", "seconds"),
+        "environment": provenance.environment(),
+        "files": {
+            "generation-*/model.keras": "each generation, a plain Keras model",
+            "ensemble.keras": "the mean of the born-again generations",
+            "run.cfg": "a flagfile that gives this run again",
+            "report.html": "this and more, with figures, in one page",
+            "tensorboard": "its curves",
+        },
+    }
+
+
 def compared(options: Options) -> dict[str, Any]:
     """Returns the flags that TensorBoard's HParams tab compares runs by."""
     return options.settings() | {"gens": options.gens, "epochs": options.epochs}
@@ -161,23 +187,7 @@ def _summarise(
         )
         for generation, log_probabilities in zip(family.generations, predictions, strict=True)
     ]
-    facts = {
-        "dataset": data.name,
-        "architecture": " to ".join(options.architectures),
-        "objective": options.objective,
-        "seed": options.seed,
-        "epochs": options.epochs,
-        "command": command(options),
-        "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(" ", "seconds"),
-        "environment": provenance.environment(),
-        "files": {
-            "generation-*/model.keras": "each generation, a plain Keras model",
-            "ensemble.keras": "the mean of the born-again generations",
-            "run.cfg": "a flagfile that gives this run again",
-            "report.html": "this and more, with figures, in one page",
-            "tensorboard": "its curves",
-        },
-    }
+    facts = run_facts(options, data.name)
     return summary.summarise(facts, members, data.test.labels, average=options.ensemble_average)
 
 
@@ -226,8 +236,7 @@ def _write(
     figure = analysis_report.draw(directory, [each.number for each in family.generations])
     if figure:
         directory.commit({analysis_report.FIGURE: figure})
-    summary_text = table.write_markdown(result) + analysis_report.markdown(directory)
-    files["summary.md"] = summary_text.encode()
+    files["summary.md"] = table.write_markdown(result, analysed=figure is not None).encode()
     for row in result["generations"]:
         files[f"generation-{row['generation']}/metrics.json"] = json.dumps(row, indent=1).encode()
     directory.commit(files)

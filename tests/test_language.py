@@ -1,18 +1,29 @@
 """Language models that teach: states in step, perplexity, plateaus, and a whole run on a text."""
 
 import contextlib
+import html
 import json
 import logging
+import pathlib
 
 import keras
 import numpy as np
 import pytest
 from absl import flags
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import ban_tf
-from ban_tf import architectures, language, language_training, optimizers, options
+from ban_tf import (
+    architectures,
+    language,
+    language_training,
+    optimizers,
+    options,
+    repetitions,
+)
 from ban_tf.datasets import text_batches
 from ban_tf.interruption import Interrupted
+from ban_tf.report import __main__ as report_command
 from tests.tiny_lineage import Signal, assert_equal
 
 WORDS = tuple("abcdefgh")
@@ -181,9 +192,15 @@ def finished(tmp_path_factory):
     arguments = (
         f"--dataset=text:{place / 'letters.txt'}",
         *("--arch=lstm-1-16", "--gens=1", "--epochs=3", "--batch_size=8", "--unroll=10"),
-        *("--learning_rate=10", "--progress=none", f"--workdir={place / 'run'}"),
+        *("--learning_rate=10", "--analyse", "--progress=none", f"--workdir={place / 'run'}"),
     )
     return _parsed(*arguments), language.run(_parsed(*arguments))
+
+
+def _events(folder):
+    events = EventAccumulator(str(folder))
+    events.Reload()
+    return events
 
 
 def test_a_run_on_text_ends_in_perplexities(finished):
@@ -219,6 +236,69 @@ def test_the_ensemble_is_saved_for_any_number_of_streams(finished):
     distribution = np.asarray(model(np.zeros((3, 4), "int32")))
     assert distribution.shape == (3, 4, 9)
     np.testing.assert_allclose(distribution.sum(-1), 1.0, rtol=1e-5)
+
+
+def test_a_run_on_text_has_a_report_of_perplexities(finished):
+    parsed, summary = finished
+    text = (parsed.directory / "report.html").read_text()
+    row = summary["generations"][1]
+    for expected in (
+        f"<td>{row['validation_perplexity']:.2f}</td><td>{row['perplexity']:.2f}</td>",
+        "Perplexity by generation",
+        "validation perplexity",
+        "The gradient of distillation",
+        "generation 0, by error",
+        *summary["run"]["environment"].values(),
+        "--unroll=10",
+    ):
+        assert html.escape(expected) in text or expected in text
+    assert "Confusion" not in text and "calibration error</th>" not in text
+    markdown = (parsed.directory / "summary.md").read_text()
+    assert "| generation | taught by | validation perplexity | test perplexity |" in markdown
+    metrics = json.loads((parsed.directory / "generation-1" / "metrics.json").read_text())
+    assert metrics == row
+
+
+def test_the_report_of_a_run_on_text_is_made_again_from_its_files(finished, capsys):
+    parsed, _ = finished
+    files = [parsed.directory / name for name in ("report.html", "summary.md")]
+    before = [file.read_text() for file in files]
+    for file in files:
+        file.unlink()
+    assert report_command.main([str(parsed.directory), "--figures"]) == 0
+    assert [file.read_text() for file in files] == before
+    assert (parsed.directory / "figures" / "perplexity_by_generation.png").stat().st_size > 1000
+
+
+def test_the_curves_of_a_run_on_text_go_to_tensorboard(finished):
+    parsed, _ = finished
+    logs = parsed.directory / "tensorboard"
+    tags = _events(logs / "generation-1").Tags()["tensors"]
+    assert {"validation/perplexity", "speed/examples_per_second"} <= set(tags)
+    final = _events(logs / "generations")
+    assert [each.step for each in final.Tensors("final/perplexity")] == [0, 1]
+    assert "hparams" in final.PluginTagToContent("hparams").__repr__()
+
+
+def test_seeds_of_a_run_on_text_are_compared_by_perplexity(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    pathlib.Path("letters.txt").write_text("\n".join(["a b c d e f g h"] * 60))
+    arguments = (
+        *("--dataset=text:letters.txt", "--arch=lstm-1-4", "--gens=1", "--epochs=1"),
+        *("--batch_size=4", "--unroll=5", "--progress=none", "--workdir=runs", "--seeds=2"),
+    )
+    repetitions.run(_parsed(*arguments), language.run)
+    result = json.loads(pathlib.Path("runs/summary.json").read_text())
+    (group,) = result["groups"]
+    assert group["seeds"] == [0, 1]
+    first, second = group["rows"][1]["metrics"]["perplexity"]["values"]
+    assert first != second
+    page = pathlib.Path("runs/report.html").read_text()
+    assert "Test perplexity, over seeds" in page
+    assert "Perplexity by generation" in page and "Error by generation" not in page
+    for seed in (0, 1):
+        assert f'href="seed-{seed}/report.html"' in page
+        assert pathlib.Path(f"runs/seed-{seed}/report.html").is_file()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from ban_tf import command
-from ban_tf.report import comparison_page, content, page, plots, reading, table
+from ban_tf.report import comparison_page, content, page, plots, table
 from ban_tf.rundir import write_atomically
 
 NAME = "ban_tf.report"
@@ -60,8 +60,7 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     for name in result["left_out"]:
         print(f"{name} has no results yet and is left out.")
     for name in [name for group in result["groups"] for name in group["runs"]]:
-        if not reading.is_text(reading.RunReader(name)):
-            _again(content.read(name), pictures)
+        _again(content.read(name), pictures)
     print(output / "report.html")
 
 
@@ -78,7 +77,8 @@ def write(run: content.Content) -> None:
     Raises:
         ValueError: The directory refuses them.
     """
-    files = {"report.html": page.write(run), "summary.md": table.write_markdown(run.summary)}
+    markdown = table.write_markdown(run.summary, analysed=run.analysis is not None)
+    files = {"report.html": page.write(run), "summary.md": markdown}
     try:
         for name, text in files.items():
             write_atomically(run.path / name, text.encode())
@@ -87,11 +87,10 @@ def write(run: content.Content) -> None:
 
 
 def _write_figures(run: content.Content) -> None:
-    figures = {"error_by_generation": plots.error_by_generation(run.summary)}
-    folder = pathlib.Path(run.path) / "figures"
-    for name, figure in figures.items():
-        write_atomically(folder / f"{name}.png", plots.png(figure))
-        print(f"{folder / name}.png")
+    name = "perplexity_by_generation" if table.is_text(run.summary) else "error_by_generation"
+    file = run.path / "figures" / f"{name}.png"
+    write_atomically(file, plots.png(getattr(plots, name)(run.summary)))
+    print(file)
 
 
 if __name__ == "__main__":

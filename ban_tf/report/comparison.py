@@ -32,7 +32,9 @@ METRICS = (
     "brier_score",
 )
 CONTROLS = ("labels", "baseline")
-_UNTOLD = "–"  # of a setting that only other runs have
+# The unit that varies, how much data there was, and whether the training was watched.
+_PARTING_NOTHING = ("seed", "examples", "words", "analyse")
+UNTOLD = "–"  # of a setting without a value
 
 Rows = dict[str, Mapping[str, Any]]
 
@@ -118,11 +120,11 @@ def compare(runs: Sequence[Run], control: str | None = None) -> dict[str, Any]:
 def _told(run: Run) -> dict[str, str]:
     """The settings that part runs into groups, in words."""
     told = dict(run.settings) | {"epochs": run.summary["run"].get("epochs")}
-    for name in ("seed", "examples", "words"):  # the latter say how much data there was
+    for name in _PARTING_NOTHING:
         told.pop(name, None)
     if told.get("teacher_from"):
         told["teacher_from"] = "given"  # seed for seed it is another file
-    return {name: _UNTOLD if value is None else str(value) for name, value in told.items()}
+    return {name: UNTOLD if value is None else str(value) for name, value in told.items()}
 
 
 def _key(told: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
@@ -137,7 +139,7 @@ def _names(settings: list[dict[str, str]]) -> tuple[list[str], dict[str, str]]:
     """
     common = {}
     for name in sorted({name for each in settings for name in each} - {"objective"}):
-        values = Counter(each.setdefault(name, _UNTOLD) for each in settings)
+        values = Counter(each.setdefault(name, UNTOLD) for each in settings)
         value, count = values.most_common(1)[0]
         if len(values) > 1:
             # None is usual where there are as many of one as of the other.

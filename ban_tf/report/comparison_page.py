@@ -165,7 +165,8 @@ def figures(result: Mapping[str, Any]) -> dict[str, Figure]:
     """Returns the pictures of a comparison by name."""
     metrics = shown(result)
     main = {name: metrics[name] for name in list(metrics)[:3]}
-    found = {"error_over_seeds": plots.errors_over_seeds(result)}
+    first = next(iter(main))
+    found = {f"{first}_over_seeds": plots.over_seeds(result, first, main[first])}
     for name, key in (("change", "change"), ("change_from_control", "change_from_control")):
         if _has(result, key):
             found[name] = plots.changes_over_seeds(result, main, key)
@@ -190,6 +191,7 @@ def write_page(result: Mapping[str, Any], folder: pathlib.Path = pathlib.Path())
         folder: Where the page is to be, for links to the pages of the runs.
     """
     drawn = {name: plots.svg(each) for name, each in figures(result).items()}
+    main, metric = next(iter(shown(result).items()))
     sections = []
     control = result["control"]
     for name, heading, words in (
@@ -201,19 +203,21 @@ def write_page(result: Mapping[str, Any], folder: pathlib.Path = pathlib.Path())
                 drawn[name],
                 "svg+xml",
                 f"Mean change from {words}, with 95 percent intervals over seeds. "
-                f"{_spoken(result, name)} The tables below have all numbers.",
+                f"{_spoken(result, main, name)} The tables below have all numbers.",
                 "Large marks are means over seeds with their 95 % intervals, small ones single "
                 "seeds. Left of zero is better; filled marks are significant.",
                 wide=True,
             )
             sections.append((heading, picture))
     picture = markup.figure(
-        drawn["error_over_seeds"],
+        drawn[f"{main}_over_seeds"],
         "svg+xml",
-        f"Mean test error over seeds by generation. {_means(result)}",
+        f"Mean {metric.words} over seeds by generation. {_means(result, main)}",
         "Small dots are single seeds; lines join the means of generations.",
+        wide=True,
     )
-    sections.append(("Error by generation", picture))
+    heading = f"{main[0].upper()}{main[1:]} by generation"
+    sections.append((heading, picture))
     for name, metric in shown(result).items():
         words = metric.words[0].upper() + metric.words[1:]
         sections.append((words, _table(result, name, f"{words}, over seeds")))
@@ -239,25 +243,26 @@ def _table(result: Mapping[str, Any], name: str, caption: str) -> str:
     return markup.grouped_table(caption, kept, groups, texts)
 
 
-def _spoken(result: Mapping[str, Any], key: str) -> str:
-    """Says which errors changed significantly."""
+def _spoken(result: Mapping[str, Any], metric: str, key: str) -> str:
+    """Says where a metric changed significantly."""
     found = {"better": [], "worse": []}
     for group in result["groups"]:
         for row in group["rows"]:
-            change = row["metrics"]["error"][key]
+            change = row["metrics"][metric][key]
             if change and change["significant"]:
                 found[verdict(change)].append(f"{group['name']} {row['name']}")
-    words = [f"{word}: {'; '.join(names)}" for word, names in found.items() if names]
+    words = [f"{word} for {'; '.join(names)}" for word, names in found.items() if names]
     if not words:
-        return "No error changed significantly."
-    return f"Errors that are significantly {', and '.join(words)}."
+        return f"No {metric} changed significantly."
+    return f"The {metric} is significantly {', and '.join(words)}."
 
 
-def _means(result: Mapping[str, Any]) -> str:
+def _means(result: Mapping[str, Any], name: str) -> str:
+    metric = SHOWN[name]
     return " ".join(
         f"{group['name']}: "
         + ", ".join(
-            f"{row['name']} {100 * row['metrics']['error']['mean']:.2f} %"
+            f"{row['name']} {_mean(row['metrics'][name], metric)}"
             for row in group["rows"]
             if len(row["members"]) == 1
         )
@@ -269,7 +274,7 @@ def _means(result: Mapping[str, Any]) -> str:
 def _provenance(result: Mapping[str, Any], folder: pathlib.Path) -> str:
     groups = [(group["name"], _description(group)) for group in result["groups"]]
     linked = [
-        (f"{group['name']}, seed {seed}", os.path.relpath(run, folder))
+        (f"{group['name']}, seed {seed}", os.path.relpath(f"{run}/report.html", folder))
         for group in result["groups"]
         for seed, run in zip(group["seeds"], group["runs"], strict=True)
     ]
@@ -281,7 +286,7 @@ def _provenance(result: Mapping[str, Any], folder: pathlib.Path) -> str:
             markup.table(
                 "What all runs have in common",
                 ("setting", "value"),
-                list(result["settings"].items()),
+                [each for each in result["settings"].items() if each[1] != comparison.UNTOLD],
                 texts=2,
             ),
             markup.subheading("The runs one by one"),

@@ -14,14 +14,11 @@ from ban_tf.rundir import RunDirectoryError
 
 @dataclasses.dataclass(frozen=True)
 class Content:
-    """What is known of a finished run.
+    """What is known of a finished run, on images or on text.
 
     Attributes:
         path: Its directory.
         summary: See `report.summary`.
-        class_names: In the order of the classes.
-        predictions: Each generation's log-probabilities [examples, classes].
-        test: Labels, and the images that are kept.
         histories: Each generation's rows, one for each epoch.
         resume: The command that goes on with the run.
         analysis: The PNG file of `--analyse`; None where it was not asked for.
@@ -29,12 +26,24 @@ class Content:
 
     path: pathlib.Path
     summary: dict[str, Any]
-    class_names: tuple[str, ...]
-    predictions: list[np.ndarray]
-    test: reading.Test
     histories: dict[int, list[dict[str, float]]]
     resume: str
     analysis: bytes | None
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageContent(Content):
+    """What is known of a run on images besides.
+
+    Attributes:
+        class_names: In the order of the classes.
+        predictions: Each generation's log-probabilities [examples, classes].
+        test: Labels, and the images that are kept.
+    """
+
+    class_names: tuple[str, ...]
+    predictions: list[np.ndarray]
+    test: reading.Test
 
     def ensemble(self) -> tuple[list[int], np.ndarray]:
         """Returns the ensemble that the run saves: its members, its log-probabilities."""
@@ -50,12 +59,24 @@ def read(path: str | pathlib.Path) -> Content:
     Args:
         path: Its directory.
 
+    Returns:
+        An `ImageContent`, or for a run on text a plain `Content`.
+
     Raises:
         ValueError: There is no run, it has no results yet, or a file is damaged.
     """
     run = reading.RunReader(path)
     summary = reading.read_summary(run)
     generations = len(summary["generations"])
+    common = {
+        "path": run.path,
+        "summary": summary,
+        "histories": {number: reading.read_history(run, number) for number in range(generations)},
+        "resume": reading.resume(run),
+        "analysis": run.read(reading.ANALYSIS) if run.names(reading.ANALYSIS) else None,
+    }
+    if reading.is_text(run):
+        return Content(**common)
     predictions = reading.read_predictions(run, generations)
     test = reading.read_test(run)
     facts = reading.read_data_facts(run)
@@ -66,13 +87,4 @@ def read(path: str | pathlib.Path) -> Content:
                 f"{run.path}/generation-{number}/predictions.npz has shape {each.shape} where "
                 f"the test set needs {shape}."
             )
-    return Content(
-        run.path,
-        summary,
-        facts.class_names,
-        predictions,
-        test,
-        {number: reading.read_history(run, number) for number in range(generations)},
-        reading.resume(run),
-        run.read(reading.ANALYSIS) if run.names(reading.ANALYSIS) else None,
-    )
+    return ImageContent(**common, class_names=facts.class_names, predictions=predictions, test=test)

@@ -26,6 +26,7 @@ _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LINES = ("-", "--", "-.", ":")
 _MOST_NAMED_CLASSES = 20  # beyond these, names on an axis cannot be read
 _MOST_COUNTED_CLASSES = 12
+_DARK = 0.715  # of these blues; black below and white above have a contrast of 4.5 to 1
 
 
 def error_by_generation(summary: Mapping[str, Any]) -> Figure:
@@ -34,19 +35,11 @@ def error_by_generation(summary: Mapping[str, Any]) -> Figure:
     Args:
         summary: A summary as `summary.summarise` builds it.
     """
-    series = {
-        "single generation": [(row["generation"], row) for row in summary["generations"]],
-        "ensemble from generation 1 on": [],
-        "ensemble from generation 0 on": [],
-    }
-    for row in summary["ensembles"]:
-        name = f"ensemble from generation {row['members'][0]} on"
-        series[name].append((row["members"][-1], row))
     figure, axes = _figure(6.0, 3.6)
-    filled = {name: points for name, points in series.items() if points}
-    for index, (name, points) in enumerate(filled.items()):
+    series = _by_generation(summary)
+    for index, (name, points) in enumerate(series.items()):
         # Side by side, or the intervals would hide each other.
-        place = np.array([number for number, _ in points]) + 0.1 * (index - (len(filled) - 1) / 2)
+        place = np.array([number for number, _ in points]) + 0.1 * (index - (len(series) - 1) / 2)
         error = np.array([100 * row["error"] for _, row in points])
         low, high = 100 * np.array([row["error_interval"] for _, row in points]).T
         axes.errorbar(
@@ -63,11 +56,43 @@ def error_by_generation(summary: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def errors_over_seeds(comparison: Mapping[str, Any]) -> Figure:
-    """Test error of every generation, each seed and the mean, one series for each group.
+def perplexity_by_generation(summary: Mapping[str, Any]) -> Figure:
+    """Test perplexity of every generation and ensemble of a run on text.
+
+    Args:
+        summary: A summary as `language_report.report` builds it.
+    """
+    figure, axes = _figure(6.0, 3.6)
+    for index, (name, points) in enumerate(_by_generation(summary).items()):
+        numbers, rows = zip(*points, strict=True)
+        perplexities = [row["perplexity"] for row in rows]
+        axes.plot(numbers, perplexities, label=name, **_series(index))
+    axes.set(xlabel="generation", ylabel="test perplexity")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _legend(axes)
+    return figure
+
+
+def _by_generation(summary: Mapping[str, Any]) -> dict[str, list[tuple[int, Mapping[str, Any]]]]:
+    """Series of rows, each with its generation or that of its last member."""
+    series = {
+        "single generation": [(row["generation"], row) for row in summary["generations"]],
+        "ensemble from generation 1 on": [],
+        "ensemble from generation 0 on": [],
+    }
+    for row in summary["ensembles"]:
+        name = f"ensemble from generation {row['members'][0]} on"
+        series[name].append((row["members"][-1], row))
+    return {name: points for name, points in series.items() if points}
+
+
+def over_seeds(comparison: Mapping[str, Any], name: str, metric: Any) -> Figure:
+    """A metric of every generation, each seed and the mean, one series for each group.
 
     Args:
         comparison: As `comparison.compare` builds it.
+        name: Of the metric.
+        metric: Its words and scale, as attributes `words` and `scale`.
     """
     groups = comparison["groups"]
     figure, axes = _figure(8.0 if len(groups) > 4 else 6.0, 3.8)
@@ -77,12 +102,12 @@ def errors_over_seeds(comparison: Mapping[str, Any]) -> Figure:
         single = [row for row in group["rows"] if row["name"].startswith("generation")]
         places = np.array([row["members"][0] for row in single]) + shift
         style = _series(index)
-        means = [100 * row["metrics"]["error"]["mean"] for row in single]
+        means = [metric.scale * row["metrics"][name]["mean"] for row in single]
         axes.plot(places, means, label=group["name"], **style)
         for place, row in zip(places, single, strict=True):
-            dots = 100 * np.array(row["metrics"]["error"]["values"])
+            dots = metric.scale * np.array(row["metrics"][name]["values"])
             axes.scatter(np.full(len(dots), place), dots, s=9, color=style["color"], alpha=0.6)
-    axes.set(xlabel="generation", ylabel="test error (%), mean over seeds")
+    axes.set(xlabel="generation", ylabel=f"{metric.words}, mean over seeds")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(axes, beside=len(groups) > 4)
     return figure
@@ -170,11 +195,12 @@ def curves_and_distribution(
         labels: What the legend of the last panel says of each generation.
     """
     panels = len(quantities) + 1
-    figure = _empty(3.6 * panels, 3.2)
+    rows_of_two = math.ceil(panels / 2)
+    figure = _empty(7.2, 3.2 * rows_of_two)
     for place, (name, words) in enumerate(quantities.items(), start=1):
-        _curves(_styled(figure.add_subplot(1, panels, place)), histories, name, words)
+        _curves(_styled(figure.add_subplot(rows_of_two, 2, place)), histories, name, words)
     _legend(figure.axes[0])
-    axes = _styled(figure.add_subplot(1, panels, panels))
+    axes = _styled(figure.add_subplot(rows_of_two, 2, panels))
     for index, (generation, rows) in enumerate(sorted(histories.items())):
         counts = np.array(rows[-1][counted[0]])
         style = {key: _series(index)[key] for key in ("color", "linestyle", "linewidth")}
@@ -242,7 +268,7 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], title: str 
     if classes <= _MOST_COUNTED_CLASSES:
         for (row, column), count in np.ndenumerate(counts):
             if count:
-                colour = "white" if shares[row, column] > 0.5 else "black"
+                colour = "white" if shares[row, column] > _DARK else "black"
                 axes.text(
                     column, row, str(count), ha="center", va="center", color=colour, fontsize=7
                 )

@@ -122,7 +122,7 @@ def _refuse_text(run: RunReader) -> None:
     if is_text(run):
         raise RunDirectoryError(
             f"{run.path} is a run on text, and this is for runs on images; its perplexities are in "
-            f"{run.path / 'summary.md'}, and its models are plain Keras models."
+            f"{run.path / 'report.html'}, and its models are plain Keras models."
         )
 
 

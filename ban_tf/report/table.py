@@ -13,16 +13,55 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ban_tf.report.reading import ANALYSIS
+
 # Broken into lines such that the usual table fits a terminal of 80 columns.
-_METRIC_HEADINGS = (
-    "test\nerror\n(%)",
-    "negative\nlog-\nlikelihood",
-    "expected\ncalibration\nerror",
-    "change against\ngeneration 0\n(95 % interval)",
+_OF_IMAGES = ("test\nerror\n(%)", "negative\nlog-\nlikelihood", "expected\ncalibration\nerror")
+_OF_TEXT = ("validation\nperplexity", "test\nperplexity", "test\nerror\n(%)")
+_CHANGE = "change against\ngeneration 0\n(95 % interval)"
+_IMAGE_NOTE = (
+    "Changes are in percentage points of test error, negative is better. Their intervals cover "
+    "the choice of test examples, not of the seed: repeat with other seeds before believing a "
+    "small gain."
 )
-GENERATION_HEADINGS = ("generation", "taught by", *_METRIC_HEADINGS, "seconds")
-ENSEMBLE_HEADINGS = ("ensemble", *_METRIC_HEADINGS)
+_TEXT_NOTE = (
+    "Less perplexity is better. Changes are in percentage points of the words that were not the "
+    "likeliest. Their intervals take the words of the test text for independent, which makes them "
+    "too narrow, and do not cover the seed: repeat with other seeds before believing a small gain."
+)
+_GRADIENT = (
+    "## The gradient of distillation\n\n"
+    "How much of it is dark knowledge, and how near the student is to its teacher, after each "
+    "epoch and on the same training examples; and how sure the teacher is of these. Weights by its "
+    "confidence (CWTM) are the more even, the nearer their entropy is to 1, that of equal weights "
+    f"(Furlanello et al., 2018, eqs. 7 to 10).\n\n![Analysis]({ANALYSIS})"
+)
 _NARROWEST, _PLAIN = 80, 100  # columns of a terminal that we fill; columns of a file
+
+
+def is_text(summary: dict[str, Any]) -> bool:
+    """Tells whether a summary is one of language models, whose rows have perplexities."""
+    return "perplexity" in summary["generations"][0]
+
+
+def generation_headings(summary: dict[str, Any]) -> tuple[str, ...]:
+    """Returns the headings of the table of generations, broken into lines for the screen."""
+    return ("generation", "taught by", *_metric_headings(summary), "seconds")
+
+
+def ensemble_headings(summary: dict[str, Any]) -> tuple[str, ...]:
+    """Returns the headings of the table of ensembles, broken into lines for the screen."""
+    return ("ensemble", *_metric_headings(summary))
+
+
+def _metric_headings(summary: dict[str, Any]) -> tuple[str, ...]:
+    return (*(_OF_TEXT if is_text(summary) else _OF_IMAGES), _CHANGE)
+
+
+def measured_on(summary: dict[str, Any]) -> str:
+    """Returns in words how much there was to test with."""
+    noun = "test word" if is_text(summary) else "test example"
+    return _count(summary["generations"][0]["examples"], noun)
 
 
 def show(summary: dict[str, Any], file: TextIO | None = None) -> None:
@@ -35,19 +74,20 @@ def show(summary: dict[str, Any], file: TextIO | None = None) -> None:
     """
     console = Console(file=file, highlight=False)
     console.width = max(console.width, _NARROWEST) if console.is_terminal else _PLAIN
-    console.print(_screen_table(GENERATION_HEADINGS, generation_rows(summary), texts=2))
+    console.print(_screen_table(generation_headings(summary), generation_rows(summary), texts=2))
     if summary["ensembles"]:
         console.print()
-        console.print(_screen_table(ENSEMBLE_HEADINGS, ensemble_rows(summary), texts=1))
+        console.print(_screen_table(ensemble_headings(summary), ensemble_rows(summary), texts=1))
     console.print()
     console.print(notes(summary), style="dim", markup=False)
 
 
-def write_markdown(summary: dict[str, Any]) -> str:
+def write_markdown(summary: dict[str, Any], analysed: bool = False) -> str:
     """Returns the text of `summary.md`.
 
     Args:
         summary: A summary as `summary.summarise` builds it.
+        analysed: Whether there is the picture of an analysis beside it.
     """
     run = summary["run"]
     born_again = len(summary["generations"]) - 1
@@ -56,17 +96,19 @@ def write_markdown(summary: dict[str, Any]) -> str:
         f"{_count(born_again, 'born-again generation')} after generation 0, "
         f"objective {run['objective']}, seed {run['seed']}"
         + (f", {_count(run['epochs'], 'epoch')} each" if "epochs" in run else "")
-        + f"; measured on {_count(summary['generations'][0]['examples'], 'test example')}.",
+        + f"; measured on {measured_on(summary)}.",
         "## Generations",
-        _markdown_table(GENERATION_HEADINGS, generation_rows(summary), texts=2),
+        _markdown_table(generation_headings(summary), generation_rows(summary), texts=2),
     ]
     if summary["ensembles"]:
         parts += [
             "## Ensembles",
             f"Each averages the {summary['average']} of its members.",
-            _markdown_table(ENSEMBLE_HEADINGS, ensemble_rows(summary), texts=1),
+            _markdown_table(ensemble_headings(summary), ensemble_rows(summary), texts=1),
         ]
     parts.append(notes(summary))
+    if analysed:
+        parts.append(_GRADIENT)
     if run.get("command"):
         parts += ["## Run it again", f"```\n{run['command']}\n```"]
     if run.get("files"):
@@ -104,25 +146,22 @@ def notes(summary: dict[str, Any]) -> str:
     unclear = [name for name, change in compared if not change["significant"]]
     clear = [(name, change["difference"]) for name, change in compared if change["significant"]]
     sentences = []
+    by = ", by error" if is_text(summary) else ""
     for word, names in (
         ("better", [name for name, difference in clear if difference < 0]),
         ("worse", [name for name, difference in clear if difference > 0]),
     ):
         if names:
-            sentences.append(f"Significantly {word} than generation 0: {_enumerated(names)}.")
+            sentences.append(f"Significantly {word} than generation 0{by}: {_enumerated(names)}.")
     if unclear:
         who = "any row" if len(unclear) == len(compared) else _enumerated(unclear)
-        sentences.append(f"There is no significant difference from generation 0 for {who}.")
-    sentences.append(
-        "Changes are in percentage points of test error, negative is better. Their intervals "
-        "cover the choice of test examples, not of the seed: repeat with other seeds before "
-        "believing a small gain."
-    )
+        sentences.append(f"There is no significant difference from generation 0{by} for {who}.")
+    sentences.append(_TEXT_NOTE if is_text(summary) else _IMAGE_NOTE)
     return warning + " ".join(sentences)
 
 
 def generation_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Returns the cells of the table of generations, under `GENERATION_HEADINGS`."""
+    """Returns the cells of the table of generations, under `generation_headings`."""
     return [
         (
             str(row["generation"]),
@@ -141,22 +180,21 @@ def final_student(summary: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def ensemble_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
-    """Returns the cells of the table of ensembles, under `ENSEMBLE_HEADINGS`."""
+    """Returns the cells of the table of ensembles, under `ensemble_headings`."""
     return [(row["name"], *_metric_cells(row)) for row in summary["ensembles"]]
 
 
 def _metric_cells(row: dict[str, Any]) -> tuple[str, ...]:
     change = row["change_in_error"]
-    return (
-        f"{100 * row['error']:.2f}",
-        f"{row['negative_log_likelihood']:.4f}",
-        f"{row['expected_calibration_error']:.4f}",
-        ""
-        if change is None
-        else "{:+.2f} [{:+.2f}, {:+.2f}]".format(
-            *(100 * change[key] for key in ("difference", "low", "high"))
-        ),
-    )
+    error = f"{100 * row['error']:.2f}"
+    if "perplexity" in row:
+        cells = (f"{row['validation_perplexity']:.2f}", f"{row['perplexity']:.2f}", error)
+    else:
+        likelihood, calibration = "negative_log_likelihood", "expected_calibration_error"
+        cells = (error, f"{row[likelihood]:.4f}", f"{row[calibration]:.4f}")
+    keys = ("difference", "low", "high")
+    interval = "{:+.2f} [{:+.2f}, {:+.2f}]"
+    return *cells, interval.format(*(100 * change[key] for key in keys)) if change else ""
 
 
 def _screen_table(headings: tuple[str, ...], rows: list[tuple[str, ...]], texts: int) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 
 import finished_run
 import numpy as np
@@ -170,6 +171,14 @@ def test_a_control_of_one_generation_is_what_single_networks_are_held_against(tm
     )
 
 
+def test_a_run_that_was_analysed_is_of_the_same_group(tmp_path):
+    plain = finished_run.make(tmp_path / "plain", seed=0, mixup=None)
+    analysed = finished_run.make(tmp_path / "analysed", seed=1, mixup=None, analyse=True)
+    result = comparison.compare(_runs(plain, analysed))
+    assert [group["seeds"] for group in result["groups"]] == [[0, 1]]
+    assert ">mixup<" not in comparison_page.write_page(result)  # a setting without a value
+
+
 def test_a_seed_given_twice_is_refused(paths):
     with pytest.raises(ValueError, match="seed 0 of kd is given twice"):
         comparison.compare(_runs(paths[0], paths[0]))
@@ -194,7 +203,9 @@ def test_a_study_under_way_is_compared_as_far_as_it_is(study, tmp_path, capsys):
     text = (output / "summary.md").read_text()
     assert f"{left_out}." in text and "The control is labels" in text
     page = (output / "report.html").read_text()
-    assert "Change from labels" in page and "seed-0/row/kd" in page
+    assert "Change from labels" in page
+    linked = re.findall('href="([^#"]+)"', page)
+    assert linked and all((output / link).is_file() for link in linked)
     unfinished = [str(path) for path in study if str(path).endswith(left_out)]
     assert report_command.main([*unfinished, *unfinished]) == 2
     assert "none of these runs has results yet" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import io
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 from PIL import Image
 
 from ban_tf.report import plots, statistics, summary
@@ -108,6 +109,28 @@ def test_a_confusion_matrix_shows_counts_of_few_classes_and_no_names_of_many():
     many = plots.confusion_matrix(np.eye(100, dtype=int), [f"class {k}" for k in range(100)])
     assert not many.axes[0].texts
     assert "class 3" not in [label.get_text() for label in many.axes[0].get_xticklabels()]
+
+
+def test_counts_can_be_read_on_every_shade():
+    counts = np.array([[part, 200 - part] for part in range(1, 200)])
+    for rows in np.array_split(counts, 20):
+        square = np.zeros((len(rows), len(rows)), int)
+        square[:, :2] = rows
+        axes = plots.confusion_matrix(square, [""] * len(rows)).axes[0]
+        shades = axes.images[0].cmap(axes.images[0].get_array())
+        for text in axes.texts:
+            column, row = map(int, text.get_position())
+            light, dark = sorted(
+                map(_luminance, (shades[row, column], to_rgba(text.get_color()))), reverse=True
+            )
+            assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def _luminance(colour):
+    """Relative luminance, as in the Web Content Accessibility Guidelines."""
+    parts = np.asarray(colour[:3])
+    linear = np.where(parts <= 0.03928, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return linear @ [0.2126, 0.7152, 0.0722]
 
 
 def test_a_class_without_examples_is_no_division_by_zero():

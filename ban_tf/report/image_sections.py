@@ -1,0 +1,192 @@
+"""What `report.html` shows of a run on images: errors, calibration, confusion, and the images."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from ban_tf.report import examples, markup, plots, statistics
+from ban_tf.report.content import ImageContent
+
+CURVES = {
+    "val_accuracy": "validation accuracy",
+    "val_label_loss": "validation loss (labels)",
+    "loss": "training loss",
+    "teacher_agreement": "agreement with teacher",
+}
+_MOST_CONFUSED = 10
+_MOST_DIAGRAMS = 12
+
+
+def by_generation(content: ImageContent) -> tuple[str, str]:
+    """Returns the section on error by generation: its heading and its markup."""
+    return "Error by generation", _errors(content)
+
+
+def further(content: ImageContent) -> list[tuple[str, str]]:
+    """Returns the sections that only a run on images has: headings and markup."""
+    return [
+        ("Calibration", _calibration(content)),
+        ("Confusion", _confusion(content)),
+        ("Newly right and newly wrong", _changes(content)),
+        ("Ensemble and diversity", _ensemble(content)),
+    ]
+
+
+def _errors(content: ImageContent) -> str:
+    rows = content.summary["generations"]
+    words = "; ".join(f"generation {row['generation']} {100 * row['error']:.2f} %" for row in rows)
+    return markup.figure(
+        plots.svg(plots.error_by_generation(content.summary)),
+        "svg+xml",
+        f"Test error by generation with 95 percent intervals: {words}. "
+        "The table above has the ensembles.",
+        "Bars are Wilson's 95 % intervals; points are set side by side to keep them apart.",
+        wide=True,
+    )
+
+
+def _calibration(content: ImageContent) -> str:
+    named = dict(list(_named_predictions(content).items())[-_MOST_DIAGRAMS:])
+    labels = content.test.labels
+    measured = {name: statistics.evaluate(each, labels) for name, each in named.items()}
+    rows = [
+        (
+            name,
+            f"{100 * each['confidence']:.2f}",
+            f"{100 * each['accuracy']:.2f}",
+            f"{each['expected_calibration_error']:.4f}",
+            f"{each['negative_log_likelihood']:.4f}",
+            f"{each['brier_score']:.4f}",
+        )
+        for name, each in measured.items()
+    ]
+    headings = (
+        "generation or ensemble",
+        "mean confidence (%)",
+        "accuracy (%)",
+        "expected calibration error",
+        "negative log-likelihood",
+        "Brier score",
+    )
+    diagrams = {name: statistics.reliability(each, labels) for name, each in named.items()}
+    return markup.figure(
+        plots.svg(plots.reliability_diagrams(diagrams)),
+        "svg+xml",
+        "Reliability diagrams: accuracy against confidence in 15 bins, for "
+        + ", ".join(named)
+        + ". The table below has their calibration errors.",
+        "Dots below the diagonal are over-confident. The larger a dot, the more examples; lines "
+        "are Wilson's 95 % intervals.",
+        wide=True,
+    ) + markup.table("Calibration", headings, rows)
+
+
+def _confusion(content: ImageContent) -> str:
+    named = _named_predictions(content)
+    chosen = {name: named[name] for name in dict.fromkeys(("generation 0", list(named)[-1]))}
+    parts = []
+    for name, each in chosen.items():
+        counts = statistics.confusion_matrix(each, content.test.labels)
+        worst = _most_confused(counts, content.class_names)
+        most = "; ".join(f"{true} taken for {other}, {n} times" for true, other, n, _ in worst[:3])
+        parts.append(
+            markup.figure(
+                plots.svg(plots.confusion_matrix(counts, content.class_names, name)),
+                "svg+xml",
+                f"Confusion matrix of {name}. Most often confused: {most or 'nothing'}.",
+            )
+        )
+        if worst:
+            headings = ("true class", "taken for", "times", "of this class (%)")
+            caption = f"Most frequent confusions of {name}"
+            parts.append(markup.table(caption, headings, worst, texts=2))
+    return "\n".join(parts)
+
+
+def _most_confused(
+    counts: np.ndarray, class_names: tuple[str, ...]
+) -> list[tuple[str, str, str, str]]:
+    wrong = counts - np.diag(np.diag(counts))
+    order = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSED]
+    pairs = [np.unravel_index(place, wrong.shape) for place in order]
+    return [
+        (
+            class_names[true],
+            class_names[other],
+            str(wrong[true, other]),
+            f"{100 * wrong[true, other] / counts[true].sum():.1f}",
+        )
+        for true, other in pairs
+        if wrong[true, other]
+    ]
+
+
+def _changes(content: ImageContent) -> str:
+    parts = []
+    for number in range(1, len(content.predictions)):
+        found = examples.changes(*content.predictions[number - 1 : number + 1], content.test.labels)
+        parts.append(markup.subheading(f"Generation {number} against generation {number - 1}"))
+        for kind, listed in zip(("right", "wrong"), found, strict=True):
+            shown = [_example(content, each) for each in listed[: examples.SHOWN]]
+            more = f", of which {len(shown)} are shown" if len(shown) < len(listed) else ""
+            parts.append(markup.paragraph(f"{len(listed)} newly {kind}{more}."))
+            if shown:
+                parts.append(markup.gallery(shown))
+    return "\n".join(parts)
+
+
+def _example(content: ImageContent, change: examples.Change) -> str:
+    true, before, after = (content.class_names[each] for each in change[1:])
+    place = np.flatnonzero(content.test.shown == change.index)
+    words = f"test example {change.index}: true {true}, was {before}, is {after}"
+    if not len(place):
+        return markup.paragraph(words)
+    return markup.figure(_image(content.test.images[place[0]]), "png", f"Image of {words}", words)
+
+
+def _image(pixels: np.ndarray) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(file, "png")
+    return file.getvalue()
+
+
+def _ensemble(content: ImageContent) -> str:
+    members, mean = content.ensemble()
+    if len(members) < 2:
+        return ""
+    labels = content.test.labels
+    errors = [float(np.mean(each.argmax(axis=-1) != labels)) for each in content.predictions]
+    single = [errors[member] for member in members]
+    together = float(np.mean(mean.argmax(axis=-1) != labels))
+    everyone = statistics.pairwise_disagreement(content.predictions)
+    pairs = everyone[np.ix_(members, members)][np.triu_indices(len(members), 1)]
+    change = 100 * (together - np.mean(single))
+    words = (
+        f"The ensemble of generations {members[0]} to {members[-1]} has {100 * together:.2f} % "
+        f"test error; its members have {100 * np.mean(single):.2f} % on average and "
+        f"{100 * min(single):.2f} % at best. Averaging changes their mean error by {change:+.2f} "
+        f"points. Two members disagree on {100 * pairs.mean():.2f} % of the test examples on "
+        "average."
+    )
+    names = [str(number) for number in range(len(everyone))]
+    rows = [
+        (name, *(f"{100 * cell:.2f}" for cell in row))
+        for name, row in zip(names, everyone, strict=True)
+    ]
+    return markup.paragraph(words) + markup.table(
+        "Test examples on which two generations disagree (%)",
+        ("generation", *names),
+        rows,
+    )
+
+
+def _named_predictions(content: ImageContent) -> dict[str, np.ndarray]:
+    named = {f"generation {number}": each for number, each in enumerate(content.predictions)}
+    members, mean = content.ensemble()
+    if len(members) > 1:
+        named[f"ensemble {members[0]}-{members[-1]}"] = mean
+    return named

@@ -1,0 +1,35 @@
+"""What `report.html` shows of a run on text: perplexity."""
+
+from __future__ import annotations
+
+from ban_tf.report import markup, plots
+from ban_tf.report.content import Content
+
+CURVES = {
+    "val_perplexity": "validation perplexity",
+    "perplexity": "training perplexity",
+    "loss": "training loss",
+    "teacher_agreement": "agreement with teacher",
+}
+
+
+def by_generation(content: Content) -> tuple[str, str]:
+    """Returns the section on perplexity by generation: its heading and its markup."""
+    words = "; ".join(
+        f"generation {row['generation']} {row['perplexity']:.2f}"
+        for row in content.summary["generations"]
+    )
+    picture = markup.figure(
+        plots.svg(plots.perplexity_by_generation(content.summary)),
+        "svg+xml",
+        f"Test perplexity by generation: {words}. The table above has the ensembles.",
+        "The perplexity of the test text; an ensemble stands at its last member. There is one "
+        "seed, and no interval.",
+        wide=True,
+    )
+    return "Perplexity by generation", picture
+
+
+def further(content: Content) -> list[tuple[str, str]]:
+    """Returns no further sections: of a text's words only the sums are kept."""
+    return []
