@@ -29,7 +29,6 @@ tbody th.group { padding-top: 1rem; font-weight: 700; }
 th.text, td.text { text-align: left; } thead th { border-bottom: 2px solid #555; }
 tbody th { font-weight: 600; }
 figure { margin: 1rem 0; } figure img { max-width: 100%; height: auto; }
-figure .wide img { min-width: 44rem; max-width: none; }
 figcaption { color: #444; font-size: .9rem; }
 .links { columns: 13rem; }
 .examples { display: flex; flex-wrap: wrap; gap: .8rem; padding: 0; list-style: none; }
@@ -38,12 +37,13 @@ figcaption { color: #444; font-size: .9rem; }
   border: 1px solid #999; background: #fff; }
 pre { overflow-x: auto; padding: .7rem; background: #f2f2f2; white-space: pre-wrap; }
 .verdict { padding: .7rem 1rem; border-left: .3rem solid #0072b2; background: #f2f7fb; }
-@media (max-width: 40rem) { body { font-size: .95rem; } th, td { padding: .25rem .4rem; } }
-@media print { figure .wide img { min-width: 0; max-width: 100%; }
+@media (max-width: 40rem) { body { font-size: .95rem; } th, td { padding: .25rem .4rem; }
+  figure .wide img { max-width: 60rem; } }
+@media print { figure .wide img { max-width: 100%; }
   body { max-width: none; font-size: 10pt; } nav, .skip { display: none; }
   .wide { overflow: visible; } table { font-size: 8pt; } th, td { padding: .1rem .3rem; }
   table, tbody, tr, figure, .examples li { break-inside: avoid; }
-  h2, h3 { break-after: avoid; } a { color: inherit; text-decoration: none; } }
+  h2, h3, p:has(+ .examples) { break-after: avoid; } a { color: inherit; text-decoration: none; } }
 """
 
 
