@@ -31,7 +31,7 @@ class Profile(keras.callbacks.Callback):
         super().__init__()
         self._directory = Path(directory) / "profile" / f"generation-{generation}"
         self._calls = 0
-        self._recording = False
+        self._step: tf.profiler.experimental.Trace | None = None  # while one is recorded
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Writes the graph of the network in training; one without fixed inputs has none."""
@@ -50,22 +50,23 @@ class Profile(keras.callbacks.Callback):
             writer.close()
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        """Starts the profile."""
+        """Starts the profile, and marks each step in it."""
         self._calls += 1
         if self._calls == _FIRST:
             tf.profiler.experimental.start(str(self._directory))
-            self._recording = True
+        if _FIRST <= self._calls <= _LAST:
+            self._step = tf.profiler.experimental.Trace("train", step_num=self._calls, _r=1)
+            self._step.__enter__()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Ends the profile."""
+        """Ends the step, and with the last one the profile."""
+        if self._step is not None:
+            self._step.__exit__(None, None, None)
+            self._step = None
         if self._calls == _LAST:
-            self._stop()
+            tf.profiler.experimental.stop()
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Ends the profile of a training that was shorter than it."""
-        self._stop()
-
-    def _stop(self) -> None:
-        if self._recording:
+        if _FIRST <= self._calls < _LAST:
             tf.profiler.experimental.stop()
-            self._recording = False
