@@ -159,12 +159,18 @@ class RunDirectory:
 
         Raises:
             CorruptFileError: It is missing, or not what was written.
+            RunDirectoryError: This user may not read it, which says nothing of what it holds.
         """
         entry = self._manifest["files"].get(name)
         if entry is None:
             raise CorruptFileError(f"{self.path / name} is not named by {MANIFEST}.")
         try:
             content = (self.path / name).read_bytes()
+        except PermissionError as error:
+            raise RunDirectoryError(
+                f"{self.path / name} may not be read ({error.strerror}); once it may, the same "
+                "command goes on."
+            ) from error
         except OSError as error:
             raise CorruptFileError(
                 f"{self.path / name} cannot be read ({error.strerror})."

@@ -144,3 +144,33 @@ def test_a_manifest_that_is_none_is_refused(tmp_path, text):
     (tmp_path / rundir.MANIFEST).write_text(text)
     with pytest.raises(RunDirectoryError, match="manifest"):
         RunDirectory(tmp_path)
+
+
+_AS_AN_ORDINARY_USER = (
+    *("setpriv", "--bounding-set=-dac_override,-dac_read_search"),
+    *("--inh-caps=-dac_override,-dac_read_search", "--"),
+)
+
+
+def test_a_file_that_may_not_be_read_is_not_taken_for_a_damaged_one(tmp_path):
+    with RunDirectory(tmp_path) as directory:
+        directory.commit({"file": b"one"})
+    (tmp_path / "file").chmod(0)
+    script = (
+        "import sys\n"
+        "from ban_tf.rundir import CorruptFileError, RunDirectory, RunDirectoryError\n"
+        "with RunDirectory(sys.argv[1]) as directory:\n"
+        "    try:\n"
+        "        directory.read('file')\n"
+        "    except RunDirectoryError as error:\n"
+        "        assert not isinstance(error, CorruptFileError)\n"
+        "        print(error)\n"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    if os.geteuid() == 0:  # who may read everything
+        command = [*_AS_AN_ORDINARY_USER, *command]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == (
+        f"{tmp_path / 'file'} may not be read (Permission denied); once it may, the same command "
+        "goes on."
+    ), done.stderr
