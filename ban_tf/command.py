@@ -67,7 +67,7 @@ def import_tensorflow() -> None:
         os.dup2(said.fileno(), 2)
         try:
             importlib.import_module("tensorflow")
-        except BaseException:
+        except Exception:
             said.seek(0)
             os.write(standard_error, said.read())
             raise

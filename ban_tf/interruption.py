@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PATIENCE = 2.0  # seconds in which an exception should have come where it is answered
 
 
 class Interrupted(KeyboardInterrupt):
@@ -39,8 +42,27 @@ class Requests:
 
 
 def stop_at_once(signal_number: int, frame: object = None) -> None:
-    """A signal handler that raises `Interrupted`."""
+    """A signal handler that raises `Interrupted`, again and again until `answered` is called.
+
+    Once is not enough: an exception in a destructor is ignored by Python, and libraries have
+    places, mostly where they are imported, that go on whatever was raised.
+    """
+    if hasattr(signal, "setitimer"):  # not on Windows
+        signal.signal(signal.SIGALRM, lambda *_: stop_at_once(signal_number))
+        signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
     raise Interrupted(signal_number)
+
+
+def answered() -> None:
+    """Says that what `stop_at_once` raised has come where it was to come."""
+    if hasattr(signal, "setitimer"):
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+
+def tell_unraisable(unraisable: Any) -> None:
+    """For `sys.unraisablehook`: what was raised in a destructor, unless it comes again anyway."""
+    if not isinstance(unraisable.exc_value, Interrupted):
+        sys.__unraisablehook__(unraisable)
 
 
 @contextlib.contextmanager
@@ -65,8 +87,9 @@ def postponed() -> Iterator[Requests]:
     try:
         yield requests
     finally:
+        answered()
         for each, handler in before.items():
             # None stands for a handler that was not set from Python.
             signal.signal(each, signal.SIG_DFL if handler is None else handler)
     if requests:
-        stop_at_once(requests.signal_number)
+        raise Interrupted(requests.signal_number)

@@ -24,6 +24,7 @@ def main(arguments: list[str]) -> int:
     """Runs what the flags ask for."""
     for each in interruption.SIGNALS:
         signal.signal(each, interruption.stop_at_once)
+    sys.unraisablehook = interruption.tell_unraisable
     try:
         if len(arguments) > 1:
             raise options_module.OptionsError(
@@ -46,6 +47,7 @@ def main(arguments: list[str]) -> int:
         print(f"ban-tf: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
+        interruption.answered()
         saved = getattr(error, "saved", "") or "up to the last finished epoch"
         print(
             f"\nban-tf: interrupted; all is saved {saved}; the same command goes on from there.",

@@ -1,7 +1,9 @@
 """A run that is stopped anywhere, or whose disk fails anywhere, ends as if nothing had happened."""
 
+import contextlib
 import os
 import signal
+import threading
 
 import keras
 import numpy as np
@@ -114,6 +116,20 @@ def test_a_second_signal_stops_at_once(tmp_path):
 def test_a_signal_that_nobody_has_answered_is_raised_at_the_end():
     with pytest.raises(Interrupted) as caught, interruption.postponed():
         os.kill(os.getpid(), signal.SIGTERM)
+    assert caught.value.signal_number == signal.SIGTERM
+
+
+def test_an_interruption_that_something_swallows_comes_again(monkeypatch):
+    monkeypatch.setattr(interruption, "_PATIENCE", 0.05)
+    before = signal.signal(signal.SIGTERM, interruption.stop_at_once)
+    try:
+        with contextlib.suppress(BaseException):  # as in some modules while they are imported
+            os.kill(os.getpid(), signal.SIGTERM)
+        with pytest.raises(Interrupted) as caught:
+            threading.Event().wait(60)
+    finally:
+        interruption.answered()
+        signal.signal(signal.SIGTERM, before)
     assert caught.value.signal_number == signal.SIGTERM
 
 

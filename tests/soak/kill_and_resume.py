@@ -91,7 +91,10 @@ def soak(
             try:
                 _, error = process.communicate(timeout=patience)
             except subprocess.TimeoutExpired:
+                reported = (killed / "report.html").exists()
                 slowest = max(slowest, _stop(process, signal_name))
+                # Else the signal was not heard.
+                assert process.returncode or reported, f"it went on after SIG{signal_name}"
                 done += 1
                 places[_place(killed)] += 1
                 half_written += sum(path.stat().st_size for path in killed.rglob("*.partial"))
