@@ -18,22 +18,21 @@ makes two such runs record it once.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import fcntl
 import hashlib
 import json
 import os
 import pathlib
 import shutil
-import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, BinaryIO
 
 import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
+
+from ban_tf.rundir import alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,7 +192,7 @@ def record(
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with _locked(path):
+        with alone(path / "lock", f"Another process records into {path}"):
             missing = form.bytes - sum(file.stat().st_size for file in path.glob("view-*"))
             free = shutil.disk_usage(path).free
             if missing > free:
@@ -298,18 +297,6 @@ def _header(form: Form) -> bytes:
 
 def _file(path: pathlib.Path, view: int) -> pathlib.Path:
     return path / f"view-{view:05d}.npy"
-
-
-@contextlib.contextmanager
-def _locked(path: pathlib.Path) -> Iterator[None]:
-    """Holds the recording for this process; waits for one that holds it already."""
-    with (path / "lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"Another process records into {path}; waiting for it.", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def in_words(size: float) -> str:

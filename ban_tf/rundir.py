@@ -19,6 +19,7 @@ import hashlib
 import json
 import os
 import pathlib
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -218,6 +219,26 @@ class RunDirectory:
         content = json.dumps(manifest, indent=1, sort_keys=True).encode()
         write_atomically(self.path / MANIFEST, content)
         self._manifest = manifest
+
+
+@contextlib.contextmanager
+def alone(path: str | os.PathLike, otherwise: str) -> Iterator[None]:
+    """Does something in one process at a time; waits for one that is at it already.
+
+    Args:
+        path: A file to lock, which is made.
+        otherwise: What to tell if another process is at it.
+
+    Raises:
+        OSError: The file cannot be made.
+    """
+    with pathlib.Path(path).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"{otherwise}; waiting for it.", file=sys.stderr)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 @contextlib.contextmanager

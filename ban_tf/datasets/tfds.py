@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from ban_tf.datasets.image_data import Split
-from ban_tf.rundir import write_atomically
+from ban_tf.rundir import alone, write_atomically
 
 _BATCH = 1000
 _LARGEST_SHARE = 0.5  # of the memory, for decoded images
@@ -166,30 +166,45 @@ def _read_from_disk(name: str, builder: Any, split: str) -> Split:
     path = pathlib.Path(builder.data_path) / f"decoded-{label}.npy"
     labels = path.with_name(f"decoded-{label}-labels.npy")
     shape = (builder.info.splits[split].num_examples, *builder.info.features["image"].shape)
-    if not (_has(path, shape) and _has(labels, shape[:1])):
-        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    files = {path: shape, labels: shape[:1]}
+    if not _are_there(files):
         try:
-            images = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
-            read = _read(name, builder, split, images)
-            images.flush()  # to the disk: what bears the final name is whole
-            buffer = io.BytesIO()
-            np.save(buffer, read.labels)
-            write_atomically(labels, buffer.getvalue())
-            partial.replace(path)
+            with alone(path.with_name(f"{path.name}.lock"), f"Another process writes {path}"):
+                if not _are_there(files):  # else the other one has done it meanwhile
+                    _decode(name, builder, split, path, labels, shape)
         except OSError as error:
             raise ValueError(
                 f"--dataset={name}: its images are larger than the memory allows and cannot be "
                 f"decoded to {path.parent} ({error.strerror}). Make it writable, or give "
                 "--cache=memory or --train_examples."
             ) from error
-        finally:
-            partial.unlink(missing_ok=True)
     return Split(np.load(path, mmap_mode="r"), np.load(labels))
 
 
-def _has(path: pathlib.Path, shape: tuple[int, ...]) -> bool:
+def _decode(
+    name: str,
+    builder: Any,
+    split: str,
+    path: pathlib.Path,
+    labels: pathlib.Path,
+    shape: tuple[int, ...],
+) -> None:
+    partial = path.with_name(f"{path.name}.partial")  # of a process that was killed, if it is there
     try:
-        return np.load(path, mmap_mode="r").shape == shape
+        images = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
+        read = _read(name, builder, split, images)
+        images.flush()  # to the disk: what bears the final name is whole
+        buffer = io.BytesIO()
+        np.save(buffer, read.labels)
+        write_atomically(labels, buffer.getvalue())
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _are_there(shapes: dict[pathlib.Path, tuple[int, ...]]) -> bool:
+    try:
+        return all(np.load(path, mmap_mode="r").shape == shape for path, shape in shapes.items())
     except (OSError, ValueError):  # not there, or torn
         return False
 

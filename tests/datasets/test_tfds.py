@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 from typing import ClassVar
@@ -99,6 +100,26 @@ def test_images_larger_than_memory_are_read_from_disk_and_are_the_same(data_dir,
             )
             np.testing.assert_array_equal(ours[0], theirs[0])
             np.testing.assert_array_equal(ours[1], theirs[1])
+
+
+def test_what_a_killed_process_left_of_decoded_images_is_replaced(data_dir):
+    script = (
+        "import os, signal, sys\n"
+        "from ban_tf import datasets\n"
+        "from ban_tf.datasets import tfds\n"
+        "tfds.write_atomically = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "datasets.load('tiny_shapes', data_dir=sys.argv[1], cache='disk')\n"
+    )
+    for left in pathlib.Path(data_dir).rglob("decoded-*"):
+        left.unlink()
+    command = [sys.executable, "-c", script, data_dir]
+    assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
+    assert len(list(pathlib.Path(data_dir).rglob("*.partial"))) == 1
+    disk, memory = (
+        datasets.load("tiny_shapes", data_dir=data_dir, cache=cache) for cache in ("disk", "memory")
+    )
+    np.testing.assert_array_equal(disk.train.images, memory.train.images)
+    assert not list(pathlib.Path(data_dir).rglob("*.partial"))
 
 
 def test_a_data_set_that_cannot_be_decoded_to_disk_says_what_to_do(data_dir, monkeypatch):
