@@ -45,9 +45,9 @@ def recomputed(part: Callable[..., Any], x: Any, name: str) -> Any:
 
     Only its input and its output are kept in memory meanwhile. `keras.RematScope` would say the
     same, but under TensorFlow (Keras 3.15) it fails for whatever takes a `training` argument;
-    the function beneath it, `keras.remat`, does not. In training densenet-40-12 on batches of 128
-    (CPU), a process needed 0.75 GB beyond its start instead of 1.22, and no more time than varied
-    from step to step (2.8 s).
+    the function beneath it, `keras.remat`, does not. In training densenet-40-12 on a CPU, a process
+    needed 0.75 GB beyond its start instead of 1.22 (batches of 128), and a step 1.21 times as long
+    (batches of 64; quartiles of ten interleaved steps 1.09 and 1.33).
 
     Args:
         part: `part(x, momentum=...)` adds layers after `x`, and has batch normalisation move its
