@@ -54,27 +54,27 @@ def _language(name: str) -> Experiment:
 
 def experiments() -> list[Experiment]:
     """Returns all rows under `evidence`."""
-    objectives = {
-        "kd": ("--gens=3",),
-        "labels": _LABELS,
+    pair = {"kd": ("--gens=1",), "labels": ("--gens=1", "--objective=labels")}
+    others = {
         "kd+labels": ("--gens=1", "--objective=kd+labels"),
         "cwtm": ("--gens=1", "--objective=cwtm"),
         "dkpp": ("--gens=1", "--objective=dkpp"),
         "label-smoothing": ("--gens=1", "--objective=labels", "--label_smoothing=0.1"),
-        "teacher-ensemble": ("--gens=3", "--teacher=ensemble"),
     }
-    pair = {"kd": ("--gens=1",), "labels": ("--gens=1", "--objective=labels")}
+    lineages = {"kd": ("--gens=3",), "labels": _LABELS}
+    ensemble = {"teacher-ensemble": ("--gens=3", "--teacher=ensemble")}
     resnet = ("--gens=0", "--arch=resnet-wide-1-1@densenet-22-12")
     return [
-        _images("cifar10-5000", objectives),
-        _images("cifar10-20000", {"kd": ("--gens=3",), "labels": _LABELS}),
-        *(_images(f"cifar10-{count}", pair) for count in (1000, 2000, 10000)),
+        _images("cifar10-5000", lineages | others | ensemble),
+        _images("cifar10-20000", lineages),
+        _images("cifar10-1000", pair | others),
+        *(_images(f"cifar10-{count}", pair) for count in (2000, 10000)),
         _images("recipes", _recipes() | {"labels": pair["labels"]}, _SMALL),
         _images("generations", {"kd": ("--gens=6",), "labels": ("--gens=6", _LABELS[1])}, _SMALL),
         _images(
             "longer", {"80 epochs": _LONGER, "160 epochs": ("--gens=0", "--epochs=160")}, _SMALL
         ),
-        _images("densenet", {"kd": ("--gens=3",), "labels": _LABELS}),
+        _images("densenet", lineages),
         _images("densenet-to-resnet", {"kd": (), "baseline": resnet}, "evidence/densenet"),
         _images(
             "wrn-to-densenet",

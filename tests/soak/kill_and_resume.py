@@ -146,6 +146,8 @@ def _place(directory: pathlib.Path) -> str:
     done = sum(facts["finished"] for facts in known.values())
     if any(name.startswith(f"generation-{done}/checkpoint-") for name in manifest["files"]):
         return f"within generation {done}"
+    if list(directory.glob("final_student-*")):
+        return "in the final student"
     if any(name.endswith("predictions.npz") for name in manifest["files"]):
         return "in the reports"
     return f"after {done} generations"
