@@ -70,6 +70,8 @@ class Progress(keras.callbacks.Callback):
         self._logs: dict[str, float] = {}
         self._unshown_epoch: int | None = None
         self._epoch = first_epoch
+        # When, and after how many epochs: the training began; its first step was done.
+        self._begun: tuple[float, float] | None = None
         self._clock_start: tuple[float, float] | None = None
         self._next_update = 0.0
 
@@ -84,6 +86,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Puts the bar on the screen."""
+        self._begun = (time.monotonic(), self._first_epoch)
         if self._bar is not None:
             # A training that fails never reaches on_train_end, and would hide the cursor.
             atexit.register(self.close)
@@ -159,14 +162,14 @@ class Progress(keras.callbacks.Callback):
 
     def _time_left(self, epochs_done: float) -> str:
         """Words for the time that the whole lineage still needs, at the pace so far."""
-        if self._clock_start is None:
-            return ""
-        start, epochs_before = self._clock_start
-        if epochs_done <= epochs_before:
-            return ""
-        pace = (time.monotonic() - start) / (epochs_done - epochs_before)
-        seconds = round(pace * (self._lineage_epochs - epochs_done))
-        return f"{_clock(seconds)} left" if seconds > 0 else ""
+        # The first step includes tracing the graph: it counts only while there is no other.
+        for clock in (self._clock_start, self._begun):
+            if clock is not None and epochs_done > clock[1]:
+                start, epochs_before = clock
+                pace = (time.monotonic() - start) / (epochs_done - epochs_before)
+                seconds = math.ceil(pace * (self._lineage_epochs - epochs_done))
+                return f"{_clock(seconds)} left" if seconds > 0 else ""
+        return ""
 
 
 class _Screen:

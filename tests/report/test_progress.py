@@ -27,13 +27,13 @@ class Terminal(io.StringIO):
         return True
 
 
-def fit(progress, epochs, initial_epoch=0, callbacks=()):
+def fit(progress, epochs, initial_epoch=0, callbacks=(), **compiled):
     """Trains a tiny network, four steps an epoch, with the progress shown."""
     rng = np.random.default_rng(0)
     images, labels = rng.normal(size=(32, 4)).astype("float32"), rng.integers(3, size=32)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("sgd", loss, metrics=["accuracy"])
+    model.compile("sgd", loss, metrics=["accuracy"], **compiled)
     return model.fit(
         images,
         labels,
@@ -121,6 +121,17 @@ def test_time_left_is_for_the_whole_lineage(monkeypatch):
     progress.on_epoch_end(0, {"loss": 1.0})
     # Half an epoch took one minute; five of three times two epochs are left.
     assert screen.getvalue().endswith("loss 1.0000  10:00 left\n")
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 4])
+def test_every_line_but_the_last_of_a_lineage_tells_the_time_left(steps_per_execution, capsys):
+    """Also where less than half a second is left, and where the first step is a whole epoch."""
+    for generation in (0, 1):
+        progress = Progress(generation, 1, epochs=5)
+        fit(progress, epochs=5, steps_per_execution=steps_per_execution)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 10
+    assert [bool(re.search(r"\d:\d\d left$", line)) for line in lines] == [True] * 9 + [False]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
