@@ -26,7 +26,7 @@ USAGE = """python -m ban_tf.runs [FOLDER ...] [flags]
 Lists the runs in runs/, or in other folders, the latest first.
 """
 AUTO = "auto"  # what --gens may be instead of a number
-_COLUMNS = ("run", "state", "generation", "best test error (%)", "last update")
+_COLUMNS = ("run", "state", "generations done", "best test error (%)", "last update")
 
 
 class Status(NamedTuple):
@@ -36,19 +36,23 @@ class Status(NamedTuple):
         path: Its directory.
         state: "running", "finished", "interrupted" or "unreadable".
         finished: How many generations are finished.
+        epoch: How many epochs of the next one are.
         wanted: How many there are to be; None if that cannot be read, or is not known yet.
         best_error: The lowest test error of a generation, a fraction; None before the end.
         updated: When its directory was last written to.
         resume: The command that goes on with it.
+        trouble: Why it is unreadable; empty if it is not.
     """
 
     path: pathlib.Path
     state: str
     finished: int
+    epoch: int
     wanted: int | None
     best_error: float | None
     updated: datetime.datetime
     resume: str
+    trouble: str = ""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -79,9 +83,11 @@ def status(path: pathlib.Path) -> Status:
     try:
         run = reading.RunReader(path)
         finished = len(reading.finished_generations(run))
+        epoch = len(reading.read_history(run, finished))
         wanted = _wanted(run)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return Status(path, "unreadable", 0, None, None, updated, "")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        trouble = str(error) if isinstance(error, ValueError) else f"{path / MANIFEST} is damaged."
+        return Status(path, "unreadable", 0, 0, None, None, updated, "", trouble)
     best, reported = _best_error(run)
     # A generation 0 that was given is reported, though nobody trained it here. With --gens=auto
     # there are to be as many as were reported.
@@ -94,7 +100,7 @@ def status(path: pathlib.Path) -> Status:
         state = "finished"
     else:
         state = "interrupted"
-    return Status(path, state, finished, wanted, best, updated, reading.resume(run))
+    return Status(path, state, finished, epoch, wanted, best, updated, reading.resume(run))
 
 
 def _wanted(run: reading.RunReader) -> int | None:
@@ -148,10 +154,8 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     for column in _COLUMNS:
         table.add_column(column, overflow="fold", justify="left")
     for each in found:
-        wanted = "?" if each.wanted is None else each.wanted
         error = "" if each.best_error is None else f"{100 * each.best_error:.2f}"
-        done = f"{each.finished} of {wanted}"
-        cells = (str(each.path), each.state, done, error, f"{each.updated:%Y-%m-%d %H:%M}")
+        cells = (str(each.path), each.state, _done(each), error, f"{each.updated:%Y-%m-%d %H:%M}")
         table.add_row(*(Text(cell) for cell in cells))
     console = Console(highlight=False)
     console.print(table)
@@ -160,6 +164,15 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
             console.print(
                 f"\nGo on with {each.path}:\n  {each.resume}", markup=False, soft_wrap=True
             )
+        elif each.trouble:
+            console.print(f"\n{each.path}: {each.trouble}", markup=False, soft_wrap=True)
+
+
+def _done(run: Status) -> str:
+    if run.state == "unreadable":
+        return ""
+    epochs = f", {run.epoch} epochs" if run.epoch else ""
+    return f"{run.finished} of {'?' if run.wanted is None else run.wanted}{epochs}"
 
 
 if __name__ == "__main__":

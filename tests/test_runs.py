@@ -71,6 +71,25 @@ def test_the_table_says_how_to_go_on(tmp_path, capsys):
     assert reading.resume(reading.RunReader(tmp_path / "cut")) in out.replace("\n", "")
 
 
+def test_a_generation_under_way_is_told_by_its_epochs(tmp_path, capsys):
+    _make(tmp_path / "cut", 1, gens=3)
+    (tmp_path / "cut" / "generation-1").mkdir()
+    (tmp_path / "cut" / "generation-1" / "history.csv").write_text("epoch,loss\n1,2.0\n2,1.0\n")
+    (found,) = runs.find(tmp_path)
+    assert (found.finished, found.epoch) == (1, 2)
+    assert runs.main([str(tmp_path)]) == 0
+    assert "1 of 4, 2 epochs" in capsys.readouterr().out
+
+
+def test_what_is_wrong_with_an_unreadable_run_is_said(tmp_path, capsys):
+    _make(tmp_path / "broken", 1, gens=3)
+    (tmp_path / "broken" / "manifest.json").write_text('{"settings": ')
+    assert runs.main([str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert f"{tmp_path / 'broken' / 'manifest.json'} cannot be read as a manifest" in out
+    assert "0 of" not in out and "Go on" not in out
+
+
 def test_looking_leaves_no_trace(tmp_path):
     _make(tmp_path / "done", 1, gens=0, errors=[0.5])
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
