@@ -60,9 +60,9 @@ def export(
     Raises:
         ValueError: There is no such model, or a package that the format needs is not there.
     """
-    command.import_tensorflow()
-    from ban_tf import trained
-
+    name = which if which == "ensemble" else f"generation-{which}"
+    path = pathlib.Path(output or run.path / "export" / f"{name}-{to}{FORMATS[to]}")
+    _check_output(path, to)
     missing = [each for each in _NEEDED.get(to, ()) if importlib.util.find_spec(each) is None]
     if missing:
         raise ValueError(
@@ -70,10 +70,13 @@ def export(
             f'pip install "ban_tf[{to}]".'
         )
     facts = reading.read_data_facts(run)
+    command.import_tensorflow()
+    from ban_tf import trained
+
     model = trained.load(run, which)
     manifest = {
         "run": str(run.path),
-        "model": which if which == trained.ENSEMBLE else f"generation {which}",
+        "model": name.replace("-", " "),
         "format": to,
         "class_names": list(facts.class_names),
         "input": {
@@ -87,8 +90,6 @@ def export(
     }
     if preprocessing:
         model = trained.classifier(model, facts)
-    name = which if which == trained.ENSEMBLE else f"generation-{which}"
-    path = pathlib.Path(output or run.path / "export" / f"{name}-{to}{FORMATS[to]}")
     _write(model, to, path)
     write_atomically(
         path.with_name(path.name + ".json"), (json.dumps(manifest, indent=1) + "\n").encode()
@@ -96,14 +97,18 @@ def export(
     return path
 
 
+def _check_output(path: pathlib.Path, to: str) -> None:
+    """Refuses a path before anything is loaded for it."""
+    if path.suffix != FORMATS[to] and FORMATS[to]:
+        raise ValueError(f"--output={path} must end in {FORMATS[to]} for --to={to}.")
+    if path.is_dir() and (to != "saved_model" or not (path / "saved_model.pb").exists()):
+        raise ValueError(f"--output={path} is a folder that holds something else.")
+
+
 def _write(model: Any, to: str, path: pathlib.Path) -> None:
     import keras
 
-    if path.suffix != FORMATS[to] and FORMATS[to]:
-        raise ValueError(f"--output={path} must end in {FORMATS[to]} for --to={to}.")
     if path.is_dir():
-        if to != "saved_model" or not (path / "saved_model.pb").exists():
-            raise ValueError(f"--output={path} is a folder that holds something else.")
         shutil.rmtree(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,7 @@ import csv
 import pathlib
 import sys
 from collections.abc import Sequence
+from typing import TextIO
 
 import numpy as np
 from absl import flags
@@ -24,7 +25,16 @@ brought to it.
 
 def main(arguments: Sequence[str]) -> int:
     """Does what the command line asks for; returns the exit code."""
-    return command.run(NAME, USAGE, arguments, _work, _define)
+    return command.run(NAME, USAGE, _spelt_out(arguments), _work, _define)
+
+
+def _spelt_out(arguments: Sequence[str]) -> list[str]:
+    """Takes `--csv` without a file after it for `--csv=-`, standard output."""
+    following = [*arguments[1:], "--"]
+    return [
+        "--csv=-" if each == "--csv" and after.startswith("--") else each
+        for each, after in zip(arguments, following, strict=True)
+    ]
 
 
 def predict(run: reading.RunReader, images: Sequence[str], which: str = "ensemble") -> np.ndarray:
@@ -38,11 +48,11 @@ def predict(run: reading.RunReader, images: Sequence[str], which: str = "ensembl
     Raises:
         ValueError: There is no such model, or a file is no image.
     """
+    facts = reading.read_data_facts(run)
+    pixels = np.stack([read_image(path, facts.input_shape) for path in images])
     command.import_tensorflow()
     from ban_tf import trained
 
-    facts = reading.read_data_facts(run)
-    pixels = np.stack([read_image(path, facts.input_shape) for path in images])
     return np.exp(trained.log_probabilities(trained.load(run, which), pixels, facts))
 
 
@@ -68,33 +78,41 @@ def _define(values: flags.FlagValues) -> None:
         "model", "ensemble", "ensemble, or the number of a generation.", flag_values=values
     )
     flags.DEFINE_string(
-        "csv", None, "Write a table of all probabilities to this file.", flag_values=values
+        "csv",
+        None,
+        "Write a table of all probabilities to this file; without a file, to the screen.",
+        flag_values=values,
     )
 
 
 def _work(values: flags.FlagValues, names: list[str]) -> None:
     if len(names) < 2:
         raise ValueError("name a run and at least one image.")
-    run, images = reading.RunReader(names[0]), names[1:]
+    run, images, table = reading.RunReader(names[0]), names[1:], values["csv"].value
+    if table and pathlib.Path(table).suffix.lower() in folder.SUFFIXES:
+        raise ValueError(f"--csv={table} names an image, and would replace it by a table.")
     probabilities = predict(run, images, values["model"].value)
     class_names = reading.read_data_facts(run).class_names
+    if table == "-":
+        _write_csv(sys.stdout, images, class_names, probabilities)
+        return
     for path, row in zip(images, probabilities, strict=True):
         print(f"{path}\t{class_names[row.argmax()]}\t{row.max():.4f}")
-    if values["csv"].value:
-        _write_csv(values["csv"].value, images, class_names, probabilities)
+    if table:
+        try:
+            with pathlib.Path(table).open("w", newline="") as file:
+                _write_csv(file, images, class_names, probabilities)
+        except OSError as error:
+            raise ValueError(f"--csv={table} cannot be written ({error.strerror}).") from error
 
 
 def _write_csv(
-    path: str, images: Sequence[str], class_names: Sequence[str], probabilities: np.ndarray
+    file: TextIO, images: Sequence[str], class_names: Sequence[str], probabilities: np.ndarray
 ) -> None:
-    try:
-        with pathlib.Path(path).open("w", newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["image", "class", *class_names])
-            for image, row in zip(images, probabilities, strict=True):
-                writer.writerow([image, class_names[row.argmax()], *(f"{p:.8g}" for p in row)])
-    except OSError as error:
-        raise ValueError(f"--csv={path} cannot be written ({error.strerror}).") from error
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(["image", "class", *class_names])
+    for image, row in zip(images, probabilities, strict=True):
+        writer.writerow([image, class_names[row.argmax()], *(f"{p:.8g}" for p in row)])
 
 
 if __name__ == "__main__":

@@ -203,10 +203,23 @@ def test_predictions_of_image_files_are_the_models(run, images, tmp_path, capsys
     lines = capsys.readouterr().out.splitlines()
     for line, path, row in zip(lines, paths, expected, strict=True):
         assert line == f"{path}\t{row.argmax()}\t{row.max():.4f}"
-    with (tmp_path / "table.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    table = (tmp_path / "table.csv").read_text()
+    rows = list(csv.DictReader(table.splitlines()))
     written = [[float(row[name]) for name in FACTS.class_names] for row in rows]
     np.testing.assert_allclose(written, expected, atol=1e-5)
+    for arguments in ([*paths, "--csv"], ["--csv", "--model=ensemble", *paths]):
+        assert predict.main([str(run.path), *arguments]) == 0
+        assert capsys.readouterr().out == table
+
+
+def test_a_table_does_not_replace_an_image(run, tmp_path, capsys):
+    for name in ("a.png", "b.png"):
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    before = (tmp_path / "a.png").read_bytes()
+    arguments = [str(run.path), "--csv", str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    assert predict.main(arguments) == 2
+    assert "a.png names an image" in capsys.readouterr().err
+    assert (tmp_path / "a.png").read_bytes() == before
 
 
 def test_a_large_colour_image_is_made_to_fit(tmp_path):

@@ -19,7 +19,7 @@ from ban_tf.datasets.image_data import Split
 if TYPE_CHECKING:
     from PIL import Image
 
-_SUFFIXES = (".png", ".jpg", ".jpeg")
+SUFFIXES = (".png", ".jpg", ".jpeg")
 
 
 def check(path: str) -> tuple[str, ...]:
@@ -90,7 +90,7 @@ def _files(folder: pathlib.Path) -> list[pathlib.Path]:
     return sorted(
         file
         for file in folder.iterdir()
-        if file.suffix.lower() in _SUFFIXES and not file.name.startswith(".")
+        if file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
     )
 
 
