@@ -88,7 +88,7 @@ def status(path: pathlib.Path) -> Status:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         trouble = str(error) if isinstance(error, ValueError) else f"{path / MANIFEST} is damaged."
         return Status(path, "unreadable", 0, 0, None, None, updated, "", trouble)
-    best, reported = _best_error(run)
+    best, reported, complete = _best_error(run)
     # A generation 0 that was given is reported, though nobody trained it here. With --gens=auto
     # there are to be as many as were reported.
     finished = max(finished, reported)
@@ -96,30 +96,39 @@ def status(path: pathlib.Path) -> Status:
         wanted = reported
     if _held(path):
         state = "running"
-    elif wanted is not None and reported >= wanted:
+    elif wanted is not None and reported >= wanted and complete:
         state = "finished"
     else:
         state = "interrupted"
     return Status(path, state, finished, epoch, wanted, best, updated, reading.resume(run))
 
 
-def _wanted(run: reading.RunReader) -> int | None:
-    """How many generations the run's flagfile asks for, generation 0 included."""
+def _asked(run: reading.RunReader, flag: str) -> str | None:
+    """What the run's flagfile says of a flag, the last time it does."""
     try:
         lines = (run.path / "run.cfg").read_text().splitlines()
     except OSError:
         return None
-    numbers = [line.partition("=")[2] for line in lines if line.startswith("--gens=")]
-    return int(numbers[-1]) + 1 if numbers and numbers[-1] != AUTO else None
+    return next(
+        (line[len(flag) + 3 :] for line in lines[::-1] if line.startswith(f"--{flag}=")), None
+    )
 
 
-def _best_error(run: reading.RunReader) -> tuple[float | None, int]:
-    """The lowest test error that was reported, and of how many generations."""
+def _wanted(run: reading.RunReader) -> int | None:
+    """How many generations the run's flagfile asks for, generation 0 included."""
+    number = _asked(run, "gens")
+    return None if number in (None, AUTO) else int(number) + 1
+
+
+def _best_error(run: reading.RunReader) -> tuple[float | None, int, bool]:
+    """The lowest test error that was reported, of how many generations, and if that is all."""
     try:
-        rows = reading.read_summary(run)["generations"]
+        summary = reading.read_summary(run)
     except ValueError:
-        return None, 0
-    return min(row["error"] for row in rows), len(rows)
+        return None, 0, False
+    rows = summary["generations"]
+    complete = _asked(run, "final_student") != "true" or "final_student" in summary
+    return min(row["error"] for row in rows), len(rows), complete
 
 
 def _held(path: pathlib.Path) -> bool:

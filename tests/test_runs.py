@@ -71,6 +71,18 @@ def test_the_table_says_how_to_go_on(tmp_path, capsys):
     assert reading.resume(reading.RunReader(tmp_path / "cut")) in out.replace("\n", "")
 
 
+def test_a_run_without_the_final_student_that_it_is_to_have_is_interrupted(tmp_path):
+    _make(tmp_path / "run", 2, gens=1, errors=[0.3, 0.2])
+    with RunDirectory(tmp_path / "run") as directory:
+        directory.commit({"run.cfg": b"--gens=1\n--final_student=true\n"})
+    assert runs.find(tmp_path)[0].state == "interrupted"
+    with RunDirectory(tmp_path / "run") as directory:
+        summary = json.loads(directory.read("summary.json"))
+        summary["final_student"] = summary["generations"][0]
+        directory.commit({"summary.json": json.dumps(summary).encode()})
+    assert runs.find(tmp_path)[0].state == "finished"
+
+
 def test_a_generation_under_way_is_told_by_its_epochs(tmp_path, capsys):
     _make(tmp_path / "cut", 1, gens=3)
     (tmp_path / "cut" / "generation-1").mkdir()
