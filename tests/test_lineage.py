@@ -70,6 +70,20 @@ def test_a_generation_equals_the_same_training_by_hand():
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_generations_of_one_shape_are_traced_once():
+    def traces(generations):
+        calls = []
+
+        def objective(labels, teacher, student):
+            calls.append(student)  # Python comes here where a graph is made, not where it runs
+            return keras.ops.mean(keras.ops.square(teacher - student), axis=-1)
+
+        _fit(ban_tf.Lineage(_build, generations=generations, objective=objective))
+        return len(calls)
+
+    assert traces(3) == traces(1) > 0
+
+
 @pytest.mark.parametrize(
     ("teacher", "expected"),
     [
