@@ -30,6 +30,8 @@ from ban_tf import distribute, weighting
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
+    from ban_tf import iterators
+
 
 class LossMean(keras.metrics.Mean):
     """The mean over examples of a loss of which replicas have parts that add up to it."""
@@ -71,6 +73,11 @@ class DistributedModel(keras.Model):
     Build and compile it under `strategy.scope()`. `compute_loss` returns the replica's part of
     the loss, as `weighting.mean` does.
     """
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        if _several(self):
+            iterators.end_over_devices()
 
     def train_step(self, *state_and_data: Any) -> Any:
         """Keras's training step, on this replica's share of the batch."""

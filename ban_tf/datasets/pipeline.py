@@ -11,15 +11,19 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from ban_tf import iterators
 from ban_tf.datasets import augmentation
 from ban_tf.datasets.image_data import ImageData, Split
 
 # Counts up when the same seed comes to mean other views, so that no recording is taken for another.
 VIEW_FORMAT = 1
+
+_AT_A_TIME = 2  # batches that are made, and as many that wait
 
 # One copy of each split's images as a tensor, however many pipelines read it.
 _tensors: weakref.WeakKeyDictionary[Split, tf.Tensor] = weakref.WeakKeyDictionary()
@@ -109,7 +113,7 @@ def training_batches(
 
     indices = tf.data.Dataset.range(first_epoch, epochs).flat_map(shuffled)
     indices = indices.skip(first_step * len(mine))
-    return indices.map(batch, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    return _ahead(indices, batch)
 
 
 def view_batches(
@@ -141,12 +145,8 @@ def view_batches(
             picked = augmentation.apply(picked, augmentation.Augmentation(*drawn))
         return normalise(picked)
 
-    return (
-        tf.data.Dataset.from_tensor_slices(tuple(part[first:] for part in parts))
-        .batch(batch_size)
-        .map(batch, tf.data.AUTOTUNE)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    rows = tf.data.Dataset.from_tensor_slices(tuple(part[first:] for part in parts))
+    return _ahead(rows.batch(batch_size), batch)
 
 
 def evaluation_batches(
@@ -172,12 +172,16 @@ def evaluation_batches(
             targets = {"labels": targets, "teacher_logits": teacher_logits(chosen)}
         return normalise(images(chosen)), targets
 
-    return (
-        tf.data.Dataset.range(len(split.labels), output_type=tf.int32)
-        .batch(batch_size)
-        .map(batch, tf.data.AUTOTUNE)
-        .prefetch(tf.data.AUTOTUNE)
-    )
+    rows = tf.data.Dataset.range(len(split.labels), output_type=tf.int32)
+    return _ahead(rows.batch(batch_size), batch)
+
+
+def _ahead(rows: tf.data.Dataset, batch: Callable[..., Any]) -> tf.data.Dataset:
+    """Makes batches in order, and ahead of whoever takes them."""
+    if tf.config.list_physical_devices("GPU"):
+        return rows.map(batch, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    # A processor that trains as well takes few batches a second.
+    return iterators.untuned(rows.map(batch, _AT_A_TIME, deterministic=True).prefetch(_AT_A_TIME))
 
 
 def _draw(examples: int, seed: int, view: tf.Tensor) -> augmentation.Augmentation:

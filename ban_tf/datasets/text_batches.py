@@ -10,6 +10,10 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
+from ban_tf import iterators
+
+_AHEAD = 2  # batches that wait
+
 
 def training_steps(tokens: np.ndarray, batch_size: int, unroll: int) -> int:
     """Returns how many batches a text gives to train on.
@@ -41,9 +45,8 @@ def training_batches(tokens: np.ndarray, batch_size: int, unroll: int) -> tf.dat
     length = steps * unroll
     words = _streams(tokens[: batch_size * length], batch_size)
     following = _streams(tokens[1 : batch_size * length + 1], batch_size)
-    return tf.data.Dataset.from_tensor_slices(
-        (_cut(words, unroll), _cut(following, unroll))
-    ).prefetch(tf.data.AUTOTUNE)
+    cut = (_cut(words, unroll), _cut(following, unroll))
+    return iterators.untuned(tf.data.Dataset.from_tensor_slices(cut).prefetch(_AHEAD))
 
 
 def evaluation_batches(tokens: np.ndarray, batch_size: int, unroll: int) -> tf.data.Dataset:
@@ -66,9 +69,8 @@ def evaluation_batches(tokens: np.ndarray, batch_size: int, unroll: int) -> tf.d
         np.pad(tokens[1:], missing),
         np.pad(np.ones(predicted, np.float32), missing),
     )
-    return tf.data.Dataset.from_tensor_slices(
-        tuple(_cut(_streams(array, batch_size), unroll) for array in arrays)
-    )
+    cut = tuple(_cut(_streams(array, batch_size), unroll) for array in arrays)
+    return iterators.untuned(tf.data.Dataset.from_tensor_slices(cut))
 
 
 def _streams(tokens: np.ndarray, batch_size: int) -> np.ndarray:

@@ -1,0 +1,45 @@
+"""Iterators have no threads for tuning, for which whoever ends them would have to wait."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+PROGRAM = """
+import pathlib, sys
+import tensorflow as tf
+from ban_tf import iterators
+
+def threads(iterate):
+    counts = []
+    for _ in range(2):  # the first one makes threads that stay
+        before = len(list(pathlib.Path("/proc/self/task").iterdir()))
+        iterator = iterate()
+        next(iterator)
+        counts.append(len(list(pathlib.Path("/proc/self/task").iterdir())) - before)
+        del iterator
+    return counts[-1]
+
+processor = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+data = tf.data.Dataset.range(100).batch(4).prefetch(2)
+if sys.argv[1] == "one":
+    tuned = threads(lambda: iter(data))
+    print(tuned - threads(lambda: iter(iterators.untuned(data))))
+else:
+    tuned = threads(lambda: iter(strategy.experimental_distribute_dataset(data)))
+    iterators.end_over_devices()
+    print(tuned - threads(lambda: iter(strategy.experimental_distribute_dataset(data))))
+"""
+
+
+@pytest.mark.skipif(not pathlib.Path("/proc/self/task").is_dir(), reason="threads cannot be counted")
+@pytest.mark.parametrize(("where", "iterators"), [("one", 1), ("two", 3)])
+def test_an_iterator_has_a_thread_for_tuning_unless_it_is_told_to_have_none(where, iterators):
+    """Fails when TensorFlow has no such threads any more, or names what is replaced otherwise."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, where], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) == iterators
