@@ -33,15 +33,15 @@ def start(options: Options) -> Workers:
             f"their number, {workers.replicas}."
         )
     if workers.replicas > 1:
-        check(options, f"{workers.replicas} replicas", _ON_ONE_DEVICE)
+        check(options, f"{workers.replicas} replicas", ON_ONE_DEVICE)
     if workers.count > 1:
-        check(options, f"{workers.count} workers", _IN_ONE_PROCESS)
+        check(options, f"{workers.count} workers", IN_ONE_PROCESS)
     return workers
 
 
 # What was never tried, or is known to fail, on several replicas, or on several workers.
-_ON_ONE_DEVICE = {"jit": "yes", "analyse": True, "profile": True}
-_IN_ONE_PROCESS = ("mixup", "teacher_from", "final_student")
+ON_ONE_DEVICE = {"jit": "yes", "analyse": True, "profile": True}
+IN_ONE_PROCESS = ("mixup", "teacher_from", "final_student")
 
 
 def check(options: Options, where: str, refused: Any) -> None:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from ban_tf import cluster, options
+from ban_tf import cluster, options, strategies
 from ban_tf import launch as launcher
 from ban_tf.launch import free_ports
 
@@ -182,3 +182,21 @@ def test_a_cluster_is_read_with_the_chief_first():
 def test_what_cannot_train_together_is_refused(changes, message):
     with pytest.raises(options.OptionsError, match=message):
         options.check(options.Options(**changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "where", "told"),
+    [
+        ({"jit": "yes"}, "2 replicas", "--jit=yes cannot be had on 2 replicas"),
+        ({"analyse": True}, "2 replicas", "--analyse=True"),
+        ({"profile": True}, "2 replicas", "--profile=True"),
+        ({"mixup": 0.2}, "2 workers", "--mixup=0.2 cannot be had on 2 workers"),
+        ({"teacher_from": "teacher.keras"}, "2 workers", "--teacher_from=teacher.keras"),
+        ({"final_student": True}, "2 workers", "--final_student=True"),
+    ],
+)
+def test_what_was_not_tried_on_several_is_refused(changes, where, told):
+    refused = strategies.IN_ONE_PROCESS if "workers" in where else strategies.ON_ONE_DEVICE
+    with pytest.raises(ValueError, match=told):
+        strategies.check(options.Options(**changes), where, refused)
+    strategies.check(options.Options(), where, refused)
