@@ -35,9 +35,7 @@ else:
 """
 
 
-@pytest.mark.skipif(
-    not pathlib.Path("/proc/self/task").is_dir(), reason="threads cannot be counted"
-)
+@pytest.mark.skipif(not pathlib.Path("/proc/self/task").is_dir(), reason="no /proc")
 @pytest.mark.parametrize(("where", "iterators"), [("one", 1), ("two", 3)])
 def test_an_iterator_has_a_thread_for_tuning_unless_it_is_told_to_have_none(where, iterators):
     """Fails when TensorFlow has no such threads any more, or names what is replaced otherwise."""
