@@ -61,6 +61,7 @@ def experiments() -> list[Experiment]:
         "dkpp": ("--gens=1", "--objective=dkpp"),
         "label-smoothing": ("--gens=1", "--objective=labels", "--label_smoothing=0.1"),
     }
+    sizes = pair | {"kd+labels": others["kd+labels"]}
     lineages = {"kd": ("--gens=3",), "labels": _LABELS}
     ensemble = {"teacher-ensemble": ("--gens=3", "--teacher=ensemble")}
     resnet = ("--gens=0", "--arch=resnet-wide-1-1@densenet-22-12")
@@ -68,7 +69,7 @@ def experiments() -> list[Experiment]:
         _images("cifar10-5000", lineages | others | ensemble),
         _images("cifar10-20000", lineages),
         _images("cifar10-1000", pair | others),
-        *(_images(f"cifar10-{count}", pair) for count in (2000, 10000)),
+        *(_images(f"cifar10-{count}", sizes) for count in (2000, 10000)),
         _images("recipes", _recipes() | {"labels": pair["labels"]}, _SMALL),
         _images("generations", {"kd": ("--gens=6",), "labels": ("--gens=6", _LABELS[1])}, _SMALL),
         _images(
