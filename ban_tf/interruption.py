@@ -41,6 +41,10 @@ class Requests:
         return self.signal_number is not None
 
 
+# Who handled SIGALRM before `stop_at_once` came to use it, as long as it does.
+_former: list[Any] = []
+
+
 def stop_at_once(signal_number: int, frame: object = None) -> None:
     """A signal handler that raises `Interrupted`, again and again until `answered` is called.
 
@@ -48,15 +52,18 @@ def stop_at_once(signal_number: int, frame: object = None) -> None:
     places, mostly where they are imported, that go on whatever was raised.
     """
     if hasattr(signal, "setitimer"):  # not on Windows
-        signal.signal(signal.SIGALRM, lambda *_: stop_at_once(signal_number))
+        former = signal.signal(signal.SIGALRM, lambda *_: stop_at_once(signal_number))
+        if not _former:
+            _former.append(former or signal.SIG_DFL)  # None: not set from Python
         signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
     raise Interrupted(signal_number)
 
 
 def answered() -> None:
-    """Says that what `stop_at_once` raised has come where it was to come."""
-    if hasattr(signal, "setitimer"):
+    """Says that what `stop_at_once` raised, if it did, has come where it was to come."""
+    if _former:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
+        signal.signal(signal.SIGALRM, _former.pop())
 
 
 def tell_unraisable(unraisable: Any) -> None:

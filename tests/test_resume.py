@@ -133,6 +133,22 @@ def test_an_interruption_that_something_swallows_comes_again(monkeypatch):
     assert caught.value.signal_number == signal.SIGTERM
 
 
+def test_an_alarm_of_the_user_s_own_is_left_alone():
+    before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 600)
+        with interruption.postponed():
+            pass
+        assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
+        with pytest.raises(Interrupted), interruption.postponed():
+            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert signal.getsignal(signal.SIGALRM) is signal.SIG_IGN
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def test_validation_that_is_interrupted_twice_is_gone_on_with_for_all_callbacks(
     tmp_path, undisturbed
 ):
