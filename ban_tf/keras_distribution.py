@@ -30,8 +30,6 @@ from ban_tf import distribute, weighting
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
 
-    from ban_tf import iterators
-
 
 class LossMean(keras.metrics.Mean):
     """The mean over examples of a loss of which replicas have parts that add up to it."""
@@ -77,7 +75,10 @@ class DistributedModel(keras.Model):
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         if _several(self):
-            iterators.end_over_devices()
+            # Here, so that one device needs none of the private names that it replaces.
+            from ban_tf import device_iterators
+
+            device_iterators.end_at_once()
 
     def train_step(self, *state_and_data: Any) -> Any:
         """Keras's training step, on this replica's share of the batch."""

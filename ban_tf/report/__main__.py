@@ -87,9 +87,10 @@ def write(run: content.Content) -> None:
 
 
 def _write_figures(run: content.Content) -> None:
-    name = "perplexity_by_generation" if table.is_text(run.summary) else "error_by_generation"
-    file = run.path / "figures" / f"{name}.png"
-    write_atomically(file, plots.png(getattr(plots, name)(run.summary)))
+    on_text = table.is_text(run.summary)
+    draw = plots.perplexity_by_generation if on_text else plots.error_by_generation
+    file = run.path / "figures" / f"{draw.__name__}.png"
+    write_atomically(file, plots.png(draw(run.summary)))
     print(file)
 
 

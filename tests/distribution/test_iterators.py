@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import pathlib, sys
 import tensorflow as tf
-from ban_tf import iterators
+from ban_tf import device_iterators, iterators
 
 def threads(iterate):
     counts = []
@@ -30,7 +30,7 @@ if sys.argv[1] == "one":
     print(tuned - threads(lambda: iter(iterators.untuned(data))))
 else:
     tuned = threads(lambda: iter(strategy.experimental_distribute_dataset(data)))
-    iterators.end_over_devices()
+    device_iterators.end_at_once()
     print(tuned - threads(lambda: iter(strategy.experimental_distribute_dataset(data))))
 """
 
