@@ -13,8 +13,7 @@ from ban_tf.experiments import columns
 from ban_tf.experiments.experiment import Column, Experiment
 
 _LABELS = ("--gens=3", "--objective=labels")
-_LONGER = ("--gens=0", "--epochs=80")
-_SMALL = "evidence/cifar10_5000"
+_SMALL = "evidence/cifar10_2000"
 
 
 def _columns(runs: dict[str, tuple[str, ...]]) -> Iterable[Column]:
@@ -64,24 +63,22 @@ def experiments() -> list[Experiment]:
     sizes = pair | {"kd+labels": others["kd+labels"]}
     lineages = {"kd": ("--gens=3",), "labels": _LABELS}
     ensemble = {"teacher-ensemble": ("--gens=3", "--teacher=ensemble")}
+    six = {"kd": (), "kd+labels": ("--objective=kd+labels",), "labels": ("--objective=labels",)}
+    longer = {f"{epochs} epochs": ("--gens=0", f"--epochs={epochs}") for epochs in (80, 160)}
+    taught = {"kd": (), "kd+labels": ("--objective=kd+labels",)}
     resnet = ("--gens=0", "--arch=resnet-wide-1-1@densenet-22-12")
+    densenet = ("--gens=0", "--arch=densenet-22-12")
     return [
         _images("cifar10-5000", lineages | others | ensemble),
         _images("cifar10-20000", lineages),
         _images("cifar10-1000", pair | others),
         *(_images(f"cifar10-{count}", sizes) for count in (2000, 10000)),
         _images("recipes", _recipes() | {"labels": pair["labels"]}, _SMALL),
-        _images("generations", {"kd": ("--gens=6",), "labels": ("--gens=6", _LABELS[1])}, _SMALL),
-        _images(
-            "longer", {"80 epochs": _LONGER, "160 epochs": ("--gens=0", "--epochs=160")}, _SMALL
-        ),
+        _images("generations", {run: (*flags, "--gens=6") for run, flags in six.items()}, _SMALL),
+        _images("longer", longer, _SMALL),
         _images("densenet", lineages),
-        _images("densenet-to-resnet", {"kd": (), "baseline": resnet}, "evidence/densenet"),
-        _images(
-            "wrn-to-densenet",
-            {"kd": (), "baseline": ("--gens=0", "--arch=densenet-22-12")},
-            _SMALL,
-        ),
+        _images("densenet-to-resnet", taught | {"baseline": resnet}, "evidence/densenet"),
+        _images("wrn-to-densenet", taught | {"baseline": densenet}, _SMALL),
         _language("lstm"),
         _language("cnn-lstm"),
     ]
