@@ -16,34 +16,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from ban_tf import optimizers
+from ban_tf import optimizers, recurrent_states
 
 _NOTES = "notes"
 
 
 def variables(model: keras.Model) -> list[Any]:
-    """Returns the variables that make up the state of a compiled, built model, in order."""
+    """Returns the variables of a compiled, built model that training moves, in order."""
     measured = {id(variable) for variable in model.metrics_variables}
     own = [variable for variable in model.variables if id(variable) not in measured]
     schedule = optimizers.schedule_variables(model.optimizer)
-    return [*own, *model.optimizer.variables, *schedule, *_carried(model)]
-
-
-def _carried(model: keras.Model) -> list[Any]:
-    """What stateful recurrent layers carry from batch to batch, which Keras does not list."""
-    members = [model, *getattr(getattr(model, "teacher", None), "models", [])]
-    layers = [layer for member in members for layer in member._flatten_layers()]
-    return [
-        variable
-        for layer in layers
-        if isinstance(layer, keras.layers.RNN) and layer.stateful and layer.states is not None
-        for variable in keras.tree.flatten(layer.states)
-    ]
+    return [*own, *model.optimizer.variables, *schedule]
 
 
 def capture(model: keras.Model) -> list[np.ndarray]:
-    """Copies the state of a model out of it."""
-    return _values(variables(model))
+    """Copies the state of a model out of it, on all workers at the same moment."""
+    return [*_values(variables(model)), *recurrent_states.capture(model)]
 
 
 def restore(model: keras.Model, state: list[np.ndarray]) -> None:
@@ -52,7 +40,9 @@ def restore(model: keras.Model, state: list[np.ndarray]) -> None:
     Raises:
         ValueError: The state is that of another model or optimizer.
     """
-    _assign(variables(model), state)
+    moved = variables(model)
+    _assign(moved, state[: len(moved)])
+    recurrent_states.restore(model, state[len(moved) :])
 
 
 def capture_metrics(model: keras.Model) -> list[np.ndarray]:

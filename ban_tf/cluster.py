@@ -78,12 +78,11 @@ def read(environment: Mapping[str, str]) -> Cluster | None:
     return Cluster(tuple(each[2] for each in addresses), place) if len(addresses) > 1 else None
 
 
-def check(options: Any, on_text: bool) -> None:
+def check(options: Any) -> None:
     """Makes sure that what is to train together can.
 
     Args:
         options: An `Options`.
-        on_text: Whether it is for a language model.
 
     Raises:
         ValueError: It cannot.
@@ -99,11 +98,6 @@ def check(options: Any, on_text: bool) -> None:
         raise ValueError(
             f"--seeds={options.seeds} repeats a run in one process; give workers one --seed each "
             "time."
-        )
-    if on_text and (several or asked == "mirrored" or options.virtual_devices):
-        raise ValueError(
-            "Language models carry their state from batch to batch on one device: text needs "
-            f"--strategy=one, without --virtual_devices; it is {asked}."
         )
 
 

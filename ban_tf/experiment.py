@@ -117,13 +117,14 @@ def run(options: Options) -> dict[str, Any]:
             verbose=0,  # the callbacks show the progress
             checkpoint_steps=options.checkpoint_steps,
         )
-        if not workers.chief:
-            workers.leave()
-            return {}
-        result = results.report(options, family, data, directory)
+        result = results.report(options, family, data, directory) if workers.chief else {}
         if options.final_student:
-            result = final_student.add(options, result, directory, run)
+            workers.meet()  # its teacher is written
+            last = family.generations[-1].number
+            result = final_student.add(options, last, result, directory, run)
         workers.leave()
+    if not workers.chief:
+        return {}
     show(result, directory, started)
     return result
 
@@ -287,17 +288,17 @@ def _batches(
     epoch: int,
     step: int,
     *teacher: Any,
-) -> tf.data.Dataset:
-    batches = signal.training_batches(generation, epoch, step, *teacher)
-    if not options.mixup:
-        return batches
-    return mixup.mixed_batches(
-        batches,
-        signal.data.num_classes,
-        options.mixup,
-        seeds.derive_seed(options.seed, "mixup", generation),
-        epoch * pipeline.steps_per_epoch(signal.data, options.batch_size) + step,
-    )
+) -> Any:
+    blend = None
+    if options.mixup:
+        blend = functools.partial(
+            mixup.mixed_batches,
+            num_classes=signal.data.num_classes,
+            alpha=options.mixup,
+            seed=seeds.derive_seed(options.seed, "mixup", generation),
+            first_step=epoch * pipeline.steps_per_epoch(signal.data, options.batch_size) + step,
+        )
+    return signal.training_batches(generation, epoch, step, *teacher, blend=blend)
 
 
 def _chance(labels: np.ndarray) -> float | None:

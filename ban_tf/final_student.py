@@ -20,6 +20,7 @@ from ban_tf.rundir import RunDirectory
 
 def add(
     options: Options,
+    last: int,
     result: dict[str, Any],
     directory: RunDirectory,
     run_one: Callable[[Options], dict[str, Any]],
@@ -28,14 +29,19 @@ def add(
 
     Args:
         options: Of the run, whose generations are finished.
-        result: The summary of the run.
-        directory: Of the run, held by this process.
+        last: The number of the last of them.
+        result: The summary of the run; empty for a worker that is not the chief, and only trains.
+        directory: Of the run, held by the chief.
         run_one: Runs options and returns their summary.
 
     Returns:
         The summary with the final student.
     """
-    last = len(result["generations"]) - 1
+    # Another ensemble has another student.
+    name = f"final_student-{last}"
+    if not result:
+        run_one(_options(options, name))
+        return {}
     members = list(range(1, last + 1)) or [0]
     collapsed = [each for each in members if result["generations"][each]["extra"].get("collapsed")]
     if collapsed:
@@ -44,8 +50,6 @@ def add(
             "than chance: %s.",
             ", ".join(map(str, collapsed)),
         )
-    # Another ensemble has another student.
-    name = f"final_student-{members[-1]}"
     print(f"\nThe final student learns from the ensemble; its own run is in {name}.")
     own = run_one(_options(options, name))["generations"][1]
     run = reading.RunReader(options.directory)

@@ -74,7 +74,7 @@ class DistributedModel(keras.Model):
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
-        if _several(self):
+        if several(self):
             # Here, so that one device needs none of the private names that it replaces.
             from ban_tf import device_iterators
 
@@ -98,7 +98,7 @@ class DistributedModel(keras.Model):
             return {**logs, **_results_of_all(self, _statistics(self) if statistics else [])}
 
     def _make_function(self, step_function: Callable[..., Any], *arguments: Any, **options: Any):
-        if not _several(self):
+        if not several(self):
             return super()._make_function(step_function, *arguments, **options)
         return _steps(self, step_function)
 
@@ -124,20 +124,23 @@ class DistributedModel(keras.Model):
         """
         if getattr(self, "_distribute_strategy", None) is None:
             return False
-        specification = getattr(batches, "_dataset", batches).element_spec
+        batches = getattr(batches, "_dataset", batches)
+        if isinstance(batches, tf.data.Dataset):
+            batches = self._distribute_strategy.experimental_distribute_dataset(batches)
+        specification = batches.element_spec
         self._build_in_scope(keras.tree.map_structure(_of_one_replica, specification))
         return True
 
     def _build_in_scope(self, data_batch: Any) -> None:
         # Not in `compile`: Keras does not compile what it loads where a class has its own.
         with self._distribute_strategy.scope():
-            if _several(self):
+            if several(self):
                 _check(self)
                 if not isinstance(self._loss_tracker, LossMean):
                     self._loss_tracker = LossMean(name="loss")
                 _sum_before_use(self.optimizer)
             self._symbolic_build(data_batch=self._as_built(data_batch))
-            if _several(self):
+            if several(self):
                 _average_over_replicas(self._compile_loss)
 
     def _additional_losses(self, size: Any) -> list[Any]:
@@ -156,7 +159,8 @@ class DistributedModel(keras.Model):
         return data_batch
 
 
-def _several(model: keras.Model) -> bool:
+def several(model: keras.Model) -> bool:
+    """Tells whether a model trains on several replicas."""
     strategy = getattr(model, "_distribute_strategy", None)  # absent on other backends
     return strategy is not None and strategy.num_replicas_in_sync > 1
 

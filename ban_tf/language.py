@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -19,6 +20,7 @@ from absl import logging
 from ban_tf import (
     analysis_report,
     architectures,
+    distribute,
     experiment,
     language_report,
     language_scores,
@@ -26,6 +28,7 @@ from ban_tf import (
     objectives,
     precision,
     saturation,
+    strategies,
 )
 from ban_tf.datasets import text, text_batches
 from ban_tf.language_training import (
@@ -38,6 +41,7 @@ from ban_tf.objectives import names as objective_names
 from ban_tf.options import Options
 from ban_tf.report import profiling, progress, tensorboard
 from ban_tf.rundir import RunDirectory
+from ban_tf.workers import Workers
 
 # Words of the training text that an analysis looks at.
 _ANALYSED = 20_000
@@ -55,15 +59,18 @@ def run(options: Options) -> dict[str, Any]:
     started = time.perf_counter()
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
-    data = text.load(options.dataset)
+    workers = strategies.start(options)
+    data = workers.chief_first(lambda: text.load(options.dataset))
     sizes = (options.batch_size, options.unroll)
     steps = text_batches.training_steps(data.train, *sizes)
 
     build = functools.partial(_build, options, data, options.arch)
     student_build = functools.partial(_build, options, data, options.architectures[-1])
-    _warn_of_missing_labels(options)
-    with RunDirectory(options.directory) as directory:
-        keras.config.set_dtype_policy(precision.for_run(options.precision, directory))
+    if workers.chief:
+        _warn_of_missing_labels(options)
+    with workers.open(options.directory) as directory, strategies.together(workers):
+        policy = workers.chief_first(lambda: precision.for_run(options.precision, directory))
+        keras.config.set_dtype_policy(policy)
         family = lineage.Lineage(
             build,
             generations=options.generations,
@@ -76,29 +83,36 @@ def run(options: Options) -> dict[str, Any]:
             on_divergence=options.on_divergence,
             student_build=student_build if options.student_arch else None,
             share_ends=bool(options.share_ends),
-            stop=functools.partial(_saturated, options, data) if options.gens == "auto" else None,
+            stop=_stop(options, data, workers),
+            workers=workers,
             seed=options.seed,
             settings={**options.settings(), "words": _words(data)},
             defaults={**Options().settings(), "words": _words(data)},
         )
         directory.commit({"run.cfg": options.flagfile().encode()})
-        _announce(options, data, build(), directory)
+        if workers.chief:
+            _announce(options, data, build(), directory, strategies.describe(workers))
         family.fit(
-            functools.partial(_batches, data, sizes),
+            functools.partial(_batches, data, sizes, workers),
             epochs=options.epochs,
             steps_per_epoch=steps,
             shuffle=False,
-            validation_data=text_batches.evaluation_batches(data.validation, *sizes),
+            validation_data=workers.shared_out(
+                text_batches.evaluation_batches, data.validation, *sizes
+            ),
             compile=lambda epochs: {
                 "optimizer": experiment.make_optimizer(options, epochs, steps),
                 "loss": objectives.LabelCrossEntropy(label_smoothing=options.label_smoothing),
                 "weighted_metrics": [Perplexity()],
             },
-            callbacks=functools.partial(_callbacks, options, data, directory),
+            callbacks=functools.partial(_callbacks, options, data, directory, workers),
             examples_per_epoch=steps * options.batch_size * options.unroll,
             verbose=0,  # the callbacks show the progress
             checkpoint_steps=options.checkpoint_steps,
         )
+        if not workers.chief:
+            workers.leave()
+            return {}
         result = language_report.report(
             options,
             family,
@@ -106,6 +120,7 @@ def run(options: Options) -> dict[str, Any]:
             directory,
             lambda number: _build(options, data, options.architectures[-1 if number else 0], None),
         )
+        workers.leave()
     experiment.show(result, directory, started)
     return result
 
@@ -113,8 +128,11 @@ def run(options: Options) -> dict[str, Any]:
 def _build(
     options: Options, data: text.TextData, name: str, batch_size: int | None = 0
 ) -> keras.Model:
-    """Builds a network that keeps its state, or with `batch_size=None` one that does not."""
-    batch_size = options.batch_size if batch_size == 0 else batch_size
+    """Builds a network that keeps its state, or with `batch_size=None` one that does not.
+
+    In the scope of a strategy it keeps the state of one replica's rows, otherwise of all.
+    """
+    batch_size = options.batch_size // distribute.replica_count() if batch_size == 0 else batch_size
     return architectures.build_language_model(
         name, data.vocabulary, batch_size, **options.architecture_settings()
     )
@@ -127,10 +145,24 @@ def _words(data: text.TextData) -> str:
 
 
 def _batches(
-    data: text.TextData, sizes: tuple[int, int], generation: int, epoch: int, step: int
-) -> tf.data.Dataset:
+    data: text.TextData,
+    sizes: tuple[int, int],
+    workers: Workers,
+    generation: int,
+    epoch: int,
+    step: int,
+) -> Any:
     """The text again and again, from a step of any epoch on."""
-    return text_batches.training_batches(data.train, *sizes).repeat().skip(step)
+    return workers.shared_out(text_batches.training_batches, data.train, *sizes, first_step=step)
+
+
+def _stop(
+    options: Options, data: text.TextData, workers: Workers
+) -> Callable[[lineage.Lineage], bool] | None:
+    """What ends a run by itself, if anything does."""
+    if options.gens != "auto":
+        return None
+    return workers.chief_decides(functools.partial(_saturated, options, data))
 
 
 def _saturated(options: Options, data: text.TextData, family: lineage.Lineage) -> bool:
@@ -150,13 +182,18 @@ def _callbacks(
     options: Options,
     data: text.TextData,
     directory: RunDirectory,
+    workers: Workers,
     generation: int,
     rows: list[dict],
 ) -> list[keras.callbacks.Callback]:
+    callbacks = [StateReset()]
+    if options.schedule == "plateau":
+        callbacks.append(PlateauSchedule(options.plateau_factor, options.plateau_threshold, rows))
+    if not workers.chief:
+        return callbacks
     verbosity = {"auto": 1, "lines": 2, "none": 0}[options.progress]
     logs = directory.path / "tensorboard"
-    callbacks = [
-        StateReset(),
+    callbacks += [
         tensorboard.TensorBoardScalars(logs, generation, rows),
         progress.Progress(
             generation,
@@ -169,13 +206,12 @@ def _callbacks(
     ]
     if options.analyse and generation:
         some = data.train[: _ANALYSED + 1]
-        batches = text_batches.training_batches(some, options.batch_size, options.unroll)
+        rows = options.batch_size // workers.replicas  # the model keeps the state of as many
+        batches = text_batches.training_batches(some, rows, options.unroll)
         places = analysis_report.places(directory, generation)
         callbacks.append(LanguageAnalysis(batches, **places))
     if options.profile:
         callbacks.append(profiling.Profile(logs, generation))
-    if options.schedule == "plateau":
-        callbacks.append(PlateauSchedule(options.plateau_factor, options.plateau_threshold, rows))
     return callbacks
 
 
@@ -193,7 +229,11 @@ def _warn_of_missing_labels(options: Options) -> None:
 
 
 def _announce(
-    options: Options, data: text.TextData, model: keras.Model, directory: RunDirectory
+    options: Options,
+    data: text.TextData,
+    model: keras.Model,
+    directory: RunDirectory,
+    devices: str,
 ) -> None:
     names = " to ".join(options.architectures)
     print(
@@ -201,7 +241,8 @@ def _announce(
         f"{len(data.train):,} training, {len(data.validation):,} validation, {len(data.test):,} "
         f"test words, {len(data.vocabulary):,} different ones; generation 0 and "
         f"{experiment.how_many(options)} born again by {options.objective}, "
-        f"{options.epochs} epoch(s) each, {keras.config.dtype_policy().name}; "
+        f"{options.epochs} epoch(s) each, {keras.config.dtype_policy().name}"
+        f"{devices and ', on ' + devices}; "
         f"kept in {directory.path}."
     )
     sys.stdout.flush()

@@ -349,8 +349,8 @@ class Lineage:
             and outcome.kept.get("val_accuracy", 1.0) <= self.chance,
         )
         if self.directory is not None and self.directory.writes:
-            trainer.model.student.set_weights(outcome.weights)
-            generations.write(self.directory, generation, trainer.model.student)
+            fresh.set_weights(outcome.weights)
+            generations.write(self.directory, generation, fresh)
         return generation
 
     def _read(self, number: int, epochs: int) -> Generation | None:

@@ -315,7 +315,7 @@ def check(options: Options) -> Options:
         architectures.check_settings(options.architectures, options.architecture_settings())
         _check_variants(options)
         _check_task(options)
-        cluster.check(options, text.is_text(options.dataset))
+        cluster.check(options)
         return options
     except ValueError as error:
         raise OptionsError(str(error)) from error

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
 import os
-import shutil
 from collections.abc import Iterator
-from typing import Any
 
 import tensorflow as tf
 
-from ban_tf import cluster
+from ban_tf import cluster, slurm
+from ban_tf.datasets import text
 from ban_tf.options import Options
 from ban_tf.workers import Workers
 
@@ -27,36 +25,19 @@ def start(options: Options) -> Workers:
         ValueError: There is no such cluster, or there are no such devices.
     """
     workers = _start(options.strategy, options.virtual_devices, options.worker_timeout)
-    if workers.count > 1 and options.batch_size % workers.replicas:
+    # Batches of images are shared out evenly or not; rows of text belong to a replica each.
+    evenly = workers.count > 1 or text.is_text(options.dataset)
+    if evenly and options.batch_size % workers.replicas:
         raise ValueError(
             f"--batch_size={options.batch_size} is that of all replicas, and must be a multiple of "
             f"their number, {workers.replicas}."
         )
-    if workers.replicas > 1:
-        check(options, f"{workers.replicas} replicas", ON_ONE_DEVICE)
-    if workers.count > 1:
-        check(options, f"{workers.count} workers", IN_ONE_PROCESS)
+    if workers.replicas > 1 and options.jit == "yes":
+        raise ValueError(
+            "--jit=yes has XLA compile whole steps, which TensorFlow cannot on "
+            f"{workers.replicas} replicas; leave it out, or use --strategy=one."
+        )
     return workers
-
-
-# What was never tried, or is known to fail, on several replicas, or on several workers.
-ON_ONE_DEVICE = {"jit": "yes", "analyse": True, "profile": True}
-IN_ONE_PROCESS = ("mixup", "teacher_from", "final_student")
-
-
-def check(options: Options, where: str, refused: Any) -> None:
-    """Refuses what cannot be had on several replicas.
-
-    Raises:
-        ValueError: It was asked for.
-    """
-    for name in refused:
-        value = getattr(options, name)
-        wanted = refused[name] if isinstance(refused, dict) else value
-        if value and value == wanted:
-            raise ValueError(
-                f"--{name}={value} cannot be had on {where}; use --strategy=one, or leave it out."
-            )
 
 
 @functools.lru_cache(maxsize=1)
@@ -95,7 +76,7 @@ def _split_processor(count: int) -> None:
 
 def _multi_worker(timeout: float) -> Workers:
     if not cluster.read(os.environ) and cluster.in_slurm(os.environ):
-        os.environ["TF_CONFIG"] = _from_slurm()
+        os.environ["TF_CONFIG"] = slurm.tf_config(os.environ)
     place = cluster.read(os.environ)
     if place is None:
         raise ValueError(
@@ -106,17 +87,6 @@ def _multi_worker(timeout: float) -> Workers:
     workers = Workers(tf.distribute.MultiWorkerMirroredStrategy())
     workers.watch = cluster.Watch(place)
     return workers
-
-
-def _from_slurm() -> str:
-    """TF_CONFIG as TensorFlow's own resolver reads it from Slurm's variables."""
-    has_gpus = shutil.which("nvidia-smi") is not None
-    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-        gpus_per_node=None if has_gpus else 0, auto_set_gpu=has_gpus
-    )
-    cluster_spec = resolver.cluster_spec().as_dict()
-    kind, index = resolver.get_task_info()
-    return json.dumps({"cluster": cluster_spec, "task": {"type": kind, "index": index}})
 
 
 @contextlib.contextmanager

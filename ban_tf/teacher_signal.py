@@ -99,7 +99,12 @@ class TeacherSignal:
         self._views = decided["views"] if self.recorded else options.teacher_views
 
     def training_batches(
-        self, generation: int, epoch: int, step: int, teacher: OnlineTeacher | None = None
+        self,
+        generation: int,
+        epoch: int,
+        step: int,
+        teacher: OnlineTeacher | None = None,
+        blend: Callable[..., tf.data.Dataset] | None = None,
     ) -> Any:
         """Returns a generation's batches from some point on; see `Lineage.fit`.
 
@@ -108,13 +113,15 @@ class TeacherSignal:
             epoch: The epoch to start with.
             step: The step of that epoch to start with.
             teacher: Whom to record; None where labels teach, or the teacher is asked.
+            blend: What is made of batches that are whole, if anything; it returns some parts of
+                each, as `pipeline.training_batches` does.
         """
         options, data = self.options, self.data
         taught = self._taught_by(generation)
         recorded = None
         if teacher is not None:
             recorded = self._workers.chief_first(lambda: self._record(generation, teacher))
-        return self._workers.shared_out(
+        batches = functools.partial(
             pipeline.training_batches,
             data,
             batch_size=options.batch_size,
@@ -127,6 +134,9 @@ class TeacherSignal:
             first_epoch=epoch,
             first_step=step,
         )
+        if blend is None:
+            return self._workers.shared_out(batches)
+        return self._workers.shared_out(lambda **share: blend(batches(), **share))
 
     def validation_batches(
         self, generation: int, teacher: OnlineTeacher | None = None

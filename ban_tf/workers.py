@@ -152,9 +152,13 @@ class Workers:
             )
         return directory
 
+    def meet(self) -> None:
+        """Waits until all others are here as well."""
+        self.exchange([0])
+
     def leave(self) -> None:
         """Waits until all others are done as well; from here on, each may go."""
-        self.exchange([0])
+        self.meet()
         if self.watch is not None:
             self.watch.close()
 

@@ -43,20 +43,34 @@ def _blend(values: tf.Tensor, share: tf.Tensor) -> tf.Tensor:
 
 
 def mixed_batches(
-    batches: tf.data.Dataset, num_classes: int, alpha: float, seed: int, first_step: int = 0
+    batches: tf.data.Dataset,
+    num_classes: int,
+    alpha: float,
+    seed: int,
+    first_step: int = 0,
+    *,
+    parts: int = 1,
+    mine: range = range(1),
 ) -> tf.data.Dataset:
     """Blends every batch of a data set.
 
     Args:
-        batches: (images, labels) as `mix` takes them.
+        batches: (images, labels) as `mix` takes them, of all replicas.
         num_classes: How many classes there are.
         alpha: See `mix`.
         seed: Where the draws come from.
         first_step: The step of the whole training that the data set starts with.
+        parts: How many replicas share each batch; they must divide it.
+        mine: Which of the parts are wanted, one after the other.
     """
 
     def blend(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
         draws = tf.cast(tf.stack([tf.constant(seed, tf.int64), step]), tf.int32)
         return mix(*batch, num_classes, alpha, draws)
 
-    return batches.enumerate(first_step).map(blend, tf.data.AUTOTUNE, deterministic=True)
+    def some(*batch: tf.Tensor) -> tf.data.Dataset:
+        cut = [tf.stack(tf.split(each, parts)[mine.start : mine.stop]) for each in batch]
+        return tf.data.Dataset.from_tensor_slices(tuple(cut))
+
+    mixed = batches.enumerate(first_step).map(blend, tf.data.AUTOTUNE, deterministic=True)
+    return mixed if parts == 1 else mixed.flat_map(some)

@@ -30,13 +30,24 @@ def training_steps(tokens: np.ndarray, batch_size: int, unroll: int) -> int:
     return steps
 
 
-def training_batches(tokens: np.ndarray, batch_size: int, unroll: int) -> tf.data.Dataset:
+def training_batches(
+    tokens: np.ndarray,
+    batch_size: int,
+    unroll: int,
+    *,
+    first_step: int | None = None,
+    parts: int = 1,
+    mine: range = range(1),
+) -> tf.data.Dataset:
     """Returns one epoch, without the few words left over at the end of the text.
 
     Args:
         tokens: int32 `[tokens]`.
         batch_size: Streams read side by side.
         unroll: Steps in a batch.
+        first_step: If given, the text is read again and again, at first from this step on.
+        parts: How many replicas share each batch; they must divide it.
+        mine: Which of the parts are wanted, one after the other.
 
     Returns:
         A data set of (words, next words), both int32 `[batch, unroll]`.
@@ -45,17 +56,29 @@ def training_batches(tokens: np.ndarray, batch_size: int, unroll: int) -> tf.dat
     length = steps * unroll
     words = _streams(tokens[: batch_size * length], batch_size)
     following = _streams(tokens[1 : batch_size * length + 1], batch_size)
-    cut = (_cut(words, unroll), _cut(following, unroll))
-    return iterators.untuned(tf.data.Dataset.from_tensor_slices(cut).prefetch(_AHEAD))
+    cut = tuple(_part(_cut(each, unroll), parts, mine) for each in (words, following))
+    batches = tf.data.Dataset.from_tensor_slices(cut)
+    if first_step is not None:
+        batches = batches.repeat().skip(first_step * len(mine))
+    return iterators.untuned(batches.prefetch(_AHEAD))
 
 
-def evaluation_batches(tokens: np.ndarray, batch_size: int, unroll: int) -> tf.data.Dataset:
+def evaluation_batches(
+    tokens: np.ndarray,
+    batch_size: int,
+    unroll: int,
+    *,
+    parts: int = 1,
+    mine: range = range(1),
+) -> tf.data.Dataset:
     """Returns every word but the first once, to be predicted from those before it.
 
     Args:
         tokens: int32 `[tokens]`.
         batch_size: Streams read side by side.
         unroll: Steps in a batch.
+        parts: As for `training_batches`.
+        mine: As for `training_batches`.
 
     Returns:
         A data set of (words, next words, weights), all `[batch, unroll]`; weights are 0.0 where
@@ -69,7 +92,7 @@ def evaluation_batches(tokens: np.ndarray, batch_size: int, unroll: int) -> tf.d
         np.pad(tokens[1:], missing),
         np.pad(np.ones(predicted, np.float32), missing),
     )
-    cut = tuple(_cut(_streams(array, batch_size), unroll) for array in arrays)
+    cut = tuple(_part(_cut(_streams(each, batch_size), unroll), parts, mine) for each in arrays)
     return iterators.untuned(tf.data.Dataset.from_tensor_slices(cut))
 
 
@@ -80,3 +103,10 @@ def _streams(tokens: np.ndarray, batch_size: int) -> np.ndarray:
 def _cut(streams: np.ndarray, unroll: int) -> np.ndarray:
     """From `[batch, length]` to `[batches, batch, unroll]`."""
     return streams.reshape(len(streams), -1, unroll).swapaxes(0, 1)
+
+
+def _part(batches: np.ndarray, parts: int, mine: range) -> np.ndarray:
+    """Some replicas' streams of each batch, `[batches · len(mine), batch / parts, unroll]`."""
+    steps, batch_size, unroll = batches.shape
+    shared = batches.reshape(steps, parts, batch_size // parts, unroll)[:, mine.start : mine.stop]
+    return shared.reshape(-1, batch_size // parts, unroll)

@@ -1,22 +1,23 @@
 """`--strategy` and `ban_tf.launch`: real processes, killed and started again."""
 
+import contextlib
 import json
 import os
-import pathlib
 import re
 import signal
+import socket
 import subprocess
-import sys
 
 import keras
 import numpy as np
 import pytest
 
-from ban_tf import cluster, options, strategies
+from ban_tf import cluster, options, slurm
 from ban_tf import launch as launcher
 from ban_tf.launch import free_ports
+from tests.distribution import processes
+from tests.distribution.processes import finished, rows, said_until, weights
 
-HERE = pathlib.Path(__file__).parent
 EPOCHS = 6
 SETTINGS = (
     *("--arch=small:build", "--train_examples=640", "--gens=1", f"--epochs={EPOCHS}"),
@@ -24,43 +25,14 @@ SETTINGS = (
 )
 
 
-def start(directory, *arguments, module="ban_tf.main", flags=(), **environment):
-    path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments, *SETTINGS, f"--workdir={directory}", *flags],
-        env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+def start(directory, *, flags=(), **environment):
+    return processes.start(
+        "ban_tf.main", *SETTINGS, f"--workdir={directory}", *flags, **environment
     )
 
 
 def launch(directory, *flags):
-    return start(directory, "--workers=2", "--grace=60", "--", module="ban_tf.launch", flags=flags)
-
-
-def finished(process):
-    said, _ = process.communicate()
-    assert process.returncode == 0, said[-3000:]
-    return said
-
-
-def said_until(process, pattern):
-    """Reads what a process says up to a line that has the pattern."""
-    said = ""
-    for line in process.stdout:
-        said += line
-        if re.search(pattern, line):
-            return said
-    raise AssertionError(f"{pattern} was never said: {said[-3000:]}")
-
-
-def weights(directory, generation):
-    return keras.models.load_model(directory / f"generation-{generation}/model.keras").get_weights()
-
-
-def rows(directory, generation):
-    return np.genfromtxt(directory / f"generation-{generation}/history.csv", delimiter=",")[1:]
+    return processes.launch(*SETTINGS, f"--workdir={directory}", *flags)
 
 
 def assert_same_run(one, other):
@@ -111,6 +83,56 @@ def test_signals_reach_all_workers_which_save_and_stop_together(one_device, tmp_
     assert len(re.findall(r"\[[01]\] ban-tf: interrupted; all is saved up to", said)) == 2
     finished(launch(tmp_path / "run"))
     assert_same_run(one_device, tmp_path / "run")
+
+
+def test_the_processes_of_a_slurm_step_train_the_run_of_one_device(one_device, tmp_path):
+    """What `srun --ntasks=2` would start on one node."""
+    step = {
+        "SLURM_JOB_ID": str(two_free_ports() - slurm.FIRST_PORT),
+        "SLURM_STEP_NODELIST": "localhost",
+        "SLURM_STEP_TASKS_PER_NODE": "2",
+        "SLURM_STEP_NUM_TASKS": "2",
+        "SLURMD_NODENAME": "localhost",
+    }
+    workers = [
+        start(tmp_path / "run", SLURM_PROCID=rank, SLURM_LOCALID=rank, **step) for rank in "01"
+    ]
+    said = [finished(each) for each in workers]
+    assert "2 replicas on 2 workers" in said[0]
+    assert_same_run(one_device, tmp_path / "run")
+
+
+def two_free_ports():
+    for port in range(slurm.FIRST_PORT, slurm.FIRST_PORT + slurm.PORTS, 2):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for each in (port, port + 1):
+                stack.enter_context(socket.create_server(("", each)))
+            return port
+    raise AssertionError("no free ports")
+
+
+def test_what_blends_or_comes_from_elsewhere_is_shared_out(one_device, tmp_path):
+    """Mixup, a given teacher, and a final student, which is a run within the run."""
+    flags = (
+        f"--teacher_from={one_device}/generation-1/model.keras",
+        *("--mixup=0.2", "--objective=kd+labels", "--gens=2", "--epochs=2", "--final_student"),
+    )
+    finished(start(tmp_path / "one", flags=["--strategy=one", *flags]))
+    finished(launch(tmp_path / "workers", *flags))
+    for run in ("generation-2", "final_student-2/generation-1"):
+        one, workers = (
+            keras.models.load_model(tmp_path / each / run / "model.keras").get_weights()
+            for each in ("one", "workers")
+        )
+        for ours, theirs in zip(one, workers, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5)
+
+
+def test_xla_on_several_replicas_is_refused(tmp_path):
+    process = start(tmp_path / "run", flags=["--virtual_devices=2", "--jit=yes"])
+    said, _ = process.communicate()
+    assert process.returncode == 2
+    assert "--jit=yes has XLA compile whole steps" in said
 
 
 def test_the_launcher_tells_who_failed_first_and_not_who_saw_it_first():
@@ -171,10 +193,6 @@ def test_a_cluster_is_read_with_the_chief_first():
         ({"strategy": "one", "virtual_devices": 2}, "--virtual_devices=2"),
         ({"strategy": "multiworker", "virtual_devices": 2}, "--virtual_devices=2"),
         ({"strategy": "multiworker", "seeds": 2}, "--seeds=2"),
-        (
-            {"dataset": "text", "arch": "lstm", "strategy": "mirrored", "schedule": "plateau"},
-            "text",
-        ),
         ({"virtual_devices": 1}, "--virtual_devices must be between"),
         ({"worker_timeout": 0.0}, "--worker_timeout"),
     ],
@@ -182,21 +200,3 @@ def test_a_cluster_is_read_with_the_chief_first():
 def test_what_cannot_train_together_is_refused(changes, message):
     with pytest.raises(options.OptionsError, match=message):
         options.check(options.Options(**changes))
-
-
-@pytest.mark.parametrize(
-    ("changes", "where", "told"),
-    [
-        ({"jit": "yes"}, "2 replicas", "--jit=yes cannot be had on 2 replicas"),
-        ({"analyse": True}, "2 replicas", "--analyse=True"),
-        ({"profile": True}, "2 replicas", "--profile=True"),
-        ({"mixup": 0.2}, "2 workers", "--mixup=0.2 cannot be had on 2 workers"),
-        ({"teacher_from": "teacher.keras"}, "2 workers", "--teacher_from=teacher.keras"),
-        ({"final_student": True}, "2 workers", "--final_student=True"),
-    ],
-)
-def test_what_was_not_tried_on_several_is_refused(changes, where, told):
-    refused = strategies.IN_ONE_PROCESS if "workers" in where else strategies.ON_ONE_DEVICE
-    with pytest.raises(ValueError, match=told):
-        strategies.check(options.Options(**changes), where, refused)
-    strategies.check(options.Options(), where, refused)

@@ -1,0 +1,48 @@
+"""The place of a worker that Slurm started, from the variables that it sets."""
+
+import os
+
+import pytest
+
+from ban_tf import cluster, slurm
+
+STEP = {
+    "SLURM_JOB_ID": "22007",
+    "SLURM_STEP_NODELIST": "node[9-10]",
+    "SLURM_STEP_TASKS_PER_NODE": "2(x2)",
+    "SLURM_STEP_NUM_TASKS": "4",
+}
+
+
+def place(monkeypatch, **environment):
+    for name, value in {**STEP, **environment}.items():
+        monkeypatch.setenv(name, value)
+    return cluster.read({"TF_CONFIG": slurm.tf_config(os.environ)})
+
+
+def test_every_process_finds_itself_whatever_order_nodes_have(monkeypatch):
+    found = {}
+    for rank, (node, local) in enumerate((n, i) for n in ("node9", "node10") for i in "01"):
+        mine = place(monkeypatch, SLURM_PROCID=str(rank), SLURMD_NODENAME=node, SLURM_LOCALID=local)
+        assert mine.addresses[mine.index] == f"{node}:{10007 + int(local)}"
+        found[mine.index] = mine.addresses
+    assert sorted(found) == [0, 1, 2, 3]
+    assert len(set(found.values())) == 1
+
+
+def test_gpus_are_as_slurm_gave_them(monkeypatch):
+    """Two processes that have a GPU each, of which neither sees the other's."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    place(monkeypatch, SLURM_PROCID="0", SLURMD_NODENAME="node9", SLURM_LOCALID="0")
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "1"
+
+
+def test_a_step_that_is_not_whole_is_one_sentence(monkeypatch):
+    here = {"SLURM_PROCID": "0", "SLURM_LOCALID": "0", "SLURMD_NODENAME": "node9"}
+    monkeypatch.delenv("SLURMD_NODENAME", raising=False)
+    with pytest.raises(ValueError, match=r"SLURMD_NODENAME is missing.*srun"):
+        place(monkeypatch, SLURM_PROCID="0", SLURM_LOCALID="0")
+    with pytest.raises(ValueError, match=r"node7.*srun"):
+        place(monkeypatch, **{**here, "SLURMD_NODENAME": "node7"})
+    with pytest.raises(ValueError, match=r"Requested 4 tasks but only 3.*srun"):
+        place(monkeypatch, **{**here, "SLURM_STEP_TASKS_PER_NODE": "2,1"})
