@@ -68,6 +68,9 @@ def run(options: Options) -> dict[str, Any]:
     with workers.open(options.directory) as directory, strategies.together(workers):
         policy = workers.chief_first(lambda: precision.for_run(options.precision, directory))
         keras.config.set_dtype_policy(policy)
+        teacher_precision = workers.chief_first(
+            lambda: precision.for_teachers(options.teacher_precision, directory)
+        )
         signal = workers.chief_first(
             lambda: teacher_signal.TeacherSignal(options, data, directory, workers)
         )
@@ -83,6 +86,7 @@ def run(options: Options) -> dict[str, Any]:
             keep=options.checkpoint,
             chance=_chance(data.validation.labels),
             on_divergence=options.on_divergence,
+            teacher_precision=teacher_precision,
             student_build=student_build,
             share_ends=options.share_ends or architectures.shares_ends(options.architectures[-1]),
             distillation_losses=_activation_losses(options, first_model or build(), student_build),

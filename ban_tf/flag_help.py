@@ -51,6 +51,9 @@ HELP = {
     "teacher_signal": "Whether the teacher is asked in each step (online) or its outputs are "
     "recorded beforehand (recorded); auto records where that saves time, changes nothing and the "
     "disk has room.",
+    "teacher_precision": "What the teacher computes in while a student learns from it: as the "
+    "student (same), the fastest for this machine (auto), or one of those of --precision. Unless "
+    "it is the same, its batch normalisation is folded into its convolutions.",
     "teacher_views": "How many different crops and flips of each image born-again students see: "
     "view e modulo N in epoch e; by default as many as epochs. Fewer are cheaper to record.",
     "teacher_top": "Record the N most likely classes and spread the rest evenly; all by default.",

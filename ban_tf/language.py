@@ -71,6 +71,9 @@ def run(options: Options) -> dict[str, Any]:
     with workers.open(options.directory) as directory, strategies.together(workers):
         policy = workers.chief_first(lambda: precision.for_run(options.precision, directory))
         keras.config.set_dtype_policy(policy)
+        teacher_precision = workers.chief_first(
+            lambda: precision.for_teachers(options.teacher_precision, directory)
+        )
         family = lineage.Lineage(
             build,
             generations=options.generations,
@@ -81,6 +84,7 @@ def run(options: Options) -> dict[str, Any]:
             temperature=options.temperature,
             keep=options.checkpoint,
             on_divergence=options.on_divergence,
+            teacher_precision=teacher_precision,
             student_build=student_build if options.student_arch else None,
             share_ends=bool(options.share_ends),
             stop=_stop(options, data, workers),

@@ -22,6 +22,7 @@ from ban_tf import checks, copies, generations, lineage_table, objectives, seeds
 from ban_tf.ensemble import ensemble
 from ban_tf.generations import Generation, check_last, check_settings, in_words
 from ban_tf.history import best_row
+from ban_tf.layers.fold import fold
 from ban_tf.rundir import RunDirectory
 from ban_tf.student import BornAgainModel
 from ban_tf.teachers import RecordedTeacher
@@ -60,6 +61,9 @@ class Lineage:
         on_divergence: "stop" when a loss becomes NaN or infinite, or "retry" once from the last
             checkpoint at a tenth of the learning rate (in a `directory` only).
         student_build: What generations 1, 2, ... are made by, if not by `build`.
+        teacher_precision: A dtype policy in which teachers that are asked compute, whatever that
+            of their student, with batch normalisation folded (see `layers.fold`). None asks them as
+            they are.
         share_ends: Whether students have their first and last layer from their teacher, frozen.
         stop: Asked after each born-again generation, given the lineage, whether it was the last.
         seed: Where all randomness comes from.
@@ -89,6 +93,7 @@ class Lineage:
         chance: float | None = None,
         on_divergence: str = "stop",
         student_build: Callable[[], keras.Model] | keras.Model | None = None,
+        teacher_precision: str | None = None,
         share_ends: bool = False,
         stop: Callable[[Lineage], bool] | None = None,
         seed: int = 0,
@@ -113,6 +118,11 @@ class Lineage:
             raise ValueError(
                 "`on_divergence` is 'retry', which goes on from a checkpoint; give a `directory`."
             )
+        if teacher_precision and student.get("distillation_losses"):
+            raise ValueError(
+                f"`teacher_precision` is {teacher_precision!r}, for which a teacher is rebuilt, but "
+                "`distillation_losses` look into it as it is; leave out one of them."
+            )
         self._build = copies.builder(build)
         self._student_build = copies.builder(student_build) if student_build else self._build
         self.number_of_generations = generations
@@ -123,6 +133,7 @@ class Lineage:
         self.keep = keep
         self.chance = chance
         self.on_divergence = on_divergence
+        self.teacher_precision = teacher_precision
         self.share_ends = share_ends
         self._stop = stop
         self.seed = seed
@@ -379,14 +390,17 @@ class Lineage:
             ]
             student = self.builder(number)()
             shared = sharing.freeze_ends(student) if models and self.share_ends else []
+            asked = models
+            if self.teacher_precision:
+                asked = [fold(each, self.teacher_precision) for each in models]
             model = BornAgainModel(
                 student,
-                teacher=RecordedTeacher() if self.recorded and models else models or None,
+                teacher=RecordedTeacher() if self.recorded and models else asked or None,
                 objective=self.objective,
                 label_weight=self.label_weight,
                 temperature=self.temperature,
                 **self._student,
             )
             compile_anew(model, (compile(epochs) if callable(compile) else compile) or {})
-            self._trainers[key] = Trainer(model, models, shared)
+            self._trainers[key] = Trainer(model, models, asked, shared)
         return self._trainers[key]

@@ -79,6 +79,7 @@ class Options:
     teacher: str = "previous"
     teacher_from: str | None = None
     teacher_signal: str = "auto"
+    teacher_precision: str = "same"
     teacher_views: int | None = None
     teacher_top: int | None = None
     recordings: str | None = None
@@ -178,6 +179,7 @@ _CHOICES = {
     "schedule": ("step", "cosine", "constant", "plateau"),
     "checkpoint": ("last", "best"),
     "on_divergence": ("stop", "retry"),
+    "teacher_precision": ("same", "auto", "float32", "mixed_bfloat16", "mixed_float16"),
     "precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     "progress": ("auto", "lines", "none"),
 }
@@ -366,6 +368,11 @@ def _check_variants(options: Options) -> None:
         raise OptionsError(
             "--activation_weight compares teacher and student layer by layer: with --student_arch "
             f"it needs --gens=1; it is {options.gens}."
+        )
+    if options.activation_weight and options.teacher_precision != "same":
+        raise OptionsError(
+            "--activation_weight looks into the teacher, which --teacher_precision="
+            f"{options.teacher_precision} would rebuild; leave out one of them."
         )
     if options.teacher_signal == "recorded" and needs_online(options):
         raise OptionsError(

@@ -31,22 +31,28 @@ class Choice(NamedTuple):
     reason: str
 
 
-def for_run(asked: str, directory: RunDirectory) -> str:
-    """Returns the dtype policy of a run; what auto once chose for it stays, on whatever machine.
+def for_run(asked: str, directory: RunDirectory, flag: str = "precision") -> str:
+    """Returns a dtype policy of a run; what auto once chose for it stays, on whatever machine.
 
     Args:
         asked: A dtype policy, or "auto".
         directory: Of the run; the choice is kept in it.
+        flag: What it was asked by.
     """
     if asked != "auto":
         return asked
-    chosen = directory.facts.get("precision")
+    chosen = directory.facts.get(flag)
     if chosen is None:
         choice = choose()
-        print(f"--precision=auto means {choice.policy}: {choice.reason}.")
+        print(f"--{flag}=auto means {choice.policy}: {choice.reason}.")
         chosen = choice.policy
-        directory.commit(facts={"precision": chosen})
+        directory.commit(facts={flag: chosen})
     return chosen
+
+
+def for_teachers(asked: str, directory: RunDirectory) -> str | None:
+    """Returns the dtype policy that `--teacher_precision` asks for; None for the student's own."""
+    return None if asked == "same" else for_run(asked, directory, "teacher_precision")
 
 
 def choose() -> Choice:

@@ -9,6 +9,7 @@ import keras
 
 from ban_tf import checkpoints, sharing
 from ban_tf.generations import Generation
+from ban_tf.layers.fold import copy_folded
 from ban_tf.student import BornAgainModel
 from ban_tf.teachers import OnlineTeacher
 
@@ -18,17 +19,24 @@ class Trainer:
 
     Args:
         model: The compiled student.
-        teachers: The models that it asks.
+        teachers: The models that it learns from.
+        asked: What it asks in their place, `layers.fold` of each; or the models themselves.
         shared: Places of the layers that it has from the last of them; see `sharing`.
 
     Attributes:
         asked: The teachers as one, for whoever wants to record them; None if there are none.
     """
 
-    def __init__(self, model: BornAgainModel, teachers: list[keras.Model], shared: Sequence[int]):
+    def __init__(
+        self,
+        model: BornAgainModel,
+        teachers: list[keras.Model],
+        asked: list[keras.Model],
+        shared: Sequence[int],
+    ):
         self.model = model
         self.teachers = teachers
-        self.asked = OnlineTeacher(teachers) if teachers else None
+        self.asked = OnlineTeacher(asked) if asked else None
         self._shared = shared
         model.optimizer.build(model.trainable_variables)
         self._initial = checkpoints.capture(model)
@@ -40,6 +48,11 @@ class Trainer:
             variable.assign(value)
         for model, generation in zip(self.teachers, teachers, strict=True):
             model.set_weights(generation.weights)
+        for model, asked in zip(
+            self.teachers, self.asked.models if self.asked else [], strict=True
+        ):
+            if asked is not model:
+                copy_folded(model, asked)
         if self._shared:
             sharing.copy_ends(self.model.student, self.teachers[-1], self._shared)
         self.model.stop_training = False

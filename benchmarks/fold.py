@@ -1,0 +1,89 @@
+"""What `ban_tf.layers.fold` saves a teacher: the time of its opinion of one batch.
+
+Run as `python -m benchmarks.fold`. Networks of `keras.applications` and of the project as they are
+(the former in stock layers), fused, and folded, with equal weights, look at one fixed batch of
+random images, in turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ban_tf.layers import fold, fuse
+from benchmarks import measuring, training
+
+NETWORKS = ("MobileNetV2", "ResNet50", "wrn-16-1")
+PRECISIONS = ("float32", "mixed_bfloat16")
+
+
+def _network(name: str, policy: str) -> keras.Model:
+    keras.config.set_dtype_policy(policy)
+    if not hasattr(keras.applications, name):
+        return training.build(name, policy)
+    return getattr(keras.applications, name)(
+        input_shape=training.INPUT_SHAPE,
+        weights=None,
+        classes=training.NUM_CLASSES,
+        classifier_activation=None,
+    )
+
+
+def _asking(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    return tf.function(lambda images: model(images, training=False), jit_compile=False)
+
+
+def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str, Any]:
+    """Times a network, its fused copy, its folded one, and that in bfloat16.
+
+    Returns:
+        Median milliseconds of each, and the ratios to the network as it is.
+    """
+    stock = _network(network, policy)
+    models = {"stock": stock, "fused": fuse(stock), "folded": fold(stock)}
+    if policy == "float32":
+        models["folded_bfloat16"] = fold(stock, "mixed_bfloat16")
+    images = tf.constant(training.random_batch(batch_size)[0])
+    asked = {name: _asking(model) for name, model in models.items()}
+    seconds = measuring.interleave(
+        {name: lambda ask=ask: ask(images).numpy() for name, ask in asked.items()}, steps
+    )
+    return {
+        "network": network,
+        "precision": policy,
+        "batch_size": batch_size,
+        "steps": steps,
+        "milliseconds": {
+            name: float(1e3 * sorted(each)[len(each) // 2]) for name, each in seconds.items()
+        },
+        "ratios": {
+            name: measuring.compare(seconds, name, "stock") for name in models if name != "stock"
+        },
+    }
+
+
+def main() -> None:
+    """Measures what the command line asks for."""
+    parser = measuring.parser(__doc__, steps=20, batch_size=64)
+    parser.add_argument("--networks", nargs="+", default=NETWORKS, metavar="NAME")
+    parser.add_argument("--precisions", nargs="+", default=PRECISIONS, metavar="POLICY")
+    arguments = parser.parse_args()
+    results = []
+    for network in arguments.networks:
+        for policy in arguments.precisions:
+            result = measure(network, policy, arguments.steps, arguments.batch_size)
+            times = ", ".join(f"{name} {ms:.0f} ms" for name, ms in result["milliseconds"].items())
+            ratios = ", ".join(
+                f"{name} {measuring.in_words(ratio)}" for name, ratio in result["ratios"].items()
+            )
+            print(f"{network} {policy}: {times}; of stock: {ratios}", flush=True)
+            results.append(result)
+            measuring.write(arguments.json, results)
+            keras.backend.clear_session()
+
+
+if __name__ == "__main__":
+    main()
