@@ -120,8 +120,8 @@ class Lineage:
             )
         if teacher_precision and student.get("distillation_losses"):
             raise ValueError(
-                f"`teacher_precision` is {teacher_precision!r}, for which a teacher is rebuilt, but "
-                "`distillation_losses` look into it as it is; leave out one of them."
+                f"`teacher_precision` is {teacher_precision!r}, for which teachers are rebuilt, "
+                "but `distillation_losses` look into them as they are; leave out one of both."
             )
         self._build = copies.builder(build)
         self._student_build = copies.builder(student_build) if student_build else self._build

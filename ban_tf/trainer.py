@@ -37,6 +37,7 @@ class Trainer:
         self.model = model
         self.teachers = teachers
         self.asked = OnlineTeacher(asked) if asked else None
+        self._asked = asked
         self._shared = shared
         model.optimizer.build(model.trainable_variables)
         self._initial = checkpoints.capture(model)
@@ -48,9 +49,7 @@ class Trainer:
             variable.assign(value)
         for model, generation in zip(self.teachers, teachers, strict=True):
             model.set_weights(generation.weights)
-        for model, asked in zip(
-            self.teachers, self.asked.models if self.asked else [], strict=True
-        ):
+        for model, asked in zip(self.teachers, self._asked, strict=True):
             if asked is not model:
                 copy_folded(model, asked)
         if self._shared:
