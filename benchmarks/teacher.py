@@ -1,9 +1,10 @@
 """What a teacher costs: a distilled step over a step on labels alone.
 
 Run as `python -m benchmarks.teacher`. In turn, in one process: the student on labels, with the
-teacher asked in each step, with the teacher's logits recorded beforehand (read from disk by the
-input pipeline), and Keras's own `Distiller` with stock layers over the same student in stock
-layers on labels. Each goes through `tf.data`, so that reading counts.
+teacher asked in each step, with the same folded and in bfloat16, with the teacher's logits recorded
+beforehand (read from disk by the input pipeline), and Keras's own `Distiller` with stock layers
+over the same student in stock layers on labels. Each goes through `tf.data`, so that reading
+counts.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from ban_tf import RecordedTeacher, recording
+from ban_tf.layers import fold
 from benchmarks import measuring, training
 
 
@@ -80,6 +82,7 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
         pairs = {
             "labels": (training.ban_tf_step(student()), plain),
             "online": (training.ban_tf_step(student(), teacher), plain),
+            "fast": (training.ban_tf_step(student(), fold(teacher, "mixed_bfloat16")), plain),
             "recorded": (training.ban_tf_step(student(), RecordedTeacher()), read),
             "keras": (training.keras_step(stock()), plain),
             "keras_distiller": (
@@ -94,7 +97,8 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
             },
             steps,
         )
-    against = {"online": "labels", "recorded": "labels", "keras_distiller": "keras"}
+    taught = ("online", "fast", "recorded")
+    against = {**dict.fromkeys(taught, "labels"), "keras_distiller": "keras"}
     return {
         "network": network,
         "precision": policy,
