@@ -1,6 +1,7 @@
 """`python -m ban_tf.experiments --list`, or `--run=table2/densenet-112-33 [flags for every run]`.
 
-`--seeds=5` repeats a row over seeds; `--show=ROW` only shows what is there.
+`--seeds=5` repeats a row over seeds; `--show=ROW` only shows what is there; `--draw=sizes` makes a
+picture of several rows.
 
 Exit codes: 0 when all is done, 2 for input that cannot be used, else that of the run that failed.
 """
@@ -13,7 +14,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from ban_tf.experiments import listing, over_seeds, study
+from ban_tf.experiments import listing, over_seeds, pictures, study
 from ban_tf.experiments.experiment import Experiment
 from ban_tf.experiments.tables import EXPERIMENTS
 
@@ -29,6 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="print all rows, and ours beside them")
     parser.add_argument("--run", metavar="ROW", help="train a row, such as table2/densenet-112-33")
     parser.add_argument("--show", metavar="ROW", help="print what is there of a row")
+    parser.add_argument(
+        "--draw",
+        metavar="PICTURE",
+        help=f"of several rows over seeds: {', '.join(pictures.PICTURES)}",
+    )
     parser.add_argument(
         "--seeds",
         type=int,
@@ -54,10 +60,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _show(experiment, known.workdir, known.seeds)
         elif known.show and not known.run and not further:
             _show(_named(known.show, "show"), known.workdir, known.seeds)
+        elif known.draw and not further:
+            path = pictures.draw(known.draw, known.workdir, range(known.seeds or 1))
+            print(f"The picture is {path}.")
         elif known.list and not further:
             listing.show(EXPERIMENTS.values(), known.workdir)
         else:
-            raise ValueError("give --list, --show=ROW, or --run=ROW and flags for its runs.")
+            raise ValueError(
+                "give --list, --show=ROW, --draw=PICTURE, or --run=ROW and flags for its runs."
+            )
     except ValueError as error:
         print(f"ban-tf: {error}", file=sys.stderr)
         return 2

@@ -26,6 +26,18 @@ def run(
         study.run(experiment, directory(root, seed), [*further, f"--seed={seed}"])
 
 
+def finished(
+    experiment: Experiment, root: pathlib.Path, seeds: Sequence[int]
+) -> list[pathlib.Path]:
+    """Returns the directories of an experiment's runs that have results."""
+    places = [
+        study.directory(experiment, directory(root, seed), name)
+        for name in experiment.runs
+        for seed in seeds
+    ]
+    return [place for place in places if (place / "summary.json").is_file()]
+
+
 def show(experiment: Experiment, root: pathlib.Path, seeds: Sequence[int]) -> None:
     """Compares what is there of each seed, prints the tables and writes the page.
 
@@ -34,12 +46,7 @@ def show(experiment: Experiment, root: pathlib.Path, seeds: Sequence[int]) -> No
     """
     from ban_tf.report import comparison_page  # SciPy and plots, for which --list need not wait
 
-    places = [
-        study.directory(experiment, directory(root, seed), name)
-        for name in experiment.runs
-        for seed in seeds
-    ]
-    found = [place for place in places if (place / "summary.json").is_file()]
+    found = finished(experiment, root, seeds)
     if not found:
         raise ValueError(f"nothing of {experiment.name} is in {root}; --run={experiment.name}.")
     output = root / experiment.name

@@ -162,6 +162,77 @@ def _change(axes: Axes, place: int, change: Mapping[str, Any], scale: float, col
     axes.plot(mean, place, "o", markersize=5.5, color=colour, markerfacecolor=face)
 
 
+def changes_along(
+    series: Mapping[str, Sequence[tuple[float, Mapping[str, Any]]]],
+    metrics: Mapping[str, Any],
+    along: str,
+) -> Figure:
+    """Changes from the control with their intervals, as something grows: a panel for each metric.
+
+    Args:
+        series: For each line pairs of a place, at least one, and the metrics of that row, as
+            `comparison.compare` builds them.
+        metrics: For each metric's name what has the attributes `words` and `scale`.
+        along: In words, what grows.
+    """
+    figure = _empty(1.4 + 3.4 * len(metrics), 3.4)
+    panels = figure.subplots(1, len(metrics), squeeze=False)[0]
+    for axes, (name, metric) in zip(panels, metrics.items(), strict=True):
+        _styled(axes).axhline(0, color="#555555", linewidth=1)
+        places = sorted({place for points in series.values() for place, _ in points})
+        for index, (label, points) in enumerate(series.items()):
+            known = [
+                (place, row[name]["change_from_control"])
+                for place, row in sorted(points, key=lambda point: point[0])
+            ]
+            known = [(place, change) for place, change in known if change]
+            # Side by side, so that no interval hides another.
+            at = [place * 1.03 ** (index - (len(series) - 1) / 2) for place, _ in known]
+            low, mean, high = (
+                metric.scale * np.array([change[key] for _, change in known])
+                for key in ("low", "mean", "high")
+            )
+            style = _series(index)
+            axes.plot(at, mean, label=label, **style)
+            axes.vlines(at, low, high, color=style["color"], linewidth=1.2)
+        axes.set_xscale("log")
+        axes.set_xticks(places, [f"{place:,}" for place in places])
+        axes.minorticks_off()
+        axes.set(xlabel=along, ylabel=f"change from the control in\n{metric.words}")
+    _legend(panels[-1], beside=True)
+    return figure
+
+
+def values_along(
+    series: Mapping[str, Sequence[tuple[float, Sequence[float]]]], metric: Any, along: str
+) -> Figure:
+    """A metric as something grows: each seed and the mean, one line for each name.
+
+    Args:
+        series: For each line pairs of a place and the values of all seeds there.
+        metric: Its words and scale, as attributes `words` and `scale`.
+        along: In words, what grows.
+    """
+    figure, axes = _figure(8.0, 4.2)
+    for index, (label, points) in enumerate(series.items()):
+        style = _series(index)
+        places = [place for place, _ in points]
+        axes.plot(
+            places, [metric.scale * np.mean(each) for _, each in points], label=label, **style
+        )
+        for place, values in points:
+            axes.scatter(
+                np.full(len(values), place),
+                metric.scale * np.array(values),
+                s=9,
+                color=style["color"],
+                alpha=0.6,
+            )
+    axes.set(xlabel=along, ylabel=f"{metric.words}, mean over seeds")
+    _legend(axes, beside=True)
+    return figure
+
+
 def learning_curves(
     histories: Mapping[int, Sequence[Mapping[str, float]]], quantities: Mapping[str, str]
 ) -> Figure:

@@ -1,0 +1,77 @@
+"""Pictures over several rows: what is in them, from runs as they are left behind."""
+
+import numpy as np
+import pytest
+
+from ban_tf.experiments import __main__ as command
+from ban_tf.experiments import pictures
+from tests.report import finished_run
+
+SEEDS = range(3)
+
+
+def errors(root, row, run, which):
+    """Test errors in percent, by seed."""
+    from ban_tf.report import summary
+
+    found = [summary.load(root / f"seed-{seed}" / "evidence" / row / run) for seed in SEEDS]
+    return np.array([100 * each["generations"][which]["error"] for each in found])
+
+
+def make(root, row, run, seed, **settings):
+    objective = "labels" if "epochs" in run else run
+    place = root / f"seed-{seed}" / "evidence" / row / run
+    finished_run.make(place, seed=seed, objective=objective, **settings)
+
+
+def lines(axes):
+    return {line.get_label(): line.get_xydata() for line in axes.lines}
+
+
+def test_gains_by_the_number_of_images(tmp_path):
+    for seed in SEEDS:
+        for count, gain in ((1000, 0.9), (5000, 0.5)):
+            make(tmp_path, f"cifar10-{count}", "kd+labels", seed, generations=2, gain=gain)
+            make(tmp_path, f"cifar10-{count}", "labels", seed, generations=2, gain=0.1)
+    make(tmp_path, "cifar10-5000", "cwtm", 0, generations=2)  # one seed has no interval
+    panel, _ = pictures.PICTURES["sizes"](tmp_path, SEEDS).axes
+    drawn = lines(panel)
+    assert "cwtm" not in drawn
+    expected = [
+        np.mean(errors(tmp_path, row, "kd+labels", 1) - errors(tmp_path, row, "labels", 1))
+        for row in ("cifar10-1000", "cifar10-5000")
+    ]
+    np.testing.assert_allclose(drawn["kd+labels"][:, 0], [1000, 5000])
+    np.testing.assert_allclose(drawn["kd+labels"][:, 1], expected)
+
+
+def test_error_by_the_epochs_that_were_trained(tmp_path):
+    for seed in SEEDS:
+        make(tmp_path, "generations", "kd+labels", seed, generations=4)
+        make(tmp_path, "generations", "labels", seed, generations=4, gain=0.0)
+        for epochs in (80, 160):
+            make(tmp_path, "longer", f"{epochs} epochs", seed, generations=1, epochs=epochs)
+    drawn = lines(pictures.PICTURES["cost"](tmp_path, SEEDS).axes[0])
+    newest = drawn["newest generation, kd+labels"]
+    np.testing.assert_allclose(newest[:, 0], [40, 80, 120, 160])
+    expected = [errors(tmp_path, "generations", "kd+labels", each).mean() for each in range(4)]
+    np.testing.assert_allclose(newest[:, 1], expected)
+    np.testing.assert_allclose(drawn["one network, longer"][:, 0], [40, 80, 160])
+    longer = errors(tmp_path, "longer", "160 epochs", 0).mean()
+    np.testing.assert_allclose(drawn["one network, longer"][-1, 1], longer)
+    assert len(drawn["ensemble of independent networks"]) == 4
+    assert command.main(["--draw=cost", "--seeds=3", f"--workdir={tmp_path}"]) == 0
+    assert (tmp_path / "evidence/cost.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("cost", "nothing of evidence/generations"),
+        ("sizes", "no 3 seeds of evidence/cifar10-1000"),
+        ("shapes", "--draw must be one of sizes, cost; it is shapes"),
+    ],
+)
+def test_nothing_to_draw_is_one_sentence(name, told, tmp_path, capsys):
+    assert command.main([f"--draw={name}", f"--workdir={tmp_path}"]) == 2
+    assert told in capsys.readouterr().err
