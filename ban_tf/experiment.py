@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,15 +15,15 @@ from ban_tf import (
     activations,
     analysis,
     analysis_report,
+    announcements,
     architectures,
     datasets,
     final_student,
     generations,
     lineage,
+    lineage_options,
     objectives,
-    optimizers,
     outputs,
-    precision,
     results,
     saturation,
     seeds,
@@ -35,7 +34,7 @@ from ban_tf import (
 from ban_tf.datasets import mixup, pipeline
 from ban_tf.layers import batch_normalization
 from ban_tf.options import Options
-from ban_tf.report import profiling, progress, reading, table, tensorboard
+from ban_tf.report import profiling, progress, reading, tensorboard
 from ban_tf.rundir import RunDirectory
 from ban_tf.workers import Workers
 
@@ -66,33 +65,21 @@ def run(options: Options) -> dict[str, Any]:
         student_build = functools.partial(_build, options, data, options.student_arch)
     first_model = _first_model(options, data)
     with workers.open(options.directory) as directory, strategies.together(workers):
-        policy = workers.chief_first(lambda: precision.for_run(options.precision, directory))
-        keras.config.set_dtype_policy(policy)
-        teacher_precision = workers.chief_first(
-            lambda: precision.for_teachers(options.teacher_precision, directory)
-        )
+        teacher_precision = lineage_options.set_precision(options, directory, workers)
         signal = workers.chief_first(
             lambda: teacher_signal.TeacherSignal(options, data, directory, workers)
         )
         family = lineage.Lineage(
             build,
-            generations=options.generations,
-            objective=make_objective(options, steps),
+            **lineage_options.arguments(options, steps, teacher_precision),
             directory=directory,
-            teacher=options.teacher,
             first_model=first_model,
-            label_weight=label_weight(options),
-            temperature=options.temperature,
-            keep=options.checkpoint,
             chance=_chance(data.validation.labels),
-            on_divergence=options.on_divergence,
-            teacher_precision=teacher_precision,
             student_build=student_build,
             share_ends=options.share_ends or architectures.shares_ends(options.architectures[-1]),
             distillation_losses=_activation_losses(options, first_model or build(), student_build),
             stop=_stop(options, data, workers),
             workers=workers,
-            seed=options.seed,
             recorded=signal.recorded,
             settings={**options.settings(), **_same_whatever_its_place(data, first_model)},
             defaults={**Options().settings(), **_same_whatever_its_place(data, None)},
@@ -100,7 +87,8 @@ def run(options: Options) -> dict[str, Any]:
         facts = results.data_facts(data).to_json()
         directory.commit({"run.cfg": options.flagfile().encode(), reading.DATA: facts})
         if workers.chief:
-            _announce(options, data, build(), directory, strategies.describe(workers))
+            on = strategies.describe(workers)
+            announcements.begin(options, build(), _in_words(data), directory, on)
         family.fit(
             functools.partial(_batches, options, signal),
             epochs=options.epochs,
@@ -108,7 +96,7 @@ def run(options: Options) -> dict[str, Any]:
             shuffle=False,  # the batches are shuffled already
             validation_data=_validation(options, signal),
             compile=lambda epochs: {
-                "optimizer": make_optimizer(options, epochs, steps),
+                "optimizer": lineage_options.make_optimizer(options, epochs, steps),
                 "loss": _label_loss(options, build(), student_build()),
                 "weighted_metrics": ["accuracy"],
                 "jit_compile": {"auto": "auto", "yes": True, "no": False}[options.jit],
@@ -129,24 +117,8 @@ def run(options: Options) -> dict[str, Any]:
         workers.leave()
     if not workers.chief:
         return {}
-    show(result, directory, started)
+    announcements.end(result, directory, started)
     return result
-
-
-def show(result: dict[str, Any], directory: RunDirectory, started: float) -> None:
-    """Prints what came out of a run, where it is, and what can be done next.
-
-    Args:
-        result: Its summary.
-        directory: Where it is kept.
-        started: When it did, by `time.perf_counter`.
-    """
-    table.show(result)
-    seconds = time.perf_counter() - started
-    print(f"\nIn {seconds:.0f} s. The models and the report are in {directory.path}:")
-    print("  generation-*/model.keras, ensemble.keras, report.html, summary.md, summary.json")
-    print(f"Look at the curves:  tensorboard --logdir {directory.path / 'tensorboard'}")
-    print(f"One more generation: the same command with --gens={len(result['generations'])}")
 
 
 def _same_whatever_its_place(data: datasets.ImageData, first_model: Any) -> dict[str, Any]:
@@ -157,6 +129,13 @@ def _same_whatever_its_place(data: datasets.ImageData, first_model: Any) -> dict
         "examples": f"{train} to train with and {test} to test with, of {data.num_classes} classes",
         "teacher_from": teacher,
     }
+
+
+def _in_words(data: datasets.ImageData) -> str:
+    return (
+        f"{data.name}: {len(data.train.labels):,} training, {len(data.validation.labels):,} "
+        f"validation, {len(data.test.labels):,} test examples"
+    )
 
 
 def _load(options: Options) -> datasets.ImageData:
@@ -190,23 +169,6 @@ def _build(options: Options, data: datasets.ImageData, name: str) -> keras.Model
     if options.sync_batch_norm:
         batch_normalization.synchronise(model)
     return model
-
-
-def make_objective(options: Options, steps_per_epoch: int) -> Any:
-    """Returns what the born-again generations match: an objective, or its name."""
-    if not options.tighten_epochs:
-        return options.objective
-    base, _ = objectives.parse(options.objective)
-    changes = {} if options.temperature is None else {"temperature": options.temperature}
-    steps = max(1, round(options.tighten_epochs * steps_per_epoch))
-    return objectives.Progressive(objectives.get(base, **changes), steps)
-
-
-def label_weight(options: Options) -> float | None:
-    """Returns the weight of the label term; None for what the objective's name says."""
-    if options.label_weight is None and options.tighten_epochs:
-        return objectives.parse(options.objective)[1]
-    return options.label_weight
 
 
 def _activation_losses(
@@ -262,26 +224,6 @@ def _label_loss(options: Options, *models: keras.Model) -> keras.losses.Loss:
     activation = found.pop()
     return objectives.LabelCrossEntropy(
         from_logits=activation == "linear", label_smoothing=options.label_smoothing
-    )
-
-
-def make_optimizer(
-    options: Options, epochs: int, steps_per_epoch: int
-) -> keras.optimizers.Optimizer:
-    """Returns the optimizer with its schedule."""
-    # "plateau" is a constant rate that a callback lowers.
-    schedule = optimizers.Schedule(
-        "constant" if options.schedule == "plateau" else options.schedule,
-        options.learning_rate,
-        steps=epochs * steps_per_epoch,
-        warmup_steps=round(options.warmup_epochs * steps_per_epoch),
-    )
-    return optimizers.make_optimizer(
-        options.optimizer,
-        schedule,
-        momentum=options.momentum,
-        weight_decay=options.weight_decay,
-        clip_norm=options.clip_norm,
     )
 
 
@@ -370,28 +312,3 @@ def _callbacks(
             verbosity=verbosity,
         ),
     ]
-
-
-def how_many(options: Options) -> str:
-    """Returns in words how many born-again generations there are to be."""
-    return f"up to {options.max_gens}" if options.gens == "auto" else str(options.gens)
-
-
-def _announce(
-    options: Options,
-    data: datasets.ImageData,
-    model: keras.Model,
-    directory: RunDirectory,
-    devices: str,
-) -> None:
-    names = " to ".join(options.architectures)
-    print(
-        f"{names} ({model.count_params():,} parameters) on {data.name}: "
-        f"{len(data.train.labels):,} training, {len(data.validation.labels):,} validation, "
-        f"{len(data.test.labels):,} test examples; generation 0 and "
-        f"{how_many(options)} born again by {options.objective}, "
-        f"{options.epochs} epoch(s) each, {keras.config.dtype_policy().name}"
-        f"{devices and ', on ' + devices}; "
-        f"kept in {directory.path}."
-    )
-    sys.stdout.flush()

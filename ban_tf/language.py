@@ -8,7 +8,6 @@ perplexity (Furlanello et al., 2018, section 4.3).
 from __future__ import annotations
 
 import functools
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,14 +18,14 @@ from absl import logging
 
 from ban_tf import (
     analysis_report,
+    announcements,
     architectures,
     distribute,
-    experiment,
     language_report,
     language_scores,
     lineage,
+    lineage_options,
     objectives,
-    precision,
     saturation,
     strategies,
 )
@@ -69,33 +68,22 @@ def run(options: Options) -> dict[str, Any]:
     if workers.chief:
         _warn_of_missing_labels(options)
     with workers.open(options.directory) as directory, strategies.together(workers):
-        policy = workers.chief_first(lambda: precision.for_run(options.precision, directory))
-        keras.config.set_dtype_policy(policy)
-        teacher_precision = workers.chief_first(
-            lambda: precision.for_teachers(options.teacher_precision, directory)
-        )
+        teacher_precision = lineage_options.set_precision(options, directory, workers)
         family = lineage.Lineage(
             build,
-            generations=options.generations,
-            objective=experiment.make_objective(options, steps),
+            **lineage_options.arguments(options, steps, teacher_precision),
             directory=directory,
-            teacher=options.teacher,
-            label_weight=experiment.label_weight(options),
-            temperature=options.temperature,
-            keep=options.checkpoint,
-            on_divergence=options.on_divergence,
-            teacher_precision=teacher_precision,
             student_build=student_build if options.student_arch else None,
             share_ends=bool(options.share_ends),
             stop=_stop(options, data, workers),
             workers=workers,
-            seed=options.seed,
             settings={**options.settings(), "words": _words(data)},
             defaults={**Options().settings(), "words": _words(data)},
         )
         directory.commit({"run.cfg": options.flagfile().encode()})
         if workers.chief:
-            _announce(options, data, build(), directory, strategies.describe(workers))
+            on = strategies.describe(workers)
+            announcements.begin(options, build(), _in_words(data), directory, on)
         family.fit(
             functools.partial(_batches, data, sizes, workers),
             epochs=options.epochs,
@@ -105,7 +93,7 @@ def run(options: Options) -> dict[str, Any]:
                 text_batches.evaluation_batches, data.validation, *sizes
             ),
             compile=lambda epochs: {
-                "optimizer": experiment.make_optimizer(options, epochs, steps),
+                "optimizer": lineage_options.make_optimizer(options, epochs, steps),
                 "loss": objectives.LabelCrossEntropy(label_smoothing=options.label_smoothing),
                 "weighted_metrics": [Perplexity()],
             },
@@ -125,7 +113,7 @@ def run(options: Options) -> dict[str, Any]:
             lambda number: _build(options, data, options.architectures[-1 if number else 0], None),
         )
         workers.leave()
-    experiment.show(result, directory, started)
+    announcements.end(result, directory, started)
     return result
 
 
@@ -232,21 +220,8 @@ def _warn_of_missing_labels(options: Options) -> None:
         )
 
 
-def _announce(
-    options: Options,
-    data: text.TextData,
-    model: keras.Model,
-    directory: RunDirectory,
-    devices: str,
-) -> None:
-    names = " to ".join(options.architectures)
-    print(
-        f"{names} ({model.count_params():,} parameters) on {data.name}: "
-        f"{len(data.train):,} training, {len(data.validation):,} validation, {len(data.test):,} "
-        f"test words, {len(data.vocabulary):,} different ones; generation 0 and "
-        f"{experiment.how_many(options)} born again by {options.objective}, "
-        f"{options.epochs} epoch(s) each, {keras.config.dtype_policy().name}"
-        f"{devices and ', on ' + devices}; "
-        f"kept in {directory.path}."
+def _in_words(data: text.TextData) -> str:
+    return (
+        f"{data.name}: {len(data.train):,} training, {len(data.validation):,} validation, "
+        f"{len(data.test):,} test words, {len(data.vocabulary):,} different ones"
     )
-    sys.stdout.flush()

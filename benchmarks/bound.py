@@ -107,9 +107,6 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
     dtype = "bfloat16" if policy == "mixed_bfloat16" else "float32"
     operations, moved = arithmetic(model, batch_size), traffic(model, batch_size)
     return {
-        "network": network,
-        "precision": policy,
-        "batch_size": batch_size,
         "step": float(np.median(taken)),
         "operations": operations,
         "arithmetic": operations / peak(dtype),
@@ -119,30 +116,21 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
     }
 
 
+def _tell(found: dict[str, Any]) -> str:
+    times = {name: 1e3 * found[name] for name in ("step", "arithmetic", "memory")}
+    summary = (
+        f"step {times['step']:.0f} ms; arithmetic at full speed {times['arithmetic']:.0f} ms "
+        f"({times['arithmetic'] / times['step']:.0%}), memory at full speed "
+        f"{times['memory']:.0f} ms"
+    )
+    operations = found["milliseconds_by_operation"].items()
+    return "\n".join([summary, *(f"  {each:8.1f} ms  {kind}" for kind, each in operations)])
+
+
 def main() -> None:
     """Measures what the command line asks for."""
-    parser = measuring.parser(__doc__, steps=5, batch_size=128)
-    parser.add_argument("--networks", nargs="+", default=["wrn-16-1"], metavar="NAME")
-    parser.add_argument(
-        "--precisions", nargs="+", default=["float32", "mixed_bfloat16"], metavar="POLICY"
-    )
-    arguments = parser.parse_args()
-    results = []
-    for network in arguments.networks:
-        for policy in arguments.precisions:
-            result = measure(network, policy, arguments.steps, arguments.batch_size)
-            times = {name: 1e3 * result[name] for name in ("step", "arithmetic", "memory")}
-            print(
-                f"{network} {policy}: step {times['step']:.0f} ms; arithmetic at full speed "
-                f"{times['arithmetic']:.0f} ms ({times['arithmetic'] / times['step']:.0%}), "
-                f"memory at full speed {times['memory']:.0f} ms",
-                flush=True,
-            )
-            for kind, milliseconds in result["milliseconds_by_operation"].items():
-                print(f"  {milliseconds:8.1f} ms  {kind}", flush=True)
-            results.append(result)
-            measuring.write(arguments.json, results)
-            keras.backend.clear_session()
+    precisions = ("float32", "mixed_bfloat16")
+    training.networks(__doc__, measure, _tell, names=("wrn-16-1",), precisions=precisions, steps=5)
 
 
 if __name__ == "__main__":

@@ -52,37 +52,24 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
         {name: lambda ask=ask: ask(images).numpy() for name, ask in asked.items()}, steps
     )
     return {
-        "network": network,
-        "precision": policy,
-        "batch_size": batch_size,
-        "steps": steps,
-        "milliseconds": {
-            name: float(1e3 * sorted(each)[len(each) // 2]) for name, each in seconds.items()
-        },
+        "milliseconds": measuring.milliseconds(seconds),
         "ratios": {
             name: measuring.compare(seconds, name, "stock") for name in models if name != "stock"
         },
     }
 
 
+def _tell(found: dict[str, Any]) -> str:
+    times = ", ".join(f"{name} {ms:.0f} ms" for name, ms in found["milliseconds"].items())
+    ratios = ", ".join(
+        f"{name} {measuring.in_words(ratio)}" for name, ratio in found["ratios"].items()
+    )
+    return f"{times}; of stock: {ratios}"
+
+
 def main() -> None:
     """Measures what the command line asks for."""
-    parser = measuring.parser(__doc__, steps=20, batch_size=64)
-    parser.add_argument("--networks", nargs="+", default=NETWORKS, metavar="NAME")
-    parser.add_argument("--precisions", nargs="+", default=PRECISIONS, metavar="POLICY")
-    arguments = parser.parse_args()
-    results = []
-    for network in arguments.networks:
-        for policy in arguments.precisions:
-            result = measure(network, policy, arguments.steps, arguments.batch_size)
-            times = ", ".join(f"{name} {ms:.0f} ms" for name, ms in result["milliseconds"].items())
-            ratios = ", ".join(
-                f"{name} {measuring.in_words(ratio)}" for name, ratio in result["ratios"].items()
-            )
-            print(f"{network} {policy}: {times}; of stock: {ratios}", flush=True)
-            results.append(result)
-            measuring.write(arguments.json, results)
-            keras.backend.clear_session()
+    training.networks(__doc__, measure, _tell, names=NETWORKS, precisions=PRECISIONS, batch_size=64)
 
 
 if __name__ == "__main__":

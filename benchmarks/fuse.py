@@ -37,33 +37,19 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
         steps,
     )
     return {
-        "network": network,
-        "precision": policy,
-        "batch_size": batch_size,
-        "steps": steps,
-        "milliseconds": {
-            name: float(1e3 * sorted(each)[len(each) // 2]) for name, each in seconds.items()
-        },
+        "milliseconds": measuring.milliseconds(seconds),
         "ratio": measuring.compare(seconds, "fused", "stock"),
     }
 
 
+def _tell(found: dict[str, Any]) -> str:
+    times = ", ".join(f"{name} {ms:.0f} ms" for name, ms in found["milliseconds"].items())
+    return f"{times}; fused takes {measuring.in_words(found['ratio'])} of stock"
+
+
 def main() -> None:
     """Measures what the command line asks for."""
-    parser = measuring.parser(__doc__, steps=20, batch_size=32)
-    parser.add_argument("--networks", nargs="+", default=NETWORKS, metavar="NAME")
-    parser.add_argument("--precisions", nargs="+", default=PRECISIONS, metavar="POLICY")
-    arguments = parser.parse_args()
-    results = []
-    for network in arguments.networks:
-        for policy in arguments.precisions:
-            result = measure(network, policy, arguments.steps, arguments.batch_size)
-            times = ", ".join(f"{name} {ms:.0f} ms" for name, ms in result["milliseconds"].items())
-            ratio = measuring.in_words(result["ratio"])
-            print(f"{network} {policy}: {times}; fused takes {ratio} of stock", flush=True)
-            results.append(result)
-            measuring.write(arguments.json, results)
-            keras.backend.clear_session()
+    training.networks(__doc__, measure, _tell, names=NETWORKS, precisions=PRECISIONS, batch_size=32)
 
 
 if __name__ == "__main__":

@@ -59,6 +59,11 @@ def compare(seconds: Mapping[str, np.ndarray], name: str, against: str) -> dict[
     return {"ratio": float(median), "low": float(low), "high": float(high)}
 
 
+def milliseconds(seconds: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Returns the median time of each contender's step."""
+    return {name: float(1e3 * np.median(each)) for name, each in seconds.items()}
+
+
 def in_words(ratio: Mapping[str, float]) -> str:
     """Returns a ratio with its quartiles as it is printed."""
     return f"{ratio['ratio']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]"

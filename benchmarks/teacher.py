@@ -100,11 +100,7 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
     taught = ("online", "fast", "recorded")
     against = {**dict.fromkeys(taught, "labels"), "keras_distiller": "keras"}
     return {
-        "network": network,
-        "precision": policy,
-        "batch_size": batch_size,
-        "steps": steps,
-        "milliseconds": {name: float(1e3 * np.median(each)) for name, each in seconds.items()},
+        "milliseconds": measuring.milliseconds(seconds),
         "ratios": {
             f"{name}/{other}": measuring.compare(seconds, name, other)
             for name, other in against.items()
@@ -112,23 +108,15 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
     }
 
 
+def _tell(found: dict[str, Any]) -> str:
+    return ", ".join(
+        f"{name} {measuring.in_words(ratio)}" for name, ratio in found["ratios"].items()
+    )
+
+
 def main() -> None:
     """Measures what the command line asks for."""
-    parser = measuring.parser(__doc__, steps=20, batch_size=128)
-    parser.add_argument("--networks", nargs="+", default=["wrn-16-1"], metavar="NAME")
-    parser.add_argument("--precisions", nargs="+", default=["float32"], metavar="POLICY")
-    arguments = parser.parse_args()
-    results = []
-    for network in arguments.networks:
-        for policy in arguments.precisions:
-            result = measure(network, policy, arguments.steps, arguments.batch_size)
-            ratios = ", ".join(
-                f"{name} {measuring.in_words(ratio)}" for name, ratio in result["ratios"].items()
-            )
-            print(f"{network} {policy}: {ratios}", flush=True)
-            results.append(result)
-            measuring.write(arguments.json, results)
-            keras.backend.clear_session()
+    training.networks(__doc__, measure, _tell, names=("wrn-16-1",), precisions=("float32",))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from ban_tf import BornAgainModel, architectures, optimizers
 from ban_tf.layers import BatchNormalization, Conv2D
+from benchmarks import measuring
 
 INPUT_SHAPE = (32, 32, 3)
 NUM_CLASSES = 10
@@ -175,3 +176,39 @@ def pytorch_twin(model: keras.Model) -> Any:
             return values[id(model.outputs[0])]
 
     return Twin()
+
+
+def networks(
+    description: str,
+    measure: Callable[[str, str, int, int], dict[str, Any]],
+    tell: Callable[[dict[str, Any]], str],
+    *,
+    names: Sequence[str],
+    precisions: Sequence[str],
+    steps: int = 20,
+    batch_size: int = 128,
+) -> None:
+    """Measures networks in precisions, as the command line asks for.
+
+    Args:
+        description: The benchmark's docstring.
+        measure: Given network, precision, steps and batch size, returns what is to be kept.
+        tell: Says it in words.
+        names: The networks that are measured unless others are asked for.
+        precisions: The same for dtype policies.
+        steps: The same for timed steps.
+        batch_size: The same for examples in a step.
+    """
+    parser = measuring.parser(description, steps=steps, batch_size=batch_size)
+    parser.add_argument("--networks", nargs="+", default=names, metavar="NAME")
+    parser.add_argument("--precisions", nargs="+", default=precisions, metavar="POLICY")
+    given = parser.parse_args()
+    results = []
+    for network in given.networks:
+        for policy in given.precisions:
+            found = measure(network, policy, given.steps, given.batch_size)
+            print(f"{network} {policy}: {tell(found)}", flush=True)
+            sizes = {"batch_size": given.batch_size, "steps": given.steps}
+            results.append({"network": network, "precision": policy, **sizes, **found})
+            measuring.write(given.json, results)
+            keras.backend.clear_session()

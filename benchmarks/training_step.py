@@ -14,7 +14,6 @@ from typing import Any
 # PyTorch's idle threads would otherwise keep a core busy while TensorFlow has its turn.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import keras
 
 from benchmarks import measuring, training
 
@@ -40,37 +39,24 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
         contenders["pytorch"] = training.pytorch_step(ours, batch, policy)
     seconds = measuring.interleave(contenders, steps)
     return {
-        "network": network,
-        "precision": policy,
-        "batch_size": batch_size,
-        "steps": steps,
-        "milliseconds": {
-            name: float(1e3 * sorted(each)[len(each) // 2]) for name, each in seconds.items()
-        },
+        "milliseconds": measuring.milliseconds(seconds),
         "ratios": {
             name: measuring.compare(seconds, "ban_tf", name) for name in seconds if name != "ban_tf"
         },
     }
 
 
+def _tell(found: dict[str, Any]) -> str:
+    times = ", ".join(f"{name} {ms:.0f} ms" for name, ms in found["milliseconds"].items())
+    ratios = ", ".join(
+        f"{measuring.in_words(ratio)} of {name}" for name, ratio in found["ratios"].items()
+    )
+    return f"{times}; ban_tf takes {ratios}"
+
+
 def main() -> None:
     """Measures what the command line asks for."""
-    parser = measuring.parser(__doc__, steps=20, batch_size=128)
-    parser.add_argument("--networks", nargs="+", default=NETWORKS, metavar="NAME")
-    parser.add_argument("--precisions", nargs="+", default=PRECISIONS, metavar="POLICY")
-    arguments = parser.parse_args()
-    results = []
-    for network in arguments.networks:
-        for policy in arguments.precisions:
-            result = measure(network, policy, arguments.steps, arguments.batch_size)
-            times = ", ".join(f"{name} {ms:.0f} ms" for name, ms in result["milliseconds"].items())
-            ratios = ", ".join(
-                f"{measuring.in_words(ratio)} of {name}" for name, ratio in result["ratios"].items()
-            )
-            print(f"{network} {policy}: {times}; ban_tf takes {ratios}", flush=True)
-            results.append(result)
-            measuring.write(arguments.json, results)
-            keras.backend.clear_session()
+    training.networks(__doc__, measure, _tell, names=NETWORKS, precisions=PRECISIONS)
 
 
 if __name__ == "__main__":
