@@ -73,7 +73,7 @@ def experiments() -> list[Experiment]:
         _images("cifar10-20000", lineages),
         _images("cifar10-1000", pair | others),
         *(_images(f"cifar10-{count}", sizes) for count in (2000, 10000)),
-        _images("recipes", _recipes() | {"labels": pair["labels"]}, _SMALL),
+        _images("recipes", _recipes() | {"labels": pair["labels"]}, "evidence/cifar10_1000"),
         _images("generations", {run: (*flags, "--gens=6") for run, flags in six.items()}, _SMALL),
         _images("longer", longer, _SMALL),
         _images("densenet", lineages),
