@@ -136,8 +136,8 @@ def wait_for_all(cluster: Cluster, limit: float) -> None:
         here = socket.create_server(("", port), backlog=len(cluster.addresses) * 8)
     except OSError as error:
         raise ValueError(
-            f"TF_CONFIG has worker {cluster.index} listen at port {port}, which is taken "
-            f"({error.strerror}); choose another one."
+            f"Worker {cluster.index} is to listen at port {port}, which is taken "
+            f"({error.strerror}); choose another one in TF_CONFIG."
         ) from error
     with here:
         started, due = time.monotonic(), FIRST_WORD

@@ -42,8 +42,12 @@ from ban_tf.workers import Workers
 _ANALYSED = 1000
 
 
-def run(options: Options) -> dict[str, Any]:
+def run(options: Options, within: bool = False) -> dict[str, Any]:
     """Trains the generations that the run lacks, evaluates all, and shows the table.
+
+    Args:
+        options: What was asked for.
+        within: Whether another run goes on when this one is done.
 
     Returns:
         The run's summary; see `report.summary`.
@@ -113,8 +117,12 @@ def run(options: Options) -> dict[str, Any]:
         if options.final_student:
             workers.meet()  # its teacher is written
             last = family.generations[-1].number
-            result = final_student.add(options, last, result, directory, run)
-        workers.leave()
+            inner = functools.partial(run, within=True)
+            result = final_student.add(options, last, result, directory, inner)
+        if within:
+            workers.meet()
+        else:
+            workers.leave()
     if not workers.chief:
         return {}
     announcements.end(result, directory, started)

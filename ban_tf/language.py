@@ -198,8 +198,8 @@ def _callbacks(
     ]
     if options.analyse and generation:
         some = data.train[: _ANALYSED + 1]
-        rows = options.batch_size // workers.replicas  # the model keeps the state of as many
-        batches = text_batches.training_batches(some, rows, options.unroll)
+        streams = options.batch_size // workers.replicas  # the model keeps the state of as many
+        batches = text_batches.training_batches(some, streams, options.unroll)
         places = analysis_report.places(directory, generation)
         callbacks.append(LanguageAnalysis(batches, **places))
     if options.profile:

@@ -209,12 +209,16 @@ class Lineage:
             RunDirectoryError: What is in the directory cannot be gone on with.
             SaveError: The directory can no longer be written.
             ValueError: The data is a generator, of which nothing is left after one generation;
-                or a student is to share layers with a teacher of other shapes.
+                a student is to share layers with a teacher of other shapes; or a teacher cannot
+                be rebuilt for `teacher_precision`.
         """
         if self.number_of_generations:
             checks.check_lasting(x, fit)
         if self.share_ends and self.number_of_generations and self._needs_teacher:
             sharing.check_ends(self._student_build(), self._first_model or self._build())
+        if self.teacher_precision and self.number_of_generations and self._needs_teacher:
+            for each in (self._first_model or self._build(), self._student_build()):
+                self._check_folding(each)
         starts_anywhere = callable(x)
         batches = x if starts_anywhere else lambda generation, epoch, step: x
         if y is not None:
@@ -375,6 +379,15 @@ class Lineage:
             )
         teachers = self._digests(self.teachers_of(number))
         return generations.read(self.directory, number, teachers, self.builder(number))
+
+    def _check_folding(self, teacher: keras.Model) -> None:
+        try:
+            fold(teacher, self.teacher_precision)
+        except ValueError as error:
+            raise ValueError(
+                f"`teacher_precision` is {self.teacher_precision!r}, for which teachers are "
+                f"rebuilt: {error}."
+            ) from error
 
     def _digests(self, numbers: list[int]) -> dict[int, str]:
         return {number: self.generations[number].digest() for number in numbers}

@@ -71,8 +71,9 @@ def _of_the_batch(states: list[Any]) -> list[Any]:
     import tensorflow as tf
 
     share = distribute.share(states[0].shape[0])
-    around = [[share.first, share.total - share.first - share.size], [0, 0]]
-    return distribute.sum_over_replicas([tf.pad(each.value, around) for each in states])
+    around = [share.first, share.total - share.first - share.size]
+    padded = [tf.pad(each.value, [around, *[[0, 0]] * (len(each.shape) - 1)]) for each in states]
+    return distribute.sum_over_replicas(padded)
 
 
 def _take(states: list[Any], captured: list[np.ndarray]) -> list[Any]:

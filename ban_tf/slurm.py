@@ -14,8 +14,13 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-# Jobs that share a node must not meet at one port; Linux gives out those from 32768 on by itself.
-FIRST_PORT, PORTS = 10_000, 22_000
+# Steps that share a node must not meet at one port; Linux gives out those from 32768 on by itself.
+_FIRST_PORT, _PORTS_OF_A_STEP, _STEPS = 10_000, 16, 1375
+
+
+def first_port(job: int, step: int) -> int:
+    """Returns the port of the first process of a step on each of its nodes."""
+    return _FIRST_PORT + _PORTS_OF_A_STEP * ((7 * job + step) % _STEPS)
 
 
 def tf_config(environment: Mapping[str, str]) -> str:
@@ -29,14 +34,15 @@ def tf_config(environment: Mapping[str, str]) -> str:
         ValueError: Some of them are missing, or do not fit each other.
     """
     try:
-        first_port = FIRST_PORT + int(environment["SLURM_JOB_ID"]) % PORTS
+        job, step = int(environment["SLURM_JOB_ID"]), int(environment.get("SLURM_STEP_ID", 0))
+        port = first_port(job, step)
         name, local = environment["SLURMD_NODENAME"], int(environment["SLURM_LOCALID"])
         processes = int(environment["SLURM_STEP_NUM_TASKS"])
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-            port_base=first_port, gpus_per_node=processes, gpus_per_task=1, auto_set_gpu=False
+            port_base=port, gpus_per_node=processes, gpus_per_task=1, auto_set_gpu=False
         )
         addresses = resolver.cluster_spec().as_dict()["worker"]
-        index = addresses.index(f"{name}:{first_port + local}")
+        index = addresses.index(f"{name}:{port + local}")
     except (KeyError, ValueError, RuntimeError) as error:
         raise ValueError(
             "--strategy=multiworker reads the workers from Slurm's variables of a step, as srun "

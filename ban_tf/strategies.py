@@ -24,13 +24,18 @@ def start(options: Options) -> Workers:
     Raises:
         ValueError: There is no such cluster, or there are no such devices.
     """
-    workers = _start(options.strategy, options.virtual_devices, options.worker_timeout)
     # Batches of images are shared out evenly or not; rows of text belong to a replica each.
-    evenly = workers.count > 1 or text.is_text(options.dataset)
-    if evenly and options.batch_size % workers.replicas:
+    evenly = text.is_text(options.dataset)
+    workers = _start(
+        options.strategy,
+        options.virtual_devices,
+        options.worker_timeout,
+        options.batch_size if evenly else None,
+    )
+    if (evenly or workers.count > 1) and options.batch_size % workers.replicas:
         raise ValueError(
             f"--batch_size={options.batch_size} is that of all replicas, and must be a multiple of "
-            f"their number, {workers.replicas}."
+            f"their number, {workers.replicas}; or use --strategy=one."
         )
     if workers.replicas > 1 and options.jit == "yes":
         raise ValueError(
@@ -41,7 +46,10 @@ def start(options: Options) -> Workers:
 
 
 @functools.lru_cache(maxsize=1)
-def _start(name: str, virtual_devices: int | None, timeout: float) -> Workers:
+def _start(
+    name: str, virtual_devices: int | None, timeout: float, rows: int | None = None
+) -> Workers:
+    """Starts a strategy; one chosen by itself shares out all `rows` evenly, if any are given."""
     if name == "auto":
         several = cluster.read(os.environ) or cluster.in_slurm(os.environ)
         name = "multiworker" if several else "auto"
@@ -51,7 +59,8 @@ def _start(name: str, virtual_devices: int | None, timeout: float) -> Workers:
         _split_processor(virtual_devices)
     graphics = tf.config.list_physical_devices("GPU")
     if name == "auto":
-        name = "mirrored" if len(graphics) > 1 or virtual_devices else "one"
+        shared = len(graphics) > 1 and not (rows or 0) % len(graphics)
+        name = "mirrored" if shared or virtual_devices else "one"
     if name == "one":
         return Workers()
     kind = "GPU" if graphics and not virtual_devices else "CPU"

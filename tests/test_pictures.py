@@ -5,23 +5,36 @@ import pytest
 
 from ban_tf.experiments import __main__ as command
 from ban_tf.experiments import pictures
+from ban_tf.report import summary
 from tests.report import finished_run
 
 SEEDS = range(3)
 
 
 def errors(root, row, run, which):
-    """Test errors in percent, by seed."""
-    from ban_tf.report import summary
+    return errors_of(root, SEEDS, row, run, which)
 
-    found = [summary.load(root / f"seed-{seed}" / "evidence" / row / run) for seed in SEEDS]
+
+def errors_of(root, seeds, row, run, which):
+    """Test errors in percent, by seed."""
+    found = [summary.load(root / f"seed-{seed}" / "evidence" / row / run) for seed in seeds]
     return np.array([100 * each["generations"][which]["error"] for each in found])
 
 
 def make(root, row, run, seed, **settings):
-    objective = "labels" if "epochs" in run else run
+    objective = "kd" if "epochs" in run else run
     place = root / f"seed-{seed}" / "evidence" / row / run
     finished_run.make(place, seed=seed, objective=objective, **settings)
+
+
+def test_a_longer_training_alone_does_not_take_the_place_of_a_lineage(tmp_path):
+    """Runs of one kind are called by their settings elsewhere, as a lineage may be."""
+    make(tmp_path, "generations", "kd", 0)
+    make(tmp_path, "longer", "80 epochs", 0, generations=1, gain=3.0, epochs=80)
+    drawn = lines(pictures.PICTURES["cost"](tmp_path, [0]).axes[0])
+    start = errors_of(tmp_path, [0], "generations", "kd", 0)[0]
+    longer = errors_of(tmp_path, [0], "longer", "80 epochs", 0)[0]
+    np.testing.assert_allclose(drawn["one network, longer"], [[40, start], [80, longer]])
 
 
 def lines(axes):
@@ -60,7 +73,7 @@ def test_error_by_the_epochs_that_were_trained(tmp_path):
     longer = errors(tmp_path, "longer", "160 epochs", 0).mean()
     np.testing.assert_allclose(drawn["one network, longer"][-1, 1], longer)
     assert len(drawn["ensemble of independent networks"]) == 4
-    assert command.main(["--draw=cost", "--seeds=3", f"--workdir={tmp_path}"]) == 0
+    assert command.main(["--draw=cost", f"--workdir={tmp_path}"]) == 0  # all seeds
     assert (tmp_path / "evidence/cost.png").read_bytes().startswith(b"\x89PNG")
 
 

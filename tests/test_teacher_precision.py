@@ -71,8 +71,30 @@ def test_what_a_run_chose_once_stays(tmp_path, monkeypatch):
         assert precision.for_run("auto", directory) == "float32"
 
 
+def test_a_teacher_that_cannot_be_rebuilt_is_refused_before_any_training():
+    class Subclassed(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(4)
+
+        def call(self, inputs):
+            return self.dense(keras.ops.reshape(inputs, (-1, 192)))
+
+    def build():
+        model = Subclassed()
+        model(IMAGES[:1])
+        return model
+
+    lineage = ban_tf.Lineage(build, generations=1, teacher_precision="float32")
+    with pytest.raises(ValueError, match=r"`teacher_precision` is 'float32'.*subclassed"):
+        lineage.fit(IMAGES, LABELS, verbose=0)
+    with pytest.raises(ValueError, match=r"`teacher_precision` is 'bf16'.*a dtype policy"):
+        ban_tf.Lineage(network, generations=1, teacher_precision="bf16").fit(IMAGES, LABELS)
+    assert lineage.generations == []
+
+
 def test_a_teacher_that_is_looked_into_stays_as_it_is():
-    with pytest.raises(ValueError, match="`teacher_precision` is 'float32', for which"):
+    with pytest.raises(ValueError, match=r"`teacher_precision` is 'float32', for which"):
         ban_tf.Lineage(network, teacher_precision="float32", distillation_losses=[object()])
     with pytest.raises(options.OptionsError, match="--activation_weight looks into the teacher"):
         options.check(options.Options(activation_weight=1.0, teacher_precision="auto"))

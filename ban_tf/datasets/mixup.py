@@ -73,4 +73,4 @@ def mixed_batches(
         return tf.data.Dataset.from_tensor_slices(tuple(cut))
 
     mixed = batches.enumerate(first_step).map(blend, tf.data.AUTOTUNE, deterministic=True)
-    return mixed if parts == 1 else mixed.flat_map(some)
+    return mixed if parts == 1 else mixed.flat_map(some).prefetch(2 * len(mine))

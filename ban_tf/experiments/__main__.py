@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif known.show and not known.run and not further:
             _show(_named(known.show, "show"), known.workdir, known.seeds)
         elif known.draw and not further:
-            path = pictures.draw(known.draw, known.workdir, range(known.seeds or 1))
+            path = pictures.draw(known.draw, known.workdir, known.seeds and range(known.seeds))
             print(f"The picture is {path}.")
         elif known.list and not further:
             listing.show(EXPERIMENTS.values(), known.workdir)

@@ -24,8 +24,13 @@ _EPOCHS = 40  # of a generation
 _ENOUGH = 3  # seeds; the interval of two would be the whole picture
 
 
-def draw(name: str, root: pathlib.Path, seeds: Sequence[int]) -> pathlib.Path:
+def draw(name: str, root: pathlib.Path, seeds: Sequence[int] | None = None) -> pathlib.Path:
     """Draws a picture of what is there, and returns its file, `evidence/<name>.png`.
+
+    Args:
+        name: Which picture.
+        root: Where the studies of all seeds are kept.
+        seeds: Those to take; by default all that are there.
 
     Raises:
         ValueError: There is no such picture, or nothing to draw.
@@ -35,6 +40,9 @@ def draw(name: str, root: pathlib.Path, seeds: Sequence[int]) -> pathlib.Path:
 
     if name not in PICTURES:
         raise ValueError(f"--draw must be one of {', '.join(PICTURES)}; it is {name}.")
+    if seeds is None:
+        found = [each.name.removeprefix("seed-") for each in root.glob("seed-*")]
+        seeds = sorted(int(each) for each in found if each.isdigit())
     path = root / "evidence" / f"{name}.png"
     write_atomically(path, plots.png(PICTURES[name](root, seeds), 150))
     return path
@@ -101,7 +109,8 @@ def _groups(name: str, root: pathlib.Path, seeds: Sequence[int]) -> list[dict[st
     from ban_tf.report import comparison
 
     places = over_seeds.finished(EXPERIMENTS[name], root, seeds)
-    return comparison.compare(comparison.read(places)[0])["groups"] if places else []
+    groups = comparison.compare(comparison.read(places)[0])["groups"] if places else []
+    return [group | {"name": pathlib.Path(group["runs"][0]).name} for group in groups]
 
 
 PICTURES = {"sizes": _sizes, "cost": _cost}

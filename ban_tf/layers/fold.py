@@ -14,6 +14,7 @@ two in a wide ResNet, where the other follows a sum); `python -m benchmarks.fold
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -36,6 +37,8 @@ _KERNELS = {
     keras.layers.SeparableConv1D: ("pointwise_kernel", 1),
     keras.layers.SeparableConv2D: ("pointwise_kernel", 1),
 }
+# What reads numbers that half precision does not have: words, pixels from 0 to 255.
+_EXACT = (keras.layers.Embedding, keras.layers.Rescaling)
 
 
 def fold(model: keras.Model, precision: str | None = None) -> keras.Model:
@@ -46,8 +49,9 @@ def fold(model: keras.Model, precision: str | None = None) -> keras.Model:
 
     Args:
         model: A built Functional or Sequential model.
-        precision: A dtype policy that the copy computes in, such as "mixed_bfloat16"; its last
-            layers keep theirs. By default all layers keep theirs.
+        precision: A dtype policy that the copy computes in, such as "mixed_bfloat16". Its last
+            layers keep theirs, and so do embeddings, what is inside wrappers, and layers whose
+            policy is not that of the model. By default all layers keep theirs.
 
     Returns:
         A Functional model with outputs equal to those of `model(x, training=False)`, to rounding.
@@ -61,24 +65,36 @@ def fold(model: keras.Model, precision: str | None = None) -> keras.Model:
         raise ValueError(
             f"model must be built before it is folded. Received: {model.name!r}, unbuilt"
         )
+    if precision:
+        _check_precision(precision)
     if getattr(model, "inputs", None) is None:
-        raise ValueError(_cannot_fold(model))
+        raise ValueError(_cannot_fold(model, "it is a subclassed model"))
     try:
-        folded = _structure(model, precision)
+        folded = _structure(model, precision, model.dtype_policy.name)
     except (ValueError, TypeError, NotImplementedError) as error:
-        raise ValueError(_cannot_fold(model)) from error
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise ValueError(_cannot_fold(model, reason)) from error
     if type(model) not in (keras.Sequential, type(folded)):
-        # What a subclass does besides running its graph would be lost.
-        raise ValueError(_cannot_fold(model))
+        reason = f"what {type(model).__name__} does besides running its graph would be lost"
+        raise ValueError(_cannot_fold(model, reason))
     copy_folded(model, folded)
     folded.trainable = False
     return folded
 
 
-def _cannot_fold(model: keras.Model) -> str:
+def _check_precision(precision: str) -> None:
+    try:
+        keras.dtype_policies.get(precision)
+    except ValueError as error:
+        raise ValueError(
+            f"precision must be a dtype policy such as 'mixed_bfloat16'. Received: {precision!r}"
+        ) from error
+
+
+def _cannot_fold(model: keras.Model, reason: str) -> str:
     return (
         "model must be a Functional or Sequential model whose layers can be rebuilt from their "
-        f"configuration. Received: {model.name!r} of type {type(model).__name__}"
+        f"configuration. Received: {model.name!r} of type {type(model).__name__} ({reason})"
     )
 
 
@@ -97,55 +113,69 @@ def copy_folded(model: keras.Model, folded: keras.Model) -> None:
             layer.set_weights(source.get_weights())
 
 
-def _structure(model: keras.Model, precision: str | None) -> keras.Model:
+def _structure(model: keras.Model, precision: str | None, policy: str) -> keras.Model:
+    graph = _graph(model)
     folding = dict(_pairs(model))
     gone = {each.name for each in folding.values()}
-    last = {id(each._keras_history.operation) for each in model.outputs}
+    last = {id(each._keras_history.operation) for each in graph.outputs}
 
-    def clone(layer: keras.Layer) -> keras.Layer:
+    def clone(layer: Any) -> Any:
         if isinstance(layer, keras.Model):
-            return _structure(layer, precision)
+            return _structure(layer, precision, policy)
+        if not isinstance(layer, keras.Layer) or hasattr(layer, "adapt"):
+            return copy_layer(layer)
         config = layer.get_config()
         if layer.name in folding:
             config["use_bias"] = True
-        if precision and id(layer) not in last:
+        pinned = layer.dtype_policy.name != policy or isinstance(layer, _EXACT)
+        if precision and not pinned and id(layer) not in last:
             config["dtype"] = precision
         kind = type(layer)
         if kind is keras.layers.BatchNormalization:
             kind = BatchNormalization
-        return copy_layer(layer) if hasattr(layer, "adapt") else kind.from_config(config)
+        return kind.from_config(config)
 
-    def call(layer: keras.Layer, *arguments: Any, **options: Any) -> Any:
+    def call(layer: Any, *arguments: Any, **options: Any) -> Any:
         return arguments[0] if layer.name in gone else layer(*arguments, **options)
 
-    graph = model
-    if isinstance(model, keras.Sequential):
-        graph = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     return keras.models.clone_model(graph, clone_function=clone, call_function=call)
+
+
+def _graph(model: keras.Model) -> keras.Model:
+    """A model as a Functional one."""
+    if isinstance(model, keras.Sequential):
+        return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+    return model
 
 
 def _pairs(model: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
     """Yields the name of each layer that can take in a normalisation, and that normalisation."""
-    outputs = {id(each) for each in model.outputs}
-    inside = {id(layer) for layer in model.layers}
-    for layer in model.layers:
-        if _kernel(layer) is None or id(layer.output) in outputs:
-            continue
-        after = layer._outbound_nodes[0].operation
-        if (
-            id(after) in inside
-            and isinstance(after, keras.layers.BatchNormalization)
-            and len(after._inbound_nodes) == 1
-            and id(after.output) not in outputs  # which go by their layers' names
-            and after.axis in (-1, len(layer.output.shape) - 1)
-        ):
-            yield layer.name, after
+    graph = _graph(model)
+    # Layers may have been called outside this graph as well, which is not its concern.
+    nodes = [node for level in graph._nodes_by_depth.values() for node in level]
+    calls = Counter(id(node.operation) for node in nodes)
+    readers = defaultdict(list)
+    for node in nodes:
+        for tensor in node.input_tensors:
+            readers[id(tensor)].append(node)
+    for tensor in graph.outputs:
+        readers[id(tensor)].append(None)
+    for node in nodes:
+        layer, tensor = node.operation, node.output_tensors[0]
+        following = readers[id(tensor)]
+        if calls[id(layer)] == 1 and _kernel(layer) and len(following) == 1 and following[0]:
+            after, result = following[0].operation, following[0].output_tensors[0]
+            if (
+                isinstance(after, keras.layers.BatchNormalization)
+                and calls[id(after)] == 1
+                and None not in readers[id(result)]  # outputs go by their layers' names
+                and after.axis in (-1, len(tensor.shape) - 1)
+            ):
+                yield layer.name, after
 
 
-def _kernel(layer: keras.Layer) -> tuple[str, int] | None:
-    """What `_KERNELS` says of a layer whose result is linear and goes to one place."""
-    if not len(layer._inbound_nodes) == len(layer._outbound_nodes) == 1:
-        return None
+def _kernel(layer: Any) -> tuple[str, int] | None:
+    """What `_KERNELS` says of a layer whose result is linear."""
     if getattr(layer, "activation", None) is not keras.activations.linear:
         return None
     if getattr(layer, "data_format", "channels_last") != "channels_last":

@@ -88,7 +88,7 @@ def test_signals_reach_all_workers_which_save_and_stop_together(one_device, tmp_
 def test_the_processes_of_a_slurm_step_train_the_run_of_one_device(one_device, tmp_path):
     """What `srun --ntasks=2` would start on one node."""
     step = {
-        "SLURM_JOB_ID": str(two_free_ports() - slurm.FIRST_PORT),
+        "SLURM_JOB_ID": str(job_with_free_ports()),
         "SLURM_STEP_NODELIST": "localhost",
         "SLURM_STEP_TASKS_PER_NODE": "2",
         "SLURM_STEP_NUM_TASKS": "2",
@@ -102,12 +102,12 @@ def test_the_processes_of_a_slurm_step_train_the_run_of_one_device(one_device, t
     assert_same_run(one_device, tmp_path / "run")
 
 
-def two_free_ports():
-    for port in range(slurm.FIRST_PORT, slurm.FIRST_PORT + slurm.PORTS, 2):
+def job_with_free_ports():
+    for job in range(1000):
         with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
-            for each in (port, port + 1):
-                stack.enter_context(socket.create_server(("", each)))
-            return port
+            for local in range(2):
+                stack.enter_context(socket.create_server(("", slurm.first_port(job, 0) + local)))
+            return job
     raise AssertionError("no free ports")
 
 

@@ -24,7 +24,7 @@ def test_every_process_finds_itself_whatever_order_nodes_have(monkeypatch):
     found = {}
     for rank, (node, local) in enumerate((n, i) for n in ("node9", "node10") for i in "01"):
         mine = place(monkeypatch, SLURM_PROCID=str(rank), SLURMD_NODENAME=node, SLURM_LOCALID=local)
-        assert mine.addresses[mine.index] == f"{node}:{10007 + int(local)}"
+        assert mine.addresses[mine.index] == f"{node}:{slurm.first_port(22007, 0) + int(local)}"
         found[mine.index] = mine.addresses
     assert sorted(found) == [0, 1, 2, 3]
     assert len(set(found.values())) == 1
@@ -46,3 +46,13 @@ def test_a_step_that_is_not_whole_is_one_sentence(monkeypatch):
         place(monkeypatch, **{**here, "SLURMD_NODENAME": "node7"})
     with pytest.raises(ValueError, match=r"Requested 4 tasks but only 3.*srun"):
         place(monkeypatch, **{**here, "SLURM_STEP_TASKS_PER_NODE": "2,1"})
+
+
+def test_steps_that_share_a_node_have_ports_of_their_own():
+    steps = [(job, step) for job in range(5000, 5020) for step in range(5)]
+    first = [slurm.first_port(*each) for each in steps]
+    assert min(first) >= 10_000
+    assert max(first) + 16 <= 32_768
+    for one, port in zip(steps, first, strict=True):
+        for other, another in zip(steps, first, strict=True):
+            assert one == other or abs(port - another) >= 16

@@ -40,6 +40,21 @@ def two_outputs():
     return keras.Model(images, {"map": x, "mean": layers.GlobalAveragePooling2D()(x)})
 
 
+def added():
+    model = keras.Sequential([keras.Input((8, 8, 4))])
+    for each in (layers.Conv2D(3, 3), layers.BatchNormalization(), layers.ReLU()):
+        model.add(each)  # which calls all layers anew
+    return model
+
+
+def with_operations():
+    images = keras.Input((8, 8, 4))
+    x = layers.BatchNormalization()(layers.Conv2D(4, 1)(images))
+    x = keras.ops.relu(x + 0.1 * images)
+    whole = keras.ops.cast(keras.ops.cast(10.0 * x, "int32"), "float32")
+    return keras.Model(images, layers.Dense(2)(layers.GlobalAveragePooling2D()(x - whole)))
+
+
 FOLDED = {
     "convolution": lambda: chain(layers.Conv2D(3, 3), layers.BatchNormalization()),
     "no bias": lambda: chain(Conv2D(3, 3, use_bias=False), BatchNormalization(scale=False)),
@@ -52,6 +67,8 @@ FOLDED = {
     "dense": lambda: chain(layers.Dense(3), layers.BatchNormalization(), shape=(4,)),
     "series": lambda: chain(layers.Conv1D(3, 3), layers.BatchNormalization(), shape=(8, 4)),
     "two outputs": two_outputs,
+    "a layer at a time": added,
+    "operations": with_operations,
 }
 
 
@@ -136,6 +153,39 @@ def test_the_fast_precision_is_near_and_leaves_the_last_layer_alone():
     assert fold(model).layers[1].compute_dtype == "float32"
 
 
+@pytest.mark.parametrize("precision", [None, "float32", "mixed_bfloat16"])
+def test_whole_numbers_stay_whole(precision):
+    """bfloat16 has no 301; operations keep the dtype that they are asked for."""
+    words = keras.Input((), dtype="int32")
+    spelling = layers.Embedding(2, 1, name="spelling")
+    x = keras.ops.cast(spelling(words) + 0.5, "int32")
+    model = keras.Model(words, layers.Embedding(400, 1)(x))
+    spelling.set_weights([np.array([[300.0], [301.0]])])
+    model.layers[-1].set_weights([np.arange(400.0)[:, None]])
+    said = fold(model, precision)(np.array([0, 1]), training=False)
+    np.testing.assert_array_equal(np.ravel(said), [300.0, 301.0])
+
+
+def test_a_language_model_of_many_operations_is_folded():
+    words = ["a", "word", "of", "some", "letters"]
+    model = architectures.build_language_model("cnn-lstm-1-8", words)
+    inputs = np.array([[0, 1, 2], [3, 4, 0]])
+    for precision, tolerance in (("float32", 1e-5), ("mixed_bfloat16", 0.05)):
+        said = fold(model, precision)(inputs, training=False)
+        np.testing.assert_allclose(said, model(inputs, training=False), atol=tolerance)
+
+
+def test_a_model_that_was_loaded_or_used_elsewhere_is_folded_as_well(tmp_path):
+    model = randomise(FOLDED["convolution"]())
+    model.save(tmp_path / "model.keras")
+    assert normalisations(fold(keras.models.load_model(tmp_path / "model.keras"))) == 0
+    folded = fold(model)
+    model.layers[0](keras.Input((8, 8, 4)))
+    copy_folded(model, folded)
+    assert_equal(model, folded)
+    assert normalisations(fold(model)) == 0
+
+
 def test_new_weights_are_taken_over_and_nothing_is_trained():
     model = randomise(nested())
     folded = fold(model)
@@ -160,5 +210,7 @@ def test_what_cannot_be_rebuilt_is_refused():
     for model in (subclassed, Further()):
         with pytest.raises(ValueError, match="must be a Functional or Sequential model"):
             fold(model)
+    with pytest.raises(ValueError, match=r"precision must be a dtype policy.*'bf16'"):
+        fold(nested(), "bf16")
     with pytest.raises(ValueError, match="must be built"):
         fold(keras.Sequential([layers.Dense(1)]))
