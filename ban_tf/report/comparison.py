@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ban_tf.options import Options
 from ban_tf.report import reading, statistics
 from ban_tf.rundir import RunDirectoryError
 
@@ -86,7 +87,7 @@ def compare(runs: Sequence[Run], control: str | None = None) -> dict[str, Any]:
     datasets = sorted({run.summary["run"]["dataset"] for run in runs})
     if len(datasets) > 1:
         raise ValueError(f"runs on different data sets cannot be compared: {', '.join(datasets)}.")
-    told = [_told(run) for run in runs]
+    told = [_told(run) for run in _of_one_age(runs)]
     keys = list(dict.fromkeys(map(_key, told)))
     members = {
         key: [run for run, each in zip(runs, told, strict=True) if _key(each) == key]
@@ -115,6 +116,13 @@ def compare(runs: Sequence[Run], control: str | None = None) -> dict[str, Any]:
             for name, each in zip(names, settings, strict=True)
         ],
     }
+
+
+def _of_one_age(runs: Sequence[Run]) -> list[Run]:
+    """Gives runs that are older than a setting what it was before it could be set: the default."""
+    known = {name for run in runs for name in run.settings}
+    defaults = {name: value for name, value in Options().settings().items() if name in known}
+    return [run._replace(settings={**defaults, **run.settings}) for run in runs]
 
 
 def _told(run: Run) -> dict[str, str]:

@@ -179,6 +179,14 @@ def test_a_run_that_was_analysed_is_of_the_same_group(tmp_path):
     assert ">mixup<" not in comparison_page.write_page(result)  # a setting without a value
 
 
+def test_a_run_from_before_a_setting_existed_has_its_default(tmp_path):
+    old = finished_run.make(tmp_path / "old", seed=0)
+    new = finished_run.make(tmp_path / "new", seed=1, teacher_precision="same")
+    other = finished_run.make(tmp_path / "other", seed=0, teacher_precision="mixed_bfloat16")
+    groups = comparison.compare(_runs(old, new, other))["groups"]
+    assert [group["seeds"] for group in groups] == [[0, 1], [0]]
+
+
 def test_a_seed_given_twice_is_refused(paths):
     with pytest.raises(ValueError, match="seed 0 of kd is given twice"):
         comparison.compare(_runs(paths[0], paths[0]))
