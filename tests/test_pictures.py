@@ -31,7 +31,7 @@ def test_a_longer_training_alone_does_not_take_the_place_of_a_lineage(tmp_path):
     """Runs of one kind are called by their settings elsewhere, as a lineage may be."""
     make(tmp_path, "generations", "kd", 0)
     make(tmp_path, "longer", "80 epochs", 0, generations=1, gain=3.0, epochs=80)
-    drawn = lines(pictures.PICTURES["cost"](tmp_path, [0]).axes[0])
+    drawn = lines(pictures.PICTURES["cost"](tmp_path, [0])[0].axes[0])
     start = errors_of(tmp_path, [0], "generations", "kd", 0)[0]
     longer = errors_of(tmp_path, [0], "longer", "80 epochs", 0)[0]
     np.testing.assert_allclose(drawn["one network, longer"], [[40, start], [80, longer]])
@@ -47,7 +47,8 @@ def test_gains_by_the_number_of_images(tmp_path):
             make(tmp_path, f"cifar10-{count}", "kd+labels", seed, generations=2, gain=gain)
             make(tmp_path, f"cifar10-{count}", "labels", seed, generations=2, gain=0.1)
     make(tmp_path, "cifar10-5000", "cwtm", 0, generations=2)  # one seed has no interval
-    panel, _ = pictures.PICTURES["sizes"](tmp_path, SEEDS).axes
+    figure, table = pictures.PICTURES["sizes"](tmp_path, SEEDS)
+    panel, _ = figure.axes
     drawn = lines(panel)
     assert "cwtm" not in drawn
     expected = [
@@ -56,6 +57,7 @@ def test_gains_by_the_number_of_images(tmp_path):
     ]
     np.testing.assert_allclose(drawn["kd+labels"][:, 0], [1000, 5000])
     np.testing.assert_allclose(drawn["kd+labels"][:, 1], expected)
+    assert f"| kd+labels | 5,000 | {expected[1]:+.2f} [" in table
 
 
 def test_error_by_the_epochs_that_were_trained(tmp_path):
@@ -64,7 +66,8 @@ def test_error_by_the_epochs_that_were_trained(tmp_path):
         make(tmp_path, "generations", "labels", seed, generations=4, gain=0.0)
         for epochs in (80, 160):
             make(tmp_path, "longer", f"{epochs} epochs", seed, generations=1, epochs=epochs)
-    drawn = lines(pictures.PICTURES["cost"](tmp_path, SEEDS).axes[0])
+    figure, table = pictures.PICTURES["cost"](tmp_path, SEEDS)
+    drawn = lines(figure.axes[0])
     newest = drawn["newest generation, kd+labels"]
     np.testing.assert_allclose(newest[:, 0], [40, 80, 120, 160])
     expected = [errors(tmp_path, "generations", "kd+labels", each).mean() for each in range(4)]
@@ -73,6 +76,11 @@ def test_error_by_the_epochs_that_were_trained(tmp_path):
     longer = errors(tmp_path, "longer", "160 epochs", 0).mean()
     np.testing.assert_allclose(drawn["one network, longer"][-1, 1], longer)
     assert len(drawn["ensemble of independent networks"]) == 4
+    gain = errors(tmp_path, "generations", "kd+labels", 3) - errors(
+        tmp_path, "longer", "160 epochs", 0
+    )
+    assert f"| 160 | newest generation, kd+labels | {expected[3]:.2f} ±" in table
+    assert f" | {gain.mean():+.2f} [" in table
     assert command.main(["--draw=cost", f"--workdir={tmp_path}"]) == 0  # all seeds
     assert (tmp_path / "evidence/cost.png").read_bytes().startswith(b"\x89PNG")
 

@@ -61,8 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif known.show and not known.run and not further:
             _show(_named(known.show, "show"), known.workdir, known.seeds)
         elif known.draw and not further:
-            path = pictures.draw(known.draw, known.workdir, known.seeds and range(known.seeds))
-            print(f"The picture is {path}.")
+            seeds = known.seeds and range(known.seeds)
+            path, table = pictures.draw(known.draw, known.workdir, seeds)
+            print(f"{table}\nThe picture is {path}.")
         elif known.list and not further:
             listing.show(EXPERIMENTS.values(), known.workdir)
         else:

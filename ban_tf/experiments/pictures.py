@@ -8,7 +8,7 @@ nothing of each other, and a lineage.
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ban_tf.experiments import over_seeds
@@ -21,16 +21,22 @@ _SIZES = (1000, 2000, 5000, 10_000)
 _TAUGHT = ("kd", "kd+labels", "cwtm", "dkpp")
 _LONGER = (80, 160)
 _EPOCHS = 40  # of a generation
+_ALONE, _INDEPENDENT = "one network, longer", "ensemble of independent networks"
 _ENOUGH = 3  # seeds; the interval of two would be the whole picture
 
 
-def draw(name: str, root: pathlib.Path, seeds: Sequence[int] | None = None) -> pathlib.Path:
-    """Draws a picture of what is there, and returns its file, `evidence/<name>.png`.
+def draw(
+    name: str, root: pathlib.Path, seeds: Sequence[int] | None = None
+) -> tuple[pathlib.Path, str]:
+    """Draws a picture of what is there, and makes the table behind it.
 
     Args:
         name: Which picture.
         root: Where the studies of all seeds are kept.
         seeds: Those to take; by default all that are there.
+
+    Returns:
+        The picture's file, `evidence/<name>.png`, and the table as Markdown.
 
     Raises:
         ValueError: There is no such picture, or nothing to draw.
@@ -43,34 +49,48 @@ def draw(name: str, root: pathlib.Path, seeds: Sequence[int] | None = None) -> p
     if seeds is None:
         found = [each.name.removeprefix("seed-") for each in root.glob("seed-*")]
         seeds = sorted(int(each) for each in found if each.isdigit())
+    figure, table = PICTURES[name](root, seeds)
     path = root / "evidence" / f"{name}.png"
-    write_atomically(path, plots.png(PICTURES[name](root, seeds), 150))
-    return path
+    write_atomically(path, plots.png(figure, 150))
+    return path, table
 
 
-def _sizes(root: pathlib.Path, seeds: Sequence[int]) -> Figure:
+def _sizes(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
     from ban_tf.report import comparison_page, plots
 
     series: dict[str, list[tuple[int, Any]]] = {}
     for count in _SIZES:
         for group in _groups(f"evidence/cifar10-{count}", root, seeds):
             for row in group["rows"]:
-                told = group["name"] in _TAUGHT and len(group["seeds"]) >= _ENOUGH
-                if told and row["name"] == "generation 1":
+                change = row["metrics"]["error"]["change_from_control"]
+                told = group["name"] in _TAUGHT and row["name"] == "generation 1"
+                if told and change and change["seeds"] >= _ENOUGH:
                     series.setdefault(group["name"], []).append((count, row["metrics"]))
     if not series:
         raise ValueError(
             f"there are no {_ENOUGH} seeds of evidence/cifar10-{_SIZES[0]} and its like in {root}."
         )
     metrics = {name: comparison_page.SHOWN[name] for name in ("error", "negative_log_likelihood")}
-    return plots.changes_along(series, metrics, "images to learn from")
+    changes = [
+        (name, f"{count:,}", *(row[each]["change_from_control"] for each in metrics))
+        for name, points in series.items()
+        for count, row in points
+    ]
+    table = _table(
+        ("generation 1 by", "images", *(f"{each.words}, change" for each in metrics.values())),
+        [
+            (*words, *map(comparison_page.change_in_words, found, metrics.values()))
+            for *words, found in ((*row[:2], row[2:]) for row in changes)
+        ],
+    )
+    return plots.changes_along(series, metrics, "images to learn from"), table
 
 
-def _cost(root: pathlib.Path, seeds: Sequence[int]) -> Figure:
+def _cost(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
     from ban_tf.report import comparison_page, plots
 
     rows = {
-        (group["name"], row["name"]): row["metrics"]["error"]["values"]
+        (group["name"], row["name"]): row["metrics"]
         for name in ("evidence/generations", "evidence/longer")
         for group in _groups(name, root, seeds)
         for row in group["rows"]
@@ -81,8 +101,8 @@ def _cost(root: pathlib.Path, seeds: Sequence[int]) -> Figure:
         raise ValueError(f"nothing of evidence/generations is in {root}.")
     start = (_EPOCHS, rows[lineages[0], "generation 0"])
     sought = {
-        "one network, longer": [(each, (f"{each} epochs", "generation 0")) for each in _LONGER],
-        "ensemble of independent networks": _ensembles("labels", last),
+        _ALONE: [(each, (f"{each} epochs", "generation 0")) for each in _LONGER],
+        _INDEPENDENT: _ensembles("labels", last),
     }
     for each in lineages:
         sought[f"newest generation, {each}"] = [
@@ -95,7 +115,47 @@ def _cost(root: pathlib.Path, seeds: Sequence[int]) -> Figure:
         for name, points in sought.items()
     }
     metric = comparison_page.SHOWN["error"]
-    return plots.values_along(series, metric, "epochs of training in all")
+    drawn = {
+        name: [(epochs, row["error"]["values"]) for epochs, row in points]
+        for name, points in series.items()
+    }
+    return plots.values_along(drawn, metric, "epochs of training in all"), _costs(series)
+
+
+def _costs(series: Mapping[str, Sequence[tuple[int, Any]]]) -> str:
+    """What each way has for its epochs, and for as many as the two that know no lineage."""
+    from ban_tf.report import comparison_page
+
+    metrics = {name: comparison_page.SHOWN[name] for name in ("error", "negative_log_likelihood")}
+    by_cost = {(epochs, name): row for name, points in series.items() for epochs, row in points[1:]}
+    lines = []
+    for (epochs, name), row in sorted(by_cost.items(), key=lambda each: each[0][0]):
+        cells = [str(epochs), name]
+        for each, metric in metrics.items():
+            cells.append(comparison_page.mean_in_words(row[each], metric))
+            for other in (_ALONE, _INDEPENDENT):
+                against = by_cost.get((epochs, other)) if other != name else None
+                cells.append(_difference(row[each], against and against[each], metric))
+        lines.append(cells)
+    heading = ["epochs", "way"]
+    for metric in metrics.values():
+        heading += [metric.words, "change from one network", "change from independent ones"]
+    return _table(heading, lines)
+
+
+def _difference(found: Mapping[str, Any], against: Mapping[str, Any] | None, metric: Any) -> str:
+    from ban_tf.report import comparison_page, statistics
+
+    few = against is None or len(against["values"]) != len(found["values"])
+    if few or len(found["values"]) < _ENOUGH:
+        return ""
+    gain = statistics.paired_gain(found["values"], against["values"])
+    return comparison_page.change_in_words(gain._asdict(), metric)
+
+
+def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [heading, [":---", ":---", *["---:"] * (len(heading) - 2)], *rows]
+    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
 
 
 def _ensembles(group: str, last: int) -> list[tuple[int, tuple[str, str]]]:

@@ -79,7 +79,7 @@ def rows(result: Mapping[str, Any], name: str) -> list[tuple[str, ...]]:
             group["name"],
             row["name"].replace("ensemble of generations", "ensemble"),
             str(len(row["metrics"][name]["values"])),
-            _mean(row["metrics"][name], metric),
+            mean_in_words(row["metrics"][name], metric),
             *_change(row["metrics"][name]["change"], metric),
             *(
                 _change(row["metrics"][name]["change_from_control"], metric)
@@ -92,20 +92,26 @@ def rows(result: Mapping[str, Any], name: str) -> list[tuple[str, ...]]:
     ]
 
 
-def _mean(found: Mapping[str, Any], metric: Metric) -> str:
+def mean_in_words(found: Mapping[str, Any], metric: Metric) -> str:
+    """Returns a mean with its standard deviation over seeds."""
     mean = f"{metric.scale * found['mean']:.{metric.decimals}f}"
     if found["standard_deviation"] is None:
         return mean
     return f"{mean} ± {metric.scale * found['standard_deviation']:.{metric.decimals}f}"
 
 
-def _change(change: Mapping[str, Any] | None, metric: Metric) -> tuple[str, str]:
-    if change is None:
-        return "", ""
+def change_in_words(change: Mapping[str, Any], metric: Metric) -> str:
+    """Returns a change with its interval."""
     mean, low, high = (
         f"{metric.scale * change[key]:+.{metric.decimals}f}" for key in ("mean", "low", "high")
     )
-    return f"{mean} [{low}, {high}]", verdict(change)
+    return f"{mean} [{low}, {high}]"
+
+
+def _change(change: Mapping[str, Any] | None, metric: Metric) -> tuple[str, str]:
+    if change is None:
+        return "", ""
+    return change_in_words(change, metric), verdict(change)
 
 
 def verdict(change: Mapping[str, Any]) -> str:
@@ -262,7 +268,7 @@ def _means(result: Mapping[str, Any], name: str) -> str:
     return " ".join(
         f"{group['name']}: "
         + ", ".join(
-            f"{row['name']} {_mean(row['metrics'][name], metric)}"
+            f"{row['name']} {mean_in_words(row['metrics'][name], metric)}"
             for row in group["rows"]
             if len(row["members"]) == 1
         )
