@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import Any
 
@@ -34,9 +33,9 @@ def begin(
         f"{' to '.join(options.architectures)} ({model.count_params():,} parameters) on {data}; "
         f"generation 0 and {many} born again by {options.objective}, {options.epochs} epoch(s) "
         f"each, {keras.config.dtype_policy().name}{devices and ', on ' + devices}; "
-        f"kept in {directory.path}."
+        f"kept in {directory.path}.",
+        flush=True,
     )
-    sys.stdout.flush()
 
 
 def end(result: dict[str, Any], directory: RunDirectory, started: float) -> None:

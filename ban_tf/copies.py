@@ -20,6 +20,20 @@ def copy_layer(layer: keras.Layer) -> keras.Layer:
     return type(layer).from_config(layer.get_config())
 
 
+def first_line(error: Exception) -> str:
+    """Returns the first line of what an error says, or what it is if it says nothing."""
+    said = str(error).strip()
+    return said.splitlines()[0] if said else repr(error)
+
+
+def cannot_rebuild(model: keras.Model) -> str:
+    """Returns the sentence about a model that is to be copied layer by layer, and cannot."""
+    return (
+        "model must be a Functional or Sequential model whose layers can be rebuilt from their "
+        f"configuration. Received: {model.name!r} of type {type(model).__name__}"
+    )
+
+
 def with_new_weights(model: keras.Model) -> keras.Model:
     """Returns a copy of a Functional or Sequential model, initialised anew.
 
@@ -29,10 +43,9 @@ def with_new_weights(model: keras.Model) -> keras.Model:
     try:
         return keras.models.clone_model(model, clone_function=copy_layer, recursive=True)
     except (ValueError, TypeError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         raise ValueError(
-            f"`build` {model.name!r} cannot be cloned layer by layer ({reason}); give a function "
-            "that returns a fresh model instead."
+            f"`build` {model.name!r} cannot be cloned layer by layer ({first_line(error)}); give a "
+            "function that returns a fresh model instead."
         ) from error
 
 

@@ -78,6 +78,26 @@ def sum_over_replicas(values: Any) -> Any:
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, placed)
 
 
+def on_replicas(strategy: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function that runs on all replicas, for what comes out equal on all of them.
+
+    Args:
+        strategy: A `tf.distribute.Strategy`.
+        function: What each replica does; it returns tensors.
+    """
+    import tensorflow as tf
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def run(*arguments: Any) -> Any:
+        return strategy.run(function, args=arguments)
+
+    def run_and_take_one(*arguments: Any) -> Any:
+        local = strategy.experimental_local_results
+        return keras.tree.map_structure(lambda each: local(each)[0], run(*arguments))
+
+    return run_and_take_one
+
+
 @contextlib.contextmanager
 def sharing(size: Any) -> Iterator[None]:
     """Lets `share` know, within one step, what the replicas were asked for once.

@@ -75,7 +75,8 @@ def run(options: Options, within: bool = False) -> dict[str, Any]:
         )
         family = lineage.Lineage(
             build,
-            **lineage_options.arguments(options, steps, teacher_precision),
+            **lineage_options.arguments(options, steps),
+            teacher_precision=teacher_precision,
             directory=directory,
             first_model=first_model,
             chance=_chance(data.validation.labels),

@@ -71,7 +71,8 @@ def run(options: Options) -> dict[str, Any]:
         teacher_precision = lineage_options.set_precision(options, directory, workers)
         family = lineage.Lineage(
             build,
-            **lineage_options.arguments(options, steps, teacher_precision),
+            **lineage_options.arguments(options, steps),
+            teacher_precision=teacher_precision,
             directory=directory,
             student_build=student_build if options.student_arch else None,
             share_ends=bool(options.share_ends),

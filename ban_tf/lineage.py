@@ -22,11 +22,10 @@ from ban_tf import checks, copies, generations, lineage_table, objectives, seeds
 from ban_tf.ensemble import ensemble
 from ban_tf.generations import Generation, check_last, check_settings, in_words
 from ban_tf.history import best_row
-from ban_tf.layers.fold import fold
 from ban_tf.rundir import RunDirectory
 from ban_tf.student import BornAgainModel
 from ban_tf.teachers import RecordedTeacher
-from ban_tf.trainer import Trainer, compile_anew
+from ban_tf.trainer import Trainer, asked_for, compile_anew
 from ban_tf.workers import Workers, current
 
 TEACHERS = ("previous", "ensemble", "first")
@@ -214,11 +213,8 @@ class Lineage:
         """
         if self.number_of_generations:
             checks.check_lasting(x, fit)
-        if self.share_ends and self.number_of_generations and self._needs_teacher:
-            sharing.check_ends(self._student_build(), self._first_model or self._build())
-        if self.teacher_precision and self.number_of_generations and self._needs_teacher:
-            for each in (self._first_model or self._build(), self._student_build()):
-                self._check_folding(each)
+        if self.number_of_generations and self._needs_teacher:
+            self._check_teaching()
         starts_anywhere = callable(x)
         batches = x if starts_anywhere else lambda generation, epoch, step: x
         if y is not None:
@@ -309,6 +305,14 @@ class Lineage:
         able = able or [each.number for each in before]
         return {"previous": able[-1:], "ensemble": able, "first": able[:1]}[self.teacher]
 
+    def _check_teaching(self) -> None:
+        """Sees to it that teachers will do, before the first of them is trained."""
+        if self.share_ends or self.teacher_precision:
+            student, teacher = self._student_build(), self._first_model or self._build()
+            if self.share_ends:
+                sharing.check_ends(student, teacher)
+            asked_for([teacher, student], self.teacher_precision)
+
     def _train(
         self,
         number: int,
@@ -364,6 +368,7 @@ class Lineage:
             and outcome.kept.get("val_accuracy", 1.0) <= self.chance,
         )
         if self.directory is not None and self.directory.writes:
+            # Not the student in training, which a replica of several builds for its rows alone.
             fresh.set_weights(outcome.weights)
             generations.write(self.directory, generation, fresh)
         return generation
@@ -380,15 +385,6 @@ class Lineage:
         teachers = self._digests(self.teachers_of(number))
         return generations.read(self.directory, number, teachers, self.builder(number))
 
-    def _check_folding(self, teacher: keras.Model) -> None:
-        try:
-            fold(teacher, self.teacher_precision)
-        except ValueError as error:
-            raise ValueError(
-                f"`teacher_precision` is {self.teacher_precision!r}, for which teachers are "
-                f"rebuilt: {error}."
-            ) from error
-
     def _digests(self, numbers: list[int]) -> dict[int, str]:
         return {number: self.generations[number].digest() for number in numbers}
 
@@ -403,9 +399,7 @@ class Lineage:
             ]
             student = self.builder(number)()
             shared = sharing.freeze_ends(student) if models and self.share_ends else []
-            asked = models
-            if self.teacher_precision:
-                asked = [fold(each, self.teacher_precision) for each in models]
+            asked = asked_for(models, self.teacher_precision)
             model = BornAgainModel(
                 student,
                 teacher=RecordedTeacher() if self.recorded and models else asked or None,

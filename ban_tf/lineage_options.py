@@ -12,13 +12,12 @@ from ban_tf.rundir import RunDirectory
 from ban_tf.workers import Workers
 
 
-def arguments(options: Options, steps_per_epoch: int, teacher_precision: str | None) -> dict:
+def arguments(options: Options, steps_per_epoch: int) -> dict[str, Any]:
     """Returns the arguments of `Lineage` that need nothing but options.
 
     Args:
         options: What was asked for.
         steps_per_epoch: Batches in an epoch.
-        teacher_precision: What `set_precision` returned.
     """
     return {
         "generations": options.generations,
@@ -28,7 +27,6 @@ def arguments(options: Options, steps_per_epoch: int, teacher_precision: str | N
         "temperature": options.temperature,
         "keep": options.checkpoint,
         "on_divergence": options.on_divergence,
-        "teacher_precision": teacher_precision,
         "seed": options.seed,
     }
 

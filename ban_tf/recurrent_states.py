@@ -7,7 +7,6 @@ replicas carried them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -33,7 +32,8 @@ def capture(model: keras.Model) -> list[np.ndarray]:
     states = variables(model)
     if not states or not keras_distribution.several(model):
         return [np.array(keras.ops.convert_to_numpy(each)) for each in states]
-    return [each.numpy() for each in _run(model.distribute_strategy, _of_the_batch, states)]
+    gather = distribute.on_replicas(model.distribute_strategy, lambda: _of_the_batch(states))
+    return [each.numpy() for each in gather()]
 
 
 def restore(model: keras.Model, captured: list[np.ndarray]) -> None:
@@ -49,21 +49,10 @@ def restore(model: keras.Model, captured: list[np.ndarray]) -> None:
     if shapes != [array.shape for array in captured]:
         raise ValueError("The checkpoint belongs to another model or another optimizer.")
     if several:
-        _run(model.distribute_strategy, _take, states, captured)
+        distribute.on_replicas(model.distribute_strategy, lambda: _take(states, captured))()
     else:
         for state, array in zip(states, captured, strict=True):
             state.assign(array)
-
-
-def _run(strategy: Any, function: Callable[..., list[Any]], *arguments: Any) -> list[Any]:
-    """Runs a function on every replica, and returns what it returns, which is equal on all."""
-    import tensorflow as tf
-
-    @tf.function(autograph=False)
-    def run() -> Any:
-        return strategy.run(lambda: function(*arguments))
-
-    return [strategy.experimental_local_results(each)[0] for each in run()]
 
 
 def _of_the_batch(states: list[Any]) -> list[Any]:

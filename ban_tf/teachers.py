@@ -16,6 +16,7 @@ import keras
 from keras import ops
 
 from ban_tf import outputs
+from ban_tf.copies import first_line
 from ban_tf.distillation_losses import with_features
 
 
@@ -175,14 +176,15 @@ def load_model(path: str | pathlib.Path) -> keras.Model:
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
         if "lambda" in str(error).lower():
             raise ValueError(
                 f"{path} holds a Lambda layer, which could run any code, and is not loaded; if you "
                 "trust it, load it yourself with keras.models.load_model(path, safe_mode=False) "
                 "and pass the model."
             ) from error
-        raise ValueError(f"{path} could not be read as a Keras model: {first_line}") from error
+        raise ValueError(
+            f"{path} could not be read as a Keras model: {first_line(error)}"
+        ) from error
 
 
 def as_teacher(teacher: Any, activation: str | None = None) -> Teacher | None:

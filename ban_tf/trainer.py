@@ -9,7 +9,7 @@ import keras
 
 from ban_tf import checkpoints, sharing
 from ban_tf.generations import Generation
-from ban_tf.layers.fold import copy_folded
+from ban_tf.layers.fold import copy_folded, fold
 from ban_tf.student import BornAgainModel
 from ban_tf.teachers import OnlineTeacher
 
@@ -20,7 +20,7 @@ class Trainer:
     Args:
         model: The compiled student.
         teachers: The models that it learns from.
-        asked: What it asks in their place, `layers.fold` of each; or the models themselves.
+        asked: What it asks in their place; see `asked_for`.
         shared: Places of the layers that it has from the last of them; see `sharing`.
 
     Attributes:
@@ -55,6 +55,27 @@ class Trainer:
         if self._shared:
             sharing.copy_ends(self.model.student, self.teachers[-1], self._shared)
         self.model.stop_training = False
+
+
+def asked_for(teachers: list[keras.Model], precision: str | None) -> list[keras.Model]:
+    """Returns what is asked in the place of teachers.
+
+    Args:
+        teachers: The models that a student learns from.
+        precision: A dtype policy, for which each is rebuilt by `layers.fold`; None asks them as
+            they are.
+
+    Raises:
+        ValueError: One cannot be rebuilt.
+    """
+    if precision is None:
+        return teachers
+    try:
+        return [fold(each, precision) for each in teachers]
+    except ValueError as error:
+        raise ValueError(
+            f"`teacher_precision` is {precision!r}, for which teachers are rebuilt: {error}."
+        ) from error
 
 
 def compile_anew(model: keras.Model, arguments: Mapping[str, Any]) -> None:

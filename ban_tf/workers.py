@@ -50,7 +50,7 @@ class Workers:
             before = len(tasks.get("chief", ())) if resolver.task_type == "worker" else 0
             self.index = before + resolver.task_id
         self.watch: Any = None
-        self._exchange: Callable[[Any], Any] | None = None
+        self._sum: Callable[[Any], Any] | None = None
 
     @property
     def chief(self) -> bool:
@@ -78,11 +78,12 @@ class Workers:
         own = np.asarray(numbers, np.int32)
         if self.count == 1:
             return own[None]
-        if self._exchange is None:
-            self._exchange = _exchange(self.strategy)
+        if self._sum is None:
+            self._sum = distribute.on_replicas(self.strategy, distribute.sum_over_replicas)
         table = np.zeros((self.count, len(own)), np.int32)
         table[self.index] = own
-        return self._exchange(table) // (self.replicas // self.count)
+        summed = self._sum(keras.ops.convert_to_tensor(table))
+        return summed.numpy() // (self.replicas // self.count)
 
     def chief_first(self, work: Callable[[], Any]) -> Any:
         """Does something that leaves files, on the chief before all others.
@@ -212,16 +213,3 @@ def current() -> Workers:
     import tensorflow as tf
 
     return Workers(tf.distribute.get_strategy() if tf.distribute.has_strategy() else None)
-
-
-def _exchange(strategy: Any) -> Callable[[np.ndarray], np.ndarray]:
-    import tensorflow as tf
-
-    @tf.function(reduce_retracing=True, autograph=False)
-    def summed(table: Any) -> Any:
-        return strategy.run(distribute.sum_over_replicas, args=(table,))
-
-    def exchange(table: np.ndarray) -> np.ndarray:
-        return strategy.experimental_local_results(summed(tf.constant(table)))[0].numpy()
-
-    return exchange

@@ -20,18 +20,6 @@ NETWORKS = ("MobileNetV2", "ResNet50", "wrn-16-1")
 PRECISIONS = ("float32", "mixed_bfloat16")
 
 
-def _network(name: str, policy: str) -> keras.Model:
-    keras.config.set_dtype_policy(policy)
-    if not hasattr(keras.applications, name):
-        return training.build(name, policy)
-    return getattr(keras.applications, name)(
-        input_shape=training.INPUT_SHAPE,
-        weights=None,
-        classes=training.NUM_CLASSES,
-        classifier_activation=None,
-    )
-
-
 def _asking(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     return tf.function(lambda images: model(images, training=False), jit_compile=False)
 
@@ -42,7 +30,7 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
     Returns:
         Median milliseconds of each, and the ratios to the network as it is.
     """
-    stock = _network(network, policy)
+    stock = training.build(network, policy)
     models = {"stock": stock, "fused": fuse(stock), "folded": fold(stock)}
     if policy == "float32":
         models["folded_bfloat16"] = fold(stock, "mixed_bfloat16")
@@ -60,7 +48,7 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
 
 
 def _tell(found: dict[str, Any]) -> str:
-    times = ", ".join(f"{name} {ms:.0f} ms" for name, ms in found["milliseconds"].items())
+    times = measuring.times_in_words(found["milliseconds"])
     ratios = ", ".join(
         f"{name} {measuring.in_words(ratio)}" for name, ratio in found["ratios"].items()
     )

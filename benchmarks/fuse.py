@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
-
 from ban_tf.layers import fuse
 from benchmarks import measuring, training
 
@@ -23,13 +21,7 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
     Returns:
         Median milliseconds of both, and the ratio of the fused to the stock one.
     """
-    keras.config.set_dtype_policy(policy)
-    stock = getattr(keras.applications, network)(
-        input_shape=training.INPUT_SHAPE,
-        weights=None,
-        classes=training.NUM_CLASSES,
-        classifier_activation=None,
-    )
+    stock = training.build(network, policy)
     batches = training.repeated(training.random_batch(batch_size))
     steppers = {"fused": training.keras_step(fuse(stock)), "stock": training.keras_step(stock)}
     seconds = measuring.interleave(
@@ -43,7 +35,7 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
 
 
 def _tell(found: dict[str, Any]) -> str:
-    times = ", ".join(f"{name} {ms:.0f} ms" for name, ms in found["milliseconds"].items())
+    times = measuring.times_in_words(found["milliseconds"])
     return f"{times}; fused takes {measuring.in_words(found['ratio'])} of stock"
 
 

@@ -64,6 +64,11 @@ def milliseconds(seconds: Mapping[str, np.ndarray]) -> dict[str, float]:
     return {name: float(1e3 * np.median(each)) for name, each in seconds.items()}
 
 
+def times_in_words(times: Mapping[str, float]) -> str:
+    """Returns the milliseconds of contenders as they are printed."""
+    return ", ".join(f"{name} {time:.0f} ms" for name, time in times.items())
+
+
 def in_words(ratio: Mapping[str, float]) -> str:
     """Returns a ratio with its quartiles as it is printed."""
     return f"{ratio['ratio']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]"

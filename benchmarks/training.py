@@ -26,8 +26,15 @@ def random_batch(batch_size: int) -> Batch:
 
 
 def build(network: str, policy: str = "float32") -> keras.Model:
-    """Builds a network by name in a precision."""
+    """Builds one of our networks, or one of `keras.applications`, by name in a precision."""
     keras.config.set_dtype_policy(policy)
+    if hasattr(keras.applications, network):
+        return getattr(keras.applications, network)(
+            input_shape=INPUT_SHAPE,
+            weights=None,
+            classes=NUM_CLASSES,
+            classifier_activation=None,
+        )
     return architectures.build(network, INPUT_SHAPE, NUM_CLASSES)
 
 

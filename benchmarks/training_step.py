@@ -47,7 +47,7 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
 
 
 def _tell(found: dict[str, Any]) -> str:
-    times = ", ".join(f"{name} {ms:.0f} ms" for name, ms in found["milliseconds"].items())
+    times = measuring.times_in_words(found["milliseconds"])
     ratios = ", ".join(
         f"{measuring.in_words(ratio)} of {name}" for name, ratio in found["ratios"].items()
     )

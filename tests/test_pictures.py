@@ -85,6 +85,17 @@ def test_error_by_the_epochs_that_were_trained(tmp_path):
     assert (tmp_path / "evidence/cost.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_other_seeds_are_not_paired(tmp_path):
+    for seed in range(4):
+        if seed != 3:
+            make(tmp_path, "generations", "kd", seed)
+        if seed != 2:
+            make(tmp_path, "longer", "80 epochs", seed, generations=1, epochs=80)
+    _, table = pictures.PICTURES["cost"](tmp_path, range(4))
+    assert "| 80 | newest generation, kd |" in table
+    assert "[" not in table  # no interval of differences
+
+
 @pytest.mark.parametrize(
     ("name", "told"),
     [

@@ -56,7 +56,7 @@ def draw(
 
 
 def _sizes(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
-    from ban_tf.report import comparison_page, plots
+    from ban_tf.report import comparison_page, comparison_plots, table
 
     series: dict[str, list[tuple[int, Any]]] = {}
     for count in _SIZES:
@@ -70,27 +70,33 @@ def _sizes(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
         raise ValueError(
             f"there are no {_ENOUGH} seeds of evidence/cifar10-{_SIZES[0]} and its like in {root}."
         )
-    metrics = {name: comparison_page.SHOWN[name] for name in ("error", "negative_log_likelihood")}
-    changes = [
-        (name, f"{count:,}", *(row[each]["change_from_control"] for each in metrics))
+    metrics = _metrics()
+    rows = [
+        (
+            name,
+            f"{count:,}",
+            *(
+                comparison_page.change_in_words(row[each]["change_from_control"], metric)
+                for each, metric in metrics.items()
+            ),
+        )
         for name, points in series.items()
         for count, row in points
     ]
-    table = _table(
-        ("generation 1 by", "images", *(f"{each.words}, change" for each in metrics.values())),
-        [
-            (*words, *map(comparison_page.change_in_words, found, metrics.values()))
-            for *words, found in ((*row[:2], row[2:]) for row in changes)
-        ],
+    headings = (
+        "generation 1 by",
+        "images",
+        *(f"{each.words}, change" for each in metrics.values()),
     )
-    return plots.changes_along(series, metrics, "images to learn from"), table
+    figure = comparison_plots.changes_along(series, metrics, "images to learn from")
+    return figure, table.markdown_table(headings, rows, texts=2)
 
 
 def _cost(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
-    from ban_tf.report import comparison_page, plots
+    from ban_tf.report import comparison_plots
 
     rows = {
-        (group["name"], row["name"]): row["metrics"]
+        (group["name"], row["name"]): {**row["metrics"], "seeds": group["seeds"]}
         for name in ("evidence/generations", "evidence/longer")
         for group in _groups(name, root, seeds)
         for row in group["rows"]
@@ -114,48 +120,51 @@ def _cost(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
         name: [start, *((epochs, rows[key]) for epochs, key in points if key in rows)]
         for name, points in sought.items()
     }
-    metric = comparison_page.SHOWN["error"]
     drawn = {
         name: [(epochs, row["error"]["values"]) for epochs, row in points]
         for name, points in series.items()
     }
-    return plots.values_along(drawn, metric, "epochs of training in all"), _costs(series)
+    metric = _metrics()["error"]
+    figure = comparison_plots.values_along(drawn, metric, "epochs of training in all")
+    return figure, _costs(series)
 
 
 def _costs(series: Mapping[str, Sequence[tuple[int, Any]]]) -> str:
     """What each way has for its epochs, and for as many as the two that know no lineage."""
-    from ban_tf.report import comparison_page
+    from ban_tf.report import comparison_page, table
 
-    metrics = {name: comparison_page.SHOWN[name] for name in ("error", "negative_log_likelihood")}
+    metrics = _metrics()
     by_cost = {(epochs, name): row for name, points in series.items() for epochs, row in points[1:]}
     lines = []
     for (epochs, name), row in sorted(by_cost.items(), key=lambda each: each[0][0]):
         cells = [str(epochs), name]
-        for each, metric in metrics.items():
-            cells.append(comparison_page.mean_in_words(row[each], metric))
-            for other in (_ALONE, _INDEPENDENT):
-                against = by_cost.get((epochs, other)) if other != name else None
-                cells.append(_difference(row[each], against and against[each], metric))
+        for each in metrics:
+            cells.append(comparison_page.mean_in_words(row[each], metrics[each]))
+            cells += [
+                "" if other == name else _difference(row, by_cost.get((epochs, other)), each)
+                for other in (_ALONE, _INDEPENDENT)
+            ]
         lines.append(cells)
-    heading = ["epochs", "way"]
+    headings = ["epochs", "way"]
     for metric in metrics.values():
-        heading += [metric.words, "change from one network", "change from independent ones"]
-    return _table(heading, lines)
+        headings += [metric.words, "change from one network", "change from independent ones"]
+    return table.markdown_table(headings, lines, texts=2)
 
 
-def _difference(found: Mapping[str, Any], against: Mapping[str, Any] | None, metric: Any) -> str:
+def _difference(row: Mapping[str, Any], other: Mapping[str, Any] | None, metric: str) -> str:
+    """The change from another row, paired by seed; nothing where that cannot be said."""
     from ban_tf.report import comparison_page, statistics
 
-    few = against is None or len(against["values"]) != len(found["values"])
-    if few or len(found["values"]) < _ENOUGH:
+    if other is None or other["seeds"] != row["seeds"] or len(row["seeds"]) < _ENOUGH:
         return ""
-    gain = statistics.paired_gain(found["values"], against["values"])
-    return comparison_page.change_in_words(gain._asdict(), metric)
+    gain = statistics.paired_gain(row[metric]["values"], other[metric]["values"])
+    return comparison_page.change_in_words(gain._asdict(), _metrics()[metric])
 
 
-def _table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [heading, [":---", ":---", *["---:"] * (len(heading) - 2)], *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+def _metrics() -> dict[str, Any]:
+    from ban_tf.report import comparison_page
+
+    return {name: comparison_page.SHOWN[name] for name in ("error", "negative_log_likelihood")}
 
 
 def _ensembles(group: str, last: int) -> list[tuple[int, tuple[str, str]]]:

@@ -21,7 +21,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ban_tf.copies import copy_layer
+from ban_tf.copies import cannot_rebuild, copy_layer, first_line
 from ban_tf.layers.batch_normalization import BatchNormalization
 from ban_tf.layers.convolution import Conv2D
 
@@ -68,15 +68,14 @@ def fold(model: keras.Model, precision: str | None = None) -> keras.Model:
     if precision:
         _check_precision(precision)
     if getattr(model, "inputs", None) is None:
-        raise ValueError(_cannot_fold(model, "it is a subclassed model"))
+        raise ValueError(f"{cannot_rebuild(model)} (it is a subclassed model)")
     try:
         folded = _structure(model, precision, model.dtype_policy.name)
     except (ValueError, TypeError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
-        raise ValueError(_cannot_fold(model, reason)) from error
+        raise ValueError(f"{cannot_rebuild(model)} ({first_line(error)})") from error
     if type(model) not in (keras.Sequential, type(folded)):
-        reason = f"what {type(model).__name__} does besides running its graph would be lost"
-        raise ValueError(_cannot_fold(model, reason))
+        lost = f"what {type(model).__name__} does besides running its graph would be lost"
+        raise ValueError(f"{cannot_rebuild(model)} ({lost})")
     copy_folded(model, folded)
     folded.trainable = False
     return folded
@@ -89,13 +88,6 @@ def _check_precision(precision: str) -> None:
         raise ValueError(
             f"precision must be a dtype policy such as 'mixed_bfloat16'. Received: {precision!r}"
         ) from error
-
-
-def _cannot_fold(model: keras.Model, reason: str) -> str:
-    return (
-        "model must be a Functional or Sequential model whose layers can be rebuilt from their "
-        f"configuration. Received: {model.name!r} of type {type(model).__name__} ({reason})"
-    )
 
 
 def copy_folded(model: keras.Model, folded: keras.Model) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import keras
 
-from ban_tf.copies import copy_layer
+from ban_tf.copies import cannot_rebuild, copy_layer
 from ban_tf.layers.batch_normalization import BatchNormalization
 from ban_tf.layers.convolution import Conv2D
 
@@ -48,20 +48,13 @@ def fuse(model: keras.Model) -> keras.Model:
     try:
         fused = keras.models.clone_model(model, clone_function=_clone_layer, recursive=True)
     except (ValueError, TypeError, NotImplementedError) as error:
-        raise ValueError(_cannot_fuse(model)) from error
+        raise ValueError(cannot_rebuild(model)) from error
     if type(fused) is not type(model):
         # Keras rebuilds some subclasses as a bare Functional model, without their methods.
-        raise ValueError(_cannot_fuse(model))
+        raise ValueError(cannot_rebuild(model))
     fused.set_weights(model.get_weights())
     _copy_trainable(model, fused)
     return fused
-
-
-def _cannot_fuse(model: keras.Model) -> str:
-    return (
-        "model must be a Functional or Sequential model whose layers can be rebuilt from their "
-        f"configuration. Received: {model.name!r} of type {type(model).__name__}"
-    )
 
 
 def _clone_layer(layer: keras.Layer) -> keras.Layer:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from ban_tf.report import comparison, markup, plots
+from ban_tf.report import comparison, comparison_plots, markup, plots
 from ban_tf.rundir import write_atomically
 
 
@@ -172,10 +172,10 @@ def figures(result: Mapping[str, Any]) -> dict[str, Figure]:
     metrics = shown(result)
     main = {name: metrics[name] for name in list(metrics)[:3]}
     first = next(iter(main))
-    found = {f"{first}_over_seeds": plots.over_seeds(result, first, main[first])}
+    found = {f"{first}_over_seeds": comparison_plots.over_seeds(result, first, main[first])}
     for name, key in (("change", "change"), ("change_from_control", "change_from_control")):
         if _has(result, key):
-            found[name] = plots.changes_over_seeds(result, main, key)
+            found[name] = comparison_plots.changes_over_seeds(result, main, key)
     return found
 
 

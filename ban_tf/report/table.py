@@ -6,6 +6,7 @@ paragraph of notes that claims no more than the numbers carry.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 from rich.box import SIMPLE_HEAD
@@ -98,13 +99,13 @@ def write_markdown(summary: dict[str, Any], analysed: bool = False) -> str:
         + (f", {_count(run['epochs'], 'epoch')} each" if "epochs" in run else "")
         + f"; measured on {measured_on(summary)}.",
         "## Generations",
-        _markdown_table(generation_headings(summary), generation_rows(summary), texts=2),
+        markdown_table(generation_headings(summary), generation_rows(summary), texts=2),
     ]
     if summary["ensembles"]:
         parts += [
             "## Ensembles",
             f"Each averages the {summary['average']} of its members.",
-            _markdown_table(ensemble_headings(summary), ensemble_rows(summary), texts=1),
+            markdown_table(ensemble_headings(summary), ensemble_rows(summary), texts=1),
         ]
     parts.append(notes(summary))
     if analysed:
@@ -215,8 +216,8 @@ def _screen_table(headings: tuple[str, ...], rows: list[tuple[str, ...]], texts:
     return table
 
 
-def _markdown_table(headings: tuple[str, ...], rows: list[tuple[str, ...]], texts: int) -> str:
-    """The same table in Markdown."""
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
+    """Returns a table in Markdown, of which the first columns are texts, the others numbers."""
     headings = one_line(headings)
     rules = [":---" if column < texts else "---:" for column in range(len(headings))]
     return "\n".join(
@@ -225,7 +226,7 @@ def _markdown_table(headings: tuple[str, ...], rows: list[tuple[str, ...]], text
     )
 
 
-def one_line(headings: tuple[str, ...]) -> list[str]:
+def one_line(headings: Sequence[str]) -> list[str]:
     """Returns headings without the line breaks that the screen needs."""
     return [heading.replace("-\n", "-").replace("\n", " ") for heading in headings]
 

@@ -47,5 +47,13 @@ def weights(directory, generation):
     return keras.models.load_model(directory / f"generation-{generation}/model.keras").get_weights()
 
 
+def assert_same_run(one, other, rtol, atol):
+    """Weights are the same within tolerances, and all that is in the history to a thousandth."""
+    for generation in (0, 1):
+        for ours, theirs in zip(weights(one, generation), weights(other, generation), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=atol)
+        np.testing.assert_allclose(rows(one, generation), rows(other, generation), rtol=1e-3)
+
+
 def rows(directory, generation):
     return np.genfromtxt(directory / f"generation-{generation}/history.csv", delimiter=",")[1:]

@@ -16,7 +16,7 @@ from ban_tf import cluster, options, slurm
 from ban_tf import launch as launcher
 from ban_tf.launch import free_ports
 from tests.distribution import processes
-from tests.distribution.processes import finished, rows, said_until, weights
+from tests.distribution.processes import finished, said_until, weights
 
 EPOCHS = 6
 SETTINGS = (
@@ -36,10 +36,7 @@ def launch(directory, *flags):
 
 
 def assert_same_run(one, other):
-    for generation in (0, 1):
-        for ours, theirs in zip(weights(one, generation), weights(other, generation), strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5)
-        np.testing.assert_allclose(rows(one, generation), rows(other, generation), rtol=1e-3)
+    processes.assert_same_run(one, other, rtol=2e-4, atol=2e-5)
 
 
 @pytest.fixture(scope="module")
