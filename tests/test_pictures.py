@@ -60,6 +60,47 @@ def test_gains_by_the_number_of_images(tmp_path):
     assert f"| kd+labels | 5,000 | {expected[1]:+.2f} [" in table
 
 
+def test_gains_by_temperature_and_label_weight(tmp_path):
+    for seed in SEEDS:
+        make(tmp_path, "recipes", "labels", seed, generations=2, gain=0.1)
+        for index, (temperature, weight) in enumerate(((1, "0.5"), (4, "0.5"), (4, "1"))):
+            name = f"temperature-{temperature}-labels-{weight}"
+            place = tmp_path / f"seed-{seed}" / "evidence" / "recipes" / name
+            finished_run.make(place, seed=seed, generations=2, gain=index, label_weight=index)
+    figure, table = pictures.PICTURES["recipes"](tmp_path, SEEDS)
+    panel, _ = figure.axes
+    drawn = lines(panel)
+    expected = [
+        np.mean(errors(tmp_path, "recipes", each, 1) - errors(tmp_path, "recipes", "labels", 1))
+        for each in ("temperature-1-labels-0.5", "temperature-4-labels-0.5")
+    ]
+    np.testing.assert_allclose(drawn["label weight 0.5"][:, 1], expected)
+    assert len(drawn["label weight 1"]) == 1
+    assert [each.get_text() for each in panel.get_xticklabels()] == ["1", "4"]
+    assert f"| label weight 0.5 | 4 | {expected[1]:+.2f} [" in table
+
+
+def test_gains_by_generation(tmp_path):
+    for seed in SEEDS:
+        make(tmp_path, "generations", "kd", seed, generations=4)
+        make(tmp_path, "generations", "labels", seed, generations=4, gain=0.0)
+    figure, table = pictures.PICTURES["generations"](tmp_path, SEEDS)
+    drawn = lines(figure.axes[0])
+    expected = [
+        np.mean(
+            errors(tmp_path, "generations", "kd", each)
+            - errors(tmp_path, "generations", "labels", each)
+        )
+        for each in (1, 2, 3)
+    ]
+    assert set(drawn) >= {"newest generation, kd", "ensemble of all generations, kd"}
+    np.testing.assert_allclose(drawn["newest generation, kd"][:, 1], expected)
+    assert len(drawn["ensemble of all generations, kd"]) == 3
+    places = drawn["newest generation, kd"][:, 0]
+    np.testing.assert_allclose(np.diff(places), 1)  # a linear axis
+    assert f"| newest generation, kd | 3 | {expected[2]:+.2f} [" in table
+
+
 def test_error_by_the_epochs_that_were_trained(tmp_path):
     for seed in SEEDS:
         make(tmp_path, "generations", "kd+labels", seed, generations=4)
@@ -100,8 +141,8 @@ def test_other_seeds_are_not_paired(tmp_path):
     ("name", "told"),
     [
         ("cost", "nothing of evidence/generations"),
-        ("sizes", "no 3 seeds of evidence/cifar10-1000"),
-        ("shapes", "--draw must be one of sizes, cost; it is shapes"),
+        ("sizes", "no 3 seeds of it and of its control"),
+        ("shapes", "--draw must be one of sizes, recipes, generations, cost; it is shapes"),
     ],
 )
 def test_nothing_to_draw_is_one_sentence(name, told, tmp_path, capsys):

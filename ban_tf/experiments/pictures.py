@@ -1,6 +1,8 @@
-"""Pictures over several rows of `evidence`, which none of their own pages can show.
+"""Pictures of rows of `evidence`, and over several, which none of their own pages can show.
 
 `sizes`: what is gained over the control, by how many images there are to learn from.
+`recipes`: the same by temperature, a line for each label weight.
+`generations`: the same by generation, and by as large an ensemble.
 `cost`: test error by the epochs that were trained in all: one network for longer, several that know
 nothing of each other, and a lineage.
 """
@@ -8,6 +10,7 @@ nothing of each other, and a lineage.
 from __future__ import annotations
 
 import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +25,7 @@ _TAUGHT = ("kd", "kd+labels", "cwtm", "dkpp")
 _LONGER = (80, 160)
 _EPOCHS = 40  # of a generation
 _ALONE, _INDEPENDENT = "one network, longer", "ensemble of independent networks"
+_NEWEST, _ALL = "newest generation", "ensemble of all generations"
 _ENOUGH = 3  # seeds; the interval of two would be the whole picture
 
 
@@ -56,40 +60,71 @@ def draw(
 
 
 def _sizes(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
+    rows = [
+        (group["name"], count, row)
+        for count in _SIZES
+        for group in _groups(f"evidence/cifar10-{count}", root, seeds)
+        for row in group["rows"]
+        if group["name"] in _TAUGHT and row["name"] == "generation 1"
+    ]
+    return _changes("generation 1 by", "images to learn from", rows, root)
+
+
+def _recipes(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
+    rows = []
+    for group in _groups("evidence/recipes", root, seeds):
+        found = re.fullmatch(r"temperature-(\d+)-labels-(.+)", group["name"])
+        if found:
+            temperature, weight = found.groups()
+            row = next(row for row in group["rows"] if row["name"] == "generation 1")
+            rows.append((f"label weight {weight}", int(temperature), row))
+    return _changes("generation 1 with", "temperature", rows, root)
+
+
+def _generations(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
+    rows = [
+        (f"{kind}, {group['name']}", row["members"][-1], row)
+        for kind, first in ((_NEWEST, "generation"), (_ALL, "ensemble of generations 0"))
+        for group in _groups("evidence/generations", root, seeds)
+        for row in group["rows"]
+        if group["name"] in _TAUGHT and row["name"].startswith(first)
+    ]
+    return _changes("", "generation", rows, root, logarithmic=False)
+
+
+def _changes(
+    heading: str,
+    along: str,
+    rows: Sequence[tuple[str, int, Mapping[str, Any]]],
+    root: pathlib.Path,
+    logarithmic: bool = True,
+) -> tuple[Figure, str]:
+    """Changes from the control: rows by the name of their line and their place on it."""
     from ban_tf.report import comparison_page, comparison_plots, table
 
     series: dict[str, list[tuple[int, Any]]] = {}
-    for count in _SIZES:
-        for group in _groups(f"evidence/cifar10-{count}", root, seeds):
-            for row in group["rows"]:
-                change = row["metrics"]["error"]["change_from_control"]
-                told = group["name"] in _TAUGHT and row["name"] == "generation 1"
-                if told and change and change["seeds"] >= _ENOUGH:
-                    series.setdefault(group["name"], []).append((count, row["metrics"]))
+    for name, place, row in rows:
+        change = row["metrics"]["error"]["change_from_control"]
+        if change and change["seeds"] >= _ENOUGH:
+            series.setdefault(name, []).append((place, row["metrics"]))
     if not series:
-        raise ValueError(
-            f"there are no {_ENOUGH} seeds of evidence/cifar10-{_SIZES[0]} and its like in {root}."
-        )
+        raise ValueError(f"there are no {_ENOUGH} seeds of it and of its control in {root}.")
     metrics = _metrics()
-    rows = [
+    lines = [
         (
             name,
-            f"{count:,}",
+            f"{place:,}",
             *(
                 comparison_page.change_in_words(row[each]["change_from_control"], metric)
                 for each, metric in metrics.items()
             ),
         )
         for name, points in series.items()
-        for count, row in points
+        for place, row in points
     ]
-    headings = (
-        "generation 1 by",
-        "images",
-        *(f"{each.words}, change" for each in metrics.values()),
-    )
-    figure = comparison_plots.changes_along(series, metrics, "images to learn from")
-    return figure, table.markdown_table(headings, rows, texts=2)
+    headings = (heading, along, *(f"{each.words}, change" for each in metrics.values()))
+    figure = comparison_plots.changes_along(series, metrics, along, logarithmic)
+    return figure, table.markdown_table(headings, lines, texts=2)
 
 
 def _cost(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
@@ -111,11 +146,11 @@ def _cost(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
         _INDEPENDENT: _ensembles("labels", last),
     }
     for each in lineages:
-        sought[f"newest generation, {each}"] = [
+        sought[f"{_NEWEST}, {each}"] = [
             (_EPOCHS * (number + 1), (each, f"generation {number}"))
             for number in range(1, last + 1)
         ]
-        sought[f"ensemble of all generations, {each}"] = _ensembles(each, last)
+        sought[f"{_ALL}, {each}"] = _ensembles(each, last)
     series = {
         name: [start, *((epochs, rows[key]) for epochs, key in points if key in rows)]
         for name, points in sought.items()
@@ -182,4 +217,9 @@ def _groups(name: str, root: pathlib.Path, seeds: Sequence[int]) -> list[dict[st
     return [group | {"name": pathlib.Path(group["runs"][0]).name} for group in groups]
 
 
-PICTURES = {"sizes": _sizes, "cost": _cost}
+PICTURES = {
+    "sizes": _sizes,
+    "recipes": _recipes,
+    "generations": _generations,
+    "cost": _cost,
+}

@@ -94,6 +94,7 @@ def changes_along(
     series: Mapping[str, Sequence[tuple[float, Mapping[str, Any]]]],
     metrics: Mapping[str, Any],
     along: str,
+    logarithmic: bool = True,
 ) -> Figure:
     """Changes from the control with their intervals, as something grows: a panel for each metric.
 
@@ -102,6 +103,7 @@ def changes_along(
             `comparison.compare` builds them.
         metrics: For each metric's name what has the attributes `words` and `scale`.
         along: In words, what grows.
+        logarithmic: Whether equal ratios of it are equally far apart, else equal differences.
     """
     figure = plots.empty_figure(1.4 + 3.4 * len(metrics), 3.4)
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
@@ -115,7 +117,8 @@ def changes_along(
             ]
             known = [(place, change) for place, change in known if change]
             # Side by side, so that no interval hides another.
-            at = [place * 1.03 ** (index - (len(series) - 1) / 2) for place, _ in known]
+            step = index - (len(series) - 1) / 2
+            at = [place * 1.03**step if logarithmic else place + 0.08 * step for place, _ in known]
             low, mean, high = (
                 metric.scale * np.array([change[key] for _, change in known])
                 for key in ("low", "mean", "high")
@@ -123,7 +126,8 @@ def changes_along(
             style = plots.series_style(index)
             axes.plot(at, mean, label=label, **style)
             axes.vlines(at, low, high, color=style["color"], linewidth=1.2)
-        axes.set_xscale("log")
+        if logarithmic:
+            axes.set_xscale("log")
         axes.set_xticks(places, [f"{place:,}" for place in places])
         axes.minorticks_off()
         axes.set(xlabel=along, ylabel=f"change from the control in\n{metric.words}")
