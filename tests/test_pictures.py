@@ -93,12 +93,12 @@ def test_gains_by_generation(tmp_path):
         )
         for each in (1, 2, 3)
     ]
-    assert set(drawn) >= {"newest generation, kd", "ensemble of all generations, kd"}
-    np.testing.assert_allclose(drawn["newest generation, kd"][:, 1], expected)
-    assert len(drawn["ensemble of all generations, kd"]) == 3
-    places = drawn["newest generation, kd"][:, 0]
+    assert set(drawn) >= {"newest, kd", "ensemble, kd"}
+    np.testing.assert_allclose(drawn["newest, kd"][:, 1], expected)
+    assert len(drawn["ensemble, kd"]) == 3
+    places = drawn["newest, kd"][:, 0]
     np.testing.assert_allclose(np.diff(places), 1)  # a linear axis
-    assert f"| newest generation, kd | 3 | {expected[2]:+.2f} [" in table
+    assert f"| newest, kd | 3 | {expected[2]:+.2f} [" in table
 
 
 def test_error_by_the_epochs_that_were_trained(tmp_path):

@@ -84,12 +84,12 @@ def _recipes(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
 def _generations(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
     rows = [
         (f"{kind}, {group['name']}", row["members"][-1], row)
-        for kind, first in ((_NEWEST, "generation"), (_ALL, "ensemble of generations 0"))
+        for kind, first in (("newest", "generation"), ("ensemble", "ensemble of generations 0"))
         for group in _groups("evidence/generations", root, seeds)
         for row in group["rows"]
         if group["name"] in _TAUGHT and row["name"].startswith(first)
     ]
-    return _changes("", "generation", rows, root, logarithmic=False)
+    return _changes("newest, or ensemble of all", "generation", rows, root, logarithmic=False)
 
 
 def _changes(
