@@ -62,16 +62,19 @@ def experiments() -> list[Experiment]:
     }
     sizes = pair | {"kd+labels": others["kd+labels"]}
     lineages = {"kd": ("--gens=3",), "labels": _LABELS}
-    ensemble = {"teacher-ensemble": ("--gens=3", "--teacher=ensemble")}
+    best = {
+        "kd+labels": ("--gens=3", "--objective=kd+labels"),
+        "teacher-ensemble": ("--gens=3", "--teacher=ensemble"),
+    }
     six = {"kd": (), "kd+labels": ("--objective=kd+labels",), "labels": ("--objective=labels",)}
     longer = {f"{epochs} epochs": ("--gens=0", f"--epochs={epochs}") for epochs in (80, 160)}
     taught = {"kd": (), "kd+labels": ("--objective=kd+labels",)}
     resnet = ("--gens=0", "--arch=resnet-wide-1-1@densenet-22-12")
     densenet = ("--gens=0", "--arch=densenet-22-12")
     return [
-        _images("cifar10-5000", lineages | others | ensemble),
+        *(_images(f"cifar10-{count}", pair | others) for count in (1000, 5000)),
+        _images("lineages", lineages | best, "evidence/cifar10_5000"),
         _images("cifar10-20000", lineages),
-        _images("cifar10-1000", pair | others),
         *(_images(f"cifar10-{count}", sizes) for count in (2000, 10000)),
         _images("recipes", _recipes() | {"labels": pair["labels"]}, "evidence/cifar10_1000"),
         _images("generations", {run: (*flags, "--gens=6") for run, flags in six.items()}, _SMALL),
