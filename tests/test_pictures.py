@@ -141,7 +141,7 @@ def test_other_seeds_are_not_paired(tmp_path):
     ("name", "told"),
     [
         ("cost", "nothing of evidence/generations"),
-        ("sizes", "no 3 seeds of it and of its control"),
+        ("sizes", "needs 3 seeds of a run and of its control"),
         ("shapes", "--draw must be one of sizes, recipes, generations, cost; it is shapes"),
     ],
 )

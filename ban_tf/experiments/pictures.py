@@ -108,7 +108,10 @@ def _changes(
         if change and change["seeds"] >= _ENOUGH:
             series.setdefault(name, []).append((place, row["metrics"]))
     if not series:
-        raise ValueError(f"there are no {_ENOUGH} seeds of it and of its control in {root}.")
+        raise ValueError(
+            f"a picture of changes needs {_ENOUGH} seeds of a run and of its control; {root} has "
+            "fewer."
+        )
     metrics = _metrics()
     lines = [
         (
