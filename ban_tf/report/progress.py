@@ -162,6 +162,8 @@ class Progress(keras.callbacks.Callback):
 
     def _time_left(self, epochs_done: float) -> str:
         """Words for the time that the whole lineage still needs, at the pace so far."""
+        if self.params.get("epochs", self._epochs) < self._epochs:
+            return ""  # the rest of an epoch that was interrupted: not what an epoch takes
         # The first step includes tracing the graph: it counts only while there is no other.
         for clock in (self._clock_start, self._begun):
             if clock is not None and epochs_done > clock[1]:

@@ -82,6 +82,13 @@ def test_a_resumed_generation_shows_the_epoch_it_starts_with(capsys):
     assert epochs_shown(capsys.readouterr().out) == [25, 27, 30]
 
 
+def test_the_rest_of_an_interrupted_epoch_foretells_nothing(capsys):
+    fit(Progress(0, 3, epochs=30, first_epoch=24), epochs=25, initial_epoch=24)
+    line = capsys.readouterr().out
+    assert "epoch 25/30" in line
+    assert "left" not in line
+
+
 def test_a_training_that_stops_early_shows_its_last_epoch(capsys):
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
