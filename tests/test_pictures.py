@@ -141,7 +141,9 @@ def test_other_seeds_are_not_paired(tmp_path):
     ("name", "told"),
     [
         ("cost", "nothing of evidence/generations"),
-        ("sizes", "needs 3 seeds of a run and of its control"),
+        ("sizes", "no 3 seeds of evidence/cifar10-1000"),
+        ("recipes", "no 3 seeds of evidence/recipes"),
+        ("generations", "no 3 seeds of evidence/generations"),
         ("shapes", "--draw must be one of sizes, recipes, generations, cost; it is shapes"),
     ],
 )

@@ -62,7 +62,7 @@ def experiments() -> list[Experiment]:
     }
     sizes = pair | {"kd+labels": others["kd+labels"]}
     lineages = {"kd": ("--gens=3",), "labels": _LABELS}
-    best = {
+    further = {
         "kd+labels": ("--gens=3", "--objective=kd+labels"),
         "teacher-ensemble": ("--gens=3", "--teacher=ensemble"),
     }
@@ -73,7 +73,7 @@ def experiments() -> list[Experiment]:
     densenet = ("--gens=0", "--arch=densenet-22-12")
     return [
         *(_images(f"cifar10-{count}", pair | others) for count in (1000, 5000)),
-        _images("lineages", lineages | best, "evidence/cifar10_5000"),
+        _images("lineages", lineages | further, "evidence/cifar10_5000"),
         _images("cifar10-20000", lineages | {"kd+labels": others["kd+labels"]}),
         *(_images(f"cifar10-{count}", sizes) for count in (2000, 10000)),
         _images("recipes", _recipes() | {"labels": pair["labels"]}, "evidence/cifar10_1000"),

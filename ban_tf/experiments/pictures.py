@@ -67,7 +67,8 @@ def _sizes(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
         for row in group["rows"]
         if group["name"] in _TAUGHT and row["name"] == "generation 1"
     ]
-    return _changes("generation 1 by", "images to learn from", rows, root)
+    sought = f"evidence/cifar10-{_SIZES[0]} and its like in {root}"
+    return _changes("generation 1 by", "images to learn from", rows, sought)
 
 
 def _recipes(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
@@ -78,7 +79,8 @@ def _recipes(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
             temperature, weight = found.groups()
             row = next(row for row in group["rows"] if row["name"] == "generation 1")
             rows.append((f"label weight {weight}", int(temperature), row))
-    return _changes("generation 1 with", "temperature", rows, root)
+    sought = f"evidence/recipes in {root}"
+    return _changes("generation 1 with", "temperature", rows, sought)
 
 
 def _generations(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
@@ -89,14 +91,16 @@ def _generations(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]
         for row in group["rows"]
         if group["name"] in _TAUGHT and row["name"].startswith(first)
     ]
-    return _changes("newest, or ensemble of all", "generation", rows, root, logarithmic=False)
+    sought = f"evidence/generations in {root}"
+    heading = "newest, or ensemble of all"
+    return _changes(heading, "generation", rows, sought, logarithmic=False)
 
 
 def _changes(
     heading: str,
     along: str,
     rows: Sequence[tuple[str, int, Mapping[str, Any]]],
-    root: pathlib.Path,
+    sought: str,
     logarithmic: bool = True,
 ) -> tuple[Figure, str]:
     """Changes from the control: rows by the name of their line and their place on it."""
@@ -108,10 +112,7 @@ def _changes(
         if change and change["seeds"] >= _ENOUGH:
             series.setdefault(name, []).append((place, row["metrics"]))
     if not series:
-        raise ValueError(
-            f"a picture of changes needs {_ENOUGH} seeds of a run and of its control; {root} has "
-            "fewer."
-        )
+        raise ValueError(f"there are no {_ENOUGH} seeds of {sought}.")
     metrics = _metrics()
     lines = [
         (
