@@ -253,49 +253,78 @@ class BornAgainModel(DistributedModel):
             )
         # Before replicas meet: another one's pass then takes the place of this one's.
         additional = self._additional_losses(batch_size(y_pred))
+        terms = [
+            *self._label_term(target, y_pred, students, sample_weight),
+            *self._teacher_term(target, y_pred, students, sample_weight, training),
+            *self._distillation_term(target, y_pred, students, sample_weight),
+            *additional,
+        ]
+        return terms[0] if len(terms) == 1 else ops.sum(terms)
+
+    def _label_term(
+        self, target: Target, y_pred: Any, students: dict[str, matching.Answer], sample_weight: Any
+    ) -> list[Any]:
+        """Returns the weighted label loss in a list; an empty one if labels do not count."""
         # Validation data without a teacher signal has the labels to go by.
         label_weight = self.label_weight if target.teacher_logits else 1.0
-        terms = []
-        if label_weight and target.labels is None:
-            raise ValueError(
-                f"`y` is None, but labels count by `label_weight` {label_weight:g}; give labels."
+        if target.labels is None:
+            if label_weight:
+                raise ValueError(
+                    f"`y` is None, but labels count by `label_weight` {label_weight:g}; give "
+                    "labels."
+                )
+            return []
+        if self._compile_loss is not None:
+            label_loss = self._compile_loss(target.labels, y_pred, sample_weight)
+        else:
+            label_loss = matching.label_loss(
+                self._default_loss, target.labels, students, sample_weight
             )
         # Labels that do not count are still worth reporting.
-        if target.labels is not None:
-            if self._compile_loss is not None:
-                label_loss = self._compile_loss(target.labels, y_pred, sample_weight)
-            else:
-                label_loss = matching.label_loss(
-                    self._default_loss, target.labels, students, sample_weight
-                )
-            self._track(self._label_loss, label_loss, y_pred)
-            if label_weight:
-                terms.append(label_loss if label_weight == 1.0 else label_weight * label_loss)
-        if target.teacher_logits:
-            teacher_loss = matching.teacher_loss(
-                self.objective,
-                target.labels,
-                target.teacher_logits,
-                students,
-                sample_weight=sample_weight,
-                seed=self._draw(training),
-                watch=self._agreement.update_state,
-            )
-            self._track(self._teacher_loss, teacher_loss, y_pred)
-            terms.append(self.teacher_weight * teacher_loss)
-        if target.teacher_seen is not None:
-            logits = {name: answer.logits for name, answer in students.items()}
-            masked = any(weighting.mask_of(each.output) is not None for each in students.values())
-            further_loss = self._further.total(
-                target.teacher_seen,
-                {"outputs": y_pred, "logits": outputs.structured_like(y_pred, logits)},
-                weighted=masked or sample_weight is not None,
-                size=batch_size(y_pred),
-            )
-            self._track(self._further_loss, further_loss, y_pred)
-            terms.append(further_loss)
-        terms.extend(additional)
-        return terms[0] if len(terms) == 1 else ops.sum(terms)
+        self._track(self._label_loss, label_loss, y_pred)
+        if not label_weight:
+            return []
+        return [label_loss if label_weight == 1.0 else label_weight * label_loss]
+
+    def _teacher_term(
+        self,
+        target: Target,
+        y_pred: Any,
+        students: dict[str, matching.Answer],
+        sample_weight: Any,
+        training: bool,
+    ) -> list[Any]:
+        """Returns the weighted objective in a list; an empty one without a teacher signal."""
+        if not target.teacher_logits:
+            return []
+        teacher_loss = matching.teacher_loss(
+            self.objective,
+            target.labels,
+            target.teacher_logits,
+            students,
+            sample_weight=sample_weight,
+            seed=self._draw(training),
+            watch=self._agreement.update_state,
+        )
+        self._track(self._teacher_loss, teacher_loss, y_pred)
+        return [self.teacher_weight * teacher_loss]
+
+    def _distillation_term(
+        self, target: Target, y_pred: Any, students: dict[str, matching.Answer], sample_weight: Any
+    ) -> list[Any]:
+        """Returns the sum of `distillation_losses` in a list; an empty one if there are none."""
+        if target.teacher_seen is None:
+            return []
+        logits = {name: answer.logits for name, answer in students.items()}
+        masked = any(weighting.mask_of(each.output) is not None for each in students.values())
+        further_loss = self._further.total(
+            target.teacher_seen,
+            {"outputs": y_pred, "logits": outputs.structured_like(y_pred, logits)},
+            weighted=masked or sample_weight is not None,
+            size=batch_size(y_pred),
+        )
+        self._track(self._further_loss, further_loss, y_pred)
+        return [further_loss]
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
         """Updates the compiled metrics on the labels, and returns all results by name."""
