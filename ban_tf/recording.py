@@ -32,6 +32,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from ban_tf import fingerprint
 from ban_tf.rundir import alone
 
 
@@ -148,26 +149,10 @@ def digest(models: Sequence[keras.Model], *facts: Any) -> str:
         models: The teachers.
         *facts: Whatever else their outputs depend on: arrays, and what JSON can hold.
     """
-    content = hashlib.sha256()
-    for model in models:
-        # Not the names of layers: Keras counts them up from one model to the next.
-        kinds = [
-            [type(each).__name__, each.dtype_policy.name, _activation(each)]
-            for each in model._flatten_layers()
-        ]
-        content.update(json.dumps(kinds).encode())
-    arrays = [array for model in models for array in model.get_weights()]
-    for each in [*arrays, *facts]:
-        if isinstance(each, np.ndarray):
-            content.update(f"{each.shape} {each.dtype}".encode())
-            content.update(np.ascontiguousarray(each).tobytes())
-        else:
-            content.update(json.dumps(each, sort_keys=True).encode())
-    return content.hexdigest()[:20]
-
-
-def _activation(layer: keras.Layer) -> str:
-    return getattr(getattr(layer, "activation", None), "__name__", "")
+    described = [fingerprint.of_model(model) for model in models]
+    for fact in facts:
+        described.append(fingerprint.of_array(fact) if isinstance(fact, np.ndarray) else fact)
+    return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:20]
 
 
 def record(
