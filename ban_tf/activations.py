@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import keras
 
+from ban_tf.errors import InputError
+
 
 def matching_layers(teacher: keras.Model, student: keras.Model) -> list[tuple[str, str]]:
     """Pairs the last layers of teacher and student at each resolution (for text: of any depth).
@@ -31,7 +33,7 @@ def matching_layers(teacher: keras.Model, student: keras.Model) -> list[tuple[st
         and theirs[resolution].output.shape[1:] == ours[resolution].output.shape[1:]
     ]
     if not pairs:
-        raise ValueError(
+        raise InputError(
             "--activation_weight needs activations of one shape in teacher and student; "
             f"{teacher.name} and {student.name} have none."
         )

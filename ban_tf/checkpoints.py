@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from ban_tf import optimizers, recurrent_states
+from ban_tf.errors import InputError
 
 _NOTES = "notes"
 
@@ -66,7 +67,7 @@ def _values(variables: list[Any]) -> list[np.ndarray]:
 def _assign(variables: list[Any], values: list[np.ndarray]) -> None:
     shapes = [tuple(variable.shape) for variable in variables]
     if shapes != [array.shape for array in values]:
-        raise ValueError("The checkpoint belongs to another model or another optimizer.")
+        raise InputError("The checkpoint belongs to another model or another optimizer.")
     for variable, array in zip(variables, values, strict=True):
         variable.assign(array)
 

@@ -17,6 +17,8 @@ import time
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from ban_tf.errors import InputError, RunError
+
 FIRST_WORD = 5.0  # seconds before a wait is worth a message
 AGAIN = 30.0  # seconds between messages
 OTHER_GONE = 75  # exit code of a worker that only another one keeps from going on; EX_TEMPFAIL
@@ -24,7 +26,7 @@ _BEAT = 5.0  # seconds between two looks at the others
 _MISSED = 3  # looks that a worker may be absent from
 
 
-class ClusterError(RuntimeError):
+class ClusterError(RunError):
     """The workers of a cluster did not come together."""
 
 
@@ -65,14 +67,14 @@ def read(environment: Mapping[str, str]) -> Cluster | None:
         for _, _, address in addresses:
             host, port = address.rsplit(":", 1)
             if not host or not 0 < int(port) < 65536:
-                raise ValueError(address)
+                raise InputError(address)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
+        raise InputError(
             f"TF_CONFIG must have the form {form}, with this process among the workers; "
             f"it is {text} ({error!r})."
         ) from error
     if set(jobs) - {"chief", "worker"}:
-        raise ValueError(
+        raise InputError(
             f"TF_CONFIG has jobs {', '.join(sorted(jobs))}; only chief and worker train here."
         )
     return Cluster(tuple(each[2] for each in addresses), place) if len(addresses) > 1 else None
@@ -90,12 +92,12 @@ def check(options: Any) -> None:
     asked = options.strategy
     several = asked == "multiworker" or (asked == "auto" and read(os.environ) is not None)
     if options.virtual_devices and (several or asked == "one"):
-        raise ValueError(
+        raise InputError(
             f"--virtual_devices={options.virtual_devices} is for --strategy=mirrored; leave it out "
             "with one device, and with workers, which have one processor each."
         )
     if several and options.seeds > 1:
-        raise ValueError(
+        raise InputError(
             f"--seeds={options.seeds} repeats a run in one process; give workers one --seed each "
             "time."
         )
@@ -135,7 +137,7 @@ def wait_for_all(cluster: Cluster, limit: float) -> None:
     try:
         here = socket.create_server(("", port), backlog=len(cluster.addresses) * 8)
     except OSError as error:
-        raise ValueError(
+        raise InputError(
             f"Worker {cluster.index} is to listen at port {port}, which is taken "
             f"({error.strerror}); choose another one in TF_CONFIG."
         ) from error

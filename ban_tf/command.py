@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 
 from absl import flags
 
-from ban_tf.rundir import SaveError
+from ban_tf.errors import BanError
 
 # Ways to ask for help; absl adds a full list of its own flags as --helpfull.
 HELP = {"--help", "-help", "-h", "--helpshort", "-?"}
@@ -27,14 +27,14 @@ def run(
     work: Callable[[flags.FlagValues, list[str]], None],
     define: Callable[[flags.FlagValues], None] = lambda values: None,
 ) -> int:
-    """Parses arguments, does the work, and turns errors into sentences.
+    """Parses arguments, does the work, and turns our own errors into sentences.
 
     Args:
         name: As in `python -m NAME`.
         usage: What `--help` says before it lists the flags.
         arguments: Those of the command line, without the program.
-        work: Given the parsed flags and what was no flag, does it; raises ValueError for input
-            that cannot be used.
+        work: Does the work, given the parsed flags and the arguments that are not flags; raises
+            `InputError` for input that cannot be used.
         define: Defines the flags.
 
     Returns:
@@ -48,7 +48,7 @@ def run(
         return 0
     try:
         work(values, values([name, *arguments])[1:])
-    except (flags.Error, ValueError, SaveError) as error:
+    except (flags.Error, BanError) as error:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
     except BrokenPipeError:

@@ -11,6 +11,7 @@ from typing import Any
 from absl import flags
 
 from ban_tf import command, datasets
+from ban_tf.errors import InputError
 from ban_tf.report import reading, summary, table
 
 NAME = "ban_tf.evaluate"
@@ -43,15 +44,15 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
     facts = reading.read_data_facts(run)
     finished = reading.finished_generations(run)
     if not finished:
-        raise ValueError(f"{run.path} has no finished generation yet.")
+        raise InputError(f"{run.path} has no finished generation yet.")
     data = datasets.load(dataset, data_dir=data_dir)
     if tuple(data.class_names) != facts.class_names:
-        raise ValueError(
+        raise InputError(
             f"--dataset={dataset} has the classes {_listed(data.class_names)}, but {run.path} was "
             f"trained on {_listed(facts.class_names)}."
         )
     if tuple(data.input_shape) != facts.input_shape:
-        raise ValueError(
+        raise InputError(
             f"--dataset={dataset} has images of shape {tuple(data.input_shape)}, but {run.path} "
             f"was trained on {facts.input_shape}."
         )
@@ -96,7 +97,7 @@ def _define(values: flags.FlagValues) -> None:
 
 def _work(values: flags.FlagValues, names: list[str]) -> None:
     if len(names) != 1:
-        raise ValueError("name one run, such as runs/digits-wrn-16-1-kd-0.")
+        raise InputError("name one run, such as runs/digits-wrn-16-1-kd-0.")
     run = reading.RunReader(names[0])
     result = evaluate(run, values["dataset"].value, values["data_dir"].value)
     table.show(result)
@@ -105,7 +106,7 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
         try:
             pathlib.Path(path).write_text(json.dumps(result, indent=1) + "\n")
         except OSError as error:
-            raise ValueError(f"--json={path} cannot be written ({error.strerror}).") from error
+            raise InputError(f"--json={path} cannot be written ({error.strerror}).") from error
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from ban_tf import (
     teachers,
 )
 from ban_tf.datasets import mixup, pipeline
+from ban_tf.errors import InputError
 from ban_tf.layers import batch_normalization
 from ban_tf.options import Options
 from ban_tf.report import profiling, progress, reading, tensorboard
@@ -205,18 +206,18 @@ def _first_model(options: Options, data: datasets.ImageData) -> keras.Model | No
     model = teachers.load_model(options.teacher_from)
     count = len(getattr(model, "outputs", None) or ())
     if count != 1:
-        raise ValueError(
+        raise InputError(
             f"--teacher_from={options.teacher_from} must be a Functional or Sequential model with "
             f"one output; it has {count or 'none that can be seen'}."
         )
     classes = model.output_shape[-1]
     if classes != data.num_classes:
-        raise ValueError(
+        raise InputError(
             f"--teacher_from={options.teacher_from} tells {classes} classes apart, but "
             f"--dataset={options.dataset} has {data.num_classes}."
         )
     if tuple(model.input_shape[1:]) != tuple(data.input_shape):
-        raise ValueError(
+        raise InputError(
             f"--teacher_from={options.teacher_from} takes inputs of shape "
             f"{model.input_shape[1:]}, but --dataset={options.dataset} has {data.input_shape}."
         )
@@ -226,7 +227,7 @@ def _first_model(options: Options, data: datasets.ImageData) -> keras.Model | No
 def _label_loss(options: Options, *models: keras.Model) -> keras.losses.Loss:
     found = {next(iter(outputs.final_activations(each).values()), "linear") for each in models}
     if len(found) > 1:
-        raise ValueError(
+        raise InputError(
             f"--student_arch={options.student_arch} and --arch={options.arch} must both end in "
             "logits or both in probabilities."
         )
@@ -288,7 +289,7 @@ def _steps_per_execution(options: Options, steps: int) -> int:
         return max(count for count in range(1, most + 1) if steps % count == 0)
     if steps % wanted:
         # Keras would run the last execution of an epoch into the next one.
-        raise ValueError(
+        raise InputError(
             f"--steps_per_execution={wanted} must divide the {steps} steps of an epoch."
         )
     return wanted

@@ -17,6 +17,7 @@ from typing import Any
 from absl import flags
 
 from ban_tf import command
+from ban_tf.errors import InputError
 from ban_tf.report import reading
 from ban_tf.rundir import write_atomically
 
@@ -65,7 +66,7 @@ def export(
     _check_output(path, to)
     missing = [each for each in _NEEDED.get(to, ()) if importlib.util.find_spec(each) is None]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"--to={to} needs {' and '.join(missing)}, which is not installed: "
             f'pip install "ban_tf[{to}]".'
         )
@@ -100,9 +101,9 @@ def export(
 def _check_output(path: pathlib.Path, to: str) -> None:
     """Refuses a path before anything is loaded for it."""
     if path.suffix != FORMATS[to] and FORMATS[to]:
-        raise ValueError(f"--output={path} must end in {FORMATS[to]} for --to={to}.")
+        raise InputError(f"--output={path} must end in {FORMATS[to]} for --to={to}.")
     if path.is_dir() and (to != "saved_model" or not (path / "saved_model.pb").exists()):
-        raise ValueError(f"--output={path} is a folder that holds something else.")
+        raise InputError(f"--output={path} is a folder that holds something else.")
 
 
 def _write(model: Any, to: str, path: pathlib.Path) -> None:
@@ -119,7 +120,7 @@ def _write(model: Any, to: str, path: pathlib.Path) -> None:
             signature = [keras.InputSpec(shape=model.input_shape, dtype=model.inputs[0].dtype)]
             model.export(path, format=_KERAS_NAMES[to], input_signature=signature, verbose=False)
     except OSError as error:
-        raise ValueError(f"--output={path} cannot be written ({error.strerror}).") from error
+        raise InputError(f"--output={path} cannot be written ({error.strerror}).") from error
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -138,7 +139,7 @@ def _define(values: flags.FlagValues) -> None:
 
 def _work(values: flags.FlagValues, names: list[str]) -> None:
     if len(names) != 1:
-        raise ValueError("name one run, such as runs/digits-wrn-16-1-kd-0.")
+        raise InputError("name one run, such as runs/digits-wrn-16-1-kd-0.")
     path = export(
         reading.RunReader(names[0]),
         values["to"].value,

@@ -13,10 +13,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from ban_tf.errors import InputError, RunError
+
 Rows = list[dict[str, float]]
 
 
-class DivergenceError(RuntimeError):
+class DivergenceError(RunError):
     """The loss, or a weight, stopped being a finite number."""
 
 
@@ -167,5 +169,5 @@ def from_csv(content: bytes) -> Rows:
     """
     rows = list(csv.DictReader(io.StringIO(content.decode())))
     if any(None in row or None in row.values() for row in rows):
-        raise ValueError("A row of the table has another number of columns than its heading.")
+        raise InputError("A row of the table has another number of columns than its heading.")
     return [{name: float(value) for name, value in row.items() if value} for row in rows]

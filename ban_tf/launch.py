@@ -24,6 +24,7 @@ from typing import IO
 from absl import flags
 
 from ban_tf import cluster, command
+from ban_tf.errors import InputError
 
 _USAGE = "python -m ban_tf.launch --workers=2 -- FLAGS OF ban_tf.main"
 
@@ -163,7 +164,7 @@ def main(arguments: Sequence[str]) -> int:
     def work(values: flags.FlagValues, rest: list[str]) -> None:
         nonlocal code
         if rest:
-            raise ValueError(f"{rest[0]!r} is not a flag; flags of ban_tf.main stand behind --.")
+            raise InputError(f"{rest[0]!r} is not a flag; flags of ban_tf.main stand behind --.")
         code = run(values.workers, theirs, values.grace)
 
     return command.run("ban_tf.launch", _USAGE, own, work, _define) or code

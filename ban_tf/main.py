@@ -1,7 +1,8 @@
 """`python -m ban_tf.main --gens=3 --arch=wrn`: flags in, one lineage out.
 
 Exit codes: 0 when all is done, 1 when training failed, 2 for input that cannot be used, 75 when
-another worker is gone, 130 and 143 when interrupted.
+another worker is gone, 130 and 143 when interrupted. Our own errors are one sentence each; those
+of a user's own code, of Keras and of TensorFlow keep their traceback, and end with code 1.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from absl import app, flags, logging
 from ban_tf import command, flag_help, interruption, repetitions
 from ban_tf import options as options_module
 from ban_tf.datasets import text
+from ban_tf.errors import BanError, InputError
 
 options_module.define_flags()
 
@@ -43,7 +45,7 @@ def main(arguments: list[str]) -> int:
             repetitions.run(options, experiment.run)
         else:
             experiment.run(options)
-    except ValueError as error:
+    except InputError as error:
         print(f"ban-tf: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
@@ -54,11 +56,9 @@ def main(arguments: list[str]) -> int:
             file=sys.stderr,
         )
         return 128 + getattr(error, "signal_number", signal.SIGINT)
-    except RuntimeError as error:
-        if type(error).__module__.startswith("ban_tf"):
-            print(f"ban-tf: {error}", file=sys.stderr)
-            return 1
-        raise
+    except BanError as error:
+        print(f"ban-tf: {error}", file=sys.stderr)
+        return 1
     return 0
 
 

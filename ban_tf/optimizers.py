@@ -14,6 +14,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf.errors import InputError
+
 SCHEDULES = ("step", "cosine", "constant")
 
 
@@ -72,7 +74,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         drop_factor: float = 0.2,
     ):
         if kind not in SCHEDULES:
-            raise ValueError(f"`kind` must be one of {', '.join(SCHEDULES)}. Received: {kind!r}")
+            raise InputError(f"`kind` must be one of {', '.join(SCHEDULES)}. Received: {kind!r}")
         self.kind = kind
         self.learning_rate = learning_rate
         self.steps = steps
@@ -126,7 +128,7 @@ def lower_learning_rate(optimizer: keras.optimizers.Optimizer, factor: float) ->
     if isinstance(schedule, Schedule):
         schedule.scale.assign(schedule.scale * factor)
     elif isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
-        raise ValueError(
+        raise InputError(
             "`on_divergence` is 'retry', which needs a learning rate that can be lowered: a "
             f"number or a ban_tf.optimizers.Schedule. Received: {type(schedule).__name__}"
         )

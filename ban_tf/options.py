@@ -16,6 +16,7 @@ from absl import flags
 
 from ban_tf import architectures, cluster, datasets, flag_help
 from ban_tf.datasets import text
+from ban_tf.errors import InputError
 from ban_tf.objectives import names as objective_names
 
 # Flags that may change when a run is gone on with: they do not touch what it computes.
@@ -45,7 +46,7 @@ FREE = (
 ARCHITECTURE = ("dropout", "compression", "bottleneck", "final_transition", "remat")
 
 
-class OptionsError(ValueError):
+class OptionsError(InputError):
     """A flag has a value that cannot be used; the message names flag, value and remedy."""
 
 
@@ -319,7 +320,7 @@ def check(options: Options) -> Options:
         _check_task(options)
         cluster.check(options)
         return options
-    except ValueError as error:
+    except InputError as error:
         raise OptionsError(str(error)) from error
 
 

@@ -13,6 +13,7 @@ from absl import flags
 
 from ban_tf import command
 from ban_tf.datasets import folder
+from ban_tf.errors import InputError
 from ban_tf.report import reading
 
 NAME = "ban_tf.predict"
@@ -66,7 +67,7 @@ def read_image(path: str | pathlib.Path, shape: tuple[int, int, int]) -> np.ndar
 
     height, width, channels = shape
     if channels not in (1, 3):
-        raise ValueError(f"Images of {channels} channels cannot be read from files.")
+        raise InputError(f"Images of {channels} channels cannot be read from files.")
     image = folder.open_image(path).convert("L" if channels == 1 else "RGB")
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
@@ -87,10 +88,10 @@ def _define(values: flags.FlagValues) -> None:
 
 def _work(values: flags.FlagValues, names: list[str]) -> None:
     if len(names) < 2:
-        raise ValueError("name a run and at least one image.")
+        raise InputError("name a run and at least one image.")
     run, images, table = reading.RunReader(names[0]), names[1:], values["csv"].value
     if table and pathlib.Path(table).suffix.lower() in folder.SUFFIXES:
-        raise ValueError(f"--csv={table} names an image, and would replace it by a table.")
+        raise InputError(f"--csv={table} names an image, and would replace it by a table.")
     probabilities = predict(run, images, values["model"].value)
     class_names = reading.read_data_facts(run).class_names
     if table == "-":
@@ -103,7 +104,7 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
             with pathlib.Path(table).open("w", newline="") as file:
                 _write_csv(file, images, class_names, probabilities)
         except OSError as error:
-            raise ValueError(f"--csv={table} cannot be written ({error.strerror}).") from error
+            raise InputError(f"--csv={table} cannot be written ({error.strerror}).") from error
 
 
 def _write_csv(

@@ -23,16 +23,18 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ban_tf.errors import InputError, RunError
+
 MANIFEST = "manifest.json"
 FORMAT = 1
 _PARTIAL = ".partial"
 
 
-class RunDirectoryError(ValueError):
+class RunDirectoryError(InputError):
     """A run directory that cannot be used; the message says what to do."""
 
 
-class SaveError(RuntimeError):
+class SaveError(RunError):
     """The disk is full or refuses; what was saved before is as it was."""
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ban_tf import command
+from ban_tf.errors import InputError
 from ban_tf.report import reading
 from ban_tf.rundir import MANIFEST
 
@@ -68,7 +69,7 @@ def find(folder: str | pathlib.Path) -> list[Status]:
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
-        raise ValueError(f"there is no folder {folder}; runs are kept in runs/ by default.")
+        raise InputError(f"there is no folder {folder}; runs are kept in runs/ by default.")
     found = [
         status(path.parent)
         for path in sorted(folder.rglob(MANIFEST))
@@ -86,7 +87,7 @@ def status(path: pathlib.Path) -> Status:
         epoch = len(reading.read_history(run, finished))
         wanted = _wanted(run)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        trouble = str(error) if isinstance(error, ValueError) else f"{path / MANIFEST} is damaged."
+        trouble = str(error) if isinstance(error, InputError) else f"{path / MANIFEST} is damaged."
         return Status(path, "unreadable", 0, 0, None, None, updated, "", trouble)
     best, reported, complete = _best_error(run)
     # A generation 0 that was given is reported, though nobody trained it here. With --gens=auto
@@ -124,7 +125,7 @@ def _best_error(run: reading.RunReader) -> tuple[float | None, int, bool]:
     """The lowest test error that was reported, of how many generations, and if that is all."""
     try:
         summary = reading.read_summary(run)
-    except ValueError:
+    except InputError:
         return None, 0, False
     rows = summary["generations"]
     complete = _asked(run, "final_student") != "true" or "final_student" in summary

@@ -14,6 +14,8 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from ban_tf.errors import InputError
+
 # Steps that share a node must not meet at one port; Linux gives out those from 32768 on by itself.
 _FIRST_PORT, _PORTS_OF_A_STEP, _STEPS = 10_000, 16, 1375
 
@@ -44,7 +46,7 @@ def tf_config(environment: Mapping[str, str]) -> str:
         addresses = resolver.cluster_spec().as_dict()["worker"]
         index = addresses.index(f"{name}:{port + local}")
     except (KeyError, ValueError, RuntimeError) as error:
-        raise ValueError(
+        raise InputError(
             "--strategy=multiworker reads the workers from Slurm's variables of a step, as srun "
             f"sets them: {error.args[0] if error.args else error} is missing or does not fit; "
             "start with srun, or set TF_CONFIG."

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from ban_tf import cluster, slurm
 from ban_tf.datasets import text
+from ban_tf.errors import InputError
 from ban_tf.options import Options
 from ban_tf.workers import Workers
 
@@ -33,12 +34,12 @@ def start(options: Options) -> Workers:
         options.batch_size if evenly else None,
     )
     if (evenly or workers.count > 1) and options.batch_size % workers.replicas:
-        raise ValueError(
+        raise InputError(
             f"--batch_size={options.batch_size} is that of all replicas, and must be a multiple of "
             f"their number, {workers.replicas}; or use --strategy=one."
         )
     if workers.replicas > 1 and options.jit == "yes":
-        raise ValueError(
+        raise InputError(
             "--jit=yes has XLA compile whole steps, which TensorFlow cannot on "
             f"{workers.replicas} replicas; leave it out, or use --strategy=one."
         )
@@ -78,7 +79,7 @@ def _split_processor(count: int) -> None:
             [tf.config.LogicalDeviceConfiguration()] * count,
         )
     except RuntimeError as error:
-        raise ValueError(
+        raise InputError(
             f"--virtual_devices={count} must be set before TensorFlow starts ({error})."
         ) from error
 
@@ -88,7 +89,7 @@ def _multi_worker(timeout: float) -> Workers:
         os.environ["TF_CONFIG"] = slurm.tf_config(os.environ)
     place = cluster.read(os.environ)
     if place is None:
-        raise ValueError(
+        raise InputError(
             "--strategy=multiworker needs a cluster of two workers or more: set TF_CONFIG, start "
             "with srun, or try it out with python -m ban_tf.launch --workers=2."
         )

@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ban_tf.architectures import users
+from ban_tf.errors import InputError
 
 if TYPE_CHECKING:
     import keras
@@ -80,13 +81,13 @@ def build(
         ValueError: If the name, the sizes or an option is wrong, or a user's builder fails.
     """
     if num_classes < 2 or len(input_shape) != 3 or min(input_shape) < 1:
-        raise ValueError(
+        raise InputError(
             "input_shape must be (height, width, channels) and num_classes at least 2. "
             f"Received: input_shape={tuple(input_shape)}, num_classes={num_classes}"
         )
     name = resolve(name)
     if task(name) != "images":
-        raise ValueError(f"--arch={name} is a language model; it needs --dataset=text:PATH")
+        raise InputError(f"--arch={name} is a language model; it needs --dataset=text:PATH")
     options = _chosen(options)
     check_settings([name], options)
     if ":" in name:
@@ -120,7 +121,7 @@ def build_language_model(
     """
     name = resolve(name)
     if task(name) != "text":
-        raise ValueError(f"--arch={name} is no language model; use lstm or cnn-lstm")
+        raise InputError(f"--arch={name} is no language model; use lstm or cnn-lstm")
     options = _chosen(options)
     check_settings([name], options)
     family = _family(name)
@@ -160,7 +161,7 @@ def check_settings(names: Sequence[str], options: dict[str, Any]) -> None:
     allowed = set().union(*map(settings, names))
     wrong = ", ".join(f"--{option}={options[option]}" for option in sorted({*options} - allowed))
     if wrong:
-        raise ValueError(
+        raise InputError(
             f"{wrong}: --arch={' and '.join(names)} takes "
             f"{', '.join(sorted(allowed)) or 'no such options'}"
         )
@@ -195,7 +196,7 @@ def _family(name: str) -> ModuleType:
         close = difflib.get_close_matches(family, FAMILIES, n=1, cutoff=0.5)
         forms = ", ".join(importlib.import_module(module).FORM for module in FAMILIES.values())
         hint = f"; did you mean {close[0]}{dash}{rest}?" if close else ""
-        raise ValueError(
+        raise InputError(
             f"--arch={name}: unknown architecture{hint} (there are {forms}, and "
             "package.module:function for a builder of yours)"
         )

@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 
+from ban_tf.errors import InputError
 from ban_tf.layers import BatchNormalization, Conv2D
 
 # What the moving statistics of batch normalisation keep of their former values.
@@ -88,4 +89,4 @@ def check_dropout(dropout: float) -> None:
         ValueError: If it is not in [0, 1).
     """
     if not 0.0 <= dropout < 1.0:
-        raise ValueError(f"--dropout={dropout}: the dropout rate must be at least 0 and below 1")
+        raise InputError(f"--dropout={dropout}: the dropout rate must be at least 0 and below 1")

@@ -35,6 +35,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ban_tf.errors import InputError
+
 if TYPE_CHECKING:
     import keras
 
@@ -61,21 +63,21 @@ def parse(name: str) -> dict[str, Any]:
     match = re.fullmatch(r"densenet-(\d+)-(\d+)((?:@(?:depth|compression)=[\d.]+)*)", name)
     factors = re.findall(r"@(\w+)=(\d+\.?\d*|\.\d+)(?=@|$)", match[3]) if match else []
     if not match or len(factors) != match[3].count("@") or len(dict(factors)) != len(factors):
-        raise ValueError(
+        raise InputError(
             f"--arch={name}: a DenseNet is named {FORM}, for example densenet-112-33 or "
             "densenet-90-60@depth=2"
         )
     depth, growth = int(match[1]), int(match[2])
     if depth < 10:
-        raise ValueError(f"--arch={name}: the depth of a DenseNet must be at least 10, not {depth}")
+        raise InputError(f"--arch={name}: the depth of a DenseNet must be at least 10, not {depth}")
     if growth < 1:
-        raise ValueError(
+        raise InputError(
             f"--arch={name}: the growth of a DenseNet must be at least 1, not {growth}"
         )
     settings = {"depth": depth, "growth": growth}
     for key, factor in factors:
         if not 0.1 <= float(factor) <= 10:
-            raise ValueError(f"--arch={name}: {key} must be between 0.1 and 10, not {factor}")
+            raise InputError(f"--arch={name}: {key} must be between 0.1 and 10, not {factor}")
         settings[f"{key}_factor"] = float(factor)
     return settings
 
@@ -105,7 +107,7 @@ def plan(
         ValueError: If a number is out of range, or no channels are left for a unit to add.
     """
     if not 0 < compression <= 1:
-        raise ValueError(f"--compression={compression}: it must be above 0 and at most 1")
+        raise InputError(f"--compression={compression}: it must be above 0 and at most 1")
     # Huang et al., 2017, sections 3 and 4.1.
     first = channels = 2 * growth if bottleneck and compression < 1 else 16
     units = (depth - 4) // (6 if bottleneck else 3)
@@ -124,7 +126,7 @@ def plan(
 def _share_out(added: int, units: int) -> tuple[int, ...]:
     """Divides channels among the units of a block, the first ones getting what is left over."""
     if added < units:
-        raise ValueError(
+        raise InputError(
             f"--arch: a dense block of {units} units has only {added} channels to add; choose a "
             "larger compression factor or a smaller depth factor"
         )

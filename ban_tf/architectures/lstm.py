@@ -24,6 +24,8 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ban_tf.errors import InputError
+
 if TYPE_CHECKING:
     import keras
 
@@ -49,7 +51,7 @@ def parse_recurrent(name: str, family: str, form: str) -> dict[str, int]:
     """Returns the layers and units in the name of a recurrent network; see `parse`."""
     match = re.fullmatch(rf"{family}-(\d+)-(\d+)", name)
     if not match or min(int(match[1]), int(match[2])) < 1:
-        raise ValueError(
+        raise InputError(
             f"--arch={name}: this language model is named {form}, for example {family}-2-650"
         )
     return {"layers": int(match[1]), "units": int(match[2])}

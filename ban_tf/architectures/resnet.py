@@ -30,6 +30,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ban_tf.architectures import densenet
+from ban_tf.errors import InputError
 
 if TYPE_CHECKING:
     import keras
@@ -51,12 +52,12 @@ def parse(name: str) -> dict[str, Any]:
     """
     match = re.fullmatch(r"resnet-(wide|bottleneck)-(\d+)-(\d+\.?\d*|\.\d+)@(densenet-.+)", name)
     if not match:
-        raise ValueError(
+        raise InputError(
             f"--arch={name}: a residual student is named {FORM}, for example {DEFAULT}"
         )
     units, ratio = int(match[2]), float(match[3])
     if units < 1 or not 0 < ratio <= 10:
-        raise ValueError(
+        raise InputError(
             f"--arch={name}: there must be at least 1 unit, and the ratio must be above 0 and at "
             f"most 10, not {units} and {ratio:g}"
         )

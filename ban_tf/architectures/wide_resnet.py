@@ -19,6 +19,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from ban_tf.errors import InputError
+
 if TYPE_CHECKING:
     import keras
 
@@ -35,16 +37,16 @@ def parse(name: str) -> dict[str, int]:
     """
     match = re.fullmatch(r"wrn-(\d+)-(\d+)", name)
     if not match:
-        raise ValueError(f"--arch={name}: a wide ResNet is named {FORM}, for example wrn-28-10")
+        raise InputError(f"--arch={name}: a wide ResNet is named {FORM}, for example wrn-28-10")
     depth, width = int(match[1]), int(match[2])
     if depth < 10 or depth % 6 != 4:
         nearest = max(10, 6 * round((depth - 4) / 6) + 4)
-        raise ValueError(
+        raise InputError(
             f"--arch={name}: the depth of a wide ResNet must be 6n+4 (10, 16, 22, 28, 40, ...), "
             f"not {depth}; wrn-{nearest}-{width} is near"
         )
     if width < 1:
-        raise ValueError(
+        raise InputError(
             f"--arch={name}: the width of a wide ResNet must be at least 1, not {width}"
         )
     return {"depth": depth, "width": width}

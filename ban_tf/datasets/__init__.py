@@ -10,6 +10,7 @@ import numpy as np
 from ban_tf import seeds
 from ban_tf.datasets import text
 from ban_tf.datasets.image_data import ImageData, Split
+from ban_tf.errors import InputError
 
 __all__ = ["ImageData", "Split", "check", "load"]
 
@@ -33,7 +34,7 @@ def check(name: str) -> None:
         ValueError: There is no such folder, or it is not laid out as it should be.
     """
     if not name:
-        raise ValueError(
+        raise InputError(
             "--dataset is empty; give digits, a TFDS name such as cifar10, or folder:PATH."
         )
     if text.is_text(name):
@@ -89,7 +90,7 @@ def _first(name: str, train: Split, count: int | None) -> Split:
     if count is None:
         return train
     if not 0 < count <= len(train.labels):
-        raise ValueError(
+        raise InputError(
             f"--train_examples={count} must be between 1 and the {len(train.labels)} training "
             f"examples of --dataset={name}."
         )

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from ban_tf.errors import InputError
+
 PADDING = 4
 
 
@@ -49,7 +51,7 @@ def apply(images: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
     """
     _, height, width, channels = images.shape
     if min(height, width) <= PADDING:
-        raise ValueError(
+        raise InputError(
             f"Images of {height}x{width} pixels are too small for random crops; use --augment=no."
         )
     # A reflected index needs no padded copy; one gather of whole pixels does crop and flip.

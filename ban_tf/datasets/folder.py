@@ -15,6 +15,7 @@ import numpy as np
 from absl import logging
 
 from ban_tf.datasets.image_data import Split
+from ban_tf.errors import InputError
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -32,7 +33,7 @@ def check(path: str) -> tuple[str, ...]:
     classes = {}
     for part in ("train", "test"):
         if not (root / part).is_dir():
-            raise ValueError(
+            raise InputError(
                 f"--dataset=folder:{path} has no folder {part}; images are expected in "
                 "PATH/train/CLASS and PATH/test/CLASS."
             )
@@ -43,15 +44,15 @@ def check(path: str) -> tuple[str, ...]:
         )
         for name in classes[part]:
             if not _files(root / part / name):
-                raise ValueError(f"{root / part / name} holds no .png or .jpg images.")
+                raise InputError(f"{root / part / name} holds no .png or .jpg images.")
     if classes["train"] != classes["test"]:
         only = sorted(set(classes["train"]) ^ set(classes["test"]))
-        raise ValueError(
+        raise InputError(
             f"--dataset=folder:{path} must have the same classes in train and test; only in one of "
             f"them: {', '.join(only)}."
         )
     if len(classes["train"]) < 2:
-        raise ValueError(
+        raise InputError(
             f"--dataset=folder:{path} has {len(classes['train'])} class(es); at least two are "
             "needed."
         )
@@ -106,9 +107,9 @@ def open_image(file: str | pathlib.Path) -> Image.Image:
         with Image.open(file) as image:
             image.load()
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file} cannot be read as an image ({error}).") from error
+        raise InputError(f"{file} cannot be read as an image ({error}).") from error
     if image.mode.startswith(("I", "F")):  # Pillow would clip these to white
-        raise ValueError(
+        raise InputError(
             f"{file} has more than eight bits per channel (mode {image.mode}); save it with eight."
         )
     return image

@@ -19,6 +19,7 @@ import tensorflow as tf
 from ban_tf import iterators
 from ban_tf.datasets import augmentation
 from ban_tf.datasets.image_data import ImageData, Split
+from ban_tf.errors import InputError
 
 # Counts up when the same seed comes to mean other views, so that no recording is taken for another.
 VIEW_FORMAT = 1
@@ -37,7 +38,7 @@ def steps_per_epoch(data: ImageData, batch_size: int) -> int:
     """
     examples = len(data.train.labels)
     if batch_size > examples:
-        raise ValueError(
+        raise InputError(
             f"--batch_size={batch_size} is more than the {examples} training examples; "
             "choose a smaller batch."
         )

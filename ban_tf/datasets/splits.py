@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ban_tf.datasets.image_data import Split
+from ban_tf.errors import InputError
 
 _CHUNK = 4096
 
@@ -25,7 +26,7 @@ def cut_validation(split: Split, fraction: float, seed: int) -> tuple[Split, Spl
         ValueError: `fraction` is out of range.
     """
     if not 0 <= fraction <= 0.5:
-        raise ValueError(f"--validation_fraction must be between 0 and 0.5; it is {fraction}.")
+        raise InputError(f"--validation_fraction must be between 0 and 0.5; it is {fraction}.")
     held_out = np.zeros(len(split.labels), dtype=bool)
     generator = np.random.default_rng(seed)
     for label in np.unique(split.labels):

@@ -19,6 +19,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from ban_tf.errors import InputError
+
 END, UNKNOWN = "<eos>", "<unk>"
 PARTS = ("train", "valid", "test")
 
@@ -75,7 +77,7 @@ def load(name: str) -> TextData:
     words = {part: [word for line in lines for word in (*line, END)] for part, lines in parts}
     for part, found in words.items():
         if len(found) < 2:
-            raise ValueError(f"--dataset={name} has no words in its part {part}.")
+            raise InputError(f"--dataset={name} has no words in its part {part}.")
     vocabulary = _vocabulary(words["train"], limit)
     numbers = {word: number for number, word in enumerate(vocabulary)}
     if UNKNOWN not in numbers and any(set(part) - set(numbers) for part in words.values()):
@@ -100,12 +102,12 @@ def _files(name: str) -> list[pathlib.Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise ValueError(f"--dataset={name} names no file or folder.")
+        raise InputError(f"--dataset={name} names no file or folder.")
     files = []
     for part in PARTS:
         found = sorted(path.glob(f"*.{part}.txt"))
         if len(found) != 1:
-            raise ValueError(
+            raise InputError(
                 f"--dataset={name} must hold one file *.{part}.txt; it has {len(found)}."
             )
         files += found
@@ -121,7 +123,7 @@ def _lines(file: pathlib.Path) -> list[list[str]]:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} cannot be read as UTF-8 text ({error}).") from error
+        raise InputError(f"{file} cannot be read as UTF-8 text ({error}).") from error
     return [line.split() for line in text.splitlines() if line.strip()]
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ban_tf import iterators
+from ban_tf.errors import InputError
 
 _AHEAD = 2  # batches that wait
 
@@ -23,7 +24,7 @@ def training_steps(tokens: np.ndarray, batch_size: int, unroll: int) -> int:
     """
     steps = (len(tokens) - 1) // batch_size // unroll
     if steps < 1:
-        raise ValueError(
+        raise InputError(
             f"--batch_size={batch_size} streams of --unroll={unroll} steps need "
             f"{batch_size * unroll + 1} words; the training text has {len(tokens)}."
         )

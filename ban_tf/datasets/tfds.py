@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ban_tf.datasets.image_data import Split
+from ban_tf.errors import InputError
 from ban_tf.rundir import alone, write_atomically
 
 _BATCH = 1000
@@ -45,13 +46,13 @@ def load(
     if not (builder.data_path / "dataset_info.json").exists():
         _prepare(name, builder)
     if not {"train", "test"} <= set(builder.info.splits):
-        raise ValueError(
+        raise InputError(
             f"--dataset={name} must have the splits train and test; it has "
             f"{', '.join(builder.info.splits) or 'none'}."
         )
     available = builder.info.splits["train"].num_examples
     if train_examples is not None and not 0 < train_examples <= available:
-        raise ValueError(
+        raise InputError(
             f"--train_examples={train_examples} must be between 1 and the {available} training "
             f"examples of --dataset={name}."
         )
@@ -82,12 +83,12 @@ def _builder(name: str, data_dir: str | None) -> Any:
     except tfds.core.DatasetNotFoundError as error:
         close = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
         hint = f"did you mean {' or '.join(close)}? " if close else ""
-        raise ValueError(
+        raise InputError(
             f"--dataset={name} is unknown; {hint}Give digits, the name of a TFDS data set, or "
             "folder:PATH."
         ) from error
     except Exception as error:  # malformed names, configs and versions: each its own type
-        raise ValueError(f"--dataset={name} cannot be used: {_first_line(error)}") from error
+        raise InputError(f"--dataset={name} cannot be used: {_first_line(error)}") from error
 
 
 def _check_features(name: str, features: Any) -> None:
@@ -98,17 +99,17 @@ def _check_features(name: str, features: Any) -> None:
     if not isinstance(image, tfds.features.Image) or not isinstance(
         label, tfds.features.ClassLabel
     ):
-        raise ValueError(
+        raise InputError(
             f"--dataset={name} is not an image-classification data set: it needs an image and a "
             f"class label, and has {', '.join(known) or 'neither'}."
         )
     if image.np_dtype != np.uint8:
-        raise ValueError(
+        raise InputError(
             f"--dataset={name} must have images of 8 bits per channel; it has "
             f"{np.dtype(image.np_dtype).name}."
         )
     if None in image.shape:
-        raise ValueError(
+        raise InputError(
             f"--dataset={name} has images of different sizes; bring them to one size as "
             "--dataset=folder:PATH."
         )
@@ -119,12 +120,12 @@ def _prepare(name: str, builder: Any) -> None:
     root = builder.data_path.parents[builder.info.full_name.count("/")]
     if not _reachable(builder, root / "downloads"):
         why = "it would have to be downloaded, and there is no network"
-        raise ValueError(_absent(name, root, why))
+        raise InputError(_absent(name, root, why))
     try:
         builder.download_and_prepare()
     except Exception as error:
         why = f"preparing it failed ({_first_line(error)})"
-        raise ValueError(_absent(name, root, why)) from error
+        raise InputError(_absent(name, root, why)) from error
 
 
 def _reachable(builder: Any, downloads: Any) -> bool:
@@ -173,7 +174,7 @@ def _read_from_disk(name: str, builder: Any, split: str) -> Split:
                 if not _are_there(files):  # else the other one has done it meanwhile
                     _decode(name, builder, split, path, labels, shape)
         except OSError as error:
-            raise ValueError(
+            raise InputError(
                 f"--dataset={name}: its images are larger than the memory allows and cannot be "
                 f"decoded to {path.parent} ({error.strerror}). Make it writable, or give "
                 "--cache=memory or --train_examples."
@@ -231,9 +232,9 @@ def _read(name: str, builder: Any, split: str, images: np.ndarray | None = None)
             start, stop = stop, stop + len(some_labels)
             images[start:stop], labels[start:stop] = some_images, some_labels
     except tf.errors.OpError as error:  # damaged, or more or fewer than there should be
-        raise ValueError(_damage(name, builder, split, error)) from error
+        raise InputError(_damage(name, builder, split, error)) from error
     if count and labels.min() < 0:
-        raise ValueError(f"--dataset={name} has no labels in its split {split}.")
+        raise InputError(f"--dataset={name} has no labels in its split {split}.")
     return Split(images, labels)
 
 

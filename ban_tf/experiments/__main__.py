@@ -14,6 +14,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
+from ban_tf.errors import InputError
 from ban_tf.experiments import listing, over_seeds, pictures, study
 from ban_tf.experiments.experiment import Experiment
 from ban_tf.experiments.tables import EXPERIMENTS
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known, further = parser.parse_known_args(arguments)
     try:
         if known.seeds is not None and known.seeds < 1:
-            raise ValueError(f"--seeds must be at least 1; it is {known.seeds}.")
+            raise InputError(f"--seeds must be at least 1; it is {known.seeds}.")
         if known.run and not known.show:
             experiment = _named(known.run, "run")
             if known.seeds:
@@ -67,10 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         elif known.list and not further:
             listing.show(EXPERIMENTS.values(), known.workdir)
         else:
-            raise ValueError(
+            raise InputError(
                 "give --list, --show=ROW, --draw=PICTURE, or --run=ROW and flags for its runs."
             )
-    except ValueError as error:
+    except InputError as error:
         print(f"ban-tf: {error}", file=sys.stderr)
         return 2
     except study.RunFailedError as error:
@@ -90,7 +91,7 @@ def _named(name: str, flag: str) -> Experiment:
     if name not in EXPERIMENTS:
         close = difflib.get_close_matches(name, EXPERIMENTS, n=1)
         hint = f"; did you mean {close[0]}?" if close else "; --list prints all."
-        raise ValueError(f"--{flag}={name} is no row of the paper's tables{hint}")
+        raise InputError(f"--{flag}={name} is no row of the paper's tables{hint}")
     return EXPERIMENTS[name]
 
 

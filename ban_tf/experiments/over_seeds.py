@@ -9,6 +9,7 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
+from ban_tf.errors import InputError
 from ban_tf.experiments import study
 from ban_tf.experiments.experiment import Experiment
 
@@ -48,7 +49,7 @@ def show(experiment: Experiment, root: pathlib.Path, seeds: Sequence[int]) -> No
 
     found = finished(experiment, root, seeds)
     if not found:
-        raise ValueError(f"nothing of {experiment.name} is in {root}; --run={experiment.name}.")
+        raise InputError(f"nothing of {experiment.name} is in {root}; --run={experiment.name}.")
     output = root / experiment.name
     print(comparison_page.write_markdown(comparison_page.write(found, output)))
     print(f"The comparison is in {output / 'report.html'}.")

@@ -14,6 +14,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ban_tf.errors import InputError
 from ban_tf.experiments import over_seeds
 from ban_tf.experiments.tables import EXPERIMENTS
 
@@ -49,7 +50,7 @@ def draw(
     from ban_tf.rundir import write_atomically
 
     if name not in PICTURES:
-        raise ValueError(f"--draw must be one of {', '.join(PICTURES)}; it is {name}.")
+        raise InputError(f"--draw must be one of {', '.join(PICTURES)}; it is {name}.")
     if seeds is None:
         found = [each.name.removeprefix("seed-") for each in root.glob("seed-*")]
         seeds = sorted(int(each) for each in found if each.isdigit())
@@ -112,7 +113,7 @@ def _changes(
         if change and change["seeds"] >= _ENOUGH:
             series.setdefault(name, []).append((place, row["metrics"]))
     if not series:
-        raise ValueError(f"there are no {_ENOUGH} seeds of {sought}.")
+        raise InputError(f"there are no {_ENOUGH} seeds of {sought}.")
     metrics = _metrics()
     lines = [
         (
@@ -143,7 +144,7 @@ def _cost(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
     lineages = [each for each in ("kd", "kd+labels") if (each, "generation 1") in rows]
     last = max((int(row.split()[1]) for _, row in rows if row.startswith("generation")), default=0)
     if not lineages:
-        raise ValueError(f"nothing of evidence/generations is in {root}.")
+        raise InputError(f"nothing of evidence/generations is in {root}.")
     start = (_EPOCHS, rows[lineages[0], "generation 0"])
     sought = {
         _ALONE: [(each, (f"{each} epochs", "generation 0")) for each in _LONGER],

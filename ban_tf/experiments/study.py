@@ -16,13 +16,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from ban_tf.errors import InputError, RunError
 from ban_tf.experiments.experiment import Column, Experiment
 from ban_tf.report import summary
 
 FLAGS = pathlib.Path("flags")
 
 
-class RunFailedError(RuntimeError):
+class RunFailedError(RunError):
     """A run of a study ended with an exit code other than 0."""
 
     def __init__(self, code: int):
@@ -83,7 +84,7 @@ def figure(experiment: Experiment, root: pathlib.Path, column: Column) -> float 
     """Returns our figure for a column, in the paper's unit; None if it is not there."""
     try:
         found = summary.load(directory(experiment, root, column.run))
-    except ValueError:
+    except InputError:
         return None
     kind, _, which = column.row.partition(" ")
     if kind == "generation":
@@ -117,7 +118,7 @@ def _in_words(value: float | None) -> str:
 def _flagfile(name: str) -> str:
     path = FLAGS / f"{name}.cfg"
     if not path.is_file():
-        raise ValueError(
+        raise InputError(
             f"there is no {path} here; go to the folder of the project that has flags/."
         )
     return f"--flagfile={path}"

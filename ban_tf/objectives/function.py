@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import operator
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf import user_code
+from ban_tf.errors import InputError
 from ban_tf.objectives.objective import Objective
 
 
@@ -29,9 +29,13 @@ class FunctionObjective(Objective):
     needs_labels = True
 
     def __init__(self, function: Callable[[Any, Any, Any], Any] | str):
-        self.function = _find(function) if isinstance(function, str) else function
+        self.function = (
+            user_code.load(function, f"`objective` {function!r}")
+            if isinstance(function, str)
+            else function
+        )
         if not callable(self.function):
-            raise ValueError(f"`objective` must be a function. Received: {function!r}")
+            raise InputError(f"`objective` must be a function. Received: {function!r}")
 
     def losses(
         self,
@@ -49,7 +53,7 @@ class FunctionObjective(Objective):
         """
         losses = ops.convert_to_tensor(self.function(labels, teacher_logits, student_logits))
         if len(losses.shape) != len(student_logits.shape) - 1:
-            raise ValueError(
+            raise InputError(
                 "A function used as `objective` must return one loss per sample, [batch, ...], "
                 f"for logits of shape {tuple(student_logits.shape)}. "
                 f"Received shape: {tuple(losses.shape)}"
@@ -64,7 +68,7 @@ class FunctionObjective(Objective):
         """
         name = getattr(self.function, "__qualname__", "<unnamed>")
         if "<" in name:
-            raise ValueError(
+            raise InputError(
                 f"`objective` {self.function!r} has no name to save; give a function that is "
                 "defined at the top of a module."
             )
@@ -80,20 +84,10 @@ class FunctionObjective(Objective):
         """
         module = config["function"].partition(":")[0]
         if module not in sys.modules:
-            raise ValueError(
+            raise InputError(
                 f"objective {config['function']!r} was saved; import {module} before loading it."
             )
         return cls(**config)
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.function!r})"
-
-
-def _find(place: str) -> Callable[[Any, Any, Any], Any]:
-    module, _, name = place.partition(":")
-    try:
-        return operator.attrgetter(name)(importlib.import_module(module))
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"objective {place!r} was not found ({error}); give package.module:function."
-        ) from error

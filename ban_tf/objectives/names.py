@@ -10,6 +10,8 @@ import difflib
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from ban_tf.errors import InputError
+
 
 class Entry(NamedTuple):
     """One line of the table of objectives."""
@@ -51,18 +53,18 @@ def parse(name: str, *, flag: bool = False) -> tuple[str, float]:
     given = f"--objective={name}" if flag else f"`objective` {name!r}"
     base, plus, rest = name.partition("+")
     if plus and rest != "labels":
-        raise ValueError(f"{given}: only +labels may be added to an objective.")
+        raise InputError(f"{given}: only +labels may be added to an objective.")
     if plus and base == "labels":
-        raise ValueError(f"{given} names the labels twice; give labels alone.")
+        raise InputError(f"{given} names the labels twice; give labels alone.")
     if ":" in base:
         module, _, function = base.partition(":")
         if not all(part.isidentifier() for part in (*module.split("."), *function.split("."))):
-            raise ValueError(f"{given} must have the form package.module:function.")
+            raise InputError(f"{given} must have the form package.module:function.")
         return base, 1.0 if plus else 0.0
     if base not in OBJECTIVES:
         close = difflib.get_close_matches(base, OBJECTIVES, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
-        raise ValueError(
+        raise InputError(
             f"{given} is unknown; {hint}known are {', '.join(OBJECTIVES)}, each also "
             "with +labels, and package.module:function."
         )

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from ban_tf import command
+from ban_tf.errors import InputError
 from ban_tf.report import comparison_page, content, page, plots, table
 from ban_tf.rundir import write_atomically
 
@@ -51,7 +52,7 @@ def _define(values: flags.FlagValues) -> None:
 
 def _work(values: flags.FlagValues, names: list[str]) -> None:
     if not names:
-        raise ValueError("name a run, such as runs/digits-wrn-16-1-kd-0.")
+        raise InputError("name a run, such as runs/digits-wrn-16-1-kd-0.")
     if len(names) == 1:
         _again(content.read(names[0]), values["figures"].value)
         return
@@ -83,7 +84,7 @@ def write(run: content.Content) -> None:
         for name, text in files.items():
             write_atomically(run.path / name, text.encode())
     except OSError as error:
-        raise ValueError(f"{run.path} cannot be written ({error.strerror}).") from error
+        raise InputError(f"{run.path} cannot be written ({error.strerror}).") from error
 
 
 def _write_figures(run: content.Content) -> None:

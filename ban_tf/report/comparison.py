@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ban_tf.errors import InputError
 from ban_tf.options import Options
 from ban_tf.report import reading, statistics
 from ban_tf.rundir import RunDirectoryError
@@ -86,7 +87,7 @@ def compare(runs: Sequence[Run], control: str | None = None) -> dict[str, Any]:
     """
     datasets = sorted({run.summary["run"]["dataset"] for run in runs})
     if len(datasets) > 1:
-        raise ValueError(f"runs on different data sets cannot be compared: {', '.join(datasets)}.")
+        raise InputError(f"runs on different data sets cannot be compared: {', '.join(datasets)}.")
     told = [_told(run) for run in _of_one_age(runs)]
     keys = list(dict.fromkeys(map(_key, told)))
     members = {
@@ -177,7 +178,7 @@ def _by_seed(name: str, runs: list[Run]) -> dict[int, Run]:
     for run in runs:
         seed = int(run.summary["run"]["seed"])
         if seed in found:
-            raise ValueError(
+            raise InputError(
                 f"seed {seed} of {name} is given twice, as {found[seed].directory} and "
                 f"{run.directory}; give each run once."
             )
@@ -189,7 +190,7 @@ def _control(wanted: str | None, names: list[str]) -> str | None:
     if wanted is None:
         return next((name for name in CONTROLS if name in names and len(names) > 1), None)
     if wanted not in names:
-        raise ValueError(f"--control={wanted} is none of the groups: {'; '.join(names)}.")
+        raise InputError(f"--control={wanted} is none of the groups: {'; '.join(names)}.")
     return wanted
 
 

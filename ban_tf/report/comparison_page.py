@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
+from ban_tf.errors import InputError
 from ban_tf.report import comparison, comparison_plots, markup, plots
 from ban_tf.rundir import write_atomically
 
@@ -333,5 +334,5 @@ def write(
         for name, content in files.items():
             write_atomically(output / name, content)
     except OSError as error:
-        raise ValueError(f"{output} cannot be written ({error.strerror}).") from error
+        raise InputError(f"{output} cannot be written ({error.strerror}).") from error
     return result

@@ -23,6 +23,8 @@ from rich import progress as rich_progress
 from rich.console import Console
 from rich.table import Column
 
+from ban_tf.errors import InputError
+
 SHOWN = ("loss", "accuracy", "val_loss", "val_accuracy")
 
 _LINES_PER_GENERATION = 10
@@ -59,7 +61,7 @@ class Progress(keras.callbacks.Callback):
     ):
         super().__init__()
         if verbosity not in (0, 1, 2):
-            raise ValueError(f"`verbosity` must be 0, 1 or 2. Received: {verbosity!r}.")
+            raise InputError(f"`verbosity` must be 0, 1 or 2. Received: {verbosity!r}.")
         self._title = f"generation {generation}/{generations}"
         self._epochs = epochs
         self._first_epoch = first_epoch

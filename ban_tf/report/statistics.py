@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special, stats
 
+from ban_tf.errors import InputError
+
 AVERAGES = ("probabilities", "logits")
 
 
@@ -121,7 +123,7 @@ def agreement(a: ArrayLike, b: ArrayLike) -> float:
     """The fraction of examples for which two [examples, classes] predict the same class."""
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape or a.ndim != 2:
-        raise ValueError(
+        raise InputError(
             "Agreement needs two arrays of one shape [examples, classes]. "
             f"Received: shapes {a.shape} and {b.shape}."
         )
@@ -160,10 +162,10 @@ def mean_log_probabilities(
         ValueError: If there is no member, their shapes differ, or `average` is unknown.
     """
     if average not in AVERAGES:
-        raise ValueError(f"`average` must be one of {', '.join(AVERAGES)}. Received: {average!r}.")
+        raise InputError(f"`average` must be one of {', '.join(AVERAGES)}. Received: {average!r}.")
     shapes = {np.shape(member) for member in members}
     if len(shapes) != 1:
-        raise ValueError(
+        raise InputError(
             "An ensemble needs members of one shape [examples, classes]. "
             f"Received: {len(members)} members of shapes {sorted(shapes)}."
         )
@@ -269,7 +271,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> MeanInterval:
     """
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or len(values) < 2:
-        raise ValueError(
+        raise InputError(
             "An interval over seeds needs a list of two values at least. "
             f"Received: an array of shape {values.shape}."
         )
@@ -285,7 +287,7 @@ def paired_gain(values: ArrayLike, baselines: ArrayLike, confidence: float = 0.9
     """`mean_interval` of `values - baselines`, paired by seed [repetitions]."""
     values, baselines = np.asarray(values, np.float64), np.asarray(baselines, np.float64)
     if values.shape != baselines.shape:
-        raise ValueError(
+        raise InputError(
             "Each value needs the baseline of its own seed. "
             f"Received: shapes {values.shape} and {baselines.shape}."
         )
@@ -296,7 +298,7 @@ def _discordant(a: ArrayLike, b: ArrayLike) -> tuple[int, int, int]:
     """Returns how many are true only in a, how many only in b, and the number of examples."""
     a, b = np.asarray(a, bool), np.asarray(b, bool)
     if a.shape != b.shape or a.ndim != 1 or not len(a):
-        raise ValueError(
+        raise InputError(
             "Paired outcomes must be two arrays of one shape [examples], not empty. "
             f"Received: shapes {a.shape} and {b.shape}."
         )
@@ -308,24 +310,24 @@ def _checked(log_probabilities: ArrayLike, labels: ArrayLike) -> tuple[np.ndarra
     log_probabilities = np.asarray(log_probabilities, np.float64)
     labels = np.asarray(labels)
     if log_probabilities.ndim != 2 or not log_probabilities.size:
-        raise ValueError(
+        raise InputError(
             "`log_probabilities` must be [examples, classes], not empty. "
             f"Received: shape {log_probabilities.shape}."
         )
     examples, classes = log_probabilities.shape
     if labels.shape != (examples,) or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(
+        raise InputError(
             f"`labels` must be {examples} integers, one for each example. "
             f"Received: shape {labels.shape}, dtype {labels.dtype}."
         )
     if labels.min() < 0 or labels.max() >= classes:
-        raise ValueError(
+        raise InputError(
             f"`labels` must lie in 0..{classes - 1}, as there are {classes} classes. "
             f"Received: values from {labels.min()} to {labels.max()}."
         )
     totals = np.exp(log_probabilities).sum(axis=-1)
     if not np.all(np.abs(totals - 1.0) < 1e-3):
-        raise ValueError(
+        raise InputError(
             "`log_probabilities` must be finite logarithms of distributions: each row's "
             f"exponentials sum to 1. Received: sums from {totals.min():.6g} to {totals.max():.6g}."
         )

@@ -36,6 +36,7 @@ from typing import Any
 
 import numpy as np
 
+from ban_tf.errors import InputError
 from ban_tf.report import statistics
 
 FORMAT = 1
@@ -99,7 +100,7 @@ def summarise(
     _require(run, _RUN_KEYS, "`run`")
     numbers = [member.generation for member in members]
     if not numbers or numbers != list(range(len(numbers))):
-        raise ValueError(
+        raise InputError(
             f"`members` must be generations 0, 1, 2, ... in this order. Received: {numbers}."
         )
     reference = members[0].log_probabilities
@@ -152,12 +153,12 @@ def load(path: str | Path) -> dict[str, Any]:
     try:
         summary = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"Cannot read the summary {path}: {error.strerror}.") from error
+        raise InputError(f"Cannot read the summary {path}: {error.strerror}.") from error
     except ValueError as error:
-        raise ValueError(f"{path} is not a JSON file: {error}.") from error
+        raise InputError(f"{path} is not a JSON file: {error}.") from error
     _require(summary, ("format",), str(path))
     if summary["format"] != FORMAT:
-        raise ValueError(
+        raise InputError(
             f"{path} must be a summary of format {FORMAT}. Received: {summary['format']!r}."
         )
     _require(summary, ("run", "average", "generations", "ensembles"), str(path))
@@ -193,9 +194,9 @@ def row(
 
 def _require(mapping: Any, keys: Sequence[str], place: str) -> None:
     if not isinstance(mapping, dict):
-        raise ValueError(f"{place} must be a dictionary. Received: {type(mapping).__name__}.")
+        raise InputError(f"{place} must be a dictionary. Received: {type(mapping).__name__}.")
     missing = [key for key in keys if key not in mapping]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"{place} lacks {', '.join(missing)}. Received: {', '.join(map(str, mapping))}."
         )

@@ -1,0 +1,132 @@
+"""Our own errors are one sentence and exit code 2; those of a user's code keep their traceback."""
+
+import subprocess
+import sys
+
+import pytest
+
+from ban_tf import errors, user_code
+from ban_tf.history import DivergenceError
+from ban_tf.rundir import CorruptFileError, RunDirectoryError, SaveError
+
+MINE = """
+import keras
+
+def objective(labels, teacher, student):
+    raise ValueError("shapes do not match in my own code")
+
+def two_losses(labels, teacher, student):
+    return student
+
+def builder(input_shape, num_classes):
+    raise ValueError("no network today")
+
+class Refusing(keras.layers.Layer):
+    def build(self, shape):
+        raise ValueError("a layer of mine refuses")
+
+def refusing(input_shape, num_classes):
+    return keras.Sequential([keras.Input(input_shape), Refusing()])
+
+def good(input_shape, num_classes):
+    return keras.Sequential(
+        [keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(num_classes)]
+    )
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("mine")
+    (path / "mine.py").write_text(MINE)
+    (path / "imports_nothing.py").write_text("import not_installed_here\n")
+    return path
+
+
+def _run(folder, *flags):
+    command = [sys.executable, "-m", "ban_tf.main", "--epochs=1", "--gens=1", "--progress=none"]
+    return subprocess.run(
+        [*command, *flags], cwd=folder, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "last_line", "function"),
+    [
+        (
+            ["--arch=mine:good", "--objective=mine:objective"],
+            "ValueError: shapes do not match in my own code",
+            "in objective",
+        ),
+        (["--arch=mine:builder"], "ValueError: no network today", "in builder"),
+        (["--arch=mine:refusing"], "ValueError: a layer of mine refuses", "in build"),
+        (
+            ["--arch=imports_nothing:build"],
+            "ModuleNotFoundError: No module named 'not_installed_here'",
+            "imports_nothing.py",
+        ),
+    ],
+)
+def test_errors_of_a_users_own_code_keep_their_traceback(folder, flags, last_line, function):
+    done = _run(folder, *flags, f"--workdir={folder / last_line[:20]}")
+    assert done.returncode == 1
+    assert "Traceback (most recent call last)" in done.stderr
+    assert function in done.stderr
+    assert done.stderr.strip().splitlines()[-1] == last_line
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--objective=mine:two_losses", "--arch=mine:good"], "one loss per sample"),
+        (["--objective=mine:objectiv"], "did you mean objective?"),
+        (["--objective=nowhere:objective"], "there is no module nowhere"),
+        (["--arch=mine:goood"], "did you mean good?"),
+    ],
+)
+def test_our_own_errors_are_one_sentence(folder, flags, sentence):
+    done = _run(folder, *flags, f"--workdir={folder / flags[0][2:]}")
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("ban-tf: ")
+    assert sentence in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "builtin"),
+    [
+        (errors.InputError, ValueError),
+        (RunDirectoryError, ValueError),
+        (CorruptFileError, ValueError),
+        (SaveError, RuntimeError),
+        (DivergenceError, RuntimeError),
+    ],
+)
+def test_all_of_ours_have_one_base_and_stay_what_they_were(error, builtin):
+    assert issubclass(error, errors.BanError)
+    assert issubclass(error, builtin)
+
+
+@pytest.mark.parametrize("name", [":function", "module:", "module", "not_there:function", "os:pat"])
+def test_names_that_lead_nowhere_are_refused(name):
+    with pytest.raises(errors.InputError, match=f"`objective` '{name}'"):
+        user_code.load(name, f"`objective` {name!r}")
+
+
+def test_a_name_may_lead_through_a_class():
+    import pathlib
+
+    assert user_code.load("pathlib:Path.home", "x").__name__ == pathlib.Path.home.__name__
+
+
+def test_a_traced_function_raises_our_error_as_what_it_is():
+    import tensorflow as tf
+
+    @tf.function
+    def traced(x):
+        if tf.reduce_sum(x) > 0:
+            raise errors.InputError("bad input")
+        return x
+
+    with pytest.raises(errors.InputError, match="bad input"):
+        traced(tf.ones(2))
