@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ban_tf import outputs, teachers
+from ban_tf import outputs, shared_weights, teachers
 
 _LOOKED_AT = 32  # examples that tell whether outputs are probabilities
 
@@ -82,12 +82,14 @@ def check_teacher(teacher: Any, student: keras.Model, objective: Any) -> None:
     Raises:
         ValueError: They do not fit together.
     """
-    own = _identities(student)
     for model in getattr(teacher, "models", []):
-        if own & _identities(model):
+        changed = shared_weights.changed_by_training(student, model)
+        if changed:
             raise ValueError(
-                "`teacher` shares weights with the student, so that it would change while it "
-                "teaches; give a copy: keras.models.clone_model(...) with set_weights(...)."
+                "`teacher` shares weights with the student that training changes "
+                f"({', '.join(changed[:3])}), so that it would change while it teaches; freeze "
+                "them (layer.trainable = False), or give a copy: keras.models.clone_model(...) "
+                "with set_weights(...)."
             )
         if not model.built:
             raise ValueError(
@@ -121,26 +123,6 @@ def check_classes(theirs: int, ours: int) -> None:
             f"`teacher` tells {theirs} classes apart where the student has {ours}; both need the "
             "same classes."
         )
-
-
-def _identities(model: keras.Model) -> set[int]:
-    """A model's variables, and its layers, which may have none yet.
-
-    Not what was adapted to data beforehand, a vocabulary or a mean: training leaves that alone.
-    """
-    layers = list(_inside(model))
-    adapted = [each for each in layers if hasattr(each, "adapt")]
-    shareable = {id(variable) for layer in adapted for variable in layer.variables}
-    shareable |= {id(each) for each in layers if isinstance(each, keras.layers.InputLayer)}
-    shareable |= {id(layer) for layer in adapted}
-    return {id(each) for each in (model, *layers, *model.variables)} - shareable
-
-
-def _inside(model: Any) -> Iterator[Any]:
-    """The layers of a model, and of the models in it."""
-    for layer in getattr(model, "layers", []):
-        yield layer
-        yield from _inside(layer)
 
 
 def _check_shapes(teacher: keras.Model, student: keras.Model, objective: Any) -> None:

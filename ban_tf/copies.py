@@ -34,8 +34,12 @@ def cannot_rebuild(model: keras.Model) -> str:
     )
 
 
-def with_new_weights(model: keras.Model) -> keras.Model:
+def with_new_weights(model: keras.Model, argument: str = "build") -> keras.Model:
     """Returns a copy of a Functional or Sequential model, initialised anew.
+
+    Args:
+        model: The model.
+        argument: Where it was given, for messages.
 
     Raises:
         ValueError: A layer of it cannot be made again from its configuration.
@@ -44,16 +48,19 @@ def with_new_weights(model: keras.Model) -> keras.Model:
         return keras.models.clone_model(model, clone_function=copy_layer, recursive=True)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise ValueError(
-            f"`build` {model.name!r} cannot be cloned layer by layer ({first_line(error)}); give a "
-            "function that returns a fresh model instead."
+            f"`{argument}` {model.name!r} cannot be cloned layer by layer ({first_line(error)}); "
+            "give a function that returns a fresh model instead."
         ) from error
 
 
-def builder(build: Callable[[], keras.Model] | keras.Model) -> Callable[[], keras.Model]:
+def builder(
+    build: Callable[[], keras.Model] | keras.Model, argument: str = "build"
+) -> Callable[[], keras.Model]:
     """Returns a function that makes a fresh model.
 
     Args:
         build: A function that returns a fresh model, or a model to be cloned with new weights.
+        argument: Where it was given, for messages.
 
     Raises:
         ValueError: It is neither, or (when called) the model cannot be cloned, has no weights, or
@@ -63,25 +70,26 @@ def builder(build: Callable[[], keras.Model] | keras.Model) -> Callable[[], kera
     if isinstance(build, keras.Model):
         if not isinstance(build, keras.Sequential) and getattr(build, "inputs", None) is None:
             raise ValueError(
-                "`build` is a subclassed model, which Keras cannot clone; give a function that "
-                "returns a fresh model instead."
+                f"`{argument}` is a subclassed model, which Keras cannot clone; give a function "
+                "that returns a fresh model instead."
             )
-        fresh = functools.partial(with_new_weights, build)
+        fresh = functools.partial(with_new_weights, build, argument)
     elif not callable(build):
         raise ValueError(
-            f"`build` must be a Keras model or a function that returns one. Received: {build!r}"
+            f"`{argument}` must be a Keras model or a function that returns one. Received: "
+            f"{build!r}"
         )
 
     def built() -> keras.Model:
         model = fresh()
         if not isinstance(model, keras.Model) or not model.built:
             raise ValueError(
-                "`build` must return a Keras model whose weights exist; begin it with keras.Input, "
-                f"or call it once on data. Received: {model!r}"
+                f"`{argument}` must return a Keras model whose weights exist; begin it with "
+                f"keras.Input, or call it once on data. Received: {model!r}"
             )
         if model in known:
             raise ValueError(
-                f"`build` returned the model {model.name!r} twice; it must make a new one."
+                f"`{argument}` returned the model {model.name!r} twice; it must make a new one."
             )
         known.add(model)
         return model

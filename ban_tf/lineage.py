@@ -11,14 +11,25 @@ anew, so that nothing is traced twice and memory does not grow with the generati
 
 from __future__ import annotations
 
-import pathlib
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 from absl import logging
 
-from ban_tf import checks, copies, generations, lineage_table, objectives, seeds, sharing, training
+from ban_tf import (
+    checks,
+    copies,
+    generations,
+    lineage_checks,
+    lineage_table,
+    objectives,
+    seeds,
+    shared_weights,
+    sharing,
+    training,
+)
 from ban_tf.ensemble import ensemble
 from ban_tf.generations import Generation, check_last, check_settings, in_words
 from ban_tf.history import best_row
@@ -27,8 +38,6 @@ from ban_tf.student import BornAgainModel
 from ban_tf.teachers import RecordedTeacher
 from ban_tf.trainer import Trainer, asked_for, compile_anew
 from ban_tf.workers import Workers, current
-
-TEACHERS = ("previous", "ensemble", "first")
 
 
 class Lineage:
@@ -82,7 +91,7 @@ class Lineage:
         build: Callable[[], keras.Model] | keras.Model,
         generations: int = 3,
         objective: Any = "kd",
-        directory: str | pathlib.Path | RunDirectory | None = None,
+        directory: str | os.PathLike | RunDirectory | None = None,
         *,
         teacher: str = "previous",
         first_model: keras.Model | None = None,
@@ -102,29 +111,13 @@ class Lineage:
         workers: Workers | None = None,
         **student: Any,
     ):
-        if generations < 0:
-            raise ValueError(f"`generations` must be at least 0. Received: {generations}")
-        if teacher not in TEACHERS:
-            raise ValueError(f"`teacher` must be one of {TEACHERS}. Received: {teacher!r}")
-        if keep not in training.KEEP:
-            raise ValueError(f"`keep` must be one of {training.KEEP}. Received: {keep!r}")
-        if on_divergence not in training.ON_DIVERGENCE:
-            raise ValueError(
-                f"`on_divergence` must be one of {training.ON_DIVERGENCE}. "
-                f"Received: {on_divergence!r}"
-            )
-        if on_divergence == "retry" and directory is None:
-            raise ValueError(
-                "`on_divergence` is 'retry', which goes on from a checkpoint; give a `directory`."
-            )
-        if teacher_precision and student.get("distillation_losses"):
-            raise ValueError(
-                f"`teacher_precision` is {teacher_precision!r}, for which teachers are rebuilt, "
-                "but `distillation_losses` look into them as they are; leave out one of both."
-            )
+        given = {name: value for name, value in locals().items() if name != "self"}
+        lineage_checks.check_arguments(given)
         self._build = copies.builder(build)
-        self._student_build = copies.builder(student_build) if student_build else self._build
-        self.number_of_generations = generations
+        self._student_build = (
+            self._build if student_build is None else copies.builder(student_build, "student_build")
+        )
+        self.number_of_generations = int(generations)
         self.objective = objective
         self.teacher = teacher
         self.label_weight = label_weight
@@ -135,15 +128,28 @@ class Lineage:
         self.teacher_precision = teacher_precision
         self.share_ends = share_ends
         self._stop = stop
-        self.seed = seed
+        self.seed = int(seed)
         self._student = student
         self.recorded = recorded
         self._first_model = first_model
         self._needs_teacher = getattr(objectives.resolve(objective)[0], "needs_teacher", True)
+        lineage_checks.check_networks(
+            self._build,
+            self._student_build,
+            first_model=first_model,
+            generations=self.number_of_generations,
+            share_ends=share_ends,
+            teacher_precision=teacher_precision,
+            recorded=recorded,
+            objective=objective,
+            label_weight=label_weight,
+            temperature=temperature,
+            **student,
+        )
         self._workers = workers or current()
         self.directory = (
             self._workers.open(directory)
-            if isinstance(directory, (str, pathlib.Path))
+            if isinstance(directory, (str, os.PathLike))
             else directory
         )
         self.generations: list[Generation] = []
@@ -211,10 +217,10 @@ class Lineage:
                 a student is to share layers with a teacher of other shapes; or a teacher cannot
                 be rebuilt for `teacher_precision`.
         """
+        given = {name: value for name, value in locals().items() if name not in ("self", "fit")}
+        lineage_checks.check_fit(given, fit, self.directory)
         if self.number_of_generations:
             checks.check_lasting(x, fit)
-        if self.number_of_generations and self._needs_teacher:
-            self._check_teaching()
         starts_anywhere = callable(x)
         batches = x if starts_anywhere else lambda generation, epoch, step: x
         if y is not None:
@@ -305,14 +311,6 @@ class Lineage:
         able = able or [each.number for each in before]
         return {"previous": able[-1:], "ensemble": able, "first": able[:1]}[self.teacher]
 
-    def _check_teaching(self) -> None:
-        """Sees to it that teachers will do, before the first of them is trained."""
-        if self.share_ends or self.teacher_precision:
-            student, teacher = self._student_build(), self._first_model or self._build()
-            if self.share_ends:
-                sharing.check_ends(student, teacher)
-            asked_for([teacher, student], self.teacher_precision)
-
     def _train(
         self,
         number: int,
@@ -342,6 +340,9 @@ class Lineage:
                 number,
             )
         trainer.begin(fresh, [self.generations[each] for each in teachers])
+        shared_weights.restart_shared_seeds(
+            trainer.model.student, fresh, seeds.derive_seed(self.seed, "shared", number)
+        )
         trainer.model.seed = seeds.derive_seed(self.seed, "objective", number)
         asked = [trainer.asked] if self.recorded else []
         if asked and callable(options.get("validation_data")):
@@ -408,6 +409,8 @@ class Lineage:
                 temperature=self.temperature,
                 **self._student,
             )
-            compile_anew(model, (compile(epochs) if callable(compile) else compile) or {})
+            arguments = compile(epochs) if callable(compile) else compile
+            lineage_checks.check_compile(arguments, made=True)
+            compile_anew(model, arguments or {})
             self._trainers[key] = Trainer(model, models, asked, shared)
         return self._trainers[key]

@@ -61,10 +61,8 @@ def test_shared_ends_are_the_teachers_in_every_generation_and_never_move(width):
 
 def test_a_student_whose_ends_do_not_fit_is_refused_before_anything_is_trained():
     other = keras.Sequential([keras.Input((6,)), keras.layers.Dense(4), keras.layers.Dense(3)])
-    lineage = ban_tf.Lineage(_network, 1, student_build=other, share_ends=True)
     with pytest.raises(ValueError, match="choose a student of this teacher"):
-        _fit(lineage)
-    assert lineage.generations == []
+        ban_tf.Lineage(_network, 1, student_build=other, share_ends=True)
 
 
 def test_ends_are_trained_where_nobody_teaches():

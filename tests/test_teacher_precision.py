@@ -85,12 +85,10 @@ def test_a_teacher_that_cannot_be_rebuilt_is_refused_before_any_training():
         model(IMAGES[:1])
         return model
 
-    lineage = ban_tf.Lineage(build, generations=1, teacher_precision="float32")
     with pytest.raises(ValueError, match=r"`teacher_precision` is 'float32'.*subclassed"):
-        lineage.fit(IMAGES, LABELS, verbose=0)
+        ban_tf.Lineage(build, generations=1, teacher_precision="float32")
     with pytest.raises(ValueError, match=r"`teacher_precision` is 'bf16'.*a dtype policy"):
-        ban_tf.Lineage(network, generations=1, teacher_precision="bf16").fit(IMAGES, LABELS)
-    assert lineage.generations == []
+        ban_tf.Lineage(network, generations=1, teacher_precision="bf16")
 
 
 def test_a_teacher_that_is_looked_into_stays_as_it_is():
