@@ -3,21 +3,55 @@
 from __future__ import annotations
 
 import functools
+import pathlib
+import tempfile
 import weakref
 from collections.abc import Callable
+from typing import Any
 
 import keras
 
 
-def copy_layer(layer: keras.Layer) -> keras.Layer:
+def copy_layer(
+    layer: keras.Layer, kind: type | None = None, config: dict[str, Any] | None = None
+) -> keras.Layer:
     """Returns a layer of the same configuration with weights of its own.
 
-    What was adapted to data (a vocabulary, a mean) is not in the configuration, and training
-    never changes it: such a layer is shared, which is safe.
+    What was adapted to data (a vocabulary, a mean) is not in the configuration and is copied, also
+    into layers within the layer: a layer that two models share can be saved, but not loaded.
+
+    Args:
+        layer: A layer or operation.
+        kind: The class of the copy, if not that of the layer.
+        config: The configuration of the copy, if not that of the layer.
     """
-    if hasattr(layer, "adapt"):
-        return layer
-    return type(layer).from_config(layer.get_config())
+    copy = (kind or type(layer)).from_config(config or layer.get_config())
+    copy.name = layer.name  # a configuration that Keras made up holds none that it made up
+    if isinstance(layer, keras.Layer) and any(map(_is_adapted, layer._flatten_layers())):
+        if layer.built:
+            copy.build_from_config(layer.get_build_config() or {})
+        for source, target in zip(layer._flatten_layers(), copy._flatten_layers(), strict=True):
+            if _is_adapted(source):
+                _copy_adapted(source, target)
+    return copy
+
+
+def _is_adapted(layer: keras.Layer) -> bool:
+    return hasattr(layer, "adapt")
+
+
+def _copy_adapted(source: keras.Layer, target: keras.Layer) -> None:
+    """Copies what a preprocessing layer learned, in the form in which Keras would save it."""
+    if source.built:
+        variables: dict[str, Any] = {}
+        source.save_own_variables(variables)
+        if variables:
+            target.load_own_variables(variables)
+    if hasattr(source, "save_assets"):
+        with tempfile.TemporaryDirectory() as folder:
+            source.save_assets(folder)
+            if any(pathlib.Path(folder).iterdir()):
+                target.load_assets(folder)
 
 
 def first_line(error: Exception) -> str:
@@ -51,6 +85,49 @@ def with_new_weights(model: keras.Model, argument: str = "build") -> keras.Model
             f"`{argument}` {model.name!r} cannot be cloned layer by layer ({first_line(error)}); "
             "give a function that returns a fresh model instead."
         ) from error
+
+
+def with_same_weights(model: keras.Model) -> keras.Model:
+    """Returns a copy of a Functional or Sequential model that shares nothing with it.
+
+    Layers that several of the models in it share become layers of each of them: Keras cannot load
+    what it saves of a shared one.
+
+    Args:
+        model: A built model.
+
+    Raises:
+        ValueError: A layer of it cannot be made again from its configuration, or its class
+            computes something else than its graph.
+    """
+    try:
+        copy = _copy_model(model)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise ValueError(f"{cannot_rebuild(model)} ({first_line(error)})") from error
+    _copy_weights(model, copy)
+    return copy
+
+
+def _copy_model(model: keras.Model) -> keras.Model:
+    copy = keras.models.clone_model(
+        model,
+        clone_function=lambda layer: _copy_model(layer) if _has_graph(layer) else copy_layer(layer),
+    )
+    if type(copy).call is not type(model).call or "call" in vars(model):
+        raise ValueError(f"the `call` of {type(model).__name__} {model.name!r} would be lost")
+    return copy
+
+
+def _copy_weights(source: keras.Model, target: keras.Model) -> None:
+    for inner, copied in zip(source.layers, target.layers, strict=True):
+        if _has_graph(inner):
+            _copy_weights(inner, copied)
+        else:
+            copied.set_weights(inner.get_weights())
+
+
+def _has_graph(layer: Any) -> bool:
+    return isinstance(layer, keras.Sequential) or bool(getattr(layer, "_nodes_by_depth", None))
 
 
 def builder(

@@ -55,8 +55,10 @@ def ensemble(
     opinions = []
     for index, member in enumerate(members):
         # Members are copies: Keras asks for unique names, and the originals keep theirs.
-        copy = copies.with_new_weights(member)
-        copy.set_weights(member.get_weights())
+        try:
+            copy = copies.with_same_weights(member)
+        except ValueError as error:
+            raise ValueError(f"`members` holds a model that cannot be copied: {error}.") from error
         copy.name = f"member_{index}"
         opinion = copy(inputs)
         activation = next(iter(outputs.final_activations(member).values()), "linear")

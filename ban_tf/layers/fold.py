@@ -114,7 +114,7 @@ def _structure(model: keras.Model, precision: str | None, policy: str) -> keras.
     def clone(layer: Any) -> Any:
         if isinstance(layer, keras.Model):
             return _structure(layer, precision, policy)
-        if not isinstance(layer, keras.Layer) or hasattr(layer, "adapt"):
+        if not isinstance(layer, keras.Layer):
             return copy_layer(layer)
         config = layer.get_config()
         if layer.name in folding:
@@ -125,7 +125,7 @@ def _structure(model: keras.Model, precision: str | None, policy: str) -> keras.
         kind = type(layer)
         if kind is keras.layers.BatchNormalization:
             kind = BatchNormalization
-        return kind.from_config(config)
+        return copy_layer(layer, kind, config)
 
     def call(layer: Any, *arguments: Any, **options: Any) -> Any:
         return arguments[0] if layer.name in gone else layer(*arguments, **options)
