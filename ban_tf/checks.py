@@ -22,21 +22,12 @@ from ban_tf import outputs, shared_weights, teachers
 _LOOKED_AT = 32  # examples that tell whether outputs are probabilities
 
 
-def check_arguments(
-    label_weight: float | None,
-    teacher_weight: float,
-    student_activation: str | None,
-    teacher_activation: str | None,
-) -> None:
+def check_arguments(student_activation: str | None, teacher_activation: str | None) -> None:
     """Checks the plain arguments of `BornAgainModel`.
 
     Raises:
-        ValueError: A weight is negative or not finite, or an activation unknown.
+        ValueError: An activation is unknown.
     """
-    weights = {"label_weight": label_weight, "teacher_weight": teacher_weight}
-    for name, weight in weights.items():
-        if weight is not None and not 0 <= weight < float("inf"):
-            raise ValueError(f"`{name}` must be a finite number of at least 0. Received: {weight}")
     for name, activation in (
         ("student_activation", student_activation),
         ("teacher_activation", teacher_activation),

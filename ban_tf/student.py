@@ -13,15 +13,26 @@ Keras model that the user gave.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
-from ban_tf import checks, distribute, matching, objectives, outputs, teachers, weighting
+from ban_tf import (
+    adjustable,
+    checks,
+    distribute,
+    matching,
+    objectives,
+    outputs,
+    teachers,
+    weighting,
+)
+from ban_tf.adjustable import AdjustableModel, EpochCallback, Schedule, with_first
 from ban_tf.distillation_losses import DistillationTerms, pairs
-from ban_tf.keras_distribution import DistributedModel, LossMean
+from ban_tf.keras_distribution import LossMean
 from ban_tf.outputs import batch_size
 
 
@@ -38,13 +49,17 @@ class Target(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("ban_tf")
-class BornAgainModel(DistributedModel):
+class BornAgainModel(AdjustableModel):
     """A Keras model in training with a teacher (Furlanello et al., 2018).
 
     The loss is `label_weight * (compiled loss) + teacher_weight * (objective)` plus the
     student's regularisation losses. Without a teacher it is the compiled loss alone, weighted
     by one: generation 0. Every other thing that `fit`, `evaluate` and `predict` do, they do as
     for the student itself.
+
+    `label_weight`, `teacher_weight` and `temperature` may be assigned at any time, in a callback
+    during `fit`, too: the next step takes them, without being traced again. `objective` and
+    `teacher` may be assigned likewise; the next step is then traced once more.
 
     Example:
         ```python
@@ -63,9 +78,10 @@ class BornAgainModel(DistributedModel):
             `(labels, teacher_logits, student_logits) -> loss per sample`, or a dictionary from
             output names to any of these, for a model of which only some outputs are distilled.
         label_weight: Weight of the compiled loss; by default what the objective's name says
-            (0 for "kd", 1 for "kd+labels").
-        teacher_weight: Weight of the objective.
-        temperature: Shorthand for the objective's own temperature.
+            (0 for "kd", 1 for "kd+labels"). A number, or a schedule: a function that returns one,
+            given the index of the epoch from 0.
+        teacher_weight: Weight of the objective; a number or a schedule.
+        temperature: Shorthand for the objective's own temperature; a number or a schedule.
         distillation_losses: Further terms: a `keras.distillation.DistillationLoss`, or a list of
             such losses or pairs of a loss and its weight, as in
             `[(keras.distillation.FeatureDistillation("mse", "conv_3", "conv_3"), 0.1)]`. They
@@ -79,15 +95,17 @@ class BornAgainModel(DistributedModel):
         ValueError: A weight is negative, or teacher and student do not fit together.
     """
 
+    teacher: Any = None
+
     def __init__(
         self,
         student: keras.Model,
         teacher: Any = None,
         objective: Any = "kd",
         *,
-        label_weight: float | None = None,
-        teacher_weight: float = 1.0,
-        temperature: float | None = None,
+        label_weight: float | Schedule | None = None,
+        teacher_weight: float | Schedule = 1.0,
+        temperature: float | Schedule | None = None,
         distillation_losses: Any = None,
         student_activation: str | None = None,
         teacher_activation: str | None = None,
@@ -101,14 +119,9 @@ class BornAgainModel(DistributedModel):
         self.autocast = False
         self._convert_input_args = False
         self._allow_non_tensor_positional_args = True
-        checks.check_arguments(label_weight, teacher_weight, student_activation, teacher_activation)
+        checks.check_arguments(student_activation, teacher_activation)
         self.student = student
-        self.objective, default_label_weight = objectives.resolve(
-            objective, temperature=temperature
-        )
-        checks.check_objective(self.objective, student)
-        self.label_weight = default_label_weight if label_weight is None else float(label_weight)
-        self.teacher_weight = float(teacher_weight)
+        self._adjust(objective, label_weight, teacher_weight, temperature)
         self.student_activation = student_activation
         self.teacher_activation = teacher_activation
         # A variable, so that one traced step serves generations of different seeds.
@@ -124,13 +137,9 @@ class BornAgainModel(DistributedModel):
             if keras.backend.backend() == "jax"
             else None
         )
-        self._default_loss = objectives.LabelCrossEntropy(
-            label_smoothing=getattr(self.objective, "label_smoothing", 0.0)
-        )
         terms = pairs(distillation_losses)
         self._further = DistillationTerms(terms, student) if terms else None
-        # Labels alone, as the null hypothesis, need nobody to teach.
-        self.teacher = teacher if getattr(self.objective, "needs_teacher", True) else None
+        self.teacher = teacher
         self._label_loss = LossMean(name="label_loss")
         self._teacher_loss = LossMean(name="teacher_loss")
         self._agreement = keras.metrics.Mean(name="teacher_agreement")
@@ -146,12 +155,22 @@ class BornAgainModel(DistributedModel):
         """
         if name == "teacher":
             value = teachers.as_teacher(value, self.teacher_activation)
-            checks.check_teacher(value, self.student, self.objective)
+            if value is not None and objectives.needs_teacher(self.objective):
+                checks.check_teacher(value, self.student, self.objective)
             if self._further and not isinstance(value, (type(None), teachers.AbsentTeacher)):
                 self._further.check(value, self.student)
-            # What was traced asks the former teacher.
-            self.train_function = self.test_function = None
+            self._trace_again()
         super().__setattr__(name, value)
+
+    def _check_objective(self, objective: Any) -> None:
+        checks.check_objective(objective, self.student)
+        if objectives.needs_teacher(objective):
+            checks.check_teacher(self.teacher, self.student, objective)
+
+    @property
+    def _is_taught(self) -> bool:
+        """Whether there is a teacher, and an objective that looks at it."""
+        return self.teacher is not None and objectives.needs_teacher(self.objective)
 
     @property
     def seed(self) -> int:
@@ -186,6 +205,7 @@ class BornAgainModel(DistributedModel):
             ValueError: Data holds NaN, labels are out of range, or outputs that were declared to
                 be probabilities are none.
         """
+        options = _by_name(super().fit, x, y, arguments, options)
         if options.get("class_weight") is not None and teachers.is_recorded(y):
             raise ValueError(
                 "`class_weight` does not reach labels that come with recorded outputs; give "
@@ -194,8 +214,11 @@ class BornAgainModel(DistributedModel):
         self._prepare(x, y, options)
         if isinstance(options.get("validation_data"), (tuple, list)):
             checks.check_data(self, *options["validation_data"])
+        options["callbacks"] = with_first(
+            options.get("callbacks"), EpochCallback(self._begin_epoch)
+        )
         with checks.labels_in_range():
-            return super().fit(x, y, *arguments, **options)
+            return super().fit(x, y, **options)
 
     def evaluate(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
         """Evaluates the student as `keras.Model.evaluate` does, after a look at the data.
@@ -224,7 +247,7 @@ class BornAgainModel(DistributedModel):
 
     def _beside_teacher(self, step: Callable[..., Any], *state_and_data: Any) -> Any:
         *state, data = state_and_data  # JAX passes its state along
-        if self.teacher is None:
+        if not self._is_taught:
             return step(*state, data)
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         if self._further and isinstance(self.teacher, teachers.OnlineTeacher):
@@ -246,7 +269,7 @@ class BornAgainModel(DistributedModel):
         """Returns the total loss, a scalar: label term, teacher term, regularisation."""
         target = y if isinstance(y, Target) else Target(y, {})
         students = matching.answers(self.student, y_pred, self.student_activation)
-        if training and self.teacher is not None and not target.teacher_logits:
+        if training and self._is_taught and not target.teacher_logits:
             raise ValueError(
                 "`teacher` is a RecordedTeacher, but the batches bring nothing recorded; give them "
                 "the form (x, {'labels': y, 'teacher_logits': t})."
@@ -265,26 +288,29 @@ class BornAgainModel(DistributedModel):
         self, target: Target, y_pred: Any, students: dict[str, matching.Answer], sample_weight: Any
     ) -> list[Any]:
         """Returns the weighted label loss in a list; an empty one if labels do not count."""
+        weight = self._adjustables.label_weight
         # Validation data without a teacher signal has the labels to go by.
-        label_weight = self.label_weight if target.teacher_logits else 1.0
+        only_labels = not target.teacher_logits
         if target.labels is None:
-            if label_weight:
+            if only_labels or not weight.stays_zero:
                 raise ValueError(
-                    f"`y` is None, but labels count by `label_weight` {label_weight:g}; give "
-                    "labels."
+                    "`y` is None, but labels count by `label_weight` "
+                    f"{1.0 if only_labels else self.label_weight:g}; give labels."
                 )
+            self._unlabelled = True
             return []
+        if not only_labels and weight.is_zero:
+            y_pred = weight.gate(y_pred)
         if self._compile_loss is not None:
             label_loss = self._compile_loss(target.labels, y_pred, sample_weight)
         else:
+            students = matching.answers(self.student, y_pred, self.student_activation)
             label_loss = matching.label_loss(
                 self._default_loss, target.labels, students, sample_weight
             )
         # Labels that do not count are still worth reporting.
         self._track(self._label_loss, label_loss, y_pred)
-        if not label_weight:
-            return []
-        return [label_loss if label_weight == 1.0 else label_weight * label_loss]
+        return [label_loss if only_labels else weight.times(label_loss)]
 
     def _teacher_term(
         self,
@@ -298,7 +324,7 @@ class BornAgainModel(DistributedModel):
         if not target.teacher_logits:
             return []
         teacher_loss = matching.teacher_loss(
-            self.objective,
+            self._at_present(),
             target.labels,
             target.teacher_logits,
             students,
@@ -307,7 +333,7 @@ class BornAgainModel(DistributedModel):
             watch=self._agreement.update_state,
         )
         self._track(self._teacher_loss, teacher_loss, y_pred)
-        return [self.teacher_weight * teacher_loss]
+        return [self._adjustables.teacher_weight.times(teacher_loss)]
 
     def _distillation_term(
         self, target: Target, y_pred: Any, students: dict[str, matching.Answer], sample_weight: Any
@@ -334,7 +360,7 @@ class BornAgainModel(DistributedModel):
     def get_metrics_result(self) -> dict[str, Any]:
         """Returns the metrics by name, leaving out those that nothing was measured for."""
         results = super().get_metrics_result()
-        if self.teacher is None:
+        if not self._is_taught:
             for name in ("teacher_loss", "teacher_agreement", "distillation_loss"):
                 results.pop(name, None)
         return results
@@ -407,8 +433,7 @@ class BornAgainModel(DistributedModel):
             "student": serialize(self.student),
             "teacher": teachers.reference(self.teacher),
             "objective": serialize(self.objective),
-            "label_weight": self.label_weight,
-            "teacher_weight": self.teacher_weight,
+            **self._adjusted(),
             "distillation_losses": [[serialize(loss), weight] for loss, weight in terms],
             "student_activation": self.student_activation,
             "teacher_activation": self.teacher_activation,
@@ -427,5 +452,22 @@ class BornAgainModel(DistributedModel):
                 (deserialize(loss, custom_objects), weight)
                 for loss, weight in config["distillation_losses"]
             ],
+            **{
+                name: adjustable.from_config(config.get(name), name)
+                for name in ("label_weight", "teacher_weight", "temperature")
+                if name in config
+            },
         }
         return cls(**config)
+
+
+def _by_name(
+    function: Callable[..., Any],
+    x: Any,
+    y: Any,
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
+) -> dict[str, Any]:
+    """Returns the further arguments of `fit` by their names, wherever they were given."""
+    given = inspect.signature(function).bind_partial(x, y, *arguments, **options).arguments
+    return {name: value for name, value in given.items() if name not in ("x", "y")}

@@ -13,7 +13,12 @@ from ban_tf.objectives.names import OBJECTIVES, parse
 
 _HOMES = {
     "Objective": "objective",
+    "at_temperature": "objective",
+    "check_temperature": "objective",
+    "check_weight": "objective",
+    "needs_teacher": "objective",
     "normalise": "objective",
+    "shared_temperature": "objective",
     "Labels": "labels",
     "LabelCrossEntropy": "labels",
     "DarkKnowledge": "dark_knowledge",

@@ -7,10 +7,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from ban_tf.objectives.objective import Objective, as_pair, check_temperature
+from ban_tf.objectives.objective import Objective, as_pair, check_temperature, softened, squared
 
 
-def divergence(teacher_logits: Any, student_logits: Any, temperature: float = 1.0) -> Any:
+def divergence(teacher_logits: Any, student_logits: Any, temperature: Any = 1.0) -> Any:
     """Returns `T^2 KL(p_T || q_T)` of each sample.
 
     The gradient with respect to student logits is that of the cross-entropy to the teacher,
@@ -21,14 +21,15 @@ def divergence(teacher_logits: Any, student_logits: Any, temperature: float = 1.
     Args:
         teacher_logits: `[batch, ..., classes]`, as from `as_pair`.
         student_logits: `[batch, ..., classes]`.
-        temperature: T, positive.
+        temperature: T, positive; a number or a scalar tensor.
 
     Returns:
         `[batch, ...]`.
     """
-    log_p = ops.log_softmax(teacher_logits / temperature, axis=-1)
-    log_q = ops.log_softmax(student_logits / temperature, axis=-1)
-    return temperature**2 * ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+    log_p = ops.log_softmax(softened(teacher_logits, temperature), axis=-1)
+    log_q = ops.log_softmax(softened(student_logits, temperature), axis=-1)
+    losses = ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+    return squared(temperature, losses) * losses
 
 
 def standardised(logits: Any) -> Any:
@@ -57,6 +58,8 @@ class DarkKnowledge(Objective):
     Raises:
         ValueError: The temperature is not positive.
     """
+
+    traces_temperature = True
 
     def __init__(self, temperature: float = 1.0, standardise: bool = False):
         self.temperature = check_temperature(temperature)

@@ -8,7 +8,14 @@ import keras
 from keras import ops
 
 from ban_tf.objectives.labels import distribution
-from ban_tf.objectives.objective import Objective, as_pair, check_temperature, check_weight
+from ban_tf.objectives.objective import (
+    Objective,
+    as_pair,
+    check_temperature,
+    check_weight,
+    softened,
+    squared,
+)
 
 
 def decoupled_divergences(target: Any, teacher_logits: Any, student_logits: Any) -> tuple[Any, Any]:
@@ -66,6 +73,7 @@ class DecoupledKnowledge(Objective):
 
     needs_labels = True
     label_weight = 1.0
+    traces_temperature = True
 
     def __init__(self, alpha: float = 1.0, beta: float = 8.0, temperature: float = 4.0):
         self.alpha = check_weight("alpha", alpha)
@@ -85,9 +93,12 @@ class DecoupledKnowledge(Objective):
         teacher_logits, student_logits = as_pair(teacher_logits, student_logits)
         target = ops.argmax(distribution(labels, student_logits), axis=-1)
         of_target, of_others = decoupled_divergences(
-            target, teacher_logits / self.temperature, student_logits / self.temperature
+            target,
+            softened(teacher_logits, self.temperature),
+            softened(student_logits, self.temperature),
         )
-        return self.temperature**2 * (self.alpha * of_target + self.beta * of_others)
+        losses = self.alpha * of_target + self.beta * of_others
+        return squared(self.temperature, losses) * losses
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -66,28 +65,16 @@ class FunctionObjective(Objective):
         Raises:
             ValueError: No name leads to it, as to a lambda or a partial function.
         """
-        name = getattr(self.function, "__qualname__", "<unnamed>")
-        if "<" in name:
-            raise InputError(
-                f"`objective` {self.function!r} has no name to save; give a function that is "
-                "defined at the top of a module."
-            )
-        return {"function": f"{self.function.__module__}:{name}"}
+        return {"function": user_code.name_of(self.function, "objective")}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> FunctionObjective:
         """Finds the function again.
 
         Raises:
-            ValueError: Its module is not imported. As with Keras's own registered functions, a
-                file that is loaded does not choose which code is run.
+            ValueError: Its module is not imported.
         """
-        module = config["function"].partition(":")[0]
-        if module not in sys.modules:
-            raise InputError(
-                f"objective {config['function']!r} was saved; import {module} before loading it."
-            )
-        return cls(**config)
+        return cls(user_code.load_imported(config["function"], "objective"))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.function!r})"

@@ -8,7 +8,8 @@ reductions and regularisation are left to Keras.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -29,11 +30,16 @@ class Objective:
         needs_labels: Whether the labels are looked at.
         needs_teacher: Whether the teacher's logits are looked at.
         label_weight: Weight of the label term that its paper adds.
+        temperature: The number that logits are divided by, None if there is none.
+        traces_temperature: Whether `losses` works, too, while `temperature` is a scalar tensor,
+            which each step reads anew.
     """
 
     needs_labels = False
     needs_teacher = True
     label_weight = 0.0
+    temperature: Any = None
+    traces_temperature = False
 
     def losses(
         self,
@@ -196,23 +202,70 @@ def teacher_probabilities(teacher_logits: Any) -> Any:
     return ops.softmax(ops.stop_gradient(as_float(teacher_logits)), axis=-1)
 
 
+def at_temperature(objective: Any, temperature: Any) -> Any:
+    """Returns an objective, or a dictionary of them, at the temperature of a scalar tensor."""
+    if isinstance(objective, Mapping):
+        return {name: at_temperature(each, temperature) for name, each in objective.items()}
+    if objective is None or objective.temperature is None:
+        return objective
+    softened = copy.copy(objective)
+    softened.temperature = temperature
+    return softened
+
+
+def shared_temperature(objective: Any) -> float | None:
+    """Returns the temperature of an objective, or of all in a dictionary that have one.
+
+    None where there is none, where they differ, and where one cannot be traced as a tensor.
+    """
+    several = objective.values() if isinstance(objective, Mapping) else [objective]
+    softened = [each for each in several if each is not None and each.temperature is not None]
+    if not all(each.traces_temperature for each in softened):
+        return None
+    found = {each.temperature for each in softened}
+    return found.pop() if len(found) == 1 else None
+
+
+def needs_teacher(objective: Any) -> bool:
+    """Tells whether an objective, or any in a dictionary, looks at a teacher."""
+    return getattr(objective, "needs_teacher", True)
+
+
+def softened(logits: Any, temperature: Any) -> Any:
+    """Returns logits divided by a temperature, a number or a scalar tensor."""
+    return logits / ops.convert_to_tensor(temperature, logits.dtype)
+
+
+def squared(temperature: Any, like: Any) -> Any:
+    """Returns the square of a temperature, a number or a scalar tensor, in the dtype of `like`."""
+    return ops.convert_to_tensor(temperature**2, like.dtype)
+
+
 def check_temperature(temperature: float) -> float:
     """Returns the temperature as a float.
 
     Raises:
         ValueError: It is not positive and finite.
     """
-    if not 0 < temperature < float("inf"):
-        raise ValueError(f"`temperature` must be positive and finite. Received: {temperature}")
+    if not 0 < _as_number(temperature) < float("inf"):
+        raise ValueError(f"`temperature` must be positive and finite. Received: {temperature!r}")
     return float(temperature)
 
 
 def check_weight(name: str, weight: float) -> float:
-    """Returns the weight of one of an objective's terms as a float.
+    """Returns a weight as a float.
 
     Raises:
         ValueError: It is negative or not finite.
     """
-    if not 0 <= weight < float("inf"):
-        raise ValueError(f"`{name}` must be a finite number of at least 0. Received: {weight}")
+    if not 0 <= _as_number(weight) < float("inf"):
+        raise ValueError(f"`{name}` must be a finite number of at least 0. Received: {weight!r}")
     return float(weight)
+
+
+def _as_number(value: Any) -> float:
+    """Returns a number, also a scalar array, as a float; NaN for all else."""
+    try:
+        return float("nan") if isinstance(value, (str, bytes, bool)) else float(value)
+    except (TypeError, ValueError):
+        return float("nan")

@@ -26,6 +26,8 @@ class PermutedDarkKnowledge(Objective):
         ValueError: The temperature is not positive.
     """
 
+    traces_temperature = True
+
     def __init__(self, temperature: float = 1.0):
         self.temperature = check_temperature(temperature)
 

@@ -13,6 +13,8 @@ from ban_tf.objectives.objective import (
     check_temperature,
     check_weight,
     counts,
+    softened,
+    squared,
 )
 
 
@@ -70,6 +72,7 @@ class RelationalMatch(Objective):
     """
 
     label_weight = 1.0
+    traces_temperature = True
 
     def __init__(self, beta: float = 1.0, gamma: float = 1.0, temperature: float = 1.0):
         self.beta = check_weight("beta", beta)
@@ -88,13 +91,17 @@ class RelationalMatch(Objective):
         """Returns the loss of each sample plus that of the batch, `[batch, ...]`."""
         teacher_logits, student_logits = as_pair(teacher_logits, student_logits)
         shape, classes = ops.shape(student_logits)[:-1], student_logits.shape[-1]
-        p = ops.softmax(ops.reshape(teacher_logits / self.temperature, (-1, classes)), axis=-1)
-        q = ops.softmax(ops.reshape(student_logits / self.temperature, (-1, classes)), axis=-1)
+        p = ops.softmax(
+            ops.reshape(softened(teacher_logits, self.temperature), (-1, classes)), axis=-1
+        )
+        q = ops.softmax(
+            ops.reshape(softened(student_logits, self.temperature), (-1, classes)), axis=-1
+        )
         counted = ops.reshape(counts(sample_weight, student_logits[..., 0]), (-1, 1))
         inter = pearson_distance(p, q, ops.ones_like(p), axis=1)
         intra = ops.mean(pearson_distance(p, q, counted, axis=0))
-        losses = self.temperature**2 * (self.beta * inter + self.gamma * intra)
-        return ops.reshape(losses, shape)
+        losses = self.beta * inter + self.gamma * intra
+        return ops.reshape(squared(self.temperature, losses) * losses, shape)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -150,6 +150,23 @@ def recorded():
     return trained(model, x, {"labels": y, "teacher_logits": logits})
 
 
+def annealed():
+    """Weights and temperature that a callback and a schedule change while training."""
+
+    class Anneal(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            self.model.label_weight, self.model.temperature = 0.5 * batch, 1.0 + batch
+
+    model = student()
+    model.teacher_weight = lambda epoch: 1.0 - 0.5 * epoch
+    x, y = data(21)
+    history = model.fit(
+        x, y, batch_size=8, epochs=2, verbose=0, shuffle=False, callbacks=[Anneal()]
+    )
+    found = {f"history/{name}": np.array(values) for name, values in history.history.items()}
+    return found | {f"weights/{i}": each for i, each in enumerate(model.student.get_weights())}
+
+
 CASES = {
     "kd": lambda: trained(student(), *data(16)),
     "cwtm": lambda: trained(student("cwtm"), *data(13)),
@@ -162,6 +179,7 @@ CASES = {
         *data(13),
     ),
     "weights": weighted,
+    "annealed": annealed,
     "masks": masked,
     "added-losses": lambda: trained(student(build=adding), *data(13)),
     "features": features,

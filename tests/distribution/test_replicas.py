@@ -16,11 +16,19 @@ from ban_tf.launch import free_ports
 
 PROGRAM = pathlib.Path(__file__).with_name("cases.py")
 
-MIRRORED = ["kd", "cwtm", "dkpp", "first-batch", "fewer-than-replicas", "local-batch-norm"]
+MIRRORED = [
+    "kd",
+    "cwtm",
+    "dkpp",
+    "first-batch",
+    "fewer-than-replicas",
+    "annealed",
+    "local-batch-norm",
+]
 ON_WORKERS = (
     ["kd", "cwtm", "dkpp", "first-batch", "fewer-than-replicas", "compiled-loss", "weights"]
     + ["masks", "added-losses", "features", "steps-left-over", "clipping", "float16"]
-    + ["batch-norm", "ensemble", "recorded", "eager"]
+    + ["batch-norm", "ensemble", "recorded", "eager", "annealed"]
 )
 STOCK = ["stock-first-batch", "stock-last-batch", "stock-several-steps"]
 
