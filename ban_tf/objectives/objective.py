@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from ban_tf.errors import InputError
+
 if TYPE_CHECKING:
     from ban_tf.objectives.keras_distillation import ObjectiveDistillation
 
@@ -248,7 +250,7 @@ def check_temperature(temperature: float) -> float:
         ValueError: It is not positive and finite.
     """
     if not 0 < _as_number(temperature) < float("inf"):
-        raise ValueError(f"`temperature` must be positive and finite. Received: {temperature!r}")
+        raise InputError(f"`temperature` must be positive and finite. Received: {temperature!r}")
     return float(temperature)
 
 
@@ -259,7 +261,7 @@ def check_weight(name: str, weight: float) -> float:
         ValueError: It is negative or not finite.
     """
     if not 0 <= _as_number(weight) < float("inf"):
-        raise ValueError(f"`{name}` must be a finite number of at least 0. Received: {weight!r}")
+        raise InputError(f"`{name}` must be a finite number of at least 0. Received: {weight!r}")
     return float(weight)
 
 
