@@ -11,6 +11,8 @@ from typing import Any
 
 import keras
 
+from ban_tf.same_network import SameNetwork
+
 
 def copy_layer(
     layer: keras.Layer, kind: type | None = None, config: dict[str, Any] | None = None
@@ -140,10 +142,10 @@ def builder(
         argument: Where it was given, for messages.
 
     Raises:
-        ValueError: It is neither, or (when called) the model cannot be cloned, has no weights, or
-            is the one that was returned before.
+        ValueError: It is neither, or (when called) the model cannot be cloned, has no weights, is
+            the one that was returned before, or differs from the first in more than its weights.
     """
-    fresh, known = build, weakref.WeakSet()
+    fresh, known, same = build, weakref.WeakSet(), SameNetwork(argument)
     if isinstance(build, keras.Model):
         if not isinstance(build, keras.Sequential) and getattr(build, "inputs", None) is None:
             raise ValueError(
@@ -169,6 +171,7 @@ def builder(
                 f"`{argument}` returned the model {model.name!r} twice; it must make a new one."
             )
         known.add(model)
+        same.check(model)
         return model
 
     return built
