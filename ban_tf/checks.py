@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from ban_tf import outputs, shared_weights, teachers
+from ban_tf.objectives import label_forms
 
 _LOOKED_AT = 32  # examples that tell whether outputs are probabilities
 
@@ -183,6 +184,9 @@ def labels_in_range() -> Iterator[None]:
     try:
         yield
     except Exception as error:
+        sentence = label_forms.sentence_of(str(error))
+        if sentence is not None:
+            raise ValueError(sentence.replace("`labels`", "`y`")) from error
         found = re.search(r"label value of (-?\d+) .*?valid range of \[0, (\d+)\)", str(error))
         if found is None:
             raise

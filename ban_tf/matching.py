@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from ban_tf import checks, distribute, objectives, outputs, weighting
+from ban_tf import checks, distribute, masks, objectives, outputs, weighting
 
 
 class Answer(NamedTuple):
@@ -43,7 +43,7 @@ def label_loss(
         weighting.mean(
             loss,
             labels[name],
-            weighting.with_mask_of(answer.logits, answer.output),
+            masks.with_mask(answer.logits, masks.mask_of(answer.output)),
             weights.get(name),
         )
         for name, answer in students.items()
@@ -88,13 +88,13 @@ def teacher_loss(
         checks.check_classes(theirs[name].shape[-1], logits.shape[-1])
         agree = ops.argmax(logits, axis=-1) == ops.argmax(theirs[name], axis=-1)
         agree = ops.cast(agree, "float32")
-        watch(agree, weighting.combine(None, weighting.mask_of(output), agree))
+        watch(agree, weighting.combine(None, masks.mask_of(output), agree))
         losses = _losses(
             objective if one_for_all else objective[name],
             labels.get(name),
             theirs[name],
             logits,
-            weighting.combine(weights.get(name), weighting.mask_of(output), logits[..., 0]),
+            weighting.combine(weights.get(name), masks.mask_of(output), logits[..., 0]),
             seed,
         )
         total = total + weighting.reduce(losses, output, weights.get(name))

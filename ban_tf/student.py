@@ -24,11 +24,12 @@ from ban_tf import (
     adjustable,
     checks,
     distribute,
+    masks,
     matching,
+    measured,
     objectives,
     outputs,
     teachers,
-    weighting,
 )
 from ban_tf.adjustable import AdjustableModel, EpochCallback, Schedule, with_first
 from ban_tf.distillation_losses import DistillationTerms, pairs
@@ -143,8 +144,7 @@ class BornAgainModel(AdjustableModel):
         self._label_loss = LossMean(name="label_loss")
         self._teacher_loss = LossMean(name="teacher_loss")
         self._agreement = keras.metrics.Mean(name="teacher_agreement")
-        if self._further:
-            self._further_loss = LossMean(name="distillation_loss")
+        self._further_loss = LossMean(name="distillation_loss") if self._further else None
         if student.built:
             self.built = True
 
@@ -246,6 +246,10 @@ class BornAgainModel(AdjustableModel):
         return self._beside_teacher(super().test_step, *state_and_data)
 
     def _beside_teacher(self, step: Callable[..., Any], *state_and_data: Any) -> Any:
+        with measured.in_step():
+            return self._with_teacher(step, *state_and_data)
+
+    def _with_teacher(self, step: Callable[..., Any], *state_and_data: Any) -> Any:
         *state, data = state_and_data  # JAX passes its state along
         if not self._is_taught:
             return step(*state, data)
@@ -333,6 +337,7 @@ class BornAgainModel(AdjustableModel):
             watch=self._agreement.update_state,
         )
         self._track(self._teacher_loss, teacher_loss, y_pred)
+        measured.note(self._agreement)
         return [self._adjustables.teacher_weight.times(teacher_loss)]
 
     def _distillation_term(
@@ -342,7 +347,7 @@ class BornAgainModel(AdjustableModel):
         if target.teacher_seen is None:
             return []
         logits = {name: answer.logits for name, answer in students.items()}
-        masked = any(weighting.mask_of(each.output) is not None for each in students.values())
+        masked = any(masks.mask_of(each.output) is not None for each in students.values())
         further_loss = self._further.total(
             target.teacher_seen,
             {"outputs": y_pred, "logits": outputs.structured_like(y_pred, logits)},
@@ -353,17 +358,28 @@ class BornAgainModel(AdjustableModel):
         return [further_loss]
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
-        """Updates the compiled metrics on the labels, and returns all results by name."""
+        """Updates the compiled metrics on the labels, if any, and returns all results by name."""
         labels = y.labels if isinstance(y, Target) else y
+        if labels is None:
+            return self.get_metrics_result()
+        measured.note(self._compile_metrics, *self._losses_by_output())
         return super().compute_metrics(x, labels, y_pred, sample_weight)
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """Returns the metrics by name, leaving out those that nothing was measured for."""
-        results = super().get_metrics_result()
-        if not self._is_taught:
-            for name in ("teacher_loss", "teacher_agreement", "distillation_loss"):
-                results.pop(name, None)
+        """Returns the metrics by name, omitting those that were not updated."""
+        own = (self._label_loss, self._teacher_loss, self._agreement, self._further_loss)
+        optional = (*own, self._compile_metrics, *self._losses_by_output())
+        results: dict[str, Any] = {}
+        for metric in self.metrics:
+            if any(metric is each for each in optional) and not measured.updated(metric):
+                continue
+            result = metric.result()
+            results.update(result if isinstance(result, dict) else {metric.name: result})
         return results
+
+    def _losses_by_output(self) -> list[keras.metrics.Metric]:
+        """The metrics of a compiled loss that has several outputs."""
+        return [] if self._compile_loss is None else self._compile_loss.metrics
 
     def _as_built(self, data_batch: Any) -> Any:
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data_batch)
@@ -381,6 +397,7 @@ class BornAgainModel(AdjustableModel):
         return ops.stack([ops.cast(self._seed, "int32"), ops.cast(count, "int32")])
 
     def _track(self, tracker: keras.metrics.Metric, loss: Any, y_pred: Any) -> None:
+        measured.note(tracker)
         tracker.update_state(loss * distribute.replica_count(), sample_weight=batch_size(y_pred))
 
     def save(

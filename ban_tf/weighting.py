@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from ban_tf import distribute, outputs
+from ban_tf.masks import mask_of
 
 
 class PerSample(keras.losses.Loss):
@@ -68,18 +69,6 @@ def _divisor(losses: Any, output: Any, sample_weight: Any, share: distribute.Sha
         return distribute.sum_over_replicas(ops.sum(weights))
     each = ops.prod(ops.convert_to_tensor(ops.shape(losses)[1:], "int32"))
     return ops.cast(share.total * each, losses.dtype)
-
-
-def mask_of(output: Any) -> Any:
-    """Returns the mask `[batch, ...]` that Keras keeps with a model's output, or None."""
-    return getattr(output, "_keras_mask", None)
-
-
-def with_mask_of(logits: Any, output: Any) -> Any:
-    """Returns logits with the mask of the output that they were made of."""
-    if mask_of(output) is not None:
-        logits._keras_mask = mask_of(output)
-    return logits
 
 
 def combine(sample_weight: Any, mask: Any, like: Any) -> Any:

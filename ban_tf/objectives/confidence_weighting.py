@@ -7,7 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from ban_tf.objectives.labels import cross_entropy, distribution
+from ban_tf.objectives import label_forms
+from ban_tf.objectives.labels import cross_entropy
 from ban_tf.objectives.objective import Objective, teacher_probabilities
 
 
@@ -34,8 +35,9 @@ class ConfidenceWeighted(Objective):
         return cross_entropy(labels, student_logits)
 
     def weights(self, labels: Any, teacher_logits: Any) -> Any:
-        """Returns the teacher's maximum probability, `[batch, ...]`."""
-        return ops.max(teacher_probabilities(teacher_logits), axis=-1)
+        """Returns the teacher's maximum probability, `[batch, ...]`; 0 without a label."""
+        highest = ops.max(teacher_probabilities(teacher_logits), axis=-1)
+        return label_forms.where_valid(label_forms.read(labels, teacher_logits), highest)
 
 
 @keras.saving.register_keras_serializable("ban_tf")
@@ -46,6 +48,6 @@ class ImportanceWeighted(ConfidenceWeighted):
     """
 
     def weights(self, labels: Any, teacher_logits: Any) -> Any:
-        """Returns the teacher's probability of the true class, `[batch, ...]`."""
+        """Returns the teacher's probability of the true class, `[batch, ...]`; 0 without one."""
         probabilities = teacher_probabilities(teacher_logits)
-        return ops.sum(distribution(labels, probabilities) * probabilities, axis=-1)
+        return ops.sum(label_forms.distribution(labels, probabilities) * probabilities, axis=-1)

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ban_tf.objectives.labels import distribution
+from ban_tf.objectives import label_forms
 from ban_tf.objectives.objective import (
     Objective,
     as_pair,
@@ -89,16 +89,20 @@ class DecoupledKnowledge(Objective):
         sample_weight: Any = None,
         seed: Any = None,
     ) -> Any:
-        """Returns the loss of each sample, `[batch, ...]`; a soft label's target is its highest."""
+        """Returns the loss of each sample, `[batch, ...]`; a soft label's target is its highest.
+
+        Where there is no label, the loss is zero.
+        """
         teacher_logits, student_logits = as_pair(teacher_logits, student_logits)
-        target = ops.argmax(distribution(labels, student_logits), axis=-1)
+        form = label_forms.read(labels, student_logits)
+        target = form.values if form.is_index else ops.argmax(form.values, axis=-1)
         of_target, of_others = decoupled_divergences(
             target,
             softened(teacher_logits, self.temperature),
             softened(student_logits, self.temperature),
         )
         losses = self.alpha * of_target + self.beta * of_others
-        return squared(self.temperature, losses) * losses
+        return label_forms.where_valid(form, squared(self.temperature, losses) * losses)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

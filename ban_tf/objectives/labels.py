@@ -7,35 +7,20 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf.masks import with_mask
+from ban_tf.objectives import label_forms
 from ban_tf.objectives.objective import Objective, as_float
 from ban_tf.outputs import to_logits
-
-
-def distribution(labels: Any, logits: Any) -> Any:
-    """Returns labels as distributions `[batch, ..., classes]`.
-
-    Args:
-        labels: Integers `[batch, ...]` or `[batch, ..., 1]` of any dtype, or distributions
-            `[batch, ..., classes]`; told apart by their shape. Of two classes, floats between 0
-            and 1 in the place of integers are the probability of the second.
-        logits: `[batch, ..., classes]`.
-
-    Raises:
-        ValueError: The shapes do not fit together.
-    """
-    labels, is_index = _read(labels, logits)
-    if is_index:
-        return ops.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
-    return ops.cast(labels, logits.dtype)
 
 
 def cross_entropy(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any:
     """Returns the cross-entropy `[batch, ...]` of logits to labels in any form.
 
-    Smoothed labels are `(1 - e) y + e / n` for n classes (Szegedy et al., 2016).
+    Smoothed labels are `(1 - e) y + e / n` for n classes (Szegedy et al., 2016). Where there is
+    no label (see `label_forms`), the loss is zero, and so is its gradient.
 
     Args:
-        labels: As for `distribution`.
+        labels: As for `label_forms.read`.
         logits: `[batch, ..., classes]`.
         label_smoothing: e, the share of the label's mass that is spread over all classes.
 
@@ -43,36 +28,20 @@ def cross_entropy(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any
         ValueError: The shapes do not fit together.
     """
     logits = as_float(logits)
-    labels, is_index = _read(labels, logits)
-    if is_index:
-        # TensorFlow notices a label out of range here; a one-hot vector of it would be zeros.
-        losses = ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+    return _cross_entropy(label_forms.read(labels, logits), logits, label_smoothing)
+
+
+def _cross_entropy(form: label_forms.LabelForm, logits: Any, label_smoothing: float) -> Any:
+    # Void logits too: the gradient of a loss that is left out must not be infinite times zero.
+    logits = ops.where(ops.expand_dims(form.valid, -1), logits, ops.zeros_like(logits))
+    if form.is_index:
+        losses = ops.sparse_categorical_crossentropy(form.values, logits, from_logits=True)
     else:
-        losses = -ops.sum(ops.cast(labels, logits.dtype) * ops.log_softmax(logits), axis=-1)
-    if not label_smoothing:
-        return losses
-    evenly = -ops.mean(ops.log_softmax(logits, axis=-1), axis=-1)
-    return (1.0 - label_smoothing) * losses + label_smoothing * evenly
-
-
-def _read(labels: Any, logits: Any) -> tuple[Any, bool]:
-    """Returns int32 labels `[batch, ...]` and True, or distributions as given and False."""
-    if labels is None:
-        raise ValueError("`labels` is None, but this objective needs labels.")
-    labels = ops.convert_to_tensor(labels)
-    if len(labels.shape) == len(logits.shape):
-        if labels.shape[-1] == logits.shape[-1]:
-            return labels, False
-        if labels.shape[-1] == 1:
-            labels = ops.squeeze(labels, axis=-1)
-    if len(labels.shape) != len(logits.shape) - 1:
-        raise ValueError(
-            "`labels` must be integers [batch, ...] or distributions [batch, ..., classes] for "
-            f"logits of shape {tuple(logits.shape)}. Received shape: {tuple(labels.shape)}"
-        )
-    if logits.shape[-1] == 2 and keras.backend.is_float_dtype(labels.dtype):
-        return ops.stack([1.0 - labels, labels], axis=-1), False
-    return ops.cast(labels, "int32"), True
+        losses = -ops.sum(ops.cast(form.values, logits.dtype) * ops.log_softmax(logits), axis=-1)
+    if label_smoothing:
+        evenly = -ops.mean(ops.log_softmax(logits, axis=-1), axis=-1)
+        losses = (1.0 - label_smoothing) * losses + label_smoothing * evenly
+    return label_forms.where_valid(form, losses)
 
 
 @keras.saving.register_keras_serializable("ban_tf")
@@ -114,6 +83,9 @@ class Labels(Objective):
 class LabelCrossEntropy(keras.losses.Loss):
     """A Keras loss that takes integer, one-hot and soft labels alike.
 
+    A label of -1, or a row of zeros, is no label: like the `ignore_class` of Keras's losses, it is
+    left out of the mean.
+
     Args:
         from_logits: Whether predictions are logits; probabilities otherwise.
         label_smoothing: As for `Labels`.
@@ -135,7 +107,10 @@ class LabelCrossEntropy(keras.losses.Loss):
         """Returns the loss of each sample, `[batch, ...]`."""
         if not self.from_logits:
             y_pred = to_logits(y_pred, "softmax")
-        return cross_entropy(y_true, y_pred, self.label_smoothing)
+        y_pred = as_float(y_pred)
+        form = label_forms.read(y_true, y_pred)
+        losses = _cross_entropy(form, y_pred, self.label_smoothing)
+        return with_mask(losses, form.valid)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

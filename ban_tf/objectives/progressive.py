@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf.objectives import label_forms
 from ban_tf.objectives.labels import cross_entropy
 from ban_tf.objectives.objective import Objective
 
@@ -51,17 +52,22 @@ class Progressive(Objective):
         sample_weight: Any = None,
         seed: Any = None,
     ) -> Any:
-        """Returns the mixture for each sample, `[batch, ...]`; without a seed, the teacher's."""
+        """Returns the mixture for each sample, `[batch, ...]`; without a seed, the teacher's.
+
+        Where there is no label, it is zero throughout.
+        """
         teacher_term = self.objective.losses(
             labels, teacher_logits, student_logits, sample_weight=sample_weight, seed=seed
         )
         if seed is None:
             return teacher_term
         label_term = ops.cast(cross_entropy(labels, student_logits), teacher_term.dtype)
+        form = label_forms.read(labels, student_logits)
         # The second number of a train step's seed is its step.
         step = ops.cast(ops.convert_to_tensor(seed)[1], teacher_term.dtype)
         share = ops.minimum(step / self.steps, 1.0)
-        return (1.0 - share) * label_term + share * teacher_term
+        mixture = (1.0 - share) * label_term + share * teacher_term
+        return label_forms.where_valid(form, mixture)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -116,11 +116,27 @@ def test_labels_of_a_wrong_shape_are_refused(shape):
         objectives.Labels()(np.zeros(shape, "int32"), None, np.zeros((6, 5), "float32"))
 
 
-@pytest.mark.parametrize("wrong", [-1, 5])
-@pytest.mark.parametrize("smoothing", [0.0, 0.1])
-def test_labels_out_of_range_are_noticed(wrong, smoothing):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="label value"):
-        objectives.Labels(smoothing)(np.array([wrong]), None, np.zeros((1, 5), "float32"))
+@pytest.mark.parametrize("wrong", [-2, 5, 1.5, np.nan])
+@pytest.mark.parametrize("name", ["labels", "cwtm", "importance", "dkd"])
+def test_labels_that_are_no_classes_are_noticed(wrong, name):
+    logits = np.zeros((1, 5), "float32")
+    with pytest.raises(ValueError, match=f"`labels` must be classes from 0 to 4.*: {wrong}"):
+        objectives.get(name)(np.array([wrong]), logits, logits)
+
+
+@pytest.mark.parametrize("row", [[0.5, 0.4], [1.0, 1.0], [1.5, -0.5]])
+def test_rows_that_are_no_distributions_are_noticed(row):
+    logits = np.zeros((1, 2), "float32")
+    with pytest.raises(ValueError, match="`labels` must be distributions over classes"):
+        objectives.Labels()(np.array([row]), None, logits)
+
+
+@pytest.mark.parametrize("name", ["labels", "dkd"])
+def test_in_a_compiled_program_a_label_out_of_range_makes_the_loss_no_number(name):
+    teacher, student = RANDOM.normal(size=(2, 3, 5)).astype("float32")
+    compiled = tf.function(objectives.get(name), jit_compile=True)
+    found = np.array(compiled(np.array([4, 7, 0]), teacher, student))
+    np.testing.assert_array_equal(np.isnan(found), [False, True, False])
 
 
 @pytest.mark.parametrize("name", ["labels", "cwtm", "importance", "dkd"])

@@ -1,0 +1,170 @@
+"""The forms that labels come in: class indices, distributions over classes, and no label at all.
+
+A label of `VOID` (-1) is no label, and neither is a row of zeros, which a one-hot encoding makes
+of -1. Such a position has no loss, no weight among the samples of its batch and no gradient.
+
+Values that are neither a class nor a distribution are never taken for one: they raise an error,
+and where a compiled program cannot (XLA, JAX) the loss is NaN.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import keras
+from keras import ops
+
+VOID = -1
+# How far the probabilities of a label may add up to other than one: bfloat16 has 8 bits.
+SUM_TOLERANCE = 0.02
+
+
+class LabelForm(NamedTuple):
+    """Labels that were read.
+
+    Attributes:
+        values: Class indices `[batch, ...]` as int32, 0 where there is none; or distributions
+            `[batch, ..., classes]`.
+        is_index: Whether they are class indices.
+        valid: Whether there is a label, bool `[batch, ...]`.
+        readable: Whether the label is a class, a distribution or void, bool `[batch, ...]`.
+    """
+
+    values: Any
+    is_index: bool
+    valid: Any
+    readable: Any
+
+
+def read(labels: Any, logits: Any) -> LabelForm:
+    """Reads labels in any form.
+
+    Args:
+        labels: Integers `[batch, ...]` or `[batch, ..., 1]` of any dtype, or distributions
+            `[batch, ..., classes]`; told apart by their shape. Of two classes, floats between 0
+            and 1 in the place of integers are the probability of the second.
+        logits: `[batch, ..., classes]`.
+
+    Raises:
+        ValueError: The shapes do not fit together, or there are no labels.
+    """
+    if labels is None:
+        raise ValueError("`labels` is None, but this objective needs labels.")
+    labels = ops.convert_to_tensor(labels)
+    classes = logits.shape[-1]
+    if is_distribution(labels.shape, logits.shape):
+        return _read_distributions(labels)
+    if len(labels.shape) == len(logits.shape) and labels.shape[-1] == 1:
+        labels = ops.squeeze(labels, axis=-1)
+    if len(labels.shape) != len(logits.shape) - 1:
+        raise ValueError(
+            "`labels` must be integers [batch, ...] or distributions [batch, ..., classes] for "
+            f"logits of shape {tuple(logits.shape)}. Received shape: {tuple(labels.shape)}"
+        )
+    if classes == 2 and keras.backend.is_float_dtype(labels.dtype):
+        return _read_probabilities(labels)
+    return _read_indices(labels, classes)
+
+
+def is_distribution(labels: Any, logits: Any) -> bool:
+    """Tells whether labels of one shape are distributions over the classes of the other."""
+    return len(labels) == len(logits) and labels[-1] == logits[-1]
+
+
+def distribution(labels: Any, logits: Any) -> Any:
+    """Returns labels as distributions `[batch, ..., classes]`; zeros where there is no label.
+
+    Args:
+        labels: As for `read`.
+        logits: `[batch, ..., classes]`.
+
+    Raises:
+        ValueError: As for `read`.
+    """
+    form = read(labels, logits)
+    if not form.is_index:
+        return ops.cast(form.values, logits.dtype)
+    one_hot = ops.one_hot(form.values, logits.shape[-1], dtype=logits.dtype)
+    return where_valid(form, one_hot)
+
+
+def where_valid(form: LabelForm, values: Any) -> Any:
+    """Returns values `[batch, ...]` or `[batch, ..., classes]`, zero where there is no label.
+
+    They are NaN where a label could not be read.
+    """
+    valid, readable = form.valid, form.readable
+    if len(values.shape) > len(valid.shape):
+        valid, readable = ops.expand_dims(valid, -1), ops.expand_dims(readable, -1)
+    values = ops.where(valid, values, ops.zeros_like(values))
+    return ops.where(readable, values, ops.full_like(values, float("nan")))
+
+
+def sentence_of(error: str) -> str | None:
+    """Returns what a TensorFlow error says of labels that could not be read; None if nothing."""
+    found = re.search(r"\[(`labels` must be .*? Received:)\] \[(.*?)\]", error)
+    return " ".join(found.groups()) if found else None
+
+
+def _read_distributions(labels: Any) -> LabelForm:
+    masses = ops.cast(labels, "float32")
+    total = ops.sum(masses, axis=-1)
+    valid = ops.any(masses != 0, axis=-1)
+    one = ops.logical_and(ops.abs(total - 1) <= SUM_TOLERANCE, ops.all(masses >= 0, axis=-1))
+    readable = ops.logical_or(one, ops.logical_not(valid))
+    _require(
+        readable,
+        "`labels` must be distributions over classes, not negative and with a sum of 1 (or 0 "
+        "where there is no label). Received:",
+        total,
+    )
+    return LabelForm(labels, False, valid, readable)
+
+
+def _read_probabilities(labels: Any) -> LabelForm:
+    """Reads the probability of the second of two classes."""
+    valid = labels != VOID
+    readable = ops.logical_or(ops.logical_not(valid), ops.logical_and(labels >= 0, labels <= 1))
+    _require(readable, "`labels` must be from 0 to 1, or -1 where there is none. Received:", labels)
+    second = ops.where(valid, labels, ops.zeros_like(labels))
+    return LabelForm(ops.stack([1.0 - second, second], axis=-1), False, valid, readable)
+
+
+def _read_indices(labels: Any, classes: int) -> LabelForm:
+    indices = ops.cast(labels, "int32")
+    valid = indices != VOID
+    inside = ops.logical_and(indices >= 0, indices < classes)
+    if keras.backend.is_float_dtype(labels.dtype):
+        inside = ops.logical_and(inside, ops.cast(indices, labels.dtype) == labels)
+    readable = ops.logical_or(inside, ops.logical_not(valid))
+    _require(
+        readable,
+        f"`labels` must be classes from 0 to {classes - 1}, or -1 where there is none. Received:",
+        labels,
+    )
+    return LabelForm(ops.where(inside, indices, ops.zeros_like(indices)), True, valid, readable)
+
+
+def _require(holds: Any, message: str, values: Any) -> None:
+    """Raises an error, with one of the values, unless `holds` is true everywhere.
+
+    XLA leaves the check of a graph out. So does JAX, where the host looks at labels before steps.
+    """
+    if isinstance(holds, keras.KerasTensor):
+        return
+    if keras.backend.backend() == "jax":
+        import jax
+
+        if isinstance(holds, jax.core.Tracer):
+            return
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        if not tf.executing_eagerly():
+            wrong = tf.reduce_max(tf.where(holds, values.dtype.min, values))
+            tf.debugging.Assert(tf.reduce_all(holds), [message, wrong])
+            return
+    holds, values = (ops.convert_to_numpy(each) for each in (holds, values))
+    if not holds.all():
+        raise ValueError(f"{message} {values[~holds][0]:g}")
