@@ -12,6 +12,8 @@ from collections.abc import Iterator
 
 import keras
 
+from ban_tf.tracing import is_symbolic
+
 _trace = threading.local()
 
 
@@ -41,6 +43,6 @@ def updated(metric: keras.metrics.Metric) -> bool:
     if getattr(_trace, "updated", None) is not None:
         return id(metric) in _trace.updated
     count = getattr(metric, "count", None)
-    if count is None:
-        return metric.built
+    if count is None or is_symbolic(count):
+        return getattr(metric, "built", True)
     return float(keras.ops.convert_to_numpy(count)) > 0

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from ban_tf.tracing import is_symbolic
+
 VOID = -1
 # How far the probabilities of a label may add up to other than one: bfloat16 has 8 bits.
 SUM_TOLERANCE = 0.02
@@ -136,6 +138,7 @@ def _read_indices(labels: Any, classes: int) -> LabelForm:
     valid = indices != VOID
     inside = ops.logical_and(indices >= 0, indices < classes)
     if keras.backend.is_float_dtype(labels.dtype):
+        valid = labels != VOID
         inside = ops.logical_and(inside, ops.cast(indices, labels.dtype) == labels)
     readable = ops.logical_or(inside, ops.logical_not(valid))
     _require(
@@ -151,20 +154,18 @@ def _require(holds: Any, message: str, values: Any) -> None:
 
     XLA leaves the check of a graph out. So does JAX, where the host looks at labels before steps.
     """
-    if isinstance(holds, keras.KerasTensor):
+    if is_symbolic(holds):
+        _require_later(holds, message, values)
         return
-    if keras.backend.backend() == "jax":
-        import jax
-
-        if isinstance(holds, jax.core.Tracer):
-            return
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        if not tf.executing_eagerly():
-            wrong = tf.reduce_max(tf.where(holds, values.dtype.min, values))
-            tf.debugging.Assert(tf.reduce_all(holds), [message, wrong])
-            return
     holds, values = (ops.convert_to_numpy(each) for each in (holds, values))
     if not holds.all():
         raise ValueError(f"{message} {values[~holds][0]:g}")
+
+
+def _require_later(holds: Any, message: str, values: Any) -> None:
+    if keras.backend.backend() != "tensorflow" or isinstance(holds, keras.KerasTensor):
+        return
+    import tensorflow as tf
+
+    wrong = tf.reduce_max(tf.where(holds, values.dtype.min, values))
+    tf.debugging.Assert(tf.reduce_all(holds), [message, wrong])

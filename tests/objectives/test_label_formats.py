@@ -116,7 +116,7 @@ def test_labels_of_a_wrong_shape_are_refused(shape):
         objectives.Labels()(np.zeros(shape, "int32"), None, np.zeros((6, 5), "float32"))
 
 
-@pytest.mark.parametrize("wrong", [-2, 5, 1.5, np.nan])
+@pytest.mark.parametrize("wrong", [-2, 5, 1.5, -1.5, np.nan])
 @pytest.mark.parametrize("name", ["labels", "cwtm", "importance", "dkd"])
 def test_labels_that_are_no_classes_are_noticed(wrong, name):
     logits = np.zeros((1, 5), "float32")
