@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from ban_tf.errors import InputError
 from ban_tf.tracing import is_symbolic
 
 VOID = -1
@@ -52,7 +53,7 @@ def read(labels: Any, logits: Any) -> LabelForm:
         ValueError: The shapes do not fit together, or there are no labels.
     """
     if labels is None:
-        raise ValueError("`labels` is None, but this objective needs labels.")
+        raise InputError("`labels` is None, but this objective needs labels.")
     labels = ops.convert_to_tensor(labels)
     classes = logits.shape[-1]
     if is_distribution(labels.shape, logits.shape):
@@ -60,7 +61,7 @@ def read(labels: Any, logits: Any) -> LabelForm:
     if len(labels.shape) == len(logits.shape) and labels.shape[-1] == 1:
         labels = ops.squeeze(labels, axis=-1)
     if len(labels.shape) != len(logits.shape) - 1:
-        raise ValueError(
+        raise InputError(
             "`labels` must be integers [batch, ...] or distributions [batch, ..., classes] for "
             f"logits of shape {tuple(logits.shape)}. Received shape: {tuple(labels.shape)}"
         )
@@ -159,7 +160,7 @@ def _require(holds: Any, message: str, values: Any) -> None:
         return
     holds, values = (ops.convert_to_numpy(each) for each in (holds, values))
     if not holds.all():
-        raise ValueError(f"{message} {values[~holds][0]:g}")
+        raise InputError(f"{message} {values[~holds][0]:g}")
 
 
 def _require_later(holds: Any, message: str, values: Any) -> None:
