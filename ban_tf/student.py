@@ -5,7 +5,7 @@ What it adds to `keras.Model` is the teacher and nothing else. Each step
 1. takes the teacher signal for the batch, outside the gradient tape;
 2. hands it on beside the labels to Keras's own `train_step`, so that loss scaling, gradient
    accumulation, distribution and whatever Keras adds later stay Keras's;
-3. in `compute_loss`, adds the teacher term to the label term and the regularisation losses.
+3. in `compute_loss`, adds the teacher term to the label term and the regularization losses.
 
 The teacher's weights are nowhere among the student's, and `student.student` is the plain
 Keras model that the user gave.
@@ -13,6 +13,7 @@ Keras model that the user gave.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -29,12 +30,14 @@ from ban_tf import (
     measured,
     objectives,
     outputs,
+    student_code,
     teachers,
 )
 from ban_tf.adjustable import AdjustableModel, EpochCallback, Schedule, with_first
 from ban_tf.distillation_losses import DistillationTerms, pairs
 from ban_tf.keras_distribution import LossMean
 from ban_tf.outputs import batch_size
+from ban_tf.proxy import StudentProxy
 
 
 class Target(NamedTuple):
@@ -50,13 +53,14 @@ class Target(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("ban_tf")
-class BornAgainModel(AdjustableModel):
+class BornAgainModel(AdjustableModel, StudentProxy):
     """A Keras model in training with a teacher (Furlanello et al., 2018).
 
     The loss is `label_weight * (compiled loss) + teacher_weight * (objective)` plus the
-    student's regularisation losses. Without a teacher it is the compiled loss alone, weighted
+    student's regularization losses. Without a teacher it is the compiled loss alone, weighted
     by one: generation 0. Every other thing that `fit`, `evaluate` and `predict` do, they do as
-    for the student itself.
+    for the student itself: its own `compute_loss` takes the place of the compiled loss, its own
+    `compute_metrics`, `metrics`, `compile` and `predict_step` are used.
 
     `label_weight`, `teacher_weight` and `temperature` may be assigned at any time, in a callback
     during `fit`, too: the next step takes them, without being traced again. `objective` and
@@ -93,10 +97,12 @@ class BornAgainModel(AdjustableModel):
         seed: Seed of the objective's own draws (DKPP's permutations).
 
     Raises:
-        ValueError: A weight is negative, or teacher and student do not fit together.
+        ValueError: A weight is negative, teacher and student do not fit together, or the student
+            has its own `train_step` or `test_step`.
     """
 
     teacher: Any = None
+    _builds = False  # while Keras makes what it compiles
 
     def __init__(
         self,
@@ -113,31 +119,14 @@ class BornAgainModel(AdjustableModel):
         seed: int = 0,
         **kwargs: Any,
     ):
-        checks.check_student(student)
-        # The student's own policy, as loss scaling goes by it; its inputs are left as they come.
-        kwargs.setdefault("dtype", student.dtype_policy)
-        super().__init__(**kwargs)
-        self.autocast = False
-        self._convert_input_args = False
-        self._allow_non_tensor_positional_args = True
+        super().__init__(student, **kwargs)
         checks.check_arguments(student_activation, teacher_activation)
-        self.student = student
         self._adjust(objective, label_weight, teacher_weight, temperature)
         self.student_activation = student_activation
         self.teacher_activation = teacher_activation
-        # A variable, so that one traced step serves generations of different seeds.
-        self._seed = self.add_weight(
-            shape=(), dtype="int32", initializer="zeros", trainable=False, name="seed"
-        )
-        self.seed = seed
-        # JAX steps do not see the optimizer's own count, so there the model keeps one.
-        self._count = (
-            self.add_weight(
-                shape=(), dtype="int32", initializer="zeros", trainable=False, name="count"
-            )
-            if keras.backend.backend() == "jax"
-            else None
-        )
+        # Its state is a variable, so that one traced step serves generations of different seeds,
+        # and none of the weights.
+        self._draws = keras.random.SeedGenerator(seed, name="draws")
         terms = pairs(distillation_losses)
         self._further = DistillationTerms(terms, student) if terms else None
         self.teacher = teacher
@@ -175,28 +164,18 @@ class BornAgainModel(AdjustableModel):
     @property
     def seed(self) -> int:
         """Seed of the objective's own draws."""
-        return int(ops.convert_to_numpy(self._seed))
+        return int(ops.convert_to_numpy(self._draws.state)[0])
 
     @seed.setter
     def seed(self, seed: int) -> None:
-        self._seed.assign(seed)
-
-    def build(self, input_shape: Any) -> None:
-        """Builds the student; a subclass builds itself when it is called."""
-        if isinstance(self.student, keras.Sequential) and not self.student.built:
-            self.student.build(input_shape)
-        self.built = True
-
-    @property
-    def output_names(self) -> list[str]:
-        """The student's, by which `compile` knows losses and metrics given by name."""
-        return self.student.output_names
+        count = ops.convert_to_numpy(self._draws.state)[1]
+        self._draws.state.assign([seed, count])
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns the student's own outputs."""
         if self._further:
             return self._further.call_student(self.student, inputs, training)
-        return self.student(inputs, training=training)
+        return super().call(inputs, training=training)
 
     def fit(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
         """Trains the student as `keras.Model.fit` does, after a look at the data.
@@ -233,7 +212,7 @@ class BornAgainModel(AdjustableModel):
 
     def _prepare(self, x: Any, y: Any, options: dict[str, Any]) -> None:
         checks.check_data(self, x, y, options.get("sample_weight"))
-        if self._count is not None:
+        if keras.backend.backend() == "jax":
             # A step that JAX compiles holds the teacher's weights as they were then.
             self.train_function = self.test_function = None
 
@@ -254,13 +233,30 @@ class BornAgainModel(AdjustableModel):
         if not self._is_taught:
             return step(*state, data)
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        if self._further and isinstance(self.teacher, teachers.OnlineTeacher):
-            logits, seen = self.teacher.observe(inputs, self._further.teacher_layers)
-            with self._further.observing():
-                return step(*state, (inputs, Target(labels, logits, seen), sample_weight))
+        observing = self._further.observing() if self._further else contextlib.nullcontext()
+        with observing:
+            return step(*state, (inputs, self._with_signal(inputs, labels), sample_weight))
+
+    def _with_signal(self, inputs: Any, labels: Any) -> Any:
+        """Returns labels with the teacher's outputs, or as they are if it has none for them."""
+        if isinstance(self.teacher, teachers.OnlineTeacher):
+            if inputs is None:
+                raise ValueError(
+                    "`x` is None, but `teacher` is a model, which needs the inputs; give them."
+                )
+            if self._further:
+                logits, seen = self.teacher.observe(inputs, self._further.teacher_layers)
+                return Target(labels, logits, seen)
         labels, logits = self.teacher.split(inputs, labels)
-        target = labels if logits is None else Target(labels, logits)
-        return step(*state, (inputs, target, sample_weight))
+        return labels if logits is None else Target(labels, logits)
+
+    def _symbolic_build(self, *arguments: Any, **options: Any) -> None:
+        # Builds what is compiled, with which a teacher has nothing to do.
+        self._builds = True
+        try:
+            super()._symbolic_build(*arguments, **options)
+        finally:
+            self._builds = False
 
     def compute_loss(
         self,
@@ -270,7 +266,12 @@ class BornAgainModel(AdjustableModel):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Returns the total loss, a scalar: label term, teacher term, regularisation."""
+        """Returns the total loss, a scalar: label term, teacher term, regularization.
+
+        In a training loop of your own, give the inputs too: a model as teacher is called on them.
+        """
+        if self._is_taught and not isinstance(y, Target) and not self._builds:
+            y = self._with_signal(x, y)
         target = y if isinstance(y, Target) else Target(y, {})
         students = matching.answers(self.student, y_pred, self.student_activation)
         if training and self._is_taught and not target.teacher_logits:
@@ -280,8 +281,14 @@ class BornAgainModel(AdjustableModel):
             )
         # Before replicas meet: another one's pass then takes the place of this one's.
         additional = self._additional_losses(batch_size(y_pred))
+        if student_code.overrides(self.student, "compute_loss"):
+            label_term, additional = self._own_label_term(
+                x, target, y_pred, sample_weight, training, additional
+            )
+        else:
+            label_term = self._label_term(target, y_pred, students, sample_weight)
         terms = [
-            *self._label_term(target, y_pred, students, sample_weight),
+            *label_term,
             *self._teacher_term(target, y_pred, students, sample_weight, training),
             *self._distillation_term(target, y_pred, students, sample_weight),
             *additional,
@@ -315,6 +322,35 @@ class BornAgainModel(AdjustableModel):
         # Labels that do not count are still worth reporting.
         self._track(self._label_loss, label_loss, y_pred)
         return [label_loss if only_labels else weight.times(label_loss)]
+
+    def _own_label_term(
+        self,
+        x: Any,
+        target: Target,
+        y_pred: Any,
+        sample_weight: Any,
+        training: bool,
+        additional: list[Any],
+    ) -> tuple[list[Any], list[Any]]:
+        """Returns the student's own weighted loss in a list, and what is to be added to it."""
+        weight = self._adjustables.label_weight
+        only_labels = not target.teacher_logits
+        if target.labels is None and not only_labels and weight.stays_zero:
+            self._unlabelled = True
+            return [], additional
+        if not only_labels and weight.is_zero:
+            y_pred = weight.gate(y_pred)
+        with self._lend():
+            loss, counted = student_code.compute_loss(
+                self.student, additional, x, target.labels, y_pred, sample_weight, training=training
+            )
+        if only_labels:
+            return [loss], []
+        additional = additional if counted else []
+        if additional:
+            loss = loss - ops.sum(additional)  # which `label_weight` is not for
+        self._track(self._label_loss, loss, y_pred)
+        return [weight.times(loss)], additional
 
     def _teacher_term(
         self,
@@ -358,28 +394,17 @@ class BornAgainModel(AdjustableModel):
         return [further_loss]
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
-        """Updates the compiled metrics on the labels, if any, and returns all results by name."""
+        """Updates the student's metrics on the labels, if any, and returns all results by name."""
         labels = y.labels if isinstance(y, Target) else y
-        if labels is None:
-            return self.get_metrics_result()
-        measured.note(self._compile_metrics, *self._losses_by_output())
         return super().compute_metrics(x, labels, y_pred, sample_weight)
 
-    def get_metrics_result(self) -> dict[str, Any]:
-        """Returns the metrics by name, omitting those that were not updated."""
-        own = (self._label_loss, self._teacher_loss, self._agreement, self._further_loss)
-        optional = (*own, self._compile_metrics, *self._losses_by_output())
-        results: dict[str, Any] = {}
-        for metric in self.metrics:
-            if any(metric is each for each in optional) and not measured.updated(metric):
-                continue
-            result = metric.result()
-            results.update(result if isinstance(result, dict) else {metric.name: result})
-        return results
-
-    def _losses_by_output(self) -> list[keras.metrics.Metric]:
-        """The metrics of a compiled loss that has several outputs."""
-        return [] if self._compile_loss is None else self._compile_loss.metrics
+    @property
+    def further_metrics(self) -> list[keras.metrics.Metric]:
+        """What a teacher adds to the student's metrics."""
+        if not self._is_taught:
+            return []
+        further = [self._further_loss] if self._further else []
+        return [self._label_loss, self._teacher_loss, self._agreement, *further]
 
     def _as_built(self, data_batch: Any) -> Any:
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data_batch)
@@ -389,14 +414,16 @@ class BornAgainModel(AdjustableModel):
 
     def _draw(self, training: bool) -> Any:
         """Returns the seed of this step's draws: two integers, another pair each step."""
-        count = 0 if self.optimizer is None else self.optimizer.iterations
-        if self._count is not None:
-            count = ops.convert_to_tensor(self._count)
-            if training:
-                self._count.assign_add(1)
-        return ops.stack([ops.cast(self._seed, "int32"), ops.cast(count, "int32")])
+        seed, count = ops.unstack(ops.cast(ops.convert_to_tensor(self._draws.state), "int32"))
+        if keras.backend.backend() != "jax":
+            count = 0 if self.optimizer is None else self.optimizer.iterations
+        elif training:
+            self._draws.next()  # JAX steps do not see the optimizer's own count
+        return ops.stack([seed, ops.cast(count, "int32")])
 
     def _track(self, tracker: keras.metrics.Metric, loss: Any, y_pred: Any) -> None:
+        if not any(tracker is metric for metric in self.further_metrics):
+            return
         measured.note(tracker)
         tracker.update_state(loss * distribute.replica_count(), sample_weight=batch_size(y_pred))
 
@@ -426,9 +453,14 @@ class BornAgainModel(AdjustableModel):
         finally:
             self._include_teacher = False
 
-    def export(self, *arguments: Any, **options: Any) -> None:
-        """Exports the student, as `model.student.export` does."""
-        self.student.export(*arguments, **options)
+    def save_own_variables(self, store: Any) -> None:
+        """Saves what is not among the student's weights: the state of the objective's draws."""
+        store["draws"] = self._draws.state
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads what `save_own_variables` saved; older files have nothing of it."""
+        if "draws" in set(store.keys()):
+            self._draws.state.assign(store["draws"])
 
     def save_assets(self, dir_path: str) -> None:
         """Puts the teacher beside the student's weights, where `save` was asked to."""

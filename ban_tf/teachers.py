@@ -81,9 +81,12 @@ class OnlineTeacher:
             the same structure, and the "features" by layer name.
         """
         key = tuple(layers)
-        if key not in self._lookouts:
-            self._lookouts[key] = with_features(self.models[0], key, "teacher")
-        seen = self._lookouts[key](inputs, training=False)
+        if not key:  # any model will do, a subclass too
+            seen = {"outputs": self.models[0](inputs, training=False), "features": {}}
+        else:
+            if key not in self._lookouts:
+                self._lookouts[key] = with_features(self.models[0], key, "teacher")
+            seen = self._lookouts[key](inputs, training=False)
         logits = _constant(self._as_logits(0, seen["outputs"]))
         structured = outputs.structured_like(seen["outputs"], logits)
         return logits, {**_constant(seen), "logits": structured}

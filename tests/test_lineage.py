@@ -114,7 +114,7 @@ def test_the_best_epoch_is_chosen_by_validation():
     lineage = ban_tf.Lineage(_build, generations=0, keep="best")
     _fit(lineage, validation_data=(x[:20], y[:20]), epochs=6)
     history = lineage.generations[0].history
-    best = max(history, key=lambda row: (row["val_accuracy"], -row["val_label_loss"]))
+    best = max(history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
     model = lineage.model(0)
     accuracy = np.mean(model.predict(x[:20], verbose=0).argmax(-1) == y[:20])
     np.testing.assert_allclose(accuracy, best["val_accuracy"], atol=1e-6)

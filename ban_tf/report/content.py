@@ -71,7 +71,10 @@ def read(path: str | pathlib.Path) -> Content:
     common = {
         "path": run.path,
         "summary": summary,
-        "histories": {number: reading.read_history(run, number) for number in range(generations)},
+        "histories": {
+            number: _with_label_loss(reading.read_history(run, number))
+            for number in range(generations)
+        },
         "resume": reading.resume(run),
         "analysis": run.read(reading.ANALYSIS) if run.names(reading.ANALYSIS) else None,
     }
@@ -88,3 +91,13 @@ def read(path: str | pathlib.Path) -> Content:
                 f"the test set needs {shape}."
             )
     return ImageContent(**common, class_names=facts.class_names, predictions=predictions, test=test)
+
+
+def _with_label_loss(rows: list[dict[str, float]]) -> list[dict[str, float]]:
+    """Returns rows that have the label loss; without a teacher, it is the loss."""
+    return [
+        row
+        if "val_label_loss" in row or "val_loss" not in row
+        else {**row, "val_label_loss": row["val_loss"]}
+        for row in rows
+    ]
