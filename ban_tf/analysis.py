@@ -19,7 +19,7 @@ import numpy as np
 from keras import ops
 
 from ban_tf import outputs
-from ban_tf.objectives.labels import distribution
+from ban_tf.objectives.label_forms import distribution
 from ban_tf.rundir import saving, write_atomically
 
 BINS = 20
