@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import dataclasses
 import zipfile
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import keras
 import numpy as np
 from absl import logging
 
-from ban_tf import checkpoints, interruption
+from ban_tf import checkpoints, fingerprint, interruption
+from ban_tf.errors import InputError
 from ban_tf.history import DivergenceError, Record, Recorder, to_csv
 from ban_tf.rundir import CorruptFileError, RunDirectory
 
@@ -44,7 +46,12 @@ class Checkpointer(keras.callbacks.Callback):
         requests: Whether a signal has come.
         within_epochs: Whether training can go on from within an epoch.
         every_steps: How often to save within an epoch, or None.
+        epochs: Epochs of the whole training, or None if that is not known.
+        others: The callbacks before this one.
         restored: The checkpoint that is gone on with, if any.
+
+    Raises:
+        InputError: One of the other callbacks keeps weights where no checkpoint finds them.
     """
 
     def __init__(
@@ -56,6 +63,8 @@ class Checkpointer(keras.callbacks.Callback):
         *,
         within_epochs: bool = False,
         every_steps: int | None = None,
+        epochs: int | None = None,
+        others: Sequence[keras.callbacks.Callback] = (),
         restored: Restored | None = None,
     ):
         super().__init__()
@@ -65,6 +74,15 @@ class Checkpointer(keras.callbacks.Callback):
         self._requests = requests
         self._within_epochs = within_epochs
         self._every = every_steps
+        self._epochs = epochs
+        self._saved_weights = ""
+        self._swaps = [each for each in others if isinstance(each, keras.callbacks.SwapEMAWeights)]
+        if any(callback.swap_on_epoch for callback in self._swaps):
+            raise InputError(
+                "`callbacks` has SwapEMAWeights(swap_on_epoch=True), which leaves the average in "
+                "the model when an epoch is saved, so that the run could not be resumed; use "
+                "swap_on_epoch=False (validation uses the average just the same)."
+            )
         self._restored = restored
         self._saved_step = recorder.record.step
 
@@ -94,6 +112,7 @@ class Checkpointer(keras.callbacks.Callback):
         """Saves if a signal has come: the steps are done, only validation is lost."""
         if self._requests:
             if self._within_epochs:
+                self._swap_back()
                 self._save_within_epoch(unvalidated=True, logs=self._logs)
             self._stop()
 
@@ -101,8 +120,29 @@ class Checkpointer(keras.callbacks.Callback):
         """Saves the epoch."""
         self._recorder.record.stopped = bool(self.model.stop_training)
         self._save(checkpoints.capture(self.model), [])
+        self._saved_weights = self._weights()
         if self._requests:
             self._stop()
+
+    def on_train_end(self, logs: dict | None = None) -> None:
+        """Saves the weights that `fit` ends with if they are not those of the last epoch.
+
+        The optimizer's average takes their place, or a callback brings back a better epoch's: a
+        process that dies before the generation is written would forget which.
+        """
+        record = self._recorder.record
+        last = record.stopped or record.epochs == self._epochs
+        if last and not record.step and self._weights() != self._saved_weights:
+            record.ended = True
+            self._save(checkpoints.capture(self.model), [])
+
+    def _weights(self) -> str:
+        return fingerprint.of_weights(self.model.student.get_weights())
+
+    def _swap_back(self) -> None:
+        """Takes back the exchange of weights that a callback made for validation alone."""
+        for callback in self._swaps:
+            callback.on_test_end()
 
     @property
     def _steps(self) -> int | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from ban_tf.errors import InputError
 from ban_tf.same_network import SameNetwork
 
 
@@ -83,7 +84,7 @@ def with_new_weights(model: keras.Model, argument: str = "build") -> keras.Model
     try:
         return keras.models.clone_model(model, clone_function=copy_layer, recursive=True)
     except (ValueError, TypeError, NotImplementedError) as error:
-        raise ValueError(
+        raise InputError(
             f"`{argument}` {model.name!r} cannot be cloned layer by layer ({first_line(error)}); "
             "give a function that returns a fresh model instead."
         ) from error
@@ -105,7 +106,7 @@ def with_same_weights(model: keras.Model) -> keras.Model:
     try:
         copy = _copy_model(model)
     except (ValueError, TypeError, NotImplementedError) as error:
-        raise ValueError(f"{cannot_rebuild(model)} ({first_line(error)})") from error
+        raise InputError(f"{cannot_rebuild(model)} ({first_line(error)})") from error
     _copy_weights(model, copy)
     return copy
 
@@ -116,7 +117,7 @@ def _copy_model(model: keras.Model) -> keras.Model:
         clone_function=lambda layer: _copy_model(layer) if _has_graph(layer) else copy_layer(layer),
     )
     if type(copy).call is not type(model).call or "call" in vars(model):
-        raise ValueError(f"the `call` of {type(model).__name__} {model.name!r} would be lost")
+        raise InputError(f"the `call` of {type(model).__name__} {model.name!r} would be lost")
     return copy
 
 
@@ -148,13 +149,13 @@ def builder(
     fresh, known, same = build, weakref.WeakSet(), SameNetwork(argument)
     if isinstance(build, keras.Model):
         if not isinstance(build, keras.Sequential) and getattr(build, "inputs", None) is None:
-            raise ValueError(
+            raise InputError(
                 f"`{argument}` is a subclassed model, which Keras cannot clone; give a function "
                 "that returns a fresh model instead."
             )
         fresh = functools.partial(with_new_weights, build, argument)
     elif not callable(build):
-        raise ValueError(
+        raise InputError(
             f"`{argument}` must be a Keras model or a function that returns one. Received: "
             f"{build!r}"
         )
@@ -162,12 +163,12 @@ def builder(
     def built() -> keras.Model:
         model = fresh()
         if not isinstance(model, keras.Model) or not model.built:
-            raise ValueError(
+            raise InputError(
                 f"`{argument}` must return a Keras model whose weights exist; begin it with "
                 f"keras.Input, or call it once on data. Received: {model!r}"
             )
         if model in known:
-            raise ValueError(
+            raise InputError(
                 f"`{argument}` returned the model {model.name!r} twice; it must make a new one."
             )
         known.add(model)

@@ -19,7 +19,7 @@ from ban_tf import (
     architectures,
     datasets,
     final_student,
-    generations,
+    fingerprint,
     lineage,
     lineage_options,
     objectives,
@@ -134,7 +134,7 @@ def run(options: Options, within: bool = False) -> dict[str, Any]:
 def _same_whatever_its_place(data: datasets.ImageData, first_model: Any) -> dict[str, Any]:
     """What tells that a data set or a teacher, though its name stays, is no longer the same."""
     train, test = len(data.train.labels) + len(data.validation.labels), len(data.test.labels)
-    teacher = first_model and f"weights of hash {generations.digest(first_model.get_weights())}"
+    teacher = first_model and f"weights of hash {fingerprint.of_weights(first_model.get_weights())}"
     return {
         "examples": f"{train} to train with and {test} to test with, of {data.num_classes} classes",
         "teacher_from": teacher,

@@ -105,6 +105,15 @@ def of_array(array: Any) -> str:
     return content.hexdigest()
 
 
+def of_weights(weights: Iterable[np.ndarray]) -> str:
+    """Returns the hash of a model's weights, in the order of `model.get_weights()`."""
+    content = hashlib.sha256()
+    for array in weights:
+        content.update(str((array.dtype.str, array.shape)).encode())
+        content.update(np.ascontiguousarray(array).tobytes())
+    return content.hexdigest()
+
+
 def _array(array: Any) -> list[Any]:
     return ["array", of_array(array)]
 

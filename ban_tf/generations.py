@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import pathlib
 import tempfile
@@ -14,6 +13,7 @@ import keras
 import numpy as np
 from absl import logging
 
+from ban_tf import fingerprint
 from ban_tf.history import Rows, from_csv, to_csv
 from ban_tf.rundir import CorruptFileError, RunDirectory, RunDirectoryError, saving
 
@@ -30,6 +30,7 @@ class Generation:
         timings: Seconds and throughput for each epoch.
         given: Whether it was trained elsewhere and handed in.
         collapsed: Whether it does no better than chance on validation data.
+        kept: The row of numbers that describes the kept weights; empty if it is not known.
     """
 
     number: int
@@ -39,6 +40,7 @@ class Generation:
     timings: Rows = dataclasses.field(repr=False)
     given: bool = False
     collapsed: bool = False
+    kept: dict[str, float] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def seconds(self) -> float:
@@ -47,16 +49,7 @@ class Generation:
 
     def digest(self) -> str:
         """Returns a hash of the weights."""
-        return digest(self.weights)
-
-
-def digest(weights: list[np.ndarray]) -> str:
-    """Returns a hash of a model's weights."""
-    found = hashlib.sha256()
-    for array in weights:
-        found.update(str((array.dtype.str, array.shape)).encode())
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()
+        return fingerprint.of_weights(self.weights)
 
 
 def in_words(numbers: list[int]) -> str:
@@ -106,6 +99,7 @@ def write(directory: RunDirectory, generation: Generation, model: keras.Model) -
         "finished": True,
         "taught_by": generation.taught_by,
         "collapsed": generation.collapsed,
+        "kept": generation.kept,
     }
     directory.commit(
         {
@@ -161,6 +155,7 @@ def read(
         history,
         timings,
         collapsed=facts["collapsed"],
+        kept=facts.get("kept", {}),  # runs of earlier versions have none
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from ban_tf import fingerprint
 from ban_tf.errors import InputError, RunError
 
 Rows = list[dict[str, float]]
@@ -32,10 +33,12 @@ class Record:
         seconds: Time spent on the epoch under way by processes that are gone.
         history: A row for each epoch done.
         timings: The same for seconds and throughput, which differ from run to run.
-        best: The best epoch and its score, where the best weights are kept.
+        best: The best epoch, where the best weights are kept.
         stopped: Whether a callback ended the training early.
         retried: Whether it went on at a lower learning rate after it had diverged.
         unvalidated: The logs of an epoch whose steps are done and whose validation is not.
+        measured: For a hash of weights, the last epoch whose row describes them.
+        ended: Whether the model is as `fit` leaves it at its end, and not as an epoch does.
         best_weights: The weights of the best epoch.
     """
 
@@ -48,6 +51,8 @@ class Record:
     stopped: bool = False
     retried: bool = False
     unvalidated: dict[str, float] | None = None
+    measured: dict[str, int] = dataclasses.field(default_factory=dict)
+    ended: bool = False
     best_weights: list[np.ndarray] | None = None
 
     def notes(self) -> dict[str, Any]:
@@ -81,6 +86,7 @@ class Recorder(keras.callbacks.Callback):
         self._examples = examples_per_epoch
         self.first_step = record.step
         self._last_loss: float | None = None
+        self._validated: list[np.ndarray] | None = None
 
     def seconds(self) -> float:
         """Time spent on the epoch under way, in seconds."""
@@ -100,6 +106,11 @@ class Recorder(keras.callbacks.Callback):
         """Notes how long the steps took, without validation."""
         self._trained = self.seconds()
 
+    def on_test_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Notes which weights are validated, after all callbacks had them exchanged."""
+        if self._validated is None:
+            self._validated = self.model.student.get_weights()
+
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Adds the epoch's row."""
         logs = {} if logs is None else logs
@@ -118,14 +129,10 @@ class Recorder(keras.callbacks.Callback):
         record.epochs, record.step, record.seconds = epoch + 1, 0, 0.0
         record.unvalidated = None
         self.first_step = 0
-        if self._keep == "best":
-            self._consider(row)
-
-    def _consider(self, row: dict[str, float]) -> None:
-        score = _score(row)
-        if self.record.best is None or score > self.record.best["score"]:
-            self.record.best = {"epoch": row["epoch"], "score": score}
-            self.record.best_weights = self.model.student.get_weights()
+        weights, self._validated = self._validated or self.model.student.get_weights(), None
+        record.measured[fingerprint.of_weights(weights)] = epoch + 1
+        if self._keep == "best" and best_row(record.history) is row:
+            record.best, record.best_weights = {"epoch": row["epoch"]}, weights
 
     def _check(self, logs: dict, step: int) -> None:
         loss = logs.get("loss")
@@ -148,7 +155,8 @@ def best_row(history: Rows) -> dict[str, float]:
 def _score(row: dict[str, float]) -> list[float]:
     """What is better has the higher score; compared entry by entry."""
     loss = row.get("val_label_loss", row.get("val_loss", row.get("loss", 0.0)))
-    return [row.get("val_accuracy", 0.0), -loss]
+    validated = any(name.startswith("val_") for name in row)
+    return [validated, row.get("val_accuracy", 0.0), -loss]
 
 
 def to_csv(rows: Sequence[dict[str, float]]) -> bytes:

@@ -21,7 +21,9 @@ from absl import logging
 from ban_tf import (
     checks,
     copies,
+    fingerprint,
     generations,
+    kept,
     lineage_checks,
     lineage_table,
     objectives,
@@ -225,6 +227,7 @@ class Lineage:
         batches = x if starts_anywhere else lambda generation, epoch, step: x
         if y is not None:
             fit["y"] = y
+        x, fit = kept.split(x, fit)
         for number in range(len(self.generations), self.number_of_generations + 1):
             generation = self._read(number, epochs)
             if verbose:
@@ -332,7 +335,7 @@ class Lineage:
             trainer = self._trainer(number, teachers, epochs, compile)
         with seeds.seeded(seeds.derive_seed(self.seed, "weights", number)):
             fresh = self.builder(number)()
-        self._starts.append(generations.digest(fresh.get_weights()))
+        self._starts.append(fingerprint.of_weights(fresh.get_weights()))
         if self._starts.count(self._starts[-1]) > 1:
             logging.warning(
                 "Generation %d starts from the very weights that another one started from: `build` "
@@ -367,6 +370,7 @@ class Lineage:
             outcome.timings,
             collapsed=self.chance is not None
             and outcome.kept.get("val_accuracy", 1.0) <= self.chance,
+            kept=outcome.kept,
         )
         if self.directory is not None and self.directory.writes:
             # Not the student in training, which a replica of several builds for its rows alone.

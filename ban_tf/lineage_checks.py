@@ -17,6 +17,7 @@ from typing import Any
 import keras
 
 from ban_tf import seeds, shared_weights, sharing, training
+from ban_tf.errors import InputError
 from ban_tf.rundir import RunDirectory
 from ban_tf.student import BornAgainModel
 from ban_tf.teachers import RecordedTeacher
@@ -49,7 +50,7 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     _check_choice("on_divergence", arguments["on_divergence"], training.ON_DIVERGENCE)
     for name in ("share_ends", "recorded"):
         if not isinstance(arguments[name], bool):
-            raise ValueError(f"`{name}` must be True or False. Received: {arguments[name]!r}")
+            raise InputError(f"`{name}` must be True or False. Received: {arguments[name]!r}")
     _check_chance(arguments["chance"])
     _check_directory(arguments["directory"])
     for name, kinds, wanted in (
@@ -61,10 +62,10 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     ):
         value = arguments[name]
         if value is not None and not isinstance(value, kinds):
-            raise ValueError(f"`{name}` must be {wanted}, or None. Received: {value!r}")
+            raise InputError(f"`{name}` must be {wanted}, or None. Received: {value!r}")
     stop = arguments["stop"]
     if stop is not None and not callable(stop):
-        raise ValueError(
+        raise InputError(
             f"`stop` must be a function of the lineage that returns a bool, or None. Received: "
             f"{stop!r}"
         )
@@ -73,18 +74,18 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
 
 def _check_combinations(arguments: Mapping[str, Any]) -> None:
     if arguments["on_divergence"] == "retry" and arguments["directory"] is None:
-        raise ValueError(
+        raise InputError(
             "`on_divergence` is 'retry', which resumes from a checkpoint; give a `directory`."
         )
     precision = arguments["teacher_precision"]
     if precision and arguments["student"].get("distillation_losses"):
-        raise ValueError(
+        raise InputError(
             f"`teacher_precision` is {precision!r}, for which teachers are rebuilt, but "
             "`distillation_losses` read their layers; leave out one of the two."
         )
     first = arguments["first_model"]
     if first is not None and not first.built:
-        raise ValueError(
+        raise InputError(
             f"`first_model` {first.name!r} has no weights yet, so that it has nothing to teach; "
             "train it, or load its weights, first."
         )
@@ -94,19 +95,19 @@ def _check_chance(chance: Any) -> None:
     if chance is None:
         return
     if isinstance(chance, bool) or not isinstance(chance, numbers.Real) or not 0 <= chance <= 1:
-        raise ValueError(
+        raise InputError(
             f"`chance` must be an accuracy from 0 to 1, or None for no check. Received: {chance!r}"
         )
 
 
 def _check_directory(directory: Any) -> None:
     if directory is not None and not isinstance(directory, (str, os.PathLike, RunDirectory)):
-        raise ValueError(
+        raise InputError(
             f"`directory` must be a path, or None to keep the run in memory. Received: "
             f"{directory!r}"
         )
     if directory == "":
-        raise ValueError("`directory` is empty; give a path, or None to keep the run in memory.")
+        raise InputError("`directory` is empty; give a path, or None to keep the run in memory.")
 
 
 def check_count(name: str, value: Any, least: int) -> None:
@@ -117,12 +118,12 @@ def check_count(name: str, value: Any, least: int) -> None:
     """
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not whole or value < least:
-        raise ValueError(f"`{name}` must be an integer of at least {least}. Received: {value!r}")
+        raise InputError(f"`{name}` must be an integer of at least {least}. Received: {value!r}")
 
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"`{name}` must be one of {choices}. Received: {value!r}")
+        raise InputError(f"`{name}` must be one of {choices}. Received: {value!r}")
 
 
 def _check_names(function: str, given: Iterable[str], known: Iterable[str]) -> None:
@@ -131,7 +132,7 @@ def _check_names(function: str, given: Iterable[str], known: Iterable[str]) -> N
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean `{close[0]}`?" if close else f"; it has {', '.join(known)}."
-            raise ValueError(f"`{function}` has no argument `{name}`{hint}")
+            raise InputError(f"`{function}` has no argument `{name}`{hint}")
 
 
 def check_networks(
@@ -169,7 +170,7 @@ def check_networks(
         network = student_build()
     changed = shared_weights.changed_by_training(network, teacher)
     if changed:
-        raise ValueError(
+        raise InputError(
             "`build` returns networks that share weights which training changes "
             f"({', '.join(changed[:3])}), so that no generation would start afresh; freeze them "
             "(layer.trainable = False), or create these layers inside `build`."
@@ -218,7 +219,7 @@ def _check_checkpoint_steps(
 ) -> None:
     steps = fit.get("steps_per_epoch")
     if directory is None or not callable(arguments["x"]) or steps is None:
-        raise ValueError(
+        raise InputError(
             "`checkpoint_steps` saves within an epoch, for which a lineage needs a `directory`, "
             "`x` as a function (generation, epoch, step), and `steps_per_epoch`."
         )
@@ -238,7 +239,7 @@ def check_compile(compile: Any, made: bool = False) -> None:
         known = list(inspect.signature(keras.Model.compile).parameters)
         _check_names("compile", compile, known[1:])
     elif compile is not None and (made or not callable(compile)):
-        raise ValueError(
+        raise InputError(
             "`compile` must be a dictionary of arguments for `compile`, such as "
             "{'optimizer': 'adam'}, or a function of the epochs that returns one. Received: "
             f"{compile!r}"
@@ -250,7 +251,7 @@ def _check_callbacks(callbacks: Any) -> None:
         return
     listed = isinstance(callbacks, (list, tuple))
     if not listed or not all(isinstance(item, keras.callbacks.Callback) for item in callbacks):
-        raise ValueError(
+        raise InputError(
             "`callbacks` must be a list of Keras callbacks, or a function of the generation's "
             f"number that returns one. Received: {callbacks!r}"
         )

@@ -7,21 +7,24 @@ from typing import Any
 
 
 def rows(
-    generations: Sequence[Any], kept: Callable[[list[dict[str, float]]], dict[str, float]]
+    generations: Sequence[Any], pick: Callable[[list[dict[str, float]]], dict[str, float]]
 ) -> list[dict[str, Any]]:
     """Returns one row for each generation, ready for `pandas.DataFrame`.
 
     Args:
         generations: Of a lineage.
-        kept: Picks, of a generation's epochs, the one whose weights it kept.
+        pick: Returns, of a generation's rows, the one of the kept weights, for generations of
+            runs that did not note it.
 
     Returns:
-        Its number, whom it learnt from, its epochs and seconds, and what was measured in the
-        epoch whose weights were kept; a generation that was given has no measurements.
+        Its number, its teachers, its epochs and seconds, and the measurements of the weights that
+        it kept; a generation that was given has no measurements.
     """
     table = []
     for generation in generations:
-        measured = dict(kept(generation.history)) if generation.history else {}
+        measured = dict(generation.kept)
+        if generation.history and not measured:
+            measured = dict(pick(generation.history))
         row = {
             "generation": generation.number,
             "taught_by": generation.taught_by,

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from ban_tf import distribute, fingerprint
+from ban_tf.errors import InputError
 
 
 class SameNetwork:
@@ -36,7 +37,7 @@ class SameNetwork:
         first = self._first.setdefault(distribute.replica_count(), found)
         different = difference(first, found)
         if different:
-            raise ValueError(
+            raise InputError(
                 f"`{self._argument}` returns networks that differ in {different}. They may differ "
                 "in their weights alone, or what is kept would not be what was trained: draw it "
                 f"once, outside `{self._argument}`, from a fixed seed, or make it a weight "

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import keras
 
+from ban_tf.errors import InputError
+
 
 def ends(model: keras.Model) -> list[int]:
     """Finds the first and the last layer of a model that can be shared.
@@ -29,7 +31,7 @@ def ends(model: keras.Model) -> list[int]:
     first = next((each for each in model.layers if each.trainable_weights), None)
     last = _behind(model.outputs[0])
     if first is None or last is None:
-        raise ValueError(f"model {model.name!r} has no layers with weights to share.")
+        raise InputError(f"model {model.name!r} has no layers with weights to share.")
     place = model.layers.index(first)
     return [place] if last is first else [place, model.layers.index(last) - len(model.layers)]
 
@@ -79,7 +81,7 @@ def check_ends(
         own, theirs = student.layers[place], teacher.layers[place]
         shapes = [[tuple(each.shape) for each in layer.weights] for layer in (own, theirs)]
         if shapes[0] != shapes[1]:
-            raise ValueError(
+            raise InputError(
                 f"the student's layer {own.name!r} is to be its teacher's {theirs.name!r}, but "
                 f"their weights have shapes {shapes[0]} and {shapes[1]}; choose a student of this "
                 "teacher."

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from ban_tf import checkpoints, sharing
+from ban_tf.errors import InputError
 from ban_tf.generations import Generation
 from ban_tf.layers.fold import copy_folded, fold
 from ban_tf.student import BornAgainModel
@@ -73,7 +74,7 @@ def asked_for(teachers: list[keras.Model], precision: str | None) -> list[keras.
     try:
         return [fold(each, precision) for each in teachers]
     except ValueError as error:
-        raise ValueError(
+        raise InputError(
             f"`teacher_precision` is {precision!r}, for which teachers are rebuilt: {error}."
         ) from error
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
-import numpy as np
 from absl import logging
 
-from ban_tf import checkpointing, checkpoints, interruption, optimizers
+from ban_tf import checkpointing, checkpoints, interruption, kept, optimizers
 from ban_tf.history import DivergenceError, Record, Recorder, Rows
+from ban_tf.kept import Outcome
 from ban_tf.rundir import RunDirectory
 from ban_tf.workers import Workers
 
@@ -42,22 +42,6 @@ def callbacks_for(callbacks: Any, number: int) -> Callbacks:
             return lambda rows: callbacks(number)
         return lambda rows: callbacks(number, rows)
     return lambda rows: callbacks
-
-
-class Outcome(NamedTuple):
-    """What one training left.
-
-    Attributes:
-        weights: The kept weights.
-        history: A row of numbers for each epoch.
-        timings: Seconds and throughput for each epoch.
-        kept: The row of the epoch whose weights are kept.
-    """
-
-    weights: list[np.ndarray]
-    history: Rows
-    timings: Rows
-    kept: dict[str, float]
 
 
 def train(
@@ -104,8 +88,9 @@ def train(
     model.optimizer.build(model.trainable_variables)
     if directory is None:
         recorder = Recorder(Record(), keep, examples_per_epoch)
-        _fit(model, batches(0, 0), [recorder], callbacks, epochs=epochs, **fit)
-        return _outcome(model, recorder.record, keep)
+        others = list(callbacks([])) if callbacks else []
+        _fit(model, batches(0, 0), [recorder, *others], epochs=epochs, **fit)
+        return kept.outcome(model, recorder.record, keep, fit)
 
     directory.sweep((f"{folder}/checkpoint-",))
     initial = checkpoints.capture(model) if on_divergence == "retry" else None
@@ -121,13 +106,15 @@ def train(
             record.retried = True
             restored = restored and restored._replace(state=checkpoints.capture(model))
         if record.epochs >= epochs or record.stopped:
-            # What `fit` does at its end: an average of the weights takes their place.
-            model.optimizer.finalize_variable_values(model.trainable_variables)
-            return _outcome(model, record, keep)
+            if not record.ended:
+                # What `fit` does at its end: an average of the weights takes their place.
+                model.optimizer.finalize_variable_values(model.trainable_variables)
+            return kept.outcome(model, record, keep, fit)
         x = None if record.unvalidated else batches(record.epochs, record.step)
         if record.step and not record.unvalidated:
             _build_metrics(model, batches(record.epochs, record.step))
         recorder = Recorder(record, keep, examples_per_epoch)
+        others = list(callbacks(record.history)) if callbacks else []
         try:
             with interruption.postponed() as own_requests:
                 requests = workers.requests(own_requests) if workers else own_requests
@@ -138,10 +125,12 @@ def train(
                     requests,
                     within_epochs=within_epochs,
                     every_steps=checkpoint_steps,
+                    epochs=epochs,
+                    others=others,
                     restored=restored,
                 )
                 restored = None  # lets go of the memory once the checkpointer does
-                _fit(model, x, [recorder, checkpointer], callbacks, epochs=epochs, **fit)
+                _fit(model, x, [recorder, *others, checkpointer], epochs=epochs, **fit)
         except DivergenceError as error:
             if on_divergence == "stop" or record.retried:
                 raise DivergenceError(_advice(error, record, directory, folder)) from error
@@ -154,20 +143,24 @@ def train(
 def _fit(
     model: keras.Model,
     x: Any,
-    own: list[keras.callbacks.Callback],
-    callbacks: Callbacks | None,
+    callbacks: list[keras.callbacks.Callback],
     *,
     epochs: int,
     **fit: Any,
 ) -> None:
-    """Does what is left of an epoch under way, or all epochs that are left."""
-    recorder, *saving = own
-    record = recorder.record
-    others = list(callbacks(record.history)) if callbacks else []
-    every = [recorder, *others, *saving]
+    """Does what is left of an epoch under way, or all epochs that are left.
+
+    Args:
+        model: The compiled model.
+        x: As for `model.fit`.
+        callbacks: The recorder first, and what saves last.
+        epochs: Epochs in all.
+        **fit: Further arguments for `model.fit`.
+    """
+    record = callbacks[0].record
     try:
         if record.unvalidated:
-            _validate(model, every, record, fit)
+            _validate(model, callbacks, record, epochs, fit)
             return
         if record.step:
             epochs = record.epochs + 1
@@ -176,11 +169,11 @@ def _fit(
             x,
             epochs=epochs,
             initial_epoch=record.epochs,
-            callbacks=every,
+            callbacks=callbacks,
             **{"verbose": 0, **fit},
         )
     except BaseException:
-        for each in others:
+        for each in callbacks:
             getattr(each, "close", lambda: None)()  # a progress bar would stay on the screen
         raise
 
@@ -197,6 +190,7 @@ def _validate(
     model: keras.Model,
     every: list[keras.callbacks.Callback],
     record: Record,
+    epochs: int,
     fit: dict[str, Any],
 ) -> None:
     """Does what is left of an epoch whose steps are done."""
@@ -204,35 +198,18 @@ def _validate(
     group = keras.callbacks.CallbackList(every, model=model, verbose=0)
     group.on_train_begin()
     group.on_epoch_begin(record.epochs)
-    data = fit.get("validation_data")
-    if data is not None and model._should_eval(record.epochs, fit.get("validation_freq", 1)):
-        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
-        results = model.evaluate(
-            x,
-            y,
-            sample_weight=weights,
-            batch_size=fit.get("validation_batch_size") or fit.get("batch_size"),
-            steps=fit.get("validation_steps"),
-            callbacks=group,
-            return_dict=True,
-        )
-        logs.update({f"val_{name}": value for name, value in results.items()})
+    if model._should_eval(record.epochs, fit.get("validation_freq", 1)):
+        logs.update(kept.validate(model, fit, callbacks=group))
     group.on_epoch_end(record.epochs, logs)
+    if record.epochs == epochs or model.stop_training:
+        model.optimizer.finalize_variable_values(model.trainable_variables)  # as `fit` does
     group.on_train_end(logs)
 
 
-def _outcome(model: keras.Model, record: Record, keep: str) -> Outcome:
-    if keep == "best":
-        kept = next(row for row in record.history if row["epoch"] == record.best["epoch"])
-        return Outcome(record.best_weights, record.history, record.timings, kept)
-    kept = record.history[-1] if record.history else {}
-    return Outcome(model.student.get_weights(), record.history, record.timings, kept)
-
-
 def _advice(error: DivergenceError, record: Record, directory: RunDirectory, folder: str) -> str:
-    kept = directory.names(f"{folder}/checkpoint-")
+    names = directory.names(f"{folder}/checkpoint-")
     again = " again, at a tenth of the learning rate" if record.retried else ""
-    good = f" The last good checkpoint is {directory.path / kept[-1]}." if kept else ""
+    good = f" The last good checkpoint is {directory.path / names[-1]}." if names else ""
     return (
         f"{error} That was in {folder.replace('-', ' ')}{again}.{good} A lower --learning_rate, "
         "--clip_norm or --warmup_epochs usually helps."
