@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ban_tf import outputs
+from ban_tf import matching
 from ban_tf.objectives.label_forms import distribution
 from ban_tf.rundir import saving, write_atomically
 
@@ -180,16 +180,16 @@ class Analysis(keras.callbacks.Callback):
             write_tensorboard(self._log_directory, self.rows)
 
     def _look(self, inputs: Any, labels: Any) -> dict[str, Any]:
-        labels, teacher_logits = self.model.teacher.split(inputs, labels)
-        student = self.model.student
-        logits = student(inputs, training=False)
-        if not teacher_logits or len(keras.tree.flatten(logits)) > 1:
+        labels, given = self.model.teacher.split(inputs, labels)
+        y_pred = self.model.student(inputs, training=False)
+        if not given or len(keras.tree.flatten(y_pred)) > 1:
             raise ValueError(
                 "An analysis needs a teacher that can be asked, and a student of one output."
             )
-        activation = next(iter(outputs.final_activations(student).values()), "linear")
-        logits = outputs.to_logits(keras.tree.flatten(logits)[0], activation)
-        return decompose(labels, next(iter(teacher_logits.values())), logits)
+        students = self.model.learning_outputs(inputs, y_pred)
+        teacher_logits = matching.signals(self.model.teacher, given, students, list(students))
+        ((name, student),) = students.items()
+        return decompose(labels, teacher_logits[name], student.logits)
 
 
 def read(file: pathlib.Path) -> list[dict[str, Any]]:

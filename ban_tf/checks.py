@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -19,25 +18,6 @@ import numpy as np
 
 from ban_tf import outputs, shared_weights, teachers
 from ban_tf.objectives import label_forms
-
-_LOOKED_AT = 32  # examples that tell whether outputs are probabilities
-
-
-def check_arguments(student_activation: str | None, teacher_activation: str | None) -> None:
-    """Checks the plain arguments of `BornAgainModel`.
-
-    Raises:
-        ValueError: An activation is unknown.
-    """
-    for name, activation in (
-        ("student_activation", student_activation),
-        ("teacher_activation", teacher_activation),
-    ):
-        if activation is not None and activation not in outputs.ACTIVATIONS:
-            raise ValueError(
-                f"`{name}` must be one of {', '.join(outputs.ACTIVATIONS)}, or None to detect it. "
-                f"Received: {activation!r}"
-            )
 
 
 def check_student(student: Any) -> None:
@@ -165,13 +145,6 @@ def check_data(model: Any, x: Any, y: Any, sample_weight: Any = None) -> None:
     if teachers.is_recorded(y):
         y = y["labels"]
     _check_labels(model, y)
-    flat = keras.tree.flatten(x)
-    if flat and all(_is_array(each) for each in flat):
-        batch = keras.tree.map_structure(lambda each: each[:_LOOKED_AT], x)
-        distilled = model.objective if isinstance(model.objective, Mapping) else None
-        _check_probabilities("student", model.student, model.student_activation, batch, distilled)
-        for teacher in getattr(model.teacher, "models", []):
-            _check_probabilities("teacher", teacher, model.teacher_activation, batch, distilled)
 
 
 @contextlib.contextmanager
@@ -249,36 +222,4 @@ def _check_labels(model: Any, y: Any) -> None:
             raise ValueError(
                 f"`y` holds labels from {low:g} to {high:g}, but output {name!r} has {classes} "
                 f"classes: labels must be from 0 to {classes - 1}."
-            )
-
-
-def _check_probabilities(
-    role: str, model: keras.Model, declared: str | None, batch: Any, distilled: Any
-) -> None:
-    known = outputs.final_activations(model) if declared is None else {}
-    if declared == "linear" or len(known) == len(getattr(model, "outputs", None) or [None]):
-        return
-    answers = outputs.named(model(batch, training=False), outputs.output_names(model))
-    for name, each in answers.items():
-        if name in known or (distilled is not None and name not in distilled):
-            continue
-        values = np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(each, "float32")))
-        inside = bool(np.all((values >= 0) & (values <= 1)))
-        sums = inside and np.allclose(values.sum(axis=-1), 1.0, atol=2e-2)
-        if declared == "softmax" and not sums:
-            raise ValueError(
-                f"`{role}_activation` is 'softmax', but the outputs of the {role} do not sum to "
-                f"1: from {values.sum(axis=-1).min():.3g} to {values.sum(axis=-1).max():.3g}."
-            )
-        if declared == "sigmoid" and not inside:
-            raise ValueError(
-                f"`{role}_activation` is 'sigmoid', but the outputs of the {role} are not between "
-                f"0 and 1: from {values.min():.3g} to {values.max():.3g}."
-            )
-        if declared is None and sums and values.shape[-1] > 1:
-            warnings.warn(
-                f"The outputs of the {role} look like probabilities, but its last activation "
-                f"cannot be seen from outside; give {role}_activation='softmax', or 'linear' if "
-                "they are logits.",
-                stacklevel=2,
             )

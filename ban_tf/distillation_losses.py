@@ -71,6 +71,13 @@ class DistillationTerms:
         names = _layers(terms, "student_layer_name")
         self._student = with_features(student, names, "student") if names else None
 
+    @property
+    def look_at_logits(self) -> bool:
+        """Whether a loss is shown logits, whatever the models end in."""
+        return any(
+            isinstance(loss, keras.distillation.LogitsDistillation) for loss, _ in self.terms
+        )
+
     def check(self, teacher: Any, student: keras.Model) -> None:
         """Lets each loss say whether the models suit it.
 

@@ -109,7 +109,9 @@ def _write(
         members[-1].set_weights(generation.weights)
     files = {
         "config.json": json.dumps(options.settings(), indent=1).encode(),
-        "ensemble.keras": model_bytes(ensemble(members, options.ensemble_average)),
+        "ensemble.keras": model_bytes(
+            ensemble(members, options.ensemble_average, output_kind="categorical")
+        ),
         "summary.json": json.dumps(result, indent=1).encode(),
     }
     figure = analysis_report.draw(directory, [each.number for each in family.generations])

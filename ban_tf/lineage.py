@@ -11,6 +11,7 @@ anew, so that nothing is traced twice and memory does not grow with the generati
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -35,6 +36,8 @@ from ban_tf import (
 from ban_tf.ensemble import ensemble
 from ban_tf.generations import Generation, check_last, check_settings, in_words
 from ban_tf.history import best_row
+from ban_tf.output_evidence import collect
+from ban_tf.output_kinds import kind_of
 from ban_tf.rundir import RunDirectory
 from ban_tf.student import BornAgainModel
 from ban_tf.teachers import RecordedTeacher
@@ -154,6 +157,7 @@ class Lineage:
             if isinstance(directory, (str, os.PathLike))
             else directory
         )
+        self._compile: Callable[[], Mapping[str, Any]] = dict
         self.generations: list[Generation] = []
         self._trainers: dict[tuple, Trainer] = {}
         self._starts: list[str] = []
@@ -221,6 +225,7 @@ class Lineage:
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "fit")}
         lineage_checks.check_fit(given, fit, self.directory)
+        self._compile = functools.partial(_compile_arguments, compile, epochs)
         if self.number_of_generations:
             checks.check_lasting(x, fit)
         starts_anywhere = callable(x)
@@ -282,7 +287,31 @@ class Lineage:
             average: See `ban_tf.ensemble.ensemble`.
         """
         numbers = members or [each.number for each in self.generations[1:]] or [0]
-        return ensemble([self.model(number) for number in numbers], average)
+        models = [self.model(number) for number in numbers]
+        return ensemble(
+            models,
+            average,
+            output_kind=self._output_kinds(models[0]),
+            activation=self._student.get("student_activation"),
+            loss=self._loss(),
+        )
+
+    def _loss(self) -> Any:
+        """Returns the compiled loss, which says what outputs mean."""
+        trainer = next(iter(self._trainers.values()), None)
+        return self._compile().get("loss") if trainer is None else trainer.model.loss
+
+    def _output_kinds(self, model: keras.Model) -> dict[str, str]:
+        """Returns what the outputs of the generations mean, by name."""
+        evidence = collect(
+            model,
+            "student",
+            loss=self._loss(),
+            output_kind=self._student.get("output_kind"),
+            activation=self._student.get("student_activation"),
+        )
+        kinds = {name: kind_of(each) for name, each in evidence.items()}
+        return {name: kind for name, kind in kinds.items() if kind is not None}
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -413,8 +442,14 @@ class Lineage:
                 temperature=self.temperature,
                 **self._student,
             )
-            arguments = compile(epochs) if callable(compile) else compile
+            model.expects_teacher = bool(self.number_of_generations and self._needs_teacher)
+            arguments = _compile_arguments(compile, epochs)
             lineage_checks.check_compile(arguments, made=True)
-            compile_anew(model, arguments or {})
+            compile_anew(model, arguments)
             self._trainers[key] = Trainer(model, models, asked, shared)
         return self._trainers[key]
+
+
+def _compile_arguments(compile: Any, epochs: int) -> Mapping[str, Any]:
+    """Returns the arguments of `compile`, which may be given as a function of the epochs."""
+    return (compile(epochs) if callable(compile) else compile) or {}

@@ -2,35 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import keras
 from keras import ops
 
-from ban_tf import checks, distribute, masks, objectives, outputs, weighting
+from ban_tf import checks, distribute, masks, objectives, outputs, teachers, weighting
+from ban_tf.loss_kinds import CATEGORICAL, VALUES
+from ban_tf.output_kinds import Evidence, resolve
 
 
 class Answer(NamedTuple):
-    """One output of a student: as it came (with Keras's mask), and as logits."""
+    """One output of a student.
+
+    Attributes:
+        output: As it came, with Keras's mask.
+        logits: As from `outputs.to_logits`; of values, the values.
+        kind: "categorical", "binary" or "values".
+        units: Entries of the output's last axis.
+    """
 
     output: Any
     logits: Any
+    kind: str = CATEGORICAL
+    units: int | None = None
 
 
-def answers(student: keras.Model, y_pred: Any, activation: str | None) -> dict[str, Answer]:
+def answers(
+    y_pred: Mapping[str, Any], evidence: Mapping[str, Evidence], names: Collection[str]
+) -> dict[str, Answer]:
     """Returns a student's outputs by name.
 
     Args:
-        student: The model.
-        y_pred: Its outputs.
-        activation: What the outputs are, where detection would err.
+        y_pred: Its outputs by name.
+        evidence: What is known of each.
+        names: The outputs that are needed.
+
+    Raises:
+        ValueError: What one of them means is in doubt, or contradicts itself.
     """
-    detected = outputs.final_activations(student)
-    return {
-        name: Answer(output, outputs.to_logits(output, activation or detected.get(name, "linear")))
-        for name, output in outputs.named(y_pred, outputs.output_names(student)).items()
-    }
+    found = {}
+    for name in names:
+        output = y_pred[name]
+        kind, activation = resolve(evidence[name])
+        logits = outputs.to_logits(output, activation, kind)
+        found[name] = Answer(output, logits, kind, evidence[name].units)
+    return found
 
 
 def label_loss(
@@ -51,12 +69,65 @@ def label_loss(
     )
 
 
+def fitting(objective: Any, kinds: Mapping[str, str]) -> dict[str, objectives.Objective]:
+    """Returns the objective of each output that learns from a teacher, fit for its kind.
+
+    Args:
+        objective: One for all outputs, or a dictionary from names to objectives.
+        kinds: The kinds of the outputs, by name.
+
+    Raises:
+        ValueError: An objective is not for outputs of that kind.
+    """
+    by_name = objective if isinstance(objective, Mapping) else dict.fromkeys(kinds, objective)
+    return {
+        name: by_name[name].for_kind(kind, name)
+        for name, kind in kinds.items()
+        if by_name.get(name) is not None
+    }
+
+
+def learning(objective: Any, names: Iterable[str]) -> list[str]:
+    """Returns the names of the outputs that learn from a teacher."""
+    if not isinstance(objective, Mapping):
+        return list(names)
+    return [name for name in names if objective.get(name) is not None]
+
+
+def signals(
+    teacher: teachers.Teacher,
+    given: Mapping[str, Any],
+    students: Mapping[str, Answer],
+    names: list[str],
+) -> dict[str, Any]:
+    """Returns what a teacher has to say on each of the student's outputs, ready to be matched.
+
+    Args:
+        teacher: The teacher.
+        given: What its `split` returned.
+        students: The outputs that learn from it.
+        names: The names of all outputs of the student.
+
+    Raises:
+        ValueError: It lacks an output, or has another kind or number of units.
+    """
+    theirs = outputs.aligned({name: name for name in given}, names)
+    theirs = outputs.aligned(theirs, list(students))  # what is recorded may be no more than these
+    found = {}
+    for name, student in students.items():
+        checks.check_opinion(name, theirs)
+        found[name] = teacher.signal(given[theirs[name]], theirs[name], student)
+        checks.check_classes(found[name].shape[-1], student.logits.shape[-1])
+    return found
+
+
 def teacher_loss(
     objective: Any,
     labels: Any,
-    teacher_logits: Mapping[str, Any],
+    theirs: Mapping[str, Any],
     students: Mapping[str, Answer],
     *,
+    names: list[str],
     sample_weight: Any,
     seed: Any,
     watch: Callable[[Any, Any], None],
@@ -66,31 +137,28 @@ def teacher_loss(
     Args:
         objective: One for all outputs, or a dictionary from names to objectives.
         labels: As the user gave them, or None.
-        teacher_logits: The teacher's logits by its outputs' names.
-        students: The student's outputs.
+        theirs: What the teacher has to say, as from `signals`.
+        students: The student's outputs that learn from it.
+        names: The names of all outputs of the student, by which labels and weights are given.
         sample_weight: As the user gave it, or None.
         seed: Of this step's draws, see `Objective.losses`.
-        watch: Is given, for each output, where both predict the same class, `[batch, ...]`, and
-            the mask or None.
+        watch: Is given, for each output that is no value, where both predict the same class (of
+            binary units: the same side), `[batch, ...]`, and the mask or None.
 
     Raises:
-        ValueError: The teacher lacks an output.
+        ValueError: An objective is not for outputs of that kind.
     """
-    labels = outputs.named(labels, list(students))
-    weights = weighting.by_output(sample_weight, list(students))
-    one_for_all = not isinstance(objective, Mapping)
-    learning = [name for name in students if one_for_all or objective.get(name) is not None]
-    theirs = outputs.aligned(outputs.aligned(teacher_logits, list(students)), learning)
+    labels = outputs.named(labels, names)
+    weights = weighting.by_output(sample_weight, names)
+    fit = fitting(objective, {name: student.kind for name, student in students.items()})
     total = 0.0
-    for name in learning:
-        checks.check_opinion(name, theirs)
-        output, logits = students[name]
-        checks.check_classes(theirs[name].shape[-1], logits.shape[-1])
-        agree = ops.argmax(logits, axis=-1) == ops.argmax(theirs[name], axis=-1)
-        agree = ops.cast(agree, "float32")
-        watch(agree, weighting.combine(None, masks.mask_of(output), agree))
+    for name, (output, logits, kind, _) in students.items():
+        if kind != VALUES:
+            agree = ops.argmax(logits, axis=-1) == ops.argmax(theirs[name], axis=-1)
+            agree = ops.cast(agree, "float32")
+            watch(agree, weighting.combine(None, masks.mask_of(output), agree))
         losses = _losses(
-            objective if one_for_all else objective[name],
+            fit[name],
             labels.get(name),
             theirs[name],
             logits,

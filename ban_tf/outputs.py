@@ -1,12 +1,10 @@
-"""What a model's outputs mean: logits, softmax probabilities or sigmoid probabilities.
+"""A model's outputs by name, and the numbers that objectives work on.
 
-Every objective works on logits. A model that ends in a softmax is as welcome as one that
-gives logits, because log-probabilities are logits up to a constant per example, and a
-softmax at any temperature ignores that constant. A sigmoid unit is a choice between two
-classes, whose logits are 0 and the unit's own.
-
-The final activation is detected from the model. What cannot be looked into (a subclass, a layer
-of the user's own at the end) counts as giving logits unless the caller says otherwise.
+An objective for classes works on logits. A model that ends in a softmax is as welcome as one that
+gives logits, because log-probabilities are logits up to a constant per example, and a softmax at
+any temperature ignores that constant. A binary unit is a choice between two classes, whose logits
+are 0 and the unit's own. Values stay as they are. Which of these an output is, is decided in
+`output_kinds`.
 """
 
 from __future__ import annotations
@@ -16,7 +14,9 @@ from typing import Any
 import keras
 from keras import ops
 
-ACTIVATIONS = ("linear", "softmax", "sigmoid")
+from ban_tf.loss_kinds import BINARY, CATEGORICAL, VALUES
+from ban_tf.model_ends import visible_end
+from ban_tf.output_kinds import ACTIVATIONS
 
 
 def named(structure: Any, names: list[str] | None = None) -> dict[str, Any]:
@@ -79,94 +79,74 @@ def final_activations(model: keras.Model) -> dict[str, str]:
         model: Any Keras model.
 
     Returns:
-        "linear", "softmax" or "sigmoid" for each output; none for an output whose last layer
-        does not tell, and for a model that cannot be looked into. These count as "linear".
+        "linear", "softmax" or "sigmoid" for each output whose end the model's graph shows; see
+        `model_ends`. Nothing for the others.
     """
-    if isinstance(model, keras.Sequential) and model.layers:
-        last = next((each for each in reversed(model.layers) if not _passes_on(each)), None)
-        found = named(_layer_activation(last))
-    else:
-        structure = getattr(model, "_outputs_struct", None)
-        by_name = {} if structure is None else named(structure, output_names(model))
-        found = {name: _tensor_activation(tensor) for name, tensor in by_name.items()}
-    return {name: activation for name, activation in found.items() if activation is not None}
+    found = visible_ends(model)
+    return {name: end for name, end in found.items() if end in ACTIVATIONS}
 
 
-def _tensor_activation(tensor: keras.KerasTensor) -> str | None:
-    operation, node, _ = getattr(tensor, "_keras_history", (None, None, None))
-    if _passes_on(operation):
-        return _tensor_activation(operation._inbound_nodes[node].input_tensors[0])
-    if isinstance(operation, keras.layers.Average):
-        # The mean of probabilities is a probability, as in an exported ensemble.
-        inputs = keras.tree.flatten(operation.input)
-        activations = {_tensor_activation(each) for each in inputs}
-        return activations.pop() if len(activations) == 1 else None
-    return _layer_activation(operation)
+def visible_ends(model: keras.Model) -> dict[str, str | None]:
+    """Returns what the model's graph shows of each output, as `model_ends.visible_end` does.
+
+    Args:
+        model: Any Keras model. One without a graph (a subclass, or a Sequential model that is not
+            built yet) has no entries.
+    """
+    return {name: visible_end(tensor) for name, tensor in symbolic(model).items()}
 
 
-def _passes_on(layer: Any) -> bool:
-    """Whether a layer leaves outputs as they are in inference, but for their dtype."""
-    if isinstance(layer, keras.layers.Activation):
-        return layer.activation is keras.activations.linear
-    kinds = (keras.layers.Identity, keras.layers.Dropout, keras.layers.ActivityRegularization)
-    return isinstance(layer, kinds)
+def symbolic(model: keras.Model) -> dict[str, keras.KerasTensor]:
+    """Returns the outputs in a model's graph by name; nothing for a model without a graph."""
+    if isinstance(model, keras.Sequential):
+        tensors = getattr(model, "outputs", None) if model.built else None
+        return named(tensors[0]) if tensors else {}
+    structure = getattr(model, "_outputs_struct", None)
+    return {} if structure is None else named(structure, output_names(model))
 
 
-def _layer_activation(layer: Any) -> str | None:
-    if isinstance(layer, keras.Model):
-        inner = set(final_activations(layer).values())
-        return inner.pop() if len(inner) == 1 else None
-    if isinstance(layer, keras.layers.Softmax):
-        return "softmax"
-    if isinstance(layer, keras.layers.TimeDistributed):
-        return _layer_activation(layer.layer)
-    if isinstance(layer, keras.layers.RNN):
-        return "linear"  # its activation is the recurrence's own
-    if type(layer).__name__ in ("Softmax", "Sigmoid"):
-        return type(layer).__name__.lower()  # keras.ops.softmax(x) in a Functional model
-    if not hasattr(layer, "activation"):
-        return None
-    activation = layer.activation
-    name = getattr(activation, "__name__", "linear")
-    return name if name in ("softmax", "sigmoid") else "linear"
-
-
-def to_logits(outputs: Any, activation: str) -> Any:
+def to_logits(outputs: Any, activation: str, kind: str | None = None) -> Any:
     """Turns one output of a model into float32 logits, exactly.
 
     Args:
-        outputs: `[batch, ..., classes]`; for sigmoid units `[batch, ..., 1]` (one yes-or-no
-            question) or `[batch, ..., labels]` (several). A single linear unit is one
-            yes-or-no question, too.
+        outputs: `[batch, ..., classes]`; for binary units `[batch, ..., units]`, or `[batch]` for
+            a single one; values `[batch, ..., units]`.
         activation: What the model applied last: "linear", "softmax" or "sigmoid".
+        kind: "categorical", "binary" or "values". None takes a softmax and several linear units
+            for categorical, a sigmoid and a single linear unit for binary.
 
     Returns:
-        Logits `[batch, ..., classes]`; for sigmoid units `[batch, ..., 2]` or
-        `[batch, ..., labels, 2]`.
+        Categorical: logits `[batch, ..., classes]`. Binary: logits of no and yes, `[batch, ..., 2]`
+        of one unit and `[batch, ..., units, 2]` of several. Values: unchanged, in float32.
     """
+    single = len(outputs.shape) == 1 or outputs.shape[-1] == 1
+    if kind is None:
+        binary = activation == "sigmoid" or (activation == "linear" and single)
+        kind = BINARY if binary else CATEGORICAL
+    dtype = "float64" if keras.backend.standardize_dtype(outputs.dtype) == "float64" else "float32"
     # Keras keeps the tensor that went into a softmax or sigmoid: nothing is lost by rounding.
     kept = getattr(outputs, "_keras_logits", None)
-    dtype = "float64" if keras.backend.standardize_dtype(outputs.dtype) == "float64" else "float32"
-    if activation == "softmax":
-        if kept is not None:
+    numbers = ops.cast(outputs, dtype)
+    if kind == VALUES:
+        return ops.expand_dims(numbers, axis=-1) if len(numbers.shape) == 1 else numbers
+    if kind == CATEGORICAL:
+        if activation == "softmax" and kept is not None:
             return ops.cast(kept, dtype)
-        probabilities = ops.cast(outputs, dtype)
-        return ops.log(ops.maximum(probabilities, keras.config.epsilon() ** 4))
-    if activation == "sigmoid":
-        if kept is None:
-            probabilities = ops.cast(outputs, dtype)
-            tiny = keras.config.epsilon()
-            clipped = ops.clip(probabilities, tiny, 1.0 - tiny)
-            kept = ops.log(clipped) - ops.log(1.0 - clipped)
-        return _two_classes(ops.cast(kept, dtype))
-    logits = ops.cast(outputs, dtype)
-    # A softmax over one class would leave nothing to learn.
-    return _two_classes(logits) if logits.shape[-1] == 1 else logits
+        if activation != "linear":
+            return ops.log(ops.maximum(numbers, keras.config.epsilon() ** 4))
+        return numbers
+    if activation == "sigmoid" and kept is not None:
+        numbers = ops.cast(kept, dtype)
+    elif activation != "linear":
+        tiny = keras.config.epsilon()
+        clipped = ops.clip(numbers, tiny, 1.0 - tiny)
+        numbers = ops.log(clipped) - ops.log(1.0 - clipped)
+    return _two_classes(numbers)
 
 
 def _two_classes(units: Any) -> Any:
-    """Logits of no and yes, `[..., 2]`, of what sigmoid units answer."""
-    if units.shape[-1] == 1:
+    """Logits of no and yes, `[..., 2]`, of the logits of yes."""
+    if len(units.shape) > 1 and units.shape[-1] == 1:
         units = ops.squeeze(units, axis=-1)
     return ops.stack([ops.zeros_like(units), units], axis=-1)
 

@@ -227,7 +227,8 @@ def _write(
     options: Options, family: lineage.Lineage, directory: RunDirectory, result: dict[str, Any]
 ) -> None:
     numbers = [each.number for each in family.generations[1:]] or [0]
-    mean = ensemble([family.model(number) for number in numbers], options.ensemble_average)
+    models = [family.model(number) for number in numbers]
+    mean = ensemble(models, options.ensemble_average, output_kind="categorical")
     files = {
         "config.json": json.dumps(options.settings(), indent=1).encode(),
         "ensemble.keras": generations.model_bytes(mean),

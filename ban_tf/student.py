@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -36,6 +36,9 @@ from ban_tf import (
 from ban_tf.adjustable import AdjustableModel, EpochCallback, Schedule, with_first
 from ban_tf.distillation_losses import DistillationTerms, pairs
 from ban_tf.keras_distribution import LossMean
+from ban_tf.loss_kinds import KINDS, VALUES
+from ban_tf.output_evidence import collect, kind_if_known, known
+from ban_tf.output_kinds import ACTIVATIONS, Evidence, check_declared
 from ban_tf.outputs import batch_size
 from ban_tf.proxy import StudentProxy
 
@@ -43,8 +46,8 @@ from ban_tf.proxy import StudentProxy
 class Target(NamedTuple):
     """What a student learns from: the labels, and what the teacher has to say.
 
-    That is its logits by output name, and, where `distillation_losses` ask for it, all that they
-    may look at (see `OnlineTeacher.observe`).
+    That is what its `split` returns by output, and, where `distillation_losses` ask for it, all
+    that they may look at (see `OnlineTeacher.observe`).
     """
 
     labels: Any
@@ -91,14 +94,18 @@ class BornAgainModel(AdjustableModel, StudentProxy):
             such losses or pairs of a loss and its weight, as in
             `[(keras.distillation.FeatureDistillation("mse", "conv_3", "conv_3"), 0.1)]`. They
             are added as they are weighted, and need a single model as teacher.
-        student_activation: "linear", "softmax" or "sigmoid" where detecting what the
-            student's outputs are would err.
+        output_kind: What the outputs mean: "categorical" (a distribution over the last axis),
+            "binary" (independent yes-or-no units) or "values" (a regression); a dictionary of
+            these by output name; None for what the compiled loss and the model's end say, see
+            `output_kinds`. Teachers give what the student does.
+        student_activation: "linear", "softmax" or "sigmoid" where detecting what was applied to
+            the student's outputs last would err, or a dictionary of these by output name.
         teacher_activation: The same for the teacher.
         seed: Seed of the objective's own draws (DKPP's permutations).
 
     Raises:
-        ValueError: A weight is negative, teacher and student do not fit together, or the student
-            has its own `train_step` or `test_step`.
+        ValueError: A weight is negative, an argument unknown, teacher and student do not fit
+            together, or the student has its own `train_step` or `test_step`.
     """
 
     teacher: Any = None
@@ -114,16 +121,22 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         teacher_weight: float | Schedule = 1.0,
         temperature: float | Schedule | None = None,
         distillation_losses: Any = None,
-        student_activation: str | None = None,
-        teacher_activation: str | None = None,
+        output_kind: str | Mapping[str, str] | None = None,
+        student_activation: str | Mapping[str, str] | None = None,
+        teacher_activation: str | Mapping[str, str] | None = None,
         seed: int = 0,
         **kwargs: Any,
     ):
         super().__init__(student, **kwargs)
-        checks.check_arguments(student_activation, teacher_activation)
+        names = outputs.output_names(student)
+        check_declared("output_kind", output_kind, KINDS, names)
+        check_declared("student_activation", student_activation, ACTIVATIONS, names)
+        check_declared("teacher_activation", teacher_activation, ACTIVATIONS, None)
         self._adjust(objective, label_weight, teacher_weight, temperature)
+        self.output_kind = output_kind
         self.student_activation = student_activation
         self.teacher_activation = teacher_activation
+        self.expects_teacher = False
         # Its state is a variable, so that one traced step serves generations of different seeds,
         # and none of the weights.
         self._draws = keras.random.SeedGenerator(seed, name="draws")
@@ -211,6 +224,7 @@ class BornAgainModel(AdjustableModel, StudentProxy):
             return super().evaluate(x, y, *arguments, **options)
 
     def _prepare(self, x: Any, y: Any, options: dict[str, Any]) -> None:
+        self._check_outputs()
         checks.check_data(self, x, y, options.get("sample_weight"))
         if keras.backend.backend() == "jax":
             # A step that JAX compiles holds the teacher's weights as they were then.
@@ -223,6 +237,68 @@ class BornAgainModel(AdjustableModel, StudentProxy):
     def test_step(self, *state_and_data: Any) -> Any:
         """Keras's evaluation step, with the teacher's opinion of the batch beside the labels."""
         return self._beside_teacher(super().test_step, *state_and_data)
+
+    def known_kinds(self) -> dict[str, str | None]:
+        """Returns the kinds of the student's outputs by name, as far as they are known so far.
+
+        Returns:
+            "categorical", "binary" or "values"; None where that is in doubt, or a step may show
+            more. Nothing for a subclass of `keras.Model`.
+        """
+        return {name: kind_if_known(each) for name, each in self._evidence().items()}
+
+    def _evidence(self, called: Any = None) -> dict[str, Evidence]:
+        found = collect(
+            self.student,
+            "student",
+            loss=getattr(self, "loss", None),
+            output_kind=self.output_kind,
+            activation=self.student_activation,
+            called=called,
+        )
+        if not isinstance(self.teacher, teachers.OnlineTeacher):
+            return found
+        taught = outputs.aligned(self.teacher.compiled_kinds(), list(found))
+        return {name: each._replace(taught=taught.get(name)) for name, each in found.items()}
+
+    def _check_outputs(self) -> None:
+        """Checks that the objective is for outputs of these kinds, as far as they are known."""
+        if not self._is_taught and not self.expects_teacher:
+            return  # plain Keras, which asks for no meaning
+        evidence = self._evidence()
+        names = matching.learning(self.objective, evidence)
+        found = {name: known(evidence[name]) for name in names if name in evidence}
+        matching.fitting(
+            self.objective, {name: each.kind for name, each in found.items() if each is not None}
+        )
+
+    def _by_name(self, y_pred: Any) -> dict[str, Any]:
+        return outputs.named(y_pred, outputs.output_names(self.student))
+
+    def learning_outputs(self, x: Any, y_pred: Any) -> dict[str, matching.Answer]:
+        """Returns the outputs that learn from a teacher, by name, with their kinds and logits.
+
+        Args:
+            x: What the student was called with.
+            y_pred: What it returned.
+
+        Raises:
+            ValueError: What one of them means is in doubt, or it has another kind than the
+                objective is for.
+        """
+        by_name = self._by_name(y_pred)
+        names = matching.learning(self.objective, by_name)
+        found = matching.answers(by_name, self._evidence((x, by_name)), names)
+        matching.fitting(self.objective, {name: each.kind for name, each in found.items()})
+        return found
+
+    def _answers(self, x: Any, y_pred: Any, distils: bool) -> dict[str, matching.Answer]:
+        """Returns the student's outputs that are looked at beyond the compiled loss, by name."""
+        learning = self.learning_outputs(x, y_pred) if distils else {}
+        if self._compile_loss is not None and not (self._further and self._further.look_at_logits):
+            return learning
+        by_name = self._by_name(y_pred)
+        return matching.answers(by_name, self._evidence((x, by_name)), by_name)
 
     def _beside_teacher(self, step: Callable[..., Any], *state_and_data: Any) -> Any:
         with measured.in_step():
@@ -273,7 +349,8 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         if self._is_taught and not isinstance(y, Target) and not self._builds:
             y = self._with_signal(x, y)
         target = y if isinstance(y, Target) else Target(y, {})
-        students = matching.answers(self.student, y_pred, self.student_activation)
+        distils = bool(target.teacher_logits) or self.expects_teacher
+        students = self._answers(x, y_pred, distils)
         if training and self._is_taught and not target.teacher_logits:
             raise ValueError(
                 "`teacher` is a RecordedTeacher, but the batches bring nothing recorded; give them "
@@ -315,7 +392,11 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         if self._compile_loss is not None:
             label_loss = self._compile_loss(target.labels, y_pred, sample_weight)
         else:
-            students = matching.answers(self.student, y_pred, self.student_activation)
+            if not only_labels and weight.is_zero:
+                students = {
+                    name: each._replace(logits=weight.gate(each.logits))
+                    for name, each in students.items()
+                }
             label_loss = matching.label_loss(
                 self._default_loss, target.labels, students, sample_weight
             )
@@ -363,17 +444,22 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         """Returns the weighted objective in a list; an empty one without a teacher signal."""
         if not target.teacher_logits:
             return []
+        learning = matching.learning(self.objective, students)
+        learning = {name: students[name] for name in learning}
+        names = list(self._by_name(y_pred))
         teacher_loss = matching.teacher_loss(
             self._at_present(),
             target.labels,
-            target.teacher_logits,
-            students,
+            matching.signals(self.teacher, target.teacher_logits, learning, names),
+            learning,
+            names=names,
             sample_weight=sample_weight,
             seed=self._draw(training),
             watch=self._agreement.update_state,
         )
         self._track(self._teacher_loss, teacher_loss, y_pred)
-        measured.note(self._agreement)
+        if any(student.kind != VALUES for student in learning.values()):
+            measured.note(self._agreement)  # of values nothing is the same class
         return [self._adjustables.teacher_weight.times(teacher_loss)]
 
     def _distillation_term(
@@ -382,11 +468,20 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         """Returns the sum of `distillation_losses` in a list; an empty one if there are none."""
         if target.teacher_seen is None:
             return []
-        logits = {name: answer.logits for name, answer in students.items()}
-        masked = any(masks.mask_of(each.output) is not None for each in students.values())
+        ours, theirs = {"outputs": y_pred}, target.teacher_seen
+        if self._further.look_at_logits:
+            logits = {name: student.logits for name, student in students.items()}
+            ours["logits"] = outputs.structured_like(y_pred, logits)
+            signals = matching.signals(
+                self.teacher, target.teacher_logits, students, list(students)
+            )
+            signals = outputs.aligned(signals, list(target.teacher_logits))
+            theirs = {**theirs, "logits": outputs.structured_like(theirs["outputs"], signals)}
+        given = keras.tree.flatten(y_pred)
+        masked = any(masks.mask_of(output) is not None for output in given)
         further_loss = self._further.total(
-            target.teacher_seen,
-            {"outputs": y_pred, "logits": outputs.structured_like(y_pred, logits)},
+            theirs,
+            ours,
             weighted=masked or sample_weight is not None,
             size=batch_size(y_pred),
         )
@@ -484,6 +579,7 @@ class BornAgainModel(AdjustableModel, StudentProxy):
             "objective": serialize(self.objective),
             **self._adjusted(),
             "distillation_losses": [[serialize(loss), weight] for loss, weight in terms],
+            "output_kind": self.output_kind,
             "student_activation": self.student_activation,
             "teacher_activation": self.teacher_activation,
             "seed": self.seed,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pathlib
 import zipfile
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import keras
 from keras import ops
@@ -18,32 +18,60 @@ from keras import ops
 from ban_tf import outputs
 from ban_tf.copies import first_line
 from ban_tf.distillation_losses import with_features
+from ban_tf.loss_kinds import BINARY, CATEGORICAL, VALUES
+from ban_tf.output_evidence import collect
+from ban_tf.output_kinds import Evidence, resolve, teacher_meaning
+
+
+class Output(Protocol):
+    """What a teacher has to know of the student's output that learns from it.
+
+    Attributes:
+        kind: "categorical", "binary" or "values".
+        units: Entries of the output's last axis.
+        logits: As from `outputs.to_logits`.
+    """
+
+    kind: str
+    units: int | None
+    logits: Any
 
 
 class Teacher(Protocol):
     """Gives the teacher signal for a batch."""
 
     def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any] | None]:
-        """Returns the batch's own labels, and the teacher's logits by output (or None)."""
+        """Returns the batch's own labels, and what the teacher gives by output (or None)."""
+        ...
+
+    def signal(self, given: Any, name: str, student: Output) -> Any:
+        """Returns the numbers to match, of the shape of `student.logits`.
+
+        Args:
+            given: What `split` returned for the output.
+            name: The teacher's own name of the output.
+            student: The student's output.
+        """
         ...
 
 
 class OnlineTeacher:
     """One model or several, asked for their opinion of each batch as it comes.
 
-    Several teachers count as one whose distribution is the mean of theirs (You et al., 2017).
+    Several teachers count as one whose distribution is the mean of theirs (You et al., 2017), unit
+    by unit for binary outputs; of values, the mean counts.
 
     Args:
         models: Built Keras models whose outputs have the same names and shapes.
-        activation: "linear", "softmax" or "sigmoid" where detection would err; None detects
-            it for every output of every model.
+        activation: "linear", "softmax" or "sigmoid" where detection would err, or a dictionary of
+            these by output; None detects it for every output of every model.
         paths: The files that the models were read from, if they were.
     """
 
     def __init__(
         self,
         models: Sequence[keras.Model],
-        activation: str | None = None,
+        activation: Any = None,
         paths: Sequence[str] = (),
     ):
         if not models:
@@ -51,23 +79,41 @@ class OnlineTeacher:
         self.models = list(models)
         self.paths = list(paths)
         self.activation = activation
-        self._activations = [outputs.final_activations(model) for model in self.models]
+        self._evidence: list[dict[str, Evidence]] = [{} for _ in self.models]  # of the last call
         self._lookouts: dict[tuple[str, ...], keras.Model] = {}
 
-    def logits(self, inputs: Any) -> dict[str, Any]:
-        """Returns the teachers' joint logits `[batch, ..., classes]` for every output by name."""
-        opinions = [
-            self._as_logits(index, model(inputs, training=False))
-            for index, model in enumerate(self.models)
-        ]
-        if len(opinions) == 1:
-            return opinions[0]
-        opinions = [outputs.aligned(each, list(opinions[0])) for each in opinions]
-        return {name: mean_logits([each[name] for each in opinions]) for name in opinions[0]}
+    def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, list[Any]]]:
+        """Returns the labels as they came, and by output what each model gives for the inputs."""
+        return labels, self._ask(inputs, [model(inputs, training=False) for model in self.models])
 
-    def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any] | None]:
-        """Returns the labels as they came, and the teachers' logits for the inputs."""
-        return labels, _constant(self.logits(inputs))
+    def signal(self, given: Sequence[Any], name: str, student: Output) -> Any:
+        """Returns the teachers' joint numbers to match; see `Teacher.signal`."""
+        numbers = []
+        for evidence, output in zip(self._evidence, given, strict=True):
+            kind, activation = teacher_meaning(student.kind, student.units, evidence[name])
+            numbers.append(ops.stop_gradient(outputs.to_logits(output, activation, kind)))
+        return mean_logits(numbers) if student.kind != VALUES else mean_values(numbers)
+
+    def logits(self, inputs: Any) -> dict[str, Any]:
+        """Returns the joint numbers by output, of each output's own kind where no student is.
+
+        Raises:
+            ValueError: What an output means is not known.
+        """
+        _, given = self.split(inputs, None)
+        joint = {}
+        for name, evidence in self._evidence[0].items():
+            kind = resolve(evidence).kind
+            joint[name] = self.signal(given[name], name, _Own(kind, evidence.units))
+        return joint
+
+    def compiled_kinds(self) -> dict[str, str]:
+        """Returns the kinds of outputs that the first model's compiled losses speak of, by name."""
+        evidence = self._evidence_of(self.models[0], None)
+        kinds = {
+            name: {loss.kind for loss in each.losses} - {None} for name, each in evidence.items()
+        }
+        return {name: found.pop() for name, found in kinds.items() if len(found) == 1}
 
     def observe(self, inputs: Any, layers: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Asks a single teacher, and looks into it in the same pass.
@@ -77,26 +123,42 @@ class OnlineTeacher:
             layers: Names of layers to see the outputs of.
 
         Returns:
-            The logits by output; and a dictionary of the "outputs" as they came, the "logits" in
-            the same structure, and the "features" by layer name.
+            What `split` returns by output; and a dictionary of the "outputs" as they came, and the
+            "features" by layer name.
         """
+        if not layers:
+            output = self.models[0](inputs, training=False)
+            return self._ask(inputs, [output]), {"outputs": _constant(output), "features": {}}
         key = tuple(layers)
-        if not key:  # any model will do, a subclass too
-            seen = {"outputs": self.models[0](inputs, training=False), "features": {}}
-        else:
-            if key not in self._lookouts:
-                self._lookouts[key] = with_features(self.models[0], key, "teacher")
-            seen = self._lookouts[key](inputs, training=False)
-        logits = _constant(self._as_logits(0, seen["outputs"]))
-        structured = outputs.structured_like(seen["outputs"], logits)
-        return logits, {**_constant(seen), "logits": structured}
+        if key not in self._lookouts:
+            self._lookouts[key] = with_features(self.models[0], key, "teacher")
+        seen = self._lookouts[key](inputs, training=False)
+        return self._ask(inputs, [seen["outputs"]]), _constant(seen)
 
-    def _as_logits(self, index: int, raw: Any) -> dict[str, Any]:
-        model, activations = self.models[index], self._activations[index]
-        return {
-            name: outputs.to_logits(output, self.activation or activations.get(name, "linear"))
-            for name, output in outputs.named(raw, outputs.output_names(model)).items()
-        }
+    def _ask(self, inputs: Any, given: Sequence[Any]) -> dict[str, list[Any]]:
+        """Returns by output what each model gives; takes down what is seen of each output."""
+        joint: dict[str, list[Any]] = {}
+        for index, (model, output) in enumerate(zip(self.models, given, strict=True)):
+            by_name = outputs.named(output, outputs.output_names(model))
+            evidence = self._evidence_of(model, (inputs, by_name))
+            if joint:
+                by_name, evidence = (outputs.aligned(i, list(joint)) for i in (by_name, evidence))
+            self._evidence[index] = evidence
+            for name, tensor in by_name.items():
+                joint.setdefault(name, []).append(tensor)
+        return joint
+
+    def _evidence_of(self, model: keras.Model, called: Any) -> dict[str, Evidence]:
+        loss = getattr(model, "loss", None)
+        return collect(model, "teacher", loss=loss, activation=self.activation, called=called)
+
+
+class _Own(NamedTuple):
+    """A student's output that is like the teacher's."""
+
+    kind: str
+    units: int | None
+    logits: Any = None
 
 
 def is_recorded(labels: Any) -> bool:
@@ -107,19 +169,39 @@ def is_recorded(labels: Any) -> bool:
 class RecordedTeacher:
     """A teacher whose outputs were computed beforehand and come along with the labels.
 
-    Batches then have the form `(x, {"labels": y, "teacher_logits": t})`, where `t` is
-    `[batch, ..., classes]`, or a dictionary of such arrays by output name. Validation data may
-    have plain labels: it simply has no teacher signal.
+    Batches then have the form `(x, {"labels": y, "teacher_logits": t})`, where `t` is an array, or
+    a dictionary of arrays by output name: logits `[batch, ..., classes]` of a categorical output;
+    logits of yes `[batch, ..., units]` (or of no and yes, `[batch, ..., units, 2]`) of a binary
+    one; values as they are. Validation data may have plain labels: it simply has no teacher
+    signal.
     """
 
     def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any] | None]:
-        """Takes the recorded logits out of the batch's labels."""
+        """Takes the recorded outputs out of the batch's labels."""
         if is_recorded(labels):
-            recorded = outputs.named(labels["teacher_logits"])
-            return labels["labels"], {
-                name: outputs.to_logits(each, "linear") for name, each in recorded.items()
-            }
+            return labels["labels"], outputs.named(labels["teacher_logits"])
         return labels, None
+
+    def signal(self, given: Any, name: str, student: Output) -> Any:
+        """Returns the recorded numbers in the shape of the student's; see `Teacher.signal`."""
+        return recorded_signal(given, student)
+
+
+def recorded_signal(given: Any, student: Output) -> Any:
+    """Returns logits or values that were computed beforehand, in the shape of the student's.
+
+    Args:
+        given: See `RecordedTeacher`.
+        student: The student's output.
+    """
+    rank = len(student.logits.shape)
+    both = len(given.shape) == rank and given.shape[-1] == 2
+    if student.kind == BINARY and not both:
+        return outputs.to_logits(given, "linear", BINARY)
+    two_classes = student.kind == CATEGORICAL and student.units == 2
+    if two_classes and (len(given.shape) < rank or given.shape[-1] == 1):
+        return outputs.to_logits(given, "linear", BINARY)  # one unit tells two classes apart
+    return outputs.to_logits(given, "linear", student.kind)
 
 
 class AbsentTeacher:
@@ -150,6 +232,11 @@ def _constant(structure: Any) -> Any:
     return keras.tree.map_structure(ops.stop_gradient, structure)
 
 
+def mean_values(values: Sequence[Any]) -> Any:
+    """Returns the mean of arrays `[batch, ..., units]`, one for each member."""
+    return sum(values[1:], start=values[0]) / float(len(values))
+
+
 def mean_logits(logits: Sequence[Any]) -> Any:
     """Logits of the mean of several distributions.
 
@@ -158,8 +245,10 @@ def mean_logits(logits: Sequence[Any]) -> Any:
 
     Returns:
         `log(mean_k softmax(logits_k))`, `[batch, ..., classes]`: log-probabilities, which
-        are logits.
+        are logits; of a single member, its logits.
     """
+    if len(logits) == 1:
+        return logits[0]
     log_probabilities = ops.stack([ops.log_softmax(each, axis=-1) for each in logits])
     return ops.logsumexp(log_probabilities, axis=0) - ops.log(float(len(logits)))
 
@@ -190,7 +279,7 @@ def load_model(path: str | pathlib.Path) -> keras.Model:
         ) from error
 
 
-def as_teacher(teacher: Any, activation: str | None = None) -> Teacher | None:
+def as_teacher(teacher: Any, activation: Any = None) -> Teacher | None:
     """Makes a teacher out of whatever a user may hand over.
 
     Args:

@@ -85,7 +85,7 @@ def members(steps: int) -> list[dict[str, float]]:
     """Times the evaluation of ensembles of different sizes, in turn."""
     images, _ = training.random_batch(1_000)
     models = [small_model() for _ in range(max(MEMBERS))]
-    joint = {str(count): ensemble(models[:count]) for count in MEMBERS}
+    joint = {str(count): ensemble(models[:count], output_kind="categorical") for count in MEMBERS}
     seconds = measuring.interleave(
         {
             name: lambda model=model: model.predict(images, batch_size=500, verbose=0)

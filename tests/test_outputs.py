@@ -40,11 +40,6 @@ def test_the_final_activation_is_detected(model, expected):
     assert list(outputs.final_activations(model).values()) == [expected]
 
 
-@pytest.mark.parametrize("last", [keras.layers.Reshape((3,)), keras.layers.ReLU()])
-def test_a_last_layer_that_does_not_tell_is_not_guessed_at(last):
-    assert outputs.final_activations(_functional(last)) == {}
-
-
 def test_the_mean_of_probabilities_counts_as_probabilities():
     inputs = keras.Input((4,))
     members = [keras.layers.Dense(3, "softmax")(inputs) for _ in range(2)]

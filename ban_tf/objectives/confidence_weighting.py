@@ -9,7 +9,7 @@ from keras import ops
 
 from ban_tf.objectives import label_forms
 from ban_tf.objectives.labels import cross_entropy
-from ban_tf.objectives.objective import Objective, teacher_probabilities
+from ban_tf.objectives.objective import CLASSES, Objective, teacher_probabilities
 
 
 @keras.saving.register_keras_serializable("ban_tf")
@@ -20,6 +20,7 @@ class ConfidenceWeighted(Objective):
     weights sum to one over the batch.
     """
 
+    kinds = CLASSES
     needs_labels = True
 
     def losses(

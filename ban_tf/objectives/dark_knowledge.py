@@ -7,7 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf.loss_kinds import CATEGORICAL, KINDS, VALUES
 from ban_tf.objectives.objective import Objective, as_pair, check_temperature, softened, squared
+from ban_tf.objectives.regression import SquaredError
 
 
 def divergence(teacher_logits: Any, student_logits: Any, temperature: Any = 1.0) -> Any:
@@ -59,11 +61,23 @@ class DarkKnowledge(Objective):
         ValueError: The temperature is not positive.
     """
 
+    kinds = KINDS
     traces_temperature = True
 
     def __init__(self, temperature: float = 1.0, standardise: bool = False):
         self.temperature = check_temperature(temperature)
         self.standardise = bool(standardise)
+        if self.standardise:
+            self.kinds = (CATEGORICAL,)
+
+    def for_kind(self, kind: str, output: str) -> Objective:
+        """Returns the objective for an output; of values, the distance is the squared error.
+
+        That is what the divergence is between normal distributions of one deviation around the
+        teacher's and the student's value.
+        """
+        fit = super().for_kind(kind, output)
+        return SquaredError() if kind == VALUES else fit
 
     def losses(
         self,

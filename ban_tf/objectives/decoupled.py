@@ -9,6 +9,7 @@ from keras import ops
 
 from ban_tf.objectives import label_forms
 from ban_tf.objectives.objective import (
+    CLASSES,
     Objective,
     as_pair,
     check_temperature,
@@ -71,6 +72,7 @@ class DecoupledKnowledge(Objective):
         ValueError: A weight is negative or the temperature is not positive.
     """
 
+    kinds = CLASSES
     needs_labels = True
     label_weight = 1.0
     traces_temperature = True

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf.loss_kinds import CATEGORICAL
 from ban_tf.masks import with_mask
 from ban_tf.objectives import label_forms
 from ban_tf.objectives.objective import Objective, as_float
@@ -86,11 +87,16 @@ class LabelCrossEntropy(keras.losses.Loss):
     A label of -1, or a row of zeros, is no label: like the `ignore_class` of Keras's losses, it is
     left out of the mean.
 
+    Attributes:
+        output_kind: The kind of the output that it is for.
+
     Args:
         from_logits: Whether predictions are logits; probabilities otherwise.
         label_smoothing: As for `Labels`.
         **kwargs: As for `keras.losses.Loss`.
     """
+
+    output_kind = CATEGORICAL
 
     def __init__(
         self,

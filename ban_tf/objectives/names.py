@@ -33,6 +33,9 @@ OBJECTIVES = {
     "dkpp": Entry("permutation", "PermutedDarkKnowledge", 0.0),
     "dkd": Entry("decoupled", "DecoupledKnowledge", 1.0),
     "dist": Entry("relational", "RelationalMatch", 1.0),
+    "mse": Entry("regression", "SquaredError", 0.0),
+    "huber": Entry("regression", "HuberError", 0.0),
+    "bounded": Entry("regression", "TeacherBounded", 1.0),
 }
 
 

@@ -16,9 +16,13 @@ import keras
 from keras import ops
 
 from ban_tf.errors import InputError
+from ban_tf.loss_kinds import BINARY, CATEGORICAL, KINDS, VALUES
 
 if TYPE_CHECKING:
     from ban_tf.objectives.keras_distillation import ObjectiveDistillation
+
+CLASSES = (CATEGORICAL, BINARY)
+_IN_WORDS = {CATEGORICAL: "categorical", BINARY: "binary", VALUES: "a regression (values)"}
 
 
 class Objective:
@@ -35,6 +39,8 @@ class Objective:
         temperature: The number that logits are divided by, None if there is none.
         traces_temperature: Whether `losses` works, too, while `temperature` is a scalar tensor,
             which each step reads anew.
+        kinds: The kinds of outputs that it is for: "categorical" (logits over the last axis),
+            "binary" (units, each as the logits of no and yes) and "values" (a regression).
     """
 
     needs_labels = False
@@ -42,6 +48,7 @@ class Objective:
     label_weight = 0.0
     temperature: Any = None
     traces_temperature = False
+    kinds: tuple[str, ...] = KINDS
 
     def losses(
         self,
@@ -72,6 +79,24 @@ class Objective:
     def weights(self, labels: Any, teacher_logits: Any) -> Any:
         """Returns batch-wide weights `[batch, ...]`, not normalised; None if all are equal."""
         return None
+
+    def for_kind(self, kind: str, output: str) -> Objective:
+        """Returns this objective, or what it means for outputs of a kind.
+
+        Args:
+            kind: "categorical", "binary" or "values".
+            output: The name of the output, for messages.
+
+        Raises:
+            ValueError: It is not for outputs of that kind.
+        """
+        if kind in self.kinds:
+            return self
+        fitting = "mse, huber, bounded and kd" if kind == VALUES else "kd"
+        raise ValueError(
+            f"`objective` {type(self).__name__} is for {' and '.join(self.kinds)} outputs, but the "
+            f"output {output!r} is {_IN_WORDS[kind]}; for these there are {fitting}."
+        )
 
     def __call__(
         self,

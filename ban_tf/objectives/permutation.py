@@ -9,7 +9,7 @@ from keras import ops
 
 from ban_tf import distribute
 from ban_tf.objectives.dark_knowledge import divergence
-from ban_tf.objectives.objective import Objective, as_pair, check_temperature
+from ban_tf.objectives.objective import CLASSES, Objective, as_pair, check_temperature
 
 
 @keras.saving.register_keras_serializable("ban_tf")
@@ -26,6 +26,7 @@ class PermutedDarkKnowledge(Objective):
         ValueError: The temperature is not positive.
     """
 
+    kinds = CLASSES
     traces_temperature = True
 
     def __init__(self, temperature: float = 1.0):

@@ -9,7 +9,7 @@ from keras import ops
 
 from ban_tf.objectives import label_forms
 from ban_tf.objectives.labels import cross_entropy
-from ban_tf.objectives.objective import Objective
+from ban_tf.objectives.objective import CLASSES, Objective
 
 
 @keras.saving.register_keras_serializable("ban_tf")
@@ -28,6 +28,7 @@ class Progressive(Objective):
         ValueError: `steps` is below 1, or the objective weights samples.
     """
 
+    kinds = CLASSES
     needs_labels = True
 
     def __init__(self, objective: Any = "kd", steps: int = 1):
@@ -42,6 +43,7 @@ class Progressive(Objective):
                 "there is nothing to pass to from labels."
             )
         self.steps = int(steps)
+        self.kinds = tuple(kind for kind in CLASSES if kind in self.objective.kinds)
 
     def losses(
         self,

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from ban_tf.objectives.objective import (
+    CLASSES,
     Objective,
     as_pair,
     check_temperature,
@@ -71,6 +72,7 @@ class RelationalMatch(Objective):
         ValueError: A weight is negative or the temperature is not positive.
     """
 
+    kinds = CLASSES
     label_weight = 1.0
     traces_temperature = True
 

@@ -27,6 +27,8 @@ def targets(form=dict):
     return x, {"kind": y, "size": size} if form is dict else [y, size]
 
 
+# No loss says so of an output that learns from the teacher alone.
+KINDS = {"kind": "categorical"}
 FIT = {"batch_size": 8, "epochs": 2, "shuffle": False, "verbose": 0}
 
 
@@ -41,7 +43,11 @@ def test_one_output_learns_from_the_teacher_and_the_other_from_labels(form):
     plain.compile(sgd(), both, loss_weights={"kind": 0.5, "size": 0.2})
     plain.fit(x, {**y, "kind": soft} if form is dict else [soft, y[1]], **FIT)
     model = ban_tf.BornAgainModel(
-        student, teacher=teacher, objective={"kind": "kd"}, teacher_weight=0.5
+        student,
+        teacher=teacher,
+        objective={"kind": "kd"},
+        teacher_weight=0.5,
+        output_kind=KINDS,
     )
     size_only = {"kind": None, "size": "mse"}
     model.compile(sgd(), size_only, loss_weights={"kind": 1.0, "size": 0.2})
@@ -75,7 +81,9 @@ def test_outputs_without_a_name_in_common_belong_together_by_their_order():
     for names in (("kind", "size"), ("head_a", "head_b")):
         teacher = two_heads(1, list, names)
         students.append(two_heads(0, list))
-        model = ban_tf.BornAgainModel(students[-1], teacher=teacher, objective={"kind": "kd"})
+        model = ban_tf.BornAgainModel(
+            students[-1], teacher=teacher, objective={"kind": "kd"}, output_kind=KINDS
+        )
         model.compile(sgd(), {"kind": None, "size": "mse"})
         model.fit(x, y, **FIT)
     assert_equal_weights(*students, atol=0)
@@ -88,7 +96,9 @@ def test_recorded_outputs_may_hold_the_distilled_ones_alone():
     recorded = {"kind": teacher.predict(x, verbose=0)["kind"]}
     given = [(teacher, y), (ban_tf.RecordedTeacher(), {"labels": y, "teacher_logits": recorded})]
     for student, (each, labels) in zip(students, given, strict=True):
-        model = ban_tf.BornAgainModel(student, teacher=each, objective={"kind": "kd"})
+        model = ban_tf.BornAgainModel(
+            student, teacher=each, objective={"kind": "kd"}, output_kind=KINDS
+        )
         model.compile(sgd(), {"size": "mse"})
         model.fit(x, labels, **FIT)
     assert_equal_weights(*students, atol=1e-6)
@@ -104,7 +114,9 @@ def test_sample_weights_by_output_count_for_the_teacher_term_of_that_output():
         inputs = x.copy()
         if spoilt:
             inputs[half == 0] = 9.0
-        model = ban_tf.BornAgainModel(two_heads(0), teacher, objective={"kind": "kd"})
+        model = ban_tf.BornAgainModel(
+            two_heads(0), teacher, objective={"kind": "kd"}, output_kind=KINDS
+        )
         model.compile(sgd(), {"size": "mse"})
         logs.append(model.test_on_batch(inputs, y, weights, return_dict=True))
     np.testing.assert_allclose(logs[0]["teacher_loss"], logs[1]["teacher_loss"], rtol=1e-6)

@@ -1,0 +1,144 @@
+"""What a compiled loss says of the output that it is for."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+
+CATEGORICAL, BINARY, VALUES = "categorical", "binary", "values"
+KINDS = (CATEGORICAL, BINARY, VALUES)
+
+
+class LossMeaning(NamedTuple):
+    """What a loss says of its output.
+
+    Attributes:
+        name: The loss, for messages.
+        kind: "categorical", "binary" or "values"; None for a loss of the user's own, which does
+            not say, and for one that fits several kinds.
+        from_logits: Whether it takes logits (True) or probabilities (False); None if it does not
+            say.
+        axis: The axis that it takes classes to be on.
+    """
+
+    name: str
+    kind: str | None = None
+    from_logits: bool | None = None
+    axis: int = -1
+
+
+# By the names of Keras's functions, on which its classes are built. Dice and Tversky, which fit
+# one label for each position as well as several, are not among them.
+_KINDS = {
+    "categorical_crossentropy": CATEGORICAL,
+    "sparse_categorical_crossentropy": CATEGORICAL,
+    "categorical_focal_crossentropy": CATEGORICAL,
+    "categorical_generalized_cross_entropy": CATEGORICAL,
+    "categorical_hinge": CATEGORICAL,
+    "kl_divergence": CATEGORICAL,
+    "ctc": CATEGORICAL,
+    "binary_crossentropy": BINARY,
+    "binary_focal_crossentropy": BINARY,
+    "hinge": BINARY,
+    "squared_hinge": BINARY,
+    "mean_squared_error": VALUES,
+    "mean_absolute_error": VALUES,
+    "mean_absolute_percentage_error": VALUES,
+    "mean_squared_logarithmic_error": VALUES,
+    "huber": VALUES,
+    "log_cosh": VALUES,
+    "poisson": VALUES,
+    "cosine_similarity": VALUES,
+    "circle": VALUES,
+}
+# What losses without an argument `from_logits` take.
+_FROM_LOGITS = {
+    "kl_divergence": False,
+    "categorical_generalized_cross_entropy": False,
+    "ctc": True,
+}
+
+
+def by_output(loss: Any, names: Sequence[str]) -> dict[str, list[Any]]:
+    """Returns the losses of each output, as Keras deals them out.
+
+    Args:
+        loss: What `compile` was given: one loss for all, or a list or dictionary of them.
+        names: The names of the model's outputs.
+
+    Returns:
+        The losses of every output, an empty list where it has none.
+    """
+    if isinstance(loss, Mapping) and not _is_config(loss):
+        if len(names) == len(loss) == 1:  # Keras may have another name for the only output
+            loss = dict(zip(names, loss.values(), strict=True))
+        return {name: _flat(loss.get(name)) for name in names}
+    if isinstance(loss, (list, tuple)) and len(loss) == len(names):
+        return {name: _flat(each) for name, each in zip(names, loss, strict=True)}
+    return {name: _flat(loss) for name in names}
+
+
+def meaning(loss: Any, units: int | None = None) -> LossMeaning:
+    """Returns what a loss says.
+
+    Args:
+        loss: A name, a function, a `keras.losses.Loss`, or the configuration of one.
+        units: Entries of the output's last axis, by which Keras decides what "crossentropy" is.
+    """
+    if isinstance(loss, str) and loss.lower() in ("crossentropy", "ce"):
+        loss = "binary_crossentropy" if units == 1 else "categorical_crossentropy"
+    if isinstance(loss, (str, Mapping)) or inspect.isclass(loss):
+        loss = keras.losses.get(loss)
+    name = getattr(loss, "name", None) if isinstance(loss, keras.losses.Loss) else None
+    declared = getattr(loss, "output_kind", None)
+    if declared in KINDS:
+        return LossMeaning(
+            name or type(loss).__name__, declared, getattr(loss, "from_logits", None)
+        )
+    function, options = _unwrapped(loss)
+    key = getattr(function, "__name__", "")
+    name = name or key or type(loss).__name__
+    if not _is_of_keras(function) or key not in _KINDS:
+        return LossMeaning(name)
+    defaults = inspect.signature(function).parameters
+    if "from_logits" in defaults:
+        from_logits = bool(options.get("from_logits", defaults["from_logits"].default))
+    else:
+        from_logits = _FROM_LOGITS.get(key)
+    axis = options.get("axis", -1) if _KINDS[key] == CATEGORICAL else -1
+    return LossMeaning(name, _KINDS[key], from_logits, axis)
+
+
+def _unwrapped(loss: Any) -> tuple[Any, dict[str, Any]]:
+    """The function that a loss computes in the end, and the arguments that it is given."""
+    if isinstance(loss, keras.losses.Loss):
+        function = getattr(loss, "fn", None)
+        return _with_options(function, getattr(loss, "_fn_kwargs", {}))
+    return _with_options(loss, {})
+
+
+def _with_options(function: Any, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    while isinstance(function, functools.partial):
+        options = {**function.keywords, **options}
+        function = function.func
+    return function, dict(options)
+
+
+def _is_of_keras(function: Any) -> bool:
+    return getattr(function, "__module__", "").startswith("keras.src.losses")
+
+
+def _is_config(loss: Mapping[str, Any]) -> bool:
+    return {"class_name", "config"} <= loss.keys()
+
+
+def _flat(losses: Any) -> list[Any]:
+    if losses is None:
+        return []
+    if isinstance(losses, (list, tuple)):
+        return [found for each in losses for found in _flat(each)]
+    return [losses]
