@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from ban_tf import registration
+
 _HOMES = {
     "BornAgainModel": "ban_tf.student",
     "Generation": "ban_tf.lineage",
@@ -36,6 +38,9 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"ban_tf.{name}")
     raise AttributeError(f"module 'ban_tf' has no attribute {name!r}")
+
+
+registration.install()
 
 
 def __dir__() -> list[str]:

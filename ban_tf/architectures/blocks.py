@@ -8,7 +8,6 @@ their teacher.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +15,7 @@ import keras
 
 from ban_tf.errors import InputError
 from ban_tf.layers import BatchNormalization, Conv2D
+from ban_tf.layers.recomputed import Recomputed
 
 # What the moving statistics of batch normalisation keep of their former values.
 MOMENTUM = 0.9
@@ -34,25 +34,22 @@ def convolution(channels: int, size: int, stride: int, name: str) -> Conv2D:
     )
 
 
-def normalise_and_relu(x: Any, name: str, momentum: float = MOMENTUM) -> Any:
+def normalise_and_relu(x: Any, name: str) -> Any:
     """Batch normalisation and ReLU of `[batch, height, width, channels]`."""
     # 1.001e-5 and not 1e-5: the least that the fused operation takes on GPUs.
-    x = BatchNormalization(momentum=momentum, epsilon=1.001e-5, name=f"{name}_normalisation")(x)
+    x = BatchNormalization(momentum=MOMENTUM, epsilon=1.001e-5, name=f"{name}_normalisation")(x)
     return keras.layers.Activation("relu", name=f"{name}_relu")(x)
 
 
-def recomputed(part: Callable[..., Any], x: Any, name: str) -> Any:
-    """Applies a part of a network whose insides are computed anew in the backward pass.
+def recomputed(part: Callable[[Any], Any], x: Any, name: str) -> Any:
+    """Applies a part of a network whose insides are computed again in the backward pass.
 
-    Only its input and its output are kept in memory meanwhile. `keras.RematScope` would say the
-    same, but under TensorFlow (Keras 3.15) it fails for whatever takes a `training` argument;
-    the function beneath it, `keras.remat`, does not. In training densenet-40-12 on a CPU, a process
-    needed 0.75 GB beyond its start instead of 1.22 (batches of 128), and a step 1.21 times as long
-    (batches of 64; quartiles of ten interleaved steps 1.09 and 1.33).
+    Only its input and its output are kept in memory meanwhile. In training densenet-40-12 on a CPU,
+    a process needed 0.75 GB beyond its start instead of 1.22 (batches of 128), and a step 1.21
+    times as long (batches of 64; quartiles of ten interleaved steps 1.09 and 1.33).
 
     Args:
-        part: `part(x, momentum=...)` adds layers after `x`, and has batch normalisation move its
-            statistics by that momentum.
+        part: Adds layers after `x`.
         x: Its input, `[batch, height, width, channels]`.
         name: Of the model inside the model that the part becomes.
 
@@ -60,18 +57,7 @@ def recomputed(part: Callable[..., Any], x: Any, name: str) -> Any:
         What the part gives; weights are those, in the same order, of the part by itself.
     """
     inputs = keras.Input(x.shape[1:], dtype=x.dtype, name=f"{name}_inputs")
-    # The statistics move twice a step, forward and in the backward pass, by the same batch:
-    # momentum m twice is m² once, exactly.
-    model = keras.Model(inputs, part(inputs, momentum=math.sqrt(MOMENTUM)), name=name)
-    kept = model.call
-
-    def call(inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        if not training:
-            return kept(inputs, training=training)
-        return keras.remat(lambda x: kept(x, training=True))(inputs)
-
-    model.call = call
-    return model(x)
+    return Recomputed(inputs, part(inputs), name=name)(x)
 
 
 def classify(x: Any, num_classes: int) -> Any:

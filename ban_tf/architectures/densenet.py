@@ -191,8 +191,8 @@ def build(
         for number, added in enumerate(block.growths, start=1):
             name = f"block{index}_unit{number}"
 
-            def unit(x: Any, added: int = added, name: str = name, **settings: Any) -> Any:
-                return _unit(x, added, bottleneck, dropout, name, **settings)
+            def unit(x: Any, added: int = added, name: str = name) -> Any:
+                return _unit(x, added, bottleneck, dropout, name)
 
             new = blocks.recomputed(unit, x, name) if remat else unit(x)
             x = keras.layers.Concatenate(name=f"{name}_join")([x, new])
@@ -209,20 +209,18 @@ def build(
     return keras.Model(images, blocks.classify(x, num_classes), name=f"densenet_{depth}_{growth}")
 
 
-def _unit(
-    x: Any, growth: int, bottleneck: bool, dropout: float, name: str, momentum: float = 0.9
-) -> Any:
+def _unit(x: Any, growth: int, bottleneck: bool, dropout: float, name: str) -> Any:
     """The channels that one unit adds: `[batch, h, w, c]` to `[batch, h, w, growth]`."""
     import keras
 
     from ban_tf.architectures import blocks
 
     if bottleneck:
-        x = blocks.normalise_and_relu(x, f"{name}_first", momentum)
+        x = blocks.normalise_and_relu(x, f"{name}_first")
         x = blocks.convolution(4 * growth, 1, 1, f"{name}_bottleneck")(x)
         if dropout:
             x = keras.layers.Dropout(dropout, name=f"{name}_bottleneck_dropout")(x)
-    x = blocks.normalise_and_relu(x, f"{name}_second", momentum)
+    x = blocks.normalise_and_relu(x, f"{name}_second")
     x = blocks.convolution(growth, 3, 1, f"{name}_convolution")(x)
     if dropout:
         x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)

@@ -16,7 +16,7 @@ On CPUs the operation is oneDNN's, which in half precision takes five to ten tim
 the channels do not fill its vectors of 16 (in a DenseNet, where they grow by 12). There they are
 filled up with zeros, and taken out of the result again. In float32 that gains nothing.
 
-Weights, configuration and saved files are those of the stock layer.
+Weights, configuration and saved files are those of the stock layer; see `stand_in`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ from typing import Any
 
 import keras
 from keras import ops
+
+from ban_tf.layers.stand_in import StandIn, stands_in_for
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -37,7 +39,8 @@ SMALLEST_FUSED_EPSILON = 1.001e-5
 CPU_VECTOR = 16
 
 
-class BatchNormalization(keras.layers.BatchNormalization):
+@stands_in_for(keras.layers.BatchNormalization)
+class BatchNormalization(keras.layers.BatchNormalization, metaclass=StandIn):
     """`keras.layers.BatchNormalization`, fused where possible.
 
     The arguments, weights, outputs, gradients and moving statistics are the stock layer's.
@@ -142,12 +145,6 @@ def synchronise(model: keras.Model) -> None:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer._as_given = layer.synchronized
             layer.synchronized = True
-
-
-# Saved models must load in plain Keras, without this package. Keras writes a layer's module and
-# class name into the file, so the class goes by those of the layer that it stands in for.
-# `clone_model` and `from_config` use the class itself and therefore stay fused.
-BatchNormalization.__module__ = "keras.layers"
 
 
 @functools.cache

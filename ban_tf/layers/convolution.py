@@ -22,6 +22,7 @@ import keras
 from keras import ops
 
 from ban_tf import hardware
+from ban_tf.layers.stand_in import StandIn, stands_in_for
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -30,7 +31,8 @@ LARGEST_MAP = 64  # positions of the output
 FEWEST_CHANNELS = 32
 
 
-class Conv2D(keras.layers.Conv2D):
+@stands_in_for(keras.layers.Conv2D)
+class Conv2D(keras.layers.Conv2D, metaclass=StandIn):
     """`keras.layers.Conv2D`, with a faster gradient where there is one.
 
     The arguments, weights and outputs are the stock layer's; so is the gradient by the kernel,
@@ -57,10 +59,6 @@ class Conv2D(keras.layers.Conv2D):
             and self.groups == 1
             and self.dilation_rate == (1, 1)
         )
-
-
-# Saved models must load in plain Keras, as those with the fused batch normalisation do.
-Conv2D.__module__ = "keras.layers"
 
 
 @functools.cache

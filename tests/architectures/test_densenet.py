@@ -1,11 +1,18 @@
 """DenseNets: sizes that Huang et al. print, their structure, and students of other shapes."""
 
+import pickle
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from ban_tf import architectures
-from ban_tf.architectures import densenet
+from ban_tf import architectures, copies
+from ban_tf.architectures import blocks, densenet
+from ban_tf.layers import fuse
+from ban_tf.layers.recomputed import Recomputed
 
 
 @pytest.fixture(autouse=True)
@@ -93,33 +100,96 @@ def _count(first, blocks, classes):
     return count + 2 * channels + channels * classes + classes
 
 
-def test_recomputing_gives_the_same_training():
-    """Weights, and moving statistics too, which are updated twice in a step."""
-    models = {}
+def _pair():
+    models = []
     for remat in (False, True):
         keras.utils.set_random_seed(1)
-        models[remat] = architectures.build("densenet-10-4", (8, 8, 1), 3, remat=remat)
-    models[True].set_weights(models[False].get_weights())
+        models.append(architectures.build("densenet-10-4", (8, 8, 1), 3, remat=remat))
+    models[1].set_weights(models[0].get_weights())
+    return models
+
+
+def _assert_trained_alike(models):
+    """Weights, and moving statistics too: they move once, though the network runs twice."""
     generator = np.random.default_rng(0)
     images = generator.normal(size=(16, 8, 8, 1)).astype("float32")
     labels = generator.integers(0, 3, 16)
-    for model in models.values():
+    for model in models:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
         model.fit(images, labels, batch_size=8, epochs=2, shuffle=False, verbose=0)
-    names = [weight.path for weight in models[False].weights]
-    for name, kept, recomputed in zip(
-        names, models[False].get_weights(), models[True].get_weights(), strict=True
-    ):
-        np.testing.assert_allclose(recomputed, kept, rtol=1e-3, atol=1e-5, err_msg=name)
+    names = [weight.path for weight in models[0].weights]
+    kept, recomputed = (model.get_weights() for model in models)
+    for name, first, second in zip(names, kept, recomputed, strict=True):
+        np.testing.assert_allclose(second, first, rtol=1e-5, atol=1e-6, err_msg=name)
 
 
-def test_a_recomputing_network_is_saved_as_a_plain_one(tmp_path):
+def _reloaded(model, folder):
+    model.save(folder / "model.keras")
+    return keras.models.load_model(folder / "model.keras")
+
+
+def _cloned(model, _):
+    clone = keras.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    return clone
+
+
+@pytest.mark.parametrize(
+    "copy",
+    [
+        lambda model, folder: model,
+        _reloaded,
+        _cloned,
+        lambda model, folder: fuse(model),
+        lambda model, folder: copies.with_same_weights(model),
+        lambda model, folder: pickle.loads(pickle.dumps(model)),
+    ],
+    ids=["built", "loaded", "cloned", "fused", "copied", "pickled"],
+)
+def test_recomputing_gives_the_same_training_after_any_copying(copy, tmp_path):
+    plain, recomputing = _pair()
+    copied = copy(recomputing, tmp_path)
+    assert [type(layer) is Recomputed for layer in copied.layers].count(True) == 3
+    _assert_trained_alike([plain, copied])
+
+
+def test_recomputing_in_half_precision_gives_the_same_training():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    _assert_trained_alike(_pair())
+
+
+def test_recomputing_drops_the_units_that_were_dropped():
+    """Of a dropout, the gradient is its mask."""
+    inputs = keras.Input((4, 4, 2))
+    outputs = blocks.recomputed(keras.layers.Dropout(0.5, seed=1), inputs, "part")
+    model = keras.Model(inputs, outputs)
+    x = tf.Variable(np.random.default_rng(0).normal(size=(3, 4, 4, 2)).astype("float32"))
+    with tf.GradientTape() as tape:
+        dropped = model(x, training=True)
+        total = tf.reduce_sum(dropped)
+    np.testing.assert_allclose(dropped / x, tape.gradient(total, x), rtol=1e-6)
+    assert not np.allclose(model(x, training=True), dropped)  # the next step drops others
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_plain_keras_loads_a_recomputing_network_as_a_plain_one(tmp_path, suffix):
     model = architectures.build("densenet-10-4", (8, 8, 1), 3, remat=True)
-    model.save(tmp_path / "model.keras")
-    images = np.ones((2, 8, 8, 1), "float32")
-    loaded = keras.models.load_model(tmp_path / "model.keras")
-    np.testing.assert_allclose(loaded(images), model(images), rtol=1e-6)
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
+    np.save(tmp_path / "images.npy", images)
+    model.save(tmp_path / f"model{suffix}")
+    script = (
+        "import sys, keras, numpy as np\n"
+        f"model = keras.models.load_model('model{suffix}')\n"
+        "np.save('logits.npy', model(np.load('images.npy')))\n"
+        "found = {type(each).__module__ for each in model._flatten_layers()}\n"
+        "assert all(module.startswith('keras.src.') for module in found), found\n"
+        "momenta = {getattr(each, 'momentum', 0.9) for each in model._flatten_layers()}\n"
+        "assert momenta == {0.9}, momenta\n"
+        "assert not any(name.startswith('ban_tf') for name in sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
+    np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), model(images), atol=1e-6)
 
 
 @pytest.mark.parametrize("input_shape", [(8, 8, 1), (28, 28, 1), (33, 32, 3)])

@@ -144,10 +144,10 @@ def test_the_processor_decides(flags, suits):
     assert convolution.from_processor(flags) is suits
 
 
-def test_saves_as_the_stock_layer(tmp_path, monkeypatch):
+def test_loads_as_it_was_where_this_package_is(tmp_path, monkeypatch):
     _, ours = pair(monkeypatch)
     model = keras.Sequential([keras.Input((8, 8, 32)), ours])
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert type(loaded.layers[0]) is keras.layers.Conv2D
+    assert type(loaded.layers[0]) is type(ours)
     np.testing.assert_array_equal(loaded.layers[0].get_weights()[0], ours.get_weights()[0])

@@ -1,0 +1,67 @@
+"""A part of a network that keeps nothing in memory between the forward and the backward pass.
+
+`keras.RematScope` says that of whole models, but under TensorFlow (Keras 3.15) it fails for
+whatever takes a `training` argument; the function beneath it, `keras.remat`, does not. That
+function runs its argument twice, so it must be given one without side effects: weights go in as
+arguments, and moving statistics and the state of random draws come out as results, which are
+assigned once. Both passes therefore drop the same units, and statistics move once in a step.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from ban_tf.layers.stand_in import StandIn, stands_in_for
+
+
+def _functional() -> type:
+    inputs = keras.Input((1,), name="functional_input")
+    return type(keras.Model(inputs, inputs, name="functional_of_no_layer"))
+
+
+@stands_in_for(_functional())
+class Recomputed(keras.Model, metaclass=StandIn):
+    """A Functional model that is computed again in the backward pass of training.
+
+    Outputs, gradients, moving statistics and weights are those of `keras.Model(inputs, outputs)`.
+    Plain Keras loads it as that.
+
+    Args:
+        inputs: As for `keras.Model`.
+        outputs: As for `keras.Model`.
+        name: As for `keras.Model`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.autocast = False  # weights pass through in full precision, to the layers that cast
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Runs the graph; see the class."""
+        run = super().call
+        if not training:
+            return run(inputs, training=training, mask=mask)
+        trainable = self.trainable_variables
+        # Read here, not when the second pass comes: by then they have been assigned.
+        state = [(each, ops.stop_gradient(each)) for each in self.non_trainable_variables]
+        changed: list[keras.Variable] = []
+
+        def part(inputs: Any, weights: list[Any]) -> Any:
+            mapping = [*zip(trainable, weights, strict=True), *state]
+            with keras.StatelessScope(mapping) as scope:
+                outputs = run(inputs, training=True, mask=mask)
+            values = [(variable, scope.get_current_value(variable)) for variable, _ in state]
+            updates = [
+                now for now, then in zip(values, state, strict=True) if now[1] is not then[1]
+            ]
+            changed[:] = [variable for variable, _ in updates]
+            return outputs, [value for _, value in updates]
+
+        weights = [ops.convert_to_tensor(variable) for variable in trainable]
+        outputs, values = keras.remat(part)(inputs, weights)
+        for variable, value in zip(changed, values, strict=True):
+            variable.assign(value)
+        return outputs

@@ -1,0 +1,94 @@
+"""What Keras finds in files after `import ban_tf` alone, in processes of their own."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import pkgutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import ban_tf
+from ban_tf import objectives, optimizers, registration
+
+
+def _run(script, folder):
+    command = [sys.executable, "-c", script]
+    found = subprocess.run(command, check=True, cwd=folder, capture_output=True, text=True)
+    return found.stdout
+
+
+def test_every_class_that_is_registered_with_keras_is_found():
+    for module in pkgutil.walk_packages(ban_tf.__path__, "ban_tf."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    registered = keras.saving.get_custom_objects()
+    classes = {
+        name.split(">")[1]: found.__dict__.get("_home", found.__module__)
+        for name, found in registered.items()
+        if name.startswith("ban_tf>")
+    }
+    # Whoever registers a class with Keras adds its line to `registration.CLASSES`.
+    assert classes == registration.CLASSES
+    for name, module in classes.items():
+        found = getattr(importlib.import_module(module), name)
+        assert registered[f"ban_tf>{name}"] is found
+
+
+def test_importing_the_package_imports_neither_keras_nor_tensorflow():
+    script = (
+        "import sys, importlib.util, ban_tf\n"
+        "assert importlib.util.find_spec('keras') is not None\n"
+        "assert not {'keras', 'tensorflow', 'numpy'} & set(sys.modules)\n"
+        "import keras\n"
+        "assert 'ban_tf>SGD' in keras.saving.get_custom_objects()\n"
+        "assert 'ban_tf.student' not in sys.modules\n"
+    )
+    _run(script, None)
+
+
+def _students():
+    """One student for each way of distilling."""
+    names = [name for name in objectives.OBJECTIVES if name != "labels"]
+    return {name: {"objective": name} for name in names} | {
+        "progressive": {"objective": objectives.Progressive("kd", 3)},
+        "labels": {"objective": "labels"},
+    }
+
+
+@pytest.mark.parametrize("order", ["import ban_tf, keras", "import keras, ban_tf"])
+def test_saved_students_load_after_importing_the_package_alone(tmp_path, order):
+    keras.utils.set_random_seed(0)
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+    np.save(tmp_path / "x.npy", x)
+    expected = {}
+    for name, options in _students().items():
+        network, teacher = (
+            keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]) for _ in range(2)
+        )
+        student = ban_tf.BornAgainModel(network, teacher, **options)
+        student.compile(optimizers.SGD(0.1))
+        student.fit(x, np.arange(8) % 3, verbose=0)
+        student.save(tmp_path / f"{name}.keras", include_teacher=True)
+        expected[name] = student.predict(x, verbose=0)
+    script = (
+        f"{order}\n"
+        "import json, pathlib, numpy as np\n"
+        "x, y = np.load('x.npy'), np.arange(8) % 3\n"
+        "found = {}\n"
+        "for path in pathlib.Path('.').glob('*.keras'):\n"
+        "    model = keras.models.load_model(path)\n"
+        "    outputs = model.predict(x, verbose=0).tolist()\n"
+        "    model.fit(x, y, verbose=0)\n"
+        "    found[path.stem] = [type(model).__module__, outputs]\n"
+        "print(json.dumps(found))\n"
+    )
+    found = json.loads(_run(script, tmp_path).splitlines()[-1])
+    assert set(found) == set(expected)
+    for name, (module, outputs) in found.items():
+        assert module == "ban_tf.student"
+        np.testing.assert_allclose(outputs, expected[name], atol=1e-6)
