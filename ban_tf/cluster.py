@@ -80,6 +80,20 @@ def read(environment: Mapping[str, str]) -> Cluster | None:
     return Cluster(tuple(each[2] for each in addresses), place) if len(addresses) > 1 else None
 
 
+def several(options: Any) -> bool:
+    """Returns whether several workers train together.
+
+    Args:
+        options: An `Options`.
+
+    Raises:
+        InputError: TF_CONFIG cannot be used.
+    """
+    if options.strategy == "auto":
+        return read(os.environ) is not None or in_slurm(os.environ)
+    return options.strategy == "multiworker"
+
+
 def check(options: Any) -> None:
     """Makes sure that what is to train together can.
 
@@ -89,14 +103,12 @@ def check(options: Any) -> None:
     Raises:
         ValueError: It cannot.
     """
-    asked = options.strategy
-    several = asked == "multiworker" or (asked == "auto" and read(os.environ) is not None)
-    if options.virtual_devices and (several or asked == "one"):
+    if options.virtual_devices and (several(options) or options.strategy == "one"):
         raise InputError(
             f"--virtual_devices={options.virtual_devices} is for --strategy=mirrored; leave it out "
             "with one device, and with workers, which have one processor each."
         )
-    if several and options.seeds > 1:
+    if several(options) and options.seeds > 1:
         raise InputError(
             f"--seeds={options.seeds} repeats a run in one process; give workers one --seed each "
             "time."

@@ -97,7 +97,7 @@ def _define(values: flags.FlagValues) -> None:
 
 def _work(values: flags.FlagValues, names: list[str]) -> None:
     if len(names) != 1:
-        raise InputError("name one run, such as runs/digits-wrn-16-1-kd-0.")
+        raise InputError("name one run, such as runs/digits-wrn-16-1-kd+labels-0.")
     run = reading.RunReader(names[0])
     result = evaluate(run, values["dataset"].value, values["data_dir"].value)
     table.show(result)

@@ -35,9 +35,10 @@ HELP = {
     "cache": "Where decoded images of TFDS data sets are kept: memory, disk (beside the data), or "
     "auto, on disk if they would fill half of the memory.",
     "augment": "Random crops and flips: auto (the data set's custom), yes or no.",
-    "objective": "What born-again generations match: "
+    "objective": "What born-again generations learn from: "
     + ", ".join(objective_names.OBJECTIVES)
-    + "; +labels adds the label term; package.module:function is your own.",
+    + "; +labels adds the label term; package.module:function is your own. The default is the "
+    "teacher's outputs beside the labels; the paper's BAN is kd.",
     "label_weight": "Weight of the label term; by default what the objective says.",
     "label_smoothing": "Smoothing of the labels, wherever labels are learnt from.",
     "temperature": "Temperature of the objective; its gradients are scaled by its square.",

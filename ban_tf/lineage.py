@@ -60,7 +60,7 @@ class Lineage:
         build: A function that returns a fresh model, or a model that Keras can clone (a
             Functional or Sequential one), of which every generation is a new copy.
         generations: Born-again generations after generation 0.
-        objective: See `BornAgainModel`.
+        objective: See `BornAgainModel`; "kd+labels" by default, the labels and the teacher.
         directory: Where the run is kept, and gone on with; None keeps it in memory.
         teacher: "previous" (the generation before), "ensemble" (all before it, averaged) or
             "first" (always generation 0).
@@ -95,7 +95,7 @@ class Lineage:
         self,
         build: Callable[[], keras.Model] | keras.Model,
         generations: int = 3,
-        objective: Any = "kd",
+        objective: Any = "kd+labels",
         directory: str | os.PathLike | RunDirectory | None = None,
         *,
         teacher: str = "previous",

@@ -1,23 +1,20 @@
-"""The command line: flags, and the frozen `Options` that they turn into.
-
-Everything that can be found wrong without TensorFlow is found here, before it is imported.
-"""
+"""The command line: flags, and the frozen `Options` that they turn into; see `option_checks`."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
-import os
 import pathlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from absl import flags
 
-from ban_tf import architectures, cluster, datasets, flag_help
+from ban_tf import flag_help, flag_needs
 from ban_tf.datasets import text
-from ban_tf.errors import InputError
-from ban_tf.objectives import names as objective_names
+from ban_tf.option_checks import OptionsError, check
+
+__all__ = ["FREE", "Options", "OptionsError", "check", "define_flags", "from_flags"]
 
 # Flags that may change when a run is gone on with: they do not touch what it computes.
 FREE = (
@@ -42,12 +39,11 @@ FREE = (
 )
 
 
+# Flags that are names of files or networks, or nothing.
+_OPTIONAL = ("student_arch", "data_dir", "teacher_from", "recordings")
+
 # Flags that belong to some architectures only.
 ARCHITECTURE = ("dropout", "compression", "bottleneck", "final_transition", "remat")
-
-
-class OptionsError(InputError):
-    """A flag has a value that cannot be used; the message names flag, value and remedy."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +66,7 @@ class Options:
     train_examples: int | None = None
     cache: str = "auto"
     augment: str = "auto"
-    objective: str = "kd"
+    objective: str = "kd+labels"
     label_weight: float | None = None
     label_smoothing: float = 0.0
     temperature: float | None = None
@@ -154,11 +150,17 @@ class Options:
         """What a run must agree on with the one that it goes on with."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in FREE}
 
+    def effective(self) -> dict[str, Any]:
+        """Returns the flags that do something in this run, and so may be given to repeat it."""
+        values = dataclasses.asdict(self)
+        idle = flag_needs.idle(self, values)
+        return {name: value for name, value in values.items() if name not in idle}
+
     def flagfile(self) -> str:
         """Returns the text of a flagfile that gives the same run."""
         lines = [
-            f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
-            for name, value in dataclasses.asdict(self).items()
+            flag_needs.written(name, value)
+            for name, value in self.effective().items()
             if value is not None and name != "workdir"
         ]
         return "\n".join(lines) + "\n"
@@ -185,48 +187,11 @@ _CHOICES = {
     "progress": ("auto", "lines", "none"),
 }
 
-# Inclusive bounds; what lies outside is a mistake rather than a wish.
-_BOUNDS = {
-    "gens": (0, 1000),
-    "max_gens": (1, 1000),
-    "tighten_epochs": (1e-3, 1e6),
-    "activation_weight": (0.0, 1e9),
-    "mixup": (1e-3, 100.0),
-    "epochs": (1, 1_000_000),
-    "batch_size": (1, 1_000_000),
-    "train_examples": (2, math.inf),
-    "seed": (0, 2**31 - 1),
-    "seeds": (1, 1000),
-    "augmentation_seed": (0, 2**31 - 1),
-    "teacher_views": (1, 1_000_000),
-    "teacher_top": (1, 65_535),
-    "steps_per_execution": (1, 1_000_000),
-    "validation_fraction": (0.0, 0.5),
-    "dropout": (0.0, 0.95),
-    "compression": (0.01, 1.0),
-    "label_weight": (0.0, 1e6),
-    "label_smoothing": (0.0, 0.99),
-    "temperature": (1e-3, 1e3),
-    "learning_rate": (1e-12, 1e3),
-    "momentum": (0.0, 0.9999),
-    "weight_decay": (0.0, 1.0),
-    "warmup_epochs": (0.0, 1e6),
-    "plateau_factor": (1e-6, 1.0),
-    "plateau_threshold": (0.0, 1e6),
-    "unroll": (1, 10_000),
-    "clip_norm": (1e-9, 1e9),
-    "virtual_devices": (2, 64),
-    "worker_timeout": (1.0, 1e6),
-    "checkpoint_steps": (1, 1_000_000_000),
-}
-
-
 # What flags mean on text unless they are given. The loss is the mean of a batch's words: where
 # papers add up the steps of a batch, their learning rate is --unroll times lower, and their bound
 # on the gradient --unroll times higher.
 _ON_TEXT = {
     "arch": "lstm",
-    "objective": "kd+labels",
     "dropout": 0.2,
     "epochs": 15,
     "batch_size": 20,
@@ -259,12 +224,25 @@ def from_flags(values: flags.FlagValues) -> Options:
     Raises:
         OptionsError: A value cannot be used.
     """
-    given = {field.name: values[field.name].value for field in dataclasses.fields(Options)}
-    given["gens"] = _number_or_auto(given["gens"])
-    if text.is_text(given["dataset"]):
+    found = {name: values[name].value for name in _names()}
+    # An empty value takes back what a flagfile set.
+    found |= {name: None for name in _OPTIONAL if found[name] == ""}
+    found["gens"] = _number_or_auto(found["gens"])
+    if text.is_text(found["dataset"]):
         left = {name for name in _ON_TEXT if values[name].using_default_value}
-        given |= {name: _ON_TEXT[name] for name in left}
-    return check(Options(**given))
+        found |= {name: _ON_TEXT[name] for name in left}
+    given = [name for name in found if _asks(name, values, found)]
+    return check(Options(**found), given)
+
+
+def _names() -> list[str]:
+    return [field.name for field in dataclasses.fields(Options)]
+
+
+def _asks(name: str, values: flags.FlagValues, found: Mapping[str, Any]) -> bool:
+    """Whether a flag was given and asks for something; a switch that is off does not."""
+    off = found[name] is None or (found[name] is False and name not in ARCHITECTURE)
+    return bool(values[name].present) and not off
 
 
 def _number_or_auto(gens: str) -> int | str:
@@ -274,130 +252,3 @@ def _number_or_auto(gens: str) -> int | str:
         return int(gens)
     except ValueError as error:
         raise OptionsError(f"--gens must be a number or auto; it is {gens}.") from error
-
-
-def check(options: Options) -> Options:
-    """Returns the options with names resolved.
-
-    Raises:
-        OptionsError: A value cannot be used.
-    """
-    for name, (low, high) in _BOUNDS.items():
-        value = getattr(options, name)
-        if value is not None and value != "auto" and not low <= value <= high:
-            bounds = f"at least {low}" if high == math.inf else f"between {low} and {high}"
-            raise OptionsError(f"--{name} must be {bounds}; it is {value}.")
-    if options.warmup_epochs > options.epochs:
-        raise OptionsError(
-            f"--warmup_epochs is {options.warmup_epochs}, more than --epochs={options.epochs}."
-        )
-    if options.teacher_views is not None and options.teacher_views > options.epochs:
-        raise OptionsError(
-            f"--teacher_views is {options.teacher_views}, more than --epochs={options.epochs}: "
-            "an epoch sees one view."
-        )
-    if options.checkpoint == "best" and options.validation_fraction == 0:
-        raise OptionsError(
-            "--checkpoint=best chooses by validation, but --validation_fraction is 0; "
-            "give it a share such as 0.1."
-        )
-    if options.teacher_from and not pathlib.Path(options.teacher_from).is_file():
-        raise OptionsError(
-            f"--teacher_from names a file that does not exist: {options.teacher_from}"
-        )
-    if options.workdir is not None and not options.workdir:
-        raise OptionsError("--workdir is empty; name a folder, or leave the flag out.")
-    _check_writable(options.directory)
-    try:
-        objective_names.parse(options.objective, flag=True)
-        datasets.check(options.dataset)
-        options = dataclasses.replace(options, arch=architectures.resolve(options.arch))
-        if options.student_arch:
-            student_arch = architectures.resolve(options.student_arch)
-            options = dataclasses.replace(options, student_arch=student_arch)
-        architectures.check_settings(options.architectures, options.architecture_settings())
-        _check_variants(options)
-        _check_task(options)
-        cluster.check(options)
-        return options
-    except InputError as error:
-        raise OptionsError(str(error)) from error
-
-
-_FOR_IMAGES = (
-    "teacher_from",
-    "final_student",
-    "teacher_views",
-    "train_examples",
-    "mixup",
-    "activation_weight",
-)
-
-
-def _check_task(options: Options) -> None:
-    """Makes sure that the network, the schedule and the data are all for images or all for text."""
-    task = "text" if text.is_text(options.dataset) else "images"
-    for name in options.architectures:
-        if architectures.task(name) != task:
-            raise OptionsError(
-                f"--arch={name} is for {architectures.task(name)}, but "
-                f"--dataset={options.dataset} has {task}."
-            )
-    if task == "images" and options.schedule == "plateau":
-        raise OptionsError("--schedule=plateau is for text; choose step, cosine or constant.")
-    if task == "text":
-        for name in _FOR_IMAGES:
-            if getattr(options, name):
-                raise OptionsError(f"--{name} is for images; leave it out on text.")
-        if options.teacher_signal == "recorded":
-            raise OptionsError("--teacher_signal=recorded is for images; on text it is online.")
-
-
-def _check_variants(options: Options) -> None:
-    """Makes sure that what departs from the plain lineage can be had together."""
-    if options.gens == "auto" and options.validation_fraction == 0:
-        raise OptionsError(
-            "--gens=auto stops by validation, but --validation_fraction is 0; give it a share "
-            "such as 0.1."
-        )
-    if options.final_student and options.gens != "auto" and options.gens < 2:
-        raise OptionsError(
-            "--final_student learns from an ensemble of born-again generations: --gens must be at "
-            f"least 2; it is {options.gens}."
-        )
-    if options.activation_weight and options.student_arch and options.generations > 1:
-        raise OptionsError(
-            "--activation_weight compares teacher and student layer by layer: with --student_arch "
-            f"it needs --gens=1; it is {options.gens}."
-        )
-    if options.activation_weight and options.teacher_precision != "same":
-        raise OptionsError(
-            "--activation_weight looks into the teacher, which --teacher_precision="
-            f"{options.teacher_precision} would rebuild; leave out one of them."
-        )
-    if options.teacher_signal == "recorded" and needs_online(options):
-        raise OptionsError(
-            f"--{needs_online(options)} needs more of the teacher than its recorded outputs; use "
-            "--teacher_signal=online."
-        )
-    if options.tighten_epochs and options.objective.split("+")[0] in ("cwtm", "importance"):
-        raise OptionsError(
-            f"--tighten_epochs passes from the labels to the teacher, but --objective="
-            f"{options.objective} learns from labels alone; choose kd or dkpp."
-        )
-
-
-def needs_online(options: Options) -> str | None:
-    """Returns the flag that only a teacher that is asked can serve, if one is set."""
-    asking = ("mixup", "activation_weight", "analyse")
-    return next((name for name in asking if getattr(options, name)), None)
-
-
-def _check_writable(directory: pathlib.Path) -> None:
-    nearest = directory.absolute()
-    while not nearest.exists():
-        nearest = nearest.parent
-    if not nearest.is_dir():
-        raise OptionsError(f"--workdir={directory} cannot be made: {nearest} is a file.")
-    if not os.access(nearest, os.W_OK):
-        raise OptionsError(f"--workdir={directory} cannot be written: {nearest} is not writable.")

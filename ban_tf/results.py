@@ -6,7 +6,6 @@ pass over the data.
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import json
 import shlex
@@ -22,6 +21,7 @@ from ban_tf import (
     analysis_report,
     checkpoints,
     datasets,
+    flag_needs,
     generations,
     lineage,
     outputs,
@@ -84,11 +84,11 @@ def data_facts(data: datasets.ImageData) -> reading.DataFacts:
 
 
 def command(options: Options) -> str:
-    """Returns the command that gives a run: every flag that is not at its default."""
+    """Returns the command that gives a run: every flag that does something, if not by default."""
     defaults = Options()
     flags = [
-        f"--{name}={str(value).lower() if isinstance(value, bool) else value}"
-        for name, value in dataclasses.asdict(options).items()
+        flag_needs.written(name, value)
+        for name, value in options.effective().items()
         if value != getattr(defaults, name)
     ]
     return shlex.join(["python", "-m", "ban_tf.main", *flags])

@@ -71,7 +71,7 @@ class BornAgainModel(AdjustableModel, StudentProxy):
 
     Example:
         ```python
-        student = ban_tf.BornAgainModel(my_model(), teacher=teacher, objective="kd")
+        student = ban_tf.BornAgainModel(my_model(), teacher=teacher, objective="kd+labels")
         student.compile(optimizer="sgd", metrics=["accuracy"])
         student.fit(train, validation_data=validation, epochs=30)
         student.student.save("born_again.keras")
@@ -82,7 +82,7 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         teacher: A Keras model, a path to a `.keras` file, a list of either (their mean
             distribution), `ban_tf.RecordedTeacher()`, or None.
         objective: What to match: an `objectives.Objective`, its name ("kd", "cwtm", "dkpp",
-            ...; "kd+labels" adds the label term), a function
+            ...; "kd+labels", the default, adds the label term), a function
             `(labels, teacher_logits, student_logits) -> loss per sample`, or a dictionary from
             output names to any of these, for a model of which only some outputs are distilled.
         label_weight: Weight of the compiled loss; by default what the objective's name says
@@ -115,7 +115,7 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         self,
         student: keras.Model,
         teacher: Any = None,
-        objective: Any = "kd",
+        objective: Any = "kd+labels",
         *,
         label_weight: float | Schedule | None = None,
         teacher_weight: float | Schedule = 1.0,

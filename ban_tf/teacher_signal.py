@@ -22,7 +22,8 @@ from rich import progress as rich_progress
 
 from ban_tf import datasets, recording, seeds
 from ban_tf.datasets import pipeline
-from ban_tf.options import Options, needs_online
+from ban_tf.flag_needs import needs_online
+from ban_tf.options import Options
 from ban_tf.rundir import RunDirectory
 from ban_tf.teachers import OnlineTeacher
 from ban_tf.workers import Workers

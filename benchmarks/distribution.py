@@ -31,7 +31,7 @@ _WARM_UP = 3
 
 def _model(network: str) -> ban_tf.BornAgainModel:
     student, teacher = (architectures.build(network, (32, 32, 3), 10) for _ in range(2))
-    model = ban_tf.BornAgainModel(student, teacher=teacher)
+    model = ban_tf.BornAgainModel(student, teacher=teacher, objective="kd")
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9))
     return model
 

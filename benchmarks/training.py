@@ -74,7 +74,9 @@ def ban_tf_step(
 def compiled(model: keras.Model, teacher: Any = None, **compile_arguments: Any) -> BornAgainModel:
     """Returns a student, ready to train; arguments as above."""
     optimizer = optimizers.make_optimizer("sgd", 0.01)
-    return _compile(BornAgainModel(model, teacher=teacher), optimizer, **compile_arguments)
+    return _compile(
+        BornAgainModel(model, teacher=teacher, objective="kd"), optimizer, **compile_arguments
+    )
 
 
 def _compile(

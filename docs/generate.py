@@ -11,7 +11,7 @@ from types import ModuleType
 from absl import flags
 
 import ban_tf
-from ban_tf import evaluate, export, options, predict, runs
+from ban_tf import evaluate, export, option_checks, options, predict, runs
 from ban_tf.report import __main__ as report_command
 
 FOLDER = pathlib.Path(__file__).parent
@@ -98,8 +98,8 @@ def _text(thing: object) -> str:
 def _values(name: str) -> str:
     if name in options._CHOICES:
         return ", ".join(f"`{choice}`" for choice in options._CHOICES[name])
-    if name in options._BOUNDS:
-        low, high = options._BOUNDS[name]
+    if name in option_checks.BOUNDS:
+        low, high = option_checks.BOUNDS[name]
         return f"from {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
     return ""
 

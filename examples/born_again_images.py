@@ -29,8 +29,8 @@ def build():
     )
 
 
-# "kd" learns from what the generation before believes, and from no labels.
-lineage = ban_tf.Lineage(build, generations=2, objective="kd")
+# By default ("kd+labels") a generation learns from the labels and the outputs of the one before.
+lineage = ban_tf.Lineage(build, generations=2)
 lineage.fit(
     images[train],
     digits.target[train],

@@ -163,7 +163,7 @@ def test_flags_have_other_defaults_on_text():
     parsed = _parsed("--dataset=text", "--momentum=0.5")
     assert (parsed.arch, parsed.objective) == ("lstm-1-128", "kd+labels")
     assert (parsed.schedule, parsed.checkpoint, parsed.momentum) == ("plateau", "best", 0.5)
-    assert _parsed("--dataset=digits").objective == "kd"
+    assert _parsed("--dataset=digits").objective == "kd+labels"
 
 
 @pytest.mark.parametrize(

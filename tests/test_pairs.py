@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import ban_tf
-from ban_tf import experiment, options
+from ban_tf import experiment, flag_needs, options
 
 
 def _network(width=8):
@@ -119,7 +119,7 @@ def test_a_run_of_a_densenet_that_teaches_a_residual_network(tmp_path):
 
 def test_an_analysis_has_the_teacher_asked():
     """Where a recorded teacher would do, as on data without augmentation, it is online."""
-    assert options.needs_online(options.Options(analyse=True)) == "analyse"
+    assert flag_needs.needs_online(options.Options(analyse=True)) == "analyse"
 
 
 def test_a_run_that_draws_activations_together(tmp_path):
@@ -140,9 +140,12 @@ def test_a_run_that_draws_activations_together(tmp_path):
         ({"objective": "cwtm", "tighten_epochs": 1.0}, "--objective=cwtm learns from labels"),
         (
             {"dataset": "text", "arch": "lstm", "train_examples": None, "mixup": 0.2},
-            "--mixup is for images",
+            "--mixup=0.2 does nothing with --dataset=text; it is for images",
         ),
-        ({"dataset": "text", "arch": "lstm"}, "--train_examples is for images"),
+        (
+            {"dataset": "text", "arch": "lstm"},
+            "--train_examples=400 does nothing",
+        ),
         ({"teacher_signal": "recorded", "analyse": True}, "--analyse needs more of the teacher"),
         ({"compression": 0.7}, "--compression=0.7: --arch=wrn-16-1 takes dropout"),
     ],

@@ -33,7 +33,7 @@ def finished_run(tmp_path_factory):
     assert arguments[:3] == ["python", "-m", "ban_tf.main"]
     done = _run([sys.executable, *arguments[1:], "--epochs=2"], folder)
     assert done.returncode == 0, done.stderr
-    return folder / "runs" / "digits-wrn-16-1-kd-0", done
+    return folder / "runs" / "digits-wrn-16-1-kd+labels-0", done
 
 
 def test_the_main_command_shows_the_table_and_nothing_else(finished_run):

@@ -45,6 +45,16 @@ def check(name: str) -> None:
         folder.check(name.removeprefix(_FOLDER))
 
 
+def is_tfds(name: str) -> bool:
+    """Returns whether a data set is read by TensorFlow Datasets."""
+    return name != "digits" and not name.startswith(_FOLDER) and not text.is_text(name)
+
+
+def augmented_by_default(name: str) -> bool:
+    """Returns whether random crops and flips are customary for a data set."""
+    return name.split("/")[0].split(":")[0] not in _NOT_MIRRORED
+
+
 def load(
     name: str,
     *,
@@ -114,5 +124,5 @@ def _assemble(
         train, validation_fraction, seeds.derive_seed(seed, "validation")
     )
     mean, std = splits.channel_statistics(train.images)
-    augment = name.split("/")[0].split(":")[0] not in _NOT_MIRRORED
+    augment = augmented_by_default(name)
     return ImageData(name, train, validation, test, class_names, mean, std, augment)

@@ -20,22 +20,23 @@ class Entry(NamedTuple):
     name: str
     label_weight: float  # weight of the label term that its paper adds
     options: MappingProxyType[str, Any] = MappingProxyType({})
+    has_temperature: bool = True
 
 
 OBJECTIVES = {
-    "labels": Entry("labels", "Labels", 1.0),
+    "labels": Entry("labels", "Labels", 1.0, has_temperature=False),
     "kd": Entry("dark_knowledge", "DarkKnowledge", 0.0),
     "kd-standardised": Entry(
         "dark_knowledge", "DarkKnowledge", 0.0, MappingProxyType({"standardise": True})
     ),
-    "cwtm": Entry("confidence_weighting", "ConfidenceWeighted", 0.0),
-    "importance": Entry("confidence_weighting", "ImportanceWeighted", 0.0),
+    "cwtm": Entry("confidence_weighting", "ConfidenceWeighted", 0.0, has_temperature=False),
+    "importance": Entry("confidence_weighting", "ImportanceWeighted", 0.0, has_temperature=False),
     "dkpp": Entry("permutation", "PermutedDarkKnowledge", 0.0),
     "dkd": Entry("decoupled", "DecoupledKnowledge", 1.0),
     "dist": Entry("relational", "RelationalMatch", 1.0),
-    "mse": Entry("regression", "SquaredError", 0.0),
-    "huber": Entry("regression", "HuberError", 0.0),
-    "bounded": Entry("regression", "TeacherBounded", 1.0),
+    "mse": Entry("regression", "SquaredError", 0.0, has_temperature=False),
+    "huber": Entry("regression", "HuberError", 0.0, has_temperature=False),
+    "bounded": Entry("regression", "TeacherBounded", 1.0, has_temperature=False),
 }
 
 

@@ -52,7 +52,7 @@ def _define(values: flags.FlagValues) -> None:
 
 def _work(values: flags.FlagValues, names: list[str]) -> None:
     if not names:
-        raise InputError("name a run, such as runs/digits-wrn-16-1-kd-0.")
+        raise InputError("name a run, such as runs/digits-wrn-16-1-kd+labels-0.")
     if len(names) == 1:
         _again(content.read(names[0]), values["figures"].value)
         return

@@ -215,3 +215,10 @@ def test_a_function_without_a_name_cannot_be_saved(function):
     assert "FunctionObjective(" in repr(objective)
     with pytest.raises(ValueError, match="no name to save"):
         objective.get_config()
+
+
+@pytest.mark.parametrize("name", objectives.OBJECTIVES)
+def test_the_table_knows_which_objectives_have_a_temperature(name):
+    """The command line refuses --temperature by it, before Keras is imported."""
+    has = "temperature" in objectives.get(name).get_config()
+    assert objectives.OBJECTIVES[name].has_temperature == has

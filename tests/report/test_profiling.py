@@ -54,7 +54,9 @@ def _events(folder):
 @pytest.mark.parametrize("steps", [10, 5])
 def test_graph_and_profile_are_recorded(steps, tmp_path):
     teacher = _network()
-    folder = _fit(ban_tf.BornAgainModel(_network(), teacher=teacher), tmp_path, steps)
+    folder = _fit(
+        ban_tf.BornAgainModel(_network(), teacher=teacher, objective="kd"), tmp_path, steps
+    )
     (profile,) = folder.rglob("*.xplane.pb")
     assert b"step_num" in profile.read_bytes()  # or TensorBoard cannot tell a step's time
     events = _events(folder)

@@ -67,7 +67,14 @@ def test_one_step_is_the_hand_written_gradient_of_the_features():
     )
     ours, theirs = (np.float64(each.get_weights()[0]) for each in (student, teacher))
     gradient = 2 * np.float64(x).T @ (x @ ours - x @ theirs) / (len(x) * 5)
-    model = born_again(features(), keras.optimizers.SGD(0.5), student, teacher, teacher_weight=0.0)
+    model = born_again(
+        features(),
+        keras.optimizers.SGD(0.5),
+        student,
+        teacher,
+        label_weight=0.0,
+        teacher_weight=0.0,
+    )
     model.train_on_batch(x, y)
     np.testing.assert_allclose(student.get_weights()[0], ours - 0.5 * gradient, atol=1e-6)
 
@@ -92,7 +99,10 @@ def test_both_models_run_once_a_step():
 
     x, y = data(8)
     model = ban_tf.BornAgainModel(
-        counted("student"), teacher=counted("teacher"), distillation_losses=[features()]
+        counted("student"),
+        teacher=counted("teacher"),
+        distillation_losses=[features()],
+        objective="kd",
     )
     model.compile(sgd(), run_eagerly=True)
     calls.clear()
@@ -155,6 +165,7 @@ def test_models_with_two_inputs_masks_and_regularisation_keep_them():
             build(0, "student"),
             teacher=build(1, "teacher"),
             distillation_losses=None if weight is None else [(term, weight)],
+            objective="kd",
         )
         model.compile(sgd())
         if weight is None:

@@ -29,7 +29,7 @@ def subclassed_pair():
 def test_calling_the_model_gives_the_students_outputs():
     x, _ = data()
     teacher, student = subclassed_pair()
-    model = ban_tf.BornAgainModel(student, teacher)
+    model = ban_tf.BornAgainModel(student, teacher, objective="kd")
     np.testing.assert_array_equal(model(x), student(x))
     assert model(x).shape == (len(x), CLASSES)
     assert model.student is student

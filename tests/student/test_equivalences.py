@@ -113,7 +113,7 @@ def test_the_teacher_is_not_touched_and_not_among_the_students_weights():
     teacher = _network(seed=1, batch_norm=True)
     before = teacher.get_weights()
     student = _network(batch_norm=True)
-    model = ban_tf.BornAgainModel(student, teacher=teacher)
+    model = ban_tf.BornAgainModel(student, teacher=teacher, objective="kd")
     model.compile(_sgd())
     moving_mean = student.layers[1].moving_mean.numpy()
     model.fit(x, y, verbose=0)
@@ -145,8 +145,8 @@ def test_recorded_and_online_teachers_give_the_same_weights():
     x, y = _data()
     teacher = _network(seed=1)
     students = [_network(), _network()]
-    online = ban_tf.BornAgainModel(students[0], teacher=teacher)
-    recorded = ban_tf.BornAgainModel(students[1], teacher=ban_tf.RecordedTeacher())
+    online = ban_tf.BornAgainModel(students[0], teacher=teacher, objective="kd")
+    recorded = ban_tf.BornAgainModel(students[1], teacher=ban_tf.RecordedTeacher(), objective="kd")
     target = {"labels": y, "teacher_logits": teacher.predict(x, verbose=0)}
     for model, labels in ((online, y), (recorded, target)):
         model.compile(_sgd(), metrics=["accuracy"])
@@ -231,11 +231,11 @@ def test_bad_arguments_are_named(arguments, message):
 def test_a_teacher_that_is_the_student_is_refused():
     student = _network()
     with pytest.raises(ValueError, match="shares weights"):
-        ban_tf.BornAgainModel(student, teacher=student)
+        ban_tf.BornAgainModel(student, teacher=student, objective="kd")
 
 
 def test_a_lambda_layer_in_a_teacher_file_is_not_run(tmp_path):
     model = keras.Sequential([keras.Input((6,)), keras.layers.Lambda(lambda each: each * 2)])
     model.save(tmp_path / "teacher.keras")
     with pytest.raises(ValueError, match="Lambda layer"):
-        ban_tf.BornAgainModel(_network(), teacher=str(tmp_path / "teacher.keras"))
+        ban_tf.BornAgainModel(_network(), teacher=str(tmp_path / "teacher.keras"), objective="kd")

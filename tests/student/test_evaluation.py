@@ -64,7 +64,9 @@ def test_batch_statistics_move_once_a_training_step_and_the_teachers_never(furth
         ]
     )
     teacher = keras.models.clone_model(student)
-    model = ban_tf.BornAgainModel(student, teacher=teacher, distillation_losses=further)
+    model = ban_tf.BornAgainModel(
+        student, teacher=teacher, distillation_losses=further, objective="kd"
+    )
     model.compile(keras.optimizers.SGD(0.1))
     model.train_on_batch(x, y)
     mean = student.layers[0].moving_mean.numpy()
@@ -79,7 +81,9 @@ def test_a_softmax_is_softened_once_at_any_temperature():
     expected = 16 * np.mean(np.sum(p * np.log(p / q), axis=-1))
     for first in (None, "softmax"):
         for second in (None, "softmax"):
-            model = ban_tf.BornAgainModel(noisy(0, first), noisy(1, second), temperature=4.0)
+            model = ban_tf.BornAgainModel(
+                noisy(0, first), noisy(1, second), temperature=4.0, objective="kd"
+            )
             model.compile(keras.optimizers.SGD(0.1))
             logs = model.test_on_batch(x, y, return_dict=True)
             np.testing.assert_allclose(logs["teacher_loss"], expected, rtol=1e-4)
@@ -90,9 +94,11 @@ def test_a_teacher_that_shares_a_layer_with_the_student_is_refused():
     student = keras.Model(inputs, layers.Dense(CLASSES)(shared(inputs)))
     teacher = keras.Model(inputs, layers.Dense(CLASSES)(shared(inputs)))
     with pytest.raises(ValueError, match="`teacher` shares weights"):
-        ban_tf.BornAgainModel(student, teacher=teacher)
+        ban_tf.BornAgainModel(student, teacher=teacher, objective="kd")
     with pytest.raises(ValueError, match="`teacher` shares weights"):
-        ban_tf.BornAgainModel(student, teacher=[noisy(1), student])
+        ban_tf.BornAgainModel(student, teacher=[noisy(1), student], objective="kd")
     unbuilt = layers.Dense(CLASSES)
     with pytest.raises(ValueError, match="`teacher` shares weights"):
-        ban_tf.BornAgainModel(keras.Sequential([unbuilt]), teacher=keras.Sequential([unbuilt]))
+        ban_tf.BornAgainModel(
+            keras.Sequential([unbuilt]), teacher=keras.Sequential([unbuilt]), objective="kd"
+        )

@@ -143,7 +143,9 @@ def test_padding_in_sequences_is_masked(weighted):
     for noise in (0.0, 100.0):
         logits[tokens == 0] += noise * random.normal(size=(int(np.sum(tokens == 0)), CLASSES))
         students.append(sequence_model())
-        model = ban_tf.BornAgainModel(students[-1], teacher=ban_tf.RecordedTeacher())
+        model = ban_tf.BornAgainModel(
+            students[-1], teacher=ban_tf.RecordedTeacher(), objective="kd"
+        )
         model.compile(sgd())
         recorded = {"labels": labels, "teacher_logits": logits.copy()}
         logs = model.train_on_batch(tokens, recorded, return_dict=True)
@@ -183,7 +185,11 @@ def test_metrics_and_weighted_metrics_are_those_of_plain_keras():
     results = []
     for plain in (True, False):
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model = network() if plain else ban_tf.BornAgainModel(network(), teacher=network(seed=1))
+        model = (
+            network()
+            if plain
+            else ban_tf.BornAgainModel(network(), teacher=network(seed=1), objective="kd")
+        )
         model.compile(
             keras.optimizers.SGD(0.0), loss, metrics=["accuracy"], weighted_metrics=["accuracy"]
         )
@@ -198,7 +204,7 @@ def test_a_student_may_learn_from_its_teacher_without_labels():
     x, y = data()
     students = [network(), network()]
     for student, labels in zip(students, (y, None), strict=True):
-        model = ban_tf.BornAgainModel(student, teacher=network(seed=1))
+        model = ban_tf.BornAgainModel(student, teacher=network(seed=1), objective="kd")
         model.compile(sgd())
         history = model.fit(x, labels, batch_size=8, shuffle=False, verbose=0).history
     assert history["loss"] == history["teacher_loss"]

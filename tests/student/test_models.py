@@ -81,7 +81,7 @@ def test_a_network_of_keras_applications_and_its_softmax():
     loss = keras.losses.CategoricalCrossentropy(from_logits=True)
     plain.compile(sgd(), loss, run_eagerly=True)
     plain.train_on_batch(x, softmax(teacher.predict(x, verbose=0)))
-    model = ban_tf.BornAgainModel(student, teacher=teacher)
+    model = ban_tf.BornAgainModel(student, teacher=teacher, objective="kd")
     model.compile(sgd(), run_eagerly=True)
     model.train_on_batch(x, y)
     assert_equal_weights(student, plain, atol=1e-4)
@@ -120,7 +120,7 @@ def test_text_goes_in_as_it_is():
     teacher = build(1)
     soft = softmax(np.array(teacher(tf.constant(words.astype(str)))))
     students = [build(), build()]
-    plain, model = students[0], ban_tf.BornAgainModel(students[1], teacher=teacher)
+    plain, model = students[0], ban_tf.BornAgainModel(students[1], teacher=teacher, objective="kd")
     plain.compile(sgd(), keras.losses.CategoricalCrossentropy(from_logits=True))
     model.compile(sgd())
     plain.fit(batches(soft), verbose=0)
@@ -161,7 +161,7 @@ def test_teachers_may_come_as_models_paths_a_list_or_recorded_outputs(tmp_path):
     students = []
     for teacher, labels in kinds.values():
         students.append(network())
-        model = ban_tf.BornAgainModel(students[-1], teacher=teacher)
+        model = ban_tf.BornAgainModel(students[-1], teacher=teacher, objective="kd")
         model.compile(sgd(), metrics=["accuracy"])
         model.fit(x, labels, batch_size=8, shuffle=False, verbose=0)
     for student in students[1:]:
@@ -171,7 +171,7 @@ def test_teachers_may_come_as_models_paths_a_list_or_recorded_outputs(tmp_path):
 def test_a_model_in_training_teaches_by_its_student():
     inner = network(seed=1, activation="softmax")
     wrapped = ban_tf.BornAgainModel(inner)
-    model = ban_tf.BornAgainModel(network(), teacher=wrapped)
+    model = ban_tf.BornAgainModel(network(), teacher=wrapped, objective="kd")
     assert model.teacher.models == [inner]
 
 
@@ -194,7 +194,7 @@ def test_yes_or_no_models_learn_as_with_soft_labels(count, activation):
     arguments = {"batch_size": 8, "epochs": 2, "shuffle": False, "verbose": 0}
     plain.compile(sgd(), keras.losses.BinaryCrossentropy(from_logits=activation is None))
     plain.fit(x, yes, **arguments)
-    model = ban_tf.BornAgainModel(student, teacher=teacher)
+    model = ban_tf.BornAgainModel(student, teacher=teacher, objective="kd")
     model.compile(sgd())
     model.fit(x, y, **arguments)
     assert_equal_weights(student, plain, atol=1e-6)
@@ -228,7 +228,7 @@ def test_one_unit_teaches_two_classes():
     p = teacher.predict(x, verbose=0)
     p = np.concatenate([1 - p, p], axis=-1)
     q = student.predict(x, verbose=0)
-    model = ban_tf.BornAgainModel(student, teacher=teacher)
+    model = ban_tf.BornAgainModel(student, teacher=teacher, objective="kd")
     model.compile(sgd())
     logs = model.test_on_batch(x, y % 2, return_dict=True)
     np.testing.assert_allclose(
@@ -245,7 +245,7 @@ def test_the_end_of_a_subclass_or_of_what_follows_a_softmax_is_seen(form):
         p = np.float64(teacher.predict(x, verbose=0))
         q = np.float64(softmax(network().predict(x, verbose=0)))
         expected = np.mean(np.sum(p * np.log(p / q), axis=-1))
-        model = ban_tf.BornAgainModel(network(), teacher=teacher)
+        model = ban_tf.BornAgainModel(network(), teacher=teacher, objective="kd")
         model.compile(keras.optimizers.SGD(0.0), run_eagerly=form == "eager")
         batches = (x, y)
         if form == "tf.data":
@@ -259,7 +259,9 @@ def test_a_teacher_that_is_declared_to_give_logits_is_taken_at_its_word():
     keras.utils.set_random_seed(0)
     teacher = Subclass(activation="softmax")
     p, q = (softmax(model.predict(x, verbose=0)) for model in (teacher, network()))
-    model = ban_tf.BornAgainModel(network(), teacher=teacher, teacher_activation="linear")
+    model = ban_tf.BornAgainModel(
+        network(), teacher=teacher, teacher_activation="linear", objective="kd"
+    )
     model.compile(sgd())
     found = model.test_on_batch(x, y, return_dict=True)["teacher_loss"]
     expected = np.mean(np.sum(p * np.log(p / q), axis=-1))

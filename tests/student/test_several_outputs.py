@@ -128,4 +128,4 @@ def test_outputs_that_are_not_there_are_named():
         ban_tf.BornAgainModel(two_heads(0), objective={"colour": "kd"})
     one_head = keras.Sequential([keras.Input((6,)), layers.Dense(CLASSES)])
     with pytest.raises(ValueError, match="`teacher` has no output 'kind'"):
-        ban_tf.BornAgainModel(two_heads(0), teacher=one_head)
+        ban_tf.BornAgainModel(two_heads(0), teacher=one_head, objective="kd")

@@ -40,7 +40,7 @@ def test_frozen_layers_stay_as_they_are():
     frozen = [np.array(each) for each in network().layers[0].get_weights()]
     x, y = data()
     student = build()
-    model = ban_tf.BornAgainModel(student, teacher=network(seed=1))
+    model = ban_tf.BornAgainModel(student, teacher=network(seed=1), objective="kd")
     model.compile(sgd())
     model.fit(x, y, verbose=0)
     for before, after in zip(frozen, student.layers[0].get_weights(), strict=True):
@@ -79,7 +79,7 @@ def test_mixed_precision_trains_as_plain_keras(policy, options):
 def test_a_float16_student_gets_dynamic_loss_scaling_unasked_as_in_plain_keras():
     x, y = data()
     student = mixed("mixed_float16")
-    model = ban_tf.BornAgainModel(student, teacher=network(seed=1))
+    model = ban_tf.BornAgainModel(student, teacher=network(seed=1), objective="kd")
     optimizer = sgd()
     model.compile(optimizer)
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
@@ -106,7 +106,7 @@ def test_a_student_that_ends_in_float16_logits_is_compared_in_float32():
     keras.utils.set_random_seed(0)
     student = keras.Sequential([keras.Input((6,)), layers.Dense(CLASSES, dtype="mixed_float16")])
     teacher = network(seed=1)
-    model = ban_tf.BornAgainModel(student, teacher=teacher)
+    model = ban_tf.BornAgainModel(student, teacher=teacher, objective="kd")
     model.compile(sgd())
     found = model.test_on_batch(x, return_dict=True)["teacher_loss"]
     p, q = softmax(teacher.predict(x, verbose=0)), softmax(student.predict(x, verbose=0))

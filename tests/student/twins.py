@@ -76,7 +76,9 @@ def assert_trains_alike(
     for plain in (True, False):
         student = build()
         loss = keras.losses.CategoricalCrossentropy(from_logits=True) if plain else None
-        model = student if plain else ban_tf.BornAgainModel(student, teacher=teacher)
+        model = (
+            student if plain else ban_tf.BornAgainModel(student, teacher=teacher, objective="kd")
+        )
         before = [np.array(each) for each in student.get_weights()]
         model.compile(optimizer(), loss, **_fresh(compile))
         options = {"epochs": 2, "batch_size": 8, "shuffle": False, "verbose": 0, **_fresh(fit)}
