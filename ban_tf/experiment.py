@@ -87,8 +87,8 @@ def run(options: Options, within: bool = False) -> dict[str, Any]:
             stop=_stop(options, data, workers),
             workers=workers,
             recorded=signal.recorded,
-            settings={**options.settings(), **_same_whatever_its_place(data, first_model)},
-            defaults={**Options().settings(), **_same_whatever_its_place(data, None)},
+            settings={**options.settings(), **_identity(data, first_model)},
+            defaults={**Options().settings(), **_identity(data, None)},
         )
         facts = results.data_facts(data).to_json()
         directory.commit({"run.cfg": options.flagfile().encode(), reading.DATA: facts})
@@ -131,12 +131,13 @@ def run(options: Options, within: bool = False) -> dict[str, Any]:
     return result
 
 
-def _same_whatever_its_place(data: datasets.ImageData, first_model: Any) -> dict[str, Any]:
-    """What tells that a data set or a teacher, though its name stays, is no longer the same."""
+def _identity(data: datasets.ImageData, first_model: Any) -> dict[str, Any]:
+    """Returns what a data set and a given teacher are known by, wherever they are kept."""
     train, test = len(data.train.labels) + len(data.validation.labels), len(data.test.labels)
     teacher = first_model and f"weights of hash {fingerprint.of_weights(first_model.get_weights())}"
     return {
         "examples": f"{train} to train with and {test} to test with, of {data.num_classes} classes",
+        "data": f"content of hash {data.content}",
         "teacher_from": teacher,
     }
 

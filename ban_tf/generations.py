@@ -177,12 +177,13 @@ def finished(directory: RunDirectory) -> list[int]:
 def check_settings(
     directory: RunDirectory, settings: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> None:
-    """Sees to it that a run is gone on with as it was begun; notes the settings of a new one.
+    """Checks that a resumed run has the same settings; stores those of a new run.
 
     Args:
         directory: Of the run.
         settings: Facts that it must agree on.
-        defaults: What a run agreed on that is older than some of these settings.
+        defaults: Values assumed for settings that older runs did not record. They are recorded
+            then, and hold from there on.
 
     Raises:
         RunDirectoryError: The run has other settings.
@@ -192,7 +193,7 @@ def check_settings(
     if before is None or not directory.names("generation-"):  # nothing is there that they shaped
         directory.commit(facts={"settings": settings})
         return
-    before = {**defaults, **before}
+    recorded, before = before, {**defaults, **before}
     changed = [
         f"{name} was {before.get(name)!r} and is now {settings.get(name)!r}"
         for name in sorted({*before, *settings})
@@ -203,6 +204,8 @@ def check_settings(
             f"{directory.path} holds a run with other settings: {'; '.join(changed)}. Choose "
             "another directory, or the former settings to go on with it."
         )
+    if before != recorded:
+        directory.commit(facts={"settings": before})
 
 
 def check_last(directory: RunDirectory, number: int) -> None:

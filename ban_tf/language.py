@@ -29,7 +29,7 @@ from ban_tf import (
     saturation,
     strategies,
 )
-from ban_tf.datasets import text, text_batches
+from ban_tf.datasets import content, text, text_batches
 from ban_tf.language_training import (
     LanguageAnalysis,
     Perplexity,
@@ -78,8 +78,8 @@ def run(options: Options) -> dict[str, Any]:
             share_ends=bool(options.share_ends),
             stop=_stop(options, data, workers),
             workers=workers,
-            settings={**options.settings(), "words": _words(data)},
-            defaults={**Options().settings(), "words": _words(data)},
+            settings={**options.settings(), **_identity(data)},
+            defaults={**Options().settings(), **_identity(data)},
         )
         directory.commit({"run.cfg": options.flagfile().encode()})
         if workers.chief:
@@ -131,10 +131,12 @@ def _build(
     )
 
 
-def _words(data: text.TextData) -> str:
-    """What tells that a text is no longer the same."""
+def _identity(data: text.TextData) -> dict[str, Any]:
+    """Returns what a text is known by, wherever it is kept."""
     train, different = len(data.train) + len(data.validation), len(data.vocabulary)
-    return f"{train} to train with and {len(data.test)} to test with, {different} different ones"
+    words = f"{train} to train with and {len(data.test)} to test with, {different} different ones"
+    known_by = content.of_tokens(data.vocabulary, (data.train, data.validation, data.test))
+    return {"words": words, "data": f"content of hash {known_by}"}
 
 
 def _batches(

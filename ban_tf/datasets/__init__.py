@@ -118,11 +118,12 @@ def _assemble(
     validation_fraction: float,
     seed: int,
 ) -> ImageData:
-    from ban_tf.datasets import splits
+    from ban_tf.datasets import content, splits
 
+    known_by = content.of_images(train, test, class_names)
     train, validation = splits.cut_validation(
         train, validation_fraction, seeds.derive_seed(seed, "validation")
     )
     mean, std = splits.channel_statistics(train.images)
     augment = augmented_by_default(name)
-    return ImageData(name, train, validation, test, class_names, mean, std, augment)
+    return ImageData(name, train, validation, test, class_names, mean, std, augment, known_by)

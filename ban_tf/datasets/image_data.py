@@ -74,6 +74,7 @@ class ImageData:
         mean: float32 `[channels]`, of the training images scaled to 0..1.
         std: float32 `[channels]`, likewise.
         augment: Whether random crops and flips are customary.
+        content: A hash of all examples; see `datasets.content`.
     """
 
     name: str
@@ -84,6 +85,7 @@ class ImageData:
     mean: np.ndarray
     std: np.ndarray
     augment: bool
+    content: str = ""
 
     @property
     def num_classes(self) -> int:

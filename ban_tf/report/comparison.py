@@ -35,7 +35,7 @@ METRICS = (
 )
 CONTROLS = ("labels", "baseline")
 # The unit that varies, how much data there was, and whether the training was watched.
-_PARTING_NOTHING = ("seed", "examples", "words", "analyse")
+_PARTING_NOTHING = ("seed", "examples", "words", "data", "analyse")
 UNTOLD = "–"  # of a setting without a value
 
 Rows = dict[str, Mapping[str, Any]]

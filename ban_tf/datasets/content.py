@@ -1,0 +1,60 @@
+"""A hash of what a data set holds, by which a run that is resumed knows it again.
+
+Wherever the examples are kept, in memory or on disk, they have the same hash. Up to two gigabytes
+are hashed whole, in seconds. Of more, it is the labels and evenly spaced images: reading all of
+them would take longer than to begin.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ban_tf.datasets.image_data import Split
+
+_WHOLE = 2**31  # bytes of a split's images
+_SAMPLED = 1024  # images of a larger one
+_AT_A_TIME = 1024
+
+
+def of_images(train: Split, test: Split, class_names: Sequence[str]) -> str:
+    """Returns the hash of a data set of images.
+
+    Args:
+        train: All training examples, before validation is cut from them, so that the hash does
+            not depend on the seed.
+        test: The test examples.
+        class_names: In the order of the labels.
+    """
+    arrays = [array for split in (train, test) for array in (split.labels, _images(split))]
+    return _hash(class_names, arrays)
+
+
+def of_tokens(vocabulary: Sequence[str], parts: Sequence[np.ndarray]) -> str:
+    """Returns the hash of a text.
+
+    Args:
+        vocabulary: The words.
+        parts: Training, validation and test text, int32 `[tokens]` each.
+    """
+    return _hash(vocabulary, parts)
+
+
+def _images(split: Split) -> Any:
+    if math.prod(split.images.shape) <= _WHOLE:
+        return split.images
+    return split.images[:: len(split.labels) // _SAMPLED + 1]
+
+
+def _hash(names: Sequence[str], arrays: Sequence[Any]) -> str:
+    found = hashlib.sha256(json.dumps(list(names)).encode())
+    for array in arrays:
+        found.update(str((np.dtype(array.dtype).str, tuple(array.shape))).encode())
+        for start in range(0, len(array), _AT_A_TIME):
+            found.update(np.ascontiguousarray(array[start : start + _AT_A_TIME]).data)
+    return found.hexdigest()[:16]
