@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,6 +18,7 @@ import keras
 import numpy as np
 
 from ban_tf import outputs, shared_weights, teachers
+from ban_tf.errors import InputError
 from ban_tf.objectives import label_forms
 
 
@@ -30,11 +32,16 @@ def check_student(student: Any) -> None:
         raise ValueError(f"`student` must be a Keras model. Received: {student!r}")
 
 
-def check_objective(objective: Any, student: keras.Model) -> None:
-    """Checks that an objective for each output names outputs that are there.
+def check_objective(objective: Any, student: keras.Model, activation: str | None = None) -> None:
+    """Checks that an objective for each output names outputs that are there, and can teach them.
+
+    Args:
+        objective: An `Objective`, or a dictionary of these by output.
+        student: The model.
+        activation: What its outputs are, where detection would err.
 
     Raises:
-        ValueError: It names another.
+        ValueError: It names another, or its gradient is zero.
     """
     names = outputs.output_names(student)
     if isinstance(student, keras.Sequential):
@@ -46,6 +53,55 @@ def check_objective(objective: Any, student: keras.Model) -> None:
                 f"`objective` names the outputs {', '.join(unknown)}, but the student has "
                 f"{', '.join(names)}."
             )
+    check_gradients(objective, student, activation)
+
+
+def check_gradients(
+    objective: Any, student: keras.Model, activation: str | None, batch_size: int | None = None
+) -> None:
+    """Checks that an objective has a gradient on each output of which the classes are known.
+
+    Args:
+        objective: As for `check_objective`.
+        student: As for `check_objective`.
+        activation: As for `check_objective`.
+        batch_size: Examples in a batch; None if it is not known.
+
+    Raises:
+        InputError: Whatever the student says, the gradient is zero.
+    """
+    ends = outputs.final_activations(student)
+    for name, (_, *positions, units) in (_output_shapes(student) or {}).items():
+        found = objective.get(name) if isinstance(objective, Mapping) else objective
+        end = activation or ends.get(name)
+        binary = end == "sigmoid" or (units == 1 and end != "softmax")
+        counted = None not in positions and batch_size is not None
+        if found is not None:
+            samples = math.prod(positions) * batch_size if counted else None
+            check_teaches(found, name, 2 if binary else units, samples)
+
+
+def check_teaches(
+    objective: Any, output: str, classes: int | None, samples: int | None = None
+) -> None:
+    """Checks that an objective has a gradient at all.
+
+    Args:
+        objective: The `Objective` of an output.
+        output: The name of the output.
+        classes: How many classes its logits are of; None if it is not known.
+        samples: How many samples a batch has; None if it is not known.
+
+    Raises:
+        InputError: Whatever the student says, the gradient is zero.
+    """
+    if classes is None:
+        return
+    reason = objective.why_idle(classes, samples)
+    if classes == 1:
+        reason = "a softmax over one class is 1 whatever its logit; give two classes or a sigmoid"
+    if reason:
+        raise InputError(f"`objective` {objective!r} cannot teach the output {output!r}: {reason}.")
 
 
 def check_teacher(teacher: Any, student: keras.Model, objective: Any) -> None:

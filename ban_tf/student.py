@@ -132,11 +132,11 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         check_declared("output_kind", output_kind, KINDS, names)
         check_declared("student_activation", student_activation, ACTIVATIONS, names)
         check_declared("teacher_activation", teacher_activation, ACTIVATIONS, None)
-        self._adjust(objective, label_weight, teacher_weight, temperature)
         self.output_kind = output_kind
         self.student_activation = student_activation
         self.teacher_activation = teacher_activation
         self.expects_teacher = False
+        self._adjust(objective, label_weight, teacher_weight, temperature)
         # Its state is a variable, so that one traced step serves generations of different seeds,
         # and none of the weights.
         self._draws = keras.random.SeedGenerator(seed, name="draws")
@@ -165,7 +165,7 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         super().__setattr__(name, value)
 
     def _check_objective(self, objective: Any) -> None:
-        checks.check_objective(objective, self.student)
+        checks.check_objective(objective, self.student, self.student_activation)
         if objectives.needs_teacher(objective):
             checks.check_teacher(self.teacher, self.student, objective)
 
@@ -204,6 +204,9 @@ class BornAgainModel(AdjustableModel, StudentProxy):
                 "`sample_weight`."
             )
         self._prepare(x, y, options)
+        if self._is_taught and keras.tree.flatten(x) and hasattr(keras.tree.flatten(x)[0], "shape"):
+            size = min(options.get("batch_size") or 32, len(keras.tree.flatten(x)[0]))
+            checks.check_gradients(self.objective, self.student, self.student_activation, size)
         if isinstance(options.get("validation_data"), (tuple, list)):
             checks.check_data(self, *options["validation_data"])
         options["callbacks"] = with_first(

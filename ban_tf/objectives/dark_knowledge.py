@@ -8,7 +8,15 @@ import keras
 from keras import ops
 
 from ban_tf.loss_kinds import CATEGORICAL, KINDS, VALUES
-from ban_tf.objectives.objective import Objective, as_pair, check_temperature, softened, squared
+from ban_tf.objectives.objective import (
+    RULED_OUT,
+    Objective,
+    as_class_pair,
+    check_temperature,
+    is_possible,
+    softened,
+    squared,
+)
 from ban_tf.objectives.regression import SquaredError
 
 
@@ -21,7 +29,7 @@ def divergence(teacher_logits: Any, student_logits: Any, temperature: Any = 1.0)
     which are finite where probabilities vanish.
 
     Args:
-        teacher_logits: `[batch, ..., classes]`, as from `as_pair`.
+        teacher_logits: `[batch, ..., classes]`, as from `as_class_pair`.
         student_logits: `[batch, ..., classes]`.
         temperature: T, positive; a number or a scalar tensor.
 
@@ -34,16 +42,23 @@ def divergence(teacher_logits: Any, student_logits: Any, temperature: Any = 1.0)
     return squared(temperature, losses) * losses
 
 
-def standardised(logits: Any) -> Any:
+def standardized(logits: Any) -> Any:
     """Returns logits `[batch, ..., classes]` shifted and scaled to mean 0 and deviation 1 each.
 
     The deviation is that of the paper (Sun et al., 2024), divided by the number of classes and
-    not by one less. Logits that are all equal become zeros, and so does their gradient, where
-    the derivative of a square root would be infinite.
+    not by one less; classes that are ruled out are left out, and stay ruled out. Logits that are
+    all equal become zeros, and so does their gradient, where the derivative of a square root would
+    be infinite.
     """
-    centred = logits - ops.mean(logits, axis=-1, keepdims=True)
-    variance = ops.mean(ops.square(centred), axis=-1, keepdims=True)
-    return centred / ops.sqrt(ops.maximum(variance, 1e-14))
+    possible = is_possible(logits)
+    count = ops.maximum(ops.sum(ops.cast(possible, logits.dtype), axis=-1, keepdims=True), 1.0)
+
+    def mean(values: Any) -> Any:
+        return ops.sum(ops.where(possible, values, 0.0), axis=-1, keepdims=True) / count
+
+    centered = ops.where(possible, logits, 0.0) - mean(logits)
+    variance = mean(ops.square(centered))
+    return ops.where(possible, centered / ops.sqrt(ops.maximum(variance, 1e-14)), RULED_OUT)
 
 
 @keras.saving.register_keras_serializable("ban_tf")
@@ -53,9 +68,10 @@ class DarkKnowledge(Objective):
     Args:
         temperature: Both distributions are softened by it, and the loss is multiplied by its
             square, so that gradients keep their size (Hinton et al., 2015). The paper uses 1.
-        standardise: Whether the logits of each sample are standardised before they are divided
+        standardize: Whether the logits of each sample are standardized before they are divided
             by the temperature, so that the student may have logits of its own scale (Sun et al.,
-            2024, who use a temperature of 2).
+            2024, who use a temperature of 2). Of two classes that leaves nothing but which of them
+            is the higher, and no gradient.
 
     Raises:
         ValueError: The temperature is not positive.
@@ -64,10 +80,10 @@ class DarkKnowledge(Objective):
     kinds = KINDS
     traces_temperature = True
 
-    def __init__(self, temperature: float = 1.0, standardise: bool = False):
+    def __init__(self, temperature: float = 1.0, standardize: bool = False):
         self.temperature = check_temperature(temperature)
-        self.standardise = bool(standardise)
-        if self.standardise:
+        self.standardize = bool(standardize)
+        if self.standardize:
             self.kinds = (CATEGORICAL,)
 
     def for_kind(self, kind: str, output: str) -> Objective:
@@ -89,12 +105,28 @@ class DarkKnowledge(Objective):
         seed: Any = None,
     ) -> Any:
         """Returns `T^2 KL(p_T || q_T)` of each sample, `[batch, ...]`."""
-        teacher_logits, student_logits = as_pair(teacher_logits, student_logits)
-        if self.standardise:
-            teacher_logits = standardised(teacher_logits)
-            student_logits = standardised(student_logits)
+        teacher_logits, student_logits = as_class_pair(teacher_logits, student_logits)
+        if self.standardize:
+            teacher_logits = standardized(teacher_logits)
+            student_logits = standardized(student_logits)
         return divergence(teacher_logits, student_logits, self.temperature)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return {"temperature": self.temperature, "standardise": self.standardise}
+        return {"temperature": self.temperature, "standardize": self.standardize}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> DarkKnowledge:
+        """Makes the objective from its configuration, under the former spelling, too."""
+        config = dict(config)
+        if "standardise" in config:
+            config["standardize"] = config.pop("standardise")
+        return cls(**config)
+
+    def why_idle(self, classes: int, samples: int | None = None) -> str | None:
+        """Standardized logits of two classes are 1 and -1 whatever they were."""
+        if self.standardize and classes == 2:
+            return (
+                "the standardized logits of two classes are 1 and -1 whatever they were; give 'kd'"
+            )
+        return None

@@ -7,11 +7,13 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf.errors import InputError
 from ban_tf.objectives import label_forms
 from ban_tf.objectives.objective import (
+    RULED_OUT,
     CLASSES,
     Objective,
-    as_pair,
+    as_class_pair,
     check_temperature,
     check_weight,
     softened,
@@ -45,8 +47,8 @@ def decoupled_divergences(target: Any, teacher_logits: Any, student_logits: Any)
 
 def _log_split(is_target: Any, logits: Any) -> tuple[Any, Any]:
     """Log-probabilities of (target, not target) `[..., 2]`, and of the others `[..., classes]`."""
-    # Far below any logit yet finite: the target has probability 0 among the others, log and all.
-    others = ops.where(is_target, ops.cast(-1e30, logits.dtype), logits)
+    # The target has probability 0 among the others, and a logarithm that is finite.
+    others = ops.where(is_target, ops.cast(RULED_OUT, logits.dtype), logits)
     of_target = ops.sum(ops.where(is_target, logits, ops.zeros_like(logits)), axis=-1)
     # From logits rather than as log(1 - p_t), which rounding makes infinite.
     binary = ops.stack([of_target, ops.logsumexp(others, axis=-1)], axis=-1)
@@ -69,7 +71,7 @@ class DecoupledKnowledge(Objective):
         temperature: As for `DarkKnowledge`.
 
     Raises:
-        ValueError: A weight is negative or the temperature is not positive.
+        ValueError: A weight is negative, both are 0, or the temperature is not positive.
     """
 
     kinds = CLASSES
@@ -80,6 +82,10 @@ class DecoupledKnowledge(Objective):
     def __init__(self, alpha: float = 1.0, beta: float = 8.0, temperature: float = 4.0):
         self.alpha = check_weight("alpha", alpha)
         self.beta = check_weight("beta", beta)
+        if not self.alpha and not self.beta:
+            raise InputError(
+                "`alpha` and `beta` are both 0, which leaves no loss; give one weight."
+            )
         self.temperature = check_temperature(temperature)
 
     def losses(
@@ -95,7 +101,7 @@ class DecoupledKnowledge(Objective):
 
         Where there is no label, the loss is zero.
         """
-        teacher_logits, student_logits = as_pair(teacher_logits, student_logits)
+        teacher_logits, student_logits = as_class_pair(teacher_logits, student_logits)
         form = label_forms.read(labels, student_logits)
         target = form.values if form.is_index else ops.argmax(form.values, axis=-1)
         of_target, of_others = decoupled_divergences(
@@ -109,3 +115,12 @@ class DecoupledKnowledge(Objective):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {"alpha": self.alpha, "beta": self.beta, "temperature": self.temperature}
+
+    def why_idle(self, classes: int, samples: int | None = None) -> str | None:
+        """Of two classes, one is left beside the target, which has all there is."""
+        if classes == 2 and not self.alpha:
+            return (
+                "`alpha` is 0, and beside the target there is one class alone, of which there is "
+                "nothing to tell; give `alpha` a weight"
+            )
+        return None

@@ -10,15 +10,16 @@ from keras import ops
 from ban_tf.loss_kinds import CATEGORICAL
 from ban_tf.masks import with_mask
 from ban_tf.objectives import label_forms
-from ban_tf.objectives.objective import Objective, as_float
+from ban_tf.objectives.objective import RULED_OUT, Objective, as_float, is_possible
 from ban_tf.outputs import to_logits
 
 
 def cross_entropy(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any:
     """Returns the cross-entropy `[batch, ...]` of logits to labels in any form.
 
-    Smoothed labels are `(1 - e) y + e / n` for n classes (Szegedy et al., 2016). Where there is
-    no label (see `label_forms`), the loss is zero, and so is its gradient.
+    Smoothed labels are `(1 - e) y + e / n` for n classes (Szegedy et al., 2016), of which those
+    that are ruled out, by a logit of minus infinity, are none. Where there is no label (see
+    `label_forms`), the loss is zero, and so is its gradient.
 
     Args:
         labels: As for `label_forms.read`.
@@ -35,12 +36,16 @@ def cross_entropy(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any
 def _cross_entropy(form: label_forms.LabelForm, logits: Any, label_smoothing: float) -> Any:
     # Void logits too: the gradient of a loss that is left out must not be infinite times zero.
     logits = ops.where(ops.expand_dims(form.valid, -1), logits, ops.zeros_like(logits))
+    # Zero times a logarithm that is minus infinity would be no number.
+    logits = ops.maximum(logits, RULED_OUT)
     if form.is_index:
         losses = ops.sparse_categorical_crossentropy(form.values, logits, from_logits=True)
     else:
         losses = -ops.sum(ops.cast(form.values, logits.dtype) * ops.log_softmax(logits), axis=-1)
     if label_smoothing:
-        evenly = -ops.mean(ops.log_softmax(logits, axis=-1), axis=-1)
+        possible = is_possible(logits)
+        evenly = -ops.sum(ops.where(possible, ops.log_softmax(logits, axis=-1), 0.0), axis=-1)
+        evenly = evenly / ops.sum(ops.cast(possible, logits.dtype), axis=-1)
         losses = (1.0 - label_smoothing) * losses + label_smoothing * evenly
     return label_forms.where_valid(form, losses)
 

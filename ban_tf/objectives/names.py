@@ -26,8 +26,8 @@ class Entry(NamedTuple):
 OBJECTIVES = {
     "labels": Entry("labels", "Labels", 1.0, has_temperature=False),
     "kd": Entry("dark_knowledge", "DarkKnowledge", 0.0),
-    "kd-standardised": Entry(
-        "dark_knowledge", "DarkKnowledge", 0.0, MappingProxyType({"standardise": True})
+    "kd-standardized": Entry(
+        "dark_knowledge", "DarkKnowledge", 0.0, MappingProxyType({"standardize": True})
     ),
     "cwtm": Entry("confidence_weighting", "ConfidenceWeighted", 0.0, has_temperature=False),
     "importance": Entry("confidence_weighting", "ImportanceWeighted", 0.0, has_temperature=False),
@@ -38,6 +38,8 @@ OBJECTIVES = {
     "huber": Entry("regression", "HuberError", 0.0, has_temperature=False),
     "bounded": Entry("regression", "TeacherBounded", 1.0, has_temperature=False),
 }
+
+FORMER_NAMES = {"kd-standardised": "kd-standardized"}
 
 
 def parse(name: str, *, flag: bool = False) -> tuple[str, float]:
@@ -65,6 +67,7 @@ def parse(name: str, *, flag: bool = False) -> tuple[str, float]:
         if not all(part.isidentifier() for part in (*module.split("."), *function.split("."))):
             raise InputError(f"{given} must have the form package.module:function.")
         return base, 1.0 if plus else 0.0
+    base = FORMER_NAMES.get(base, base)
     if base not in OBJECTIVES:
         close = difflib.get_close_matches(base, OBJECTIVES, n=1)
         hint = f"did you mean {close[0]}? " if close else ""

@@ -25,6 +25,10 @@ CLASSES = (CATEGORICAL, BINARY)
 _IN_WORDS = {CATEGORICAL: "categorical", BINARY: "binary", VALUES: "a regression (values)"}
 
 
+# A logit far below any other, yet finite at any usual temperature: a probability of zero.
+RULED_OUT = -1e30
+
+
 class Objective:
     """What a student is asked to match.
 
@@ -75,6 +79,20 @@ class Objective:
             `[batch, ...]`, float64 if logits are, else float32.
         """
         raise NotImplementedError
+
+    def why_idle(self, classes: int, samples: int | None = None) -> str | None:
+        """Returns why the gradient of `losses` is zero whatever the student says, if it is.
+
+        Args:
+            classes: How many classes the logits are of.
+            samples: How many samples a batch has, positions of sequences counted; None if it is
+                not known.
+
+        Returns:
+            The reason, to follow "cannot teach, because", and what would be right; None where there
+            is a gradient.
+        """
+        return None
 
     def weights(self, labels: Any, teacher_logits: Any) -> Any:
         """Returns batch-wide weights `[batch, ...]`, not normalised; None if all are equal."""
@@ -224,6 +242,26 @@ def as_pair(teacher_logits: Any, student_logits: Any) -> tuple[Any, Any]:
     return ops.stop_gradient(teacher_logits), student_logits
 
 
+def as_class_pair(teacher_logits: Any, student_logits: Any) -> tuple[Any, Any]:
+    """Returns `as_pair` of logits in which classes may be ruled out by minus infinity.
+
+    Differences and products of infinities would be no numbers: these logits become `RULED_OUT`. A
+    class that the student rules out is none that it can learn, so the teacher's distribution is
+    conditioned on the others. A class that the teacher alone rules out keeps its probability of 0.
+    """
+    teacher_logits, student_logits = as_pair(teacher_logits, student_logits)
+    student_logits = ops.maximum(student_logits, RULED_OUT)
+    teacher_logits = ops.where(
+        is_possible(student_logits), ops.maximum(teacher_logits, RULED_OUT), RULED_OUT
+    )
+    return ops.stop_gradient(teacher_logits), student_logits
+
+
+def is_possible(logits: Any) -> Any:
+    """Returns which classes logits `[batch, ..., classes]` do not rule out."""
+    return logits > RULED_OUT
+
+
 def teacher_probabilities(teacher_logits: Any) -> Any:
     """Returns the teacher's distribution `[batch, ..., classes]`; no gradient flows into it."""
     return ops.softmax(ops.stop_gradient(as_float(teacher_logits)), axis=-1)
@@ -276,6 +314,11 @@ def check_temperature(temperature: float) -> float:
     """
     if not 0 < _as_number(temperature) < float("inf"):
         raise InputError(f"`temperature` must be positive and finite. Received: {temperature!r}")
+    if not 1e-6 <= temperature <= 1e6:
+        raise InputError(
+            "`temperature` must be from 1e-06 to 1e+06: beyond, rounding leaves nothing of the "
+            f"differences between classes. Received: {temperature!r}"
+        )
     return float(temperature)
 
 

@@ -9,7 +9,15 @@ from keras import ops
 
 from ban_tf import distribute
 from ban_tf.objectives.dark_knowledge import divergence
-from ban_tf.objectives.objective import CLASSES, Objective, as_pair, check_temperature
+from ban_tf.objectives.objective import (
+    CLASSES,
+    Objective,
+    as_class_pair,
+    check_temperature,
+    is_possible,
+)
+
+_LAST = 2**31 - 1  # above every key that is drawn
 
 
 @keras.saving.register_keras_serializable("ban_tf")
@@ -42,7 +50,7 @@ class PermutedDarkKnowledge(Objective):
         seed: Any = None,
     ) -> Any:
         """Returns `T^2 KL(permuted p_T || q_T)` of each sample, `[batch, ...]`."""
-        teacher_logits, student_logits = as_pair(teacher_logits, student_logits)
+        teacher_logits, student_logits = as_class_pair(teacher_logits, student_logits)
         return divergence(permute(teacher_logits, seed), student_logits, self.temperature)
 
     def get_config(self) -> dict[str, Any]:
@@ -52,6 +60,8 @@ class PermutedDarkKnowledge(Objective):
 
 def permute(logits: Any, seed: Any = None) -> Any:
     """Permutes all entries but the highest, uniformly and independently for each sample.
+
+    Classes that are ruled out (see `as_class_pair`) stay where they are.
 
     To permute logits is to permute probabilities: a softmax treats all classes alike.
 
@@ -70,12 +80,20 @@ def permute(logits: Any, seed: Any = None) -> Any:
     is_highest = logits == ops.max(logits, axis=-1, keepdims=True)
     # Where nothing is highest, because nothing is a number, the last one may stay.
     first = ops.min(ops.where(is_highest, positions, classes - 1), axis=-1, keepdims=True)
+    possible = is_possible(logits)
     # Sorting by random keys lists the others in random order, after the highest.
     keys = ops.where(positions == first, -1, random_integers(ops.shape(logits), seed))
+    keys = ops.where(possible, keys, _LAST)
     shuffled = ops.argsort(keys, axis=-1)
-    # Where each position stands in a list of the highest and then the others as they are.
-    place = ops.where(positions == first, 0, positions + ops.cast(positions < first, "int32"))
-    return ops.take_along_axis(logits, ops.take_along_axis(shuffled, place, axis=-1), axis=-1)
+    # The index in that list of what each position receives: the highest, the others, the rest.
+    others = ops.cast(ops.logical_and(possible, positions != first), "int32")
+    ruled_out = ops.cast(ops.logical_not(possible), "int32")
+    before_rest = classes - ops.sum(ruled_out, axis=-1, keepdims=True)
+    index = ops.where(
+        possible, ops.cumsum(others, axis=-1), before_rest - 1 + ops.cumsum(ruled_out, axis=-1)
+    )
+    index = ops.where(positions == first, 0, index)
+    return ops.take_along_axis(logits, ops.take_along_axis(shuffled, index, axis=-1), axis=-1)
 
 
 def random_integers(shape: Any, seed: Any = None) -> Any:
@@ -98,7 +116,7 @@ def _random_integers(shape: Any, seed: Any) -> Any:
             seed = ops.stack([seed, ops.zeros_like(seed)])
         # A JAX key is unsigned; a TensorFlow seed must be signed for XLA.
         seed = _GivenSeed(ops.cast(seed, "uint32") if keras.backend.backend() == "jax" else seed)
-    return keras.random.randint(shape, 0, 2**31 - 1, dtype="int32", seed=seed)
+    return keras.random.randint(shape, 0, _LAST, dtype="int32", seed=seed)
 
 
 class _GivenSeed(keras.random.SeedGenerator):

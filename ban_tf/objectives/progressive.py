@@ -71,6 +71,10 @@ class Progressive(Objective):
         mixture = (1.0 - share) * label_term + share * teacher_term
         return label_forms.where_valid(form, mixture)
 
+    def why_idle(self, classes: int, samples: int | None = None) -> str | None:
+        """What the mixture ends with must teach."""
+        return self.objective.why_idle(classes, samples)
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         objective = keras.saving.serialize_keras_object(self.objective)

@@ -7,13 +7,15 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf.errors import InputError
 from ban_tf.objectives.objective import (
     CLASSES,
     Objective,
-    as_pair,
+    as_class_pair,
     check_temperature,
     check_weight,
     counts,
+    is_possible,
     softened,
     squared,
 )
@@ -69,7 +71,7 @@ class RelationalMatch(Objective):
         temperature: As for `DarkKnowledge`.
 
     Raises:
-        ValueError: A weight is negative or the temperature is not positive.
+        ValueError: A weight is negative, both are 0, or the temperature is not positive.
     """
 
     kinds = CLASSES
@@ -79,6 +81,10 @@ class RelationalMatch(Objective):
     def __init__(self, beta: float = 1.0, gamma: float = 1.0, temperature: float = 1.0):
         self.beta = check_weight("beta", beta)
         self.gamma = check_weight("gamma", gamma)
+        if not self.beta and not self.gamma:
+            raise InputError(
+                "`beta` and `gamma` are both 0, which leaves no loss; give one weight."
+            )
         self.temperature = check_temperature(temperature)
 
     def losses(
@@ -91,20 +97,40 @@ class RelationalMatch(Objective):
         seed: Any = None,
     ) -> Any:
         """Returns the loss of each sample plus that of the batch, `[batch, ...]`."""
-        teacher_logits, student_logits = as_pair(teacher_logits, student_logits)
+        teacher_logits, student_logits = as_class_pair(teacher_logits, student_logits)
         shape, classes = ops.shape(student_logits)[:-1], student_logits.shape[-1]
-        p = ops.softmax(
-            ops.reshape(softened(teacher_logits, self.temperature), (-1, classes)), axis=-1
-        )
-        q = ops.softmax(
-            ops.reshape(softened(student_logits, self.temperature), (-1, classes)), axis=-1
-        )
-        counted = ops.reshape(counts(sample_weight, student_logits[..., 0]), (-1, 1))
-        inter = pearson_distance(p, q, ops.ones_like(p), axis=1)
-        intra = ops.mean(pearson_distance(p, q, counted, axis=0))
+        counted = counts(sample_weight, student_logits[..., 0])
+        teacher_logits = ops.reshape(teacher_logits, (-1, classes))
+        student_logits = ops.reshape(student_logits, (-1, classes))
+        p = ops.softmax(softened(teacher_logits, self.temperature), axis=-1)
+        q = ops.softmax(softened(student_logits, self.temperature), axis=-1)
+        # A class that is ruled out for a sample has no part in either relation.
+        possible = ops.cast(is_possible(student_logits), p.dtype)
+        inter = pearson_distance(p, q, possible, axis=1)
+        weight = ops.reshape(counted, (-1, 1)) * possible
+        occurs = ops.cast(ops.max(possible, axis=0) > 0, p.dtype)
+        by_class = pearson_distance(p, q, weight, axis=0)
+        intra = ops.divide_no_nan(ops.sum(occurs * by_class), ops.sum(occurs))
         losses = self.beta * inter + self.gamma * intra
         return ops.reshape(squared(self.temperature, losses) * losses, shape)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {"beta": self.beta, "gamma": self.gamma, "temperature": self.temperature}
+
+    def why_idle(self, classes: int, samples: int | None = None) -> str | None:
+        """Two numbers correlate perfectly or not at all, and one with nothing."""
+        between_classes = self.beta > 0 and classes > 2
+        between_samples = self.gamma > 0 and (samples is None or samples > 2)
+        if between_classes or between_samples:
+            return None
+        if not self.gamma:
+            return (
+                "`gamma` is 0, and two classes of one sample are always correlated; give `gamma` a "
+                "weight"
+            )
+        compared = "" if classes > 2 else ", and so are two classes of one sample"
+        return (
+            f"two samples of a batch are always correlated{compared}; give batches of at least 3 "
+            "samples"
+        )

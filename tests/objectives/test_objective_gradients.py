@@ -52,14 +52,14 @@ def test_dark_knowledge_is_the_divergence_times_the_squared_temperature(shape, t
     np.testing.assert_allclose(found, expected, atol=1e-10)
 
 
-def test_standardised_logits_follow_sun_et_al():
+def test_standardized_logits_follow_sun_et_al():
     _, teacher, student = draw((6, 5))
 
     def standard(z):
         return (z - z.mean(-1, keepdims=True)) / (z.std(-1, keepdims=True) + 1e-7)
 
     p, q = softmax(standard(teacher) / 2), softmax(standard(student) / 2)
-    found = objectives.KD(2.0, standardise=True)(None, teacher, student)
+    found = objectives.KD(2.0, standardize=True)(None, teacher, student)
     np.testing.assert_allclose(found, 4 * np.sum(p * np.log(p / q), axis=-1), rtol=1e-6)
 
 
@@ -143,7 +143,7 @@ def test_a_float32_gradient_is_that_of_float64(name, shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", ["kd", "dkpp", "kd-standardised", "dkd", "dist"])
+@pytest.mark.parametrize("name", ["kd", "dkpp", "kd-standardized", "dkd", "dist"])
 def test_sample_weights_scale_losses_that_look_at_one_sample_alone(name, shape):
     labels, teacher, student = draw(shape)
     weight = np.random.default_rng(1).uniform(size=shape[:-1])
@@ -168,9 +168,9 @@ def test_weights_of_a_sample_count_for_all_steps_of_its_sequence():
         )
 
 
-def test_standardised_logits_leave_shift_and_scale_out():
+def test_standardized_logits_leave_shift_and_scale_out():
     _, teacher, student = draw((6, 5))
-    objective = objectives.KD(2.0, standardise=True)
+    objective = objectives.KD(2.0, standardize=True)
     np.testing.assert_allclose(
         objective(None, 3 * teacher + 5, student), objective(None, teacher, student)
     )

@@ -94,7 +94,7 @@ def test_instances_functions_and_dictionaries_resolve():
 def test_options_reach_the_objective():
     assert objectives.resolve("kd+labels", temperature=3)[0].temperature == 3.0
     assert objectives.get("dkd", beta=2.0, temperature=1.0).beta == 2.0
-    assert objectives.get(objectives.KD(standardise=True), temperature=2.0).standardise
+    assert objectives.get(objectives.KD(standardize=True), temperature=2.0).standardize
 
 
 @pytest.mark.parametrize("objective", ["cwtm", "labels", squared_error, {"a": "importance"}])
@@ -113,7 +113,7 @@ def test_what_is_no_objective_is_refused(objective):
     "objective",
     [
         objectives.Labels(0.1),
-        objectives.KD(2.0, standardise=True),
+        objectives.KD(2.0, standardize=True),
         objectives.CWTM(),
         objectives.ImportanceWeighted(),
         objectives.DKPP(3.0),
