@@ -13,6 +13,7 @@ from ban_tf.objectives.objective import (
     Objective,
     as_class_pair,
     check_temperature,
+    has_any,
     is_possible,
     softened,
     squared,
@@ -26,7 +27,8 @@ def divergence(teacher_logits: Any, student_logits: Any, temperature: Any = 1.0)
     The gradient with respect to student logits is that of the cross-entropy to the teacher,
     `T (q_T - p_T)` (Furlanello et al., 2018, eq. 5, where T is 1); but unlike the cross-entropy
     it is zero when the student believes what the teacher does. Computed from log-probabilities,
-    which are finite where probabilities vanish.
+    which are finite where probabilities vanish. Zero where the teacher has no class that the
+    student could learn.
 
     Args:
         teacher_logits: `[batch, ..., classes]`, as from `as_class_pair`.
@@ -39,6 +41,7 @@ def divergence(teacher_logits: Any, student_logits: Any, temperature: Any = 1.0)
     log_p = ops.log_softmax(softened(teacher_logits, temperature), axis=-1)
     log_q = ops.log_softmax(softened(student_logits, temperature), axis=-1)
     losses = ops.sum(ops.exp(log_p) * (log_p - log_q), axis=-1)
+    losses = ops.where(has_any(teacher_logits), losses, 0.0)
     return squared(temperature, losses) * losses
 
 

@@ -16,6 +16,7 @@ from ban_tf.objectives.objective import (
     as_class_pair,
     check_temperature,
     check_weight,
+    has_any,
     softened,
     squared,
 )
@@ -39,10 +40,11 @@ def decoupled_divergences(target: Any, teacher_logits: Any, student_logits: Any)
     is_target = ops.one_hot(target, student_logits.shape[-1], dtype="bool")
     p_binary, p_others = _log_split(is_target, teacher_logits)
     q_binary, q_others = _log_split(is_target, student_logits)
-    return (
-        ops.sum(ops.exp(p_binary) * (p_binary - q_binary), axis=-1),
-        ops.sum(ops.exp(p_others) * (p_others - q_others), axis=-1),
-    )
+    of_target = ops.sum(ops.exp(p_binary) * (p_binary - q_binary), axis=-1)
+    of_others = ops.sum(ops.exp(p_others) * (p_others - q_others), axis=-1)
+    # Where the teacher has no class but the target, there is nothing to tell the others apart.
+    beside = has_any(ops.where(is_target, RULED_OUT, teacher_logits))
+    return of_target, ops.where(beside, of_others, 0.0)
 
 
 def _log_split(is_target: Any, logits: Any) -> tuple[Any, Any]:

@@ -247,7 +247,8 @@ def as_class_pair(teacher_logits: Any, student_logits: Any) -> tuple[Any, Any]:
 
     Differences and products of infinities would be no numbers: these logits become `RULED_OUT`. A
     class that the student rules out is none that it can learn, so the teacher's distribution is
-    conditioned on the others. A class that the teacher alone rules out keeps its probability of 0.
+    conditioned on the others; `has_any` tells where it has none of them. A class that the teacher
+    alone rules out keeps its probability of 0.
     """
     teacher_logits, student_logits = as_pair(teacher_logits, student_logits)
     student_logits = ops.maximum(student_logits, RULED_OUT)
@@ -258,8 +259,13 @@ def as_class_pair(teacher_logits: Any, student_logits: Any) -> tuple[Any, Any]:
 
 
 def is_possible(logits: Any) -> Any:
-    """Returns which classes logits `[batch, ..., classes]` do not rule out."""
-    return logits > RULED_OUT
+    """Returns which classes logits `[batch, ..., classes]` do not rule out, at any temperature."""
+    return logits > RULED_OUT / 1e7
+
+
+def has_any(logits: Any) -> Any:
+    """Returns where logits `[batch, ..., classes]` leave any class possible, `[batch, ...]`."""
+    return is_possible(ops.max(logits, axis=-1))
 
 
 def teacher_probabilities(teacher_logits: Any) -> Any:

@@ -222,3 +222,11 @@ def test_the_table_knows_which_objectives_have_a_temperature(name):
     """The command line refuses --temperature by it, before Keras is imported."""
     has = "temperature" in objectives.get(name).get_config()
     assert objectives.OBJECTIVES[name].has_temperature == has
+
+
+def test_the_former_spelling_of_standardized_is_known():
+    assert names.parse("kd-standardised+labels") == ("kd-standardized", 1.0)
+    assert objectives.get("kd-standardised").standardize
+    config = keras.saving.serialize_keras_object(objectives.KD(2.0, standardize=True))
+    config["config"]["standardise"] = config["config"].pop("standardize")
+    assert objectives.get(config).get_config() == {"temperature": 2.0, "standardize": True}

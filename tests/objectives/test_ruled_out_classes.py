@@ -87,6 +87,17 @@ def test_a_class_that_the_teacher_alone_rules_out_is_unlearnt():
     assert (gradient[:, RULED_OUT] > 0).all()
 
 
+@pytest.mark.parametrize("standardize", [False, True])
+def test_a_teacher_without_any_class_of_the_student_teaches_nothing(standardize):
+    teacher = np.array([[5.0, -np.inf, -np.inf], [1.0, 2.0, 0.0]])
+    student = np.array([[-np.inf, 1.0, 2.0], [0.5, 0.3, 1.7]])
+    objective = objectives.KD(2.0, standardize=standardize)
+    found, gradient = value_and_gradient(objective, None, teacher, student)
+    assert found[0] == 0.0 and found[1] > 0.0
+    np.testing.assert_array_equal(gradient[0], 0.0)
+    assert np.abs(gradient[1]).min() > 0.0
+
+
 def patterns(kind):
     """Each sample rules out classes of its own, never that of its label."""
     generator = np.random.default_rng(3)
