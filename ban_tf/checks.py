@@ -81,6 +81,22 @@ def check_gradients(
             check_teaches(found, name, 2 if binary else units, samples)
 
 
+def largest_batch(x: Any, batch_size: int | None) -> int | None:
+    """Returns how many examples the batches of `fit` have, the last one apart.
+
+    Args:
+        x: As for `fit`.
+        batch_size: As for `fit`.
+
+    Returns:
+        None where `x` holds no arrays.
+    """
+    flat = keras.tree.flatten(x)
+    if not flat or not _is_array(flat[0]):
+        return None
+    return min(batch_size or 32, len(flat[0]))
+
+
 def check_teaches(
     objective: Any, output: str, classes: int | None, samples: int | None = None
 ) -> None:

@@ -204,8 +204,8 @@ class BornAgainModel(AdjustableModel, StudentProxy):
                 "`sample_weight`."
             )
         self._prepare(x, y, options)
-        if self._is_taught and keras.tree.flatten(x) and hasattr(keras.tree.flatten(x)[0], "shape"):
-            size = min(options.get("batch_size") or 32, len(keras.tree.flatten(x)[0]))
+        if self._is_taught:
+            size = checks.largest_batch(x, options.get("batch_size"))
             checks.check_gradients(self.objective, self.student, self.student_activation, size)
         if isinstance(options.get("validation_data"), (tuple, list)):
             checks.check_data(self, *options["validation_data"])
