@@ -19,6 +19,7 @@ import numpy as np
 
 from ban_tf import outputs, shared_weights, teachers
 from ban_tf.errors import InputError
+from ban_tf.loss_kinds import BINARY, CATEGORICAL
 from ban_tf.objectives import label_forms
 
 
@@ -32,16 +33,11 @@ def check_student(student: Any) -> None:
         raise ValueError(f"`student` must be a Keras model. Received: {student!r}")
 
 
-def check_objective(objective: Any, student: keras.Model, activation: str | None = None) -> None:
-    """Checks that an objective for each output names outputs that are there, and can teach them.
-
-    Args:
-        objective: An `Objective`, or a dictionary of these by output.
-        student: The model.
-        activation: What its outputs are, where detection would err.
+def check_objective(objective: Any, student: keras.Model) -> None:
+    """Checks that an objective for each output names outputs that are there.
 
     Raises:
-        ValueError: It names another, or its gradient is zero.
+        ValueError: It names another.
     """
     names = outputs.output_names(student)
     if isinstance(student, keras.Sequential):
@@ -53,32 +49,34 @@ def check_objective(objective: Any, student: keras.Model, activation: str | None
                 f"`objective` names the outputs {', '.join(unknown)}, but the student has "
                 f"{', '.join(names)}."
             )
-    check_gradients(objective, student, activation)
 
 
 def check_gradients(
-    objective: Any, student: keras.Model, activation: str | None, batch_size: int | None = None
+    objective: Any,
+    kinds: Mapping[str, str | None],
+    shapes: Mapping[str, tuple[int | None, ...]],
+    batch_size: int | None = None,
 ) -> None:
-    """Checks that an objective has a gradient on each output of which the classes are known.
+    """Checks that an objective has a gradient on each output of which enough is known.
 
     Args:
-        objective: As for `check_objective`.
-        student: As for `check_objective`.
-        activation: As for `check_objective`.
+        objective: An `Objective`, or a dictionary of these by output.
+        kinds: The kinds of outputs, by name; None where it is not known.
+        shapes: Their shapes `(batch, ..., units)`.
         batch_size: Examples in a batch; None if it is not known.
 
     Raises:
         InputError: Whatever the student says, the gradient is zero.
     """
-    ends = outputs.final_activations(student)
-    for name, (_, *positions, units) in (_output_shapes(student) or {}).items():
+    for name, (_, *positions, units) in shapes.items():
         found = objective.get(name) if isinstance(objective, Mapping) else objective
-        end = activation or ends.get(name)
-        binary = end == "sigmoid" or (units == 1 and end != "softmax")
+        classes = {CATEGORICAL: units, BINARY: 2}.get(kinds.get(name))
+        if found is None or classes is None:
+            continue
         counted = None not in positions and batch_size is not None
-        if found is not None:
-            samples = math.prod(positions) * batch_size if counted else None
-            check_teaches(found, name, 2 if binary else units, samples)
+        reason = found.why_idle(classes, math.prod(positions) * batch_size if counted else None)
+        if reason:
+            raise InputError(f"`objective` {found!r} cannot teach the output {name!r}: {reason}.")
 
 
 def largest_batch(x: Any, batch_size: int | None) -> int | None:
@@ -95,29 +93,6 @@ def largest_batch(x: Any, batch_size: int | None) -> int | None:
     if not flat or not _is_array(flat[0]):
         return None
     return min(batch_size or 32, len(flat[0]))
-
-
-def check_teaches(
-    objective: Any, output: str, classes: int | None, samples: int | None = None
-) -> None:
-    """Checks that an objective has a gradient at all.
-
-    Args:
-        objective: The `Objective` of an output.
-        output: The name of the output.
-        classes: How many classes its logits are of; None if it is not known.
-        samples: How many samples a batch has; None if it is not known.
-
-    Raises:
-        InputError: Whatever the student says, the gradient is zero.
-    """
-    if classes is None:
-        return
-    reason = objective.why_idle(classes, samples)
-    if classes == 1:
-        reason = "a softmax over one class is 1 whatever its logit; give two classes or a sigmoid"
-    if reason:
-        raise InputError(f"`objective` {objective!r} cannot teach the output {output!r}: {reason}.")
 
 
 def check_teacher(teacher: Any, student: keras.Model, objective: Any) -> None:
@@ -170,7 +145,7 @@ def check_classes(theirs: int, ours: int) -> None:
 
 
 def _check_shapes(teacher: keras.Model, student: keras.Model, objective: Any) -> None:
-    theirs, ours = _output_shapes(teacher), _output_shapes(student)
+    theirs, ours = output_shapes(teacher), output_shapes(student)
     if theirs is None or ours is None:
         return  # a subclass: the step compares what comes out
     theirs = outputs.aligned(theirs, list(ours))
@@ -186,7 +161,8 @@ def _check_shapes(teacher: keras.Model, student: keras.Model, objective: Any) ->
             )
 
 
-def _output_shapes(model: keras.Model) -> dict[str, tuple] | None:
+def output_shapes(model: keras.Model) -> dict[str, tuple] | None:
+    """Returns the shapes of the outputs of a model by name; None if they are not known."""
     if not getattr(model, "outputs", None):
         return None
     names = outputs.output_names(model)
@@ -271,7 +247,7 @@ def _has_nan(values: np.ndarray) -> bool:
 
 
 def _check_labels(model: Any, y: Any) -> None:
-    shapes = _output_shapes(model.student)
+    shapes = output_shapes(model.student)
     if y is None or shapes is None or getattr(model.loss, "ignore_class", None) is not None:
         return
     for name, labels in outputs.named(y, list(shapes)).items():

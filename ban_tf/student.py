@@ -165,7 +165,8 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         super().__setattr__(name, value)
 
     def _check_objective(self, objective: Any) -> None:
-        checks.check_objective(objective, self.student, self.student_activation)
+        checks.check_objective(objective, self.student)
+        checks.check_gradients(objective, self.known_kinds(), self._shapes())
         if objectives.needs_teacher(objective):
             checks.check_teacher(self.teacher, self.student, objective)
 
@@ -203,10 +204,7 @@ class BornAgainModel(AdjustableModel, StudentProxy):
                 "`class_weight` does not reach labels that come with recorded outputs; give "
                 "`sample_weight`."
             )
-        self._prepare(x, y, options)
-        if self._is_taught:
-            size = checks.largest_batch(x, options.get("batch_size"))
-            checks.check_gradients(self.objective, self.student, self.student_activation, size)
+        self._prepare(x, y, options, checks.largest_batch(x, options.get("batch_size")))
         if isinstance(options.get("validation_data"), (tuple, list)):
             checks.check_data(self, *options["validation_data"])
         options["callbacks"] = with_first(
@@ -226,8 +224,10 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         with checks.labels_in_range():
             return super().evaluate(x, y, *arguments, **options)
 
-    def _prepare(self, x: Any, y: Any, options: dict[str, Any]) -> None:
-        self._check_outputs()
+    def _prepare(
+        self, x: Any, y: Any, options: dict[str, Any], batch_size: int | None = None
+    ) -> None:
+        self._check_outputs(batch_size)
         checks.check_data(self, x, y, options.get("sample_weight"))
         if keras.backend.backend() == "jax":
             # A step that JAX compiles holds the teacher's weights as they were then.
@@ -264,16 +264,19 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         taught = outputs.aligned(self.teacher.compiled_kinds(), list(found))
         return {name: each._replace(taught=taught.get(name)) for name, each in found.items()}
 
-    def _check_outputs(self) -> None:
-        """Checks that the objective is for outputs of these kinds, as far as they are known."""
+    def _check_outputs(self, batch_size: int | None) -> None:
+        """Checks that the objective can teach outputs of these kinds, as far as they are known."""
         if not self._is_taught and not self.expects_teacher:
             return  # plain Keras, which asks for no meaning
         evidence = self._evidence()
         names = matching.learning(self.objective, evidence)
         found = {name: known(evidence[name]) for name in names if name in evidence}
-        matching.fitting(
-            self.objective, {name: each.kind for name, each in found.items() if each is not None}
-        )
+        kinds = {name: each.kind for name, each in found.items() if each is not None}
+        matching.fitting(self.objective, kinds)
+        checks.check_gradients(self.objective, kinds, self._shapes(), batch_size)
+
+    def _shapes(self) -> dict[str, tuple]:
+        return checks.output_shapes(self.student) or {}
 
     def _by_name(self, y_pred: Any) -> dict[str, Any]:
         return outputs.named(y_pred, outputs.output_names(self.student))
@@ -292,7 +295,10 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         by_name = self._by_name(y_pred)
         names = matching.learning(self.objective, by_name)
         found = matching.answers(by_name, self._evidence((x, by_name)), names)
-        matching.fitting(self.objective, {name: each.kind for name, each in found.items()})
+        kinds = {name: each.kind for name, each in found.items()}
+        matching.fitting(self.objective, kinds)
+        shapes = {name: tuple(each.output.shape) for name, each in found.items()}
+        checks.check_gradients(self.objective, kinds, shapes)
         return found
 
     def _answers(self, x: Any, y_pred: Any, distils: bool) -> dict[str, matching.Answer]:

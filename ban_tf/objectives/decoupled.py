@@ -10,8 +10,8 @@ from keras import ops
 from ban_tf.errors import InputError
 from ban_tf.objectives import label_forms
 from ban_tf.objectives.objective import (
-    RULED_OUT,
     CLASSES,
+    RULED_OUT,
     Objective,
     as_class_pair,
     check_temperature,

@@ -154,7 +154,10 @@ def test_labels_of_weight_zero_cannot_harm():
         return keras.ops.sqrt(keras.ops.sum(0.0 * outputs, axis=-1))
 
     x, y = data()
-    harmed, plain = (ban_tf.BornAgainModel(network(), network(1), "kd") for _ in range(2))
+    harmed, plain = (
+        ban_tf.BornAgainModel(network(), network(1), "kd", output_kind="categorical")
+        for _ in range(2)
+    )
     harmed.compile(sgd(), loss=root)
     plain.compile(sgd())
     for model in (harmed, plain):

@@ -57,7 +57,6 @@ IDLE = [
     (objectives.DIST(gamma=0.0), 2, "softmax"),
     (objectives.DKD(alpha=0.0), 1, "sigmoid"),
     ({"output_0": objectives.KD(standardize=True)}, 2, None),
-    ("kd", 1, "softmax"),
 ]
 
 
@@ -133,3 +132,18 @@ def test_weights_that_are_all_zero_leave_no_loss(options):
 def test_a_temperature_that_rounding_leaves_nothing_of_is_refused(temperature):
     with pytest.raises(ValueError, match=r"`temperature` must be from 1e-06 to 1e\+06"):
         objectives.KD(temperature)
+
+
+def test_units_that_their_loss_makes_independent_are_refused_before_training():
+    x, y = np.zeros((9, 6)), np.zeros((9, 3))
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    trained = []
+
+    def build():
+        trained.append(network(3))
+        return trained[-1]
+
+    lineage = ban_tf.Lineage(build, 1, objectives.DKD(alpha=0.0))
+    with pytest.raises(ValueError, match="cannot teach the output"):
+        lineage.fit(x, y, compile={"optimizer": "sgd", "loss": loss})
+    assert all(not np.any(each.get_weights()[1]) for each in trained)
