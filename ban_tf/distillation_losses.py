@@ -17,7 +17,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from ban_tf import distribute
+from ban_tf import distribute, projections
+from ban_tf.errors import InputError
 
 # Of the step that is being traced; replicas are traced in threads of their own.
 _step = threading.local()
@@ -70,6 +71,8 @@ class DistillationTerms:
         self.teacher_layers = _layers(terms, "teacher_layer_name")
         names = _layers(terms, "student_layer_name")
         self._student = with_features(student, names, "student") if names else None
+        self._saved: list[Any] = []
+        self._others = [student]  # models whose weights are not these losses'
 
     @property
     def look_at_logits(self) -> bool:
@@ -92,6 +95,31 @@ class DistillationTerms:
             )
         for loss, _ in self.terms:
             loss.validate_model_compatibility(models[0], student)
+            projections.build(
+                loss,
+                _symbolic(models[0], getattr(loss, "teacher_layer_name", None)),
+                _symbolic(student, getattr(loss, "student_layer_name", None)),
+            )
+        self._others = [student, *models]
+        self.restore(self._saved)
+
+    def variables(self, kind: str) -> list[Any]:
+        """Returns what of the losses is trained with the student; see `projections.collect`."""
+        return projections.collect([loss for loss, _ in self.terms], kind, self._others)
+
+    def restore(self, saved: list[Any]) -> None:
+        """Gives the layers of the losses saved weights, as soon as they are built.
+
+        Args:
+            saved: An array for each of `variables("weights")`.
+        """
+        weights = self.variables("weights")
+        if len(weights) != len(saved):
+            self._saved = saved
+            return
+        self._saved = []
+        for variable, value in zip(weights, saved, strict=True):
+            variable.assign(value)
 
     @contextlib.contextmanager
     def observing(self) -> Iterator[None]:
@@ -132,7 +160,14 @@ class DistillationTerms:
                 "`distillation_losses`: Keras gives these none.",
                 stacklevel=2,
             )
-        student = {**student, "features": _step.features}
+        features = getattr(_step, "features", None)
+        if features is None and self._student is not None:
+            raise InputError(
+                "`distillation_losses` name layers of the student, whose outputs are only kept "
+                "within `fit`, `evaluate`, `train_on_batch` and `test_on_batch`; in a loop of your "
+                "own, call one of the latter two."
+            )
+        student = {**student, "features": features}
         total = 0.0
         for loss, weight in self.terms:
             theirs = _shown_to(loss, teacher, getattr(loss, "teacher_layer_name", None))
@@ -180,6 +215,15 @@ def with_features(model: keras.Model, names: Sequence[str], role: str) -> keras.
     else:
         inputs, outputs = model.input, model.output
     return keras.Model(inputs, {"outputs": outputs, "features": features})
+
+
+def _symbolic(model: keras.Model, layer: str | None) -> Any:
+    """Returns a layer's or the model's outputs as symbolic tensors; None if it has no graph."""
+    if layer is not None:
+        return model.get_layer(layer).output
+    if isinstance(model, keras.Sequential):
+        return model.outputs[0] if model.built and model.outputs else None
+    return getattr(model, "_outputs_struct", None)
 
 
 def _layers(terms: Sequence[tuple[Any, float]], attribute: str) -> list[str]:

@@ -427,6 +427,8 @@ class Lineage:
         builders = tuple(self.builder(each) for each in teachers)
         key = (self.builder(number), given, builders, epochs if callable(compile) else None)
         if key not in self._trainers:
+            for other in self._trainers.values():
+                other.reset()  # what `distillation_losses` hold is the same object in all
             models = [
                 self._first_model if trained else build()
                 for trained, build in zip(given, builders, strict=True)

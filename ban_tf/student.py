@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from ban_tf import (
@@ -35,6 +36,7 @@ from ban_tf import (
 )
 from ban_tf.adjustable import AdjustableModel, EpochCallback, Schedule, with_first
 from ban_tf.distillation_losses import DistillationTerms, pairs
+from ban_tf.errors import InputError
 from ban_tf.keras_distribution import LossMean
 from ban_tf.loss_kinds import KINDS, VALUES
 from ban_tf.output_evidence import collect, kind_if_known, known
@@ -109,6 +111,7 @@ class BornAgainModel(AdjustableModel, StudentProxy):
     """
 
     teacher: Any = None
+    _further: DistillationTerms | None = None
     _builds = False  # while Keras makes what it compiles
 
     def __init__(
@@ -326,7 +329,7 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         """Returns labels with the teacher's outputs, or as they are if it has none for them."""
         if isinstance(self.teacher, teachers.OnlineTeacher):
             if inputs is None:
-                raise ValueError(
+                raise InputError(
                     "`x` is None, but `teacher` is a model, which needs the inputs; give them."
                 )
             if self._further:
@@ -557,14 +560,36 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         finally:
             self._include_teacher = False
 
+    @property
+    def variables(self) -> list[Any]:
+        """All state: the student's, and that of a teacher's terms."""
+        return [*super().variables, *self._projections("variables")]
+
+    @property
+    def weights(self) -> list[Any]:
+        """The student's weights; with a teacher, those of `distillation_losses` after them."""
+        return [*super().weights, *self._projections("weights")]
+
+    def _projections(self, kind: str) -> list[Any]:
+        if self._further is None or not self._is_taught:
+            return []
+        return self._further.variables(kind)
+
     def save_own_variables(self, store: Any) -> None:
-        """Saves what is not among the student's weights: the state of the objective's draws."""
+        """Saves what is not the student's: the state of draws, and of `distillation_losses`."""
         store["draws"] = self._draws.state
+        held = self._further.variables("weights") if self._further else []
+        for index, variable in enumerate(held):
+            store[f"projection_{index}"] = variable
 
     def load_own_variables(self, store: Any) -> None:
         """Loads what `save_own_variables` saved; older files have nothing of it."""
-        if "draws" in set(store.keys()):
+        names = set(store.keys())
+        if "draws" in names:
             self._draws.state.assign(store["draws"])
+        if self._further:
+            numbers = range(sum(name.startswith("projection_") for name in names))
+            self._further.restore([np.array(store[f"projection_{each}"]) for each in numbers])
 
     def save_assets(self, dir_path: str) -> None:
         """Puts the teacher beside the student's weights, where `save` was asked to."""

@@ -13,6 +13,8 @@ from typing import Any
 
 import keras
 
+from ban_tf.errors import InputError
+
 # A step of the student's own says itself what is minimized or measured, so that no teacher can
 # have part in it; a `fit` of its own would have to be called in the place of ours.
 _REFUSED = ("train_step", "test_step", "train_on_batch", "test_on_batch")
@@ -35,14 +37,14 @@ def check_steps(student: keras.Model) -> None:
     """Checks that a student leaves training and evaluation steps to Keras.
 
     Raises:
-        ValueError: It has a step, or a loop, of its own, which would not be called.
+        InputError: It has a step, or a loop, of its own, which would not be called.
     """
     refused = _REFUSED
     if not hasattr(student, "preprocess_samples"):  # KerasHub's tasks prepare data there
         refused += _REFUSED_WITHOUT_PREPROCESSOR
     own = [name for name in refused if overrides(student, name)]
     if own:
-        raise ValueError(
+        raise InputError(
             f"`student` {type(student).__name__} has its own {' and '.join(own)}, which cannot be "
             "combined with a teacher and would not be called; put its loss into `compute_loss` "
             "and its metrics into `compute_metrics`, which are."
@@ -53,10 +55,10 @@ def check_replicas(student: keras.Model) -> None:
     """Checks that a student's loss can be shared out among several replicas.
 
     Raises:
-        ValueError: The student computes it itself.
+        InputError: The student computes it itself.
     """
     if overrides(student, "compute_loss"):
-        raise ValueError(
+        raise InputError(
             f"`student` {type(student).__name__} has its own compute_loss, of which it is unknown "
             "how the losses of several replicas make up that of the whole batch; use one replica."
         )

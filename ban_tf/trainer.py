@@ -43,9 +43,13 @@ class Trainer:
         model.optimizer.build(model.trainable_variables)
         self._initial = checkpoints.capture(model)
 
+    def reset(self) -> None:
+        """Puts the state of the student, and of its `distillation_losses`, back to the first."""
+        checkpoints.restore(self.model, self._initial)
+
     def begin(self, fresh: keras.Model, teachers: list[Generation]) -> None:
         """Puts everything in the state in which a training starts."""
-        checkpoints.restore(self.model, self._initial)
+        self.reset()
         for variable, value in zip(self.model.student.variables, fresh.variables, strict=True):
             variable.assign(value)
         for model, generation in zip(self.teachers, teachers, strict=True):
