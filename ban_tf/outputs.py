@@ -9,6 +9,7 @@ are 0 and the unit's own. Values stay as they are. Which of these an output is, 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -23,18 +24,41 @@ def named(structure: Any, names: list[str] | None = None) -> dict[str, Any]:
     """Returns a model's outputs (or labels, or weights) by name.
 
     Args:
-        structure: One tensor, a list or tuple of them, or a dictionary.
+        structure: One tensor, a list or tuple of them, or a dictionary; or any nesting of these.
         names: The names that a list's entries have; `output_0`, `output_1`, ... if left out.
 
     Returns:
-        A dictionary: a dictionary's own keys, else `names` in order.
+        A dictionary: a dictionary's own keys, else `names` in order; of a nested structure, such as
+        `{"p": (a, b), "q": c}`, the paths `p/0`, `p/1`, `q`.
     """
-    if isinstance(structure, dict):
-        return dict(structure)
-    if not isinstance(structure, (list, tuple)):
+    if not isinstance(structure, (dict, list, tuple)):
         structure = [structure]
-    names = names or [f"output_{index}" for index in range(len(structure))]
-    return dict(zip(names, structure, strict=False))
+    nested = any(_is_nested(entry) for entry in _entries(structure).values())
+    if not isinstance(structure, dict):
+        if nested or not names:
+            names = [f"output_{index}" for index in range(len(structure))]
+        structure = dict(zip(names, structure, strict=False))
+    return dict(_paths(structure)) if nested else dict(structure)
+
+
+def _entries(structure: Any) -> dict[Any, Any]:
+    return structure if isinstance(structure, dict) else dict(enumerate(structure))
+
+
+def _is_nested(entry: Any) -> bool:
+    """Whether an entry is a structure of tensors, and not the numbers of one in lists."""
+    return isinstance(entry, (dict, list, tuple)) and any(
+        hasattr(leaf, "shape") for leaf in keras.tree.flatten(entry)
+    )
+
+
+def _paths(structure: Any) -> Iterator[tuple[str, Any]]:
+    for name, entry in _entries(structure).items():
+        if _is_nested(entry):
+            for path, leaf in _paths(entry):
+                yield f"{name}/{path}", leaf
+        else:
+            yield str(name), entry
 
 
 def aligned(by_name: dict[str, Any], names: list[str]) -> dict[str, Any]:
@@ -54,22 +78,37 @@ def structured_like(structure: Any, by_name: dict[str, Any]) -> Any:
     """Returns values by name in the structure that the model's outputs came in.
 
     Args:
-        structure: One tensor, a list or tuple of them, or a dictionary.
+        structure: As for `named`.
         by_name: What `named(structure, ...)` was turned into.
     """
+    return _packed(structure, iter(by_name.values()))
+
+
+def _packed(structure: Any, values: Iterator[Any]) -> Any:
     if isinstance(structure, dict):
-        return {name: by_name[name] for name in structure}
-    values = list(by_name.values())
-    return type(structure)(values) if isinstance(structure, (list, tuple)) else values[0]
+        return {name: _packed(entry, values) for name, entry in structure.items()}
+    if isinstance(structure, (list, tuple)):
+        entries = [_packed(entry, values) for entry in structure]
+        named_tuple = hasattr(structure, "_fields")
+        return type(structure)(*entries) if named_tuple else type(structure)(entries)
+    return next(values)
 
 
 def output_names(model: keras.Model) -> list[str] | None:
-    """Returns the names of a Functional model's outputs; None where there are none to know."""
+    """Returns the names of a Functional model's outputs; None where there are none to know.
+
+    An output that a model gives several times has the name once, and then with a number.
+    """
     structure = getattr(model, "_outputs_struct", None)
-    if isinstance(structure, dict):
-        return list(structure)
+    if isinstance(structure, dict) or (
+        isinstance(structure, (list, tuple)) and any(_is_nested(entry) for entry in structure)
+    ):
+        return list(named(structure))
     names = getattr(model, "output_names", None)
-    return list(names) if names and not isinstance(model, keras.Sequential) else None
+    if not names or isinstance(model, keras.Sequential):
+        return None
+    before = [names[:index].count(name) for index, name in enumerate(names)]
+    return [f"{name}_{count}" if count else name for name, count in zip(names, before, strict=True)]
 
 
 def final_activations(model: keras.Model) -> dict[str, str]:
