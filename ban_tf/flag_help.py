@@ -36,7 +36,7 @@ HELP = {
     "auto, on disk if they would fill half of the memory.",
     "augment": "Random crops and flips: auto (the data set's custom), yes or no.",
     "objective": "What born-again generations learn from: "
-    + ", ".join(objective_names.OBJECTIVES)
+    + ", ".join(objective_names.OF_CLASSES)
     + "; +labels adds the label term; package.module:function is your own. The default is the "
     "teacher's outputs beside the labels; the paper's BAN is kd.",
     "label_weight": "Weight of the label term; by default what the objective says.",

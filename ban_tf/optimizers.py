@@ -8,6 +8,7 @@ not the scales and offsets of batch normalisation.
 
 from __future__ import annotations
 
+import inspect
 import math
 from typing import Any
 
@@ -164,11 +165,14 @@ def make_optimizer(
             nesterov=momentum > 0,
             global_clipnorm=clip_norm,
         )
-    config = {"learning_rate": learning_rate, "global_clipnorm": clip_norm}
-    if weight_decay:
-        config["weight_decay"] = weight_decay
     kind = type(keras.optimizers.get(name))
-    optimizer = kind(**config)
+    # Given even if it is 0: the default of some, such as AdamW and Muon, is not.
+    decays_by = {"weight_decay", "adam_weight_decay"} & set(inspect.signature(kind).parameters)
+    optimizer = kind(
+        learning_rate=learning_rate,
+        global_clipnorm=clip_norm,
+        **dict.fromkeys(decays_by, weight_decay),
+    )
     if weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

@@ -33,6 +33,7 @@ def _options(**changes):
         ({"arch": "wrm-16-1"}, "--arch"),
         ({"objective": "kdd"}, "--objective=kdd.*did you mean"),
         ({"objective": "kd+lables"}, r"\+labels"),
+        ({"objective": "huber"}, "--objective=huber is for regression"),
         ({"dataset": ""}, "--dataset"),
         ({"dataset": "folder:/nowhere"}, "/nowhere"),
         ({"gens": -1}, "--gens"),

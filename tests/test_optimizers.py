@@ -87,3 +87,25 @@ def test_every_optimizer_that_the_flag_offers_moves_the_kernels(name):
     model.train_on_batch(x, x[:, :2])
     assert np.isfinite(model.get_weights()[0]).all()
     assert not np.allclose(model.get_weights()[0], before)
+
+
+# FTRL sets weights anew from the gradients so far, whether they decay or not.
+@pytest.mark.parametrize("name", sorted({*options._CHOICES["optimizer"]} - {"ftrl"}))
+def test_no_optimizer_decays_weights_unless_it_is_asked_to(name):
+    """Without a gradient a step changes nothing, also where Keras's own default decays."""
+    kernel, lookup = (
+        keras.Variable(np.ones((3, 2), "float32"), name=each) for each in ("kernel", "lookup")
+    )
+    optimizer = optimizers.make_optimizer(name, 0.1, weight_decay=0.0)
+    zeros = [keras.ops.zeros((3, 2))] * 2
+    optimizer.apply(zeros, [kernel, lookup])
+    for variable in (kernel, lookup):
+        np.testing.assert_array_equal(variable, np.ones((3, 2), "float32"))
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon", "lion", "adam"])
+def test_kernels_decay_by_what_is_given(name):
+    kernel = keras.Variable(np.ones((3, 2), "float32"), name="kernel")
+    optimizer = optimizers.make_optimizer(name, 0.1, weight_decay=0.5)
+    optimizer.apply([keras.ops.zeros((3, 2))], [kernel])
+    np.testing.assert_allclose(kernel, np.full((3, 2), 1 - 0.1 * 0.5), rtol=1e-6)

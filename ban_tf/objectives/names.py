@@ -21,6 +21,11 @@ class Entry(NamedTuple):
     label_weight: float  # weight of the label term that its paper adds
     options: MappingProxyType[str, Any] = MappingProxyType({})
     has_temperature: bool = True
+    regression: bool = False  # for values, not for classes
+
+
+def _regression(name: str, label_weight: float) -> Entry:
+    return Entry("regression", name, label_weight, has_temperature=False, regression=True)
 
 
 OBJECTIVES = {
@@ -34,12 +39,15 @@ OBJECTIVES = {
     "dkpp": Entry("permutation", "PermutedDarkKnowledge", 0.0),
     "dkd": Entry("decoupled", "DecoupledKnowledge", 1.0),
     "dist": Entry("relational", "RelationalMatch", 1.0),
-    "mse": Entry("regression", "SquaredError", 0.0, has_temperature=False),
-    "huber": Entry("regression", "HuberError", 0.0, has_temperature=False),
-    "bounded": Entry("regression", "TeacherBounded", 1.0, has_temperature=False),
+    "mse": _regression("SquaredError", 0.0),
+    "huber": _regression("HuberError", 0.0),
+    "bounded": _regression("TeacherBounded", 1.0),
 }
 
 FORMER_NAMES = {"kd-standardised": "kd-standardized"}
+
+# Those that the command line offers.
+OF_CLASSES = tuple(name for name, entry in OBJECTIVES.items() if not entry.regression)
 
 
 def parse(name: str, *, flag: bool = False) -> tuple[str, float]:
@@ -54,7 +62,7 @@ def parse(name: str, *, flag: bool = False) -> tuple[str, float]:
         "+labels", else what its paper has. For "labels" that is the whole of the loss.
 
     Raises:
-        ValueError: There is no such objective.
+        InputError: There is no such objective, or as a flag none for classes.
     """
     given = f"--objective={name}" if flag else f"`objective` {name!r}"
     base, plus, rest = name.partition("+")
@@ -69,10 +77,13 @@ def parse(name: str, *, flag: bool = False) -> tuple[str, float]:
         return base, 1.0 if plus else 0.0
     base = FORMER_NAMES.get(base, base)
     if base not in OBJECTIVES:
-        close = difflib.get_close_matches(base, OBJECTIVES, n=1)
+        known = OF_CLASSES if flag else tuple(OBJECTIVES)
+        close = difflib.get_close_matches(base, known, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise InputError(
-            f"{given} is unknown; {hint}known are {', '.join(OBJECTIVES)}, each also "
+            f"{given} is unknown; {hint}known are {', '.join(known)}, each also "
             "with +labels, and package.module:function."
         )
+    if flag and OBJECTIVES[base].regression:
+        raise InputError(f"{given} is for regression, but the command line trains classifiers.")
     return base, 1.0 if plus else OBJECTIVES[base].label_weight

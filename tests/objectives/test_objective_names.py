@@ -230,3 +230,9 @@ def test_the_former_spelling_of_standardized_is_known():
     config = keras.saving.serialize_keras_object(objectives.KD(2.0, standardize=True))
     config["config"]["standardise"] = config["config"].pop("standardize")
     assert objectives.get(config).get_config() == {"temperature": 2.0, "standardize": True}
+
+
+@pytest.mark.parametrize("name", objectives.OBJECTIVES)
+def test_the_table_knows_which_objectives_are_for_regression(name):
+    kinds = objectives.get(name).kinds
+    assert objectives.OBJECTIVES[name].regression == (tuple(kinds) == ("values",))
