@@ -98,8 +98,14 @@ def _define(values: flags.FlagValues) -> None:
 def _work(values: flags.FlagValues, names: list[str]) -> None:
     if len(names) != 1:
         raise InputError("name one run, such as runs/digits-wrn-16-1-kd+labels-0.")
+    dataset, data_dir = values["dataset"].value, values["data_dir"].value
+    if data_dir and not datasets.is_tfds(dataset):
+        raise InputError(
+            f"--data_dir={data_dir} does nothing with --dataset={dataset}; it is for TFDS data sets. "
+            "Leave it out."
+        )
     run = reading.RunReader(names[0])
-    result = evaluate(run, values["dataset"].value, values["data_dir"].value)
+    result = evaluate(run, dataset, data_dir)
     table.show(result)
     path = values["json"].value
     if path:

@@ -6,8 +6,10 @@ import pathlib
 import pytest
 from absl import flags
 
-from ban_tf import flag_needs, options
+from ban_tf import evaluate, flag_needs, options
+from ban_tf.experiments import __main__ as study_command
 from ban_tf.experiments.tables import EXPERIMENTS
+from ban_tf.report import __main__ as report_command
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -259,3 +261,31 @@ def test_each_column_of_the_paper_has_its_own_objective(name, tmp_path, monkeypa
         parsed = _parse(file, *further, *text, f"--workdir={tmp_path}")
         if run != "baseline":  # a network without a teacher
             assert parsed.objective == wanted.get(run, "kd")
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "message"),
+    [
+        (evaluate.main, ["run", "--dataset=digits", "--data_dir=there"], "--data_dir=there does"),
+        (evaluate.main, ["run", "--dataset=folder:x", "--data_dir=there"], "for TFDS data sets"),
+        (
+            report_command.main,
+            ["run", "--control=labels"],
+            "--control=labels does nothing with one",
+        ),
+        (
+            report_command.main,
+            ["--output=there", "run"],
+            "--output=there does nothing with one run",
+        ),
+        (study_command.main, ["--list", "--seeds=2"], "--seeds=2 does nothing with --list"),
+        (study_command.main, ["--list", "--show=quick/wrn"], "give --list, --show=ROW"),
+        (study_command.main, ["--run=quick/wrn", "--draw=sizes"], "give --list, --show=ROW"),
+        (study_command.main, ["--draw=sizes", "--list"], "give --list, --show=ROW"),
+    ],
+)
+def test_the_other_commands_refuse_them_too(main, arguments, message, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

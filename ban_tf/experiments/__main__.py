@@ -50,27 +50,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     known, further = parser.parse_known_args(arguments)
     try:
-        if known.seeds is not None and known.seeds < 1:
-            raise InputError(f"--seeds must be at least 1; it is {known.seeds}.")
-        if known.run and not known.show:
+        _check(known, further)
+        if known.run:
             experiment = _named(known.run, "run")
             if known.seeds:
                 over_seeds.run(experiment, known.workdir, range(known.seeds), further)
             else:
                 study.run(experiment, known.workdir, further)
             _show(experiment, known.workdir, known.seeds)
-        elif known.show and not known.run and not further:
+        elif known.show:
             _show(_named(known.show, "show"), known.workdir, known.seeds)
-        elif known.draw and not further:
+        elif known.draw:
             seeds = known.seeds and range(known.seeds)
             path, table = pictures.draw(known.draw, known.workdir, seeds)
             print(f"{table}\nThe picture is {path}.")
-        elif known.list and not further:
-            listing.show(EXPERIMENTS.values(), known.workdir)
         else:
-            raise InputError(
-                "give --list, --show=ROW, --draw=PICTURE, or --run=ROW and flags for its runs."
-            )
+            listing.show(EXPERIMENTS.values(), known.workdir)
     except InputError as error:
         print(f"ban-tf: {error}", file=sys.stderr)
         return 2
@@ -78,6 +73,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"ban-tf: {error}", file=sys.stderr)
         return error.code
     return 0
+
+
+def _check(known: argparse.Namespace, further: Sequence[str]) -> None:
+    """Refuses what does not ask for one thing, and flags that it leaves without a use."""
+    if known.seeds is not None and known.seeds < 1:
+        raise InputError(f"--seeds must be at least 1; it is {known.seeds}.")
+    asked = [name for name in ("list", "show", "draw", "run") if getattr(known, name)]
+    if len(asked) != 1 or (further and asked != ["run"]):
+        raise InputError(
+            "give --list, --show=ROW, --draw=PICTURE, or --run=ROW and flags for its runs."
+        )
+    if known.seeds and asked == ["list"]:
+        raise InputError(
+            f"--seeds={known.seeds} does nothing with --list, which shows all seeds. Leave it out."
+        )
 
 
 def _show(experiment: Experiment, root: pathlib.Path, seeds: int | None) -> None:

@@ -54,6 +54,12 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     if not names:
         raise InputError("name a run, such as runs/digits-wrn-16-1-kd+labels-0.")
     if len(names) == 1:
+        for flag in ("control", "output"):
+            if values[flag].present:
+                raise InputError(
+                    f"--{flag}={values[flag].value} does nothing with one run; it is for the "
+                    "comparison of several. Leave it out."
+                )
         _again(content.read(names[0]), values["figures"].value)
         return
     output, pictures = pathlib.Path(values["output"].value), values["figures"].value
