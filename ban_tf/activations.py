@@ -23,7 +23,7 @@ def matching_layers(teacher: keras.Model, student: keras.Model) -> list[tuple[st
         on: for a network on images, the end of each of its stages.
 
     Raises:
-        ValueError: There is no such pair.
+        InputError: There is no such pair.
     """
     theirs, ours = _last_by_resolution(teacher), _last_by_resolution(student)
     pairs = [
@@ -62,7 +62,7 @@ def activation_losses(
         weight: Of the mean squared difference of the activations, averaged over the pairs.
 
     Raises:
-        ValueError: See `matching_layers`.
+        InputError: See `matching_layers`.
     """
     pairs = matching_layers(teacher, student)
     return [

@@ -27,7 +27,7 @@ class Adjustable:
 
     Args:
         value: A number, or a function that returns one, given the index of the epoch from 0.
-        check: Returns a number as a float, or raises `ValueError`.
+        check: Returns a number as a float, or raises `InputError`.
         name: The name of the variable.
     """
 
@@ -48,7 +48,7 @@ class Adjustable:
         """Returns the number that `assign` would take, without taking it.
 
         Raises:
-            ValueError: It is out of range.
+            InputError: It is out of range.
         """
         return self._check(value(self._epoch) if callable(value) else value)
 
@@ -83,7 +83,7 @@ class Adjustable:
         """Returns the number or the schedule, as `from_config` takes it.
 
         Raises:
-            ValueError: The schedule is a function without a name.
+            InputError: The schedule is a function without a name.
         """
         if self.schedule is None:
             return self.number
@@ -239,7 +239,7 @@ class AdjustableModel(DistributedModel):
         )
 
     def _check_objective(self, objective: Any) -> None:
-        """Raises `ValueError` if an objective does not suit the models."""
+        """Raises `InputError` if an objective does not suit the models."""
 
     def _at_present(self) -> Any:
         """Returns the objective, at the temperature that the variable has in each step."""

@@ -19,6 +19,7 @@ import numpy as np
 from keras import ops
 
 from ban_tf import matching
+from ban_tf.errors import InputError
 from ban_tf.objectives.label_forms import distribution
 from ban_tf.rundir import saving, write_atomically
 
@@ -183,7 +184,7 @@ class Analysis(keras.callbacks.Callback):
         labels, given = self.model.teacher.split(inputs, labels)
         y_pred = self.model.student(inputs, training=False)
         if not given or len(keras.tree.flatten(y_pred)) > 1:
-            raise ValueError(
+            raise InputError(
                 "An analysis needs a teacher that can be asked, and a student of one output."
             )
         students = self.model.learning_outputs(inputs, y_pred)
@@ -196,17 +197,17 @@ def read(file: pathlib.Path) -> list[dict[str, Any]]:
     """Reads the rows that an analysis has kept.
 
     Raises:
-        ValueError: The file is not one of them.
+        InputError: The file is not one of them.
     """
     try:
         rows = json.loads(file.read_bytes())
     except ValueError as error:
-        raise ValueError(f"{file} is not JSON ({error}); delete it to go on without.") from error
+        raise InputError(f"{file} is not JSON ({error}); delete it to go on without.") from error
     expected = {"epoch", *RANGES, *QUANTITIES}
     if not isinstance(rows, list) or any(
         not isinstance(row, dict) or not expected <= row.keys() for row in rows
     ):
-        raise ValueError(f"{file} does not hold the rows of an analysis; delete it to go on.")
+        raise InputError(f"{file} does not hold the rows of an analysis; delete it to go on.")
     return rows
 
 

@@ -197,7 +197,7 @@ def restore(model: keras.Model, directory: RunDirectory, folder: str) -> Restore
         What it holds; None if there is no checkpoint.
 
     Raises:
-        ValueError: It belongs to another model or another optimizer.
+        InputError: It belongs to another model or another optimizer.
     """
     for name in reversed(directory.names(f"{folder}/checkpoint-")):
         try:

@@ -39,7 +39,7 @@ def restore(model: keras.Model, state: list[np.ndarray]) -> None:
     """Puts a captured state back.
 
     Raises:
-        ValueError: The state is that of another model or optimizer.
+        InputError: The state is that of another model or optimizer.
     """
     moved = variables(model)
     _assign(moved, state[: len(moved)])
@@ -55,7 +55,7 @@ def restore_metrics(model: keras.Model, metrics: list[np.ndarray]) -> None:
     """Puts captured metrics back.
 
     Raises:
-        ValueError: They are those of another model.
+        InputError: They are those of another model.
     """
     _assign(model.metrics_variables, metrics)
 

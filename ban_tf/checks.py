@@ -27,17 +27,17 @@ def check_student(student: Any) -> None:
     """Checks that there is a model to train.
 
     Raises:
-        ValueError: It is no Keras model.
+        InputError: It is no Keras model.
     """
     if not isinstance(student, keras.Model):
-        raise ValueError(f"`student` must be a Keras model. Received: {student!r}")
+        raise InputError(f"`student` must be a Keras model. Received: {student!r}")
 
 
 def check_objective(objective: Any, student: keras.Model) -> None:
     """Checks that an objective for each output names outputs that are there.
 
     Raises:
-        ValueError: It names another.
+        InputError: It names another.
     """
     names = outputs.output_names(student)
     if isinstance(student, keras.Sequential):
@@ -45,7 +45,7 @@ def check_objective(objective: Any, student: keras.Model) -> None:
     if isinstance(objective, Mapping) and names:
         unknown = sorted(set(objective) - set(names))
         if unknown:
-            raise ValueError(
+            raise InputError(
                 f"`objective` names the outputs {', '.join(unknown)}, but the student has "
                 f"{', '.join(names)}."
             )
@@ -99,19 +99,19 @@ def check_teacher(teacher: Any, student: keras.Model, objective: Any) -> None:
     """Compares what is known of both models before any training starts.
 
     Raises:
-        ValueError: They do not fit together.
+        InputError: They do not fit together.
     """
     for model in getattr(teacher, "models", []):
         changed = shared_weights.changed_by_training(student, model)
         if changed:
-            raise ValueError(
+            raise InputError(
                 "`teacher` shares weights with the student that training changes "
                 f"({', '.join(changed[:3])}), so that it would change while it teaches; freeze "
                 "them (layer.trainable = False), or give a copy: keras.models.clone_model(...) "
                 "with set_weights(...)."
             )
         if not model.built:
-            raise ValueError(
+            raise InputError(
                 f"`teacher` {model.name!r} has no weights yet, so that it has nothing to teach; "
                 "train it, or load its weights, first."
             )
@@ -122,10 +122,10 @@ def check_opinion(name: str, theirs: Mapping[str, Any]) -> None:
     """Checks that the teacher has something to say on an output.
 
     Raises:
-        ValueError: It has other outputs.
+        InputError: It has other outputs.
     """
     if name not in theirs:
-        raise ValueError(
+        raise InputError(
             f"`teacher` has no output {name!r} to learn from; it has {', '.join(theirs)}. Name the "
             "outputs to distil by giving `objective` as a dictionary."
         )
@@ -135,10 +135,10 @@ def check_classes(theirs: int, ours: int) -> None:
     """Checks that teacher and student know as many classes.
 
     Raises:
-        ValueError: They do not.
+        InputError: They do not.
     """
     if theirs != ours:
-        raise ValueError(
+        raise InputError(
             f"`teacher` tells {theirs} classes apart where the student has {ours}; both need the "
             "same classes."
         )
@@ -155,7 +155,7 @@ def _check_shapes(teacher: keras.Model, student: keras.Model, objective: Any) ->
         # One unit tells two classes apart.
         check_classes(*(max(2, shape[-1] or 2) for shape in (theirs[name], ours[name])))
         if len(theirs[name]) != len(ours[name]):
-            raise ValueError(
+            raise InputError(
                 f"`teacher` has outputs of shape {theirs[name]} where the student has "
                 f"{ours[name]}; both need the same axes."
             )
@@ -181,7 +181,7 @@ def check_data(model: Any, x: Any, y: Any, sample_weight: Any = None) -> None:
         sample_weight: As for `fit`.
 
     Raises:
-        ValueError: Data holds NaN, labels are out of range, or outputs that were declared to be
+        InputError: Data holds NaN, labels are out of range, or outputs that were declared to be
             probabilities are none.
     """
     if isinstance(x, keras.utils.PyDataset):
@@ -189,7 +189,7 @@ def check_data(model: Any, x: Any, y: Any, sample_weight: Any = None) -> None:
     for name, values in (("x", x), ("y", y), ("sample_weight", sample_weight)):
         for each in keras.tree.flatten(values):
             if _is_array(each) and _has_nan(each):
-                raise ValueError(f"`{name}` holds NaN (not a number); remove or replace it.")
+                raise InputError(f"`{name}` holds NaN (not a number); remove or replace it.")
     if teachers.is_recorded(y):
         y = y["labels"]
     _check_labels(model, y)
@@ -200,19 +200,19 @@ def labels_in_range() -> Iterator[None]:
     """Says in a sentence what TensorFlow notices in data that could not be looked at before.
 
     Raises:
-        ValueError: A label was out of range.
+        InputError: A label was out of range.
     """
     try:
         yield
     except Exception as error:
         sentence = label_forms.sentence_of(str(error))
         if sentence is not None:
-            raise ValueError(sentence.replace("`labels`", "`y`")) from error
+            raise InputError(sentence.replace("`labels`", "`y`")) from error
         found = re.search(r"label value of (-?\d+) .*?valid range of \[0, (\d+)\)", str(error))
         if found is None:
             raise
         label, classes = found.groups()
-        raise ValueError(
+        raise InputError(
             f"`y` holds the label {label}, but the model has {classes} classes: labels must be "
             f"from 0 to {int(classes) - 1}."
         ) from error
@@ -226,13 +226,13 @@ def check_lasting(x: Any, fit: Mapping[str, Any]) -> None:
         fit: Further arguments of `fit`.
 
     Raises:
-        ValueError: It is a generator that is not endless, as Keras tells by the number of steps.
+        InputError: It is a generator that is not endless, as Keras tells by the number of steps.
     """
     validation = fit.get("validation_data")
     data = {"x": (x, "steps_per_epoch"), "validation_data": (validation, "validation_steps")}
     for name, (value, steps) in data.items():
         if inspect.isgenerator(value) and fit.get(steps) is None:
-            raise ValueError(
+            raise InputError(
                 f"`{name}` is a generator, of which nothing is left after generation 0; give a "
                 f"tf.data.Dataset, a keras.utils.PyDataset, or `{steps}` with an endless one."
             )
@@ -257,7 +257,7 @@ def _check_labels(model: Any, y: Any) -> None:
         classes, rank = shape[-1], len(labels.shape)
         units = classes == 1 or outputs.final_activations(model.student).get(name) == "sigmoid"
         if units and model.loss is None and (labels.min() < 0 or labels.max() > 1):
-            raise ValueError(
+            raise InputError(
                 f"`y` holds labels from {labels.min():g} to {labels.max():g}, but output {name!r} "
                 "answers yes or no: labels must be from 0 to 1. A regression needs its loss in "
                 "`compile`."
@@ -267,7 +267,7 @@ def _check_labels(model: Any, y: Any) -> None:
             continue
         low, high = labels.min(), labels.max()
         if low < 0 or high >= classes:
-            raise ValueError(
+            raise InputError(
                 f"`y` holds labels from {low:g} to {high:g}, but output {name!r} has {classes} "
                 f"classes: labels must be from 0 to {classes - 1}."
             )

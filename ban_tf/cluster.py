@@ -52,7 +52,7 @@ def read(environment: Mapping[str, str]) -> Cluster | None:
     """Returns the cluster that TF_CONFIG describes; None if it describes none.
 
     Raises:
-        ValueError: TF_CONFIG cannot be used.
+        InputError: TF_CONFIG cannot be used.
     """
     text = environment.get("TF_CONFIG", "").strip()
     if not text or text == "{}":
@@ -101,7 +101,7 @@ def check(options: Any) -> None:
         options: An `Options`.
 
     Raises:
-        ValueError: It cannot.
+        InputError: It cannot.
     """
     if options.virtual_devices and (several(options) or options.strategy == "one"):
         raise InputError(
@@ -143,7 +143,7 @@ def wait_for_all(cluster: Cluster, limit: float) -> None:
 
     Raises:
         ClusterError: One did not come in time.
-        ValueError: This worker's own address cannot be listened at.
+        InputError: This worker's own address cannot be listened at.
     """
     port = int(cluster.addresses[cluster.index].rsplit(":", 1)[1])
     try:

@@ -79,7 +79,7 @@ def with_new_weights(model: keras.Model, argument: str = "build") -> keras.Model
         argument: Where it was given, for messages.
 
     Raises:
-        ValueError: A layer of it cannot be made again from its configuration.
+        InputError: A layer of it cannot be made again from its configuration.
     """
     try:
         return keras.models.clone_model(model, clone_function=copy_layer, recursive=True)
@@ -100,7 +100,7 @@ def with_same_weights(model: keras.Model) -> keras.Model:
         model: A built model.
 
     Raises:
-        ValueError: A layer of it cannot be made again from its configuration, or its class
+        InputError: A layer of it cannot be made again from its configuration, or its class
             computes something else than its graph.
     """
     try:
@@ -143,7 +143,7 @@ def builder(
         argument: Where it was given, for messages.
 
     Raises:
-        ValueError: It is neither, or (when called) the model cannot be cloned, has no weights, is
+        InputError: It is neither, or (when called) the model cannot be cloned, has no weights, is
             the one that was returned before, or differs from the first in more than its weights.
     """
     fresh, known, same = build, weakref.WeakSet(), SameNetwork(argument)

@@ -32,7 +32,7 @@ def pairs(distillation_losses: Any) -> list[tuple[keras.distillation.Distillatio
             loss or a pair of a loss and its weight; a loss alone has weight 1.
 
     Raises:
-        ValueError: An entry is none of these, or a weight is negative or not finite.
+        InputError: An entry is none of these, or a weight is negative or not finite.
     """
     if distillation_losses is None:
         return []
@@ -42,12 +42,12 @@ def pairs(distillation_losses: Any) -> list[tuple[keras.distillation.Distillatio
     for entry in distillation_losses:
         loss, weight = entry if isinstance(entry, (list, tuple)) and len(entry) == 2 else (entry, 1)
         if not isinstance(loss, keras.distillation.DistillationLoss):
-            raise ValueError(
+            raise InputError(
                 "`distillation_losses` must be keras.distillation.DistillationLoss objects, each "
                 f"alone or as a pair (loss, weight). Received: {entry!r}"
             )
         if not isinstance(weight, (int, float)) or not 0 <= weight < float("inf"):
-            raise ValueError(
+            raise InputError(
                 "`distillation_losses` must have finite weights of at least 0. Received: "
                 f"{weight!r} for {type(loss).__name__}"
             )
@@ -85,11 +85,11 @@ class DistillationTerms:
         """Lets each loss say whether the models suit it.
 
         Raises:
-            ValueError: One does not, or there is no single model to look into.
+            InputError: One does not, or there is no single model to look into.
         """
         models = getattr(teacher, "models", None)
         if not models or len(models) > 1:
-            raise ValueError(
+            raise InputError(
                 "`distillation_losses` look into one teacher while it works; `teacher` must be a "
                 f"single Keras model. Received: {'several models' if models else teacher!r}"
             )
@@ -176,7 +176,7 @@ class DistillationTerms:
             loss.validate_outputs(theirs, ours)
             value = ops.cast(loss.compute_loss(theirs, ours), "float32")
             if len(value.shape):
-                raise ValueError(
+                raise InputError(
                     f"`distillation_losses`: {type(loss).__name__}.compute_loss must return a "
                     f"scalar. Received shape: {tuple(value.shape)}"
                 )
@@ -198,18 +198,18 @@ def with_features(model: keras.Model, names: Sequence[str], role: str) -> keras.
         A model with outputs `{"outputs": the model's own, "features": by layer name}`.
 
     Raises:
-        ValueError: The model cannot be looked into, or a layer is not in it or used twice.
+        InputError: The model cannot be looked into, or a layer is not in it or used twice.
     """
     inside = isinstance(model, keras.Sequential) or hasattr(model, "_outputs_struct")
     if not inside or not model.inputs:
-        raise ValueError(
+        raise InputError(
             f"`distillation_losses` name layers of the {role}, which must then be a Functional or "
             f"a built Sequential model. Received: {type(model).__name__}"
         )
     try:
         features = {name: model.get_layer(name).output for name in names}
     except (ValueError, AttributeError) as error:
-        raise ValueError(f"`distillation_losses`, in the {role}: {error}") from error
+        raise InputError(f"`distillation_losses`, in the {role}: {error}") from error
     if isinstance(model, keras.Sequential):
         inputs, outputs = model.inputs[0], model.outputs[0]
     else:

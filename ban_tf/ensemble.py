@@ -12,6 +12,7 @@ from typing import Any
 import keras
 
 from ban_tf import copies, outputs
+from ban_tf.errors import InputError
 from ban_tf.loss_kinds import CATEGORICAL, KINDS, VALUES
 from ban_tf.output_evidence import collect
 from ban_tf.output_kinds import ACTIVATIONS, LINEAR, Meaning, check_declared, resolve
@@ -48,7 +49,7 @@ def ensemble(
         `[batch, ..., units]`: probabilities, or logits where logits are averaged, or values.
 
     Raises:
-        ValueError: There are no members, they do not fit together, `average` is unknown, or what
+        InputError: There are no members, they do not fit together, `average` is unknown, or what
             an output means is not known.
     """
     members = list(members)
@@ -85,8 +86,8 @@ def ensemble(
         # Members are copies: Keras asks for unique names, and the originals keep theirs.
         try:
             copy = copies.with_same_weights(member)
-        except ValueError as error:
-            raise ValueError(f"`members` holds a model that cannot be copied: {error}.") from error
+        except InputError as error:
+            raise InputError(f"`members` holds a model that cannot be copied: {error}.") from error
         copy.name = f"member_{index}"
         raw = copy(inputs)
         structure = raw if structure is None else structure
@@ -104,14 +105,14 @@ def ensemble(
 
 def _check(members: Sequence[keras.Model], average: str) -> None:
     if not members:
-        raise ValueError("`members` is empty; an ensemble needs at least one model.")
+        raise InputError("`members` is empty; an ensemble needs at least one model.")
     if average not in AVERAGES:
-        raise ValueError(f"`average` must be one of {', '.join(AVERAGES)}. Received: {average!r}")
+        raise InputError(f"`average` must be one of {', '.join(AVERAGES)}. Received: {average!r}")
     if any(not getattr(model, "outputs", None) for model in members):
-        raise ValueError("`members` must be built Functional or Sequential models.")
+        raise InputError("`members` must be built Functional or Sequential models.")
     shapes = {str([tuple(each.shape) for each in model.outputs]) for model in members}
     if len(shapes) > 1:
-        raise ValueError(f"`members` have outputs of different shapes: {sorted(shapes)}.")
+        raise InputError(f"`members` have outputs of different shapes: {sorted(shapes)}.")
 
 
 def _inputs_of(model: keras.Model) -> Any:
@@ -124,7 +125,7 @@ def _averaged_form(tensor: Any, meaning: Meaning, average: str, suffix: str) -> 
         return tensor
     if average == "logits":
         if meaning.activation != LINEAR:
-            raise ValueError("`average` is 'logits', but a member's outputs are probabilities.")
+            raise InputError("`average` is 'logits', but a member's outputs are probabilities.")
         return tensor
     if meaning.activation != LINEAR:
         return tensor

@@ -39,7 +39,7 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         A summary; see `report.summary`.
 
     Raises:
-        ValueError: The data cannot be had, or is not what the models were trained for.
+        InputError: The data cannot be had, or is not what the models were trained for.
     """
     facts = reading.read_data_facts(run)
     finished = reading.finished_generations(run)
@@ -101,8 +101,8 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     dataset, data_dir = values["dataset"].value, values["data_dir"].value
     if data_dir and not datasets.is_tfds(dataset):
         raise InputError(
-            f"--data_dir={data_dir} does nothing with --dataset={dataset}; it is for TFDS data sets. "
-            "Leave it out."
+            f"--data_dir={data_dir} does nothing with --dataset={dataset}; it is for TFDS "
+            "data sets. Leave it out."
         )
     run = reading.RunReader(names[0])
     result = evaluate(run, dataset, data_dir)

@@ -54,7 +54,7 @@ def run(options: Options, within: bool = False) -> dict[str, Any]:
         The run's summary; see `report.summary`.
 
     Raises:
-        ValueError: The data, the architecture or the directory cannot be used.
+        InputError: The data, the architecture or the directory cannot be used.
         training.DivergenceError: A loss stopped being finite.
     """
     started = time.perf_counter()

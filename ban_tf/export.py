@@ -59,7 +59,7 @@ def export(
         The path of the model; `<path>.json` is its manifest.
 
     Raises:
-        ValueError: There is no such model, or a package that the format needs is not there.
+        InputError: There is no such model, or a package that the format needs is not there.
     """
     name = which if which == "ensemble" else f"generation-{which}"
     path = pathlib.Path(output or run.path / "export" / f"{name}-{to}{FORMATS[to]}")

@@ -173,7 +173,7 @@ def from_csv(content: bytes) -> Rows:
     """Gives back what `to_csv` was given.
 
     Raises:
-        ValueError: It is not a table of numbers.
+        InputError: It is not a table of numbers.
     """
     rows = list(csv.DictReader(io.StringIO(content.decode())))
     if any(None in row or None in row.values() for row in rows):

@@ -26,6 +26,7 @@ import keras
 from keras import ops
 
 from ban_tf import distribute, weighting
+from ban_tf.errors import InputError
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
@@ -120,7 +121,7 @@ class DistributedModel(keras.Model):
             Whether the model is one of a strategy; others make it in their first step.
 
         Raises:
-            ValueError: What is asked for cannot be had on several replicas.
+            InputError: What is asked for cannot be had on several replicas.
         """
         if getattr(self, "_distribute_strategy", None) is None:
             return False
@@ -175,13 +176,13 @@ def as_data(distributed: Any) -> Any:
 def _check(model: keras.Model) -> None:
     where = f"under {type(model.distribute_strategy).__name__}"
     if model.jit_compile:
-        raise ValueError(
+        raise InputError(
             f"`jit_compile` is True, but TensorFlow cannot compile a step with XLA {where}; leave "
             "it out, or use one replica."
         )
     optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
     if getattr(optimizer, "gradient_accumulation_steps", None):
-        raise ValueError(
+        raise InputError(
             f"`gradient_accumulation_steps` is {optimizer.gradient_accumulation_steps}, which "
             f"Keras does not do {where}; use a larger batch on more replicas, or one replica."
         )

@@ -53,7 +53,7 @@ def run(options: Options) -> dict[str, Any]:
         The run's summary; see `language_report`.
 
     Raises:
-        ValueError: The data, the architecture or the directory cannot be used.
+        InputError: The data, the architecture or the directory cannot be used.
     """
     started = time.perf_counter()
     if options.deterministic:

@@ -87,7 +87,7 @@ class Lineage:
         **student: Further arguments of `BornAgainModel`, such as `teacher_weight`.
 
     Raises:
-        ValueError: An argument is out of its range.
+        InputError: An argument is out of its range.
         RunDirectoryError: The directory cannot be used, or holds a run with other settings.
     """
 
@@ -219,7 +219,7 @@ class Lineage:
             Interrupted: Ctrl-C or SIGTERM came; all is saved.
             RunDirectoryError: What is in the directory cannot be gone on with.
             SaveError: The directory can no longer be written.
-            ValueError: The data is a generator, of which nothing is left after one generation;
+            InputError: The data is a generator, of which nothing is left after one generation;
                 a student is to share layers with a teacher of other shapes; or a teacher cannot
                 be rebuilt for `teacher_precision`.
         """

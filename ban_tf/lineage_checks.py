@@ -36,7 +36,7 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
         arguments: By name; those for `BornAgainModel` under "student".
 
     Raises:
-        ValueError: One is of the wrong type or out of its range, or there is no such argument.
+        InputError: One is of the wrong type or out of its range, or there is no such argument.
     """
     given = arguments["student"]
     own = inspect.signature(BornAgainModel.__init__).parameters
@@ -114,7 +114,7 @@ def check_count(name: str, value: Any, least: int) -> None:
     """Checks that an argument is an integer of at least `least`; True and 2.0 are none.
 
     Raises:
-        ValueError: It is not.
+        InputError: It is not.
     """
     whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
     if not whole or value < least:
@@ -159,7 +159,7 @@ def check_networks(
         **student: Arguments of `BornAgainModel`.
 
     Raises:
-        ValueError: A network cannot be built or taught, or two networks share weights that
+        InputError: A network cannot be built or taught, or two networks share weights that
             training changes.
     """
     with seeds.seeded(0):  # the draws of the user's own program stay as they were
@@ -196,7 +196,7 @@ def check_fit(
         directory: Of the lineage.
 
     Raises:
-        ValueError: One is of the wrong type or out of its range, or there is no such argument.
+        InputError: One is of the wrong type or out of its range, or there is no such argument.
     """
     known = [name for name in inspect.signature(keras.Model.fit).parameters if name != "self"]
     known = [name for name in known if name not in _SET_BY_LINEAGE]
@@ -233,7 +233,7 @@ def check_compile(compile: Any, made: bool = False) -> None:
         made: Whether a function returned them, so that they are no function again.
 
     Raises:
-        ValueError: They are no dictionary, or `compile` has no such argument.
+        InputError: They are no dictionary, or `compile` has no such argument.
     """
     if isinstance(compile, Mapping):
         known = list(inspect.signature(keras.Model.compile).parameters)

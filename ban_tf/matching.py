@@ -40,7 +40,7 @@ def answers(
         names: The outputs that are needed.
 
     Raises:
-        ValueError: What one of them means is in doubt, or contradicts itself.
+        InputError: What one of them means is in doubt, or contradicts itself.
     """
     found = {}
     for name in names:
@@ -77,7 +77,7 @@ def fitting(objective: Any, kinds: Mapping[str, str]) -> dict[str, objectives.Ob
         kinds: The kinds of the outputs, by name.
 
     Raises:
-        ValueError: An objective is not for outputs of that kind.
+        InputError: An objective is not for outputs of that kind.
     """
     by_name = objective if isinstance(objective, Mapping) else dict.fromkeys(kinds, objective)
     return {
@@ -109,7 +109,7 @@ def signals(
         names: The names of all outputs of the student.
 
     Raises:
-        ValueError: It lacks an output, or has another kind or number of units.
+        InputError: It lacks an output, or has another kind or number of units.
     """
     theirs = outputs.aligned({name: name for name in given}, names)
     theirs = outputs.aligned(theirs, list(students))  # what is recorded may be no more than these
@@ -146,7 +146,7 @@ def teacher_loss(
             binary units: the same side), `[batch, ...]`, and the mask or None.
 
     Raises:
-        ValueError: An objective is not for outputs of that kind.
+        InputError: An objective is not for outputs of that kind.
     """
     labels = outputs.named(labels, names)
     weights = weighting.by_output(sample_weight, names)

@@ -123,7 +123,7 @@ def lower_learning_rate(optimizer: keras.optimizers.Optimizer, factor: float) ->
     """Multiplies an optimizer's learning rate, now and for the rest of its schedule.
 
     Raises:
-        ValueError: It follows a schedule that cannot be scaled.
+        InputError: It follows a schedule that cannot be scaled.
     """
     schedule = optimizer._learning_rate
     if isinstance(schedule, Schedule):
@@ -155,7 +155,7 @@ def make_optimizer(
         clip_norm: Bound on the gradient's norm over all weights, or None.
 
     Raises:
-        ValueError: Keras knows no optimizer of that name.
+        InputError: Keras knows no optimizer of that name.
     """
     if name == "sgd":
         return SGD(

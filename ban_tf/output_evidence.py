@@ -61,7 +61,7 @@ def known(evidence: Evidence) -> Meaning | None:
     """Returns what an output means, before its model is called; None if a call may show more.
 
     Raises:
-        ValueError: What is known contradicts itself, or a call will leave it in doubt, too.
+        InputError: What is known contradicts itself, or a call will leave it in doubt, too.
     """
     try:
         return resolve(evidence)

@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from ban_tf.errors import InputError
 from ban_tf.loss_kinds import BINARY, CATEGORICAL, KINDS, VALUES, LossMeaning
 from ban_tf.model_ends import LINEAR, SIGMOID, SOFTMAX
 
@@ -76,7 +77,7 @@ class Evidence(NamedTuple):
         return "activation" if self.role == "member" else f"{self.role}_activation"
 
 
-class DoubtError(ValueError):
+class DoubtError(InputError):
     """What an output means is not known."""
 
 
@@ -84,7 +85,7 @@ def resolve(evidence: Evidence) -> Meaning:
     """Returns what an output means.
 
     Raises:
-        ValueError: What is known contradicts itself, or leaves doubt (`DoubtError`).
+        InputError: What is known contradicts itself, or leaves doubt (`DoubtError`).
     """
     kind = kind_of(evidence)
     if kind is None:
@@ -96,19 +97,19 @@ def kind_of(evidence: Evidence) -> str | None:
     """Returns the kind of an output; None if nothing tells.
 
     Raises:
-        ValueError: What is known contradicts itself.
+        InputError: What is known contradicts itself.
     """
     loss = _loss_kind(evidence)
     declared = _KIND_OF.get(evidence.activation)
     end = _KIND_OF.get(evidence.end)
     if evidence.kind is not None:
         if loss not in (None, evidence.kind) and end != evidence.kind:
-            raise ValueError(
+            raise InputError(
                 f"`output_kind` of {_output(evidence)} is {evidence.kind!r}, but its loss "
                 f"{_loss_names(evidence)} is for {loss!r} outputs; give one or the other."
             )
         if declared not in (None, evidence.kind):
-            raise ValueError(
+            raise InputError(
                 f"`output_kind` of {_output(evidence)} is {evidence.kind!r}, but "
                 f"`{evidence.argument}` is {evidence.activation!r}, which makes it "
                 f"{declared!r}; leave out one of them."
@@ -117,7 +118,7 @@ def kind_of(evidence: Evidence) -> str | None:
         return evidence.kind
     if loss is not None:
         if declared not in (None, loss):
-            raise ValueError(
+            raise InputError(
                 f"`{evidence.argument}` of {_output(evidence)} is {evidence.activation!r}, "
                 f"but its loss {_loss_names(evidence)} is for {loss!r} outputs; give the kind as "
                 f"`output_kind`, or leave out `{evidence.argument}`."
@@ -142,7 +143,7 @@ def activation_of(evidence: Evidence, kind: str) -> str:
     """Returns what was applied last to an output of a kind.
 
     Raises:
-        ValueError: What is known contradicts itself, or leaves doubt (`DoubtError`).
+        InputError: What is known contradicts itself, or leaves doubt (`DoubtError`).
     """
     if kind == VALUES:
         return LINEAR
@@ -151,13 +152,13 @@ def activation_of(evidence: Evidence, kind: str) -> str:
     if given is not None:
         _check_probabilities(evidence, from_logits)
         if given == LINEAR and from_logits is False:
-            raise ValueError(_takes_probabilities(evidence))
+            raise InputError(_takes_probabilities(evidence))
         return given
     if evidence.end in (SOFTMAX, SIGMOID):
         return evidence.end
     if evidence.end == LINEAR:
         if from_logits is False:
-            raise ValueError(_takes_probabilities(evidence))
+            raise InputError(_takes_probabilities(evidence))
         return LINEAR
     if evidence.end is None and evidence.kept:
         return _ACTIVATION_OF[kind]
@@ -174,7 +175,7 @@ def _check_probabilities(evidence: Evidence, from_logits: bool | None = None) ->
     if given in (None, LINEAR) or (evidence.end != LINEAR and from_logits is not True):
         return
     why = "it ends in logits" if evidence.end == LINEAR else "its loss takes logits"
-    raise ValueError(
+    raise InputError(
         f"`{evidence.argument}` is {given!r}, but the outputs of the {evidence.role} are no "
         f"probabilities ({evidence.name!r}: {why}); of {_KIND_OF[given]} logits, give "
         f"`output_kind` {_KIND_OF[given]!r} instead."
@@ -191,7 +192,7 @@ def teacher_meaning(student: str, own_units: int | None, evidence: Evidence) -> 
         evidence: Of the teacher's output; its `kind` is not looked at.
 
     Raises:
-        ValueError: Its end contradicts the kind, or leaves doubt (`DoubtError`).
+        InputError: Its end contradicts the kind, or leaves doubt (`DoubtError`).
     """
     _check_probabilities(evidence)
     kind = student
@@ -201,7 +202,7 @@ def teacher_meaning(student: str, own_units: int | None, evidence: Evidence) -> 
         kind = CATEGORICAL
     end = _KIND_OF.get(evidence.activation) or _KIND_OF.get(evidence.end)
     if kind != VALUES and end not in (None, kind):
-        raise ValueError(
+        raise InputError(
             f"{_output(evidence)} ends in a {evidence.activation or evidence.end}, which makes "
             f"it {end!r}, but that of the student is {kind!r}; both need the same kind."
         )
@@ -223,18 +224,18 @@ def check_declared(
         names: The names of the outputs, if known.
 
     Raises:
-        ValueError: It is none of these, or names an output that is not there.
+        InputError: It is none of these, or names an output that is not there.
     """
     if isinstance(given, Mapping) and names:
         unknown = sorted(set(given) - set(names))
         if unknown:
-            raise ValueError(
+            raise InputError(
                 f"`{argument}` names the outputs {', '.join(map(str, unknown))}, but the model "
                 f"has {', '.join(names)}."
             )
     for value in given.values() if isinstance(given, Mapping) else [given]:
         if value is not None and value not in allowed:
-            raise ValueError(
+            raise InputError(
                 f"`{argument}` must be one of {', '.join(allowed)}, a dictionary of these by "
                 f"output, or None to detect it. Received: {value!r}"
             )

@@ -47,7 +47,7 @@ def predict(run: reading.RunReader, images: Sequence[str], which: str = "ensembl
         which: "ensemble", or the number of a generation.
 
     Raises:
-        ValueError: There is no such model, or a file is no image.
+        InputError: There is no such model, or a file is no image.
     """
     facts = reading.read_data_facts(run)
     pixels = np.stack([read_image(path, facts.input_shape) for path in images])
@@ -61,7 +61,7 @@ def read_image(path: str | pathlib.Path, shape: tuple[int, int, int]) -> np.ndar
     """Reads an image as a model wants it, uint8 `[height, width, channels]`.
 
     Raises:
-        ValueError: The file is not there, or no image.
+        InputError: The file is not there, or no image.
     """
     from PIL import Image
 

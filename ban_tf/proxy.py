@@ -22,7 +22,7 @@ class StudentProxy(DistributedModel):
         **options: Further arguments of `keras.Model`.
 
     Raises:
-        ValueError: The student has a training or evaluation step of its own, or its own
+        InputError: The student has a training or evaluation step of its own, or its own
             `compute_loss` and several replicas.
     """
 

@@ -33,6 +33,7 @@ import tensorflow as tf
 from absl import logging
 
 from ban_tf import fingerprint
+from ban_tf.errors import InputError
 from ban_tf.rundir import alone
 
 
@@ -54,7 +55,7 @@ class Form:
 
     def __post_init__(self):
         if self.top is not None and not 0 < self.top < self.classes:
-            raise ValueError(
+            raise InputError(
                 f"--teacher_top must be between 1 and {self.classes - 1}, fewer than the "
                 f"{self.classes} classes; it is {self.top}."
             )
@@ -173,7 +174,7 @@ def record(
         advance: Told how many rows have been added, those found included.
 
     Raises:
-        ValueError: The disk is too small or cannot be written.
+        InputError: The disk is too small or cannot be written.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -181,7 +182,7 @@ def record(
             missing = form.bytes - sum(file.stat().st_size for file in path.glob("view-*"))
             free = shutil.disk_usage(path).free
             if missing > free:
-                raise ValueError(
+                raise InputError(
                     f"The teacher's outputs need {in_words(missing)} more in {path}, where "
                     f"{in_words(free)} are free; use fewer --teacher_views, --teacher_top, another "
                     "--recordings or --teacher_signal=online."
@@ -189,7 +190,7 @@ def record(
             for view in range(form.views):
                 _record_view(path, view, form, batches, logits, advance)
     except OSError as error:
-        raise ValueError(
+        raise InputError(
             f"The teacher's outputs could not be written to {path} ({error.strerror}); what is "
             "recorded stays. Give another place with --recordings, or use "
             "--teacher_signal=online."

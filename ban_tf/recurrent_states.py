@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from ban_tf import distribute, keras_distribution
+from ban_tf.errors import InputError
 
 
 def variables(model: keras.Model) -> list[Any]:
@@ -40,14 +41,14 @@ def restore(model: keras.Model, captured: list[np.ndarray]) -> None:
     """Puts captured states back, those of its own rows on each replica.
 
     Raises:
-        ValueError: They are those of another model, or of a batch of another size.
+        InputError: They are those of another model, or of a batch of another size.
     """
     states = variables(model)
     several = bool(states) and keras_distribution.several(model)
     replicas = model.distribute_strategy.num_replicas_in_sync if several else 1
     shapes = [(each.shape[0] * replicas, *each.shape[1:]) for each in states]
     if shapes != [array.shape for array in captured]:
-        raise ValueError("The checkpoint belongs to another model or another optimizer.")
+        raise InputError("The checkpoint belongs to another model or another optimizer.")
     if several:
         distribute.on_replicas(model.distribute_strategy, lambda: _take(states, captured))()
     else:

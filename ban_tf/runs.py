@@ -65,7 +65,7 @@ def find(folder: str | pathlib.Path) -> list[Status]:
     """Returns the status of every run below a folder, the latest first.
 
     Raises:
-        ValueError: There is no such folder.
+        InputError: There is no such folder.
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():

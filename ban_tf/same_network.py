@@ -31,7 +31,7 @@ class SameNetwork:
         """Compares a network's configuration, graph and constants with those of the first one.
 
         Raises:
-            ValueError: They differ.
+            InputError: They differ.
         """
         found = fingerprint.configuration(model, code_data=False)
         first = self._first.setdefault(distribute.replica_count(), found)

@@ -26,7 +26,7 @@ def ends(model: keras.Model) -> list[int]:
         they are one layer, as with tied embeddings.
 
     Raises:
-        ValueError: The model has no layer that is trained.
+        InputError: The model has no layer that is trained.
     """
     first = next((each for each in model.layers if each.trainable_weights), None)
     last = _behind(model.outputs[0])
@@ -62,7 +62,7 @@ def copy_ends(student: keras.Model, teacher: keras.Model, places: Sequence[int])
         places: What `freeze_ends` returned for the student.
 
     Raises:
-        ValueError: The shapes differ.
+        InputError: The shapes differ.
     """
     check_ends(student, teacher, places)
     for place in places:
@@ -75,7 +75,7 @@ def check_ends(
     """Makes sure that `copy_ends` can be done, maybe before a teacher is trained.
 
     Raises:
-        ValueError: The shapes differ.
+        InputError: The shapes differ.
     """
     for place in ends(student) if places is None else places:
         own, theirs = student.layers[place], teacher.layers[place]

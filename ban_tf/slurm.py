@@ -33,7 +33,7 @@ def tf_config(environment: Mapping[str, str]) -> str:
             it needs from `os.environ`.
 
     Raises:
-        ValueError: Some of them are missing, or do not fit each other.
+        InputError: Some of them are missing, or do not fit each other.
     """
     try:
         job, step = int(environment["SLURM_JOB_ID"]), int(environment.get("SLURM_STEP_ID", 0))

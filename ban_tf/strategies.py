@@ -23,7 +23,7 @@ def start(options: Options) -> Workers:
     """Returns the workers of a run, once all of them are there.
 
     Raises:
-        ValueError: There is no such cluster, or there are no such devices.
+        InputError: There is no such cluster, or there are no such devices.
     """
     # Batches of images are shared out evenly or not; rows of text belong to a replica each.
     evenly = text.is_text(options.dataset)

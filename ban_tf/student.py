@@ -106,7 +106,7 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         seed: Seed of the objective's own draws (DKPP's permutations).
 
     Raises:
-        ValueError: A weight is negative, an argument unknown, teacher and student do not fit
+        InputError: A weight is negative, an argument unknown, teacher and student do not fit
             together, or the student has its own `train_step` or `test_step`.
     """
 
@@ -198,12 +198,12 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         """Trains the student as `keras.Model.fit` does, after a look at the data.
 
         Raises:
-            ValueError: Data holds NaN, labels are out of range, or outputs that were declared to
+            InputError: Data holds NaN, labels are out of range, or outputs that were declared to
                 be probabilities are none.
         """
         options = _by_name(super().fit, x, y, arguments, options)
         if options.get("class_weight") is not None and teachers.is_recorded(y):
-            raise ValueError(
+            raise InputError(
                 "`class_weight` does not reach labels that come with recorded outputs; give "
                 "`sample_weight`."
             )
@@ -220,7 +220,7 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         """Evaluates the student as `keras.Model.evaluate` does, after a look at the data.
 
         Raises:
-            ValueError: As for `fit`.
+            InputError: As for `fit`.
         """
         if not options.get("_use_cached_eval_dataset"):  # which `fit` has prepared
             self._prepare(x, y, options)
@@ -292,7 +292,7 @@ class BornAgainModel(AdjustableModel, StudentProxy):
             y_pred: What it returned.
 
         Raises:
-            ValueError: What one of them means is in doubt, or it has another kind than the
+            InputError: What one of them means is in doubt, or it has another kind than the
                 objective is for.
         """
         by_name = self._by_name(y_pred)
@@ -364,7 +364,7 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         distils = bool(target.teacher_logits) or self.expects_teacher
         students = self._answers(x, y_pred, distils)
         if training and self._is_taught and not target.teacher_logits:
-            raise ValueError(
+            raise InputError(
                 "`teacher` is a RecordedTeacher, but the batches bring nothing recorded; give them "
                 "the form (x, {'labels': y, 'teacher_logits': t})."
             )
@@ -393,7 +393,7 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         only_labels = not target.teacher_logits
         if target.labels is None:
             if only_labels or not weight.stays_zero:
-                raise ValueError(
+                raise InputError(
                     "`y` is None, but labels count by `label_weight` "
                     f"{1.0 if only_labels else self.label_weight:g}; give labels."
                 )

@@ -18,6 +18,7 @@ from keras import ops
 from ban_tf import outputs
 from ban_tf.copies import first_line
 from ban_tf.distillation_losses import with_features
+from ban_tf.errors import InputError
 from ban_tf.loss_kinds import BINARY, CATEGORICAL, VALUES
 from ban_tf.output_evidence import collect
 from ban_tf.output_kinds import Evidence, resolve, teacher_meaning
@@ -75,7 +76,7 @@ class OnlineTeacher:
         paths: Sequence[str] = (),
     ):
         if not models:
-            raise ValueError("`teacher` is an empty list; give at least one model.")
+            raise InputError("`teacher` is an empty list; give at least one model.")
         self.models = list(models)
         self.paths = list(paths)
         self.activation = activation
@@ -98,7 +99,7 @@ class OnlineTeacher:
         """Returns the joint numbers by output, of each output's own kind where no student is.
 
         Raises:
-            ValueError: What an output means is not known.
+            InputError: What an output means is not known.
         """
         _, given = self.split(inputs, None)
         joint = {}
@@ -218,9 +219,9 @@ class AbsentTeacher:
         """Asks for the teacher.
 
         Raises:
-            ValueError: Always.
+            InputError: Always.
         """
-        raise ValueError(
+        raise InputError(
             "This model was saved without its teacher"
             + (f", which was {', '.join(self.paths)}" if self.paths else "")
             + "; set `teacher` to a model before training it on, or to None to go on with labels "
@@ -257,24 +258,24 @@ def load_model(path: str | pathlib.Path) -> keras.Model:
     """Loads a `.keras` file with Keras's safe mode on.
 
     Raises:
-        ValueError: The file is missing, is no Keras model, or needs code that Keras
+        InputError: The file is missing, is no Keras model, or needs code that Keras
             refuses to run unasked (a Lambda layer).
     """
     path = pathlib.Path(path)
     if not path.is_file():
-        raise ValueError(f"`teacher` names a file that does not exist: {path}.")
+        raise InputError(f"`teacher` names a file that does not exist: {path}.")
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):
-        raise ValueError(f"{path} is not a Keras model: a .keras file is a zip archive.")
+        raise InputError(f"{path} is not a Keras model: a .keras file is a zip archive.")
     try:
         return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         if "lambda" in str(error).lower():
-            raise ValueError(
+            raise InputError(
                 f"{path} holds a Lambda layer, which could run any code, and is not loaded; if you "
                 "trust it, load it yourself with keras.models.load_model(path, safe_mode=False) "
                 "and pass the model."
             ) from error
-        raise ValueError(
+        raise InputError(
             f"{path} could not be read as a Keras model: {first_line(error)}"
         ) from error
 
@@ -288,7 +289,7 @@ def as_teacher(teacher: Any, activation: Any = None) -> Teacher | None:
         activation: See `OnlineTeacher`.
 
     Raises:
-        ValueError: It is none of these.
+        InputError: It is none of these.
     """
     if teacher is None or (hasattr(teacher, "split") and not isinstance(teacher, str)):
         return teacher
@@ -304,7 +305,7 @@ def as_teacher(teacher: Any, activation: Any = None) -> Teacher | None:
     ]
     for model in models:
         if not isinstance(model, keras.Model):
-            raise ValueError(
+            raise InputError(
                 "`teacher` must be a Keras model, a path to a .keras file, a list of these, or a "
                 f"RecordedTeacher. Received: {model!r}"
             )

@@ -71,13 +71,13 @@ def asked_for(teachers: list[keras.Model], precision: str | None) -> list[keras.
             they are.
 
     Raises:
-        ValueError: One cannot be rebuilt.
+        InputError: One cannot be rebuilt.
     """
     if precision is None:
         return teachers
     try:
         return [fold(each, precision) for each in teachers]
-    except ValueError as error:
+    except InputError as error:
         raise InputError(
             f"`teacher_precision` is {precision!r}, for which teachers are rebuilt: {error}."
         ) from error

@@ -1,10 +1,13 @@
 """Our own errors are one sentence and exit code 2; those of a user's code keep their traceback."""
 
+import ast
+import pathlib
 import subprocess
 import sys
 
 import pytest
 
+import ban_tf
 from ban_tf import errors, user_code
 from ban_tf.history import DivergenceError
 from ban_tf.rundir import CorruptFileError, RunDirectoryError, SaveError
@@ -107,6 +110,26 @@ def test_all_of_ours_have_one_base_and_stay_what_they_were(error, builtin):
     assert issubclass(error, builtin)
 
 
+MODULES = sorted(pathlib.Path(ban_tf.__file__).parent.rglob("*.py"))
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
+def test_no_module_raises_an_error_that_could_be_anybodys(module):
+    """The command line knows our errors by their class: a bare ValueError shows a traceback."""
+    nodes = [*ast.walk(ast.parse(module.read_text()))]
+    raised = [
+        node.exc.func.id
+        for node in nodes
+        if isinstance(node, ast.Raise)
+        and isinstance(node.exc, ast.Call)
+        and isinstance(node.exc.func, ast.Name)
+    ]
+    classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
+    bases = [base.id for each in classes for base in each.bases if isinstance(base, ast.Name)]
+    known = set() if module.stem == "errors" else {*raised, *bases}
+    assert not {"ValueError", "TypeError", "RuntimeError", "Exception"} & known
+
+
 @pytest.mark.parametrize("name", [":function", "module:", "module", "not_there:function", "os:pat"])
 def test_names_that_lead_nowhere_are_refused(name):
     with pytest.raises(errors.InputError, match=f"`objective` '{name}'"):
@@ -114,8 +137,6 @@ def test_names_that_lead_nowhere_are_refused(name):
 
 
 def test_a_name_may_lead_through_a_class():
-    import pathlib
-
     assert user_code.load("pathlib:Path.home", "x").__name__ == pathlib.Path.home.__name__
 
 

@@ -266,17 +266,21 @@ def test_each_column_of_the_paper_has_its_own_objective(name, tmp_path, monkeypa
 @pytest.mark.parametrize(
     ("main", "arguments", "message"),
     [
-        (evaluate.main, ["run", "--dataset=digits", "--data_dir=there"], "--data_dir=there does"),
+        (
+            evaluate.main,
+            ["run", "--dataset=digits", "--data_dir=there"],
+            "--data_dir=there",
+        ),
         (evaluate.main, ["run", "--dataset=folder:x", "--data_dir=there"], "for TFDS data sets"),
         (
             report_command.main,
             ["run", "--control=labels"],
-            "--control=labels does nothing with one",
+            "--control=labels does nothing",
         ),
         (
             report_command.main,
             ["--output=there", "run"],
-            "--output=there does nothing with one run",
+            "--output=there does nothing",
         ),
         (study_command.main, ["--list", "--seeds=2"], "--seeds=2 does nothing with --list"),
         (study_command.main, ["--list", "--show=quick/wrn"], "give --list, --show=ROW"),

@@ -2,7 +2,7 @@
 
 A name starts with its family. A family is one module, found through the table `FAMILIES`, with
 `FORM` (what its names look like), `DEFAULT` (what the bare family name stands for), `NAMED` (the
-settings that a name tells), `parse(name)` (those of one name, or a ValueError) and
+settings that a name tells), `parse(name)` (those of one name, or an InputError) and
 `build(input_shape, num_classes, ...)` that takes those settings. A family of language models says
 `TASK = "text"`, and its `build` takes a vocabulary instead; see `build_language_model`. To add an
 architecture, write that module and add its line below. Builders of the user's own are in `users`.
@@ -50,7 +50,7 @@ def resolve(name: str) -> str:
         The full name: `wrn-16-1` for `wrn`.
 
     Raises:
-        ValueError: If no architecture has this name.
+        InputError: If no architecture has this name.
     """
     if ":" in name:
         users.parse(name)
@@ -78,7 +78,7 @@ def build(
         float32 logits; a user's builder may give probabilities instead.
 
     Raises:
-        ValueError: If the name, the sizes or an option is wrong, or a user's builder fails.
+        InputError: If the name, the sizes or an option is wrong, or a user's builder fails.
     """
     if num_classes < 2 or len(input_shape) != 3 or min(input_shape) < 1:
         raise InputError(
@@ -117,7 +117,7 @@ def build_language_model(
         A model from words, int32 `[batch, steps]`, to float32 logits `[batch, steps, words]`.
 
     Raises:
-        ValueError: If the name or an option is wrong.
+        InputError: If the name or an option is wrong.
     """
     name = resolve(name)
     if task(name) != "text":
@@ -156,7 +156,7 @@ def check_settings(names: Sequence[str], options: dict[str, Any]) -> None:
     """Makes sure that each setting is one of at least one of these architectures.
 
     Raises:
-        ValueError: If a setting belongs to none of them.
+        InputError: If a setting belongs to none of them.
     """
     allowed = set().union(*map(settings, names))
     wrong = ", ".join(f"--{option}={options[option]}" for option in sorted({*options} - allowed))

@@ -72,7 +72,7 @@ def check_dropout(dropout: float) -> None:
     """Makes sure that a dropout rate can be used.
 
     Raises:
-        ValueError: If it is not in [0, 1).
+        InputError: If it is not in [0, 1).
     """
     if not 0.0 <= dropout < 1.0:
         raise InputError(f"--dropout={dropout}: the dropout rate must be at least 0 and below 1")

@@ -45,7 +45,7 @@ def parse(name: str) -> dict[str, int]:
     """Returns the settings in a name such as `cnn-lstm-2-650`.
 
     Raises:
-        ValueError: If the name has another form, or a number in it is zero.
+        InputError: If the name has another form, or a number in it is zero.
     """
     return lstm.parse_recurrent(name, "cnn-lstm", FORM)
 

@@ -58,7 +58,7 @@ def parse(name: str) -> dict[str, Any]:
     """Returns the settings in a name such as `densenet-90-60@depth=2`.
 
     Raises:
-        ValueError: If the name has another form, or a number in it is out of range.
+        InputError: If the name has another form, or a number in it is out of range.
     """
     match = re.fullmatch(r"densenet-(\d+)-(\d+)((?:@(?:depth|compression)=[\d.]+)*)", name)
     factors = re.findall(r"@(\w+)=(\d+\.?\d*|\.\d+)(?=@|$)", match[3]) if match else []
@@ -104,7 +104,7 @@ def plan(
         final_transition: Whether the last block is compressed as well.
 
     Raises:
-        ValueError: If a number is out of range, or no channels are left for a unit to add.
+        InputError: If a number is out of range, or no channels are left for a unit to add.
     """
     if not 0 < compression <= 1:
         raise InputError(f"--compression={compression}: it must be above 0 and at most 1")
@@ -169,7 +169,7 @@ def build(
         `[batch, num_classes]`.
 
     Raises:
-        ValueError: If a number is out of range.
+        InputError: If a number is out of range.
     """
     import keras
 

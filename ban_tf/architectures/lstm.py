@@ -42,7 +42,7 @@ def parse(name: str) -> dict[str, int]:
     """Returns the settings in a name such as `lstm-2-1500`.
 
     Raises:
-        ValueError: If the name has another form, or a number in it is zero.
+        InputError: If the name has another form, or a number in it is zero.
     """
     return parse_recurrent(name, "lstm", FORM)
 

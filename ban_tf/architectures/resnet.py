@@ -48,7 +48,7 @@ def parse(name: str) -> dict[str, Any]:
     """Returns the settings in a name such as `resnet-wide-4-0.5@densenet-90-60`.
 
     Raises:
-        ValueError: If the name has another form, or a number in it is out of range.
+        InputError: If the name has another form, or a number in it is out of range.
     """
     match = re.fullmatch(r"resnet-(wide|bottleneck)-(\d+)-(\d+\.?\d*|\.\d+)@(densenet-.+)", name)
     if not match:
@@ -97,7 +97,7 @@ def build(
         `[batch, num_classes]`.
 
     Raises:
-        ValueError: If a number is out of range.
+        InputError: If a number is out of range.
     """
     import keras
 

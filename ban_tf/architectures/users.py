@@ -20,7 +20,7 @@ def parse(name: str) -> tuple[str, str]:
     """Returns the module and the function that a name tells, without importing anything.
 
     Raises:
-        ValueError: It is not `package.module:function`.
+        InputError: It is not `package.module:function`.
     """
     module, _, function = name.partition(":")
     if not all(part.isidentifier() for part in [*module.split("."), function]):

@@ -33,7 +33,7 @@ def parse(name: str) -> dict[str, int]:
     """Returns the depth and the width in a name such as `wrn-28-10`.
 
     Raises:
-        ValueError: If the name has another form, the depth is not 6n + 4 or the width below 1.
+        InputError: If the name has another form, the depth is not 6n + 4 or the width below 1.
     """
     match = re.fullmatch(r"wrn-(\d+)-(\d+)", name)
     if not match:
@@ -74,7 +74,7 @@ def build(
         `[batch, num_classes]`.
 
     Raises:
-        ValueError: If the dropout rate is not in [0, 1).
+        InputError: If the dropout rate is not in [0, 1).
     """
     import keras
 

@@ -31,7 +31,7 @@ def check(name: str) -> None:
     """Finds out what can be found wrong with a data set's name without loading anything.
 
     Raises:
-        ValueError: There is no such folder, or it is not laid out as it should be.
+        InputError: There is no such folder, or it is not laid out as it should be.
     """
     if not name:
         raise InputError(
@@ -77,7 +77,7 @@ def load(
             data set, memory-mapped), or "auto", on disk if they would fill half of the memory.
 
     Raises:
-        ValueError: The data cannot be had, or is not what it should be.
+        InputError: The data cannot be had, or is not what it should be.
     """
     check(name)
     if name == "digits":

@@ -47,7 +47,7 @@ def apply(images: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
         Images of the same shape and type.
 
     Raises:
-        ValueError: The images are too small to be padded by reflection.
+        InputError: The images are too small to be padded by reflection.
     """
     _, height, width, channels = images.shape
     if min(height, width) <= PADDING:

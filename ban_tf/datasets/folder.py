@@ -27,7 +27,7 @@ def check(path: str) -> tuple[str, ...]:
     """Returns the names of the classes, sorted.
 
     Raises:
-        ValueError: The folder is not laid out as it should be.
+        InputError: The folder is not laid out as it should be.
     """
     root = pathlib.Path(path).expanduser()
     classes = {}
@@ -66,7 +66,7 @@ def load(path: str) -> tuple[Split, Split, tuple[str, ...]]:
     channel, else three.
 
     Raises:
-        ValueError: The folder is not laid out as it should be, or an image cannot be read.
+        InputError: The folder is not laid out as it should be, or an image cannot be read.
     """
     names, root = check(path), pathlib.Path(path).expanduser()
     images, labels = {}, {}
@@ -99,7 +99,7 @@ def open_image(file: str | pathlib.Path) -> Image.Image:
     """Reads an image file as Pillow has it, whatever its size and mode.
 
     Raises:
-        ValueError: It is not there, no image, or has more than eight bits per channel.
+        InputError: It is not there, no image, or has more than eight bits per channel.
     """
     from PIL import Image
 

@@ -34,7 +34,7 @@ def steps_per_epoch(data: ImageData, batch_size: int) -> int:
     """Returns how many full batches an epoch has.
 
     Raises:
-        ValueError: There are fewer examples than a batch holds.
+        InputError: There are fewer examples than a batch holds.
     """
     examples = len(data.train.labels)
     if batch_size > examples:
@@ -82,7 +82,7 @@ def training_batches(
         int32 `[batch]`; with `teacher_logits`, the labels are those that `RecordedTeacher` takes.
 
     Raises:
-        ValueError: There are fewer examples than a batch holds.
+        InputError: There are fewer examples than a batch holds.
     """
     steps = steps_per_epoch(data, batch_size)
     examples = len(data.train.labels)

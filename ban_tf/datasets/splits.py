@@ -23,7 +23,7 @@ def cut_validation(split: Split, fraction: float, seed: int) -> tuple[Split, Spl
         What is left to train on, and the validation split; each in its former order.
 
     Raises:
-        ValueError: `fraction` is out of range.
+        InputError: `fraction` is out of range.
     """
     if not 0 <= fraction <= 0.5:
         raise InputError(f"--validation_fraction must be between 0 and 0.5; it is {fraction}.")

@@ -57,7 +57,7 @@ def check(name: str) -> None:
     """Finds out what can be found wrong with a text's name without reading it.
 
     Raises:
-        ValueError: There is no such file or folder, or a part of it is absent.
+        InputError: There is no such file or folder, or a part of it is absent.
     """
     if name != "text":
         _files(name)
@@ -70,7 +70,7 @@ def load(name: str) -> TextData:
         name: "text" or "text:PATH".
 
     Raises:
-        ValueError: The text cannot be read, or a part of it is too short to learn from.
+        InputError: The text cannot be read, or a part of it is too short to learn from.
     """
     parts = _embedded() if name == "text" else _read(name)
     limit = _EMBEDDED_VOCABULARY if name == "text" else None

@@ -20,7 +20,7 @@ def training_steps(tokens: np.ndarray, batch_size: int, unroll: int) -> int:
     """Returns how many batches a text gives to train on.
 
     Raises:
-        ValueError: It gives none.
+        InputError: It gives none.
     """
     steps = (len(tokens) - 1) // batch_size // unroll
     if steps < 1:

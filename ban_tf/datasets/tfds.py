@@ -37,7 +37,7 @@ def load(
         cache: See `datasets.load`.
 
     Raises:
-        ValueError: The data set is unknown, not there and not to be had, or not one of images of
+        InputError: The data set is unknown, not there and not to be had, or not one of images of
             one size with labels, in a training and a test split.
     """
     builder = _builder(name, data_dir)

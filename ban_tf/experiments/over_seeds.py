@@ -43,7 +43,7 @@ def show(experiment: Experiment, root: pathlib.Path, seeds: Sequence[int]) -> No
     """Compares what is there of each seed, prints the tables and writes the page.
 
     Raises:
-        ValueError: Nothing is there.
+        InputError: Nothing is there.
     """
     from ban_tf.report import comparison_page  # SciPy and plots, for which --list need not wait
 

@@ -44,7 +44,7 @@ def draw(
         The picture's file, `evidence/<name>.png`, and the table as Markdown.
 
     Raises:
-        ValueError: There is no such picture, or nothing to draw.
+        InputError: There is no such picture, or nothing to draw.
     """
     from ban_tf.report import plots
     from ban_tf.rundir import write_atomically

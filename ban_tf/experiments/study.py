@@ -57,7 +57,7 @@ def run(
         execute: Given the arguments of `ban_tf.main`, runs it.
 
     Raises:
-        ValueError: The flagfile is not there.
+        InputError: The flagfile is not there.
         RunFailedError: A run failed.
     """
     flagfile = _flagfile(experiment.flagfile)

@@ -22,6 +22,7 @@ import keras
 import numpy as np
 
 from ban_tf.copies import cannot_rebuild, copy_layer, first_line
+from ban_tf.errors import InputError
 from ban_tf.layers.batch_normalization import BatchNormalization
 from ban_tf.layers.convolution import Conv2D
 
@@ -58,24 +59,24 @@ def fold(model: keras.Model, precision: str | None = None) -> keras.Model:
         It is not for training: none of its weights are trainable.
 
     Raises:
-        ValueError: The model has no weights yet, or cannot be rebuilt layer by layer, as a
+        InputError: The model has no weights yet, or cannot be rebuilt layer by layer, as a
             subclassed model cannot.
     """
     if not model.built:
-        raise ValueError(
+        raise InputError(
             f"model must be built before it is folded. Received: {model.name!r}, unbuilt"
         )
     if precision:
         _check_precision(precision)
     if getattr(model, "inputs", None) is None:
-        raise ValueError(f"{cannot_rebuild(model)} (it is a subclassed model)")
+        raise InputError(f"{cannot_rebuild(model)} (it is a subclassed model)")
     try:
         folded = _structure(model, precision, model.dtype_policy.name)
     except (ValueError, TypeError, NotImplementedError) as error:
-        raise ValueError(f"{cannot_rebuild(model)} ({first_line(error)})") from error
+        raise InputError(f"{cannot_rebuild(model)} ({first_line(error)})") from error
     if type(model) not in (keras.Sequential, type(folded)):
         lost = f"what {type(model).__name__} does besides running its graph would be lost"
-        raise ValueError(f"{cannot_rebuild(model)} ({lost})")
+        raise InputError(f"{cannot_rebuild(model)} ({lost})")
     copy_folded(model, folded)
     folded.trainable = False
     return folded
@@ -85,7 +86,7 @@ def _check_precision(precision: str) -> None:
     try:
         keras.dtype_policies.get(precision)
     except ValueError as error:
-        raise ValueError(
+        raise InputError(
             f"precision must be a dtype policy such as 'mixed_bfloat16'. Received: {precision!r}"
         ) from error
 

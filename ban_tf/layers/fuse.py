@@ -18,6 +18,7 @@ from __future__ import annotations
 import keras
 
 from ban_tf.copies import cannot_rebuild, copy_layer
+from ban_tf.errors import InputError
 from ban_tf.layers.batch_normalization import BatchNormalization
 from ban_tf.layers.convolution import Conv2D
 
@@ -38,20 +39,20 @@ def fuse(model: keras.Model) -> keras.Model:
         trainable flags and outputs. If `model` is compiled, so is the copy, with a fresh optimizer.
 
     Raises:
-        ValueError: If the model has no weights yet, or cannot be rebuilt layer by layer, as a
+        InputError: If the model has no weights yet, or cannot be rebuilt layer by layer, as a
             subclassed model cannot.
     """
     if not model.built:
-        raise ValueError(
+        raise InputError(
             f"model must be built before it is fused. Received: {model.name!r}, unbuilt"
         )
     try:
         fused = keras.models.clone_model(model, clone_function=_clone_layer, recursive=True)
     except (ValueError, TypeError, NotImplementedError) as error:
-        raise ValueError(cannot_rebuild(model)) from error
+        raise InputError(cannot_rebuild(model)) from error
     if type(fused) is not type(model):
         # Keras rebuilds some subclasses as a bare Functional model, without their methods.
-        raise ValueError(cannot_rebuild(model))
+        raise InputError(cannot_rebuild(model))
     fused.set_weights(model.get_weights())
     _copy_trainable(model, fused)
     return fused

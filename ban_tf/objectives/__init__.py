@@ -9,6 +9,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any
 
+from ban_tf.errors import InputError
 from ban_tf.objectives.names import OBJECTIVES, parse
 
 _HOMES = {
@@ -56,7 +57,7 @@ def get(objective: Any, **options: Any) -> Any:
         **options: Arguments of the objective's constructor to change, such as `temperature`.
 
     Raises:
-        ValueError: There is no such objective, or it has no such option.
+        InputError: There is no such objective, or it has no such option.
     """
     from ban_tf.objectives.function import FunctionObjective
     from ban_tf.objectives.objective import Objective
@@ -73,7 +74,7 @@ def get(objective: Any, **options: Any) -> Any:
         objective = _from_config(objective)
     elif not isinstance(objective, Objective):
         if not callable(objective) or isinstance(objective, type):
-            raise ValueError(
+            raise InputError(
                 "`objective` must be a name, an Objective, a function or a dictionary of these. "
                 f"Received: {objective!r}"
             )
@@ -83,7 +84,7 @@ def get(objective: Any, **options: Any) -> Any:
     config = {} if isinstance(objective, FunctionObjective) else objective.get_config()
     for option, value in options.items():
         if option not in config:
-            raise ValueError(
+            raise InputError(
                 f"`{option}` is {value}, but {type(objective).__name__} has no {option}."
             )
     return type(objective).from_config({**config, **options})
@@ -99,7 +100,7 @@ def resolve(objective: Any, temperature: float | None = None, **options: Any) ->
         **options: As for `get`.
 
     Raises:
-        ValueError: As for `get`.
+        InputError: As for `get`.
     """
     if temperature is not None:
         options["temperature"] = temperature
@@ -123,7 +124,7 @@ def _from_config(config: Mapping[str, Any]) -> Any:
     try:
         return keras.saving.deserialize_keras_object(dict(config))
     except TypeError as error:
-        raise ValueError(
+        raise InputError(
             f"`objective` was saved as {config['class_name']}, which is not known here; import the "
             "module that defines it."
         ) from error

@@ -77,7 +77,7 @@ class DarkKnowledge(Objective):
             is the higher, and no gradient.
 
     Raises:
-        ValueError: The temperature is not positive.
+        InputError: The temperature is not positive.
     """
 
     kinds = KINDS

@@ -73,7 +73,7 @@ class DecoupledKnowledge(Objective):
         temperature: As for `DarkKnowledge`.
 
     Raises:
-        ValueError: A weight is negative, both are 0, or the temperature is not positive.
+        InputError: A weight is negative, both are 0, or the temperature is not positive.
     """
 
     kinds = CLASSES

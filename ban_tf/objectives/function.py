@@ -22,7 +22,7 @@ class FunctionObjective(Objective):
             where it is found, as "package.module:function".
 
     Raises:
-        ValueError: There is no such function.
+        InputError: There is no such function.
     """
 
     needs_labels = True
@@ -48,7 +48,7 @@ class FunctionObjective(Objective):
         """Returns what the function returns, `[batch, ...]`.
 
         Raises:
-            ValueError: The function did not return one loss per sample.
+            InputError: The function did not return one loss per sample.
         """
         losses = ops.convert_to_tensor(self.function(labels, teacher_logits, student_logits))
         if len(losses.shape) != len(student_logits.shape) - 1:
@@ -63,7 +63,7 @@ class FunctionObjective(Objective):
         """Returns the constructor's arguments; the function by where it is found.
 
         Raises:
-            ValueError: No name leads to it, as to a lambda or a partial function.
+            InputError: No name leads to it, as to a lambda or a partial function.
         """
         return {"function": user_code.name_of(self.function, "objective")}
 
@@ -72,7 +72,7 @@ class FunctionObjective(Objective):
         """Finds the function again.
 
         Raises:
-            ValueError: Its module is not imported.
+            InputError: Its module is not imported.
         """
         return cls(user_code.load_imported(config["function"], "objective"))
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf.errors import InputError
 from ban_tf.objectives import get
 from ban_tf.outputs import final_activations
 
@@ -22,13 +23,13 @@ class ObjectiveDistillation(keras.distillation.DistillationLoss):
         objective: As for `ban_tf.objectives.get`.
 
     Raises:
-        ValueError: The objective needs labels.
+        InputError: The objective needs labels.
     """
 
     def __init__(self, objective: Any):
         self.objective = get(objective)
         if self.objective.needs_labels:
-            raise ValueError(
+            raise InputError(
                 f"`objective` {type(self.objective).__name__} needs labels, which "
                 "keras.distillation does not pass on; use ban_tf.BornAgainModel for it."
             )
@@ -37,12 +38,12 @@ class ObjectiveDistillation(keras.distillation.DistillationLoss):
         """Is asked by `Distiller` before training.
 
         Raises:
-            ValueError: A model gives probabilities, which would be softened as if logits.
+            InputError: A model gives probabilities, which would be softened as if logits.
         """
         for name, model in (("teacher", teacher), ("student", student)):
             other = set(final_activations(model).values()) - {"linear"}
             if other:
-                raise ValueError(
+                raise InputError(
                     f"`{name}` ends in a {other.pop()}, but an objective needs logits; leave the "
                     "last activation out, or use ban_tf.BornAgainModel, which takes both."
                 )
@@ -71,6 +72,6 @@ def as_distillation_loss(objective: Any) -> keras.distillation.DistillationLoss:
         objective: As for `ban_tf.objectives.get`; it must need no labels.
 
     Raises:
-        ValueError: The objective needs labels.
+        InputError: The objective needs labels.
     """
     return ObjectiveDistillation(objective)

@@ -50,7 +50,7 @@ def read(labels: Any, logits: Any) -> LabelForm:
         logits: `[batch, ..., classes]`.
 
     Raises:
-        ValueError: The shapes do not fit together, or there are no labels.
+        InputError: The shapes do not fit together, or there are no labels.
     """
     if labels is None:
         raise InputError("`labels` is None, but this objective needs labels.")
@@ -83,7 +83,7 @@ def distribution(labels: Any, logits: Any) -> Any:
         logits: `[batch, ..., classes]`.
 
     Raises:
-        ValueError: As for `read`.
+        InputError: As for `read`.
     """
     form = read(labels, logits)
     if not form.is_index:

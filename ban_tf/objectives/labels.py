@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf.errors import InputError
 from ban_tf.loss_kinds import CATEGORICAL
 from ban_tf.masks import with_mask
 from ban_tf.objectives import label_forms
@@ -27,7 +28,7 @@ def cross_entropy(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any
         label_smoothing: e, the share of the label's mass that is spread over all classes.
 
     Raises:
-        ValueError: The shapes do not fit together.
+        InputError: The shapes do not fit together.
     """
     logits = as_float(logits)
     return _cross_entropy(label_forms.read(labels, logits), logits, label_smoothing)
@@ -58,7 +59,7 @@ class Labels(Objective):
         label_smoothing: Between 0 and 1 (Yuan et al., 2020, compare with it).
 
     Raises:
-        ValueError: `label_smoothing` is out of range.
+        InputError: `label_smoothing` is out of range.
     """
 
     needs_labels = True
@@ -134,7 +135,7 @@ class LabelCrossEntropy(keras.losses.Loss):
 
 def _check_smoothing(label_smoothing: float) -> float:
     if not 0 <= label_smoothing < 1:
-        raise ValueError(
+        raise InputError(
             f"`label_smoothing` must be at least 0 and below 1. Received: {label_smoothing}"
         )
     return float(label_smoothing)

@@ -106,12 +106,12 @@ class Objective:
             output: The name of the output, for messages.
 
         Raises:
-            ValueError: It is not for outputs of that kind.
+            InputError: It is not for outputs of that kind.
         """
         if kind in self.kinds:
             return self
         fitting = "mse, huber, bounded and kd" if kind == VALUES else "kd"
-        raise ValueError(
+        raise InputError(
             f"`objective` {type(self).__name__} is for {' and '.join(self.kinds)} outputs, but the "
             f"output {output!r} is {_IN_WORDS[kind]}; for these there are {fitting}."
         )
@@ -147,7 +147,7 @@ class Objective:
         """Returns this objective as a `keras.distillation.DistillationLoss`.
 
         Raises:
-            ValueError: It needs labels, which Keras does not hand to distillation losses.
+            InputError: It needs labels, which Keras does not hand to distillation losses.
         """
         from ban_tf.objectives.keras_distillation import ObjectiveDistillation
 
@@ -227,7 +227,7 @@ def as_pair(teacher_logits: Any, student_logits: Any) -> tuple[Any, Any]:
         Both in the student's precision (`as_float`), the teacher's without a gradient.
 
     Raises:
-        ValueError: Their shapes differ, which broadcasting would hide.
+        InputError: Their shapes differ, which broadcasting would hide.
     """
     student_logits = as_float(student_logits)
     teacher_logits = ops.cast(ops.convert_to_tensor(teacher_logits), student_logits.dtype)
@@ -235,7 +235,7 @@ def as_pair(teacher_logits: Any, student_logits: Any) -> tuple[Any, Any]:
     if len(theirs) != len(ours) or any(
         None not in pair and pair[0] != pair[1] for pair in zip(theirs, ours, strict=True)
     ):
-        raise ValueError(
+        raise InputError(
             "`teacher_logits` and `student_logits` must have one shape, [batch, ..., classes]. "
             f"Received: {theirs} and {ours}"
         )
@@ -316,7 +316,7 @@ def check_temperature(temperature: float) -> float:
     """Returns the temperature as a float.
 
     Raises:
-        ValueError: It is not positive and finite.
+        InputError: It is not positive and finite.
     """
     if not 0 < _as_number(temperature) < float("inf"):
         raise InputError(f"`temperature` must be positive and finite. Received: {temperature!r}")
@@ -332,7 +332,7 @@ def check_weight(name: str, weight: float) -> float:
     """Returns a weight as a float.
 
     Raises:
-        ValueError: It is negative or not finite.
+        InputError: It is negative or not finite.
     """
     if not 0 <= _as_number(weight) < float("inf"):
         raise InputError(f"`{name}` must be a finite number of at least 0. Received: {weight!r}")

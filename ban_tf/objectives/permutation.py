@@ -31,7 +31,7 @@ class PermutedDarkKnowledge(Objective):
         temperature: As for `DarkKnowledge`.
 
     Raises:
-        ValueError: The temperature is not positive.
+        InputError: The temperature is not positive.
     """
 
     kinds = CLASSES

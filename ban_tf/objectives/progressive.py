@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf.errors import InputError
 from ban_tf.objectives import label_forms
 from ban_tf.objectives.labels import cross_entropy
 from ban_tf.objectives.objective import CLASSES, Objective
@@ -25,7 +26,7 @@ class Progressive(Objective):
         steps: Optimizer steps after which the teacher alone counts.
 
     Raises:
-        ValueError: `steps` is below 1, or the objective weights samples.
+        InputError: `steps` is below 1, or the objective weights samples.
     """
 
     kinds = CLASSES
@@ -36,9 +37,9 @@ class Progressive(Objective):
 
         self.objective = get(objective)
         if steps < 1:
-            raise ValueError(f"`steps` must be at least 1. Received: {steps}")
+            raise InputError(f"`steps` must be at least 1. Received: {steps}")
         if type(self.objective).weights is not Objective.weights:
-            raise ValueError(
+            raise InputError(
                 f"{type(self.objective).__name__} weights the labels of a batch by the teacher: "
                 "there is nothing to pass to from labels."
             )

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf.errors import InputError
 from ban_tf.loss_kinds import VALUES
 from ban_tf.objectives.objective import Objective, as_pair, check_weight
 
@@ -47,14 +48,14 @@ class HuberError(Objective):
         delta: Where the one passes into the other.
 
     Raises:
-        ValueError: `delta` is not positive.
+        InputError: `delta` is not positive.
     """
 
     kinds = (VALUES,)
 
     def __init__(self, delta: float = 1.0):
         if not 0 < delta < float("inf"):
-            raise ValueError(f"`delta` must be positive and finite. Received: {delta}")
+            raise InputError(f"`delta` must be positive and finite. Received: {delta}")
         self.delta = float(delta)
 
     def losses(
@@ -89,7 +90,7 @@ class TeacherBounded(Objective):
         margin: By how much the student's squared error has to be below the teacher's.
 
     Raises:
-        ValueError: The margin is negative or not finite.
+        InputError: The margin is negative or not finite.
     """
 
     needs_labels = True
@@ -118,7 +119,7 @@ class TeacherBounded(Objective):
             seed: Not looked at.
 
         Raises:
-            ValueError: The labels have another shape.
+            InputError: The labels have another shape.
         """
         theirs, ours = as_pair(teacher_logits, student_logits)
         labels = _values(labels, ours)
@@ -134,12 +135,12 @@ class TeacherBounded(Objective):
 def _values(labels: Any, like: Any) -> Any:
     """Returns labels in the shape and dtype of values `[batch, ..., units]`."""
     if labels is None:
-        raise ValueError("`labels` is None, but this objective needs labels.")
+        raise InputError("`labels` is None, but this objective needs labels.")
     labels = ops.cast(ops.convert_to_tensor(labels), like.dtype)
     if len(labels.shape) == len(like.shape) - 1 and like.shape[-1] == 1:
         labels = ops.expand_dims(labels, axis=-1)
     if len(labels.shape) != len(like.shape) or labels.shape[-1] != like.shape[-1]:
-        raise ValueError(
+        raise InputError(
             f"`labels` must be values [batch, ..., units] for outputs of shape "
             f"{tuple(like.shape)}. Received shape: {tuple(labels.shape)}"
         )

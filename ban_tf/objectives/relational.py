@@ -71,7 +71,7 @@ class RelationalMatch(Objective):
         temperature: As for `DarkKnowledge`.
 
     Raises:
-        ValueError: A weight is negative, both are 0, or the temperature is not positive.
+        InputError: A weight is negative, both are 0, or the temperature is not positive.
     """
 
     kinds = CLASSES

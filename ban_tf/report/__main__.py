@@ -82,7 +82,7 @@ def write(run: content.Content) -> None:
     """Writes `report.html` and `summary.md` of a run.
 
     Raises:
-        ValueError: The directory refuses them.
+        InputError: The directory refuses them.
     """
     markdown = table.write_markdown(run.summary, analysed=run.analysis is not None)
     files = {"report.html": page.write(run), "summary.md": markdown}

@@ -56,7 +56,7 @@ def read(directories: Sequence[str | pathlib.Path]) -> tuple[list[Run], list[str
         Those that have results, and the directories of those that have none yet.
 
     Raises:
-        ValueError: A directory is no run, or none of them has results.
+        InputError: A directory is no run, or none of them has results.
     """
     readers = [reading.RunReader(directory) for directory in directories]
     done = [each for each in readers if (each.path / "summary.json").is_file()]
@@ -83,7 +83,7 @@ def compare(runs: Sequence[Run], control: str | None = None) -> dict[str, Any]:
         "high", "significant"}.
 
     Raises:
-        ValueError: A seed occurs twice in a group, data sets differ, or there is no such control.
+        InputError: A seed occurs twice in a group, data sets differ, or there is no such control.
     """
     datasets = sorted({run.summary["run"]["dataset"] for run in runs})
     if len(datasets) > 1:

@@ -317,7 +317,7 @@ def write(
         pictures: Whether the figures are also written as PNG into `figures/`.
 
     Raises:
-        ValueError: No run has results, the runs cannot be compared, or nothing can be written.
+        InputError: No run has results, the runs cannot be compared, or nothing can be written.
     """
     runs, left_out = comparison.read(directories)
     result = comparison.compare(runs, control) | {"left_out": left_out}

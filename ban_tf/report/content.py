@@ -63,7 +63,7 @@ def read(path: str | pathlib.Path) -> Content:
         An `ImageContent`, or for a run on text a plain `Content`.
 
     Raises:
-        ValueError: There is no run, it has no results yet, or a file is damaged.
+        InputError: There is no run, it has no results yet, or a file is damaged.
     """
     run = reading.RunReader(path)
     summary = reading.read_summary(run)

@@ -45,7 +45,7 @@ class Progress(keras.callbacks.Callback):
         file: Where to write, standard output by default.
 
     Raises:
-        ValueError: If `verbosity` is not 0, 1 or 2.
+        InputError: If `verbosity` is not 0, 1 or 2.
     """
 
     def __init__(

@@ -131,7 +131,7 @@ def read_summary(run: RunReader) -> dict[str, Any]:
 
     Raises:
         RunDirectoryError: The run has not got that far.
-        ValueError: The file is not a summary.
+        InputError: The file is not a summary.
     """
     if not (run.path / "summary.json").is_file():
         raise RunDirectoryError(f"{run.path} has no results yet; finish it first: {resume(run)}")

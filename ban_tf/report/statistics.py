@@ -46,7 +46,7 @@ def evaluate(log_probabilities: ArrayLike, labels: ArrayLike) -> dict[str, float
         and confidence (the mean probability of the predicted class).
 
     Raises:
-        ValueError: If shapes or label values do not fit, or rows are not distributions.
+        InputError: If shapes or label values do not fit, or rows are not distributions.
 
     References:
         Guo et al., 2017, "On Calibration of Modern Neural Networks", eq. 3.
@@ -87,7 +87,7 @@ def reliability(
         each bin, NaN where a bin is empty.
 
     Raises:
-        ValueError: If shapes or label values do not fit, or rows are not distributions.
+        InputError: If shapes or label values do not fit, or rows are not distributions.
     """
     log_probabilities, labels = _checked(log_probabilities, labels)
     confidence = np.exp(log_probabilities.max(axis=-1))
@@ -159,7 +159,7 @@ def mean_log_probabilities(
         Log-probabilities, float64 [examples, classes].
 
     Raises:
-        ValueError: If there is no member, their shapes differ, or `average` is unknown.
+        InputError: If there is no member, their shapes differ, or `average` is unknown.
     """
     if average not in AVERAGES:
         raise InputError(f"`average` must be one of {', '.join(AVERAGES)}. Received: {average!r}.")
@@ -267,7 +267,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> MeanInterval:
         confidence: The nominal coverage of the interval.
 
     Raises:
-        ValueError: If there are fewer than two values.
+        InputError: If there are fewer than two values.
     """
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or len(values) < 2:

@@ -95,7 +95,7 @@ def summarise(
         The dictionary described at the top of this module.
 
     Raises:
-        ValueError: If facts are missing or the generations are not 0, 1, ... in order.
+        InputError: If facts are missing or the generations are not 0, 1, ... in order.
     """
     _require(run, _RUN_KEYS, "`run`")
     numbers = [member.generation for member in members]
@@ -145,7 +145,7 @@ def load(path: str | Path) -> dict[str, Any]:
         path: The file, or the run directory that holds it.
 
     Raises:
-        ValueError: If the file is absent, not JSON, of another format, or lacks a key.
+        InputError: If the file is absent, not JSON, of another format, or lacks a key.
     """
     path = Path(path)
     if path.is_dir():
