@@ -80,7 +80,8 @@ import numpy as np
 {first}
 import keras
 x = np.load("images.npy")
-models = [keras.models.load_model("model.keras"), keras.models.load_model("model.h5", compile=False)]
+models = [keras.models.load_model("model.keras")]
+models.append(keras.models.load_model("model.h5", compile=False))
 models.append(pickle.load(open("model.pickle", "rb")))
 models.append(keras.models.model_from_json(open("model.json").read()))
 models[-1].set_weights(models[0].get_weights())
