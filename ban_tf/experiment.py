@@ -20,6 +20,7 @@ from ban_tf import (
     datasets,
     final_student,
     fingerprint,
+    keras_distribution,
     lineage,
     lineage_options,
     objectives,
@@ -255,7 +256,8 @@ def _batches(
             seed=seeds.derive_seed(options.seed, "mixup", generation),
             first_step=epoch * pipeline.steps_per_epoch(signal.data, options.batch_size) + step,
         )
-    return signal.training_batches(generation, epoch, step, *teacher, blend=blend)
+    batches = signal.training_batches(generation, epoch, step, *teacher, blend=blend)
+    return keras_distribution.as_data(batches)
 
 
 def _chance(labels: np.ndarray) -> float | None:

@@ -30,6 +30,7 @@ class Record:
     Attributes:
         epochs: Epochs done.
         step: Steps done of the epoch under way.
+        steps: Steps of the last epoch that is done.
         seconds: Time spent on the epoch under way by processes that are gone.
         history: A row for each epoch done.
         timings: The same for seconds and throughput, which differ from run to run.
@@ -44,6 +45,7 @@ class Record:
 
     epochs: int = 0
     step: int = 0
+    steps: int | None = None
     seconds: float = 0.0
     history: Rows = dataclasses.field(default_factory=list)
     timings: Rows = dataclasses.field(default_factory=list)
@@ -74,16 +76,20 @@ class Recorder(keras.callbacks.Callback):
         record: What to keep up to date.
         keep: "best" remembers the weights of the best epoch by validation.
         examples_per_epoch: For the throughput.
+        exact: Whether an epoch must take all of its steps, and not only one of them.
 
     Attributes:
         first_step: Steps that the epoch under way had behind it when this training started.
     """
 
-    def __init__(self, record: Record, keep: str, examples_per_epoch: int | None):
+    def __init__(
+        self, record: Record, keep: str, examples_per_epoch: int | None, exact: bool = False
+    ):
         super().__init__()
         self.record = record
         self._keep = keep
         self._examples = examples_per_epoch
+        self._exact = exact
         self.first_step = record.step
         self._last_loss: float | None = None
         self._validated: list[np.ndarray] | None = None
@@ -115,6 +121,7 @@ class Recorder(keras.callbacks.Callback):
         """Adds the epoch's row."""
         logs = {} if logs is None else logs
         record, seconds = self.record, self.seconds()
+        self._check_steps()
         self._check(logs, record.step)
         logs["learning_rate"] = float(
             keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
@@ -126,13 +133,32 @@ class Recorder(keras.callbacks.Callback):
             logs["examples_per_second"] = timing["examples_per_second"]
         record.history.append(row)
         record.timings.append(timing)
-        record.epochs, record.step, record.seconds = epoch + 1, 0, 0.0
+        record.epochs, record.step, record.steps, record.seconds = epoch + 1, 0, record.step, 0.0
         record.unvalidated = None
         self.first_step = 0
         weights, self._validated = self._validated or self.model.student.get_weights(), None
         record.measured[fingerprint.of_weights(weights)] = epoch + 1
         if self._keep == "best" and best_row(record.history) is row:
             record.best, record.best_weights = {"epoch": row["epoch"]}, weights
+
+    def _check_steps(self) -> None:
+        """Notices data that ended before the epochs did, of which Keras only warns.
+
+        An epoch of no step has a loss of 0, and would count as trained.
+        """
+        record, wanted = self.record, self.params.get("steps")
+        wanted = None if wanted is None else self.first_step + wanted
+        if record.step and (not self._exact or self.model.stop_training):
+            return
+        if record.step >= (wanted or 1):
+            return
+        of = f" of its {wanted}" if wanted else ""
+        raise InputError(
+            f"`x` ran out of data in epoch {record.epochs + 1}, after {record.step}{of} steps; "
+            "give data that lasts for all epochs: a function (generation, epoch, step) that "
+            "returns the data of an epoch, a tf.data.Dataset with .repeat(), or no "
+            "`steps_per_epoch`."
+        )
 
     def _check(self, logs: dict, step: int) -> None:
         loss = logs.get("loss")

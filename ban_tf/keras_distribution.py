@@ -166,11 +166,15 @@ def several(model: keras.Model) -> bool:
     return strategy is not None and strategy.num_replicas_in_sync > 1
 
 
-def as_data(distributed: Any) -> Any:
-    """Returns a `tf.distribute.DistributedDataset` in a form that `fit` takes for one."""
+def as_data(dataset: Any) -> Any:
+    """Returns a data set that holds all epochs, one after the other, in a form that `fit` takes.
+
+    Args:
+        dataset: A `tf.distribute.DistributedDataset`, a `tf.data.Dataset`, or the result of this.
+    """
     from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 
-    return TFDatasetAdapter(distributed)
+    return dataset if isinstance(dataset, TFDatasetAdapter) else TFDatasetAdapter(dataset)
 
 
 def _check(model: keras.Model) -> None:

@@ -87,7 +87,9 @@ class Lineage:
         **student: Further arguments of `BornAgainModel`, such as `teacher_weight`.
 
     Raises:
-        InputError: An argument is out of its range.
+        InputError: An argument is unknown, of the wrong type or out of its range; or the networks
+            of `build` cannot teach each other, share weights that training changes, or differ in
+            more than their weights.
         RunDirectoryError: The directory cannot be used, or holds a run with other settings.
     """
 
@@ -188,16 +190,19 @@ class Lineage:
     ) -> Lineage:
         """Trains the generations that are not there yet.
 
-        In a directory, each epoch is saved, and Ctrl-C and SIGTERM save before they stop. A run
-        that is gone on with equals one that never stopped if its data does: give a function, or
-        data in a fixed order with `shuffle=False`.
+        In a directory, each epoch is saved, and Ctrl-C and SIGTERM save before they stop. A
+        resumed run is bit-identical to an uninterrupted one, provided the data order is: give a
+        function, or data in a fixed order with `shuffle=False`.
 
         Args:
-            x: What `model.fit` takes, or a function `(generation, epoch, step) -> x` for data
-                that starts at that step of that epoch, both counted from 0. With such a function
-                and `steps_per_epoch`, training goes on from within an epoch. If `recorded`, it is
-                given the `OnlineTeacher` to record (or None) as well, and `validation_data` is
-                such a function, `(generation, teacher)`.
+            x: What `model.fit` takes, or a function `(generation, epoch, step) -> x` that returns
+                the data of an epoch from that step on, both counted from 0. It is called for each
+                epoch, and its order is kept unless `shuffle=True`; without `steps_per_epoch`,
+                every epoch needs as many batches. If it returns an endless `tf.data.Dataset` (or
+                `PyDataset`), that stream is read on through all epochs, and it is called once.
+                With such a function and `steps_per_epoch`, training resumes within an epoch. If
+                `recorded`, it is given the `OnlineTeacher` to record (or None) as well, and
+                `validation_data` is such a function, `(generation, teacher)`.
             y: What `model.fit` takes.
             epochs: Epochs of each generation that has not begun yet.
             compile: Arguments for `compile`, or a function that returns them, given the epochs;
@@ -219,9 +224,9 @@ class Lineage:
             Interrupted: Ctrl-C or SIGTERM came; all is saved.
             RunDirectoryError: What is in the directory cannot be gone on with.
             SaveError: The directory can no longer be written.
-            InputError: The data is a generator, of which nothing is left after one generation;
-                a student is to share layers with a teacher of other shapes; or a teacher cannot
-                be rebuilt for `teacher_precision`.
+            InputError: An argument is of the wrong type or out of its range; the data is empty,
+                ends before the epochs do, or is a generator, of which nothing is left after one
+                generation.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "fit")}
         lineage_checks.check_fit(given, fit, self.directory)
@@ -248,7 +253,7 @@ class Lineage:
                     compile=compile,
                     callbacks=training.callbacks_for(callbacks, number),
                     examples_per_epoch=examples_per_epoch,
-                    within_epochs=starts_anywhere,
+                    by_epoch=starts_anywhere,
                     checkpoint_steps=checkpoint_steps,
                     verbose=verbose,
                     **fit,

@@ -16,7 +16,7 @@ from typing import Any
 
 import keras
 
-from ban_tf import seeds, shared_weights, sharing, training
+from ban_tf import epoch_data, seeds, shared_weights, sharing, training
 from ban_tf.errors import InputError
 from ban_tf.rundir import RunDirectory
 from ban_tf.student import BornAgainModel
@@ -210,6 +210,7 @@ def check_fit(
             check_count(name, value, least=1)
     if arguments["checkpoint_steps"] is not None:
         _check_checkpoint_steps(arguments, fit, directory)
+    _check_data(arguments["x"], fit)
     check_compile(arguments["compile"])
     _check_callbacks(arguments["callbacks"])
 
@@ -223,6 +224,39 @@ def _check_checkpoint_steps(
             "`checkpoint_steps` saves within an epoch, for which a lineage needs a `directory`, "
             "`x` as a function (generation, epoch, step), and `steps_per_epoch`."
         )
+
+
+def _check_data(x: Any, fit: Mapping[str, Any]) -> None:
+    """Checks that there are examples, as far as that can be told without reading any."""
+    if x is None:
+        raise InputError("`x` is None; give the training data, as for `fit`.")
+    validation = fit.get("validation_data")
+    if isinstance(validation, (tuple, list)):
+        validation = validation[0] if validation else []
+    for name, data in (("x", x), ("validation_data", validation)):
+        if data is not None and not callable(data) and _size(data) == 0:
+            raise InputError(f"`{name}` is empty; give at least one example.")
+    if fit.get("steps_per_epoch") is None and not callable(x) and epoch_data.is_endless(x):
+        raise InputError("`x` is endless; give `steps_per_epoch`.")
+
+
+def _size(data: Any) -> int | None:
+    """How many examples or batches there are; None if that is not known."""
+    if isinstance(data, keras.utils.PyDataset):
+        return data.num_batches
+    if callable(getattr(data, "cardinality", None)):
+        cardinality = int(data.cardinality())
+        return cardinality if cardinality >= 0 else None
+    if isinstance(data, (list, tuple, dict)) and not data:
+        return 0
+    leaves = keras.tree.flatten(data)
+    sizes = [each.shape[0] for each in leaves if getattr(each, "shape", None)]
+    return min([*sizes, *(len(each) for each in leaves if _is_loader(each))], default=None)
+
+
+def _is_loader(data: Any) -> bool:
+    """Whether something that is no array has a length: a DataLoader, a grain data set."""
+    return hasattr(data, "__len__") and not hasattr(data, "shape") and not isinstance(data, str)
 
 
 def check_compile(compile: Any, made: bool = False) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from absl import logging
 
-from ban_tf import checkpointing, checkpoints, interruption, kept, optimizers
+from ban_tf import checkpointing, checkpoints, epoch_data, interruption, kept, optimizers
 from ban_tf.history import DivergenceError, Record, Recorder, Rows
 from ban_tf.kept import Outcome
 from ban_tf.rundir import RunDirectory
@@ -54,7 +54,7 @@ def train(
     directory: RunDirectory | None = None,
     folder: str = "",
     callbacks: Callbacks | None = None,
-    within_epochs: bool = False,
+    by_epoch: bool = False,
     checkpoint_steps: int | None = None,
     on_divergence: str = "stop",
     workers: Workers | None = None,
@@ -66,6 +66,7 @@ def train(
         model: The compiled, built model in its initial state.
         batches: Given the epochs done and the steps done of the next one, returns what `fit`
             takes as `x`.
+        by_epoch: Whether `batches` is asked for each epoch, unless it returns an endless stream.
         epochs: Epochs in all.
         keep: "last" keeps the last epoch's weights, "best" those of the best epoch by
             validation: highest accuracy, then lowest loss.
@@ -73,7 +74,6 @@ def train(
         directory: Where checkpoints go; None for none.
         folder: The generation's folder in `directory`.
         callbacks: Given the rows so far, returns further callbacks.
-        within_epochs: Whether `batches` can start within an epoch; needs `steps_per_epoch`.
         checkpoint_steps: How often to save within an epoch, or None.
         on_divergence: "stop", or "retry" once from the last checkpoint at a tenth of the
             learning rate; needs `directory`.
@@ -87,14 +87,14 @@ def train(
     """
     model.optimizer.build(model.trainable_variables)
     if directory is None:
-        recorder = Recorder(Record(), keep, examples_per_epoch)
+        recorder = Recorder(Record(), keep, examples_per_epoch, exact=by_epoch)
         others = list(callbacks([])) if callbacks else []
-        _fit(model, batches(0, 0), [recorder, *others], epochs=epochs, **fit)
+        _fit(model, batches, [recorder, *others], epochs=epochs, by_epoch=by_epoch, **fit)
         return kept.outcome(model, recorder.record, keep, fit)
 
     directory.sweep((f"{folder}/checkpoint-",))
     initial = checkpoints.capture(model) if on_divergence == "retry" else None
-    within_epochs = within_epochs and fit.get("steps_per_epoch") is not None
+    within_epochs = by_epoch and fit.get("steps_per_epoch") is not None
     retried = False
     while True:
         restored = checkpointing.restore(model, directory, folder)
@@ -110,10 +110,7 @@ def train(
                 # What `fit` does at its end: an average of the weights takes their place.
                 model.optimizer.finalize_variable_values(model.trainable_variables)
             return kept.outcome(model, record, keep, fit)
-        x = None if record.unvalidated else batches(record.epochs, record.step)
-        if record.step and not record.unvalidated:
-            _build_metrics(model, batches(record.epochs, record.step))
-        recorder = Recorder(record, keep, examples_per_epoch)
+        recorder = Recorder(record, keep, examples_per_epoch, exact=by_epoch)
         others = list(callbacks(record.history)) if callbacks else []
         try:
             with interruption.postponed() as own_requests:
@@ -130,7 +127,8 @@ def train(
                     restored=restored,
                 )
                 restored = None  # lets go of the memory once the checkpointer does
-                _fit(model, x, [recorder, *others, checkpointer], epochs=epochs, **fit)
+                own = [recorder, *others, checkpointer]
+                _fit(model, batches, own, epochs=epochs, by_epoch=by_epoch, **fit)
         except DivergenceError as error:
             if on_divergence == "stop" or record.retried:
                 raise DivergenceError(_advice(error, record, directory, folder)) from error
@@ -142,19 +140,21 @@ def train(
 
 def _fit(
     model: keras.Model,
-    x: Any,
+    batches: Callable[[int, int], Any],
     callbacks: list[keras.callbacks.Callback],
     *,
     epochs: int,
+    by_epoch: bool,
     **fit: Any,
 ) -> None:
     """Does what is left of an epoch under way, or all epochs that are left.
 
     Args:
         model: The compiled model.
-        x: As for `model.fit`.
+        batches: As for `train`.
         callbacks: The recorder first, and what saves last.
         epochs: Epochs in all.
+        by_epoch: As for `train`.
         **fit: Further arguments for `model.fit`.
     """
     record = callbacks[0].record
@@ -165,6 +165,19 @@ def _fit(
         if record.step:
             epochs = record.epochs + 1
             fit["steps_per_epoch"] -= record.step
+        x = batches(record.epochs, record.step)
+        if by_epoch and not epoch_data.is_stream(x, fit.get("steps_per_epoch")):
+            x = epoch_data.EpochData(
+                batches,
+                lambda: (record.epochs, record.step),
+                fit,
+                steps=fit.pop("steps_per_epoch", None),
+                before=record.steps,
+                first=x,
+                strategy=getattr(model, "distribute_strategy", None),
+            )
+        if record.step:
+            _build_metrics(model, x)
         model.fit(
             x,
             epochs=epochs,
@@ -178,11 +191,11 @@ def _fit(
         raise
 
 
-def _build_metrics(model: keras.Model, batches: Any) -> None:
+def _build_metrics(model: keras.Model, x: Any) -> None:
     """Makes the compiled metrics, as Keras does at the first batch, so that they can be set."""
-    if model.build_for(batches):
+    if model.build_for(x):
         return
-    batch = next(iter(batches))
+    batch = epoch_data.first_batch(x)
     model.test_on_batch(*keras.utils.unpack_x_y_sample_weight(batch))
 
 

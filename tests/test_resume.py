@@ -265,10 +265,12 @@ def test_a_retry_goes_on_at_a_tenth_of_the_learning_rate_and_once_only(tmp_path,
 def test_a_retry_from_the_same_checkpoint_can_succeed(tmp_path, checkpoint_steps):
     """The poison is gone the second time: the run then ends, and says nothing was lost."""
     reads, again = [], (1, 1, checkpoint_steps or 0)
+    # The beginning of an epoch is read twice: when it begins, and when it is tried again.
+    times = 1 if checkpoint_steps else 2
 
     def batches(generation, epoch, step):
         reads.append((generation, epoch, step))
-        poisoned = generation == 1 and reads.count(again) == 0
+        poisoned = generation == 1 and reads.count(again) < times
         return (_poisoned if poisoned else batches_of)(generation, epoch, step)
 
     lineage = make_lineage(tmp_path, on_divergence="retry")
@@ -280,7 +282,7 @@ def test_a_retry_from_the_same_checkpoint_can_succeed(tmp_path, checkpoint_steps
             checkpoint_steps=checkpoint_steps,
             **compiled(),
         )
-    assert again in reads
+    assert reads.count(again) >= times
     rates = [row["learning_rate"] for row in lineage.generations[1].history]
     np.testing.assert_allclose(rates, [0.1, 0.01], rtol=1e-6)
 
