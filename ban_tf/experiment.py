@@ -70,6 +70,7 @@ def run(options: Options, within: bool = False) -> dict[str, Any]:
     if options.student_arch:
         student_build = functools.partial(_build, options, data, options.student_arch)
     first_model = _first_model(options, data)
+    code = lineage_options.own_code(options)
     with workers.open(options.directory) as directory, strategies.together(workers):
         teacher_precision = lineage_options.set_precision(options, directory, workers)
         signal = workers.chief_first(
@@ -88,8 +89,8 @@ def run(options: Options, within: bool = False) -> dict[str, Any]:
             stop=_stop(options, data, workers),
             workers=workers,
             recorded=signal.recorded,
-            settings={**options.settings(), **_identity(data, first_model)},
-            defaults={**Options().settings(), **_identity(data, None)},
+            settings={**options.settings(), **code, **_identity(data, first_model)},
+            defaults={**Options().settings(), **code, **_identity(data, None)},
         )
         facts = results.data_facts(data).to_json()
         directory.commit({"run.cfg": options.flagfile().encode(), reading.DATA: facts})

@@ -22,7 +22,7 @@ import pathlib
 import re
 import tempfile
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -94,6 +94,12 @@ def configuration(model: keras.Model, code_data: bool = True) -> Any:
     return _Description(model, code_data).of(model)
 
 
+def of_code(function: Callable[..., Any]) -> str:
+    """Returns the hash of what a function does: its code, and that of all of a user's it reads."""
+    described = _Description(None, code_data=True).of(function)
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
+
+
 def of_array(array: Any) -> str:
     """Returns the hash of an array's dtype, shape and content."""
     array = np.asarray(array)
@@ -147,12 +153,12 @@ def _bare() -> frozenset[str]:
 class _Description:
     """Describes objects; one that comes up again is named by its number."""
 
-    def __init__(self, model: keras.Model, code_data: bool):
+    def __init__(self, model: keras.Model | None, code_data: bool):
         self._code_data = code_data
         self._seen: dict[int, int] = {}
         self._places: dict[int, list[Any]] = {}  # of a graph's tensors
         self._kept: list[Any] = []  # so that no id is given twice
-        self._weights = {id(variable) for variable in model.weights}
+        self._weights = {id(variable) for variable in (model.weights if model else ())}
 
     def of(self, value: Any) -> Any:
         """Returns a structure of lists, strings and numbers that stands for any object."""

@@ -65,6 +65,7 @@ def run(options: Options) -> dict[str, Any]:
 
     build = functools.partial(_build, options, data, options.arch)
     student_build = functools.partial(_build, options, data, options.architectures[-1])
+    code = lineage_options.own_code(options)
     if workers.chief:
         _warn_of_missing_labels(options)
     with workers.open(options.directory) as directory, strategies.together(workers):
@@ -78,8 +79,8 @@ def run(options: Options) -> dict[str, Any]:
             share_ends=bool(options.share_ends),
             stop=_stop(options, data, workers),
             workers=workers,
-            settings={**options.settings(), **_identity(data)},
-            defaults={**Options().settings(), **_identity(data)},
+            settings={**options.settings(), **code, **_identity(data)},
+            defaults={**Options().settings(), **code, **_identity(data)},
         )
         directory.commit({"run.cfg": options.flagfile().encode()})
         if workers.chief:

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from ban_tf import objectives, optimizers, precision
+from ban_tf import fingerprint, objectives, optimizers, precision, user_code
 from ban_tf.options import Options
 from ban_tf.rundir import RunDirectory
 from ban_tf.workers import Workers
@@ -28,6 +28,22 @@ def arguments(options: Options, steps_per_epoch: int) -> dict[str, Any]:
         "keep": options.checkpoint,
         "on_divergence": options.on_divergence,
         "seed": options.seed,
+    }
+
+
+def own_code(options: Options) -> dict[str, str]:
+    """Returns what a user's own functions are known by, so that a run resumes with the same ones.
+
+    Args:
+        options: Whose objective and architectures may be `package.module:function`.
+    """
+    names = {name: getattr(options, name) or "" for name in ("objective", "arch", "student_arch")}
+    return {
+        f"code of --{name}": fingerprint.of_code(
+            user_code.load(value.partition("+")[0], f"--{name}={value}")
+        )[:16]
+        for name, value in names.items()
+        if ":" in value
     }
 
 

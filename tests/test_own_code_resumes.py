@@ -1,0 +1,101 @@
+"""A run resumes with the user's own functions as they were, and refuses others of the same name."""
+
+import importlib
+import json
+import subprocess
+import sys
+
+import pytest
+
+from ban_tf import experiment, fingerprint, options
+from ban_tf.rundir import RunDirectoryError
+
+MODULE = """
+import keras
+
+POWER = 2
+
+def distance(a, b):
+    return keras.ops.mean(keras.ops.abs(a - b) ** POWER, axis=-1)
+
+def objective(labels, teacher, student):
+    return distance(teacher, student)
+
+def builder(input_shape, num_classes):
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Flatten(),
+            keras.layers.Dense(4, activation="relu"),
+            keras.layers.Dense(num_classes),
+        ]
+    )
+"""
+
+
+def _write(folder, old="", new=""):
+    (folder / "own_code.py").write_text(MODULE.replace(old, new) if old else MODULE)
+    importlib.invalidate_caches()
+    sys.modules.pop("own_code", None)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    _write(tmp_path)
+    yield tmp_path
+    sys.modules.pop("own_code", None)
+
+
+def _run(folder, **changes):
+    asked = {
+        "arch": "own_code:builder",
+        "objective": "own_code:objective+labels",
+        "gens": 1,
+        "epochs": 1,
+        "train_examples": 60,
+        "batch_size": 20,
+        "progress": "none",
+        "workdir": str(folder / "run"),
+    }
+    experiment.run(options.check(options.Options(**{**asked, **changes})))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "flag"),
+    [
+        ("distance(teacher, student)", "distance(student, 2 * teacher)", "objective"),
+        ("ops.abs(a - b)", "ops.sqrt(1 + (a - b) ** 2)", "objective"),
+        ("POWER = 2", "POWER = 3", "objective"),
+        ('activation="relu"', 'activation="tanh"', "arch"),
+    ],
+)
+def test_a_run_does_not_resume_with_other_code(folder, old, new, flag):
+    _run(folder)
+    _write(folder, "import keras\n", "# A remark is no change.\nimport keras\n")
+    _run(folder)
+    _write(folder, old, new)
+    with pytest.raises(RunDirectoryError, match=f"code of --{flag} was"):
+        _run(folder)
+
+
+def test_code_has_the_same_hash_in_another_process(folder):
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import own_code;"
+        "from ban_tf import fingerprint;"
+        "print(fingerprint.of_code(own_code.objective), fingerprint.of_code(own_code.builder))"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=True
+    )
+    import own_code
+
+    ours = [fingerprint.of_code(each) for each in (own_code.objective, own_code.builder)]
+    assert found.stdout.split() == ours
+
+
+def test_networks_of_this_package_need_no_such_fact(folder):
+    _run(folder, arch="wrn-10-1", objective="kd")
+    facts = json.loads((folder / "run" / "manifest.json").read_text())["facts"]
+    assert not [name for name in facts["settings"] if name.startswith("code")]
