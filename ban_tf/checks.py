@@ -68,7 +68,9 @@ def check_gradients(
     Raises:
         InputError: Whatever the student says, the gradient is zero.
     """
-    for name, (_, *positions, units) in shapes.items():
+    for name, shape in shapes.items():
+        # One number for each example may have no axis of its own.
+        _, *positions, units = shape if len(shape) > 1 else (*shape, 1)
         found = objective.get(name) if isinstance(objective, Mapping) else objective
         classes = {CATEGORICAL: units, BINARY: 2}.get(kinds.get(name))
         if found is None or classes is None:

@@ -562,7 +562,9 @@ class BornAgainModel(AdjustableModel, StudentProxy):
 
     @property
     def variables(self) -> list[Any]:
-        """All state: the student's, and that of a teacher's terms."""
+        """All state: the student's; with a teacher, that of the teacher's terms beside it."""
+        if not self._is_taught:
+            return self.student.variables
         return [*super().variables, *self._projections("variables")]
 
     @property

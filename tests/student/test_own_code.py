@@ -221,3 +221,49 @@ def test_its_own_compile_is_called_again_after_loading(tmp_path):
     assert loaded.student.factor == 0.5
     expected = model.evaluate(x, y, verbose=0)[0]
     np.testing.assert_allclose(loaded.evaluate(x, y, verbose=0)[0], expected, rtol=1e-6)
+
+
+def test_without_a_teacher_variables_line_up_with_the_students_and_layers_are_found_by_name():
+    student = network()
+    model = ban_tf.BornAgainModel(student)
+    for names in ("variables", "weights", "trainable_variables", "non_trainable_variables"):
+        ours, theirs = getattr(model, names), getattr(student, names)
+        assert [id(each) for each in ours] == [id(each) for each in theirs]
+    other = network(3)
+    model.set_weights(other.get_weights())
+    for one, expected in zip(student.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, expected)
+    name = student.layers[-1].name
+    assert model.get_layer(name) is student.layers[-1]
+    taught = ban_tf.BornAgainModel(student, network(1))
+    assert [id(each) for each in taught.weights] == [id(each) for each in student.weights]
+
+
+def test_one_number_for_each_example_needs_no_axis():
+    inputs = keras.Input((6,))
+    student = keras.Model(inputs, ops.sum(layers.Dense(3)(inputs), axis=-1))
+    x, y = data()
+    expected = np.mean((student.predict(x, verbose=0) - y) ** 2)
+    model = ban_tf.BornAgainModel(student)
+    model.compile(sgd(), "mse")
+    np.testing.assert_allclose(model.train_on_batch(x, y), expected, rtol=1e-5)
+
+
+def test_embeddings_are_found_through_the_model_in_training(tmp_path):
+    student = keras.Sequential(
+        [
+            keras.Input((3,), dtype="int32"),
+            layers.Embedding(9, 4, name="words"),
+            layers.Flatten(),
+            layers.Dense(CLASSES),
+        ]
+    )
+    model = ban_tf.BornAgainModel(student)
+    model.compile(sgd(), CROSS_ENTROPY)
+    board = keras.callbacks.TensorBoard(
+        tmp_path, embeddings_freq=1, embeddings_metadata={"words": "words.tsv"}
+    )
+    x = np.random.default_rng(0).integers(0, 9, (8, 3))
+    model.fit(x, np.arange(8) % CLASSES, callbacks=[board], verbose=0)
+    configuration = next(tmp_path.rglob("projector_config.pbtxt")).read_text()
+    assert "words.tsv" in configuration
