@@ -32,7 +32,9 @@ from ban_tf import (
     objectives,
     outputs,
     student_code,
+    teacher_files,
     teachers,
+    weighting,
 )
 from ban_tf.adjustable import AdjustableModel, EpochCallback, Schedule, with_first
 from ban_tf.distillation_losses import DistillationTerms, pairs
@@ -67,6 +69,10 @@ class BornAgainModel(AdjustableModel, StudentProxy):
     for the student itself: its own `compute_loss` takes the place of the compiled loss, its own
     `compute_metrics`, `metrics`, `compile` and `predict_step` are used.
 
+    `sample_weight` counts for both terms, or is a dictionary `{"labels": ..., "teacher": ...}` of
+    the weights for either; without one of them, that term counts all samples alike. Metrics take
+    those for labels.
+
     `label_weight`, `teacher_weight` and `temperature` may be assigned at any time, in a callback
     during `fit`, too: the next step takes them, without being traced again. `objective` and
     `teacher` may be assigned likewise; the next step is then traced once more.
@@ -82,7 +88,8 @@ class BornAgainModel(AdjustableModel, StudentProxy):
     Args:
         student: The model to train; any Keras model.
         teacher: A Keras model, a path to a `.keras` file, a list of either (their mean
-            distribution), `ban_tf.RecordedTeacher()`, or None.
+            distribution) or of pairs with a positive weight in that mean, as in
+            `[(model, 0.7), ("b.keras", 0.3)]`, `ban_tf.RecordedTeacher()`, or None.
         objective: What to match: an `objectives.Objective`, its name ("kd", "cwtm", "dkpp",
             ...; "kd+labels", the default, adds the label term), a function
             `(labels, teacher_logits, student_logits) -> loss per sample`, or a dictionary from
@@ -208,8 +215,11 @@ class BornAgainModel(AdjustableModel, StudentProxy):
                 "`sample_weight`."
             )
         self._prepare(x, y, options, checks.largest_batch(x, options.get("batch_size")))
+        options["sample_weight"] = _beside(y, options.get("sample_weight"))
         if isinstance(options.get("validation_data"), (tuple, list)):
             checks.check_data(self, *options["validation_data"])
+            val_x, val_y, weights = keras.utils.unpack_x_y_sample_weight(options["validation_data"])
+            options["validation_data"] = (val_x, val_y, _beside(val_y, weights))
         options["callbacks"] = with_first(
             options.get("callbacks"), EpochCallback(self._begin_epoch)
         )
@@ -224,6 +234,8 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         """
         if not options.get("_use_cached_eval_dataset"):  # which `fit` has prepared
             self._prepare(x, y, options)
+            if "sample_weight" in options:
+                options["sample_weight"] = _beside(y, options["sample_weight"])
         with checks.labels_in_range():
             return super().evaluate(x, y, *arguments, **options)
 
@@ -358,9 +370,12 @@ class BornAgainModel(AdjustableModel, StudentProxy):
 
         In a training loop of your own, give the inputs too: a model as teacher is called on them.
         """
-        if self._is_taught and not isinstance(y, Target) and not self._builds:
+        if self._builds:
+            y = self._labels_alone(y)
+        elif self._is_taught and not isinstance(y, Target):
             y = self._with_signal(x, y)
         target = y if isinstance(y, Target) else Target(y, {})
+        weights = self._weights_by_term(sample_weight, target.labels, y_pred)
         distils = bool(target.teacher_logits) or self.expects_teacher
         students = self._answers(x, y_pred, distils)
         if training and self._is_taught and not target.teacher_logits:
@@ -372,13 +387,13 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         additional = self._additional_losses(batch_size(y_pred))
         if student_code.overrides(self.student, "compute_loss"):
             label_term, additional = self._own_label_term(
-                x, target, y_pred, sample_weight, training, additional
+                x, target, y_pred, weights.labels, training, additional
             )
         else:
-            label_term = self._label_term(target, y_pred, students, sample_weight)
+            label_term = self._label_term(target, y_pred, students, weights.labels)
         terms = [
             *label_term,
-            *self._teacher_term(target, y_pred, students, sample_weight, training),
+            *self._teacher_term(target, y_pred, students, weights.teacher, training),
             *self._distillation_term(target, y_pred, students, sample_weight),
             *additional,
         ]
@@ -502,8 +517,18 @@ class BornAgainModel(AdjustableModel, StudentProxy):
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
         """Updates the student's metrics on the labels, if any, and returns all results by name."""
-        labels = y.labels if isinstance(y, Target) else y
-        return super().compute_metrics(x, labels, y_pred, sample_weight)
+        labels = y.labels if isinstance(y, Target) else self._labels_alone(y)
+        weights = self._weights_by_term(sample_weight, labels, y_pred)
+        return super().compute_metrics(x, labels, y_pred, weights.labels)
+
+    def _weights_by_term(
+        self, sample_weight: Any, labels: Any, y_pred: Any
+    ) -> weighting.TermWeights:
+        known = dict.fromkeys(self._by_name(y_pred))
+        for structure in (y_pred, labels):
+            known.update(dict.fromkeys(structure if isinstance(structure, dict) else ()))
+        known.update(dict.fromkeys(outputs.output_names(self.student) or ()))
+        return weighting.by_term(sample_weight, known)
 
     @property
     def further_metrics(self) -> list[keras.metrics.Metric]:
@@ -515,9 +540,12 @@ class BornAgainModel(AdjustableModel, StudentProxy):
 
     def _as_built(self, data_batch: Any) -> Any:
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data_batch)
-        if teachers.is_recorded(labels) and isinstance(self.teacher, teachers.RecordedTeacher):
-            labels = labels["labels"]
-        return inputs, labels, sample_weight
+        return inputs, self._labels_alone(labels), sample_weight
+
+    def _labels_alone(self, labels: Any) -> Any:
+        """Returns labels without the outputs of a recorded teacher, if they come with any."""
+        recorded = isinstance(self.teacher, teachers.RecordedTeacher)
+        return labels["labels"] if recorded and teachers.is_recorded(labels) else labels
 
     def _draw(self, training: bool) -> Any:
         """Returns the seed of this step's draws: two integers, another pair each step."""
@@ -596,11 +624,11 @@ class BornAgainModel(AdjustableModel, StudentProxy):
     def save_assets(self, dir_path: str) -> None:
         """Puts the teacher beside the student's weights, where `save` was asked to."""
         if getattr(self, "_include_teacher", False):
-            teachers.write(self.teacher, dir_path)
+            teacher_files.write(self.teacher, dir_path)
 
     def load_assets(self, dir_path: str) -> None:
         """Takes the teacher from the file, if it is there."""
-        found = teachers.read(dir_path)
+        found = teacher_files.read(dir_path)
         if found:
             self.teacher = found
 
@@ -611,7 +639,7 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         return {
             **super().get_config(),
             "student": serialize(self.student),
-            "teacher": teachers.reference(self.teacher),
+            "teacher": teacher_files.reference(self.teacher),
             "objective": serialize(self.objective),
             **self._adjusted(),
             "distillation_losses": [[serialize(loss), weight] for loss, weight in terms],
@@ -628,7 +656,7 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         config = {
             **config,
             "student": deserialize(config["student"], custom_objects),
-            "teacher": teachers.from_reference(config["teacher"]),
+            "teacher": teacher_files.from_reference(config["teacher"]),
             "distillation_losses": [
                 (deserialize(loss, custom_objects), weight)
                 for loss, weight in config["distillation_losses"]
@@ -640,6 +668,10 @@ class BornAgainModel(AdjustableModel, StudentProxy):
             },
         }
         return cls(**config)
+
+
+def _beside(labels: Any, sample_weight: Any) -> Any:
+    return weighting.beside(sample_weight, labels, teachers.is_recorded(labels))
 
 
 def _by_name(

@@ -7,6 +7,8 @@ student's. It always runs in inference mode, and outside the gradient tape.
 
 from __future__ import annotations
 
+import math
+import numbers
 import pathlib
 import zipfile
 from collections.abc import Sequence
@@ -67,6 +69,8 @@ class OnlineTeacher:
         activation: "linear", "softmax" or "sigmoid" where detection would err, or a dictionary of
             these by output; None detects it for every output of every model.
         paths: The files that the models were read from, if they were.
+        weights: How much each model counts in the mean: positive numbers, of which the shares
+            count. None if all count alike.
     """
 
     def __init__(
@@ -74,11 +78,13 @@ class OnlineTeacher:
         models: Sequence[keras.Model],
         activation: Any = None,
         paths: Sequence[str] = (),
+        weights: Sequence[float] | None = None,
     ):
         if not models:
             raise InputError("`teacher` is an empty list; give at least one model.")
         self.models = list(models)
         self.paths = list(paths)
+        self.weights = None if weights is None else list(weights)
         self.activation = activation
         self._evidence: list[dict[str, Evidence]] = [{} for _ in self.models]  # of the last call
         self._lookouts: dict[tuple[str, ...], keras.Model] = {}
@@ -89,11 +95,12 @@ class OnlineTeacher:
 
     def signal(self, given: Sequence[Any], name: str, student: Output) -> Any:
         """Returns the teachers' joint numbers to match; see `Teacher.signal`."""
-        numbers = []
+        joint = []
         for evidence, output in zip(self._evidence, given, strict=True):
             kind, activation = teacher_meaning(student.kind, student.units, evidence[name])
-            numbers.append(ops.stop_gradient(outputs.to_logits(output, activation, kind)))
-        return mean_logits(numbers) if student.kind != VALUES else mean_values(numbers)
+            joint.append(ops.stop_gradient(outputs.to_logits(output, activation, kind)))
+        mean = mean_values if student.kind == VALUES else mean_logits
+        return mean(joint, self.weights)
 
     def logits(self, inputs: Any) -> dict[str, Any]:
         """Returns the joint numbers by output, of each output's own kind where no student is.
@@ -209,11 +216,12 @@ class AbsentTeacher:
     """Stands where a saved model had a teacher that was not saved with it.
 
     Args:
-        paths: Where the teacher was, if it was given as files, which are gone.
+        saved: What `teacher_files.reference` returned of it.
     """
 
-    def __init__(self, paths: Sequence[str] = ()):
-        self.paths = list(paths)
+    def __init__(self, saved: Any = "absent"):
+        self.saved = saved
+        self.paths = [] if saved == "absent" else split_weights(saved)[0]
 
     def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any] | None]:
         """Asks for the teacher.
@@ -233,25 +241,43 @@ def _constant(structure: Any) -> Any:
     return keras.tree.map_structure(ops.stop_gradient, structure)
 
 
-def mean_values(values: Sequence[Any]) -> Any:
-    """Returns the mean of arrays `[batch, ..., units]`, one for each member."""
-    return sum(values[1:], start=values[0]) / float(len(values))
+def mean_values(values: Sequence[Any], weights: Sequence[float] | None = None) -> Any:
+    """Returns the mean of arrays `[batch, ..., units]`, one for each member.
+
+    Args:
+        values: The arrays.
+        weights: As for `OnlineTeacher`.
+    """
+    if weights is None:
+        return sum(values[1:], start=values[0]) / float(len(values))
+    return sum(share * each for share, each in zip(_shares(weights), values, strict=True))
 
 
-def mean_logits(logits: Sequence[Any]) -> Any:
+def mean_logits(logits: Sequence[Any], weights: Sequence[float] | None = None) -> Any:
     """Logits of the mean of several distributions.
 
     Args:
         logits: Arrays `[batch, ..., classes]`, one for each member.
+        weights: As for `OnlineTeacher`.
 
     Returns:
-        `log(mean_k softmax(logits_k))`, `[batch, ..., classes]`: log-probabilities, which
-        are logits; of a single member, its logits.
+        `log(sum_k w_k softmax(logits_k) / sum_k w_k)`, `[batch, ..., classes]`: log-probabilities,
+        which are logits; of a single member, its logits.
     """
     if len(logits) == 1:
         return logits[0]
-    log_probabilities = ops.stack([ops.log_softmax(each, axis=-1) for each in logits])
-    return ops.logsumexp(log_probabilities, axis=0) - ops.log(float(len(logits)))
+    log_probabilities = [ops.log_softmax(each, axis=-1) for each in logits]
+    if weights is None:
+        return ops.logsumexp(ops.stack(log_probabilities), axis=0) - ops.log(float(len(logits)))
+    weighted = [
+        each + math.log(share)
+        for each, share in zip(log_probabilities, _shares(weights), strict=True)
+    ]
+    return ops.logsumexp(ops.stack(weighted), axis=0)
+
+
+def _shares(weights: Sequence[float]) -> list[float]:
+    return [weight / math.fsum(weights) for weight in weights]
 
 
 def load_model(path: str | pathlib.Path) -> keras.Model:
@@ -284,8 +310,8 @@ def as_teacher(teacher: Any, activation: Any = None) -> Teacher | None:
     """Makes a teacher out of whatever a user may hand over.
 
     Args:
-        teacher: None, a Keras model, a path to a `.keras` file, a list of either (averaged),
-            or a `Teacher`.
+        teacher: None, a Keras model, a path to a `.keras` file, a list of either (averaged), a list
+            of pairs of either and its weight in the average, or a `Teacher`.
         activation: See `OnlineTeacher`.
 
     Raises:
@@ -294,6 +320,7 @@ def as_teacher(teacher: Any, activation: Any = None) -> Teacher | None:
     if teacher is None or (hasattr(teacher, "split") and not isinstance(teacher, str)):
         return teacher
     several = list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]
+    several, weights = split_weights(several)
     paths = [str(each) for each in several if isinstance(each, (str, pathlib.Path))]
     models = [
         load_model(each) if isinstance(each, (str, pathlib.Path)) else each for each in several
@@ -306,47 +333,31 @@ def as_teacher(teacher: Any, activation: Any = None) -> Teacher | None:
     for model in models:
         if not isinstance(model, keras.Model):
             raise InputError(
-                "`teacher` must be a Keras model, a path to a .keras file, a list of these, or a "
-                f"RecordedTeacher. Received: {model!r}"
+                "`teacher` must be a Keras model, a path to a .keras file, a list of these, each "
+                "alone or as a pair (model, weight), or a RecordedTeacher. "
+                f"Received: {model!r}"
             )
-    return OnlineTeacher(models, activation, paths if len(paths) == len(models) else ())
+    return OnlineTeacher(models, activation, paths if len(paths) == len(models) else (), weights)
 
 
-def reference(teacher: Teacher | None) -> str | list[str] | None:
-    """Returns what a saved student remembers of its teacher, for `from_reference`.
+def split_weights(teachers: list[Any]) -> tuple[list[Any], list[float] | None]:
+    """Returns teachers without their weights, and the weights, or None if none has any.
 
-    Returns:
-        None without a teacher; "recorded"; the paths of a teacher that was read from files; or
-        "absent" for a model, which is saved apart from its student.
+    Raises:
+        InputError: Some have weights and others none, or a weight is not positive.
     """
-    if teacher is None:
-        return None
-    if isinstance(teacher, RecordedTeacher):
-        return "recorded"
-    return getattr(teacher, "paths", None) or "absent"
-
-
-def from_reference(saved: str | list[str] | None) -> Any:
-    """Returns the teacher that `reference` describes, as `as_teacher` takes it.
-
-    A student is of use without its teacher: one that cannot be had is missed when training.
-    """
-    if saved is None:
-        return None
-    if saved == "recorded":
-        return RecordedTeacher()
-    if saved == "absent" or not all(pathlib.Path(path).is_file() for path in saved):
-        return AbsentTeacher([] if saved == "absent" else saved)
-    return list(saved)
-
-
-def write(teacher: Teacher | None, folder: str | pathlib.Path) -> None:
-    """Saves a teacher's models in a folder, for `read`."""
-    for index, model in enumerate(getattr(teacher, "models", [])):
-        model.save(pathlib.Path(folder) / f"teacher-{index}.keras")
-
-
-def read(folder: str | pathlib.Path) -> list[keras.Model]:
-    """Loads the models that `write` saved; an empty list if there are none."""
-    found = sorted(pathlib.Path(folder).glob("teacher-*.keras"), key=lambda path: len(path.name))
-    return [load_model(path) for path in found]
+    pairs = [isinstance(each, (list, tuple)) and len(each) == 2 for each in teachers]
+    if not any(pairs):
+        return teachers, None
+    if not all(pairs):
+        raise InputError(
+            "`teacher` gives weights to some of its models and none to others; give each as a pair "
+            "(model, weight), or all alone."
+        )
+    for _, weight in teachers:
+        number = isinstance(weight, numbers.Real) and not isinstance(weight, bool)
+        if not number or not 0 < weight < float("inf"):
+            raise InputError(
+                f"`teacher` must give its models positive, finite weights. Received: {weight!r}"
+            )
+    return [model for model, _ in teachers], [float(weight) for _, weight in teachers]

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import ops
 
 from ban_tf import distribute, outputs
+from ban_tf.errors import InputError
 from ban_tf.masks import mask_of
 
 
@@ -91,3 +94,69 @@ def by_output(sample_weight: Any, names: list[str]) -> dict[str, Any]:
     if sample_weight is None or isinstance(sample_weight, (dict, list, tuple)):
         return outputs.named(sample_weight, names)
     return dict.fromkeys(names, sample_weight)
+
+
+class TermWeights(NamedTuple):
+    """Sample weights of the label term and of the teacher term, each as Keras takes them."""
+
+    labels: Any
+    teacher: Any
+
+
+def by_term(sample_weight: Any, outputs_known: Collection[str]) -> TermWeights:
+    """Returns sample weights by term: those given as they are count for both.
+
+    Args:
+        sample_weight: As Keras takes it, or a dictionary of "labels" and "teacher", of which one
+            may be left out and then counts all samples alike.
+        outputs_known: The names that outputs go by. Keys that are names of outputs are that.
+
+    Raises:
+        InputError: A dictionary has a key that is neither.
+    """
+    if not isinstance(sample_weight, dict) or set(sample_weight) <= set(outputs_known):
+        return TermWeights(sample_weight, sample_weight)
+    # As Keras arranges weights beside the labels and recorded outputs of arrays.
+    keys = {"teacher" if name == "teacher_logits" else name for name in sample_weight}
+    if not keys <= set(TermWeights._fields):
+        names = ", ".join(sorted(map(str, set(sample_weight) - set(outputs_known))))
+        raise InputError(
+            f"`sample_weight` has the keys {names}; give weights by the names of the outputs "
+            f"({', '.join(map(str, outputs_known))}), or by term: 'labels' and 'teacher'."
+        )
+    teacher = sample_weight.get("teacher", sample_weight.get("teacher_logits"))
+    return TermWeights(sample_weight.get("labels"), teacher)
+
+
+def beside(sample_weight: Any, labels: Any, recorded: bool) -> Any:
+    """Returns sample weights by term in the structure that Keras demands beside arrays of labels.
+
+    Args:
+        sample_weight: As for `fit`.
+        labels: As for `fit`.
+        recorded: Whether labels come with recorded outputs of a teacher.
+
+    Raises:
+        InputError: There are several arrays of labels, beside which Keras takes none by term.
+    """
+    nested = isinstance(labels, (dict, list, tuple))
+    by_terms = isinstance(sample_weight, dict) and set(sample_weight) <= set(TermWeights._fields)
+    if not nested or not by_terms or set(sample_weight) <= set(labels if not recorded else ()):
+        return sample_weight
+    if not recorded:
+        raise InputError(
+            "`sample_weight` is given by term ('labels', 'teacher') beside several arrays of "
+            "labels, where Keras takes one array for each; give a tf.data.Dataset of (x, y, "
+            "sample_weight)."
+        )
+    size = len(keras.tree.flatten(labels)[0])
+
+    def spread(weights: Any, arrays: Any) -> Any:
+        weights = np.ones(size, "float32") if weights is None else weights
+        given = isinstance(weights, (dict, list, tuple))
+        return weights if given else keras.tree.map_structure(lambda _: weights, arrays)
+
+    return {
+        "labels": spread(sample_weight.get("labels"), labels["labels"]),
+        "teacher_logits": spread(sample_weight.get("teacher"), labels["teacher_logits"]),
+    }

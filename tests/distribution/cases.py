@@ -117,6 +117,15 @@ def weighted():
     return trained(student("cwtm"), x, y, sample_weight=weights)
 
 
+def weighted_by_term():
+    x, y = data(13)
+    weights = np.linspace(0.1, 2.0, 13).astype("float32")
+    teacher = [(network(seed=1), 0.7), (network(seed=2), 0.3)]
+    model = ban_tf.BornAgainModel(network(), teacher, "cwtm+labels")
+    model.compile(keras.optimizers.SGD(0.2), weighted_metrics=["accuracy"])
+    return trained(model, x, y, sample_weight={"labels": weights, "teacher": weights[::-1].copy()})
+
+
 def locally_normalised(seed=0):
     return network(seed, normalise=BatchNormalization)
 
@@ -179,6 +188,7 @@ CASES = {
         *data(13),
     ),
     "weights": weighted,
+    "weights-by-term": weighted_by_term,
     "annealed": annealed,
     "masks": masked,
     "added-losses": lambda: trained(student(build=adding), *data(13)),

@@ -28,7 +28,7 @@ MIRRORED = [
 ON_WORKERS = (
     ["kd", "cwtm", "dkpp", "first-batch", "fewer-than-replicas", "compiled-loss", "weights"]
     + ["masks", "added-losses", "features", "steps-left-over", "clipping", "float16"]
-    + ["batch-norm", "ensemble", "recorded", "eager", "annealed"]
+    + ["batch-norm", "ensemble", "recorded", "eager", "annealed", "weights-by-term"]
 )
 STOCK = ["stock-first-batch", "stock-last-batch", "stock-several-steps"]
 
