@@ -192,12 +192,11 @@ def idle(options: Options, names: Iterable[str]) -> dict[str, Need]:
     return {name: needs[0] for name, needs in unmet.items() if needs}
 
 
-def sentence(options: Options, name: str, need: Need) -> str:
+def reason(options: Options, name: str, need: Need) -> str:
     """Returns why a flag is refused, and what it belongs to."""
     return (
         f"{written(name, getattr(options, name))} does nothing with "
-        f"{written(need.flag, getattr(options, need.flag))}; it is for {need.belongs_to}. "
-        "Leave it out."
+        f"{written(need.flag, getattr(options, need.flag))}, as it is for {need.belongs_to}"
     )
 
 

@@ -148,8 +148,9 @@ def _check_idle(options: Options, given: Iterable[str]) -> None:
             if flag_needs.written(name, getattr(options, name)) not in kept
         }
     if found:
+        reasons = [flag_needs.reason(options, name, need) for name, need in found.items()]
         raise OptionsError(
-            " ".join(flag_needs.sentence(options, name, need) for name, need in found.items())
+            f"{'; '.join(reasons)}. Leave {'it' if len(found) == 1 else 'them'} out."
         )
 
 

@@ -140,7 +140,7 @@ def test_a_run_that_draws_activations_together(tmp_path):
         ({"objective": "cwtm", "tighten_epochs": 1.0}, "--objective=cwtm learns from labels"),
         (
             {"dataset": "text", "arch": "lstm", "train_examples": None, "mixup": 0.2},
-            "--mixup=0.2 does nothing with --dataset=text; it is for images",
+            "--mixup=0.2 does nothing with --dataset=text, as it is for images",
         ),
         (
             {"dataset": "text", "arch": "lstm"},
