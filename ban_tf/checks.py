@@ -252,20 +252,21 @@ def _check_labels(model: Any, y: Any) -> None:
     shapes = output_shapes(model.student)
     if y is None or shapes is None or getattr(model.loss, "ignore_class", None) is not None:
         return
+    kinds = model.known_kinds()
     for name, labels in outputs.named(y, list(shapes)).items():
         shape = shapes.get(name)
         if shape is None or not _is_array(labels) or not np.issubdtype(labels.dtype, np.number):
             continue
         classes, rank = shape[-1], len(labels.shape)
-        units = classes == 1 or outputs.final_activations(model.student).get(name) == "sigmoid"
-        if units and model.loss is None and (labels.min() < 0 or labels.max() > 1):
+        units = kinds.get(name) == BINARY and model.loss is None
+        if units and (labels.min() < 0 or labels.max() > 1):
             raise InputError(
                 f"`y` holds labels from {labels.min():g} to {labels.max():g}, but output {name!r} "
                 "answers yes or no: labels must be from 0 to 1. A regression needs its loss in "
                 "`compile`."
             )
         index = rank == len(shape) - 1 or (rank == len(shape) and labels.shape[-1] == 1)
-        if not index or classes is None or classes < 2:
+        if kinds.get(name) != CATEGORICAL or not index or classes is None:
             continue
         low, high = labels.min(), labels.max()
         if low < 0 or high >= classes:

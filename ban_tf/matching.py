@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from ban_tf import checks, distribute, masks, objectives, outputs, teachers, weighting
+from ban_tf.errors import InputError
 from ban_tf.loss_kinds import CATEGORICAL, VALUES
 from ban_tf.output_kinds import Evidence, resolve
 
@@ -77,14 +78,20 @@ def fitting(objective: Any, kinds: Mapping[str, str]) -> dict[str, objectives.Ob
         kinds: The kinds of the outputs, by name.
 
     Raises:
-        InputError: An objective is not for outputs of that kind.
+        InputError: An objective is not for outputs of that kind, or has a temperature where all
+            outputs are values.
     """
     by_name = objective if isinstance(objective, Mapping) else dict.fromkeys(kinds, objective)
-    return {
-        name: by_name[name].for_kind(kind, name)
-        for name, kind in kinds.items()
-        if by_name.get(name) is not None
-    }
+    by_name = {name: by_name[name] for name in kinds if by_name.get(name) is not None}
+    softened = {id(each) for name, each in by_name.items() if kinds[name] != VALUES}
+    for name, each in by_name.items():
+        temperature = each.temperature
+        if id(each) not in softened and isinstance(temperature, float) and temperature != 1.0:
+            raise InputError(
+                f"`temperature` is {temperature:g}, but the output {name!r} is a regression "
+                "(values), which has none; leave it out."
+            )
+    return {name: each.for_kind(kinds[name], name) for name, each in by_name.items()}
 
 
 def learning(objective: Any, names: Iterable[str]) -> list[str]:
@@ -117,7 +124,14 @@ def signals(
     for name, student in students.items():
         checks.check_opinion(name, theirs)
         found[name] = teacher.signal(given[theirs[name]], theirs[name], student)
-        checks.check_classes(found[name].shape[-1], student.logits.shape[-1])
+        sizes = found[name].shape[-1], student.logits.shape[-1]
+        if student.kind != VALUES:
+            checks.check_classes(*sizes)
+        elif sizes[0] != sizes[1]:
+            raise InputError(
+                f"`teacher` gives {sizes[0]} values where the student has {sizes[1]} (output "
+                f"{name!r}); both need the same."
+            )
     return found
 
 

@@ -26,6 +26,7 @@ CLASSES = {
     "DarkKnowledge": "ban_tf.objectives.dark_knowledge",
     "DecoupledKnowledge": "ban_tf.objectives.decoupled",
     "FunctionObjective": "ban_tf.objectives.function",
+    "HuberError": "ban_tf.objectives.regression",
     "ImportanceWeighted": "ban_tf.objectives.confidence_weighting",
     "LabelCrossEntropy": "ban_tf.objectives.labels",
     "Labels": "ban_tf.objectives.labels",
@@ -37,6 +38,8 @@ CLASSES = {
     "RelationalMatch": "ban_tf.objectives.relational",
     "SGD": "ban_tf.optimizers",
     "Schedule": "ban_tf.optimizers",
+    "SquaredError": "ban_tf.objectives.regression",
+    "TeacherBounded": "ban_tf.objectives.regression",
 }
 
 

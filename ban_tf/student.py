@@ -274,6 +274,8 @@ class BornAgainModel(AdjustableModel, StudentProxy):
             activation=self.student_activation,
             called=called,
         )
+        if student_code.overrides(self.student, "compute_loss"):  # which says nothing
+            found = {name: each._replace(compiled=True) for name, each in found.items()}
         if not isinstance(self.teacher, teachers.OnlineTeacher):
             return found
         taught = outputs.aligned(self.teacher.compiled_kinds(), list(found))
@@ -424,6 +426,11 @@ class BornAgainModel(AdjustableModel, StudentProxy):
                     name: each._replace(logits=weight.gate(each.logits))
                     for name, each in students.items()
                 }
+            students = self._with_default_loss(
+                students, counts=only_labels or not weight.stays_zero
+            )
+            if not students:
+                return []
             label_loss = matching.label_loss(
                 self._default_loss, target.labels, students, sample_weight
             )
@@ -459,6 +466,26 @@ class BornAgainModel(AdjustableModel, StudentProxy):
             loss = loss - ops.sum(additional)  # which `label_weight` is not for
         self._track(self._label_loss, loss, y_pred)
         return [weight.times(loss)], additional
+
+    def _with_default_loss(
+        self, students: dict[str, matching.Answer], counts: bool
+    ) -> dict[str, matching.Answer]:
+        """Returns the outputs that have a loss though none is compiled: all but values.
+
+        Args:
+            students: The student's outputs by name.
+            counts: Whether the label term counts.
+
+        Raises:
+            ValueError: It counts, but a value has no loss.
+        """
+        values = [name for name, student in students.items() if student.kind == VALUES]
+        if values and counts:
+            raise InputError(
+                f"`loss` is missing: the output {values[0]!r} is a regression (values), for which "
+                "there is no default; give one to `compile`, such as 'mse'."
+            )
+        return {name: each for name, each in students.items() if name not in values}
 
     def _teacher_term(
         self,

@@ -110,10 +110,10 @@ class Objective:
         """
         if kind in self.kinds:
             return self
-        fitting = "mse, huber, bounded and kd" if kind == VALUES else "kd"
+        fit = "mse, huber, bounded or kd" if kind == VALUES else "kd or another one for classes"
         raise InputError(
             f"`objective` {type(self).__name__} is for {' and '.join(self.kinds)} outputs, but the "
-            f"output {output!r} is {_IN_WORDS[kind]}; for these there are {fitting}."
+            f"output {output!r} is {_IN_WORDS[kind]}; give {fit}."
         )
 
     def __call__(

@@ -38,7 +38,8 @@ def test_losses_and_gradients_are_those_of_tensorflow():
     assert keras.backend.backend() == "tensorflow"
     random = np.random.default_rng(0)
     teacher, student = random.normal(size=(2, 4, 3, 5)).astype("float32")
-    labels, names = random.integers(0, 5, (4, 3)), list(objectives.OBJECTIVES)
+    labels = random.integers(0, 5, (4, 3))
+    names = [name for name in objectives.OBJECTIVES if name != "bounded"]  # its labels are values
     batch = {"labels": labels, "teacher": teacher, "student": student}
     batch = {key: value.tolist() for key, value in batch.items()} | {"names": names}
     process = subprocess.run(
