@@ -217,7 +217,9 @@ def _of_jaxpr(model: keras.Model, inputs: Any) -> list[str | None]:
         ),
         inputs,
     )
-    with keras.StatelessScope():
+    # Within `fit` variables have their values in the scope of the step alone.
+    state = [(variable, variable.value) for variable in model.variables]
+    with keras.StatelessScope(state_mapping=state):
         traced = jax.make_jaxpr(lambda each: model(each, training=False))(inputs)
     outputs = _nodes(traced.jaxpr, [_leaf() for _ in traced.jaxpr.invars])
     return [_end(each, -1, lambda node: node.step) for each in outputs]

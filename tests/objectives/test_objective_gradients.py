@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from ban_tf import objectives
 
-FOR_CLASSES = objectives.names.FOR_CLASSES
 SHAPES = [(6, 5), (4, 3, 5)]
 
 
@@ -127,7 +126,7 @@ def test_the_gradient_splits_into_true_class_and_dark_knowledge(shape):
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("name", FOR_CLASSES)
+@pytest.mark.parametrize("name", objectives.names.OF_CLASSES)
 def test_a_float32_gradient_is_that_of_float64(name, shape):
     batch = draw(shape)
     seed = np.array([3, 4], "int32")
@@ -185,7 +184,7 @@ def test_a_student_that_believes_its_teacher_has_nothing_to_learn(name, shape):
     np.testing.assert_allclose(found, 0.0, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", FOR_CLASSES)
+@pytest.mark.parametrize("name", objectives.names.OF_CLASSES)
 @pytest.mark.parametrize("kind", ["opposed", "equal", "constant"])
 def test_extreme_logits_stay_finite(name, kind):
     objective = objectives.get(name)
@@ -198,7 +197,7 @@ def test_extreme_logits_stay_finite(name, kind):
     assert np.all(np.isfinite(found))
 
 
-@pytest.mark.parametrize("name", FOR_CLASSES)
+@pytest.mark.parametrize("name", objectives.names.OF_CLASSES)
 def test_a_mixture_of_extreme_logits_stays_finite(name):
     random = np.random.default_rng(0)
     teacher, student = random.choice(np.float32([-1e4, 0.0, 1e4]), (2, 64, 5))
@@ -208,7 +207,7 @@ def test_a_mixture_of_extreme_logits_stays_finite(name):
     assert np.all(np.isfinite(found))
 
 
-@pytest.mark.parametrize("name", FOR_CLASSES)
+@pytest.mark.parametrize("name", objectives.names.OF_CLASSES)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32", "float64"])
 def test_losses_are_computed_in_float32_at_least(name, dtype):
     labels, teacher, student = draw((4, 5))
