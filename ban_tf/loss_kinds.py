@@ -76,7 +76,7 @@ def by_output(loss: Any, names: Sequence[str]) -> dict[str, list[Any]]:
     if isinstance(loss, Mapping) and not _is_config(loss):
         if len(names) == len(loss) == 1:  # Keras may have another name for the only output
             loss = dict(zip(names, loss.values(), strict=True))
-        return {name: _flat(loss.get(name)) for name in names}
+        return {name: _flat(_at(loss, name)) for name in names}
     if isinstance(loss, (list, tuple)) and len(loss) == len(names):
         return {name: _flat(each) for name, each in zip(names, loss, strict=True)}
     return {name: _flat(loss) for name in names}
@@ -134,6 +134,19 @@ def _is_of_keras(function: Any) -> bool:
 
 def _is_config(loss: Mapping[str, Any]) -> bool:
     return {"class_name", "config"} <= loss.keys()
+
+
+def _at(loss: Any, path: str) -> Any:
+    """Returns the entry of nested losses for an output that is named by its path, as `p/0`."""
+    if isinstance(loss, Mapping):
+        if path in loss:
+            return loss[path]
+        name, _, rest = path.partition("/")
+        return _at(loss[name], rest) if rest and name in loss else None
+    index, _, rest = path.partition("/")
+    if isinstance(loss, (list, tuple)) and index.isdigit() and int(index) < len(loss):
+        return _at(loss[int(index)], rest)
+    return loss
 
 
 def _flat(losses: Any) -> list[Any]:

@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-from ban_tf import checks, distribute, masks, objectives, outputs, teachers, weighting
+from ban_tf import checks, distribute, masks, objectives, outputs, targets, teachers, weighting
 from ban_tf.errors import InputError
 from ban_tf.loss_kinds import CATEGORICAL, VALUES
+from ban_tf.objectives.label_forms import VOID
 from ban_tf.output_kinds import Evidence, resolve
 
 
@@ -28,6 +29,20 @@ class Answer(NamedTuple):
     logits: Any
     kind: str = CATEGORICAL
     units: int | None = None
+
+
+class Labels(NamedTuple):
+    """The labels of a batch.
+
+    Attributes:
+        by_output: As the user gave them, by output.
+        void: The label that stands for none, by output.
+        distill_void: Whether an objective that reads no labels counts where there is none.
+    """
+
+    by_output: Mapping[str, Any]
+    void: Mapping[str, int]
+    distill_void: bool = True
 
 
 def answers(
@@ -53,10 +68,19 @@ def answers(
 
 
 def label_loss(
-    loss: keras.losses.Loss, labels: Any, students: Mapping[str, Answer], sample_weight: Any
+    loss: keras.losses.Loss,
+    labels: Mapping[str, Any],
+    students: Mapping[str, Answer],
+    sample_weight: Any,
 ) -> Any:
-    """Returns the sum of a loss over the outputs that there are labels for, a scalar."""
-    labels = outputs.named(labels, list(students))
+    """Returns the sum of a loss over the outputs that there are labels for, a scalar.
+
+    Args:
+        loss: Takes labels and logits.
+        labels: By output.
+        students: All outputs of the student.
+        sample_weight: As the user gave it, or None.
+    """
     weights = weighting.by_output(sample_weight, list(students))
     return sum(
         weighting.mean(
@@ -92,6 +116,11 @@ def fitting(objective: Any, kinds: Mapping[str, str]) -> dict[str, objectives.Ob
                 "(values), which has none; leave it out."
             )
     return {name: each.for_kind(kinds[name], name) for name, each in by_name.items()}
+
+
+def objective_of(objective: Any, name: str) -> objectives.Objective:
+    """Returns the objective of an output that learns from a teacher."""
+    return objective[name] if isinstance(objective, Mapping) else objective
 
 
 def learning(objective: Any, names: Iterable[str]) -> list[str]:
@@ -137,7 +166,7 @@ def signals(
 
 def teacher_loss(
     objective: Any,
-    labels: Any,
+    labels: Labels,
     theirs: Mapping[str, Any],
     students: Mapping[str, Answer],
     *,
@@ -150,10 +179,10 @@ def teacher_loss(
 
     Args:
         objective: One for all outputs, or a dictionary from names to objectives.
-        labels: As the user gave them, or None.
+        labels: What they are, and which of them count.
         theirs: What the teacher has to say, as from `signals`.
         students: The student's outputs that learn from it.
-        names: The names of all outputs of the student, by which labels and weights are given.
+        names: The names of all outputs of the student, by which weights are given.
         sample_weight: As the user gave it, or None.
         seed: Of this step's draws, see `Objective.losses`.
         watch: Is given, for each output that is no value, where both predict the same class (of
@@ -162,37 +191,55 @@ def teacher_loss(
     Raises:
         InputError: An objective is not for outputs of that kind.
     """
-    labels = outputs.named(labels, names)
     weights = weighting.by_output(sample_weight, names)
     fit = fitting(objective, {name: student.kind for name, student in students.items()})
     total = 0.0
-    for name, (output, logits, kind, _) in students.items():
-        if kind != VALUES:
-            agree = ops.argmax(logits, axis=-1) == ops.argmax(theirs[name], axis=-1)
+    for name, student in students.items():
+        sample = _without_void(fit[name], labels, name, student, theirs[name])
+        weight = weights.get(name)
+        if student.kind != VALUES:
+            agree = ops.argmax(sample.logits, axis=-1) == ops.argmax(sample.theirs, axis=-1)
             agree = ops.cast(agree, "float32")
-            watch(agree, weighting.combine(None, masks.mask_of(output), agree))
-        losses = _losses(
-            fit[name],
-            labels.get(name),
-            theirs[name],
-            logits,
-            weighting.combine(weights.get(name), masks.mask_of(output), logits[..., 0]),
-            seed,
-        )
-        total = total + weighting.reduce(losses, output, weights.get(name))
+            watch(agree, weighting.combine(None, sample.mask, agree))
+        position = masks.with_mask(sample.logits[..., 0], sample.mask)
+        losses = _losses(fit[name], sample, weighting.combine(weight, sample.mask, position), seed)
+        total = total + weighting.reduce(losses, position, weight)
     return total
 
 
-def _losses(
-    objective: objectives.Objective,
-    labels: Any,
-    teacher_logits: Any,
-    logits: Any,
-    counted: Any,
-    seed: Any,
-) -> Any:
-    losses = objective.losses(labels, teacher_logits, logits, sample_weight=counted, seed=seed)
-    weights = objective.weights(labels, teacher_logits)
+class _Sample(NamedTuple):
+    """What an objective compares: labels or None, logits of both, and the mask of what counts."""
+
+    labels: Any
+    theirs: Any
+    logits: Any
+    mask: Any
+
+
+def _without_void(
+    objective: objectives.Objective, labels: Labels, name: str, student: Answer, theirs: Any
+) -> _Sample:
+    """Returns what is compared, with a mask that leaves out positions without a label."""
+    mask, logits = masks.mask_of(student.output), student.logits
+    given = labels.by_output.get(name)
+    counts_void = labels.distill_void and not objective.needs_labels
+    if given is None or counts_void or student.kind == VALUES:
+        return _Sample(given, theirs, logits, mask)
+    given, valid = targets.without_void(given, labels.void.get(name, VOID), logits)
+    if valid is None:
+        return _Sample(given, theirs, logits, mask)
+    # Zeros: a gradient that is left out must not be infinite times zero.
+    theirs, logits = (
+        ops.where(ops.expand_dims(valid, -1), each, ops.zeros_like(each))
+        for each in (theirs, logits)
+    )
+    return _Sample(given, theirs, logits, masks.both(mask, valid))
+
+
+def _losses(objective: objectives.Objective, sample: _Sample, counted: Any, seed: Any) -> Any:
+    labels, theirs = sample.labels, sample.theirs
+    losses = objective.losses(labels, theirs, sample.logits, sample_weight=counted, seed=seed)
+    weights = objective.weights(labels, theirs)
     if weights is None:
         return losses
     # A global batch is one batch, however many replicas share it.

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ from keras import ops
 from ban_tf import (
     adjustable,
     checks,
+    data_checks,
     distribute,
     masks,
     matching,
@@ -36,7 +38,8 @@ from ban_tf import (
     teachers,
     weighting,
 )
-from ban_tf.adjustable import AdjustableModel, EpochCallback, Schedule, with_first
+from ban_tf.adjustable import EpochCallback, Schedule, with_first
+from ban_tf.checked_model import CheckedModel
 from ban_tf.distillation_losses import DistillationTerms, pairs
 from ban_tf.errors import InputError
 from ban_tf.keras_distribution import LossMean
@@ -60,7 +63,7 @@ class Target(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("ban_tf")
-class BornAgainModel(AdjustableModel, StudentProxy):
+class BornAgainModel(CheckedModel, StudentProxy):
     """A Keras model in training with a teacher (Furlanello et al., 2018).
 
     The loss is `label_weight * (compiled loss) + teacher_weight * (objective)` plus the
@@ -110,6 +113,11 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         student_activation: "linear", "softmax" or "sigmoid" where detecting what was applied to
             the student's outputs last would err, or a dictionary of these by output name.
         teacher_activation: The same for the teacher.
+        distill_void: Whether positions without a label, whose label is the `ignore_class` of the
+            compiled loss or -1, still learn from the teacher where the objective reads no labels
+            ("kd", "dkpp", "dist", ...). Objectives that read labels leave them out in any case.
+        check_data: Whether arrays given to `fit` and `evaluate` are refused if they hold NaN, or
+            labels that the compiled loss has no class for.
         seed: Seed of the objective's own draws (DKPP's permutations).
 
     Raises:
@@ -134,6 +142,8 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         output_kind: str | Mapping[str, str] | None = None,
         student_activation: str | Mapping[str, str] | None = None,
         teacher_activation: str | Mapping[str, str] | None = None,
+        distill_void: bool = True,
+        check_data: bool = True,
         seed: int = 0,
         **kwargs: Any,
     ):
@@ -145,6 +155,8 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         self.output_kind = output_kind
         self.student_activation = student_activation
         self.teacher_activation = teacher_activation
+        self.distill_void = bool(distill_void)
+        self.check_data = bool(check_data)
         self.expects_teacher = False
         self._adjust(objective, label_weight, teacher_weight, temperature)
         # Its state is a variable, so that one traced step serves generations of different seeds,
@@ -205,8 +217,7 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         """Trains the student as `keras.Model.fit` does, after a look at the data.
 
         Raises:
-            InputError: Data holds NaN, labels are out of range, or outputs that were declared to
-                be probabilities are none.
+            InputError: Data is certainly wrong; see `data_checks`.
         """
         options = _by_name(super().fit, x, y, arguments, options)
         if options.get("class_weight") is not None and teachers.is_recorded(y):
@@ -214,16 +225,16 @@ class BornAgainModel(AdjustableModel, StudentProxy):
                 "`class_weight` does not reach labels that come with recorded outputs; give "
                 "`sample_weight`."
             )
-        self._prepare(x, y, options, checks.largest_batch(x, options.get("batch_size")))
+        self._prepare(x, y, options, data_checks.largest_batch(x, options.get("batch_size")))
         options["sample_weight"] = _beside(y, options.get("sample_weight"))
         if isinstance(options.get("validation_data"), (tuple, list)):
-            checks.check_data(self, *options["validation_data"])
+            self._check(*options["validation_data"])
             val_x, val_y, weights = keras.utils.unpack_x_y_sample_weight(options["validation_data"])
             options["validation_data"] = (val_x, val_y, _beside(val_y, weights))
         options["callbacks"] = with_first(
             options.get("callbacks"), EpochCallback(self._begin_epoch)
         )
-        with checks.labels_in_range():
+        with self._checking():
             return super().fit(x, y, **options)
 
     def evaluate(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
@@ -236,14 +247,14 @@ class BornAgainModel(AdjustableModel, StudentProxy):
             self._prepare(x, y, options)
             if "sample_weight" in options:
                 options["sample_weight"] = _beside(y, options["sample_weight"])
-        with checks.labels_in_range():
+        with self._checking():
             return super().evaluate(x, y, *arguments, **options)
 
     def _prepare(
         self, x: Any, y: Any, options: dict[str, Any], batch_size: int | None = None
     ) -> None:
         self._check_outputs(batch_size)
-        checks.check_data(self, x, y, options.get("sample_weight"))
+        self._check(x, y, options.get("sample_weight"))
         if keras.backend.backend() == "jax":
             # A step that JAX compiles holds the teacher's weights as they were then.
             self.train_function = self.test_function = None
@@ -323,6 +334,8 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         learning = self.learning_outputs(x, y_pred) if distils else {}
         if self._compile_loss is not None and not (self._further and self._further.look_at_logits):
             return learning
+        if self._compile_loss is None and self._adds_losses():
+            return learning  # these train alone
         by_name = self._by_name(y_pred)
         return matching.answers(by_name, self._evidence((x, by_name)), by_name)
 
@@ -408,7 +421,10 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         weight = self._adjustables.label_weight
         # Validation data without a teacher signal has the labels to go by.
         only_labels = not target.teacher_logits
+        alone = self._compile_loss is None and self._adds_losses()
         if target.labels is None:
+            if only_labels and alone:
+                return []
             if only_labels or not weight.stays_zero:
                 raise InputError(
                     "`y` is None, but labels count by `label_weight` "
@@ -416,6 +432,8 @@ class BornAgainModel(AdjustableModel, StudentProxy):
                 )
             self._unlabelled = True
             return []
+        if alone:
+            return self._without_label_term(only_labels)
         if not only_labels and weight.is_zero:
             y_pred = weight.gate(y_pred)
         if self._compile_loss is not None:
@@ -426,17 +444,39 @@ class BornAgainModel(AdjustableModel, StudentProxy):
                     name: each._replace(logits=weight.gate(each.logits))
                     for name, each in students.items()
                 }
-            students = self._with_default_loss(
-                students, counts=only_labels or not weight.stays_zero
+            label_loss = self._default_label_loss(
+                target.labels,
+                students,
+                sample_weight,
+                counts=only_labels or not weight.stays_zero,
             )
-            if not students:
+            if label_loss is None:
                 return []
-            label_loss = matching.label_loss(
-                self._default_loss, target.labels, students, sample_weight
-            )
         # Labels that do not count are still worth reporting.
         self._track(self._label_loss, label_loss, y_pred)
         return [label_loss if only_labels else weight.times(label_loss)]
+
+    def _without_label_term(self, only_labels: bool) -> list[Any]:
+        """Returns no label term, for a student that adds losses and was compiled without one.
+
+        Raises:
+            InputError: Labels were to count beside a teacher.
+        """
+        if not only_labels:
+            if not self._adjustables.label_weight.stays_zero:
+                raise InputError(
+                    f"Labels count by `label_weight` {self.label_weight:g}, but `compile` was "
+                    "given no loss, and the student has losses of its own (`add_loss`); provide a "
+                    "`loss` argument in `compile()`, or let `label_weight` be 0."
+                )
+            self._unlabelled = True
+            return []
+        warnings.warn(
+            "`compile` was given no loss, so that the losses which the student adds (`add_loss`) "
+            "train alone, and `y` does not count.",
+            stacklevel=2,
+        )
+        return []
 
     def _own_label_term(
         self,
@@ -467,26 +507,6 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         self._track(self._label_loss, loss, y_pred)
         return [weight.times(loss)], additional
 
-    def _with_default_loss(
-        self, students: dict[str, matching.Answer], counts: bool
-    ) -> dict[str, matching.Answer]:
-        """Returns the outputs that have a loss though none is compiled: all but values.
-
-        Args:
-            students: The student's outputs by name.
-            counts: Whether the label term counts.
-
-        Raises:
-            ValueError: It counts, but a value has no loss.
-        """
-        values = [name for name, student in students.items() if student.kind == VALUES]
-        if values and counts:
-            raise InputError(
-                f"`loss` is missing: the output {values[0]!r} is a regression (values), for which "
-                "there is no default; give one to `compile`, such as 'mse'."
-            )
-        return {name: each for name, each in students.items() if name not in values}
-
     def _teacher_term(
         self,
         target: Target,
@@ -503,7 +523,7 @@ class BornAgainModel(AdjustableModel, StudentProxy):
         names = list(self._by_name(y_pred))
         teacher_loss = matching.teacher_loss(
             self._at_present(),
-            target.labels,
+            self._labels_of(target.labels, names),
             matching.signals(self.teacher, target.teacher_logits, learning, names),
             learning,
             names=names,
@@ -673,6 +693,8 @@ class BornAgainModel(AdjustableModel, StudentProxy):
             "output_kind": self.output_kind,
             "student_activation": self.student_activation,
             "teacher_activation": self.teacher_activation,
+            "distill_void": self.distill_void,
+            "check_data": self.check_data,
             "seed": self.seed,
         }
 

@@ -70,6 +70,27 @@ def read(labels: Any, logits: Any) -> LabelForm:
     return _read_indices(labels, classes)
 
 
+def valid(labels: Any, logits: Any) -> Any:
+    """Returns where there is a label, bool `[batch, ...]`, whether or not it can be read.
+
+    Args:
+        labels: As for `read`.
+        logits: `[batch, ..., classes]`.
+
+    Returns:
+        The mask; None if the labels have no shape of labels.
+    """
+    labels = ops.convert_to_tensor(labels)
+    if is_distribution(labels.shape, logits.shape):
+        return ops.any(labels != 0, axis=-1)
+    if len(labels.shape) == len(logits.shape) and labels.shape[-1] == 1:
+        labels = ops.squeeze(labels, axis=-1)
+    if len(labels.shape) != len(logits.shape) - 1:
+        return None
+    is_float = keras.backend.is_float_dtype(labels.dtype)
+    return (labels if is_float else ops.cast(labels, "int32")) != VOID
+
+
 def is_distribution(labels: Any, logits: Any) -> bool:
     """Tells whether labels of one shape are distributions over the classes of the other."""
     return len(labels) == len(logits) and labels[-1] == logits[-1]

@@ -3,8 +3,7 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
-from test_fit_data import Batches
+from test_fit_data import as_dataset, as_generator, as_py_dataset
 from twins import CLASSES, data, network, sgd
 
 import ban_tf
@@ -27,8 +26,8 @@ def spoilt(array, value):
     ("change", "message"),
     [
         ({"x": np.nan}, "`x` holds NaN"),
-        ({"y": CLASSES}, "`y` holds labels from 0 to 4, but output 'output_0' has 4 classes"),
-        ({"y": -1}, "`y` holds labels from -1 to 3"),
+        ({"y": CLASSES}, "`y` for output 'output_0' must be classes from 0 to 3.* Received: 4"),
+        ({"y": -2}, "`y` for output 'output_0' must be classes from 0 to 3.* Received: -2"),
         ({"sample_weight": np.nan}, "`sample_weight` holds NaN"),
     ],
 )
@@ -48,26 +47,41 @@ def test_arrays_are_looked_at_before_training(method, change, message):
 def test_soft_and_recorded_labels_and_validation_data_are_looked_at_too():
     x, y = data()
     model = born_again()
-    with pytest.raises(ValueError, match="`y` holds NaN"):
+    with pytest.raises(ValueError, match=r"`y` for output .* must be distributions.*: nan"):
         model.fit(x, spoilt(np.eye(CLASSES)[y], np.nan), verbose=0)
-    with pytest.raises(ValueError, match="`y` holds labels from 0 to 9"):
+    out_of_range = r"`y` for output 'output_0' must be classes from 0 to 3.* Received: 9"
+    with pytest.raises(ValueError, match=out_of_range):
         model.fit(x, y, validation_data=(x, spoilt(y, 9)), verbose=0)
     model.teacher = ban_tf.RecordedTeacher()
     logits = np.zeros((len(y), CLASSES), "float32")
-    with pytest.raises(ValueError, match="`y` holds labels from 0 to 9"):
+    with pytest.raises(ValueError, match=out_of_range):
         model.fit(x, {"labels": spoilt(y, 9), "teacher_logits": logits}, verbose=0)
     with pytest.raises(ValueError, match="`y` holds NaN"):
         model.fit(x, {"labels": y, "teacher_logits": spoilt(logits, np.nan)}, verbose=0)
 
 
-def test_of_batches_the_first_is_looked_at_and_of_a_stream_the_step_notices_labels():
+@pytest.mark.parametrize("objective", ["kd+labels", "dkd"])
+@pytest.mark.parametrize("arrange", [as_dataset, as_py_dataset, as_generator])
+def test_in_a_stream_the_step_notices_labels(arrange, objective):
     x, y = data()
-    model = born_again(objective="kd+labels")
-    with pytest.raises(ValueError, match="`x` holds NaN"):
-        model.fit(Batches(spoilt(x[:8], np.nan), y[:8]), verbose=0)
-    stream = tf.data.Dataset.from_tensor_slices((x, spoilt(y, 7))).batch(8)
+    model = born_again(objective=objective)
     with pytest.raises(ValueError, match=r"`y` must be classes from 0 to 3.* Received: 7"):
-        model.fit(stream, verbose=0)
+        model.fit(**arrange(x, spoilt(y, 7), None), verbose=0)
+    with pytest.raises(ValueError, match=r"`y` must be classes from 0 to 3.* Received: 7"):
+        given = arrange(x, spoilt(y, 7), None)
+        steps = given.pop("steps_per_epoch", None)
+        model.evaluate(**given, steps=steps, verbose=0)
+
+
+def test_a_compiled_loss_knows_its_classes():
+    x, y = data()
+    model = born_again()
+    model.compile(sgd(), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    for wrong in (-1, CLASSES):
+        with pytest.raises(
+            ValueError, match=f"label {wrong}, .*`ignore_class`.*`check_data=False`"
+        ):
+            model.fit(x, spoilt(y, wrong), verbose=0)
 
 
 def test_labels_that_a_loss_ignores_are_let_through():
@@ -119,7 +133,7 @@ def test_a_regression_among_the_outputs_needs_a_loss():
     x, _ = data()
     model = ban_tf.BornAgainModel(keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)]))
     model.compile(sgd())
-    with pytest.raises(ValueError, match=r"A regression needs its loss in `compile`"):
+    with pytest.raises(ValueError, match=r"No loss to compute for other labels. Provide a `loss`"):
         model.fit(x, 5 * x[:, 0], verbose=0)
     model.compile(sgd(), "mse")
     model.fit(x, 5 * x[:, 0], verbose=0)

@@ -218,7 +218,7 @@ def test_yes_or_no_models_take_soft_labels(shape, objective):
     np.testing.assert_allclose(logs["label_loss"], losses.mean(), rtol=1e-5)
     if objective == "cwtm":
         np.testing.assert_allclose(logs["teacher_loss"], (weights * losses).mean(), rtol=1e-5)
-    with pytest.raises(ValueError, match="answers yes or no: labels must be from 0 to 1"):
+    with pytest.raises(ValueError, match=r"`y` for output .* must be from 0 to 1"):
         model.fit(x, 2 * y, verbose=0)
 
 
