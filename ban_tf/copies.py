@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from ban_tf import preparation
 from ban_tf.errors import InputError
 from ban_tf.same_network import SameNetwork
 
@@ -82,12 +83,21 @@ def with_new_weights(model: keras.Model, argument: str = "build") -> keras.Model
         InputError: A layer of it cannot be made again from its configuration.
     """
     try:
+        if preparation.of(model) is not None:
+            return _prepared_alike(model)
         return keras.models.clone_model(model, clone_function=copy_layer, recursive=True)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise InputError(
             f"`{argument}` {model.name!r} cannot be cloned layer by layer ({first_line(error)}); "
             "give a function that returns a fresh model instead."
         ) from error
+
+
+def _prepared_alike(model: keras.Model) -> keras.Model:
+    # `clone_model` would return its graph alone. A preprocessor has no weights that are trained.
+    copy = copy_layer(model)
+    copy.preprocessor = model.preprocessor
+    return copy
 
 
 def with_same_weights(model: keras.Model) -> keras.Model:
@@ -112,6 +122,18 @@ def with_same_weights(model: keras.Model) -> keras.Model:
 
 
 def _copy_model(model: keras.Model) -> keras.Model:
+    try:
+        return _copy_graph(model)
+    except (ValueError, TypeError, NotImplementedError):
+        if not _has_own_config(model):
+            raise
+    copy = copy_layer(model)
+    if preparation.of(copy) is not None:
+        copy.preprocessor = None  # it is called on input that is prepared
+    return copy
+
+
+def _copy_graph(model: keras.Model) -> keras.Model:
     copy = keras.models.clone_model(
         model,
         clone_function=lambda layer: _copy_model(layer) if _has_graph(layer) else copy_layer(layer),
@@ -122,11 +144,19 @@ def _copy_model(model: keras.Model) -> keras.Model:
 
 
 def _copy_weights(source: keras.Model, target: keras.Model) -> None:
+    if _has_own_config(source) and type(target) is type(source):
+        target.set_weights(source.get_weights())
+        return
     for inner, copied in zip(source.layers, target.layers, strict=True):
         if _has_graph(inner):
             _copy_weights(inner, copied)
         else:
             copied.set_weights(inner.get_weights())
+
+
+def _has_own_config(model: keras.Model) -> bool:
+    """Whether the class of a model makes it again, as those of KerasHub do, and not its graph."""
+    return not type(model).get_config.__module__.startswith("keras.")
 
 
 def _has_graph(layer: Any) -> bool:

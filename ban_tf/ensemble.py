@@ -11,11 +11,12 @@ from typing import Any
 
 import keras
 
-from ban_tf import copies, outputs
+from ban_tf import copies, outputs, preparation
 from ban_tf.errors import InputError
 from ban_tf.loss_kinds import CATEGORICAL, KINDS, VALUES
 from ban_tf.output_evidence import collect
 from ban_tf.output_kinds import ACTIVATIONS, LINEAR, Meaning, check_declared, resolve
+from ban_tf.prepared_model import PreparedModel
 
 AVERAGES = ("probabilities", "logits")
 
@@ -100,7 +101,12 @@ def ensemble(
         output: _mean(tensors, "mean" if len(given) == 1 else output)
         for output, tensors in given.items()
     }
-    return keras.Model(inputs, outputs.structured_like(structure, means), name=name)
+    joint = outputs.structured_like(structure, means)
+    if preparation.of(first) is None:
+        return keras.Model(inputs, joint, name=name)
+    model = PreparedModel(inputs, joint, name=name)
+    model.preprocessor = first.preprocessor
+    return model
 
 
 def _check(members: Sequence[keras.Model], average: str) -> None:
@@ -110,6 +116,8 @@ def _check(members: Sequence[keras.Model], average: str) -> None:
         raise InputError(f"`average` must be one of {', '.join(AVERAGES)}. Received: {average!r}")
     if any(not getattr(model, "outputs", None) for model in members):
         raise InputError("`members` must be built Functional or Sequential models.")
+    if not all(preparation.same(members[0], model) for model in members):
+        raise InputError("`members` prepare their inputs differently; they must do it alike.")
     shapes = {str([tuple(each.shape) for each in model.outputs]) for model in members}
     if len(shapes) > 1:
         raise InputError(f"`members` have outputs of different shapes: {sorted(shapes)}.")

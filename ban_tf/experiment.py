@@ -25,6 +25,7 @@ from ban_tf import (
     lineage_options,
     objectives,
     outputs,
+    preparation,
     results,
     saturation,
     seeds,
@@ -207,6 +208,12 @@ def _first_model(options: Options, data: datasets.ImageData) -> keras.Model | No
     if not options.teacher_from:
         return None
     model = teachers.load_model(options.teacher_from)
+    if preparation.of(model) is not None:
+        raise InputError(
+            f"--teacher_from={options.teacher_from} prepares its own input with its preprocessor, "
+            "but images are normalized here; set its `preprocessor` to None and save it again if "
+            "it takes normalized images, or use `ban_tf.Lineage`."
+        )
     count = len(getattr(model, "outputs", None) or ())
     if count != 1:
         raise InputError(

@@ -33,6 +33,7 @@ CLASSES = {
     "ObjectiveDistillation": "ban_tf.objectives.keras_distillation",
     "PermutedDarkKnowledge": "ban_tf.objectives.permutation",
     "Perplexity": "ban_tf.language_training",
+    "PreparedModel": "ban_tf.prepared_model",
     "Progressive": "ban_tf.objectives.progressive",
     "Recomputed": "ban_tf.layers.recomputed",
     "RelationalMatch": "ban_tf.objectives.relational",

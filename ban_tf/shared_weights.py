@@ -12,6 +12,7 @@ from typing import Any
 
 import keras
 
+from ban_tf import preparation
 from ban_tf.seeds import derive_seed
 
 
@@ -50,9 +51,12 @@ def changed_by_training(student: keras.Model, other: keras.Model) -> list[str]:
 
 
 def _layers(model: keras.Model) -> Iterator[keras.Layer]:
-    """The layers of a model at any depth, without inputs."""
+    """The layers of a model at any depth, without inputs and what prepares them."""
+    preprocessor = getattr(model, "preprocessor", None) if preparation.of(model) else None
+    apart = preprocessor._flatten_layers() if isinstance(preprocessor, keras.Layer) else ()
+    ignored = {id(layer) for layer in apart}
     for layer in model._flatten_layers(include_self=False):
-        if not isinstance(layer, keras.layers.InputLayer):
+        if not isinstance(layer, keras.layers.InputLayer) and id(layer) not in ignored:
             yield layer
 
 

@@ -25,6 +25,7 @@ from keras import ops
 
 from ban_tf import (
     adjustable,
+    augmentation,
     checks,
     data_checks,
     distribute,
@@ -33,6 +34,7 @@ from ban_tf import (
     measured,
     objectives,
     outputs,
+    preparation,
     student_code,
     teacher_files,
     teachers,
@@ -47,6 +49,7 @@ from ban_tf.loss_kinds import KINDS, VALUES
 from ban_tf.output_evidence import collect, kind_if_known, known
 from ban_tf.output_kinds import ACTIVATIONS, Evidence, check_declared
 from ban_tf.outputs import batch_size
+from ban_tf.prepared_model import Preparing
 from ban_tf.proxy import StudentProxy
 
 
@@ -63,7 +66,7 @@ class Target(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("ban_tf")
-class BornAgainModel(CheckedModel, StudentProxy):
+class BornAgainModel(Preparing, CheckedModel, StudentProxy):
     """A Keras model in training with a teacher (Furlanello et al., 2018).
 
     The loss is `label_weight * (compiled loss) + teacher_weight * (objective)` plus the
@@ -79,6 +82,11 @@ class BornAgainModel(CheckedModel, StudentProxy):
     `label_weight`, `teacher_weight` and `temperature` may be assigned at any time, in a callback
     during `fit`, too: the next step takes them, without being traced again. `objective` and
     `teacher` may be assigned likewise; the next step is then traced once more.
+
+    A model with a `preprocessor` and `preprocess_samples`, such as a task of KerasHub, is given raw
+    data, and each teacher the same raw data through a preprocessor of its own if it has one; see
+    `preparation`. Layers of the student that augment its input, such as `keras.layers.RandomFlip`,
+    act on the student alone: for the same view, augment in the data (`dataset.map`).
 
     Example:
         ```python
@@ -231,6 +239,8 @@ class BornAgainModel(CheckedModel, StudentProxy):
             self._check(*options["validation_data"])
             val_x, val_y, weights = keras.utils.unpack_x_y_sample_weight(options["validation_data"])
             options["validation_data"] = (val_x, val_y, _beside(val_y, weights))
+        if self._is_taught and isinstance(self.teacher, teachers.OnlineTeacher):
+            augmentation.warn_of(self.student)
         options["callbacks"] = with_first(
             options.get("callbacks"), EpochCallback(self._begin_epoch)
         )
@@ -258,6 +268,20 @@ class BornAgainModel(CheckedModel, StudentProxy):
         if keras.backend.backend() == "jax":
             # A step that JAX compiles holds the teacher's weights as they were then.
             self.train_function = self.test_function = None
+
+    def _preparation(self) -> preparation.Preparation:
+        taught = self._is_taught and isinstance(self.teacher, teachers.OnlineTeacher)
+        models = [self.student, *(self.teacher.models if taught else [])]
+        key = [(id(model), id(getattr(model, "preprocessor", None))) for model in models]
+        known = vars(self).get("_prepares")
+        if known is None or known[0] != key:
+            known = key, preparation.Preparation(models[0], models[1:])
+            vars(self)["_prepares"] = known
+        return known[1]
+
+    @property
+    def _predicts_raw(self) -> bool:
+        return student_code.overrides(self.student, "predict")
 
     def train_step(self, *state_and_data: Any) -> Any:
         """Keras's training step, with the teacher's opinion of the batch beside the labels."""
@@ -354,6 +378,7 @@ class BornAgainModel(CheckedModel, StudentProxy):
 
     def _with_signal(self, inputs: Any, labels: Any) -> Any:
         """Returns labels with the teacher's outputs, or as they are if it has none for them."""
+        inputs, labels = preparation.inputs_and_labels(inputs, labels)
         if isinstance(self.teacher, teachers.OnlineTeacher):
             if inputs is None:
                 raise InputError(
@@ -590,7 +615,8 @@ class BornAgainModel(CheckedModel, StudentProxy):
         return inputs, self._labels_alone(labels), sample_weight
 
     def _labels_alone(self, labels: Any) -> Any:
-        """Returns labels without the outputs of a recorded teacher, if they come with any."""
+        """Returns labels without a teacher's outputs or inputs that come with them."""
+        _, labels = preparation.inputs_and_labels(None, labels)
         recorded = isinstance(self.teacher, teachers.RecordedTeacher)
         return labels["labels"] if recorded and teachers.is_recorded(labels) else labels
 

@@ -17,8 +17,8 @@ from ban_tf.errors import InputError
 
 # A step of the student's own says itself what is minimized or measured, so that no teacher can
 # have part in it; a `fit` of its own would have to be called in the place of ours.
-_REFUSED = ("train_step", "test_step", "train_on_batch", "test_on_batch")
-_REFUSED_WITHOUT_PREPROCESSOR = ("fit", "evaluate")
+_REFUSED = ("train_step", "test_step")
+_REFUSED_WITHOUT_PREPROCESSOR = ("train_on_batch", "test_on_batch", "fit", "evaluate")
 
 _COMPILED = ("compiled", "optimizer", "loss", "_compile_loss", "_compile_metrics", "_loss_tracker")
 
@@ -40,7 +40,9 @@ def check_steps(student: keras.Model) -> None:
         InputError: It has a step, or a loop, of its own, which would not be called.
     """
     refused = _REFUSED
-    if not hasattr(student, "preprocess_samples"):  # KerasHub's tasks prepare data there
+    if not hasattr(
+        student, "preprocess_samples"
+    ):  # KerasHub's tasks prepare data there, see `preparation`
         refused += _REFUSED_WITHOUT_PREPROCESSOR
     own = [name for name in refused if overrides(student, name)]
     if own:

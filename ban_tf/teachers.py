@@ -24,6 +24,7 @@ from ban_tf.errors import InputError
 from ban_tf.loss_kinds import BINARY, CATEGORICAL, VALUES
 from ban_tf.output_evidence import collect
 from ban_tf.output_kinds import Evidence, resolve, teacher_meaning
+from ban_tf.preparation import Inputs
 
 
 class Output(Protocol):
@@ -91,7 +92,11 @@ class OnlineTeacher:
 
     def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, list[Any]]]:
         """Returns the labels as they came, and by output what each model gives for the inputs."""
-        return labels, self._ask(inputs, [model(inputs, training=False) for model in self.models])
+        given = [
+            model(_inputs_of(index, inputs), training=False)
+            for index, model in enumerate(self.models)
+        ]
+        return labels, self._ask(inputs, given)
 
     def signal(self, given: Sequence[Any], name: str, student: Output) -> Any:
         """Returns the teachers' joint numbers to match; see `Teacher.signal`."""
@@ -134,6 +139,7 @@ class OnlineTeacher:
             What `split` returns by output; and a dictionary of the "outputs" as they came, and the
             "features" by layer name.
         """
+        inputs = _inputs_of(0, inputs)
         if not layers:
             output = self.models[0](inputs, training=False)
             return self._ask(inputs, [output]), {"outputs": _constant(output), "features": {}}
@@ -148,7 +154,7 @@ class OnlineTeacher:
         joint: dict[str, list[Any]] = {}
         for index, (model, output) in enumerate(zip(self.models, given, strict=True)):
             by_name = outputs.named(output, outputs.output_names(model))
-            evidence = self._evidence_of(model, (inputs, by_name))
+            evidence = self._evidence_of(model, (_inputs_of(index, inputs), by_name))
             if joint:
                 by_name, evidence = (outputs.aligned(i, list(joint)) for i in (by_name, evidence))
             self._evidence[index] = evidence
@@ -159,6 +165,10 @@ class OnlineTeacher:
     def _evidence_of(self, model: keras.Model, called: Any) -> dict[str, Evidence]:
         loss = getattr(model, "loss", None)
         return collect(model, "teacher", loss=loss, activation=self.activation, called=called)
+
+
+def _inputs_of(number: int, inputs: Any) -> Any:
+    return inputs.of(number) if isinstance(inputs, Inputs) else inputs
 
 
 class _Own(NamedTuple):

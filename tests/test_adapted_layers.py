@@ -109,7 +109,7 @@ def test_ensembles_of_members_that_share_a_layer_load_without_this_package(tmp_p
         layer, data = make()
         members = [_member(layer, data) for _ in range(2)]
         np.save(tmp_path / f"{name}.npy", data)
-        ensemble(members).save(tmp_path / f"{name}.keras")
+        ensemble(members, output_kind="categorical").save(tmp_path / f"{name}.keras")
         answers = [_softmax(member(tf.constant(data))) for member in members]
         expected[name] = np.mean(answers, axis=0)
     subprocess.run([sys.executable, "-c", _ELSEWHERE, str(tmp_path)], check=True)
@@ -126,7 +126,7 @@ def test_an_ensemble_loads_whose_member_uses_a_layer_inside_and_outside_of_a_mod
         return keras.Model(inputs, layers.Add()([inner(inputs), layers.Dense(3)(shared(inputs))]))
 
     members = [member(), member()]
-    ensemble(members).save(tmp_path / "ensemble.keras")
+    ensemble(members, output_kind="categorical").save(tmp_path / "ensemble.keras")
     expected = np.mean([_softmax(member(NUMBERS)) for member in members], axis=0)
     loaded = keras.models.load_model(tmp_path / "ensemble.keras")
     np.testing.assert_allclose(loaded(NUMBERS), expected, atol=1e-6)
@@ -162,4 +162,4 @@ def test_a_member_whose_call_would_be_lost_is_refused():
             return 2.0 * super().call(inputs, training=training)
 
     with pytest.raises(ValueError, match=r"`members` .* would be lost"):
-        ensemble([Doubled(3), Doubled(3)])
+        ensemble([Doubled(3), Doubled(3)], output_kind="categorical")

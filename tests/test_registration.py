@@ -71,8 +71,8 @@ def test_saved_students_load_after_importing_the_package_alone(tmp_path, order):
             keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]) for _ in range(2)
         )
         student = ban_tf.BornAgainModel(network, teacher, **options)
-        values = name in {*objectives.OBJECTIVES} - {*objectives.names.OF_CLASSES}
-        student.compile(optimizers.SGD(0.1), "mse" if values else None)
+        values = student.objective.kinds == ("values",)
+        student.compile(optimizers.SGD(0.1), keras.losses.MeanSquaredError() if values else None)
         student.fit(x, np.eye(3)[np.arange(8) % 3], verbose=0)
         student.save(tmp_path / f"{name}.keras", include_teacher=True)
         expected[name] = student.predict(x, verbose=0)

@@ -88,7 +88,7 @@ models[-1].set_weights(models[0].get_weights())
 np.save("outputs.npy", [model(x) for model in models])
 own = [type(layer).__module__.startswith("keras.src.") and not hasattr(type(layer), "_home")
        for model in models for layer in [*model.layers, model.layers[-1].layer]]
-print(all(own), any(hasattr(type(m.layers[0]), "_home") for m in (models[0], models[2])))
+print(all(own), any(hasattr(type(m.layers[0]), "_home") for m in models[::2]))
 """
 
 

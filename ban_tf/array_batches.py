@@ -1,0 +1,94 @@
+"""Arrays in memory as batches: in tuples and dictionaries of any depth, text among them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from ban_tf.errors import InputError
+
+
+class Slices(keras.utils.PyDataset):
+    """Batches of arrays in memory, in tuples and dictionaries of any depth.
+
+    Args:
+        given: Inputs, labels and sample weights; the latter two may be None.
+        batch_size: How many rows a batch has.
+        shuffle: Whether rows are in another order in each epoch, by NumPy's global random numbers.
+    """
+
+    def __init__(self, given: tuple, batch_size: int, shuffle: bool):
+        super().__init__()
+        self._given, self._batch_size, self._shuffle = as_arrays(given), batch_size, shuffle
+        counts = {len(array) if array.ndim else None for array in leaves(self._given)}
+        if len(counts) != 1 or None in counts:
+            raise InputError(
+                "`x` must be arrays or lists of as many examples as `y` and `sample_weight` have, "
+                "a tf.data.Dataset, a keras.utils.PyDataset or a generator, as the model prepares "
+                f"its own input. Received: {type(given[0]).__name__}"
+            )
+        self._order = np.arange(counts.pop())
+        self.on_epoch_end()
+
+    def __len__(self) -> int:
+        return -(-len(self._order) // self._batch_size)
+
+    def __getitem__(self, index: int) -> Any:
+        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
+        return map_arrays(self._given, lambda array: array[rows])
+
+    def on_epoch_end(self) -> None:
+        """Draws the order of the next epoch."""
+        if self._shuffle:
+            np.random.shuffle(self._order)
+
+
+def map_arrays(structure: Any, function: Callable[[Any], Any]) -> Any:
+    """Maps a function over arrays; a list is one, as for `tf.data`, and None stays None."""
+    if isinstance(structure, tuple):
+        items = [map_arrays(item, function) for item in structure]
+        return type(structure)(*items) if hasattr(structure, "_fields") else tuple(items)
+    if isinstance(structure, dict):
+        return {key: map_arrays(item, function) for key, item in structure.items()}
+    return None if structure is None else function(structure)
+
+
+def leaves(structure: Any) -> list[Any]:
+    """Returns the arrays of a structure."""
+    found: list[Any] = []
+    map_arrays(structure, found.append)
+    return found
+
+
+def as_arrays(structure: Any) -> Any:
+    """Makes NumPy arrays of lists, tensors and data frames."""
+    return map_arrays(structure, np.asarray)
+
+
+def is_text(array: Any) -> bool:
+    """Tells whether an array holds strings."""
+    return isinstance(array, np.ndarray) and array.dtype.kind in "USO"
+
+
+def as_text(structure: Any) -> Any:
+    """Preprocessors take text as lists of Python's own strings."""
+
+    def decoded(item: Any) -> Any:
+        if isinstance(item, list):
+            return [decoded(inner) for inner in item]
+        return item.decode() if isinstance(item, bytes) else item
+
+    return map_arrays(structure, lambda array: decoded(array.tolist()) if is_text(array) else array)
+
+
+def as_fed(structure: Any) -> Any:
+    """Arrays as Keras feeds them; text, which a model without a preprocessor takes, as tensors."""
+    structure = as_arrays(structure)
+    if not any(map(is_text, leaves(structure))):
+        return structure
+    import tensorflow as tf  # which has a dtype for text
+
+    return map_arrays(structure, tf.convert_to_tensor)
