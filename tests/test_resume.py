@@ -69,6 +69,35 @@ def test_an_interrupted_run_loses_no_step_and_ends_equal(
     assert len(steps) == 2 * EPOCHS * STEPS
 
 
+def _rising(epoch):
+    return 0.5 + epoch
+
+
+def _cooling(epoch):
+    return 4.0 / (1 + epoch)
+
+
+@pytest.mark.parametrize(
+    ("moment", "count"), [("step", 2), ("step", 5), ("validation", 1), ("validation", 3)]
+)
+def test_schedules_of_weights_and_temperature_resume_within_an_epoch(tmp_path, moment, count):
+    scheduled = {"label_weight": _rising, "teacher_weight": _cooling, "temperature": _cooling}
+
+    def run(directory, **changes):
+        lineage = make_lineage(directory, **scheduled)
+        with lineage.directory or contextlib.nullcontext():
+            return fit(lineage, **changes)
+
+    with pytest.raises(Interrupted):
+        run(tmp_path, callbacks=lambda number, rows: [Signal(moment, count)] * (number == 1))
+    undisturbed = run(None)
+    assert_equal(run(tmp_path), undisturbed)
+    for row in undisturbed.generations[1].history:
+        epoch = row["epoch"] - 1
+        total = _rising(epoch) * row["label_loss"] + _cooling(epoch) * row["teacher_loss"]
+        np.testing.assert_allclose(row["loss"], total, rtol=1e-5)
+
+
 def test_every_second_step_interrupted_still_ends_equal(tmp_path, undisturbed):
     for _ in range(100):
         try:

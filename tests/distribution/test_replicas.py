@@ -23,6 +23,7 @@ MIRRORED = [
     "first-batch",
     "fewer-than-replicas",
     "annealed",
+    "weights-by-term",
     "local-batch-norm",
 ]
 ON_WORKERS = (
