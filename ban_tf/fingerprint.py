@@ -100,6 +100,16 @@ def of_code(function: Callable[..., Any]) -> str:
     return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
+def of_object(value: Any) -> str:
+    """Returns the fingerprint of any object: its configuration, and code that is not a library's.
+
+    Args:
+        value: Such as a loss, an optimizer, or a function.
+    """
+    description = _Description(None, code_data=False)
+    return hashlib.sha256(json.dumps(description.of(value)).encode()).hexdigest()
+
+
 def of_array(array: Any) -> str:
     """Returns the hash of an array's dtype, shape and content."""
     array = np.asarray(array)

@@ -26,26 +26,20 @@ from ban_tf import (
     generations,
     kept,
     lineage_checks,
-    lineage_table,
     objectives,
+    recipe,
     seeds,
     shared_weights,
-    sharing,
     training,
 )
-from ban_tf.ensemble import ensemble
 from ban_tf.generations import Generation, check_last, check_settings, in_words
-from ban_tf.history import best_row
-from ban_tf.output_evidence import collect
-from ban_tf.output_kinds import kind_of
+from ban_tf.lineage_results import TrainedGenerations
 from ban_tf.rundir import RunDirectory
-from ban_tf.student import BornAgainModel
-from ban_tf.teachers import RecordedTeacher
-from ban_tf.trainer import Trainer, asked_for, compile_anew
+from ban_tf.trainer import Trainers
 from ban_tf.workers import Workers, current
 
 
-class Lineage:
+class Lineage(TrainedGenerations):
     """Trains a network, then fresh copies of it, each on what those before it believe.
 
     Example:
@@ -81,8 +75,10 @@ class Lineage:
         stop: Asked after each born-again generation, given the lineage, whether it was the last.
         seed: Where all randomness comes from.
         recorded: Whether the batches bring the teacher's logits, as `RecordedTeacher` takes them.
-        settings: Facts that a run in `directory` must agree on to be gone on with.
-        defaults: What a run agreed on that is older than some of these settings.
+        settings: Further facts that a run in `directory` must agree on to be resumed. It must
+            agree on the networks, the arguments and the data in any case; see `recipe`.
+        defaults: Values assumed for settings that older runs did not record. With these,
+            `settings` are all that a run must agree on.
         workers: Those that train together; by default those of the strategy in scope.
         **student: Further arguments of `BornAgainModel`, such as `teacher_weight`.
 
@@ -140,7 +136,7 @@ class Lineage:
         self.recorded = recorded
         self._first_model = first_model
         self._needs_teacher = getattr(objectives.resolve(objective)[0], "needs_teacher", True)
-        lineage_checks.check_networks(
+        networks = lineage_checks.check_networks(
             self._build,
             self._student_build,
             first_model=first_model,
@@ -159,14 +155,28 @@ class Lineage:
             if isinstance(directory, (str, os.PathLike))
             else directory
         )
-        self._compile: Callable[[], Mapping[str, Any]] = dict
+        self._compile: Callable[[int], Mapping[str, Any]] = lambda epochs: {}
+        self._notes_recipe = self.directory is not None and defaults is None
         self.generations: list[Generation] = []
-        self._trainers: dict[tuple, Trainer] = {}
+        self._trainers = Trainers(
+            first_model=first_model,
+            share_ends=share_ends,
+            teacher_precision=teacher_precision,
+            recorded=recorded,
+            expects_teacher=bool(self.number_of_generations and self._needs_teacher),
+            objective=objective,
+            label_weight=label_weight,
+            temperature=temperature,
+            **student,
+        )
         self._starts: list[str] = []
         if self.directory is not None:
             try:
                 check_settings(self.directory, settings or {}, defaults or {})
                 check_last(self.directory, generations)
+                if self._notes_recipe:
+                    noted = recipe.of_lineage(given, networks)
+                    recipe.agree(self.directory, noted, first=True)
             except BaseException:
                 if self.directory is not directory:  # opened here, and of no use to anybody
                     self.directory.close()
@@ -230,7 +240,7 @@ class Lineage:
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "fit")}
         lineage_checks.check_fit(given, fit, self.directory)
-        self._compile = functools.partial(_compile_arguments, compile, epochs)
+        self._compile = functools.partial(lineage_checks.compile_arguments, compile)
         if self.number_of_generations:
             checks.check_lasting(x, fit)
         starts_anywhere = callable(x)
@@ -238,6 +248,7 @@ class Lineage:
         if y is not None:
             fit["y"] = y
         x, fit = kept.split(x, fit)
+        self._check_recipe(x, fit, epochs, verbose)
         for number in range(len(self.generations), self.number_of_generations + 1):
             generation = self._read(number, epochs)
             if verbose:
@@ -269,75 +280,9 @@ class Lineage:
                 break
         return self
 
-    def builder(self, number: int) -> Callable[[], keras.Model]:
-        """Returns what makes a fresh model of a generation's shape."""
-        return self._student_build if number else self._build
-
-    def model(self, number: int) -> keras.Model:
-        """Returns a generation's model, newly made: a plain Keras model, not compiled."""
-        generation = self.generations[number]
-        if generation.given:
-            return self._first_model
-        model = self.builder(number)()
-        model.set_weights(generation.weights)
-        return model
-
-    def ensemble(
-        self, members: list[int] | None = None, average: str = "probabilities"
-    ) -> keras.Model:
-        """Returns the mean of the generations as one Keras model.
-
-        Args:
-            members: Numbers of the generations; by default all born-again ones.
-            average: See `ban_tf.ensemble.ensemble`.
-        """
-        numbers = members or [each.number for each in self.generations[1:]] or [0]
-        models = [self.model(number) for number in numbers]
-        return ensemble(
-            models,
-            average,
-            output_kind=self._output_kinds(models[0]),
-            activation=self._student.get("student_activation"),
-            loss=self._loss(),
-        )
-
-    def _loss(self) -> Any:
-        """Returns the compiled loss, which says what outputs mean."""
-        trainer = next(iter(self._trainers.values()), None)
-        return self._compile().get("loss") if trainer is None else trainer.model.loss
-
-    def _output_kinds(self, model: keras.Model) -> dict[str, str]:
-        """Returns what the outputs of the generations mean, by name."""
-        evidence = collect(
-            model,
-            "student",
-            loss=self._loss(),
-            output_kind=self._student.get("output_kind"),
-            activation=self._student.get("student_activation"),
-        )
-        kinds = {name: kind_of(each) for name, each in evidence.items()}
-        return {name: kind for name, kind in kinds.items() if kind is not None}
-
-    @property
-    def history(self) -> list[dict[str, float]]:
-        """One row for each epoch of each generation, ready for a data frame."""
-        return [
-            {"generation": generation.number, **row}
-            for generation in self.generations
-            for row in generation.history
-        ]
-
-    def table(self) -> list[dict[str, Any]]:
-        """One row for each generation, ready for a data frame; see `lineage_table.rows`."""
-        pick = best_row if self.keep == "best" else lambda history: history[-1]
-        return lineage_table.rows(self.generations, pick)
-
-    def __str__(self) -> str:
-        return lineage_table.as_text(self.table())
-
-    def summary(self) -> None:
-        """Prints the table of generations."""
-        print(self)
+    def _teacher_builder(self, number: int) -> Callable[[], keras.Model] | None:
+        """Returns what builds a teacher of a generation's shape; None for the model given."""
+        return None if self.generations[number].given else self.builder(number)
 
     def teachers_of(self, number: int) -> list[int]:
         """Returns the numbers of the generations that a generation learns from."""
@@ -347,6 +292,21 @@ class Lineage:
         able = [each.number for each in before if not each.collapsed]
         able = able or [each.number for each in before]
         return {"previous": able[-1:], "ensemble": able, "first": able[:1]}[self.teacher]
+
+    def _check_recipe(self, x: Any, fit: Mapping[str, Any], epochs: int, verbose: Any) -> None:
+        """Compares the data and the training with those that the run was begun with."""
+        if not self._notes_recipe:
+            return
+        with self._workers.scope():
+            noted = recipe.of_fit(self.directory, x, fit, epochs, self._compile)
+        resumed = recipe.agree(self.directory, noted, first=False)
+        unknown = recipe.not_compared(x, fit.get("validation_data"))
+        if resumed and unknown and verbose:
+            print(
+                f"The run in {self.directory.path} is resumed; the content of "
+                f"{' and '.join(unknown)} is not compared, since only reading it would show it.",
+                flush=True,
+            )
 
     def _train(
         self,
@@ -366,7 +326,13 @@ class Lineage:
                 )
             epochs = begun
         with self._workers.scope():
-            trainer = self._trainer(number, teachers, epochs, compile)
+            trainer = self._trainers.get(
+                self.builder(number),
+                [self._teacher_builder(teacher) for teacher in teachers],
+                self._compile,
+                epochs,
+                by_epochs=callable(compile),
+            )
         with seeds.seeded(seeds.derive_seed(self.seed, "weights", number)):
             fresh = self.builder(number)()
         self._starts.append(fingerprint.of_weights(fresh.get_weights()))
@@ -426,37 +392,3 @@ class Lineage:
 
     def _digests(self, numbers: list[int]) -> dict[int, str]:
         return {number: self.generations[number].digest() for number in numbers}
-
-    def _trainer(self, number: int, teachers: list[int], epochs: int, compile: Any) -> Trainer:
-        given = tuple(self.generations[each].given for each in teachers)
-        builders = tuple(self.builder(each) for each in teachers)
-        key = (self.builder(number), given, builders, epochs if callable(compile) else None)
-        if key not in self._trainers:
-            for other in self._trainers.values():
-                other.reset()  # what `distillation_losses` hold is the same object in all
-            models = [
-                self._first_model if trained else build()
-                for trained, build in zip(given, builders, strict=True)
-            ]
-            student = self.builder(number)()
-            shared = sharing.freeze_ends(student) if models and self.share_ends else []
-            asked = asked_for(models, self.teacher_precision)
-            model = BornAgainModel(
-                student,
-                teacher=RecordedTeacher() if self.recorded and models else asked or None,
-                objective=self.objective,
-                label_weight=self.label_weight,
-                temperature=self.temperature,
-                **self._student,
-            )
-            model.expects_teacher = bool(self.number_of_generations and self._needs_teacher)
-            arguments = _compile_arguments(compile, epochs)
-            lineage_checks.check_compile(arguments, made=True)
-            compile_anew(model, arguments)
-            self._trainers[key] = Trainer(model, models, asked, shared)
-        return self._trainers[key]
-
-
-def _compile_arguments(compile: Any, epochs: int) -> Mapping[str, Any]:
-    """Returns the arguments of `compile`, which may be given as a function of the epochs."""
-    return (compile(epochs) if callable(compile) else compile) or {}

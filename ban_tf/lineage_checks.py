@@ -145,7 +145,7 @@ def check_networks(
     teacher_precision: str | None,
     recorded: bool,
     **student: Any,
-) -> None:
+) -> dict[str, keras.Model]:
     """Builds the first teacher and its student, throwaway ones, and checks that they fit.
 
     Args:
@@ -158,6 +158,9 @@ def check_networks(
         recorded: As for `Lineage`.
         **student: Arguments of `BornAgainModel`.
 
+    Returns:
+        A network by the argument that builds it.
+
     Raises:
         InputError: A network cannot be built or taught, or two networks share weights that
             training changes.
@@ -165,9 +168,12 @@ def check_networks(
     with seeds.seeded(0):  # the draws of the user's own program stay as they were
         teacher = first_model or build()
         if not generations:
-            BornAgainModel(teacher if first_model is None else build(), **student)
-            return
+            network = build() if first_model is not None else teacher
+            BornAgainModel(network, **student)
+            return {"build": network}
         network = student_build()
+        networks = {} if first_model else {"build": teacher}
+        networks["build" if student_build is build else "student_build"] = network
     changed = shared_weights.changed_by_training(network, teacher)
     if changed:
         raise InputError(
@@ -177,12 +183,13 @@ def check_networks(
         )
     model = BornAgainModel(network, **student)
     if not getattr(model.objective, "needs_teacher", True):
-        return
+        return networks
     if share_ends:
         sharing.check_ends(network, teacher)
     asked = asked_for([teacher], teacher_precision)
     asked_for([network], teacher_precision)  # it teaches the next one
     model.teacher = RecordedTeacher() if recorded else asked
+    return networks
 
 
 def check_fit(
@@ -278,6 +285,17 @@ def check_compile(compile: Any, made: bool = False) -> None:
             "{'optimizer': 'adam'}, or a function of the epochs that returns one. Received: "
             f"{compile!r}"
         )
+
+
+def compile_arguments(compile: Any, epochs: int) -> Mapping[str, Any]:
+    """Returns the arguments of `compile`, which may be given as a function of the epochs.
+
+    Raises:
+        InputError: The function returned no dictionary, or an argument that `compile` has not.
+    """
+    arguments = (compile(epochs) if callable(compile) else compile) or {}
+    check_compile(arguments, made=True)
+    return arguments
 
 
 def _check_callbacks(callbacks: Any) -> None:

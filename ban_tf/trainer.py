@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,7 +12,7 @@ from ban_tf.errors import InputError
 from ban_tf.generations import Generation
 from ban_tf.layers.fold import copy_folded, fold
 from ban_tf.student import BornAgainModel
-from ban_tf.teachers import OnlineTeacher
+from ban_tf.teachers import OnlineTeacher, RecordedTeacher
 
 
 class Trainer:
@@ -60,6 +60,82 @@ class Trainer:
         if self._shared:
             sharing.copy_ends(self.model.student, self.teachers[-1], self._shared)
         self.model.stop_training = False
+
+
+class Trainers:
+    """The trainers of a lineage: one for all generations of equal shape.
+
+    Args:
+        first_model: The model that was given as generation 0, if one was.
+        share_ends: As for `Lineage`.
+        teacher_precision: As for `Lineage`.
+        recorded: As for `Lineage`.
+        expects_teacher: Whether any generation of the lineage has a teacher.
+        **student: Arguments of `BornAgainModel`.
+    """
+
+    def __init__(
+        self,
+        *,
+        first_model: keras.Model | None,
+        share_ends: bool,
+        teacher_precision: str | None,
+        recorded: bool,
+        expects_teacher: bool,
+        **student: Any,
+    ):
+        self._first_model = first_model
+        self._share_ends = share_ends
+        self._precision = teacher_precision
+        self._recorded = recorded
+        self._expects_teacher = expects_teacher
+        self._student = student
+        self._known: dict[tuple, Trainer] = {}
+
+    @property
+    def any_model(self) -> BornAgainModel | None:
+        """A compiled student, if there is one yet."""
+        return next((trainer.model for trainer in self._known.values()), None)
+
+    def get(
+        self,
+        build: Callable[[], keras.Model],
+        teacher_builds: Sequence[Callable[[], keras.Model] | None],
+        compile: Callable[[int], Mapping[str, Any]],
+        epochs: int,
+        *,
+        by_epochs: bool,
+    ) -> Trainer:
+        """Returns the trainer of a generation; a new one if there was none like it.
+
+        Args:
+            build: Builds the student.
+            teacher_builds: What builds each teacher; None for the model that was given.
+            compile: Returns the arguments of `compile`, given the epochs.
+            epochs: Epochs of the generation.
+            by_epochs: Whether the arguments of `compile` depend on the epochs.
+        """
+        key = (build, tuple(teacher_builds), epochs if by_epochs else None)
+        if key not in self._known:
+            for other in self._known.values():
+                other.reset()  # what `distillation_losses` hold is the same object in all
+            teachers = [
+                self._first_model if teacher_build is None else teacher_build()
+                for teacher_build in teacher_builds
+            ]
+            self._known[key] = self._create(build(), teachers, compile(epochs))
+        return self._known[key]
+
+    def _create(
+        self, student: keras.Model, teachers: list[keras.Model], compile: Mapping[str, Any]
+    ) -> Trainer:
+        shared = sharing.freeze_ends(student) if teachers and self._share_ends else []
+        asked = asked_for(teachers, self._precision)
+        recorded = RecordedTeacher() if self._recorded and teachers else None
+        model = BornAgainModel(student, teacher=recorded or asked or None, **self._student)
+        model.expects_teacher = self._expects_teacher
+        compile_anew(model, compile)
+        return Trainer(model, teachers, asked, shared)
 
 
 def asked_for(teachers: list[keras.Model], precision: str | None) -> list[keras.Model]:

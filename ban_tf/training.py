@@ -85,7 +85,8 @@ def train(
         interruption.Interrupted: A signal asked to stop; all is saved.
         SaveError: A checkpoint could not be written; those before it are as they were.
     """
-    model.optimizer.build(model.trainable_variables)
+    if not model.optimizer.built:  # a LossScaleOptimizer would add variables each time
+        model.optimizer.build(model.trainable_variables)
     if directory is None:
         recorder = Recorder(Record(), keep, examples_per_epoch, exact=by_epoch)
         others = list(callbacks([])) if callbacks else []

@@ -217,3 +217,17 @@ def test_a_frozen_teacher_may_be_a_part_of_its_student():
     model.fit(X, Y, epochs=2, verbose=0)
     for a, b in zip(before, teacher.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_generations_that_are_not_there_are_named():
+    lineage = ban_tf.Lineage(network, generations=0)
+    with pytest.raises(ValueError, match="no generation 0: none is trained yet"):
+        lineage.model(0)
+    lineage.fit(X, Y, verbose=0, compile={"optimizer": "sgd"})
+    with pytest.raises(ValueError, match="no generation 1: there are generations 0 to 0"):
+        lineage.model(1)
+    with pytest.raises(ValueError, match="no generation '0'"):
+        lineage.ensemble(["0"])
+    for members in ([], 0, "0"):
+        with pytest.raises(ValueError, match="`members` must be a list"):
+            lineage.ensemble(members)
