@@ -77,6 +77,9 @@ def by_output(loss: Any, names: Sequence[str]) -> dict[str, list[Any]]:
         if len(names) == len(loss) == 1:  # Keras may have another name for the only output
             loss = dict(zip(names, loss.values(), strict=True))
         return {name: _flat(_at(loss, name)) for name in names}
+    if isinstance(loss, (list, tuple)) and any("/" in name for name in names):
+        entries = {f"output_{index}": each for index, each in enumerate(loss)}
+        return {name: _flat(_at(entries, name)) for name in names}
     if isinstance(loss, (list, tuple)) and len(loss) == len(names):
         return {name: _flat(each) for name, each in zip(names, loss, strict=True)}
     return {name: _flat(loss) for name in names}

@@ -137,7 +137,7 @@ def _read_distributions(labels: Any) -> LabelForm:
     valid = ops.any(masses != 0, axis=-1)
     one = ops.logical_and(ops.abs(total - 1) <= SUM_TOLERANCE, ops.all(masses >= 0, axis=-1))
     readable = ops.logical_or(one, ops.logical_not(valid))
-    _require(
+    readable = _require(
         readable,
         "`labels` must be distributions over classes, not negative and with a sum of 1 (or 0 "
         "where there is no label). Received:",
@@ -150,7 +150,9 @@ def _read_probabilities(labels: Any) -> LabelForm:
     """Reads the probability of the second of two classes."""
     valid = labels != VOID
     readable = ops.logical_or(ops.logical_not(valid), ops.logical_and(labels >= 0, labels <= 1))
-    _require(readable, "`labels` must be from 0 to 1, or -1 where there is none. Received:", labels)
+    readable = _require(
+        readable, "`labels` must be from 0 to 1, or -1 where there is none. Received:", labels
+    )
     second = ops.where(valid, labels, ops.zeros_like(labels))
     return LabelForm(ops.stack([1.0 - second, second], axis=-1), False, valid, readable)
 
@@ -163,7 +165,7 @@ def _read_indices(labels: Any, classes: int) -> LabelForm:
         valid = labels != VOID
         inside = ops.logical_and(inside, ops.cast(indices, labels.dtype) == labels)
     readable = ops.logical_or(inside, ops.logical_not(valid))
-    _require(
+    readable = _require(
         readable,
         f"`labels` must be classes from 0 to {classes - 1}, or -1 where there is none. Received:",
         labels,
@@ -171,23 +173,28 @@ def _read_indices(labels: Any, classes: int) -> LabelForm:
     return LabelForm(ops.where(inside, indices, ops.zeros_like(indices)), True, valid, readable)
 
 
-def _require(holds: Any, message: str, values: Any) -> None:
+def _require(holds: Any, message: str, values: Any) -> Any:
     """Raises an error, with one of the values, unless `holds` is true everywhere.
 
     XLA leaves the check of a graph out. So does JAX, where the host looks at labels before steps.
+
+    Returns:
+        `holds`. What is computed from it waits for the check: no weight has moved before.
     """
     if is_symbolic(holds):
-        _require_later(holds, message, values)
-        return
-    holds, values = (ops.convert_to_numpy(each) for each in (holds, values))
-    if not holds.all():
-        raise InputError(f"{message} {values[~holds][0]:g}")
+        return _require_later(holds, message, values)
+    found, values = (ops.convert_to_numpy(each) for each in (holds, values))
+    if not found.all():
+        raise InputError(f"{message} {values[~found][0]:g}")
+    return holds
 
 
-def _require_later(holds: Any, message: str, values: Any) -> None:
+def _require_later(holds: Any, message: str, values: Any) -> Any:
     if keras.backend.backend() != "tensorflow" or isinstance(holds, keras.KerasTensor):
-        return
+        return holds
     import tensorflow as tf
 
     wrong = tf.reduce_max(tf.where(holds, values.dtype.min, values))
-    tf.debugging.Assert(tf.reduce_all(holds), [message, wrong])
+    check = tf.debugging.Assert(tf.reduce_all(holds), [message, wrong])
+    with tf.control_dependencies([check]):
+        return tf.identity(holds)
