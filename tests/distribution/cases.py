@@ -97,6 +97,24 @@ def masked():
     return found | {f"weights/{i}": each for i, each in enumerate(model.student.get_weights())}
 
 
+def void(objective, **options):
+    """Positions without a label, of which replicas have different numbers."""
+    x, y = data(13)
+    y[[0, 1, 2, 9]] = 9
+    model = ban_tf.BornAgainModel(network(), network(1), objective, **options)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=9)
+    model.compile(keras.optimizers.SGD(0.2), loss)
+    return trained(model, x, y)
+
+
+def unlabeled():
+    """Examples with the label -1, for the label cross-entropy that needs no compiled loss."""
+    x, y = data(13)
+    y[[0, 1, 2, 9]] = -1
+    model = student("dkd+labels")
+    return trained(model, x, y)
+
+
 def adding(seed=0):
     """A network whose layers add losses of their own."""
     return network(seed, activity_regularizer=keras.regularizers.L2(0.1))
@@ -193,6 +211,9 @@ CASES = {
     "masks": masked,
     "added-losses": lambda: trained(student(build=adding), *data(13)),
     "features": features,
+    "void-cwtm": lambda: void("cwtm+labels"),
+    "void-kd": lambda: void("kd+labels", distill_void=False),
+    "unlabeled": unlabeled,
     "several-steps": lambda: trained(student(compile={"steps_per_execution": 2}), *data(40)),
     "steps-left-over": lambda: trained(student(compile={"steps_per_execution": 2}), *data(33)),
     "clipping": lambda: trained(student(optimizer={"global_clipnorm": 0.05}), *data(13)),

@@ -24,6 +24,9 @@ MIRRORED = [
     "fewer-than-replicas",
     "annealed",
     "weights-by-term",
+    "void-cwtm",
+    "void-kd",
+    "unlabeled",
     "local-batch-norm",
 ]
 ON_WORKERS = (
