@@ -265,7 +265,7 @@ def is_possible(logits: Any) -> Any:
 
 def has_any(logits: Any) -> Any:
     """Returns where logits `[batch, ..., classes]` leave any class possible, `[batch, ...]`."""
-    return is_possible(ops.max(logits, axis=-1))
+    return ops.any(is_possible(logits), axis=-1)
 
 
 def teacher_probabilities(teacher_logits: Any) -> Any:
