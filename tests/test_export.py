@@ -44,7 +44,7 @@ def run(tmp_path_factory):
     files = {"data.json": FACTS.to_json()}
     for name, model in {
         **{f"generation-{number}/model": each for number, each in enumerate(members)},
-        "ensemble": ensemble(members[1:]),
+        "ensemble": ensemble(members[1:], output_kind="categorical"),
     }.items():
         model.save(folder / "model.keras")
         files[f"{name}.keras"] = (folder / "model.keras").read_bytes()
