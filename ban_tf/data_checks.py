@@ -109,8 +109,9 @@ def check_labels(model: Any, y: Any, look_for_nan: bool = False) -> str | None:
             _refuse_nan("y", array)
         for each in filter(_is_sparse, known):
             _check_range(array, shapes[name], each, name)
-        problem = _unreadable(array, shapes[name], model.known_kinds().get(name), void[name], name)
-        if problem and name in reading:
+        kind = model.known_kinds().get(name)
+        problem = _unreadable(array, shapes[name], kind, void[name], name)
+        if problem and name in reading and kind != VALUES:
             raise InputError(problem)
         doubt = doubt or problem
     return None if model.has_loss or doubt is None else f"{doubt}. {NO_LOSS}"

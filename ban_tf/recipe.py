@@ -174,7 +174,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping) and {"class_name", "config"} <= set(value):
-        value = {"class": value["class_name"], **value["config"]}  # an object within another one's
+        # An object within another one's configuration; its name is Keras's count.
+        config = {name: item for name, item in value["config"].items() if name != "name"}
+        value = {"class": value["class_name"], **config}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
