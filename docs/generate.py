@@ -6,7 +6,6 @@ import dataclasses
 import inspect
 import math
 import pathlib
-import sys
 from types import ModuleType
 
 from absl import flags
@@ -75,22 +74,10 @@ def api_page() -> str:
 def _entry(name: str, thing: object) -> list[str]:
     parts = [f"### {name}", f"```python\n{_signature(name, thing)}\n```", _text(thing)]
     if inspect.isclass(thing):
-        for member, method in _members(thing).items():
+        for member, method in vars(thing).items():
             if not member.startswith("_") and inspect.isfunction(method) and method.__doc__:
                 parts += [f"```python\n{_signature(member, method)}\n```", _text(method)]
     return parts
-
-
-def _members(kind: type) -> dict[str, object]:
-    """The attributes of a class, and of plain bases of ours that have no entry of their own."""
-    bases = [
-        base
-        for base in kind.__mro__[1:]
-        if base.__module__.startswith("ban_tf.")
-        and base.__bases__ == (object,)
-        and not hasattr(sys.modules[base.__module__.rpartition(".")[0]], base.__name__)
-    ]
-    return {name: value for owner in (kind, *bases) for name, value in vars(owner).items()}
 
 
 def _signature(name: str, thing: object) -> str:
