@@ -21,7 +21,7 @@ from keras import ops
 from ban_tf import matching
 from ban_tf.errors import InputError
 from ban_tf.objectives.label_forms import distribution
-from ban_tf.rundir import saving, write_atomically
+from ban_tf.system.files import convert_os_errors, write_atomically
 
 BINS = 20
 # What the two histograms cover: confidences, and weights as multiples of an equal weight.
@@ -175,7 +175,7 @@ class Analysis(keras.callbacks.Callback):
         self.rows = [row for row in self.rows if row["epoch"] <= epoch]
         self.rows.append({"epoch": epoch + 1, **found})
         if self._file is not None:
-            with saving(self._file):
+            with convert_os_errors(self._file):
                 write_atomically(self._file, json.dumps(self.rows).encode())
         if self._log_directory is not None:
             write_tensorboard(self._log_directory, self.rows)

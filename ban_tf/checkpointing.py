@@ -17,9 +17,9 @@ import numpy as np
 from absl import logging
 
 from ban_tf import checkpoints, fingerprint, interruption
-from ban_tf.errors import InputError
-from ban_tf.history import DivergenceError, Record, Recorder, to_csv
-from ban_tf.rundir import CorruptFileError, RunDirectory
+from ban_tf.errors import CorruptFileError, DivergenceError, InputError
+from ban_tf.history import Record, Recorder, to_csv
+from ban_tf.rundir import RunDirectory
 
 
 class Restored(NamedTuple):

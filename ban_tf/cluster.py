@@ -17,17 +17,13 @@ import time
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from ban_tf.errors import InputError, RunError
+from ban_tf.errors import ClusterError, InputError
 
 FIRST_WORD = 5.0  # seconds before a wait is worth a message
 AGAIN = 30.0  # seconds between messages
 OTHER_GONE = 75  # exit code of a worker that only another one keeps from going on; EX_TEMPFAIL
 _BEAT = 5.0  # seconds between two looks at the others
 _MISSED = 3  # looks that a worker may be absent from
-
-
-class ClusterError(RunError):
-    """The workers of a cluster did not come together."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,3 +28,31 @@ class InputError(BanError, ValueError):
 
 class RunError(BanError, RuntimeError):
     """A run cannot continue, though its input is right."""
+
+
+class RunDirectoryError(InputError):
+    """A run directory that cannot be used; the message says what to do."""
+
+
+class CorruptFileError(RunDirectoryError):
+    """A file is not what the manifest says that it is."""
+
+
+class SaveError(RunError):
+    """The disk is full or refuses; what was saved before is as it was."""
+
+
+class OptionsError(InputError):
+    """A flag has a value that cannot be used; the message names flag, value and remedy."""
+
+
+class DivergenceError(RunError):
+    """The loss, or a weight, stopped being a finite number."""
+
+
+class ClusterError(RunError):
+    """The workers of a cluster did not come together."""
+
+
+class WorkerError(RunError):
+    """The workers cannot go on together; the message says why, and what to do."""

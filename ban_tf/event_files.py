@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from ban_tf.rundir import saving
+from ban_tf.system.files import convert_os_errors
 
 
 def fresh_writer(directory: pathlib.Path) -> tf.summary.SummaryWriter:
@@ -25,7 +25,7 @@ def writing(directory: pathlib.Path) -> Iterator[None]:
     Raises:
         SaveError: The disk is full or refuses.
     """
-    with saving(directory):
+    with convert_os_errors(directory):
         try:
             yield
         except tf.errors.OpError as error:

@@ -19,7 +19,7 @@ from absl import flags
 from ban_tf import command
 from ban_tf.errors import InputError
 from ban_tf.report import reading
-from ban_tf.rundir import write_atomically
+from ban_tf.system.files import write_atomically
 
 NAME = "ban_tf.export"
 USAGE = """python -m ban_tf.export RUN --to=saved_model|keras|litert|onnx [flags]

@@ -14,8 +14,10 @@ import numpy as np
 from absl import logging
 
 from ban_tf import fingerprint
+from ban_tf.errors import CorruptFileError, RunDirectoryError
 from ban_tf.history import Rows, from_csv, to_csv
-from ban_tf.rundir import CorruptFileError, RunDirectory, RunDirectoryError, saving
+from ban_tf.rundir import RunDirectory
+from ban_tf.system.files import convert_os_errors
 
 
 @dataclasses.dataclass
@@ -142,7 +144,7 @@ def read(
             f"{error} Generation {number} is finished, and this is all that there is of it: put "
             "the file back from a copy, or start anew in another directory."
         ) from error
-    with saving(tempfile.gettempdir()), tempfile.TemporaryDirectory() as copy:
+    with convert_os_errors(tempfile.gettempdir()), tempfile.TemporaryDirectory() as copy:
         # The weights alone: classes of the user's own need not be known to Keras.
         path = pathlib.Path(copy) / "model.keras"
         path.write_bytes(content)
@@ -238,7 +240,7 @@ def model_bytes(model: keras.Model) -> bytes:
     Raises:
         SaveError: The folder for temporary files is full.
     """
-    with saving(tempfile.gettempdir()), tempfile.TemporaryDirectory() as place:
+    with convert_os_errors(tempfile.gettempdir()), tempfile.TemporaryDirectory() as place:
         path = pathlib.Path(place) / "model.keras"
         model.save(path)
         return path.read_bytes()

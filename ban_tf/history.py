@@ -14,13 +14,9 @@ import keras
 import numpy as np
 
 from ban_tf import fingerprint
-from ban_tf.errors import InputError, RunError
+from ban_tf.errors import DivergenceError, InputError
 
 Rows = list[dict[str, float]]
-
-
-class DivergenceError(RunError):
-    """The loss, or a weight, stopped being a finite number."""
 
 
 @dataclasses.dataclass

@@ -14,15 +14,11 @@ from typing import TYPE_CHECKING
 
 from ban_tf import architectures, cluster, datasets, flag_needs
 from ban_tf.datasets import text
-from ban_tf.errors import InputError
+from ban_tf.errors import InputError, OptionsError
 from ban_tf.objectives import names as objective_names
 
 if TYPE_CHECKING:
     from ban_tf.options import Options
-
-
-class OptionsError(InputError):
-    """A flag has a value that cannot be used; the message names flag, value and remedy."""
 
 
 # Inclusive bounds; what lies outside is a mistake rather than a wish.

@@ -12,7 +12,8 @@ from absl import flags
 
 from ban_tf import flag_help, flag_needs
 from ban_tf.datasets import text
-from ban_tf.option_checks import OptionsError, check
+from ban_tf.errors import OptionsError
+from ban_tf.option_checks import check
 
 __all__ = ["FREE", "Options", "OptionsError", "check", "define_flags", "from_flags"]
 

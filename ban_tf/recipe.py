@@ -18,7 +18,8 @@ import keras
 import numpy as np
 
 from ban_tf import distribute, fingerprint
-from ban_tf.rundir import RunDirectory, RunDirectoryError
+from ban_tf.errors import RunDirectoryError
+from ban_tf.rundir import RunDirectory
 from ban_tf.student import BornAgainModel
 
 _KEY = "recipe"

@@ -34,7 +34,7 @@ from absl import logging
 
 from ban_tf import fingerprint
 from ban_tf.errors import InputError
-from ban_tf.rundir import alone
+from ban_tf.system.files import file_lock
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,7 +178,7 @@ def record(
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with alone(path / "lock", f"Another process records into {path}"):
+        with file_lock(path / "lock", f"Another process records into {path}"):
             missing = form.bytes - sum(file.stat().st_size for file in path.glob("view-*"))
             free = shutil.disk_usage(path).free
             if missing > free:

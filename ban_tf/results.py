@@ -29,6 +29,7 @@ from ban_tf import (
 )
 from ban_tf.datasets import pipeline
 from ban_tf.ensemble import ensemble
+from ban_tf.errors import CorruptFileError
 from ban_tf.options import Options
 from ban_tf.report import (
     content,
@@ -41,7 +42,7 @@ from ban_tf.report import (
     table,
     tensorboard,
 )
-from ban_tf.rundir import CorruptFileError, RunDirectory
+from ban_tf.rundir import RunDirectory
 
 EVALUATION_BATCH = 500
 

@@ -13,33 +13,19 @@ dies, however it dies.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import pathlib
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from ban_tf.errors import InputError, RunError
+from ban_tf.errors import CorruptFileError, RunDirectoryError
+from ban_tf.system.files import PARTIAL, convert_os_errors, make_directory, write_atomically
 
 MANIFEST = "manifest.json"
 FORMAT = 1
-_PARTIAL = ".partial"
-
-
-class RunDirectoryError(InputError):
-    """A run directory that cannot be used; the message says what to do."""
-
-
-class SaveError(RunError):
-    """The disk is full or refuses; what was saved before is as it was."""
-
-
-class CorruptFileError(RunDirectoryError):
-    """A file is not what the manifest says that it is."""
 
 
 class RunDirectory:
@@ -56,7 +42,7 @@ class RunDirectory:
     def __init__(self, path: str | os.PathLike):
         self.path = pathlib.Path(path)
         try:
-            _make(self.path)
+            make_directory(self.path)
             self._lock = (self.path / "lock").open("a")
         except OSError as error:
             raise RunDirectoryError(
@@ -126,7 +112,7 @@ class RunDirectory:
         }
         kept = {name: entry for name, entry in recorded.items() if name not in remove}
         facts = {**self._manifest["facts"], **(facts or {})}
-        with saving(self.path):
+        with convert_os_errors(self.path):
             if replaced:
                 self._save_manifest(files={**recorded, **replaced})
             for name, content in contents.items():
@@ -141,7 +127,7 @@ class RunDirectory:
         Raises:
             SaveError: As for `commit`.
         """
-        with saving(self.path):
+        with convert_os_errors(self.path):
             write_atomically(self.path / name, content)
 
     def sweep(self, prefixes: tuple[str, ...]) -> None:
@@ -150,11 +136,11 @@ class RunDirectory:
         Args:
             prefixes: How the names start of those files that only a manifest gives a meaning.
         """
-        with saving(self.path):
+        with convert_os_errors(self.path):
             for path in self.path.rglob("*"):
                 name = path.relative_to(self.path).as_posix()
                 orphan = name.startswith(prefixes) and name not in self._manifest["files"]
-                if path.is_file() and (orphan or name.endswith(_PARTIAL)):
+                if path.is_file() and (orphan or name.endswith(PARTIAL)):
                     path.unlink(missing_ok=True)
 
     def read(self, name: str) -> bytes:
@@ -223,45 +209,6 @@ class RunDirectory:
         self._manifest = manifest
 
 
-@contextlib.contextmanager
-def alone(path: str | os.PathLike, otherwise: str) -> Iterator[None]:
-    """Does something in one process at a time; waits for one that is at it already.
-
-    Args:
-        path: A file to lock, which is made.
-        otherwise: What to tell if another process is at it.
-
-    Raises:
-        OSError: The file cannot be made.
-    """
-    with pathlib.Path(path).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            print(f"{otherwise}; waiting for it.", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@contextlib.contextmanager
-def saving(path: str | os.PathLike) -> Iterator[None]:
-    """Says of an error that the disk gives inside the block what it means for the run.
-
-    Args:
-        path: Where the block writes to.
-
-    Raises:
-        SaveError: The disk is full or refuses.
-    """
-    try:
-        yield
-    except OSError as error:
-        raise SaveError(
-            f"{path} could not be written ({error.strerror or error}); nothing that was saved is "
-            "lost: once there is space and permission, the same command goes on."
-        ) from error
-
-
 class ReadOnlyDirectory(RunDirectory):
     """A run directory that another process writes: always as it is at the moment.
 
@@ -296,43 +243,6 @@ class ReadOnlyDirectory(RunDirectory):
 
     def sweep(self, prefixes: tuple[str, ...]) -> None:
         """Deletes nothing."""
-
-
-def write_atomically(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file that is either its old self or its new self, even if power fails.
-
-    Raises:
-        OSError: The disk is full or refuses; the old file, if any, is untouched.
-    """
-    _make(path.parent)
-    temporary = path.with_name(path.name + _PARTIAL)
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
-    _force(path.parent)
-
-
-def _force(folder: pathlib.Path) -> None:
-    """Has the disk know the names in a folder."""
-    number = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)
-
-
-def _make(folder: pathlib.Path) -> None:
-    """Makes a folder and those above it, for good."""
-    if not folder.is_dir():
-        _make(folder.parent)
-        folder.mkdir(exist_ok=True)
-        _force(folder.parent)
 
 
 def _entry(content: bytes) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import numpy as np
 import tensorflow as tf
 
 from ban_tf import outputs, teachers
+from ban_tf.errors import RunDirectoryError
 from ban_tf.report import reading
-from ban_tf.rundir import RunDirectoryError, saving
+from ban_tf.system.files import convert_os_errors
 
 ENSEMBLE = "ensemble"
 _BATCH = 500
@@ -105,7 +106,7 @@ def log_probabilities(
 
 def _from_bytes(run: reading.RunReader, name: str) -> keras.Model:
     content = run.read(name)
-    with saving(tempfile.gettempdir()), tempfile.TemporaryDirectory() as folder:
+    with convert_os_errors(tempfile.gettempdir()), tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "model.keras"
         path.write_bytes(content)
         return keras.models.load_model(path, compile=False, safe_mode=True)

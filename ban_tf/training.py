@@ -15,7 +15,8 @@ import keras
 from absl import logging
 
 from ban_tf import checkpointing, checkpoints, epoch_data, interruption, kept, optimizers
-from ban_tf.history import DivergenceError, Record, Recorder, Rows
+from ban_tf.errors import DivergenceError
+from ban_tf.history import Record, Recorder, Rows
 from ban_tf.kept import Outcome
 from ban_tf.rundir import RunDirectory
 from ban_tf.workers import Workers

@@ -19,13 +19,9 @@ import keras
 import numpy as np
 
 from ban_tf import distribute, keras_distribution
-from ban_tf.errors import RunError
+from ban_tf.errors import RunDirectoryError, WorkerError
 from ban_tf.interruption import Requests
-from ban_tf.rundir import ReadOnlyDirectory, RunDirectory, RunDirectoryError
-
-
-class WorkerError(RunError):
-    """The workers cannot go on together; the message says why, and what to do."""
+from ban_tf.rundir import ReadOnlyDirectory, RunDirectory
 
 
 class Workers:

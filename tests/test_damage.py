@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from ban_tf import experiment, options, results, rundir
+from ban_tf.errors import CorruptFileError, RunDirectoryError, SaveError
 from ban_tf.history import from_csv
 from ban_tf.interruption import Interrupted
-from ban_tf.rundir import CorruptFileError, RunDirectory, RunDirectoryError, SaveError
+from ban_tf.rundir import RunDirectory
+from ban_tf.system import files
 from tests.soak import kill_and_resume
 from tests.tiny_lineage import Signal, assert_equal, fit, make_lineage, run_once
 
@@ -31,7 +33,7 @@ class FailingDisk:
 
     def __init__(self, monkeypatch):
         self.failed = {}
-        self._write, self._fsync = rundir.write_atomically, os.fsync
+        self._write, self._fsync = files.write_atomically, os.fsync
         self._rename = rundir.pathlib.Path.replace
         monkeypatch.setattr(rundir, "write_atomically", self.write)
 

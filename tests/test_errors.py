@@ -9,8 +9,7 @@ import pytest
 
 import ban_tf
 from ban_tf import errors, user_code
-from ban_tf.history import DivergenceError
-from ban_tf.rundir import CorruptFileError, RunDirectoryError, SaveError
+from ban_tf.errors import CorruptFileError, DivergenceError, RunDirectoryError, SaveError
 
 MINE = """
 import keras

@@ -10,8 +10,8 @@ import pytest
 
 from ban_tf import experiment, options, trained
 from ban_tf.datasets import digits
+from ban_tf.errors import RunDirectoryError
 from ban_tf.report import reading
-from ban_tf.rundir import RunDirectoryError
 
 
 @pytest.fixture(scope="module")

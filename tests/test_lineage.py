@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import ban_tf
-from ban_tf.rundir import RunDirectoryError
+from ban_tf.errors import RunDirectoryError
 
 
 def _build():

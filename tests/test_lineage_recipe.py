@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 import ban_tf
-from ban_tf.rundir import RunDirectoryError
+from ban_tf.errors import RunDirectoryError
 
 layers = keras.layers
 X = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from ban_tf import experiment, fingerprint, options
-from ban_tf.rundir import RunDirectoryError
+from ban_tf.errors import RunDirectoryError
 
 MODULE = """
 import keras

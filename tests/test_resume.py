@@ -12,9 +12,8 @@ import tensorflow as tf
 
 import ban_tf
 from ban_tf import interruption
-from ban_tf.history import DivergenceError
+from ban_tf.errors import DivergenceError, RunDirectoryError
 from ban_tf.interruption import Interrupted
-from ban_tf.rundir import RunDirectoryError
 from tests.tiny_lineage import (
     BATCH,
     EPOCHS,

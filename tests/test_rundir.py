@@ -9,7 +9,9 @@ import sys
 import pytest
 
 from ban_tf import rundir
-from ban_tf.rundir import CorruptFileError, RunDirectory, RunDirectoryError, SaveError
+from ban_tf.errors import CorruptFileError, RunDirectoryError, SaveError
+from ban_tf.rundir import RunDirectory
+from ban_tf.system import files
 
 
 def test_what_was_committed_is_read_by_the_next_process(tmp_path):
@@ -51,7 +53,7 @@ def test_a_write_that_fails_anywhere_damages_nothing_that_counted(tmp_path, monk
         directory.commit({"first": b"before", "second": b"before"}, facts={"epoch": 1})
         calls = iter(range(1, 100))
 
-        def replace_or_fail(path, content, original=rundir.write_atomically):
+        def replace_or_fail(path, content, original=files.write_atomically):
             if next(calls) == failing:
                 raise OSError(28, "No space left on device")
             original(path, content)
@@ -76,7 +78,7 @@ def test_a_write_that_fails_anywhere_damages_nothing_that_counted(tmp_path, monk
 
 def test_a_file_that_is_replaced_counts_even_if_that_fails(tmp_path, monkeypatch):
     """Fails at the first write, the second, ...: what is on the disk is always what counts."""
-    write = rundir.write_atomically
+    write = files.write_atomically
     for failing in range(1, 9):
         calls = iter(range(1, 100))
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ban_tf.datasets.image_data import Split
 from ban_tf.errors import InputError
-from ban_tf.rundir import alone, write_atomically
+from ban_tf.system.files import file_lock, write_atomically
 
 _BATCH = 1000
 _LARGEST_SHARE = 0.5  # of the memory, for decoded images
@@ -170,7 +170,7 @@ def _read_from_disk(name: str, builder: Any, split: str) -> Split:
     files = {path: shape, labels: shape[:1]}
     if not _are_there(files):
         try:
-            with alone(path.with_name(f"{path.name}.lock"), f"Another process writes {path}"):
+            with file_lock(path.with_name(f"{path.name}.lock"), f"Another process writes {path}"):
                 if not _are_there(files):  # else the other one has done it meanwhile
                     _decode(name, builder, split, path, labels, shape)
         except OSError as error:

@@ -47,7 +47,7 @@ def draw(
         InputError: There is no such picture, or nothing to draw.
     """
     from ban_tf.report import plots
-    from ban_tf.rundir import write_atomically
+    from ban_tf.system.files import write_atomically
 
     if name not in PICTURES:
         raise InputError(f"--draw must be one of {', '.join(PICTURES)}; it is {name}.")

@@ -11,7 +11,7 @@ from absl import flags
 from ban_tf import command
 from ban_tf.errors import InputError
 from ban_tf.report import comparison_page, content, page, plots, table
-from ban_tf.rundir import write_atomically
+from ban_tf.system.files import write_atomically
 
 NAME = "ban_tf.report"
 USAGE = """python -m ban_tf.report RUN [RUN ...] [flags]

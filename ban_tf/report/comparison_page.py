@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from ban_tf.errors import InputError
 from ban_tf.report import comparison, comparison_plots, markup, plots
-from ban_tf.rundir import write_atomically
+from ban_tf.system.files import write_atomically
 
 
 class Metric(NamedTuple):

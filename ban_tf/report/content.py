@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ban_tf.errors import RunDirectoryError
 from ban_tf.report import reading, statistics
-from ban_tf.rundir import RunDirectoryError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from ban_tf.datasets import text
+from ban_tf.errors import CorruptFileError, RunDirectoryError
 from ban_tf.report import summary as summary_module
-from ban_tf.rundir import MANIFEST, CorruptFileError, RunDirectory, RunDirectoryError
+from ban_tf.rundir import MANIFEST, RunDirectory
 
 DATA = "data.json"
 TEST = "test.npz"

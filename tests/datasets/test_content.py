@@ -10,7 +10,8 @@ import pytest
 from ban_tf import datasets, experiment, language, options
 from ban_tf.datasets import content, text
 from ban_tf.datasets.image_data import Rows, Split
-from ban_tf.rundir import RunDirectory, RunDirectoryError
+from ban_tf.errors import RunDirectoryError
+from ban_tf.rundir import RunDirectory
 
 
 def _split(examples=30, seed=0, **changes):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from ban_tf import datasets, experiment, options
-from ban_tf.rundir import RunDirectoryError
+from ban_tf.errors import RunDirectoryError
 
 
 def _write(root, size=(6, 8), mode="L", classes=("cat", "dog"), parts=("train", "test")):
