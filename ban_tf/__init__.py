@@ -8,25 +8,25 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from ban_tf import registration
+from ban_tf.compat import registration
 
 _HOMES = {
-    "BornAgainModel": "ban_tf.student",
-    "Generation": "ban_tf.lineage",
-    "Lineage": "ban_tf.lineage",
-    "OnlineTeacher": "ban_tf.teachers",
-    "RecordedTeacher": "ban_tf.teachers",
+    "BornAgainModel": "ban_tf.distillation.student",
+    "Generation": "ban_tf.runs.generations",
+    "Lineage": "ban_tf.lineage.lineage",
+    "OnlineTeacher": "ban_tf.distillation.teachers",
+    "RecordedTeacher": "ban_tf.distillation.teachers",
 }
-_MODULES = (
-    "analysis",
-    "architectures",
-    "datasets",
-    "layers",
-    "objectives",
-    "optimizers",
-    "report",
-    "teachers",
-)
+_MODULES = {
+    "analysis": "ban_tf.distillation.analysis",
+    "architectures": "ban_tf.architectures",
+    "datasets": "ban_tf.datasets",
+    "layers": "ban_tf.layers",
+    "objectives": "ban_tf.objectives",
+    "optimizers": "ban_tf.training.optimizers",
+    "report": "ban_tf.report",
+    "teachers": "ban_tf.distillation.teachers",
+}
 
 __all__ = [*_HOMES, *_MODULES]
 __version__ = "0.1.0"
@@ -36,7 +36,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
     if name in _MODULES:
-        return importlib.import_module(f"ban_tf.{name}")
+        return importlib.import_module(_MODULES[name])
     raise AttributeError(f"module 'ban_tf' has no attribute {name!r}")
 
 

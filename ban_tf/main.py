@@ -14,19 +14,22 @@ import sys
 
 from absl import app, flags, logging
 
-from ban_tf import command, flag_help, interruption, repetitions
-from ban_tf import options as options_module
+from ban_tf.cli import common as command
+from ban_tf.cli import repetitions
+from ban_tf.config import flag_help
+from ban_tf.config import options as options_module
 from ban_tf.datasets import text
 from ban_tf.errors import BanError, InputError
+from ban_tf.system import signals
 
 options_module.define_flags()
 
 
 def main(arguments: list[str]) -> int:
     """Runs what the flags ask for."""
-    for each in interruption.SIGNALS:
-        signal.signal(each, interruption.stop_at_once)
-    sys.unraisablehook = interruption.tell_unraisable
+    for each in signals.SIGNALS:
+        signal.signal(each, signals.stop_at_once)
+    sys.unraisablehook = signals.tell_unraisable
     try:
         if len(arguments) > 1:
             raise options_module.OptionsError(
@@ -40,7 +43,7 @@ def main(arguments: list[str]) -> int:
             command.import_tensorflow()
         # Once the flags are known to be good.
         module = "language" if text.is_text(options.dataset) else "experiment"
-        experiment = importlib.import_module(f"ban_tf.{module}")
+        experiment = importlib.import_module(f"ban_tf.tasks.{module}")
         if options.seeds > 1:
             repetitions.run(options, experiment.run)
         else:
@@ -49,7 +52,7 @@ def main(arguments: list[str]) -> int:
         print(f"ban-tf: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
-        interruption.answered()
+        signals.answered()
         saved = getattr(error, "saved", "") or "up to the last finished epoch"
         print(
             f"\nban-tf: interrupted; all is saved {saved}; the same command goes on from there.",

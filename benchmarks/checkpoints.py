@@ -16,12 +16,14 @@ import time
 
 from absl import app, flags
 
-from ban_tf import checkpointing, options
+from ban_tf.config import options
+from ban_tf.training import checkpointing
 
 
 def main(arguments: list[str]) -> None:
     """Trains, with a clock around what is written."""
-    from ban_tf import experiment, history
+    from ban_tf.runs import history
+    from ban_tf.tasks import experiment
 
     saving, epochs = [], []
     save, end = checkpointing.Checkpointer.on_epoch_end, history.Recorder.on_epoch_end

@@ -17,7 +17,7 @@ import numpy as np
 
 import ban_tf
 from ban_tf.datasets import pipeline
-from ban_tf.ensemble import ensemble
+from ban_tf.distillation.ensemble import ensemble
 from ban_tf.layers import BatchNormalization
 from benchmarks import measuring, training
 from benchmarks.input import image_data

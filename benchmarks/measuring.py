@@ -76,7 +76,7 @@ def in_words(ratio: Mapping[str, float]) -> str:
 
 def machine() -> dict[str, Any]:
     """Describes what the numbers were measured on."""
-    from ban_tf import hardware
+    from ban_tf.system import hardware
 
     model = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")

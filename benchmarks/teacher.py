@@ -18,7 +18,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ban_tf import RecordedTeacher, recording
+from ban_tf import RecordedTeacher
+from ban_tf.distillation import recording
 from ban_tf.layers import fold
 from benchmarks import measuring, training
 

@@ -9,8 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ban_tf import BornAgainModel, architectures, optimizers
+from ban_tf import BornAgainModel, architectures
 from ban_tf.layers import BatchNormalization, Conv2D
+from ban_tf.training import optimizers
 from benchmarks import measuring
 
 INPUT_SHAPE = (32, 32, 3)

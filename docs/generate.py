@@ -11,8 +11,9 @@ from types import ModuleType
 from absl import flags
 
 import ban_tf
-from ban_tf import evaluate, export, option_checks, options, predict, runs
-from ban_tf.report import __main__ as report_command
+from ban_tf.cli import evaluate, export, predict, runs
+from ban_tf.cli import report as report_command
+from ban_tf.config import option_checks, options
 
 FOLDER = pathlib.Path(__file__).parent
 _COMMANDS = (export, predict, evaluate, report_command, runs)

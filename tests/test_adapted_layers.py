@@ -12,8 +12,8 @@ import tensorflow as tf
 from keras import layers
 
 import ban_tf
-from ban_tf import copies
-from ban_tf.ensemble import ensemble
+from ban_tf.compat import copies
+from ban_tf.distillation.ensemble import ensemble
 from ban_tf.layers import fold, fuse
 
 RNG = np.random.default_rng(0)

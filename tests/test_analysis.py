@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import ban_tf
-from ban_tf import analysis
+from ban_tf.distillation import analysis
 
 
 def _softmax(logits):

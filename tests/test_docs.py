@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ban_tf import evaluate, export, predict, runs
-from ban_tf.report import __main__ as report_command
+from ban_tf.cli import evaluate, export, predict, runs
+from ban_tf.cli import report as report_command
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"

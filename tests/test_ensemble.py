@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from ban_tf.ensemble import ensemble
+from ban_tf.distillation.ensemble import ensemble
 
 
 def _member(seed, softmax=False):

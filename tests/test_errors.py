@@ -8,8 +8,9 @@ import sys
 import pytest
 
 import ban_tf
-from ban_tf import errors, user_code
+from ban_tf import errors
 from ban_tf.errors import CorruptFileError, DivergenceError, RunDirectoryError, SaveError
+from ban_tf.system import user_code
 
 MINE = """
 import keras

@@ -9,12 +9,14 @@ import re
 import pytest
 from absl import flags as absl_flags
 
-from ban_tf import architectures, experiment, options
+from ban_tf import architectures
 from ban_tf.architectures import densenet
+from ban_tf.config import options
 from ban_tf.experiments import __main__ as command
 from ban_tf.experiments import listing, study
 from ban_tf.experiments.experiment import Column, Experiment
 from ban_tf.experiments.tables import EXPERIMENTS
+from ban_tf.tasks import experiment
 
 ROOT = pathlib.Path(__file__).parents[1]
 FLAGFILES = sorted(

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ban_tf import evaluate, export, predict, trained
+from ban_tf.cli import evaluate, export, predict
 from ban_tf.datasets import digits
-from ban_tf.ensemble import ensemble
-from ban_tf.report import reading
-from ban_tf.rundir import RunDirectory
+from ban_tf.distillation.ensemble import ensemble
+from ban_tf.runs import reading, trained
+from ban_tf.runs.rundir import RunDirectory
 
 FACTS = reading.DataFacts("digits", tuple("0123456789"), (8, 8, 1), (0.3,), (0.4,))
 

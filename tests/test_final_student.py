@@ -8,10 +8,11 @@ import shutil
 import numpy as np
 import pytest
 
-from ban_tf import experiment, options, trained
+from ban_tf.config import options
 from ban_tf.datasets import digits
 from ban_tf.errors import RunDirectoryError
-from ban_tf.report import reading
+from ban_tf.runs import reading, trained
+from ban_tf.tasks import experiment
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from ban_tf import fingerprint
+from ban_tf.compat import fingerprint
 from tests import networks
 
 _ELSEWHERE = """

@@ -6,10 +6,11 @@ import pathlib
 import pytest
 from absl import flags
 
-from ban_tf import evaluate, flag_needs, options
+from ban_tf.cli import evaluate
+from ban_tf.cli import report as report_command
+from ban_tf.config import flag_needs, options
 from ban_tf.experiments import __main__ as study_command
 from ban_tf.experiments.tables import EXPERIMENTS
-from ban_tf.report import __main__ as report_command
 
 ROOT = pathlib.Path(__file__).parents[1]
 

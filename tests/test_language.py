@@ -13,17 +13,14 @@ from absl import flags
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import ban_tf
-from ban_tf import (
-    architectures,
-    language,
-    language_training,
-    optimizers,
-    options,
-    repetitions,
-)
+from ban_tf import architectures
+from ban_tf.cli import repetitions
+from ban_tf.cli import report as report_command
+from ban_tf.config import options
 from ban_tf.datasets import text_batches
-from ban_tf.interruption import Interrupted
-from ban_tf.report import __main__ as report_command
+from ban_tf.system.signals import Interrupted
+from ban_tf.tasks import language, language_training
+from ban_tf.training import optimizers
 from tests.tiny_lineage import Signal, assert_equal
 
 WORDS = tuple("abcdefgh")
@@ -212,7 +209,7 @@ def test_a_run_on_text_ends_in_perplexities(finished):
         assert row["perplexity"] == pytest.approx(np.exp(row["negative_log_likelihood"]))
         assert 0 < row["brier_score"] < 2 and 0 <= row["expected_calibration_error"] < 1
     assert json.loads((parsed.directory / "summary.json").read_text()) == summary
-    ban_tf.report.summary.load(parsed.directory)  # has all that any summary has
+    ban_tf.metrics.summary.load(parsed.directory)  # has all that any summary has
 
 
 def test_reported_perplexity_is_that_of_the_saved_model(finished):

@@ -57,7 +57,7 @@ def test_every_generation_is_fresh_and_learns_from_the_one_before():
 
 def test_a_generation_equals_the_same_training_by_hand():
     """Models that are used again carry nothing over from the generation before."""
-    from ban_tf import seeds
+    from ban_tf.system import seeds
 
     lineage = _fit(ban_tf.Lineage(_build, generations=2, objective="kd", seed=5))
     x, y = _data()

@@ -14,7 +14,7 @@ import tensorflow as tf
 import tiny_lineage
 
 import ban_tf
-from ban_tf import interruption
+from ban_tf.system import signals
 
 layers = keras.layers
 X = np.random.default_rng(0).normal(size=(64, 5)).astype("float32")
@@ -186,7 +186,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(kind, moment, tmp_path):
 
     whole = run("whole")
     for count in (2, 3):
-        with pytest.raises(interruption.Interrupted):
+        with pytest.raises(signals.Interrupted):
             run("interrupted", tiny_lineage.Signal(moment, count))
     tiny_lineage.assert_equal(run("interrupted"), whole)
 

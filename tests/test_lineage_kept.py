@@ -6,7 +6,8 @@ import pytest
 import tiny_lineage
 
 import ban_tf
-from ban_tf import generations, interruption
+from ban_tf.runs import generations
+from ban_tf.system import signals
 
 layers = keras.layers
 RNG = np.random.default_rng(0)
@@ -172,7 +173,7 @@ def test_an_average_survives_an_interruption_at_any_moment(moment, keep, tmp_pat
             )
 
     whole = run(tmp_path / "whole")
-    with pytest.raises(interruption.Interrupted):
+    with pytest.raises(signals.Interrupted):
         run(tmp_path / "interrupted", tiny_lineage.Signal(moment, 2))
     resumed = run(tmp_path / "interrupted")
     tiny_lineage.assert_equal(resumed, whole)

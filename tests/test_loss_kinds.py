@@ -5,7 +5,8 @@ import functools
 import keras
 import pytest
 
-from ban_tf import loss_kinds, objectives
+from ban_tf import objectives
+from ban_tf.compat import loss_kinds
 
 losses = keras.losses
 

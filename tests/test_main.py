@@ -9,7 +9,7 @@ import sys
 import pytest
 from absl import flags
 
-from ban_tf import options
+from ban_tf.config import options
 
 
 def _run(*arguments, cwd):

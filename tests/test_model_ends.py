@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ban_tf import model_ends, outputs
-from ban_tf.traced_ends import traced_ends
+from ban_tf.compat import model_ends, outputs
+from ban_tf.compat.traced_ends import traced_ends
 
 layers, ops = keras.layers, keras.ops
 

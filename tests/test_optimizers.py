@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from ban_tf import optimizers, options
+from ban_tf.config import options
+from ban_tf.training import optimizers
 
 
 def _model():

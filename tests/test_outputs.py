@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from ban_tf import outputs
+from ban_tf.compat import outputs
 
 
 def _functional(last):

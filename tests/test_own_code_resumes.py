@@ -7,8 +7,10 @@ import sys
 
 import pytest
 
-from ban_tf import experiment, fingerprint, options
+from ban_tf.compat import fingerprint
+from ban_tf.config import options
 from ban_tf.errors import RunDirectoryError
+from ban_tf.tasks import experiment
 
 MODULE = """
 import keras

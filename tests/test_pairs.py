@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import ban_tf
-from ban_tf import experiment, flag_needs, options
+from ban_tf.config import flag_needs, options
+from ban_tf.tasks import experiment
 
 
 def _network(width=8):

@@ -5,7 +5,7 @@ import pytest
 
 from ban_tf.experiments import __main__ as command
 from ban_tf.experiments import pictures
-from ban_tf.report import summary
+from ban_tf.metrics import summary
 from tests.report import finished_run
 
 SEEDS = range(3)

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from ban_tf import experiment, hardware, options, precision
-from ban_tf.rundir import RunDirectory
+from ban_tf.config import options
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.system import hardware
+from ban_tf.tasks import experiment
+from ban_tf.training import precision
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ import sys
 import keras
 import pytest
 
-from ban_tf import evaluate, runs
-from ban_tf.report import __main__ as report_command
-from ban_tf.report import reading, summary
+from ban_tf.cli import evaluate, runs
+from ban_tf.cli import report as report_command
+from ban_tf.metrics import summary
+from ban_tf.runs import reading
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from scipy import special
 
-from ban_tf import recording
+from ban_tf.distillation import recording
 
 FORM = recording.Form(views=3, examples=25, classes=6)
 

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 import ban_tf
-from ban_tf import objectives, optimizers, registration
+from ban_tf import objectives
+from ban_tf.compat import registration
+from ban_tf.training import optimizers
 
 
 def _run(script, folder):
@@ -46,7 +48,7 @@ def test_importing_the_package_imports_neither_keras_nor_tensorflow():
         "assert not {'keras', 'tensorflow', 'numpy'} & set(sys.modules)\n"
         "import keras\n"
         "assert 'ban_tf>SGD' in keras.saving.get_custom_objects()\n"
-        "assert 'ban_tf.student' not in sys.modules\n"
+        "assert 'ban_tf.distillation.student' not in sys.modules\n"
     )
     _run(script, None)
 
@@ -91,5 +93,5 @@ def test_saved_students_load_after_importing_the_package_alone(tmp_path, order):
     found = json.loads(_run(script, tmp_path).splitlines()[-1])
     assert set(found) == set(expected)
     for name, (module, outputs) in found.items():
-        assert module == "ban_tf.student"
+        assert module == "ban_tf.distillation.student"
         np.testing.assert_allclose(outputs, expected[name], atol=1e-6)

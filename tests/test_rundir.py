@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from ban_tf import rundir
 from ban_tf.errors import CorruptFileError, RunDirectoryError, SaveError
-from ban_tf.rundir import RunDirectory
+from ban_tf.runs import rundir
+from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import files
 
 
@@ -119,7 +119,8 @@ def test_a_second_process_is_refused_and_the_lock_dies_with_its_owner(tmp_path):
         [
             sys.executable,
             "-c",
-            "import sys; from ban_tf.rundir import RunDirectory; d = RunDirectory(sys.argv[1]);"
+            "import sys; from ban_tf.runs.rundir import RunDirectory\n"
+            "d = RunDirectory(sys.argv[1])\n"
             "print('held', flush=True); sys.stdin.read()",
             str(tmp_path),
         ],
@@ -160,7 +161,7 @@ def test_a_file_that_may_not_be_read_is_not_taken_for_a_damaged_one(tmp_path):
     (tmp_path / "file").chmod(0)
     script = (
         "import sys\n"
-        "from ban_tf.rundir import CorruptFileError, RunDirectory, RunDirectoryError\n"
+        "from ban_tf.runs.rundir import CorruptFileError, RunDirectory, RunDirectoryError\n"
         "with RunDirectory(sys.argv[1]) as directory:\n"
         "    try:\n"
         "        directory.read('file')\n"

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from ban_tf import runs
-from ban_tf.report import reading
-from ban_tf.rundir import RunDirectory
+from ban_tf.cli import runs
+from ban_tf.runs import reading
+from ban_tf.runs.rundir import RunDirectory
 
 
 def _make(path, generations, gens, errors=()):

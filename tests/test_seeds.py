@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 
-from ban_tf import seeds
+from ban_tf.system import seeds
 
 
 def test_seeds_differ_by_place_and_are_the_same_on_every_machine():

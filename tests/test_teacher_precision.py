@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import ban_tf
-from ban_tf import options, precision
-from ban_tf.rundir import RunDirectory
+from ban_tf.config import options
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.training import precision
 
 DRAW = np.random.default_rng(0)
 IMAGES = DRAW.normal(size=(64, 8, 8, 3)).astype("float32")

@@ -8,8 +8,11 @@ import keras
 import numpy as np
 import pytest
 
-from ban_tf import datasets, experiment, options, recording, teacher_signal, teachers
-from ban_tf.rundir import RunDirectory
+from ban_tf import datasets
+from ban_tf.config import options
+from ban_tf.distillation import recording, teachers
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.tasks import experiment, teacher_signal
 
 SMALL = {
     "arch": "tests.test_teacher_signal:build",

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 import ban_tf
-from ban_tf import activations, architectures, saturation
+from ban_tf import architectures
+from ban_tf.distillation import activations
+from ban_tf.tasks import saturation
 
 
 def test_activations_are_compared_where_the_resolution_changes():

@@ -10,8 +10,8 @@ resolution. Units are pre-activated:
 - `bottleneck`: a 1×1, a 3×3 and a 1×1 convolution of RATIO times H/4, H/4 and H channels.
 
 Where the channels change, the shortcut is a 1×1 convolution of the pre-activated input. A student
-has the first convolution and the classifier from its teacher, frozen (`ban_tf.sharing`); without a
-teacher they are trained like all other layers.
+has the first convolution and the classifier from its teacher, frozen
+(`ban_tf.distillation.sharing`); without a teacher they are trained like all other layers.
 
 Parameters, in millions, without those two layers, beside the paper's, for densenet-90-60 with
 `final_transition` and 100 classes. The wide ones are the paper's but for rounding, which tells that

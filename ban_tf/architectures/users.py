@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ban_tf import user_code
 from ban_tf.errors import InputError
+from ban_tf.system import user_code
 
 if TYPE_CHECKING:
     import keras

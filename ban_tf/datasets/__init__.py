@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from ban_tf import seeds
 from ban_tf.datasets import text
 from ban_tf.datasets.image_data import ImageData, Split
 from ban_tf.errors import InputError
+from ban_tf.system import seeds
 
 __all__ = ["ImageData", "Split", "check", "load"]
 

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ban_tf import iterators
+from ban_tf.compat import iterators
 from ban_tf.datasets import augmentation
 from ban_tf.datasets.image_data import ImageData, Split
 from ban_tf.errors import InputError

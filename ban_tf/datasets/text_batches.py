@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from ban_tf import iterators
+from ban_tf.compat import iterators
 from ban_tf.errors import InputError
 
 _AHEAD = 2  # batches that wait

@@ -193,7 +193,8 @@ def _costs(series: Mapping[str, Sequence[tuple[int, Any]]]) -> str:
 
 def _difference(row: Mapping[str, Any], other: Mapping[str, Any] | None, metric: str) -> str:
     """The change from another row, paired by seed; nothing where that cannot be said."""
-    from ban_tf.report import comparison_page, statistics
+    from ban_tf.metrics import statistics
+    from ban_tf.report import comparison_page
 
     if other is None or other["seeds"] != row["seeds"] or len(row["seeds"]) < _ENOUGH:
         return ""

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from ban_tf.errors import InputError, RunError
 from ban_tf.experiments.experiment import Column, Experiment
-from ban_tf.report import summary
+from ban_tf.metrics import summary
 
 FLAGS = pathlib.Path("flags")
 

@@ -21,8 +21,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from ban_tf import hardware
 from ban_tf.layers.stand_in import StandIn, stands_in_for
+from ban_tf.system import hardware
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf

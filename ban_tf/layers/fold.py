@@ -21,7 +21,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ban_tf.copies import cannot_rebuild, copy_layer, first_line
+from ban_tf.compat.copies import cannot_rebuild, copy_layer, first_line
 from ban_tf.errors import InputError
 from ban_tf.layers.batch_normalization import BatchNormalization
 from ban_tf.layers.convolution import Conv2D

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import keras
 
-from ban_tf.copies import cannot_rebuild, copy_layer
+from ban_tf.compat.copies import cannot_rebuild, copy_layer
 from ban_tf.errors import InputError
 from ban_tf.layers.batch_normalization import BatchNormalization
 from ban_tf.layers.convolution import Conv2D

@@ -16,7 +16,7 @@ from typing import Any
 
 import keras
 
-from ban_tf.registration import PACKAGE
+from ban_tf.compat.registration import PACKAGE
 
 
 class StandIn(type(keras.Layer)):

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ban_tf.loss_kinds import CATEGORICAL, KINDS, VALUES
+from ban_tf.compat.loss_kinds import CATEGORICAL, KINDS, VALUES
 from ban_tf.objectives.objective import (
     RULED_OUT,
     Objective,

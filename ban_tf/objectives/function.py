@@ -8,9 +8,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from ban_tf import user_code
 from ban_tf.errors import InputError
 from ban_tf.objectives.objective import Objective
+from ban_tf.system import user_code
 
 
 @keras.saving.register_keras_serializable("ban_tf")

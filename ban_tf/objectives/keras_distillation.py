@@ -7,9 +7,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf.compat.outputs import final_activations
 from ban_tf.errors import InputError
 from ban_tf.objectives import get
-from ban_tf.outputs import final_activations
 
 
 @keras.saving.register_keras_serializable("ban_tf")

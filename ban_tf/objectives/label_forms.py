@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
+from ban_tf.compat.tracing import is_symbolic
 from ban_tf.errors import InputError
-from ban_tf.tracing import is_symbolic
 
 VOID = -1
 # How far the probabilities of a label may add up to other than one: bfloat16 has 8 bits.

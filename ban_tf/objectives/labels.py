@@ -7,12 +7,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf.compat.loss_kinds import CATEGORICAL
+from ban_tf.compat.masks import with_mask
+from ban_tf.compat.outputs import to_logits
 from ban_tf.errors import InputError
-from ban_tf.loss_kinds import CATEGORICAL
-from ban_tf.masks import with_mask
 from ban_tf.objectives import label_forms
 from ban_tf.objectives.objective import RULED_OUT, Objective, as_float, is_possible
-from ban_tf.outputs import to_logits
 
 
 def cross_entropy(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL, KINDS, VALUES
 from ban_tf.errors import InputError
-from ban_tf.loss_kinds import BINARY, CATEGORICAL, KINDS, VALUES
 
 if TYPE_CHECKING:
     from ban_tf.objectives.keras_distillation import ObjectiveDistillation

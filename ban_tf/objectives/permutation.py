@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ban_tf import distribute
+from ban_tf.compat import distribute
 from ban_tf.objectives.dark_knowledge import divergence
 from ban_tf.objectives.objective import (
     CLASSES,

@@ -7,8 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf.compat.loss_kinds import VALUES
 from ban_tf.errors import InputError
-from ban_tf.loss_kinds import VALUES
 from ban_tf.objectives.objective import Objective, as_pair, check_weight
 
 

@@ -18,9 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ban_tf.config.options import Options
 from ban_tf.errors import InputError, RunDirectoryError
-from ban_tf.options import Options
-from ban_tf.report import reading, statistics
+from ban_tf.metrics import statistics
+from ban_tf.runs import reading
 
 FORMAT = 2
 # In all of them less is better. Those that only runs on text have come first there.

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ban_tf.errors import RunDirectoryError
-from ban_tf.report import reading, statistics
+from ban_tf.metrics import statistics
+from ban_tf.runs import reading
 
 
 @dataclasses.dataclass(frozen=True)

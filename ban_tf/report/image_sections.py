@@ -6,7 +6,8 @@ import io
 
 import numpy as np
 
-from ban_tf.report import examples, markup, plots, statistics
+from ban_tf.metrics import statistics
+from ban_tf.report import examples, markup, plots
 from ban_tf.report.content import ImageContent
 
 CURVES = {

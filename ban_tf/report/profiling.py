@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from ban_tf import event_files
+from ban_tf.system import event_files
 
 # After those in which graphs are traced and memory is found; of what TensorFlow runs at a time.
 _FIRST, _LAST = 4, 8

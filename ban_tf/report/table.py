@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ban_tf.report.reading import ANALYSIS
+from ban_tf.runs.reading import ANALYSIS
 
 # Broken into lines such that the usual table fits a terminal of 80 columns.
 _OF_IMAGES = ("test\nerror\n(%)", "negative\nlog-\nlikelihood", "expected\ncalibration\nerror")

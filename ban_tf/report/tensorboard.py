@@ -17,9 +17,9 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from tensorboard.plugins.hparams import api as hparams
 
-from ban_tf import event_files
+from ban_tf.metrics.summary import METRICS
 from ban_tf.report import plots, table
-from ban_tf.report.summary import METRICS
+from ban_tf.system import event_files
 
 _DOTS_PER_INCH = 180  # of pictures, which TensorBoard enlarges
 _OF_TEXT = ("perplexity", "validation_perplexity")

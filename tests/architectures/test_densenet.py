@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ban_tf import architectures, copies
+from ban_tf import architectures
 from ban_tf.architectures import blocks, densenet
+from ban_tf.compat import copies
 from ban_tf.layers import fuse
 from ban_tf.layers.recomputed import Recomputed
 

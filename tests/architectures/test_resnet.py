@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 import ban_tf
-from ban_tf import architectures, optimizers, sharing
+from ban_tf import architectures
+from ban_tf.distillation import sharing
+from ban_tf.training import optimizers
 
 
 @pytest.mark.parametrize(

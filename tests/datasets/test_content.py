@@ -7,11 +7,13 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from ban_tf import datasets, experiment, language, options
+from ban_tf import datasets
+from ban_tf.config import options
 from ban_tf.datasets import content, text
 from ban_tf.datasets.image_data import Rows, Split
 from ban_tf.errors import RunDirectoryError
-from ban_tf.rundir import RunDirectory
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.tasks import experiment, language
 
 
 def _split(examples=30, seed=0, **changes):

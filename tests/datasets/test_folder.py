@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ban_tf import datasets, experiment, options
+from ban_tf import datasets
+from ban_tf.config import options
 from ban_tf.errors import RunDirectoryError
+from ban_tf.tasks import experiment
 
 
 def _write(root, size=(6, 8), mode="L", classes=("cat", "dog"), parts=("train", "test")):

@@ -8,7 +8,8 @@ import subprocess
 
 from absl import flags
 
-from ban_tf import cluster, options
+from ban_tf.config import options
+from ban_tf.distribution import cluster
 
 ROOT = pathlib.Path(__file__).parents[2]
 FOLDER = ROOT / "examples" / "cluster"

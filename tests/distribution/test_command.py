@@ -1,4 +1,4 @@
-"""`--strategy` and `ban_tf.launch`: real processes, killed and started again."""
+"""`--strategy` and `ban_tf.cli.launch`: real processes, killed and started again."""
 
 import contextlib
 import json
@@ -12,9 +12,10 @@ import keras
 import numpy as np
 import pytest
 
-from ban_tf import cluster, options, slurm
-from ban_tf import launch as launcher
-from ban_tf.launch import free_ports
+from ban_tf.cli import launch as launcher
+from ban_tf.cli.launch import free_ports
+from ban_tf.config import options
+from ban_tf.distribution import cluster, slurm
 from tests.distribution import processes
 from tests.distribution.processes import finished, said_until, weights
 

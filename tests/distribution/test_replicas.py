@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pytest
 
-from ban_tf.launch import free_ports
+from ban_tf.cli.launch import free_ports
 
 PROGRAM = pathlib.Path(__file__).with_name("cases.py")
 

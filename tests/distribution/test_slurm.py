@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from ban_tf import cluster, slurm
+from ban_tf.distribution import cluster, slurm
 
 STEP = {
     "SLURM_JOB_ID": "22007",

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ban_tf.interruption import Requests
-from ban_tf.rundir import ReadOnlyDirectory, RunDirectory
-from ban_tf.workers import Workers
+from ban_tf.distribution.workers import Workers
+from ban_tf.runs.rundir import ReadOnlyDirectory, RunDirectory
+from ban_tf.system.signals import Requests
 
 
 def test_one_worker_is_the_chief_and_waits_for_nobody():

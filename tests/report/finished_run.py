@@ -7,8 +7,10 @@ import json
 
 import numpy as np
 
-from ban_tf.report import examples, reading, summary
-from ban_tf.rundir import RunDirectory
+from ban_tf.metrics import summary
+from ban_tf.report import examples
+from ban_tf.runs import reading
+from ban_tf.runs.rundir import RunDirectory
 
 CLASSES = ("cat", "dog", "<b>fox</b>")
 

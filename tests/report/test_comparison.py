@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ban_tf import options, repetitions
-from ban_tf.report import __main__ as report_command
+from ban_tf.cli import repetitions
+from ban_tf.cli import report as report_command
+from ban_tf.config import options
 from ban_tf.report import comparison, comparison_page
 
 

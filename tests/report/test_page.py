@@ -14,9 +14,10 @@ import finished_run
 import numpy as np
 import pytest
 
-from ban_tf.report import __main__ as report_command
-from ban_tf.report import content, examples, page, statistics
-from ban_tf.rundir import RunDirectory
+from ban_tf.cli import report as report_command
+from ban_tf.metrics import statistics
+from ban_tf.report import content, examples, page
+from ban_tf.runs.rundir import RunDirectory
 
 
 class Outline(html.parser.HTMLParser):
@@ -153,7 +154,7 @@ def test_all_newly_right_and_wrong_examples_are_shown_with_their_images(run, tex
 def test_the_command_writes_the_same_page_again_without_tensorflow(run):
     path = run.path
     script = (
-        "import sys; from ban_tf.report.__main__ import main; code = main(sys.argv[1:]);"
+        "import sys; from ban_tf.cli.report import main; code = main(sys.argv[1:]);"
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules; sys.exit(code)"
     )
     done = subprocess.run(

@@ -9,7 +9,8 @@ import pytest
 from matplotlib.colors import to_rgba
 from PIL import Image
 
-from ban_tf.report import plots, statistics, summary
+from ban_tf.metrics import statistics, summary
+from ban_tf.report import plots
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from ban_tf.report import statistics
+from ban_tf.metrics import statistics
 
 
 def predictions(examples=200, classes=5, seed=0, sharpness=2.0):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ban_tf.report import statistics, summary
+from ban_tf.metrics import statistics, summary
 
 RUN = {"dataset": "digits", "architecture": "wrn-16-1", "objective": "kd", "seed": 0}
 

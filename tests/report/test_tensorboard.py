@@ -6,7 +6,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from ban_tf.report import plots, statistics, summary, tensorboard
+from ban_tf.metrics import statistics, summary
+from ban_tf.report import plots, tensorboard
 
 
 def points(directory):

@@ -155,7 +155,7 @@ def _place(directory: pathlib.Path) -> str:
 
 def _assert_whole(directory: pathlib.Path) -> None:
     """Reads everything that the manifest names, which checks sizes and hashes."""
-    from ban_tf.report.reading import RunReader
+    from ban_tf.runs.reading import RunReader
 
     if (directory / "manifest.json").exists():
         run = RunReader(directory)
@@ -165,7 +165,7 @@ def _assert_whole(directory: pathlib.Path) -> None:
 
 def contents(directory: pathlib.Path) -> dict[str, Any]:
     """Returns everything that a finished run holds and that does not tell the time, by name."""
-    from ban_tf import checkpoints
+    from ban_tf.training import checkpoints
 
     found: dict[str, Any] = {}
     for path in sorted(directory.rglob("*")):

@@ -15,8 +15,8 @@ import tensorflow as tf
 from keras import layers
 
 import ban_tf
-from ban_tf import fingerprint, preparation
-from ban_tf.ensemble import ensemble
+from ban_tf.compat import fingerprint, preparation
+from ban_tf.distillation.ensemble import ensemble
 
 RNG = np.random.default_rng(0)
 RAW = RNG.integers(0, 255, (24, 4)).astype("uint8")

@@ -6,7 +6,7 @@ import pytest
 from twins import CLASSES, data
 
 import ban_tf
-from ban_tf import targets
+from ban_tf.distillation import targets
 
 NAMES = ["a", "b"]
 ONE, OTHER = np.zeros(3), np.ones(3)

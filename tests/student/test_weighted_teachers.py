@@ -6,7 +6,7 @@ import pytest
 from twins import data, network, softmax
 
 import ban_tf
-from ban_tf.teachers import mean_logits, mean_values
+from ban_tf.distillation.teachers import mean_logits, mean_values
 
 
 def still(teacher, student=None, **options):

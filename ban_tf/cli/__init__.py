@@ -1,0 +1,1 @@
+"""The commands beside training: each is a thin layer over the library."""

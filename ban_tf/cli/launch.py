@@ -1,0 +1,175 @@
+"""`python -m ban_tf.cli.launch --workers=2 -- --gens=3 ...`: several workers on this machine.
+
+For trying out multi-worker training, and for machines whose devices work better in processes of
+their own. Each worker is `python -m ban_tf.main` with the flags after `--` and a `TF_CONFIG`; its
+output is shown line by line behind its number. Signals are passed on. When one worker fails, the
+others are given some time to say why they stop, and are then ended; the exit code is that of the
+first that failed by itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import IO
+
+from absl import flags
+
+from ban_tf.cli import common as command
+from ban_tf.distribution import cluster
+from ban_tf.errors import InputError
+
+_USAGE = "python -m ban_tf.cli.launch --workers=2 -- FLAGS OF ban_tf.main"
+
+
+def free_ports(count: int) -> list[int]:
+    """Returns ports that nothing listens at."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def start(count: int, arguments: Sequence[str]) -> list[subprocess.Popen]:
+    """Starts workers of one cluster on this machine, their output in pipes."""
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
+    workers = []
+    for index in range(count):
+        task = {"type": "worker", "index": index}
+        config = json.dumps({"cluster": {"worker": addresses}, "task": task})
+        workers.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "ban_tf.main", *arguments],
+                env={**os.environ, "TF_CONFIG": config, "PYTHONUNBUFFERED": "1"},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C comes to this process, which passes it on
+            )
+        )
+    return workers
+
+
+def run(count: int, arguments: Sequence[str], grace: float) -> int:
+    """Runs workers to their end.
+
+    Args:
+        count: How many.
+        arguments: Flags of `ban_tf.main`.
+        grace: Seconds that the others have to end by themselves after one has failed.
+
+    Returns:
+        The exit code: 0, or that of the first worker that failed by itself.
+    """
+    workers = start(count, arguments)
+    for index, worker in enumerate(workers):
+        print(f"ban_tf.cli.launch: worker {index} is process {worker.pid}.", flush=True)
+
+    def pass_on(number: int, frame: object) -> None:
+        _signal(workers, number)
+
+    before = {each: signal.signal(each, pass_on) for each in (signal.SIGINT, signal.SIGTERM)}
+    readers = [
+        threading.Thread(target=_show, args=(index, worker.stdout))
+        for index, worker in enumerate(workers)
+    ]
+    for reader in readers:
+        reader.start()
+    try:
+        return wait(workers, grace)
+    finally:
+        _signal(workers, signal.SIGKILL)
+        for reader in readers:
+            reader.join()
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _show(index: int, output: IO[bytes]) -> None:
+    for line in output:
+        print(f"[{index}] {line.decode(errors='replace').rstrip()}", flush=True)
+
+
+def wait(workers: list[subprocess.Popen], grace: float) -> int:
+    """Waits for workers; ends them when one has failed and the others take longer than `grace`.
+
+    Args:
+        workers: Of one cluster.
+        grace: Seconds.
+
+    Returns:
+        The exit code: 0, or that of the first worker that failed by itself.
+    """
+    failed: dict[int, int] = {}
+    deadline = float("inf")
+    while any(worker.poll() is None for worker in workers):
+        for index, worker in enumerate(workers):
+            if worker.poll() and index not in failed:
+                failed[index] = _code(worker)
+                if len(failed) > 1:
+                    continue
+                deadline = time.monotonic() + grace
+                print(
+                    f"ban_tf.cli.launch: worker {index} ended with code {failed[index]}; the "
+                    f"others have {grace:.0f} s to end.",
+                    file=sys.stderr,
+                    flush=True,
+                )
+        if time.monotonic() > deadline:
+            _signal(workers, signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            next(each for each in workers if each.poll() is None).wait(0.2)
+    failed |= {i: _code(each) for i, each in enumerate(workers) if i not in failed and each.poll()}
+    # A worker may be seen to give up for want of another before that other is seen to be gone.
+    causes = [code for code in failed.values() if code != cluster.OTHER_GONE]
+    return next(iter(causes or failed.values()), 0)
+
+
+def _code(worker: subprocess.Popen) -> int:
+    """What a signal ended has a negative code; shells count from 128."""
+    return worker.returncode if worker.returncode > 0 else 128 - worker.returncode
+
+
+def _signal(workers: list[subprocess.Popen], number: int) -> None:
+    for worker in workers:
+        if worker.poll() is None:
+            worker.send_signal(number)
+
+
+def _define(values: flags.FlagValues) -> None:
+    flags.DEFINE_integer("workers", 2, "How many workers.", lower_bound=1, flag_values=values)
+    flags.DEFINE_float(
+        "grace",
+        90.0,
+        "Seconds that the others have to end by themselves after one has failed.",
+        lower_bound=0.0,
+        flag_values=values,
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Starts the workers that the command line asks for."""
+    arguments = list(arguments)
+    split = arguments.index("--") if "--" in arguments else len(arguments)
+    own, theirs = arguments[:split], arguments[split + 1 :]
+    code = 0
+
+    def work(values: flags.FlagValues, rest: list[str]) -> None:
+        nonlocal code
+        if rest:
+            raise InputError(f"{rest[0]!r} is not a flag; flags of ban_tf.main stand behind --.")
+        code = run(values.workers, theirs, values.grace)
+
+    return command.run("ban_tf.cli.launch", _USAGE, own, work, _define) or code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,40 @@
+"""`--seeds=N`: the same lineage from several seeds, each in a run directory of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from ban_tf.config.options import Options
+from ban_tf.runs.rundir import RunDirectory
+
+
+def run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
+    """Runs what is not finished yet of each seed, and compares all.
+
+    Args:
+        options: With `seeds` greater than one.
+        run_one: Runs the options of one seed.
+
+    Returns:
+        The comparison; see `report.comparison`.
+    """
+    with RunDirectory(options.directory):  # held against others who would do the same
+        return _run(options, run_one)
+
+
+def _run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
+    # Not for --help, which would wait for SciPy and plots.
+    from ban_tf.report import comparison_page
+
+    directories = []
+    for seed in range(options.seed, options.seed + options.seeds):
+        directory = options.directory / f"seed-{seed}"
+        print(f"\nSeed {seed} ({len(directories) + 1} of {options.seeds}), in {directory}")
+        run_one(dataclasses.replace(options, seed=seed, seeds=1, workdir=str(directory)))
+        directories.append(directory)
+    result = comparison_page.write(directories, options.directory)
+    print("\n" + comparison_page.write_markdown(result))
+    print(f"The comparison is in {options.directory / 'report.html'}.")
+    return result

@@ -1,0 +1,105 @@
+"""`python -m ban_tf.report RUN [RUN ...]`: writes the reports of finished runs again."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from absl import flags
+
+from ban_tf.cli import common as command
+from ban_tf.errors import InputError
+from ban_tf.report import comparison_page, content, page, plots, table
+from ban_tf.system.files import write_atomically
+
+NAME = "ban_tf.report"
+USAGE = """python -m ban_tf.report RUN [RUN ...] [flags]
+
+Writes report.html and summary.md of a finished run again, from the files in its directory.
+Several runs are compared too, objectives and other settings by seeds: means, standard deviations
+and paired intervals, in report.html, summary.md and summary.json of another folder. Those that
+have no results yet are left out then.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Does what the command line asks for; returns the exit code."""
+    return command.run(NAME, USAGE, arguments, _work, _define)
+
+
+def _define(values: flags.FlagValues) -> None:
+    flags.DEFINE_bool(
+        "figures",
+        False,
+        "Also write the main figures as PNG, into figures/ beside each report.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "control",
+        None,
+        "The name of those among several runs that the others are also compared with. Default: "
+        "labels or baseline, if there are such.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "output",
+        "comparison",
+        "The folder that the comparison of several runs goes to.",
+        flag_values=values,
+    )
+
+
+def _work(values: flags.FlagValues, names: list[str]) -> None:
+    if not names:
+        raise InputError("name a run, such as runs/digits-wrn-16-1-kd+labels-0.")
+    if len(names) == 1:
+        for flag in ("control", "output"):
+            if values[flag].present:
+                raise InputError(
+                    f"--{flag}={values[flag].value} does nothing with one run; it is for the "
+                    "comparison of several. Leave it out."
+                )
+        _again(content.read(names[0]), values["figures"].value)
+        return
+    output, pictures = pathlib.Path(values["output"].value), values["figures"].value
+    result = comparison_page.write(names, output, values["control"].value, pictures)
+    for name in result["left_out"]:
+        print(f"{name} has no results yet and is left out.")
+    for name in [name for group in result["groups"] for name in group["runs"]]:
+        _again(content.read(name), pictures)
+    print(output / "report.html")
+
+
+def _again(run: content.Content, pictures: bool) -> None:
+    write(run)
+    print(run.path / "report.html")
+    if pictures:
+        _write_figures(run)
+
+
+def write(run: content.Content) -> None:
+    """Writes `report.html` and `summary.md` of a run.
+
+    Raises:
+        InputError: The directory refuses them.
+    """
+    markdown = table.write_markdown(run.summary, analysed=run.analysis is not None)
+    files = {"report.html": page.write(run), "summary.md": markdown}
+    try:
+        for name, text in files.items():
+            write_atomically(run.path / name, text.encode())
+    except OSError as error:
+        raise InputError(f"{run.path} cannot be written ({error.strerror}).") from error
+
+
+def _write_figures(run: content.Content) -> None:
+    on_text = table.is_text(run.summary)
+    draw = plots.perplexity_by_generation if on_text else plots.error_by_generation
+    file = run.path / "figures" / f"{draw.__name__}.png"
+    write_atomically(file, plots.png(draw(run.summary)))
+    print(file)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,208 @@
+"""Fresh models: from a function, or as copies of a model, layer by layer."""
+
+from __future__ import annotations
+
+import functools
+import pathlib
+import tempfile
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+from ban_tf.compat import preparation
+from ban_tf.compat.same_network import SameNetwork
+from ban_tf.errors import InputError
+
+
+def copy_layer(
+    layer: keras.Layer, kind: type | None = None, config: dict[str, Any] | None = None
+) -> keras.Layer:
+    """Returns a layer of the same configuration with weights of its own.
+
+    What was adapted to data (a vocabulary, a mean) is not in the configuration and is copied, also
+    into layers within the layer: a layer that two models share can be saved, but not loaded.
+
+    Args:
+        layer: A layer or operation.
+        kind: The class of the copy, if not that of the layer.
+        config: The configuration of the copy, if not that of the layer.
+    """
+    copy = (kind or type(layer)).from_config(config or layer.get_config())
+    copy.name = layer.name  # a configuration that Keras made up holds none that it made up
+    if isinstance(layer, keras.Layer) and any(map(_is_adapted, layer._flatten_layers())):
+        if layer.built:
+            copy.build_from_config(layer.get_build_config() or {})
+        for source, target in zip(layer._flatten_layers(), copy._flatten_layers(), strict=True):
+            if _is_adapted(source):
+                _copy_adapted(source, target)
+    return copy
+
+
+def _is_adapted(layer: keras.Layer) -> bool:
+    return hasattr(layer, "adapt")
+
+
+def _copy_adapted(source: keras.Layer, target: keras.Layer) -> None:
+    """Copies what a preprocessing layer learned, in the form in which Keras would save it."""
+    if source.built:
+        variables: dict[str, Any] = {}
+        source.save_own_variables(variables)
+        if variables:
+            target.load_own_variables(variables)
+    if hasattr(source, "save_assets"):
+        with tempfile.TemporaryDirectory() as folder:
+            source.save_assets(folder)
+            if any(pathlib.Path(folder).iterdir()):
+                target.load_assets(folder)
+
+
+def first_line(error: Exception) -> str:
+    """Returns the first line of what an error says, or what it is if it says nothing."""
+    said = str(error).strip()
+    return said.splitlines()[0] if said else repr(error)
+
+
+def cannot_rebuild(model: keras.Model) -> str:
+    """Returns the sentence about a model that is to be copied layer by layer, and cannot."""
+    return (
+        "model must be a Functional or Sequential model whose layers can be rebuilt from their "
+        f"configuration. Received: {model.name!r} of type {type(model).__name__}"
+    )
+
+
+def with_new_weights(model: keras.Model, argument: str = "build") -> keras.Model:
+    """Returns a copy of a Functional or Sequential model, initialised anew.
+
+    Args:
+        model: The model.
+        argument: Where it was given, for messages.
+
+    Raises:
+        InputError: A layer of it cannot be made again from its configuration.
+    """
+    try:
+        if preparation.of(model) is not None:
+            return _prepared_alike(model)
+        return keras.models.clone_model(model, clone_function=copy_layer, recursive=True)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise InputError(
+            f"`{argument}` {model.name!r} cannot be cloned layer by layer ({first_line(error)}); "
+            "give a function that returns a fresh model instead."
+        ) from error
+
+
+def _prepared_alike(model: keras.Model) -> keras.Model:
+    # `clone_model` would return its graph alone. A preprocessor has no weights that are trained.
+    copy = copy_layer(model)
+    copy.preprocessor = model.preprocessor
+    return copy
+
+
+def with_same_weights(model: keras.Model) -> keras.Model:
+    """Returns a copy of a Functional or Sequential model that shares nothing with it.
+
+    Layers that several of the models in it share become layers of each of them: Keras cannot load
+    what it saves of a shared one.
+
+    Args:
+        model: A built model.
+
+    Raises:
+        InputError: A layer of it cannot be made again from its configuration, or its class
+            computes something else than its graph.
+    """
+    try:
+        copy = _copy_model(model)
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise InputError(f"{cannot_rebuild(model)} ({first_line(error)})") from error
+    _copy_weights(model, copy)
+    return copy
+
+
+def _copy_model(model: keras.Model) -> keras.Model:
+    try:
+        return _copy_graph(model)
+    except (ValueError, TypeError, NotImplementedError):
+        if not _has_own_config(model):
+            raise
+    copy = copy_layer(model)
+    if preparation.of(copy) is not None:
+        copy.preprocessor = None  # it is called on input that is prepared
+    return copy
+
+
+def _copy_graph(model: keras.Model) -> keras.Model:
+    copy = keras.models.clone_model(
+        model,
+        clone_function=lambda layer: _copy_model(layer) if _has_graph(layer) else copy_layer(layer),
+    )
+    if type(copy).call is not type(model).call or "call" in vars(model):
+        raise InputError(f"the `call` of {type(model).__name__} {model.name!r} would be lost")
+    return copy
+
+
+def _copy_weights(source: keras.Model, target: keras.Model) -> None:
+    if _has_own_config(source) and type(target) is type(source):
+        target.set_weights(source.get_weights())
+        return
+    for inner, copied in zip(source.layers, target.layers, strict=True):
+        if _has_graph(inner):
+            _copy_weights(inner, copied)
+        else:
+            copied.set_weights(inner.get_weights())
+
+
+def _has_own_config(model: keras.Model) -> bool:
+    """Whether the class of a model makes it again, as those of KerasHub do, and not its graph."""
+    return not type(model).get_config.__module__.startswith("keras.")
+
+
+def _has_graph(layer: Any) -> bool:
+    return isinstance(layer, keras.Sequential) or bool(getattr(layer, "_nodes_by_depth", None))
+
+
+def builder(
+    build: Callable[[], keras.Model] | keras.Model, argument: str = "build"
+) -> Callable[[], keras.Model]:
+    """Returns a function that makes a fresh model.
+
+    Args:
+        build: A function that returns a fresh model, or a model to be cloned with new weights.
+        argument: Where it was given, for messages.
+
+    Raises:
+        InputError: It is neither, or (when called) the model cannot be cloned, has no weights, is
+            the one that was returned before, or differs from the first in more than its weights.
+    """
+    fresh, known, same = build, weakref.WeakSet(), SameNetwork(argument)
+    if isinstance(build, keras.Model):
+        if not isinstance(build, keras.Sequential) and getattr(build, "inputs", None) is None:
+            raise InputError(
+                f"`{argument}` is a subclassed model, which Keras cannot clone; give a function "
+                "that returns a fresh model instead."
+            )
+        fresh = functools.partial(with_new_weights, build, argument)
+    elif not callable(build):
+        raise InputError(
+            f"`{argument}` must be a Keras model or a function that returns one. Received: "
+            f"{build!r}"
+        )
+
+    def built() -> keras.Model:
+        model = fresh()
+        if not isinstance(model, keras.Model) or not model.built:
+            raise InputError(
+                f"`{argument}` must return a Keras model whose weights exist; begin it with "
+                f"keras.Input, or call it once on data. Received: {model!r}"
+            )
+        if model in known:
+            raise InputError(
+                f"`{argument}` returned the model {model.name!r} twice; it must make a new one."
+            )
+        known.add(model)
+        same.check(model)
+        return model
+
+    return built

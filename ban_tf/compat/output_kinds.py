@@ -1,0 +1,309 @@
+"""What each output of a model means: its kind, and what was applied to it last.
+
+There are three kinds: "categorical" (a distribution over the last axis), "binary" (independent
+yes-or-no units, one or many) and "values" (a regression). Nothing is guessed from shapes. The kind
+follows, in this order, from
+
+1. the argument `output_kind`;
+2. the compiled loss of that output;
+3. the argument `student_activation` or `teacher_activation`, or else the model's end: a softmax
+   is categorical, a sigmoid binary;
+4. the loss that a teacher was compiled with for that output;
+5. where no loss is compiled for the model, the label cross-entropy that then trains it: logits
+   are categorical, and a single one binary.
+
+Whether the numbers are logits follows from the argument, the model's end, and the loss's
+`from_logits`, in this order. What remains in doubt is refused by a sentence that names the
+argument to give.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL, KINDS, VALUES, LossMeaning
+from ban_tf.compat.model_ends import LINEAR, SIGMOID, SOFTMAX
+from ban_tf.errors import InputError
+
+ACTIVATIONS = (LINEAR, SOFTMAX, SIGMOID)
+_KIND_OF = {SOFTMAX: CATEGORICAL, SIGMOID: BINARY}
+_ACTIVATION_OF = {CATEGORICAL: SOFTMAX, BINARY: SIGMOID, VALUES: LINEAR}
+
+
+class Meaning(NamedTuple):
+    """What an output means.
+
+    Attributes:
+        kind: "categorical", "binary" or "values".
+        activation: What was applied last, by which numbers become logits: "linear", "softmax" or
+            "sigmoid"; always "linear" for values, which stay as they are.
+    """
+
+    kind: str
+    activation: str
+
+
+class Evidence(NamedTuple):
+    """All that is known of an output.
+
+    Attributes:
+        name: Of the output.
+        role: "student", "teacher", or "member" of an ensemble.
+        kind: The argument `output_kind`, or None.
+        activation: The argument `student_activation` or `teacher_activation`, or None.
+        losses: What its compiled losses say; empty if it has none.
+        compiled: Whether the model has a compiled loss for any output.
+        end: The model's end, as `model_ends.visible_end` returns it.
+        kept: Whether Keras keeps the logits that probabilities were made of.
+        units: Entries of the last axis, or None.
+        taught: What the teacher's compiled loss says of the kind, or None.
+    """
+
+    name: str
+    role: str = "student"
+    kind: str | None = None
+    activation: str | None = None
+    losses: Sequence[LossMeaning] = ()
+    compiled: bool = False
+    end: str | None = None
+    kept: bool = False
+    units: int | None = None
+    taught: str | None = None
+
+    @property
+    def argument(self) -> str:
+        """The argument that gives the activation."""
+        return "activation" if self.role == "member" else f"{self.role}_activation"
+
+
+class DoubtError(InputError):
+    """What an output means is not known."""
+
+
+def resolve(evidence: Evidence) -> Meaning:
+    """Returns what an output means.
+
+    Raises:
+        InputError: What is known contradicts itself, or leaves doubt (`DoubtError`).
+    """
+    kind = kind_of(evidence)
+    if kind is None:
+        raise DoubtError(_doubt(evidence))
+    return Meaning(kind, activation_of(evidence, kind))
+
+
+def kind_of(evidence: Evidence) -> str | None:
+    """Returns the kind of an output; None if nothing tells.
+
+    Raises:
+        InputError: What is known contradicts itself.
+    """
+    loss = _loss_kind(evidence)
+    declared = _KIND_OF.get(evidence.activation)
+    end = _KIND_OF.get(evidence.end)
+    if evidence.kind is not None:
+        if loss not in (None, evidence.kind) and end != evidence.kind:
+            raise InputError(
+                f"`output_kind` of {_output(evidence)} is {evidence.kind!r}, but its loss "
+                f"{_loss_names(evidence)} is for {loss!r} outputs; give one or the other."
+            )
+        if declared not in (None, evidence.kind):
+            raise InputError(
+                f"`output_kind` of {_output(evidence)} is {evidence.kind!r}, but "
+                f"`{evidence.argument}` is {evidence.activation!r}, which makes it "
+                f"{declared!r}; leave out one of them."
+            )
+        _check_units(evidence, evidence.kind)
+        return evidence.kind
+    if loss is not None:
+        if declared not in (None, loss):
+            raise InputError(
+                f"`{evidence.argument}` of {_output(evidence)} is {evidence.activation!r}, "
+                f"but its loss {_loss_names(evidence)} is for {loss!r} outputs; give the kind as "
+                f"`output_kind`, or leave out `{evidence.argument}`."
+            )
+        if loss != VALUES and end not in (None, loss):
+            raise DoubtError(
+                f"{_output(evidence)} ends in a {evidence.end}, but its loss "
+                f"{_loss_names(evidence)} is for {loss!r} outputs; say which holds with "
+                f"`output_kind`: {end!r} or {loss!r}."
+            )
+        _check_units(evidence, loss)
+        return loss
+    if declared or end or evidence.taught:
+        return declared or end or evidence.taught
+    if not evidence.compiled and LINEAR in (evidence.end, evidence.activation):
+        # The label cross-entropy trains what has no loss: over logits, or of a single one.
+        return _default_kind(evidence)
+    return None
+
+
+def activation_of(evidence: Evidence, kind: str) -> str:
+    """Returns what was applied last to an output of a kind.
+
+    Raises:
+        InputError: What is known contradicts itself, or leaves doubt (`DoubtError`).
+    """
+    if kind == VALUES:
+        return LINEAR
+    from_logits = _from_logits(evidence)
+    given = evidence.activation
+    if given is not None:
+        _check_probabilities(evidence, from_logits)
+        if given == LINEAR and from_logits is False:
+            raise InputError(_takes_probabilities(evidence))
+        return given
+    if evidence.end in (SOFTMAX, SIGMOID):
+        return evidence.end
+    if evidence.end == LINEAR:
+        if from_logits is False:
+            raise InputError(_takes_probabilities(evidence))
+        return LINEAR
+    if evidence.end is None and evidence.kept:
+        return _ACTIVATION_OF[kind]
+    if evidence.end is None and from_logits is not None:
+        return LINEAR if from_logits else _ACTIVATION_OF[kind]
+    raise DoubtError(
+        f"Whether {_output(evidence)} gives logits or probabilities cannot be seen; give "
+        f"`{evidence.argument}`: 'linear' or {_ACTIVATION_OF[kind]!r}."
+    )
+
+
+def _check_probabilities(evidence: Evidence, from_logits: bool | None = None) -> None:
+    given = evidence.activation
+    if given in (None, LINEAR) or (evidence.end != LINEAR and from_logits is not True):
+        return
+    why = "it ends in logits" if evidence.end == LINEAR else "its loss takes logits"
+    raise InputError(
+        f"`{evidence.argument}` is {given!r}, but the outputs of the {evidence.role} are no "
+        f"probabilities ({evidence.name!r}: {why}); of {_KIND_OF[given]} logits, give "
+        f"`output_kind` {_KIND_OF[given]!r} instead."
+    )
+
+
+def teacher_meaning(student: str, own_units: int | None, evidence: Evidence) -> Meaning:
+    """Returns what a teacher's output means, whose kind is the student's.
+
+    Args:
+        student: The kind of the student's output.
+        own_units: Entries of the last axis of the student's output. One unit of one model and two
+            classes of the other say the same.
+        evidence: Of the teacher's output; its `kind` is not looked at.
+
+    Raises:
+        InputError: Its end contradicts the kind, or leaves doubt (`DoubtError`).
+    """
+    _check_probabilities(evidence)
+    kind = student
+    if student == CATEGORICAL and own_units == 2 and evidence.units == 1:
+        kind = BINARY
+    elif student == BINARY and own_units == 1 and evidence.units == 2:
+        kind = CATEGORICAL
+    end = _KIND_OF.get(evidence.activation) or _KIND_OF.get(evidence.end)
+    if kind != VALUES and end not in (None, kind):
+        raise InputError(
+            f"{_output(evidence)} ends in a {evidence.activation or evidence.end}, which makes "
+            f"it {end!r}, but that of the student is {kind!r}; both need the same kind."
+        )
+    # Its own losses matter where nothing else shows, and if they are for outputs of this kind.
+    seen = evidence.activation is not None or evidence.end is not None
+    losses = [] if seen else [loss for loss in evidence.losses if loss.kind == kind]
+    return Meaning(kind, activation_of(evidence._replace(losses=losses), kind))
+
+
+def check_declared(
+    argument: str, given: Any, allowed: Sequence[str], names: Sequence[str] | None
+) -> None:
+    """Checks an argument that says something for all outputs, or for each by name.
+
+    Args:
+        argument: Its name.
+        given: One of `allowed`, None, or a dictionary from output names to these.
+        allowed: What may be given.
+        names: The names of the outputs, if known.
+
+    Raises:
+        InputError: It is none of these, or names an output that is not there.
+    """
+    if isinstance(given, Mapping) and names:
+        unknown = sorted(set(given) - set(names))
+        if unknown:
+            raise InputError(
+                f"`{argument}` names the outputs {', '.join(map(str, unknown))}, but the model "
+                f"has {', '.join(names)}."
+            )
+    for value in given.values() if isinstance(given, Mapping) else [given]:
+        if value is not None and value not in allowed:
+            raise InputError(
+                f"`{argument}` must be one of {', '.join(allowed)}, a dictionary of these by "
+                f"output, or None to detect it. Received: {value!r}"
+            )
+
+
+def declared(given: Any, name: str) -> str | None:
+    """Returns what an argument that `check_declared` has passed says of an output."""
+    return given.get(name) if isinstance(given, Mapping) else given
+
+
+def _loss_kind(evidence: Evidence) -> str | None:
+    for loss in evidence.losses:
+        if loss.kind == CATEGORICAL and loss.axis != -1:
+            raise DoubtError(
+                f"The loss {loss.name} of {_output(evidence)} takes the classes to be on axis "
+                f"{loss.axis}, but distillation takes them to be on the last one; put them there."
+            )
+    kinds = {loss.kind for loss in evidence.losses} - {None}
+    if len(kinds) > 1 and evidence.kind is None:
+        raise DoubtError(
+            f"The losses {_loss_names(evidence)} of {_output(evidence)} are for outputs of "
+            f"different kinds; say which it is with `output_kind`: {' or '.join(sorted(kinds))}."
+        )
+    return kinds.pop() if len(kinds) == 1 else None
+
+
+def _from_logits(evidence: Evidence) -> bool | None:
+    said = {loss.from_logits for loss in evidence.losses} - {None}
+    return said.pop() if len(said) == 1 else None
+
+
+def _default_kind(evidence: Evidence) -> str | None:
+    if evidence.units is None:
+        return None
+    return BINARY if evidence.units == 1 else CATEGORICAL
+
+
+def _check_units(evidence: Evidence, kind: str) -> None:
+    if kind == CATEGORICAL and evidence.units == 1:
+        raise DoubtError(
+            f"{_output(evidence)} is categorical, but has a single unit, which a softmax makes "
+            "certain; use a binary loss (`output_kind` 'binary'), or two units."
+        )
+
+
+def _takes_probabilities(evidence: Evidence) -> str:
+    loss = next(loss.name for loss in evidence.losses if loss.from_logits is False)
+    return (
+        f"The loss {loss} takes probabilities (from_logits=False), but {_output(evidence)} gives "
+        f"logits; give the loss from_logits=True, end the {evidence.role} in a softmax or "
+        f"sigmoid, or say with `{evidence.argument}` that it does."
+    )
+
+
+def _doubt(evidence: Evidence) -> str:
+    why = "is trained by no loss that says so"
+    if evidence.losses:
+        why = f"has the loss {_loss_names(evidence)}, which does not say so"
+    return (
+        f"What {_output(evidence)} means is not known: it {why}, and does not visibly end in a "
+        f"softmax or sigmoid. Give `output_kind`: {', '.join(KINDS)}"
+        + (" for each output by name." if not evidence.losses and evidence.compiled else ".")
+    )
+
+
+def _output(evidence: Evidence) -> str:
+    return f"output {evidence.name!r} of the {evidence.role}"
+
+
+def _loss_names(evidence: Evidence) -> str:
+    return ", ".join(loss.name for loss in evidence.losses)

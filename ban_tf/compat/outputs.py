@@ -1,0 +1,195 @@
+"""A model's outputs by name, and the numbers that objectives work on.
+
+An objective for classes works on logits. A model that ends in a softmax is as welcome as one that
+gives logits, because log-probabilities are logits up to a constant per example, and a softmax at
+any temperature ignores that constant. A binary unit is a choice between two classes, whose logits
+are 0 and the unit's own. Values stay as they are. Which of these an output is, is decided in
+`output_kinds`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+from keras import ops
+
+from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL, VALUES
+from ban_tf.compat.model_ends import visible_end
+from ban_tf.compat.output_kinds import ACTIVATIONS
+
+
+def named(structure: Any, names: list[str] | None = None) -> dict[str, Any]:
+    """Returns a model's outputs (or labels, or weights) by name.
+
+    Args:
+        structure: One tensor, a list or tuple of them, or a dictionary; or any nesting of these.
+        names: The names that a list's entries have; `output_0`, `output_1`, ... if left out.
+
+    Returns:
+        A dictionary: a dictionary's own keys, else `names` in order; of a nested structure, such as
+        `{"p": (a, b), "q": c}`, the paths `p/0`, `p/1`, `q`.
+    """
+    if not isinstance(structure, (dict, list, tuple)):
+        structure = [structure]
+    nested = any(_is_nested(entry) for entry in _entries(structure).values())
+    if not isinstance(structure, dict):
+        if nested or not names:
+            names = [f"output_{index}" for index in range(len(structure))]
+        structure = dict(zip(names, structure, strict=False))
+    return dict(_paths(structure)) if nested else dict(structure)
+
+
+def _entries(structure: Any) -> dict[Any, Any]:
+    return structure if isinstance(structure, dict) else dict(enumerate(structure))
+
+
+def _is_nested(entry: Any) -> bool:
+    """Whether an entry is a structure of tensors, and not the numbers of one in lists."""
+    return isinstance(entry, (dict, list, tuple)) and any(
+        hasattr(leaf, "shape") for leaf in keras.tree.flatten(entry)
+    )
+
+
+def _paths(structure: Any) -> Iterator[tuple[str, Any]]:
+    for name, entry in _entries(structure).items():
+        if _is_nested(entry):
+            for path, leaf in _paths(entry):
+                yield f"{name}/{path}", leaf
+        else:
+            yield str(name), entry
+
+
+def aligned(by_name: dict[str, Any], names: list[str]) -> dict[str, Any]:
+    """Returns another model's outputs under the names that this model has for them.
+
+    Args:
+        by_name: The other model's outputs by name.
+        names: This model's names. Where none is shared (Keras made them up) and there are as
+            many of both, outputs belong together by their order.
+    """
+    if len(by_name) == len(names) and not set(names) & set(by_name):
+        return dict(zip(names, by_name.values(), strict=True))
+    return by_name
+
+
+def structured_like(structure: Any, by_name: dict[str, Any]) -> Any:
+    """Returns values by name in the structure that the model's outputs came in.
+
+    Args:
+        structure: As for `named`.
+        by_name: What `named(structure, ...)` was turned into.
+    """
+    return _packed(structure, iter(by_name.values()))
+
+
+def _packed(structure: Any, values: Iterator[Any]) -> Any:
+    if isinstance(structure, dict):
+        return {name: _packed(entry, values) for name, entry in structure.items()}
+    if isinstance(structure, (list, tuple)):
+        entries = [_packed(entry, values) for entry in structure]
+        named_tuple = hasattr(structure, "_fields")
+        return type(structure)(*entries) if named_tuple else type(structure)(entries)
+    return next(values)
+
+
+def output_names(model: keras.Model) -> list[str] | None:
+    """Returns the names of a Functional model's outputs; None where there are none to know.
+
+    An output that a model gives several times has the name once, and then with a number.
+    """
+    structure = getattr(model, "_outputs_struct", None)
+    if isinstance(structure, dict) or (
+        isinstance(structure, (list, tuple)) and any(_is_nested(entry) for entry in structure)
+    ):
+        return list(named(structure))
+    names = getattr(model, "output_names", None)
+    if not names or isinstance(model, keras.Sequential):
+        return None
+    before = [names[:index].count(name) for index, name in enumerate(names)]
+    return [f"{name}_{count}" if count else name for name, count in zip(names, before, strict=True)]
+
+
+def final_activations(model: keras.Model) -> dict[str, str]:
+    """Returns the activation behind each output of a model, by the output's name.
+
+    Args:
+        model: Any Keras model.
+
+    Returns:
+        "linear", "softmax" or "sigmoid" for each output whose end the model's graph shows; see
+        `model_ends`. Nothing for the others.
+    """
+    found = visible_ends(model)
+    return {name: end for name, end in found.items() if end in ACTIVATIONS}
+
+
+def visible_ends(model: keras.Model) -> dict[str, str | None]:
+    """Returns what the model's graph shows of each output, as `model_ends.visible_end` does.
+
+    Args:
+        model: Any Keras model. One without a graph (a subclass, or a Sequential model that is not
+            built yet) has no entries.
+    """
+    return {name: visible_end(tensor) for name, tensor in symbolic(model).items()}
+
+
+def symbolic(model: keras.Model) -> dict[str, keras.KerasTensor]:
+    """Returns the outputs in a model's graph by name; nothing for a model without a graph."""
+    if isinstance(model, keras.Sequential):
+        tensors = getattr(model, "outputs", None) if model.built else None
+        return named(tensors[0]) if tensors else {}
+    structure = getattr(model, "_outputs_struct", None)
+    return {} if structure is None else named(structure, output_names(model))
+
+
+def to_logits(outputs: Any, activation: str, kind: str | None = None) -> Any:
+    """Turns one output of a model into float32 logits, exactly.
+
+    Args:
+        outputs: `[batch, ..., classes]`; for binary units `[batch, ..., units]`, or `[batch]` for
+            a single one; values `[batch, ..., units]`.
+        activation: What the model applied last: "linear", "softmax" or "sigmoid".
+        kind: "categorical", "binary" or "values". None takes a softmax and several linear units
+            for categorical, a sigmoid and a single linear unit for binary.
+
+    Returns:
+        Categorical: logits `[batch, ..., classes]`. Binary: logits of no and yes, `[batch, ..., 2]`
+        of one unit and `[batch, ..., units, 2]` of several. Values: unchanged, in float32.
+    """
+    single = len(outputs.shape) == 1 or outputs.shape[-1] == 1
+    if kind is None:
+        binary = activation == "sigmoid" or (activation == "linear" and single)
+        kind = BINARY if binary else CATEGORICAL
+    dtype = "float64" if keras.backend.standardize_dtype(outputs.dtype) == "float64" else "float32"
+    # Keras keeps the tensor that went into a softmax or sigmoid: nothing is lost by rounding.
+    kept = getattr(outputs, "_keras_logits", None)
+    numbers = ops.cast(outputs, dtype)
+    if kind == VALUES:
+        return ops.expand_dims(numbers, axis=-1) if len(numbers.shape) == 1 else numbers
+    if kind == CATEGORICAL:
+        if activation == "softmax" and kept is not None:
+            return ops.cast(kept, dtype)
+        if activation != "linear":
+            return ops.log(ops.maximum(numbers, keras.config.epsilon() ** 4))
+        return numbers
+    if activation == "sigmoid" and kept is not None:
+        numbers = ops.cast(kept, dtype)
+    elif activation != "linear":
+        tiny = keras.config.epsilon()
+        clipped = ops.clip(numbers, tiny, 1.0 - tiny)
+        numbers = ops.log(clipped) - ops.log(1.0 - clipped)
+    return _two_classes(numbers)
+
+
+def _two_classes(units: Any) -> Any:
+    """Logits of no and yes, `[..., 2]`, of the logits of yes."""
+    if len(units.shape) > 1 and units.shape[-1] == 1:
+        units = ops.squeeze(units, axis=-1)
+    return ops.stack([ops.zeros_like(units), units], axis=-1)
+
+
+def batch_size(y_pred: Any) -> Any:
+    """Returns how many examples a model's outputs are of."""
+    return ops.shape(keras.tree.flatten(y_pred)[0])[0]

@@ -1,0 +1,93 @@
+"""The classes that Keras finds in files, once this package is imported.
+
+Keras builds from a file only classes that are registered with it. Registering them takes Keras, and
+`import ban_tf` must not import that: the command line answers `--help` at once. So only names are
+registered, as soon as Keras is imported by anybody; a module of ours is imported when one of its
+classes is met in a file, and puts the class itself in the place of its name.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.abc
+import importlib.util
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+PACKAGE = "ban_tf"
+CLASSES = {
+    "BatchNormalization": "ban_tf.layers.batch_normalization",
+    "BornAgainModel": "ban_tf.distillation.student",
+    "ConfidenceWeighted": "ban_tf.objectives.confidence_weighting",
+    "Conv2D": "ban_tf.layers.convolution",
+    "DarkKnowledge": "ban_tf.objectives.dark_knowledge",
+    "DecoupledKnowledge": "ban_tf.objectives.decoupled",
+    "FunctionObjective": "ban_tf.objectives.function",
+    "HuberError": "ban_tf.objectives.regression",
+    "ImportanceWeighted": "ban_tf.objectives.confidence_weighting",
+    "LabelCrossEntropy": "ban_tf.objectives.labels",
+    "Labels": "ban_tf.objectives.labels",
+    "ObjectiveDistillation": "ban_tf.objectives.keras_distillation",
+    "PermutedDarkKnowledge": "ban_tf.objectives.permutation",
+    "Perplexity": "ban_tf.tasks.language_training",
+    "PreparedModel": "ban_tf.distillation.prepared_model",
+    "Progressive": "ban_tf.objectives.progressive",
+    "Recomputed": "ban_tf.layers.recomputed",
+    "RelationalMatch": "ban_tf.objectives.relational",
+    "SGD": "ban_tf.training.optimizers",
+    "Schedule": "ban_tf.training.optimizers",
+    "SquaredError": "ban_tf.objectives.regression",
+    "TeacherBounded": "ban_tf.objectives.regression",
+}
+
+
+class _Deferred:
+    """Stands for a class that is not imported yet, as far as Keras needs it to read a file."""
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def from_config(self, config: dict[str, Any]) -> Any:
+        """Imports the class, and makes an object of it."""
+        return getattr(importlib.import_module(CLASSES[self.name]), self.name).from_config(config)
+
+
+class _AfterKeras(importlib.abc.MetaPathFinder):
+    """Finds Keras as it is found without it, and registers the names once Keras is imported."""
+
+    def __init__(self):
+        self._searching = False
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
+        if fullname != "keras" or self._searching:
+            return None
+        self._searching = True
+        try:
+            spec = importlib.util.find_spec(fullname)
+        finally:
+            self._searching = False
+        if spec is not None and spec.loader is not None:
+            spec.loader.exec_module = functools.partial(self._execute, spec.loader.exec_module)
+        return spec
+
+    def _execute(self, execute: Callable[[ModuleType], None], module: ModuleType) -> None:
+        execute(module)
+        if module.__name__ == "keras" and self in sys.meta_path:
+            sys.meta_path.remove(self)
+            _register(module)
+
+
+def _register(keras: Any) -> None:
+    for name in CLASSES:
+        keras.saving.get_custom_objects().setdefault(f"{PACKAGE}>{name}", _Deferred(name))
+
+
+def install() -> None:
+    """Registers the names with Keras now, or as soon as it is imported."""
+    if "keras" in sys.modules:
+        _register(sys.modules["keras"])
+    else:
+        sys.meta_path.insert(0, _AfterKeras())

@@ -1,0 +1,162 @@
+"""How much each sample counts: Keras's weights, masks and reduction, for losses made elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from ban_tf.compat import distribute, outputs
+from ban_tf.compat.masks import mask_of
+from ban_tf.errors import InputError
+
+
+class PerSample(keras.losses.Loss):
+    """Keras's own reduction (weights, masks, replicas) of values that are losses already."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Returns the losses, which come in the place of labels, as they are."""
+        return y_true
+
+
+def reduce(losses: Any, output: Any, sample_weight: Any) -> Any:
+    """Returns the mean of losses over what counts, a scalar, as Keras computes it.
+
+    Args:
+        losses: `[batch, ...]`.
+        output: The model's output that they belong to, which carries Keras's mask.
+        sample_weight: `[batch]` or `[batch, ...]`, or None.
+    """
+    return mean(PerSample(name="per_sample", dtype="float32"), losses, output, sample_weight)
+
+
+def mean(loss: keras.losses.Loss, labels: Any, output: Any, sample_weight: Any) -> Any:
+    """Returns what a Keras loss says of a batch; of several replicas, this one's part of it.
+
+    Keras takes the mean of each replica's share, and then the mean of these, which weights the
+    examples of unequal shares unequally. Here each share's sum is divided by what counts in the
+    whole batch, so that the parts, and their gradients, add up to those of one device.
+
+    Args:
+        loss: Its `reduction` says what is divided by.
+        labels: As the loss takes them.
+        output: The model's output, which carries Keras's mask.
+        sample_weight: As the loss takes it, or None.
+    """
+    if not distribute.in_replica() or loss.reduction in (None, "none", "sum"):
+        return loss(labels, output, sample_weight)
+    losses = loss.call(
+        *keras.tree.map_structure(
+            lambda each: ops.convert_to_tensor(each, loss.dtype), (labels, output)
+        )
+    )
+    size = ops.shape(keras.tree.flatten(output)[0])[0]
+    if not len(losses.shape):  # a mean that the loss has taken by itself
+        return distribute.part_of_mean(losses, size)
+    add_up = PerSample(name="sum", reduction="sum", dtype=loss.dtype)
+    summed = ops.sum(add_up(losses, output, sample_weight))  # Keras adds up no empty share
+    weight = sample_weight if loss.reduction == "mean_with_sample_weight" else None
+    return ops.divide_no_nan(summed, _divisor(losses, output, weight, distribute.share(size)))
+
+
+def _divisor(losses: Any, output: Any, sample_weight: Any, share: distribute.Share) -> Any:
+    """What the sum of losses `[batch, ...]` of all replicas is to be divided by."""
+    masks = [mask for mask in map(mask_of, (output, losses)) if mask is not None]
+    if masks or sample_weight is not None:
+        weights = combine(sample_weight, None, losses)
+        for mask in masks:
+            weights = combine(weights, mask, losses)
+        return distribute.sum_over_replicas(ops.sum(weights))
+    each = ops.prod(ops.convert_to_tensor(ops.shape(losses)[1:], "int32"))
+    return ops.cast(share.total * each, losses.dtype)
+
+
+def combine(sample_weight: Any, mask: Any, like: Any) -> Any:
+    """Returns sample weight times mask, of `like`'s shape `[batch, ...]`; None without either."""
+    combined = None
+    for each in (sample_weight, mask):
+        if each is None:
+            continue
+        each = ops.cast(each, like.dtype)
+        while len(each.shape) > len(like.shape):
+            each = ops.squeeze(each, axis=-1)
+        while len(each.shape) < len(like.shape):
+            each = ops.expand_dims(each, axis=-1)
+        combined = each if combined is None else combined * each
+    return None if combined is None else ops.broadcast_to(combined, ops.shape(like))
+
+
+def by_output(sample_weight: Any, names: list[str]) -> dict[str, Any]:
+    """Returns sample weights by output: one array given for all of them counts for each."""
+    if sample_weight is None or isinstance(sample_weight, (dict, list, tuple)):
+        return outputs.named(sample_weight, names)
+    return dict.fromkeys(names, sample_weight)
+
+
+class TermWeights(NamedTuple):
+    """Sample weights of the label term and of the teacher term, each as Keras takes them."""
+
+    labels: Any
+    teacher: Any
+
+
+def by_term(sample_weight: Any, outputs_known: Collection[str]) -> TermWeights:
+    """Returns sample weights by term: those given as they are count for both.
+
+    Args:
+        sample_weight: As Keras takes it, or a dictionary of "labels" and "teacher", of which one
+            may be left out and then counts all samples alike.
+        outputs_known: The names that outputs go by. Keys that are names of outputs are that.
+
+    Raises:
+        InputError: A dictionary has a key that is neither.
+    """
+    if not isinstance(sample_weight, dict) or set(sample_weight) <= set(outputs_known):
+        return TermWeights(sample_weight, sample_weight)
+    # As Keras arranges weights beside the labels and recorded outputs of arrays.
+    keys = {"teacher" if name == "teacher_logits" else name for name in sample_weight}
+    if not keys <= set(TermWeights._fields):
+        names = ", ".join(sorted(map(str, set(sample_weight) - set(outputs_known))))
+        raise InputError(
+            f"`sample_weight` has the keys {names}; give weights by the names of the outputs "
+            f"({', '.join(map(str, outputs_known))}), or by term: 'labels' and 'teacher'."
+        )
+    teacher = sample_weight.get("teacher", sample_weight.get("teacher_logits"))
+    return TermWeights(sample_weight.get("labels"), teacher)
+
+
+def beside(sample_weight: Any, labels: Any, recorded: bool) -> Any:
+    """Returns sample weights by term in the structure that Keras demands beside arrays of labels.
+
+    Args:
+        sample_weight: As for `fit`.
+        labels: As for `fit`.
+        recorded: Whether labels come with recorded outputs of a teacher.
+
+    Raises:
+        InputError: There are several arrays of labels, beside which Keras takes none by term.
+    """
+    nested = isinstance(labels, (dict, list, tuple))
+    by_terms = isinstance(sample_weight, dict) and set(sample_weight) <= set(TermWeights._fields)
+    if not nested or not by_terms or set(sample_weight) <= set(labels if not recorded else ()):
+        return sample_weight
+    if not recorded:
+        raise InputError(
+            "`sample_weight` is given by term ('labels', 'teacher') beside several arrays of "
+            "labels, where Keras takes one array for each; give a tf.data.Dataset of (x, y, "
+            "sample_weight)."
+        )
+    size = len(keras.tree.flatten(labels)[0])
+
+    def spread(weights: Any, arrays: Any) -> Any:
+        weights = np.ones(size, "float32") if weights is None else weights
+        given = isinstance(weights, (dict, list, tuple))
+        return weights if given else keras.tree.map_structure(lambda _: weights, arrays)
+
+    return {
+        "labels": spread(sample_weight.get("labels"), labels["labels"]),
+        "teacher_logits": spread(sample_weight.get("teacher"), labels["teacher_logits"]),
+    }

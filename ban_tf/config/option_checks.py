@@ -1,0 +1,209 @@
+"""Checks of the command line's options: bounds, and what does not go together.
+
+Everything that can be found wrong without TensorFlow is found here, before it is imported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import pathlib
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+from ban_tf import architectures, datasets
+from ban_tf.config import flag_needs
+from ban_tf.datasets import text
+from ban_tf.distribution import cluster
+from ban_tf.errors import InputError, OptionsError
+from ban_tf.objectives import names as objective_names
+
+if TYPE_CHECKING:
+    from ban_tf.config.options import Options
+
+
+# Inclusive bounds; what lies outside is a mistake rather than a wish.
+BOUNDS = {
+    "gens": (0, 1000),
+    "max_gens": (1, 1000),
+    "tighten_epochs": (1e-3, 1e6),
+    "activation_weight": (0.0, 1e9),
+    "mixup": (1e-3, 100.0),
+    "epochs": (1, 1_000_000),
+    "batch_size": (1, 1_000_000),
+    "train_examples": (2, math.inf),
+    "seed": (0, 2**31 - 1),
+    "seeds": (1, 1000),
+    "augmentation_seed": (0, 2**31 - 1),
+    "teacher_views": (1, 1_000_000),
+    "teacher_top": (1, 65_535),
+    "steps_per_execution": (1, 1_000_000),
+    "validation_fraction": (0.0, 0.5),
+    "dropout": (0.0, 0.95),
+    "compression": (0.01, 1.0),
+    "label_weight": (0.0, 1e6),
+    "label_smoothing": (0.0, 0.99),
+    "temperature": (1e-3, 1e3),
+    "learning_rate": (1e-12, 1e3),
+    "momentum": (0.0, 0.9999),
+    "weight_decay": (0.0, 1.0),
+    "warmup_epochs": (0.0, 1e6),
+    "plateau_factor": (1e-6, 1.0),
+    "plateau_threshold": (0.0, 1e6),
+    "unroll": (1, 10_000),
+    "clip_norm": (1e-9, 1e9),
+    "virtual_devices": (2, 64),
+    "worker_timeout": (1.0, 1e6),
+    "checkpoint_steps": (1, 1_000_000_000),
+}
+
+
+def check(options: Options, given: Collection[str] | None = None) -> Options:
+    """Returns the options with names resolved.
+
+    Args:
+        options: What is to be checked.
+        given: The flags that were given; by default those that are not at their default.
+
+    Raises:
+        OptionsError: A value cannot be used, or a flag that was given would do nothing.
+    """
+    if given is None:
+        given = _changed(options)
+    for name, (low, high) in BOUNDS.items():
+        value = getattr(options, name)
+        if value is not None and value != "auto" and not low <= value <= high:
+            bounds = f"at least {low}" if high == math.inf else f"between {low} and {high}"
+            raise OptionsError(f"--{name} must be {bounds}; it is {value}.")
+    if options.warmup_epochs > options.epochs:
+        raise OptionsError(
+            f"--warmup_epochs is {options.warmup_epochs}, more than --epochs={options.epochs}."
+        )
+    if options.teacher_views is not None and options.teacher_views > options.epochs:
+        raise OptionsError(
+            f"--teacher_views is {options.teacher_views}, more than --epochs={options.epochs}: "
+            "an epoch sees one view."
+        )
+    if options.checkpoint == "best" and options.validation_fraction == 0:
+        raise OptionsError(
+            "--checkpoint=best chooses by validation, but --validation_fraction is 0; "
+            "give it a share such as 0.1."
+        )
+    if options.teacher_from and not pathlib.Path(options.teacher_from).is_file():
+        raise OptionsError(
+            f"--teacher_from names a file that does not exist: {options.teacher_from}"
+        )
+    if options.workdir is not None and not options.workdir:
+        raise OptionsError("--workdir is empty; name a folder, or leave the flag out.")
+    _check_writable(options.directory)
+    try:
+        objective_names.parse(options.objective, flag=True)
+        datasets.check(options.dataset)
+        options = dataclasses.replace(options, arch=architectures.resolve(options.arch))
+        if options.student_arch:
+            student_arch = architectures.resolve(options.student_arch)
+            options = dataclasses.replace(options, student_arch=student_arch)
+        architectures.check_settings(options.architectures, options.architecture_settings())
+        _check_variants(options)
+        _check_task(options)
+        cluster.check(options)
+        _check_idle(options, given)
+        return options
+    except InputError as error:
+        raise OptionsError(str(error)) from error
+
+
+def _changed(options: Options) -> list[str]:
+    fields = dataclasses.fields(options)
+    return [field.name for field in fields if getattr(options, field.name) != field.default]
+
+
+def _check_task(options: Options) -> None:
+    """Makes sure that the network, the schedule and the data are all for images or all for text."""
+    task = "text" if text.is_text(options.dataset) else "images"
+    for name in options.architectures:
+        if architectures.task(name) != task:
+            raise OptionsError(
+                f"--arch={name} is for {architectures.task(name)}, but "
+                f"--dataset={options.dataset} has {task}."
+            )
+    if task == "images" and options.schedule == "plateau":
+        raise OptionsError("--schedule=plateau is for text; choose step, cosine or constant.")
+
+
+def _check_idle(options: Options, given: Iterable[str]) -> None:
+    """Refuses flags that were given and would do nothing.
+
+    Those that `run.cfg` of the run already holds pass: runs of earlier versions wrote all flags.
+    """
+    found = flag_needs.idle(options, sorted(given))
+    if found:
+        kept = _lines(options.directory / "run.cfg")
+        found = {
+            name: need
+            for name, need in found.items()
+            if flag_needs.written(name, getattr(options, name)) not in kept
+        }
+    if found:
+        reasons = [flag_needs.reason(options, name, need) for name, need in found.items()]
+        raise OptionsError(
+            f"{'; '.join(reasons)}. Leave {'it' if len(found) == 1 else 'them'} out."
+        )
+
+
+def _lines(file: pathlib.Path) -> list[str]:
+    try:
+        return file.read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _check_variants(options: Options) -> None:
+    """Makes sure that what departs from the plain lineage can be had together."""
+    if options.share_ends is False and architectures.shares_ends(options.architectures[-1]):
+        raise OptionsError(
+            f"--share_ends=false cannot be used with {options.architectures[-1]}, which always has "
+            "the first and the last layer of its teacher."
+        )
+    if options.gens == "auto" and options.validation_fraction == 0:
+        raise OptionsError(
+            "--gens=auto stops by validation, but --validation_fraction is 0; give it a share "
+            "such as 0.1."
+        )
+    if options.final_student and options.gens != "auto" and options.gens < 2:
+        raise OptionsError(
+            "--final_student learns from an ensemble of born-again generations: --gens must be at "
+            f"least 2; it is {options.gens}."
+        )
+    if options.activation_weight and options.student_arch and options.generations > 1:
+        raise OptionsError(
+            "--activation_weight compares teacher and student layer by layer: with --student_arch "
+            f"it needs --gens=1; it is {options.gens}."
+        )
+    if options.activation_weight and options.teacher_precision != "same":
+        raise OptionsError(
+            "--activation_weight looks into the teacher, which --teacher_precision="
+            f"{options.teacher_precision} would rebuild; leave out one of them."
+        )
+    online = flag_needs.needs_online(options)
+    if options.teacher_signal == "recorded" and online:
+        raise OptionsError(
+            f"--{online} needs more of the teacher than its recorded outputs; use "
+            "--teacher_signal=online."
+        )
+    if options.tighten_epochs and options.objective.split("+")[0] in ("cwtm", "importance"):
+        raise OptionsError(
+            f"--tighten_epochs passes from the labels to the teacher, but --objective="
+            f"{options.objective} learns from labels alone; choose kd or dkpp."
+        )
+
+
+def _check_writable(directory: pathlib.Path) -> None:
+    nearest = directory.absolute()
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise OptionsError(f"--workdir={directory} cannot be made: {nearest} is a file.")
+    if not os.access(nearest, os.W_OK):
+        raise OptionsError(f"--workdir={directory} cannot be written: {nearest} is not writable.")

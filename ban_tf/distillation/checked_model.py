@@ -1,0 +1,158 @@
+"""A student whose data is looked at before it trains, and whose labels train what they are for."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import keras
+
+from ban_tf.compat import student_code
+from ban_tf.compat.loss_kinds import VALUES
+from ban_tf.distillation import data_checks, matching, targets, teachers
+from ban_tf.distillation.adjustable import AdjustableModel
+from ban_tf.errors import InputError
+
+
+class CheckedModel(AdjustableModel):
+    """What `BornAgainModel` knows of its labels.
+
+    Attributes:
+        check_data: Whether data is looked at before training; see `data_checks`.
+        distill_void: Whether positions without a label learn from the teacher.
+    """
+
+    check_data: bool = True
+    distill_void: bool = True
+    _doubt: str | None = None  # what is wrong with the labels if no loss was compiled
+    _assumes_loss = False  # whether a step has used the label cross-entropy in its place
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether there is a loss: compiled, or in the student's own `compute_loss`."""
+        own = student_code.overrides(self.student, "compute_loss")
+        return own or getattr(self, "loss", None) is not None
+
+    def compared_losses(self, names: list[str]) -> dict[str, list[Any]]:
+        """Returns the compiled losses that labels are given to, by output."""
+        if student_code.overrides(self.student, "compute_loss"):
+            return {}
+        return targets.losses_by_output(getattr(self, "loss", None), names)
+
+    def label_reading_outputs(self, names: Iterable[str]) -> set[str]:
+        """Returns the outputs among these whose labels the objective looks at."""
+        if not self._is_taught:
+            return set()
+        return {
+            name
+            for name in matching.learning(self.objective, names)
+            if matching.objective_of(self.objective, name).needs_labels
+        }
+
+    def _check(self, x: Any, y: Any, sample_weight: Any = None) -> None:
+        """Looks at data before a training or an evaluation.
+
+        Raises:
+            InputError: It is certainly wrong.
+        """
+        self._doubt_labels(data_checks.check_data(self, x, y, sample_weight))
+
+    def _doubt_labels(self, doubt: str | None) -> None:
+        if doubt and self._assumes_loss:
+            raise InputError(doubt)
+        self._doubt = self._doubt or doubt
+
+    @contextlib.contextmanager
+    def _checking(self) -> Iterator[None]:
+        """Says in a sentence what is wrong with labels that a step meets in the block."""
+        try:
+            with data_checks.labels_in_range(self):
+                yield
+        finally:
+            self._doubt = None
+
+    def _labels_of(self, labels: Any, names: list[str]) -> matching.Labels:
+        """Returns the labels of a batch, for the objective.
+
+        Raises:
+            InputError: The objective needs them, and it is unclear to which output they belong.
+        """
+        loss = getattr(self, "loss", None)
+        void = targets.void_of(loss, names)
+        try:
+            by_name = targets.by_output(labels, names, loss)
+        except InputError:
+            if self.label_reading_outputs(names) or not self.distill_void:
+                raise
+            by_name = {}
+        return matching.Labels(by_name, void, self.distill_void)
+
+    def _default_label_loss(
+        self,
+        labels: Any,
+        students: Mapping[str, matching.Answer],
+        sample_weight: Any,
+        counts: bool,
+    ) -> Any:
+        """Returns the label cross-entropy that trains a model that was compiled without a loss.
+
+        Args:
+            labels: As the user gave them.
+            students: The student's outputs by name.
+            sample_weight: As the user gave it, or None.
+            counts: Whether the label term counts; if not, values are left out.
+
+        Returns:
+            A scalar; None where all outputs are values.
+
+        Raises:
+            InputError: It is not for such labels.
+        """
+        self._assumes_loss = True
+        by_name = targets.by_output(labels, list(students))
+        regressions = [name for name in by_name if students[name].kind == VALUES]
+        if self._doubt or (regressions and counts):
+            raise InputError(
+                self._doubt
+                or f"Output {regressions[0]!r} gives values, which are no classes. "
+                f"{data_checks.NO_LOSS}"
+            )
+        by_name = {name: each for name, each in by_name.items() if name not in regressions}
+        if regressions and not by_name:
+            return None
+        return matching.label_loss(self._default_loss, by_name, students, sample_weight)
+
+    def _adds_losses(self) -> bool:
+        """Whether the student has losses of its own from `add_loss`, beside regularization."""
+        own = len(self.losses) > len(self._get_regularization_losses())
+        layers = self._flatten_layers(include_self=False)
+        return own and not any(getattr(each, "activity_regularizer", None) for each in layers)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Makes what trains on one batch; under JAX, after a look at its labels."""
+        made = self.train_function
+        super().make_train_function(force)
+        if self.train_function is not made:
+            self.train_function = self._after_a_look(self.train_function)
+        return self.train_function
+
+    def make_test_function(self, force: bool = False) -> Any:
+        """Makes what evaluates one batch; under JAX, after a look at its labels."""
+        made = self.test_function
+        super().make_test_function(force)
+        if self.test_function is not made:
+            self.test_function = self._after_a_look(self.test_function)
+        return self.test_function
+
+    def _after_a_look(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if keras.backend.backend() != "jax":
+            return function  # TensorFlow checks labels in the step itself
+        return lambda state, batches: function(state, self._looked_at(batches))
+
+    def _looked_at(self, batches: Iterable[Any]) -> Iterator[Any]:
+        for batch in batches:
+            _, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
+            labels = labels["labels"] if teachers.is_recorded(labels) else labels
+            self._doubt_labels(data_checks.check_labels(self, labels))
+            yield batch

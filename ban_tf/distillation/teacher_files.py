@@ -1,0 +1,65 @@
+"""What is saved of a teacher with its student: where it is, or its models."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from typing import Any
+
+from ban_tf.distillation.teachers import AbsentTeacher, RecordedTeacher, Teacher, load_model
+
+_WEIGHTS = "teacher-weights.json"
+
+
+def reference(teacher: Teacher | None) -> Any:
+    """Returns what a saved student remembers of its teacher, for `from_reference`.
+
+    Returns:
+        None without a teacher; "recorded"; the paths of a teacher that was read from files, each
+        in a pair with its weight if they have weights; or "absent" for a model, which is saved
+        apart from its student.
+    """
+    if teacher is None:
+        return None
+    if isinstance(teacher, RecordedTeacher):
+        return "recorded"
+    if isinstance(teacher, AbsentTeacher):
+        return teacher.saved
+    paths, weights = getattr(teacher, "paths", None), getattr(teacher, "weights", None)
+    if not paths:
+        return "absent"
+    return paths if weights is None else [list(pair) for pair in zip(paths, weights, strict=True)]
+
+
+def from_reference(saved: Any) -> Any:
+    """Returns the teacher that `reference` describes, as `as_teacher` takes it.
+
+    A student is of use without its teacher: one that cannot be had is missed when training.
+    """
+    if saved is None:
+        return None
+    if saved == "recorded":
+        return RecordedTeacher()
+    absent = AbsentTeacher(saved)
+    if not absent.paths or not all(pathlib.Path(path).is_file() for path in absent.paths):
+        return absent
+    return list(saved)
+
+
+def write(teacher: Teacher | None, folder: str | pathlib.Path) -> None:
+    """Saves a teacher's models in a folder, with their weights if they have any, for `read`."""
+    folder = pathlib.Path(folder)
+    for index, model in enumerate(getattr(teacher, "models", [])):
+        model.save(folder / f"teacher-{index}.keras")
+    if getattr(teacher, "weights", None) is not None:
+        (folder / _WEIGHTS).write_text(json.dumps(teacher.weights))
+
+
+def read(folder: str | pathlib.Path) -> list[Any]:
+    """Loads what `write` saved, as `as_teacher` takes it; an empty list if there is nothing."""
+    folder = pathlib.Path(folder)
+    found = sorted(folder.glob("teacher-*.keras"), key=lambda path: (len(path.name), path.name))
+    models = [load_model(path) for path in found]
+    if not (folder / _WEIGHTS).is_file():
+        return models
+    return list(zip(models, json.loads((folder / _WEIGHTS).read_text()), strict=True))

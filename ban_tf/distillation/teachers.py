@@ -1,0 +1,373 @@
+"""Where the teacher's outputs come from: asked while training, or recorded beforehand.
+
+A teacher is never part of its student. It is held behind a plain object, which Keras does
+not search for layers, so that its weights are neither trained nor saved nor counted with the
+student's. It always runs in inference mode, and outside the gradient tape.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import pathlib
+import zipfile
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import keras
+from keras import ops
+
+from ban_tf.compat import outputs
+from ban_tf.compat.copies import first_line
+from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL, VALUES
+from ban_tf.compat.output_evidence import collect
+from ban_tf.compat.output_kinds import Evidence, resolve, teacher_meaning
+from ban_tf.compat.preparation import Inputs
+from ban_tf.distillation.distillation_losses import with_features
+from ban_tf.errors import InputError
+
+
+class Output(Protocol):
+    """What a teacher has to know of the student's output that learns from it.
+
+    Attributes:
+        kind: "categorical", "binary" or "values".
+        units: Entries of the output's last axis.
+        logits: As from `outputs.to_logits`.
+    """
+
+    kind: str
+    units: int | None
+    logits: Any
+
+
+class Teacher(Protocol):
+    """Gives the teacher signal for a batch."""
+
+    def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any] | None]:
+        """Returns the batch's own labels, and what the teacher gives by output (or None)."""
+        ...
+
+    def signal(self, given: Any, name: str, student: Output) -> Any:
+        """Returns the numbers to match, of the shape of `student.logits`.
+
+        Args:
+            given: What `split` returned for the output.
+            name: The teacher's own name of the output.
+            student: The student's output.
+        """
+        ...
+
+
+class OnlineTeacher:
+    """One model or several, asked for their opinion of each batch as it comes.
+
+    Several teachers count as one whose distribution is the mean of theirs (You et al., 2017), unit
+    by unit for binary outputs; of values, the mean counts.
+
+    Args:
+        models: Built Keras models whose outputs have the same names and shapes.
+        activation: "linear", "softmax" or "sigmoid" where detection would err, or a dictionary of
+            these by output; None detects it for every output of every model.
+        paths: The files that the models were read from, if they were.
+        weights: How much each model counts in the mean: positive numbers, of which the shares
+            count. None if all count alike.
+    """
+
+    def __init__(
+        self,
+        models: Sequence[keras.Model],
+        activation: Any = None,
+        paths: Sequence[str] = (),
+        weights: Sequence[float] | None = None,
+    ):
+        if not models:
+            raise InputError("`teacher` is an empty list; give at least one model.")
+        self.models = list(models)
+        self.paths = list(paths)
+        self.weights = None if weights is None else list(weights)
+        self.activation = activation
+        self._evidence: list[dict[str, Evidence]] = [{} for _ in self.models]  # of the last call
+        self._lookouts: dict[tuple[str, ...], keras.Model] = {}
+
+    def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, list[Any]]]:
+        """Returns the labels as they came, and by output what each model gives for the inputs."""
+        given = [
+            model(_inputs_of(index, inputs), training=False)
+            for index, model in enumerate(self.models)
+        ]
+        return labels, self._ask(inputs, given)
+
+    def signal(self, given: Sequence[Any], name: str, student: Output) -> Any:
+        """Returns the teachers' joint numbers to match; see `Teacher.signal`."""
+        joint = []
+        for evidence, output in zip(self._evidence, given, strict=True):
+            kind, activation = teacher_meaning(student.kind, student.units, evidence[name])
+            joint.append(ops.stop_gradient(outputs.to_logits(output, activation, kind)))
+        mean = mean_values if student.kind == VALUES else mean_logits
+        return mean(joint, self.weights)
+
+    def logits(self, inputs: Any) -> dict[str, Any]:
+        """Returns the joint numbers by output, of each output's own kind where no student is.
+
+        Raises:
+            InputError: What an output means is not known.
+        """
+        _, given = self.split(inputs, None)
+        joint = {}
+        for name, evidence in self._evidence[0].items():
+            kind = resolve(evidence).kind
+            joint[name] = self.signal(given[name], name, _Own(kind, evidence.units))
+        return joint
+
+    def compiled_kinds(self) -> dict[str, str]:
+        """Returns the kinds of outputs that the first model's compiled losses speak of, by name."""
+        evidence = self._evidence_of(self.models[0], None)
+        kinds = {
+            name: {loss.kind for loss in each.losses} - {None} for name, each in evidence.items()
+        }
+        return {name: found.pop() for name, found in kinds.items() if len(found) == 1}
+
+    def observe(self, inputs: Any, layers: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Asks a single teacher, and looks into it in the same pass.
+
+        Args:
+            inputs: What the model takes.
+            layers: Names of layers to see the outputs of.
+
+        Returns:
+            What `split` returns by output; and a dictionary of the "outputs" as they came, and the
+            "features" by layer name.
+        """
+        inputs = _inputs_of(0, inputs)
+        if not layers:
+            output = self.models[0](inputs, training=False)
+            return self._ask(inputs, [output]), {"outputs": _constant(output), "features": {}}
+        key = tuple(layers)
+        if key not in self._lookouts:
+            self._lookouts[key] = with_features(self.models[0], key, "teacher")
+        seen = self._lookouts[key](inputs, training=False)
+        return self._ask(inputs, [seen["outputs"]]), _constant(seen)
+
+    def _ask(self, inputs: Any, given: Sequence[Any]) -> dict[str, list[Any]]:
+        """Returns by output what each model gives; takes down what is seen of each output."""
+        joint: dict[str, list[Any]] = {}
+        for index, (model, output) in enumerate(zip(self.models, given, strict=True)):
+            by_name = outputs.named(output, outputs.output_names(model))
+            evidence = self._evidence_of(model, (_inputs_of(index, inputs), by_name))
+            if joint:
+                by_name, evidence = (outputs.aligned(i, list(joint)) for i in (by_name, evidence))
+            self._evidence[index] = evidence
+            for name, tensor in by_name.items():
+                joint.setdefault(name, []).append(tensor)
+        return joint
+
+    def _evidence_of(self, model: keras.Model, called: Any) -> dict[str, Evidence]:
+        loss = getattr(model, "loss", None)
+        return collect(model, "teacher", loss=loss, activation=self.activation, called=called)
+
+
+def _inputs_of(number: int, inputs: Any) -> Any:
+    return inputs.of(number) if isinstance(inputs, Inputs) else inputs
+
+
+class _Own(NamedTuple):
+    """A student's output that is like the teacher's."""
+
+    kind: str
+    units: int | None
+    logits: Any = None
+
+
+def is_recorded(labels: Any) -> bool:
+    """Tells whether labels come with a teacher's recorded outputs."""
+    return isinstance(labels, dict) and set(labels) == {"labels", "teacher_logits"}
+
+
+class RecordedTeacher:
+    """A teacher whose outputs were computed beforehand and come along with the labels.
+
+    Batches then have the form `(x, {"labels": y, "teacher_logits": t})`, where `t` is an array, or
+    a dictionary of arrays by output name: logits `[batch, ..., classes]` of a categorical output;
+    logits of yes `[batch, ..., units]` (or of no and yes, `[batch, ..., units, 2]`) of a binary
+    one; values as they are. Validation data may have plain labels: it simply has no teacher
+    signal.
+    """
+
+    def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any] | None]:
+        """Takes the recorded outputs out of the batch's labels."""
+        if is_recorded(labels):
+            return labels["labels"], outputs.named(labels["teacher_logits"])
+        return labels, None
+
+    def signal(self, given: Any, name: str, student: Output) -> Any:
+        """Returns the recorded numbers in the shape of the student's; see `Teacher.signal`."""
+        return recorded_signal(given, student)
+
+
+def recorded_signal(given: Any, student: Output) -> Any:
+    """Returns logits or values that were computed beforehand, in the shape of the student's.
+
+    Args:
+        given: See `RecordedTeacher`.
+        student: The student's output.
+    """
+    rank = len(student.logits.shape)
+    both = len(given.shape) == rank and given.shape[-1] == 2
+    if student.kind == BINARY and not both:
+        return outputs.to_logits(given, "linear", BINARY)
+    two_classes = student.kind == CATEGORICAL and student.units == 2
+    if two_classes and (len(given.shape) < rank or given.shape[-1] == 1):
+        return outputs.to_logits(given, "linear", BINARY)  # one unit tells two classes apart
+    return outputs.to_logits(given, "linear", student.kind)
+
+
+class AbsentTeacher:
+    """Stands where a saved model had a teacher that was not saved with it.
+
+    Args:
+        saved: What `teacher_files.reference` returned of it.
+    """
+
+    def __init__(self, saved: Any = "absent"):
+        self.saved = saved
+        self.paths = [] if saved == "absent" else split_weights(saved)[0]
+
+    def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any] | None]:
+        """Asks for the teacher.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError(
+            "This model was saved without its teacher"
+            + (f", which was {', '.join(self.paths)}" if self.paths else "")
+            + "; set `teacher` to a model before training it on, or to None to go on with labels "
+            "alone."
+        )
+
+
+def _constant(structure: Any) -> Any:
+    return keras.tree.map_structure(ops.stop_gradient, structure)
+
+
+def mean_values(values: Sequence[Any], weights: Sequence[float] | None = None) -> Any:
+    """Returns the mean of arrays `[batch, ..., units]`, one for each member.
+
+    Args:
+        values: The arrays.
+        weights: As for `OnlineTeacher`.
+    """
+    if weights is None:
+        return sum(values[1:], start=values[0]) / float(len(values))
+    return sum(share * each for share, each in zip(_shares(weights), values, strict=True))
+
+
+def mean_logits(logits: Sequence[Any], weights: Sequence[float] | None = None) -> Any:
+    """Logits of the mean of several distributions.
+
+    Args:
+        logits: Arrays `[batch, ..., classes]`, one for each member.
+        weights: As for `OnlineTeacher`.
+
+    Returns:
+        `log(sum_k w_k softmax(logits_k) / sum_k w_k)`, `[batch, ..., classes]`: log-probabilities,
+        which are logits; of a single member, its logits.
+    """
+    if len(logits) == 1:
+        return logits[0]
+    log_probabilities = [ops.log_softmax(each, axis=-1) for each in logits]
+    if weights is None:
+        return ops.logsumexp(ops.stack(log_probabilities), axis=0) - ops.log(float(len(logits)))
+    weighted = [
+        each + math.log(share)
+        for each, share in zip(log_probabilities, _shares(weights), strict=True)
+    ]
+    return ops.logsumexp(ops.stack(weighted), axis=0)
+
+
+def _shares(weights: Sequence[float]) -> list[float]:
+    return [weight / math.fsum(weights) for weight in weights]
+
+
+def load_model(path: str | pathlib.Path) -> keras.Model:
+    """Loads a `.keras` file with Keras's safe mode on.
+
+    Raises:
+        InputError: The file is missing, is no Keras model, or needs code that Keras
+            refuses to run unasked (a Lambda layer).
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise InputError(f"`teacher` names a file that does not exist: {path}.")
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise InputError(f"{path} is not a Keras model: a .keras file is a zip archive.")
+    try:
+        return keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        if "lambda" in str(error).lower():
+            raise InputError(
+                f"{path} holds a Lambda layer, which could run any code, and is not loaded; if you "
+                "trust it, load it yourself with keras.models.load_model(path, safe_mode=False) "
+                "and pass the model."
+            ) from error
+        raise InputError(
+            f"{path} could not be read as a Keras model: {first_line(error)}"
+        ) from error
+
+
+def as_teacher(teacher: Any, activation: Any = None) -> Teacher | None:
+    """Makes a teacher out of whatever a user may hand over.
+
+    Args:
+        teacher: None, a Keras model, a path to a `.keras` file, a list of either (averaged), a list
+            of pairs of either and its weight in the average, or a `Teacher`.
+        activation: See `OnlineTeacher`.
+
+    Raises:
+        InputError: It is none of these.
+    """
+    if teacher is None or (hasattr(teacher, "split") and not isinstance(teacher, str)):
+        return teacher
+    several = list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]
+    several, weights = split_weights(several)
+    paths = [str(each) for each in several if isinstance(each, (str, pathlib.Path))]
+    models = [
+        load_model(each) if isinstance(each, (str, pathlib.Path)) else each for each in several
+    ]
+    # A model in training with a teacher of its own counts as the student that it trains.
+    models = [
+        model.student if isinstance(getattr(model, "student", None), keras.Model) else model
+        for model in models
+    ]
+    for model in models:
+        if not isinstance(model, keras.Model):
+            raise InputError(
+                "`teacher` must be a Keras model, a path to a .keras file, a list of these, each "
+                "alone or as a pair (model, weight), or a RecordedTeacher. "
+                f"Received: {model!r}"
+            )
+    return OnlineTeacher(models, activation, paths if len(paths) == len(models) else (), weights)
+
+
+def split_weights(teachers: list[Any]) -> tuple[list[Any], list[float] | None]:
+    """Returns teachers without their weights, and the weights, or None if none has any.
+
+    Raises:
+        InputError: Some have weights and others none, or a weight is not positive.
+    """
+    pairs = [isinstance(each, (list, tuple)) and len(each) == 2 for each in teachers]
+    if not any(pairs):
+        return teachers, None
+    if not all(pairs):
+        raise InputError(
+            "`teacher` gives weights to some of its models and none to others; give each as a pair "
+            "(model, weight), or all alone."
+        )
+    for _, weight in teachers:
+        number = isinstance(weight, numbers.Real) and not isinstance(weight, bool)
+        if not number or not 0 < weight < float("inf"):
+            raise InputError(
+                f"`teacher` must give its models positive, finite weights. Received: {weight!r}"
+            )
+    return [model for model, _ in teachers], [float(weight) for _, weight in teachers]

@@ -1,0 +1,312 @@
+"""What can be checked of a `Lineage` before it trains anything: its arguments and its networks.
+
+Plain arguments come first, since they cost nothing. Then two throwaway networks are built, as
+teacher and student of the first born-again generation: what they cannot be together is refused
+here, and not when generation 0 has been trained.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import numbers
+import os
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import keras
+
+from ban_tf.compat import shared_weights
+from ban_tf.distillation import sharing
+from ban_tf.distillation.student import BornAgainModel
+from ban_tf.distillation.teachers import RecordedTeacher
+from ban_tf.distribution.workers import Workers
+from ban_tf.errors import InputError
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.system import seeds
+from ban_tf.training import epoch_data, training
+from ban_tf.training.trainer import asked_for
+
+TEACHERS = ("previous", "ensemble", "first")
+# Arguments of `keras.Model.fit` that a lineage sets itself.
+_SET_BY_LINEAGE = ("initial_epoch",)
+
+
+def check_arguments(arguments: Mapping[str, Any]) -> None:
+    """Checks the plain arguments of `Lineage`.
+
+    Args:
+        arguments: By name; those for `BornAgainModel` under "student".
+
+    Raises:
+        InputError: One is of the wrong type or out of its range, or there is no such argument.
+    """
+    given = arguments["student"]
+    own = inspect.signature(BornAgainModel.__init__).parameters
+    taken = [name for name in own if name not in ("self", "student", "teacher", "kwargs")]
+    known = [*(name for name in arguments if name != "student"), *taken, "name", "dtype"]
+    _check_names("Lineage", given, known)
+    check_count("generations", arguments["generations"], least=0)
+    check_count("seed", arguments["seed"], least=0)
+    _check_choice("teacher", arguments["teacher"], TEACHERS)
+    _check_choice("keep", arguments["keep"], training.KEEP)
+    _check_choice("on_divergence", arguments["on_divergence"], training.ON_DIVERGENCE)
+    for name in ("share_ends", "recorded"):
+        if not isinstance(arguments[name], bool):
+            raise InputError(f"`{name}` must be True or False. Received: {arguments[name]!r}")
+    _check_chance(arguments["chance"])
+    _check_directory(arguments["directory"])
+    for name, kinds, wanted in (
+        ("first_model", keras.Model, "a trained Keras model"),
+        ("teacher_precision", str, "the name of a dtype policy, such as 'mixed_bfloat16'"),
+        ("settings", Mapping, "a dictionary"),
+        ("defaults", Mapping, "a dictionary"),
+        ("workers", Workers, "what `ban_tf.distribution.workers.current()` returns"),
+    ):
+        value = arguments[name]
+        if value is not None and not isinstance(value, kinds):
+            raise InputError(f"`{name}` must be {wanted}, or None. Received: {value!r}")
+    stop = arguments["stop"]
+    if stop is not None and not callable(stop):
+        raise InputError(
+            f"`stop` must be a function of the lineage that returns a bool, or None. Received: "
+            f"{stop!r}"
+        )
+    _check_combinations(arguments)
+
+
+def _check_combinations(arguments: Mapping[str, Any]) -> None:
+    if arguments["on_divergence"] == "retry" and arguments["directory"] is None:
+        raise InputError(
+            "`on_divergence` is 'retry', which resumes from a checkpoint; give a `directory`."
+        )
+    precision = arguments["teacher_precision"]
+    if precision and arguments["student"].get("distillation_losses"):
+        raise InputError(
+            f"`teacher_precision` is {precision!r}, for which teachers are rebuilt, but "
+            "`distillation_losses` read their layers; leave out one of the two."
+        )
+    first = arguments["first_model"]
+    if first is not None and not first.built:
+        raise InputError(
+            f"`first_model` {first.name!r} has no weights yet, so that it has nothing to teach; "
+            "train it, or load its weights, first."
+        )
+
+
+def _check_chance(chance: Any) -> None:
+    if chance is None:
+        return
+    if isinstance(chance, bool) or not isinstance(chance, numbers.Real) or not 0 <= chance <= 1:
+        raise InputError(
+            f"`chance` must be an accuracy from 0 to 1, or None for no check. Received: {chance!r}"
+        )
+
+
+def _check_directory(directory: Any) -> None:
+    if directory is not None and not isinstance(directory, (str, os.PathLike, RunDirectory)):
+        raise InputError(
+            f"`directory` must be a path, or None to keep the run in memory. Received: "
+            f"{directory!r}"
+        )
+    if directory == "":
+        raise InputError("`directory` is empty; give a path, or None to keep the run in memory.")
+
+
+def check_count(name: str, value: Any, least: int) -> None:
+    """Checks that an argument is an integer of at least `least`; True and 2.0 are none.
+
+    Raises:
+        InputError: It is not.
+    """
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or value < least:
+        raise InputError(f"`{name}` must be an integer of at least {least}. Received: {value!r}")
+
+
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(f"`{name}` must be one of {choices}. Received: {value!r}")
+
+
+def _check_names(function: str, given: Iterable[str], known: Iterable[str]) -> None:
+    known = list(known)
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean `{close[0]}`?" if close else f"; it has {', '.join(known)}."
+            raise InputError(f"`{function}` has no argument `{name}`{hint}")
+
+
+def check_networks(
+    build: Callable[[], keras.Model],
+    student_build: Callable[[], keras.Model],
+    *,
+    first_model: keras.Model | None,
+    generations: int,
+    share_ends: bool,
+    teacher_precision: str | None,
+    recorded: bool,
+    **student: Any,
+) -> dict[str, keras.Model]:
+    """Builds the first teacher and its student, throwaway ones, and checks that they fit.
+
+    Args:
+        build: Builds generation 0.
+        student_build: Builds the others.
+        first_model: Generation 0, if it is trained already.
+        generations: Born-again generations.
+        share_ends: As for `Lineage`.
+        teacher_precision: As for `Lineage`.
+        recorded: As for `Lineage`.
+        **student: Arguments of `BornAgainModel`.
+
+    Returns:
+        A network by the argument that builds it.
+
+    Raises:
+        InputError: A network cannot be built or taught, or two networks share weights that
+            training changes.
+    """
+    with seeds.seeded(0):  # the draws of the user's own program stay as they were
+        teacher = first_model or build()
+        if not generations:
+            network = build() if first_model is not None else teacher
+            BornAgainModel(network, **student)
+            return {"build": network}
+        network = student_build()
+        networks = {} if first_model else {"build": teacher}
+        networks["build" if student_build is build else "student_build"] = network
+    changed = shared_weights.changed_by_training(network, teacher)
+    if changed:
+        raise InputError(
+            "`build` returns networks that share weights which training changes "
+            f"({', '.join(changed[:3])}), so that no generation would start afresh; freeze them "
+            "(layer.trainable = False), or create these layers inside `build`."
+        )
+    model = BornAgainModel(network, **student)
+    if not getattr(model.objective, "needs_teacher", True):
+        return networks
+    if share_ends:
+        sharing.check_ends(network, teacher)
+    asked = asked_for([teacher], teacher_precision)
+    asked_for([network], teacher_precision)  # it teaches the next one
+    model.teacher = RecordedTeacher() if recorded else asked
+    return networks
+
+
+def check_fit(
+    arguments: Mapping[str, Any], fit: Mapping[str, Any], directory: RunDirectory | None
+) -> None:
+    """Checks the plain arguments of `Lineage.fit`.
+
+    Args:
+        arguments: Its own arguments by name.
+        fit: Those that it passes on to `keras.Model.fit`.
+        directory: Of the lineage.
+
+    Raises:
+        InputError: One is of the wrong type or out of its range, or there is no such argument.
+    """
+    known = [name for name in inspect.signature(keras.Model.fit).parameters if name != "self"]
+    known = [name for name in known if name not in _SET_BY_LINEAGE]
+    _check_names("Lineage.fit", fit, dict.fromkeys([*arguments, *known]))
+    check_count("epochs", arguments["epochs"], least=1)
+    sizes = ("batch_size", "steps_per_epoch", "validation_steps", "validation_batch_size")
+    counts = {"examples_per_epoch": arguments["examples_per_epoch"]}
+    counts["checkpoint_steps"] = arguments["checkpoint_steps"]
+    for name, value in {**counts, **{name: fit.get(name) for name in sizes}}.items():
+        if value is not None:
+            check_count(name, value, least=1)
+    if arguments["checkpoint_steps"] is not None:
+        _check_checkpoint_steps(arguments, fit, directory)
+    _check_data(arguments["x"], fit)
+    check_compile(arguments["compile"])
+    _check_callbacks(arguments["callbacks"])
+
+
+def _check_checkpoint_steps(
+    arguments: Mapping[str, Any], fit: Mapping[str, Any], directory: RunDirectory | None
+) -> None:
+    steps = fit.get("steps_per_epoch")
+    if directory is None or not callable(arguments["x"]) or steps is None:
+        raise InputError(
+            "`checkpoint_steps` saves within an epoch, for which a lineage needs a `directory`, "
+            "`x` as a function (generation, epoch, step), and `steps_per_epoch`."
+        )
+
+
+def _check_data(x: Any, fit: Mapping[str, Any]) -> None:
+    """Checks that there are examples, as far as that can be told without reading any."""
+    if x is None:
+        raise InputError("`x` is None; give the training data, as for `fit`.")
+    validation = fit.get("validation_data")
+    if isinstance(validation, (tuple, list)):
+        validation = validation[0] if validation else []
+    for name, data in (("x", x), ("validation_data", validation)):
+        if data is not None and not callable(data) and _size(data) == 0:
+            raise InputError(f"`{name}` is empty; give at least one example.")
+    if fit.get("steps_per_epoch") is None and not callable(x) and epoch_data.is_endless(x):
+        raise InputError("`x` is endless; give `steps_per_epoch`.")
+
+
+def _size(data: Any) -> int | None:
+    """How many examples or batches there are; None if that is not known."""
+    if isinstance(data, keras.utils.PyDataset):
+        return data.num_batches
+    if callable(getattr(data, "cardinality", None)):
+        cardinality = int(data.cardinality())
+        return cardinality if cardinality >= 0 else None
+    if isinstance(data, (list, tuple, dict)) and not data:
+        return 0
+    leaves = keras.tree.flatten(data)
+    sizes = [each.shape[0] for each in leaves if getattr(each, "shape", None)]
+    return min([*sizes, *(len(each) for each in leaves if _is_loader(each))], default=None)
+
+
+def _is_loader(data: Any) -> bool:
+    """Whether something that is no array has a length: a DataLoader, a grain data set."""
+    return hasattr(data, "__len__") and not hasattr(data, "shape") and not isinstance(data, str)
+
+
+def check_compile(compile: Any, made: bool = False) -> None:
+    """Checks the arguments that models are to be compiled with.
+
+    Args:
+        compile: As for `Lineage.fit`.
+        made: Whether a function returned them, so that they are no function again.
+
+    Raises:
+        InputError: They are no dictionary, or `compile` has no such argument.
+    """
+    if isinstance(compile, Mapping):
+        known = list(inspect.signature(keras.Model.compile).parameters)
+        _check_names("compile", compile, known[1:])
+    elif compile is not None and (made or not callable(compile)):
+        raise InputError(
+            "`compile` must be a dictionary of arguments for `compile`, such as "
+            "{'optimizer': 'adam'}, or a function of the epochs that returns one. Received: "
+            f"{compile!r}"
+        )
+
+
+def compile_arguments(compile: Any, epochs: int) -> Mapping[str, Any]:
+    """Returns the arguments of `compile`, which may be given as a function of the epochs.
+
+    Raises:
+        InputError: The function returned no dictionary, or an argument that `compile` has not.
+    """
+    arguments = (compile(epochs) if callable(compile) else compile) or {}
+    check_compile(arguments, made=True)
+    return arguments
+
+
+def _check_callbacks(callbacks: Any) -> None:
+    if callbacks is None or callable(callbacks):
+        return
+    listed = isinstance(callbacks, (list, tuple))
+    if not listed or not all(isinstance(item, keras.callbacks.Callback) for item in callbacks):
+        raise InputError(
+            "`callbacks` must be a list of Keras callbacks, or a function of the generation's "
+            f"number that returns one. Received: {callbacks!r}"
+        )

@@ -1,0 +1,389 @@
+"""The generational loop: which generation is next, from what teacher.
+
+Generation 0 learns from labels; generation k >= 1 starts from fresh weights and learns from
+those before it (Furlanello et al., 2018). What is restored, in this order: a finished
+generation is read and never trained again; one under way goes on from its newest checkpoint;
+all others start fresh.
+
+Models are built once and used by every generation of equal shape: only their variables are set
+anew, so that nothing is traced twice and memory does not grow with the generations.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+from absl import logging
+
+from ban_tf import objectives
+from ban_tf.compat import copies, fingerprint, shared_weights
+from ban_tf.compat import model_checks as checks
+from ban_tf.distribution.workers import Workers, current
+from ban_tf.lineage import checks as lineage_checks
+from ban_tf.lineage import recipe
+from ban_tf.lineage.results import TrainedGenerations
+from ban_tf.runs import generations, kept
+from ban_tf.runs.generations import Generation, check_last, check_settings, in_words
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.system import seeds
+from ban_tf.training import training
+from ban_tf.training.trainer import Trainers
+
+
+class Lineage(TrainedGenerations):
+    """Trains a network, then fresh copies of it, each on what those before it believe.
+
+    Example:
+        ```python
+        lineage = ban_tf.Lineage(my_model, generations=3, objective="dkpp", directory="runs/mine")
+        lineage.fit(x, y, validation_data=validation, epochs=30, compile={"optimizer": make})
+        print(lineage)
+        lineage.ensemble().predict(x_test)
+        ```
+
+    Args:
+        build: A function that returns a fresh model, or a model that Keras can clone (a
+            Functional or Sequential one), of which every generation is a new copy.
+        generations: Born-again generations after generation 0.
+        objective: See `BornAgainModel`; "kd+labels" by default, the labels and the teacher.
+        directory: Where the run is kept, and gone on with; None keeps it in memory.
+        teacher: "previous" (the generation before), "ensemble" (all before it, averaged) or
+            "first" (always generation 0).
+        first_model: A trained model to be generation 0, instead of training one.
+        label_weight: See `BornAgainModel`.
+        temperature: See `BornAgainModel`.
+        keep: "last" or "best": which epoch's weights a generation keeps.
+        chance: Validation accuracy that guessing may reach. A generation that does no better
+            has collapsed, and is passed over as a teacher while there is a better one. None
+            asks for no such check.
+        on_divergence: "stop" when a loss becomes NaN or infinite, or "retry" once from the last
+            checkpoint at a tenth of the learning rate (in a `directory` only).
+        student_build: What generations 1, 2, ... are made by, if not by `build`.
+        teacher_precision: A dtype policy in which teachers that are asked compute, whatever that
+            of their student, with batch normalisation folded (see `layers.fold`). None asks them as
+            they are.
+        share_ends: Whether students have their first and last layer from their teacher, frozen.
+        stop: Asked after each born-again generation, given the lineage, whether it was the last.
+        seed: Where all randomness comes from.
+        recorded: Whether the batches bring the teacher's logits, as `RecordedTeacher` takes them.
+        settings: Further facts that a run in `directory` must agree on to be resumed. It must
+            agree on the networks, the arguments and the data in any case; see `recipe`.
+        defaults: Values assumed for settings that older runs did not record. With these,
+            `settings` are all that a run must agree on.
+        workers: Those that train together; by default those of the strategy in scope.
+        **student: Further arguments of `BornAgainModel`, such as `teacher_weight`.
+
+    Raises:
+        InputError: An argument is unknown, of the wrong type or out of its range; or the networks
+            of `build` cannot teach each other, share weights that training changes, or differ in
+            more than their weights.
+        RunDirectoryError: The directory cannot be used, or holds a run with other settings.
+    """
+
+    def __init__(
+        self,
+        build: Callable[[], keras.Model] | keras.Model,
+        generations: int = 3,
+        objective: Any = "kd+labels",
+        directory: str | os.PathLike | RunDirectory | None = None,
+        *,
+        teacher: str = "previous",
+        first_model: keras.Model | None = None,
+        label_weight: float | None = None,
+        temperature: float | None = None,
+        keep: str = "last",
+        chance: float | None = None,
+        on_divergence: str = "stop",
+        student_build: Callable[[], keras.Model] | keras.Model | None = None,
+        teacher_precision: str | None = None,
+        share_ends: bool = False,
+        stop: Callable[[Lineage], bool] | None = None,
+        seed: int = 0,
+        recorded: bool = False,
+        settings: Mapping[str, Any] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        workers: Workers | None = None,
+        **student: Any,
+    ):
+        given = {name: value for name, value in locals().items() if name != "self"}
+        lineage_checks.check_arguments(given)
+        self._build = copies.builder(build)
+        self._student_build = (
+            self._build if student_build is None else copies.builder(student_build, "student_build")
+        )
+        self.number_of_generations = int(generations)
+        self.objective = objective
+        self.teacher = teacher
+        self.label_weight = label_weight
+        self.temperature = temperature
+        self.keep = keep
+        self.chance = chance
+        self.on_divergence = on_divergence
+        self.teacher_precision = teacher_precision
+        self.share_ends = share_ends
+        self._stop = stop
+        self.seed = int(seed)
+        self._student = student
+        self.recorded = recorded
+        self._first_model = first_model
+        self._needs_teacher = getattr(objectives.resolve(objective)[0], "needs_teacher", True)
+        networks = lineage_checks.check_networks(
+            self._build,
+            self._student_build,
+            first_model=first_model,
+            generations=self.number_of_generations,
+            share_ends=share_ends,
+            teacher_precision=teacher_precision,
+            recorded=recorded,
+            objective=objective,
+            label_weight=label_weight,
+            temperature=temperature,
+            **student,
+        )
+        self._workers = workers or current()
+        self.directory = (
+            self._workers.open(directory)
+            if isinstance(directory, (str, os.PathLike))
+            else directory
+        )
+        self._compile: Callable[[int], Mapping[str, Any]] = lambda epochs: {}
+        self._notes_recipe = self.directory is not None and defaults is None
+        self.generations: list[Generation] = []
+        self._trainers = Trainers(
+            first_model=first_model,
+            share_ends=share_ends,
+            teacher_precision=teacher_precision,
+            recorded=recorded,
+            expects_teacher=bool(self.number_of_generations and self._needs_teacher),
+            objective=objective,
+            label_weight=label_weight,
+            temperature=temperature,
+            **student,
+        )
+        self._starts: list[str] = []
+        if self.directory is not None:
+            try:
+                check_settings(self.directory, settings or {}, defaults or {})
+                check_last(self.directory, generations)
+                if self._notes_recipe:
+                    noted = recipe.of_lineage(given, networks)
+                    recipe.agree(self.directory, noted, first=True)
+            except BaseException:
+                if self.directory is not directory:  # opened here, and of no use to anybody
+                    self.directory.close()
+                raise
+        if first_model is not None:
+            weights = first_model.get_weights()
+            self.generations.append(Generation(0, "given", weights, [], [], given=True))
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *,
+        epochs: int = 1,
+        compile: Mapping[str, Any] | Callable[[int], Mapping[str, Any]] | None = None,
+        callbacks: Any = None,
+        examples_per_epoch: int | None = None,
+        checkpoint_steps: int | None = None,
+        verbose: Any = "auto",
+        **fit: Any,
+    ) -> Lineage:
+        """Trains the generations that are not there yet.
+
+        In a directory, each epoch is saved, and Ctrl-C and SIGTERM save before they stop. A
+        resumed run is bit-identical to an uninterrupted one, provided the data order is: give a
+        function, or data in a fixed order with `shuffle=False`.
+
+        Args:
+            x: What `model.fit` takes, or a function `(generation, epoch, step) -> x` that returns
+                the data of an epoch from that step on, both counted from 0. It is called for each
+                epoch, and its order is kept unless `shuffle=True`; without `steps_per_epoch`,
+                every epoch needs as many batches. If it returns an endless `tf.data.Dataset` (or
+                `PyDataset`), that stream is read on through all epochs, and it is called once.
+                With such a function and `steps_per_epoch`, training resumes within an epoch. If
+                `recorded`, it is given the `OnlineTeacher` to record (or None) as well, and
+                `validation_data` is such a function, `(generation, teacher)`.
+            y: What `model.fit` takes.
+            epochs: Epochs of each generation that has not begun yet.
+            compile: Arguments for `compile`, or a function that returns them, given the epochs;
+                "optimizer" may be a function that makes one.
+            callbacks: A list used by every generation, or a function of the generation's number
+                that returns one, `(generation)` or `(generation, rows so far)`. What a callback
+                remembers, such as the patience of `EarlyStopping`, is not saved: in a run that is
+                gone on with it starts anew, unless it is made from the rows.
+            examples_per_epoch: For the throughput, if known.
+            checkpoint_steps: How often to save within an epoch, too.
+            verbose: As for `model.fit`; unless it is 0, each generation is announced.
+            **fit: Whatever else `model.fit` takes.
+
+        Returns:
+            The lineage itself.
+
+        Raises:
+            DivergenceError: The loss became NaN or infinite.
+            Interrupted: Ctrl-C or SIGTERM came; all is saved.
+            RunDirectoryError: What is in the directory cannot be gone on with.
+            SaveError: The directory can no longer be written.
+            InputError: An argument is of the wrong type or out of its range; the data is empty,
+                ends before the epochs do, or is a generator, of which nothing is left after one
+                generation.
+        """
+        given = {name: value for name, value in locals().items() if name not in ("self", "fit")}
+        lineage_checks.check_fit(given, fit, self.directory)
+        self._compile = functools.partial(lineage_checks.compile_arguments, compile)
+        if self.number_of_generations:
+            checks.check_lasting(x, fit)
+        starts_anywhere = callable(x)
+        batches = x if starts_anywhere else lambda generation, epoch, step: x
+        if y is not None:
+            fit["y"] = y
+        x, fit = kept.split(x, fit)
+        self._check_recipe(x, fit, epochs, verbose)
+        for number in range(len(self.generations), self.number_of_generations + 1):
+            generation = self._read(number, epochs)
+            if verbose:
+                taught_by = in_words(self.teachers_of(number))
+                there = "" if generation is None else ": finished before"
+                last = self.number_of_generations
+                print(f"Generation {number} of {last}, taught by {taught_by}{there}", flush=True)
+            if generation is None:
+                generation = self._train(
+                    number,
+                    lambda *place, number=number: batches(number, *place),
+                    epochs=epochs,
+                    compile=compile,
+                    callbacks=training.callbacks_for(callbacks, number),
+                    examples_per_epoch=examples_per_epoch,
+                    by_epoch=starts_anywhere,
+                    checkpoint_steps=checkpoint_steps,
+                    verbose=verbose,
+                    **fit,
+                )
+            if generation.collapsed:
+                logging.warning(
+                    "Generation %d does no better than chance on the validation data; it does not "
+                    "teach unless there is nobody else.",
+                    number,
+                )
+            self.generations.append(generation)
+            if number and self._stop is not None and self._stop(self):
+                break
+        return self
+
+    def _teacher_builder(self, number: int) -> Callable[[], keras.Model] | None:
+        """Returns what builds a teacher of a generation's shape; None for the model given."""
+        return None if self.generations[number].given else self.builder(number)
+
+    def teachers_of(self, number: int) -> list[int]:
+        """Returns the numbers of the generations that a generation learns from."""
+        if number == 0 or not self._needs_teacher:
+            return []
+        before = self.generations[:number]
+        able = [each.number for each in before if not each.collapsed]
+        able = able or [each.number for each in before]
+        return {"previous": able[-1:], "ensemble": able, "first": able[:1]}[self.teacher]
+
+    def _check_recipe(self, x: Any, fit: Mapping[str, Any], epochs: int, verbose: Any) -> None:
+        """Compares the data and the training with those that the run was begun with."""
+        if not self._notes_recipe:
+            return
+        with self._workers.scope():
+            noted = recipe.of_fit(self.directory, x, fit, epochs, self._compile)
+        resumed = recipe.agree(self.directory, noted, first=False)
+        unknown = recipe.not_compared(x, fit.get("validation_data"))
+        if resumed and unknown and verbose:
+            print(
+                f"The run in {self.directory.path} is resumed; the content of "
+                f"{' and '.join(unknown)} is not compared, since only reading it would show it.",
+                flush=True,
+            )
+
+    def _train(
+        self,
+        number: int,
+        batches: Callable[..., Any],
+        *,
+        epochs: int,
+        compile: Any,
+        **options: Any,
+    ) -> Generation:
+        teachers = self.teachers_of(number)
+        if self.directory is not None:
+            begun = generations.begin(self.directory, number, epochs, self._digests(teachers))
+            if begun != epochs:
+                logging.warning(
+                    "Generation %d was begun with %d epochs, and keeps them.", number, begun
+                )
+            epochs = begun
+        with self._workers.scope():
+            trainer = self._trainers.get(
+                self.builder(number),
+                [self._teacher_builder(teacher) for teacher in teachers],
+                self._compile,
+                epochs,
+                by_epochs=callable(compile),
+            )
+        with seeds.seeded(seeds.derive_seed(self.seed, "weights", number)):
+            fresh = self.builder(number)()
+        self._starts.append(fingerprint.of_weights(fresh.get_weights()))
+        if self._starts.count(self._starts[-1]) > 1:
+            logging.warning(
+                "Generation %d starts from the very weights that another one started from: `build` "
+                "sets a seed of its own. Leave it out, and have them fresh.",
+                number,
+            )
+        trainer.begin(fresh, [self.generations[each] for each in teachers])
+        shared_weights.restart_shared_seeds(
+            trainer.model.student, fresh, seeds.derive_seed(self.seed, "shared", number)
+        )
+        trainer.model.seed = seeds.derive_seed(self.seed, "objective", number)
+        asked = [trainer.asked] if self.recorded else []
+        if asked and callable(options.get("validation_data")):
+            options["validation_data"] = options["validation_data"](number, *asked)
+        outcome = training.train(
+            trainer.model,
+            lambda epoch, step: batches(epoch, step, *asked),
+            epochs=epochs,
+            keep=self.keep,
+            directory=self.directory,
+            folder=generations.folder(number),
+            on_divergence=self.on_divergence,
+            workers=self._workers,
+            **options,
+        )
+        self._workers.check_equal(outcome.weights, f"Generation {number}")
+        generation = Generation(
+            number,
+            in_words(teachers),
+            outcome.weights,
+            outcome.history,
+            outcome.timings,
+            collapsed=self.chance is not None
+            and outcome.kept.get("val_accuracy", 1.0) <= self.chance,
+            kept=outcome.kept,
+        )
+        if self.directory is not None and self.directory.writes:
+            # Not the student in training, which a replica of several builds for its rows alone.
+            fresh.set_weights(outcome.weights)
+            generations.write(self.directory, generation, fresh)
+        return generation
+
+    def _read(self, number: int, epochs: int) -> Generation | None:
+        """Reads a finished generation; None if the directory has none of that number."""
+        if self.directory is None or number not in generations.finished(self.directory):
+            return None
+        before = generations.epochs_of(self.directory, number)
+        if before != epochs:
+            logging.warning(
+                "Generation %d was trained for %d epochs, and stays so.", number, before
+            )
+        teachers = self._digests(self.teachers_of(number))
+        return generations.read(self.directory, number, teachers, self.builder(number))
+
+    def _digests(self, numbers: list[int]) -> dict[int, str]:
+        return {number: self.generations[number].digest() for number in numbers}

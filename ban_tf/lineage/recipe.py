@@ -1,0 +1,225 @@
+"""What a run in a directory was begun with, so that it is resumed with the same.
+
+Noted are the networks (configuration, graph and constants, not their weights), the arguments of
+`Lineage` and `Lineage.fit` that shape what is trained, and the content of arrays. Left out on
+purpose: what may change (the number of generations and of epochs, callbacks, metrics, how steps are
+executed), and data that only reading would tell: a `tf.data.Dataset`, a generator, or a function is
+known by its kind, its specification and its number of batches. What a run of an earlier version did
+not note is noted when it is resumed.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from ban_tf.compat import distribute, fingerprint
+from ban_tf.distillation.student import BornAgainModel
+from ban_tf.errors import RunDirectoryError
+from ban_tf.runs.rundir import RunDirectory
+
+_KEY = "recipe"
+_SHOWN = 12  # digits of a hash in a message
+_LARGEST = 2**30  # bytes of an array that are read; of a larger one, evenly spaced rows
+_ARGUMENTS = ("objective", "teacher", "label_weight", "temperature", "keep", "chance")
+_ARGUMENTS += ("teacher_precision", "share_ends", "seed")
+_OF_FIT = ("batch_size", "steps_per_epoch", "shuffle", "class_weight", "sample_weight")
+# Arguments of `compile` that do not change what is trained.
+_FREE = ("metrics", "weighted_metrics", "run_eagerly", "jit_compile", "steps_per_execution")
+
+
+def of_lineage(arguments: Mapping[str, Any], networks: Mapping[str, keras.Model]) -> dict[str, Any]:
+    """Returns what a run must agree on of the arguments of `Lineage`.
+
+    Args:
+        arguments: By name; those for `BornAgainModel` under "student". Not `first_model`: each
+            generation notes the weights of its teachers.
+        networks: A network by the argument that builds it.
+    """
+    defaults = inspect.signature(BornAgainModel.__init__).parameters
+    student = {
+        name: arguments["student"].get(name, parameter.default)
+        for name, parameter in defaults.items()
+        if name not in arguments and parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+    facts = {name: _plain(arguments[name]) for name in _ARGUMENTS}
+    facts |= {name: _plain(value) for name, value in student.items()}
+    if distribute.replica_count() == 1:  # else a network may be built for a replica's rows
+        facts |= {
+            name: _text(f"a network {_short(fingerprint.of_model(network, weights=False))}")
+            for name, network in networks.items()
+        }
+    return {**facts, "keras": keras.version()}
+
+
+def of_fit(
+    directory: RunDirectory,
+    x: Any,
+    fit: Mapping[str, Any],
+    epochs: int,
+    compile: Callable[[int], Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Returns what a run must agree on of the arguments of `Lineage.fit`.
+
+    Args:
+        directory: Of the run.
+        x: As for `fit`.
+        fit: Further arguments of `keras.Model.fit`.
+        epochs: Of a generation that begins now.
+        compile: Returns the arguments of `compile` for generations of so many epochs.
+    """
+    # A schedule may follow from the epochs, and these may change for generations to come.
+    epochs = directory.facts.get(_KEY, {}).get("epochs", epochs)
+    compile = compile(epochs)
+    compiled = {name: value for name, value in compile.items() if name not in _FREE}
+    optimizer = compiled.get("optimizer", "rmsprop")
+    if callable(optimizer) and not isinstance(optimizer, keras.optimizers.Optimizer):
+        optimizer = optimizer()
+    compiled["optimizer"] = keras.optimizers.get(optimizer)
+    facts = {"epochs": int(epochs), **{name: _plain(fit.get(name)) for name in _OF_FIT}}
+    facts["compile"] = {name: _plain(value) for name, value in compiled.items()}
+    data = {"x": x, "y": fit.get("y"), "validation_data": fit.get("validation_data")}
+    return {**facts, **{name: _of_data(value) for name, value in data.items()}}
+
+
+def agree(directory: RunDirectory, facts: Mapping[str, Any], *, first: bool) -> bool:
+    """Compares facts with those that a run was begun with; notes those that are new.
+
+    Args:
+        directory: Of the run.
+        facts: By name, as JSON can hold them.
+        first: Whether these are the first facts of this process: those of a run that has trained
+            nothing are forgotten.
+
+    Returns:
+        Whether there is something that is resumed.
+
+    Raises:
+        RunDirectoryError: The run was begun with others.
+    """
+    before = directory.facts.get(_KEY) or {}
+    resumed = bool(directory.names("generation-"))
+    if not resumed:
+        before = {} if first else before
+        directory.commit(facts={_KEY: {**before, **facts}})
+        return False
+    changed = [
+        sentence
+        for name, value in facts.items()
+        if name in before and name not in ("keras", "epochs")
+        for sentence in _changes(name, before[name], value)
+    ]
+    if changed and before.get("keras") != keras.version():
+        # Another version describes the same network, optimizer or loss in other words.
+        changed = [each for each in changed if not each.startswith(_DESCRIBED)]
+    if changed:
+        raise RunDirectoryError(
+            f"{directory.path} holds a run that was begun otherwise: {'; '.join(changed)}. Choose "
+            "another directory, or what the run was begun with to resume it."
+        )
+    directory.commit(facts={_KEY: {**facts, **before}})
+    return True
+
+
+# Facts that are what Keras says of an object.
+_DESCRIBED = ("`build`", "`student_build`", "`compile", "`objective")
+
+
+def not_compared(x: Any, validation_data: Any) -> list[str]:
+    """Returns the names of the arguments whose content a run does not know."""
+    data = {"x": x, "validation_data": validation_data}
+    return [f"`{name}`" for name, value in data.items() if not _is_read(value)]
+
+
+def _is_read(data: Any) -> bool:
+    leaves = keras.tree.flatten(data)
+    return all(each is None or hasattr(each, "shape") or hasattr(each, "iloc") for each in leaves)
+
+
+def _changes(name: str, before: Any, now: Any) -> list[str]:
+    if before == now:
+        return []
+    nested = isinstance(before, dict) and isinstance(now, dict) and "is" not in before
+    if nested and before.get("class") == now.get("class"):
+        return [
+            sentence
+            for key in sorted({*before, *now})
+            for sentence in _changes(f"{name}.{key}", before.get(key), now.get(key))
+        ]
+    return [f"`{name}` was {_told(before)} and is now {_told(now)}"]
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, dict):
+        return str(value.get("is", value.get("class", value)))
+    return f"{value:.7g}" if isinstance(value, float) else repr(value)
+
+
+def _text(text: str) -> dict[str, str]:
+    """A description in words, apart from strings that were arguments."""
+    return {"is": text}
+
+
+def _short(digest: str) -> str:
+    return digest[:_SHOWN]
+
+
+def _plain(value: Any) -> Any:
+    """Describes an argument so that JSON can hold it, and a message can show it."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, Mapping) and {"class_name", "config"} <= set(value):
+        # An object within another one's configuration; its name is Keras's count.
+        config = {name: item for name, item in value["config"].items() if name != "name"}
+        value = {"class": value["class_name"], **config}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    if hasattr(value, "shape"):
+        return _of_array(value)
+    if hasattr(value, "get_config") and not isinstance(value, (type, keras.Model)):
+        config = {name: _plain(item) for name, item in value.get_config().items() if name != "name"}
+        code = _short(fingerprint.of_object(type(value)))
+        return {"class": type(value).__name__, **config, "code": code}
+    name = getattr(value, "__name__", type(value).__name__)
+    return _text(f"{name} {_short(fingerprint.of_object(value))}")
+
+
+def _of_data(data: Any) -> Any:
+    """Describes data: arrays by their content, all else by what is known without reading it."""
+    if data is None or isinstance(data, (bool, int, float, str)):
+        return data
+    if isinstance(data, keras.utils.PyDataset):
+        arrays = {
+            name: _of_array(value)
+            for name, value in sorted(vars(data).items())
+            if isinstance(value, np.ndarray)
+        }
+        return {"class": type(data).__name__, "batches": data.num_batches, **arrays}
+    if hasattr(data, "element_spec"):
+        cardinality = getattr(data, "cardinality", None)
+        batches = int(cardinality()) if callable(cardinality) else None
+        return {"class": "a data set", "batches": batches, "specification": str(data.element_spec)}
+    if isinstance(data, Mapping):
+        return {str(name): _of_data(item) for name, item in data.items()}
+    if isinstance(data, (list, tuple)):
+        return [_of_data(item) for item in data]
+    if hasattr(data, "columns") and hasattr(data, "iloc"):
+        return {str(name): _of_array(data[name]) for name in data.columns}
+    if hasattr(data, "shape"):
+        return _of_array(data)
+    return _text("a function" if callable(data) else f"a {type(data).__name__}")
+
+
+def _of_array(array: Any) -> dict[str, str]:
+    array = np.asarray(array)
+    rows = array if array.nbytes <= _LARGEST else array[:: -(-array.nbytes // _LARGEST)]
+    content = _short(fingerprint.of_array(rows))
+    return _text(f"an array {array.shape} of {array.dtype} with content {content}")

@@ -1,0 +1,202 @@
+"""The summary of a run: what `summary.json` holds, and how it is made.
+
+    {"format": 1,
+     "run": {"dataset": ..., "architecture": ..., "objective": ..., "seed": ..., ...},
+     "average": "probabilities",
+     "generations": [
+         {"generation": 0, "taught_by": "labels", <metrics>, "error_interval": [low, high],
+          "change_in_error": null, "seconds": 12.3, "extra": {}}, ...],
+     "ensembles": [
+         {"name": "generations 1-2", "members": [1, 2], <metrics>,
+          "error_interval": [low, high], "change_in_error": {...}}, ...]}
+
+<metrics> are those of `statistics.evaluate`. `error_interval` is Wilson's, 95 %.
+`change_in_error` compares with generation 0 on the same examples, as fractions (negative is
+better): {"difference", "low", "high", "mcnemar_p", "significant"}. A change is called significant
+only if its 95 % interval leaves out zero and McNemar's exact test agrees at 0.05.
+
+`run` may hold further facts; of these `table.write_markdown` shows "epochs", "command" and
+"files" (a dictionary from a path inside the run directory to what is there).
+
+A run with `--final_student` also has "final_student": a row like those of generations, with
+"members" for the generations of the ensemble that taught it, and "directory" for where it is.
+
+Ensembles are every prefix 1..k of the born-again generations (k >= 2) and then every prefix 0..k
+with generation 0 (k >= 1). Numbers measured on the test set are only reported here, never chosen
+by.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ban_tf.errors import InputError
+from ban_tf.metrics import statistics
+
+FORMAT = 1
+METRICS = (
+    "examples",
+    "error",
+    "accuracy",
+    "negative_log_likelihood",
+    "expected_calibration_error",
+    "brier_score",
+    "confidence",
+)
+_RUN_KEYS = ("dataset", "architecture", "objective", "seed")
+_COMMON_KEYS = (*METRICS, "error_interval", "change_in_error")
+_KEYS = {
+    "generations": ("generation", "taught_by", *_COMMON_KEYS, "seconds", "extra"),
+    "ensembles": ("name", "members", *_COMMON_KEYS),
+}
+_CHANGE_KEYS = ("difference", "low", "high", "mcnemar_p", "significant")
+
+
+@dataclasses.dataclass(frozen=True)
+class Member:
+    """One generation as the summary sees it.
+
+    Attributes:
+        generation: Its number.
+        taught_by: What it learned from, in words for the table ("labels", "generation 0").
+        log_probabilities: Its predictions for the test examples [examples, classes].
+        seconds: How long its training took; None if it was not trained here.
+        extra: Further facts to keep with it, as JSON allows.
+    """
+
+    generation: int
+    taught_by: str
+    log_probabilities: np.ndarray
+    seconds: float | None = None
+    extra: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def summarise(
+    run: dict[str, Any],
+    members: Sequence[Member],
+    labels: np.ndarray,
+    average: str = "probabilities",
+) -> dict[str, Any]:
+    """Builds the summary of a run, ready for `json.dump`.
+
+    Args:
+        run: Facts about the run; dataset, architecture, objective and seed at least.
+        members: Generations 0, 1, ... in this order, those that exist so far.
+        labels: The true classes of the test examples, integers [examples].
+        average: What the ensembles average: "probabilities" or "logits".
+
+    Returns:
+        The dictionary described at the top of this module.
+
+    Raises:
+        InputError: If facts are missing or the generations are not 0, 1, ... in order.
+    """
+    _require(run, _RUN_KEYS, "`run`")
+    numbers = [member.generation for member in members]
+    if not numbers or numbers != list(range(len(numbers))):
+        raise InputError(
+            f"`members` must be generations 0, 1, 2, ... in this order. Received: {numbers}."
+        )
+    reference = members[0].log_probabilities
+    generations = [
+        {
+            "generation": member.generation,
+            "taught_by": member.taught_by,
+            **row(member.log_probabilities, labels, reference if member.generation else None),
+            "seconds": None if member.seconds is None else float(member.seconds),
+            "extra": dict(member.extra),
+        }
+        for member in members
+    ]
+    ensembles = [
+        {
+            "name": f"generations {first}-{last}",
+            "members": list(range(first, last + 1)),
+            **row(
+                statistics.mean_log_probabilities(
+                    [member.log_probabilities for member in members[first : last + 1]], average
+                ),
+                labels,
+                reference,
+            ),
+        }
+        for first in (1, 0)
+        for last in range(first + 1, len(members))
+    ]
+    return {
+        "format": FORMAT,
+        "run": dict(run),
+        "average": average,
+        "generations": generations,
+        "ensembles": ensembles,
+    }
+
+
+def load(path: str | Path) -> dict[str, Any]:
+    """Reads a `summary.json` and makes sure that everything promised is in it.
+
+    Args:
+        path: The file, or the run directory that holds it.
+
+    Raises:
+        InputError: If the file is absent, not JSON, of another format, or lacks a key.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "summary.json"
+    try:
+        summary = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"Cannot read the summary {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise InputError(f"{path} is not a JSON file: {error}.") from error
+    _require(summary, ("format",), str(path))
+    if summary["format"] != FORMAT:
+        raise InputError(
+            f"{path} must be a summary of format {FORMAT}. Received: {summary['format']!r}."
+        )
+    _require(summary, ("run", "average", "generations", "ensembles"), str(path))
+    _require(summary["run"], _RUN_KEYS, f"{path}: run")
+    for part, keys in _KEYS.items():
+        for index, each in enumerate(summary[part]):
+            place = f"{path}: {part}[{index}]"
+            _require(each, keys, place)
+            if each["change_in_error"] is not None:
+                _require(each["change_in_error"], _CHANGE_KEYS, f"{place}: change_in_error")
+    return summary
+
+
+def row(
+    log_probabilities: np.ndarray, labels: np.ndarray, reference: np.ndarray | None
+) -> dict[str, Any]:
+    """Returns the metrics of one row and, where there is a reference, the change against it.
+
+    Args:
+        log_probabilities: Normalised log-probabilities [examples, classes].
+        labels: The true classes, integers [examples].
+        reference: The log-probabilities of generation 0, or None.
+    """
+    metrics = statistics.evaluate(log_probabilities, labels)
+    wrong = np.argmax(log_probabilities, axis=-1) != labels
+    change = None
+    if reference is not None:
+        reference_wrong = np.argmax(reference, axis=-1) != labels
+        change = statistics.change_in_error(wrong, reference_wrong)
+    interval = statistics.wilson_interval(int(wrong.sum()), len(wrong))
+    return {**metrics, "error_interval": list(interval), "change_in_error": change}
+
+
+def _require(mapping: Any, keys: Sequence[str], place: str) -> None:
+    if not isinstance(mapping, dict):
+        raise InputError(f"{place} must be a dictionary. Received: {type(mapping).__name__}.")
+    missing = [key for key in keys if key not in mapping]
+    if missing:
+        raise InputError(
+            f"{place} lacks {', '.join(missing)}. Received: {', '.join(map(str, mapping))}."
+        )

@@ -1,0 +1,203 @@
+"""What a training has to tell: a row of numbers for each epoch, and the best weights so far."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from ban_tf.compat import fingerprint
+from ban_tf.errors import DivergenceError, InputError
+
+Rows = list[dict[str, float]]
+
+
+@dataclasses.dataclass
+class Record:
+    """How far a training is, and what it has told so far.
+
+    Attributes:
+        epochs: Epochs done.
+        step: Steps done of the epoch under way.
+        steps: Steps of the last epoch that is done.
+        seconds: Time spent on the epoch under way by processes that are gone.
+        history: A row for each epoch done.
+        timings: The same for seconds and throughput, which differ from run to run.
+        best: The best epoch, where the best weights are kept.
+        stopped: Whether a callback ended the training early.
+        retried: Whether it went on at a lower learning rate after it had diverged.
+        unvalidated: The logs of an epoch whose steps are done and whose validation is not.
+        measured: For a hash of weights, the last epoch whose row describes them.
+        ended: Whether the model is as `fit` leaves it at its end, and not as an epoch does.
+        best_weights: The weights of the best epoch.
+    """
+
+    epochs: int = 0
+    step: int = 0
+    steps: int | None = None
+    seconds: float = 0.0
+    history: Rows = dataclasses.field(default_factory=list)
+    timings: Rows = dataclasses.field(default_factory=list)
+    best: dict[str, Any] | None = None
+    stopped: bool = False
+    retried: bool = False
+    unvalidated: dict[str, float] | None = None
+    measured: dict[str, int] = dataclasses.field(default_factory=dict)
+    ended: bool = False
+    best_weights: list[np.ndarray] | None = None
+
+    def notes(self) -> dict[str, Any]:
+        """Returns everything that JSON can hold."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in dataclasses.fields(self)
+            if field.name != "best_weights"
+        }
+
+
+class Recorder(keras.callbacks.Callback):
+    """Keeps a `Record` of a training up to date, and stops it when it diverges.
+
+    Place it before callbacks that look at the logs: it adds the learning rate and, if the number
+    of examples is known, the throughput.
+
+    Args:
+        record: What to keep up to date.
+        keep: "best" remembers the weights of the best epoch by validation.
+        examples_per_epoch: For the throughput.
+        exact: Whether an epoch must take all of its steps, and not only one of them.
+
+    Attributes:
+        first_step: Steps that the epoch under way had behind it when this training started.
+    """
+
+    def __init__(
+        self, record: Record, keep: str, examples_per_epoch: int | None, exact: bool = False
+    ):
+        super().__init__()
+        self.record = record
+        self._keep = keep
+        self._examples = examples_per_epoch
+        self._exact = exact
+        self.first_step = record.step
+        self._last_loss: float | None = None
+        self._validated: list[np.ndarray] | None = None
+
+    def seconds(self) -> float:
+        """Time spent on the epoch under way, in seconds."""
+        return self.record.seconds + time.perf_counter() - self._started
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Starts the clock."""
+        self._started, self._trained = time.perf_counter(), None
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        """Counts the step, and looks at its loss."""
+        step = self.first_step + batch + 1
+        self._check(logs or {}, step)
+        self.record.step = step
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """Notes how long the steps took, without validation."""
+        self._trained = self.seconds()
+
+    def on_test_batch_begin(self, batch: int, logs: dict | None = None) -> None:
+        """Notes which weights are validated, after all callbacks had them exchanged."""
+        if self._validated is None:
+            self._validated = self.model.student.get_weights()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Adds the epoch's row."""
+        logs = {} if logs is None else logs
+        record, seconds = self.record, self.seconds()
+        self._check_steps()
+        self._check(logs, record.step)
+        logs["learning_rate"] = float(
+            keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+        )
+        row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
+        timing = {"epoch": epoch + 1, "seconds": seconds}
+        if self._examples:
+            timing["examples_per_second"] = self._examples / (self._trained or seconds)
+            logs["examples_per_second"] = timing["examples_per_second"]
+        record.history.append(row)
+        record.timings.append(timing)
+        record.epochs, record.step, record.steps, record.seconds = epoch + 1, 0, record.step, 0.0
+        record.unvalidated = None
+        self.first_step = 0
+        weights, self._validated = self._validated or self.model.student.get_weights(), None
+        record.measured[fingerprint.of_weights(weights)] = epoch + 1
+        if self._keep == "best" and best_row(record.history) is row:
+            record.best, record.best_weights = {"epoch": row["epoch"]}, weights
+
+    def _check_steps(self) -> None:
+        """Notices data that ended before the epochs did, of which Keras only warns.
+
+        An epoch of no step has a loss of 0, and would count as trained.
+        """
+        record, wanted = self.record, self.params.get("steps")
+        wanted = None if wanted is None else self.first_step + wanted
+        if record.step and (not self._exact or self.model.stop_training):
+            return
+        if record.step >= (wanted or 1):
+            return
+        of = f" of its {wanted}" if wanted else ""
+        raise InputError(
+            f"`x` ran out of data in epoch {record.epochs + 1}, after {record.step}{of} steps; "
+            "give data that lasts for all epochs: a function (generation, epoch, step) that "
+            "returns the data of an epoch, a tf.data.Dataset with .repeat(), or no "
+            "`steps_per_epoch`."
+        )
+
+    def _check(self, logs: dict, step: int) -> None:
+        loss = logs.get("loss")
+        if loss is None:
+            return
+        loss = float(loss)
+        if not math.isfinite(loss):
+            before = "" if self._last_loss is None else f"; before it was {self._last_loss:.4g}"
+            raise DivergenceError(
+                f"The loss became {loss} in epoch {self.record.epochs + 1}, step {step}{before}."
+            )
+        self._last_loss = loss
+
+
+def best_row(history: Rows) -> dict[str, float]:
+    """Returns the row of the epoch that is best by validation, the first of equals."""
+    return max(history, key=_score)
+
+
+def _score(row: dict[str, float]) -> list[float]:
+    """What is better has the higher score; compared entry by entry."""
+    loss = row.get("val_label_loss", row.get("val_loss", row.get("loss", 0.0)))
+    validated = any(name.startswith("val_") for name in row)
+    return [validated, row.get("val_accuracy", 0.0), -loss]
+
+
+def to_csv(rows: Sequence[dict[str, float]]) -> bytes:
+    """Returns rows as CSV, with a column for every name that occurs in any of them."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue().encode()
+
+
+def from_csv(content: bytes) -> Rows:
+    """Gives back what `to_csv` was given.
+
+    Raises:
+        InputError: It is not a table of numbers.
+    """
+    rows = list(csv.DictReader(io.StringIO(content.decode())))
+    if any(None in row or None in row.values() for row in rows):
+        raise InputError("A row of the table has another number of columns than its heading.")
+    return [{name: float(value) for name, value in row.items() if value} for row in rows]

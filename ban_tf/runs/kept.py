@@ -1,0 +1,113 @@
+"""The row of numbers that describes the weights a generation keeps.
+
+Mostly it is that of the epoch whose weights are kept. But callbacks and optimizers exchange
+weights: an average takes their place for validation alone (`SwapEMAWeights`) or when training ends
+(`use_ema`), and the weights of a better epoch may return (`EarlyStopping`). So each epoch notes a
+hash of the weights that it measured, and the weights that are kept find their row by it. Weights
+that no epoch has validated are validated then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras.src.trainers.data_adapters import array_slicing
+
+from ban_tf.compat import fingerprint
+from ban_tf.runs.history import Record, Rows
+
+
+class Outcome(NamedTuple):
+    """The result of one training.
+
+    Attributes:
+        weights: The kept weights.
+        history: A row of numbers for each epoch.
+        timings: Seconds and throughput for each epoch.
+        kept: The row of numbers that describes the kept weights.
+    """
+
+    weights: list[np.ndarray]
+    history: Rows
+    timings: Rows
+    kept: dict[str, float]
+
+
+def outcome(model: keras.Model, record: Record, keep: str, fit: Mapping[str, Any]) -> Outcome:
+    """Returns the result of a training that has ended.
+
+    Args:
+        model: The `BornAgainModel`, as training left it.
+        record: Of the training.
+        keep: "last" or "best".
+        fit: Arguments of `fit`, validation data among them.
+    """
+    if keep == "best":
+        weights, epoch = record.best_weights, record.best["epoch"]
+    else:
+        weights = model.student.get_weights()
+        epoch = record.measured.get(fingerprint.of_weights(weights))
+    # Keras validates some epochs only if `validation_freq` says so.
+    row = next((row for row in record.history if row["epoch"] == epoch), {})
+    validated = any(name.startswith("val_") for name in row)
+    if not record.history or validated or (row and fit.get("validation_data") is None):
+        return Outcome(weights, record.history, record.timings, dict(row))
+    # What was measured while training belongs to the last epoch, even if nothing else does.
+    row = row or {
+        name: value for name, value in record.history[-1].items() if not name.startswith("val_")
+    }
+    model.student.set_weights(weights)
+    return Outcome(weights, record.history, record.timings, {**row, **validate(model, fit)})
+
+
+def validate(model: keras.Model, fit: Mapping[str, Any], callbacks: Any = None) -> dict[str, float]:
+    """Validates a model as `fit` does.
+
+    Args:
+        model: The compiled model.
+        fit: Arguments of `fit`.
+        callbacks: A `keras.callbacks.CallbackList`, or None.
+
+    Returns:
+        The results, their names beginning with "val_"; nothing if there is no validation data.
+    """
+    data = fit.get("validation_data")
+    if data is None:
+        return {}
+    x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+    results = model.evaluate(
+        x,
+        y,
+        sample_weight=weights,
+        batch_size=fit.get("validation_batch_size") or fit.get("batch_size"),
+        steps=fit.get("validation_steps"),
+        callbacks=callbacks,
+        return_dict=True,
+        **({} if callbacks is not None else {"verbose": 0}),
+    )
+    return {f"val_{name}": float(value) for name, value in results.items()}
+
+
+def split(x: Any, fit: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """Does what `validation_split` means: the last part of the arrays is validation data.
+
+    Args:
+        x: As for `fit`.
+        fit: Further arguments of `fit`.
+
+    Returns:
+        Both, with the validation data apart from the training data.
+    """
+    fit = dict(fit)
+    fraction = fit.pop("validation_split", 0.0)
+    if not fraction or fit.get("validation_data") is not None:
+        return x, fit
+    (x, fit["y"], fit["sample_weight"]), fit["validation_data"] = (
+        array_slicing.train_validation_split(
+            (x, fit.get("y"), fit.get("sample_weight")), validation_split=fraction
+        )
+    )
+    return x, fit

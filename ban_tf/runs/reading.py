@@ -1,0 +1,225 @@
+"""A run as it lies in its directory: read without disturbing it, checked, no TensorFlow needed.
+
+What reports, exports and overviews know of a run, they know from here. Files that the manifest
+names are checked against it; a run under way can be read too, as far as it is.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from ban_tf.datasets import text
+from ban_tf.errors import CorruptFileError, RunDirectoryError
+from ban_tf.metrics import summary as summary_module
+from ban_tf.runs.rundir import MANIFEST, RunDirectory
+
+DATA = "data.json"
+TEST = "test.npz"
+ANALYSIS = "analysis.png"
+_DATA_KEYS = ("dataset", "class_names", "input_shape", "mean", "std")
+
+
+class RunReader(RunDirectory):
+    """A run directory that is looked at only: nothing is made, locked or written.
+
+    Args:
+        path: The directory.
+
+    Raises:
+        RunDirectoryError: There is no run, or its manifest is not one.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.path = pathlib.Path(path)
+        if not (self.path / MANIFEST).is_file():
+            raise RunDirectoryError(f"{self.path} is not a run: it holds no {MANIFEST}.")
+        self._manifest = self._read_manifest()
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def commit(self, *arguments: Any, **keywords: Any) -> None:
+        """Refused."""
+        raise RunDirectoryError(f"{self.path} was opened to be read only.")
+
+
+@dataclasses.dataclass(frozen=True)
+class DataFacts:
+    """What has to be known of the data to use a model on other images.
+
+    Attributes:
+        dataset: Its name, as it was asked for.
+        class_names: In the order of the model's outputs.
+        input_shape: Height, width and channels.
+        mean: Of each channel, of images scaled to 0..1.
+        std: Likewise.
+    """
+
+    dataset: str
+    class_names: tuple[str, ...]
+    input_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def to_json(self) -> bytes:
+        """Returns the content of `data.json`."""
+        return json.dumps(dataclasses.asdict(self), indent=1).encode()
+
+
+@dataclasses.dataclass(frozen=True)
+class Test:
+    """The test set as far as reports need it.
+
+    Attributes:
+        labels: The true classes, integers [examples].
+        shown: Which examples' images are kept, integers [kept].
+        images: Those images, uint8 [kept, height, width, channels].
+    """
+
+    labels: np.ndarray
+    shown: np.ndarray
+    images: np.ndarray
+
+    def to_bytes(self) -> bytes:
+        """Returns the content of `test.npz`."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, labels=self.labels, shown=self.shown, images=self.images)
+        return buffer.getvalue()
+
+
+def read_data_facts(run: RunReader) -> DataFacts:
+    """Reads `data.json`.
+
+    Raises:
+        RunDirectoryError: It is missing, lacks something, or the run is one on text.
+    """
+    _refuse_text(run)
+    facts = _json(run, DATA)
+    missing = [key for key in _DATA_KEYS if key not in facts]
+    if missing:
+        raise RunDirectoryError(f"{run.path / DATA} lacks {', '.join(missing)}.")
+    channels = facts["input_shape"][-1]
+    if len(facts["mean"]) != channels or len(facts["std"]) != channels:
+        raise RunDirectoryError(f"{run.path / DATA} needs a mean and std for {channels} channels.")
+    return DataFacts(
+        facts["dataset"], *(tuple(facts[key]) for key in _DATA_KEYS if key != "dataset")
+    )
+
+
+def is_text(run: RunReader) -> bool:
+    """Whether a run is one of language models."""
+    return text.is_text(settings(run).get("dataset", ""))
+
+
+def _refuse_text(run: RunReader) -> None:
+    if is_text(run):
+        raise RunDirectoryError(
+            f"{run.path} is a run on text, and this is for runs on images; its perplexities are in "
+            f"{run.path / 'report.html'}, and its models are plain Keras models."
+        )
+
+
+def read_summary(run: RunReader) -> dict[str, Any]:
+    """Reads and checks `summary.json`.
+
+    Raises:
+        RunDirectoryError: The run has not got that far.
+        InputError: The file is not a summary.
+    """
+    if not (run.path / "summary.json").is_file():
+        raise RunDirectoryError(f"{run.path} has no results yet; finish it first: {resume(run)}")
+    run.read("summary.json")  # which checks that it is what was written
+    return summary_module.load(run.path)
+
+
+def read_predictions(run: RunReader, generations: int) -> list[np.ndarray]:
+    """Reads each generation's log-probabilities on the test set, float64 [examples, classes].
+
+    Raises:
+        RunDirectoryError: A file is missing or damaged, or the run is one on text.
+    """
+    _refuse_text(run)
+    return [
+        _arrays(run, f"generation-{number}/predictions.npz", ("00000",))[0]
+        for number in range(generations)
+    ]
+
+
+def read_test(run: RunReader) -> Test:
+    """Reads the labels of the test set and the images that are kept of it.
+
+    Raises:
+        RunDirectoryError: The file is missing or damaged.
+    """
+    return Test(*_arrays(run, TEST, ("labels", "shown", "images")))
+
+
+def read_history(run: RunReader, number: int, name: str = "history") -> list[dict[str, float]]:
+    """Reads a generation's row of numbers for each epoch; none if there is no such file.
+
+    Args:
+        run: The run.
+        number: The generation, finished or under way.
+        name: "history" or "timings".
+
+    Raises:
+        RunDirectoryError: The file is damaged, or not a table of numbers.
+    """
+    file = f"generation-{number}/{name}.csv"
+    if file in run.names():
+        content = run.read(file)
+    elif (run.path / file).is_file():  # of a generation under way
+        content = (run.path / file).read_bytes()
+    else:
+        return []
+    try:
+        return [
+            {key: float(value) for key, value in row.items() if value}
+            for row in csv.DictReader(io.StringIO(content.decode()))
+        ]
+    except (TypeError, ValueError) as error:
+        raise RunDirectoryError(f"{run.path / file} is not a table of numbers.") from error
+
+
+def finished_generations(run: RunReader) -> list[int]:
+    """Returns the numbers of the generations whose training has ended."""
+    given = [0] if settings(run).get("teacher_from") else []
+    known = run.facts.get("generations", {})
+    return sorted({*given, *(int(number) for number, each in known.items() if each["finished"])})
+
+
+def settings(run: RunReader) -> dict[str, Any]:
+    """Returns the settings that the run was started with."""
+    return run.facts.get("settings", {})
+
+
+def resume(run: RunReader) -> str:
+    """Returns the command that goes on with a run."""
+    return f"python -m ban_tf.main --flagfile={run.path / 'run.cfg'} --workdir={run.path}"
+
+
+def _json(run: RunReader, name: str) -> dict[str, Any]:
+    try:
+        content = json.loads(run.read(name))
+    except json.JSONDecodeError as error:
+        raise RunDirectoryError(f"{run.path / name} is not JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise RunDirectoryError(f"{run.path / name} is not a JSON dictionary.")
+    return content
+
+
+def _arrays(run: RunReader, name: str, keys: tuple[str, ...]) -> list[np.ndarray]:
+    content = run.read(name)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            return [archive[key] for key in keys]
+    except (KeyError, ValueError, OSError) as error:
+        raise CorruptFileError(f"{run.path / name} does not hold {', '.join(keys)}.") from error

@@ -1,0 +1,112 @@
+"""The trained models of a run, ready for images that it has never seen."""
+
+from __future__ import annotations
+
+import pathlib
+import tempfile
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ban_tf.compat import outputs; from ban_tf.distillation import teachers
+from ban_tf.errors import RunDirectoryError
+from ban_tf.runs import reading
+from ban_tf.system.files import convert_os_errors
+
+ENSEMBLE = "ensemble"
+_BATCH = 500
+
+
+def load(run: reading.RunReader, which: str = ENSEMBLE) -> keras.Model:
+    """Loads a generation or the ensemble, as a plain Keras model.
+
+    Args:
+        run: The run; its training need not have ended.
+        which: "ensemble", or the number of a finished generation.
+
+    Raises:
+        RunDirectoryError: There is no such model, or its file is damaged.
+    """
+    finished = reading.finished_generations(run)
+    if which == ENSEMBLE:
+        if f"{ENSEMBLE}.keras" not in run.names():
+            raise RunDirectoryError(
+                f"{run.path} has no ensemble yet; finish the run ({reading.resume(run)}), or "
+                "choose a generation with --model."
+            )
+        return _from_bytes(run, f"{ENSEMBLE}.keras")
+    if which not in map(str, finished):
+        known = ", ".join(map(str, finished)) or "none"
+        raise RunDirectoryError(
+            f"--model={which} must be ensemble or the number of a finished generation; "
+            f"{run.path} has {known}."
+        )
+    name = f"generation-{which}/model.keras"
+    given = reading.settings(run).get("teacher_from")
+    if name not in run.names() and given:
+        if not pathlib.Path(given).is_file():
+            raise RunDirectoryError(f"Generation 0 of {run.path} was {given}, which is gone.")
+        return teachers.load_model(given)
+    return _from_bytes(run, name)
+
+
+def gives(model: keras.Model) -> str:
+    """Returns what a model's outputs are: "logits" or "probabilities"."""
+    activation = next(iter(outputs.final_activations(model).values()), "linear")
+    return "logits" if activation == "linear" else "probabilities"
+
+
+def classifier(model: keras.Model, facts: reading.DataFacts) -> keras.Model:
+    """Puts preprocessing and softmax into a model.
+
+    Args:
+        model: Takes normalised images.
+        facts: What they are normalised with.
+
+    Returns:
+        A model of stock Keras layers around the given one, from uint8 images
+        `[batch, height, width, channels]` to float32 class probabilities `[batch, classes]`.
+    """
+    images = keras.Input(facts.input_shape, dtype="uint8", name="images")
+    mean, std = np.asarray(facts.mean), np.asarray(facts.std)
+    # (x / 255 - mean) / std as one multiplication and one addition.
+    normalised = keras.layers.Rescaling(
+        (1.0 / (255.0 * std)).tolist(), (-mean / std).tolist(), dtype="float32", name="normalise"
+    )(images)
+    results = model(normalised)
+    if gives(model) == "logits":
+        results = keras.layers.Softmax(dtype="float32", name="probabilities")(results)
+    return keras.Model(images, results, name="classifier")
+
+
+def log_probabilities(
+    model: keras.Model, images: np.ndarray, facts: reading.DataFacts
+) -> np.ndarray:
+    """Predicts classes of images.
+
+    Args:
+        model: A model of the run.
+        images: uint8 `[examples, height, width, channels]`, in memory or on disk.
+        facts: What they are to be normalised with.
+
+    Returns:
+        Normalised log-probabilities, float64 `[examples, classes]`.
+    """
+    activation = next(iter(outputs.final_activations(model).values()), "linear")
+    std = np.asarray(facts.std, np.float32)
+    scale, shift = 1.0 / (255.0 * std), -np.asarray(facts.mean, np.float32) / std
+    raw = [
+        model.predict_on_batch(images[start : start + _BATCH].astype(np.float32) * scale + shift)
+        for start in range(0, len(images), _BATCH)
+    ]
+    logits = outputs.to_logits(tf.constant(np.concatenate(raw)), activation)
+    return np.asarray(tf.nn.log_softmax(tf.cast(logits, tf.float64)))
+
+
+def _from_bytes(run: reading.RunReader, name: str) -> keras.Model:
+    content = run.read(name)
+    with convert_os_errors(tempfile.gettempdir()), tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "model.keras"
+        path.write_bytes(content)
+        return keras.models.load_model(path, compile=False, safe_mode=True)

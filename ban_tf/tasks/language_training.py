@@ -1,0 +1,98 @@
+"""What the training of a language model adds to that of any network.
+
+Its state is carried from batch to batch, teacher and student in step, and forgotten where a text
+starts; perplexity is its measure, and decides on the learning rate.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from ban_tf.distillation import analysis
+from ban_tf.distillation.student import BornAgainModel
+from ban_tf.training import optimizers
+
+
+@keras.saving.register_keras_serializable("ban_tf")
+class Perplexity(keras.metrics.SparseCategoricalCrossentropy):
+    """The exponential of the mean cross-entropy of a word, from logits."""
+
+    def __init__(self, name: str = "perplexity", dtype: Any = None):
+        super().__init__(name=name, dtype=dtype, from_logits=True)
+
+    def result(self) -> Any:
+        """Returns the perplexity of all words so far."""
+        return keras.ops.exp(super().result())
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the configuration."""
+        return {"name": self.name, "dtype": self.dtype}
+
+
+class StateReset(keras.callbacks.Callback):
+    """Has student and teachers read a text from its start, in step with each other."""
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """The training text starts."""
+        _reset_all(self.model)
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """The validation text starts."""
+        _reset_all(self.model)
+
+
+def _reset_all(model: keras.Model) -> None:
+    members = [model.student] if isinstance(model, BornAgainModel) else [model]
+    for member in [*members, *getattr(getattr(model, "teacher", None), "models", [])]:
+        reset_states(member)
+
+
+def reset_states(model: keras.Model) -> None:
+    """Forgets what the recurrent layers of a model have read."""
+    for layer in model.layers:
+        if getattr(layer, "stateful", False):
+            layer.reset_state()
+
+
+class LanguageAnalysis(analysis.Analysis):
+    """An analysis in which student and teacher read from the start of a text."""
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Adds a row."""
+        _reset_all(self.model)
+        super().on_epoch_end(epoch, logs)
+
+
+class PlateauSchedule(keras.callbacks.Callback):
+    """Lowers the learning rate whenever validation perplexity has not fallen by enough.
+
+    Each epoch is compared with the one before it. The rate is lowered as the next epoch begins,
+    from what the rows tell, so that a training that is gone on with does the same.
+
+    Args:
+        factor: What the learning rate is multiplied by.
+        threshold: By how much the perplexity has to fall.
+        rows: The rows of the epochs done so far.
+    """
+
+    def __init__(self, factor: float, threshold: float, rows: list[dict[str, float]]):
+        super().__init__()
+        self._factor = factor
+        self._threshold = threshold
+        self._perplexities = [row["val_perplexity"] for row in rows]
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Compares the last two epochs."""
+        if len(self._perplexities) < 2:
+            return
+        before, now = self._perplexities[-2:]
+        # An epoch whose perplexity is not a number has not improved either.
+        improved = before - now > self._threshold or before - now == self._threshold > 0
+        if not improved:
+            optimizers.lower_learning_rate(self.model.optimizer, self._factor)
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Notes the perplexity."""
+        self._perplexities.append(logs["val_perplexity"])

@@ -1,0 +1,94 @@
+"""What the options of a run say of its lineage, whether it learns from images or from text."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from ban_tf import objectives
+from ban_tf.compat import fingerprint
+from ban_tf.config.options import Options
+from ban_tf.distribution.workers import Workers
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.system import user_code
+from ban_tf.training import optimizers, precision
+
+
+def arguments(options: Options, steps_per_epoch: int) -> dict[str, Any]:
+    """Returns the arguments of `Lineage` that need nothing but options.
+
+    Args:
+        options: What was asked for.
+        steps_per_epoch: Batches in an epoch.
+    """
+    return {
+        "generations": options.generations,
+        "objective": _objective(options, steps_per_epoch),
+        "teacher": options.teacher,
+        "label_weight": _label_weight(options),
+        "temperature": options.temperature,
+        "keep": options.checkpoint,
+        "on_divergence": options.on_divergence,
+        "seed": options.seed,
+    }
+
+
+def own_code(options: Options) -> dict[str, str]:
+    """Returns what a user's own functions are known by, so that a run resumes with the same ones.
+
+    Args:
+        options: Whose objective and architectures may be `package.module:function`.
+    """
+    names = {name: getattr(options, name) or "" for name in ("objective", "arch", "student_arch")}
+    return {
+        f"code of --{name}": fingerprint.of_code(
+            user_code.load(value.partition("+")[0], f"--{name}={value}")
+        )[:16]
+        for name, value in names.items()
+        if ":" in value
+    }
+
+
+def set_precision(options: Options, directory: RunDirectory, workers: Workers) -> str | None:
+    """Sets Keras's dtype policy for a run, and returns that of its teachers, if it is another."""
+    policy = workers.chief_first(lambda: precision.for_run(options.precision, directory))
+    keras.config.set_dtype_policy(policy)
+    return workers.chief_first(lambda: precision.for_teachers(options.teacher_precision, directory))
+
+
+def _objective(options: Options, steps_per_epoch: int) -> Any:
+    """Returns what the born-again generations match: an objective, or its name."""
+    if not options.tighten_epochs:
+        return options.objective
+    base, _ = objectives.parse(options.objective)
+    changes = {} if options.temperature is None else {"temperature": options.temperature}
+    steps = max(1, round(options.tighten_epochs * steps_per_epoch))
+    return objectives.Progressive(objectives.get(base, **changes), steps)
+
+
+def _label_weight(options: Options) -> float | None:
+    """Returns the weight of the label term; None for what the objective's name says."""
+    if options.label_weight is None and options.tighten_epochs:
+        return objectives.parse(options.objective)[1]
+    return options.label_weight
+
+
+def make_optimizer(
+    options: Options, epochs: int, steps_per_epoch: int
+) -> keras.optimizers.Optimizer:
+    """Returns the optimizer with its schedule."""
+    # "plateau" is a constant rate that a callback lowers.
+    schedule = optimizers.Schedule(
+        "constant" if options.schedule == "plateau" else options.schedule,
+        options.learning_rate,
+        steps=epochs * steps_per_epoch,
+        warmup_steps=round(options.warmup_epochs * steps_per_epoch),
+    )
+    return optimizers.make_optimizer(
+        options.optimizer,
+        schedule,
+        momentum=options.momentum,
+        weight_decay=options.weight_decay,
+        clip_norm=options.clip_norm,
+    )

@@ -1,0 +1,90 @@
+"""A training's whole state as named arrays, and as the bytes of one file.
+
+The state is every variable that training moves: the model's weights, the state of its random
+generators, the optimizer's variables, what recurrent layers of student and teachers carry, and,
+inside an epoch, its metrics. Arrays travel as `.npz` without pickling; what is not an array
+travels as JSON beside them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from ban_tf.compat import recurrent_states
+from ban_tf.errors import InputError
+from ban_tf.training import optimizers
+
+_NOTES = "notes"
+
+
+def variables(model: keras.Model) -> list[Any]:
+    """Returns the variables of a compiled, built model that training moves, in order."""
+    measured = {id(variable) for variable in model.metrics_variables}
+    own = [variable for variable in model.variables if id(variable) not in measured]
+    schedule = optimizers.schedule_variables(model.optimizer)
+    return [*own, *model.optimizer.variables, *schedule]
+
+
+def capture(model: keras.Model) -> list[np.ndarray]:
+    """Copies the state of a model out of it, on all workers at the same moment."""
+    return [*_values(variables(model)), *recurrent_states.capture(model)]
+
+
+def restore(model: keras.Model, state: list[np.ndarray]) -> None:
+    """Puts a captured state back.
+
+    Raises:
+        InputError: The state is that of another model or optimizer.
+    """
+    moved = variables(model)
+    _assign(moved, state[: len(moved)])
+    recurrent_states.restore(model, state[len(moved) :])
+
+
+def capture_metrics(model: keras.Model) -> list[np.ndarray]:
+    """Copies out what the metrics of the epoch under way have counted so far."""
+    return _values(model.metrics_variables)
+
+
+def restore_metrics(model: keras.Model, metrics: list[np.ndarray]) -> None:
+    """Puts captured metrics back.
+
+    Raises:
+        InputError: They are those of another model.
+    """
+    _assign(model.metrics_variables, metrics)
+
+
+def _values(variables: list[Any]) -> list[np.ndarray]:
+    return [np.array(keras.ops.convert_to_numpy(each)) for each in variables]
+
+
+def _assign(variables: list[Any], values: list[np.ndarray]) -> None:
+    shapes = [tuple(variable.shape) for variable in variables]
+    if shapes != [array.shape for array in values]:
+        raise InputError("The checkpoint belongs to another model or another optimizer.")
+    for variable, array in zip(variables, values, strict=True):
+        variable.assign(array)
+
+
+def pack(arrays: list[np.ndarray], notes: Mapping[str, Any] | None = None) -> bytes:
+    """Turns arrays, and notes that JSON can hold, into the bytes of an `.npz` file."""
+    buffer = io.BytesIO()
+    text = np.frombuffer(json.dumps(notes or {}).encode(), dtype=np.uint8)
+    named = {f"{index:05d}": array for index, array in enumerate(arrays)}
+    np.savez(buffer, **{_NOTES: text}, **named)
+    return buffer.getvalue()
+
+
+def unpack(content: bytes) -> tuple[list[np.ndarray], dict[str, Any]]:
+    """Gives back what `pack` was given. Nothing is unpickled."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+        notes = json.loads(archive[_NOTES].tobytes().decode())
+        arrays = [archive[name] for name in sorted(archive.files) if name != _NOTES]
+    return arrays, notes

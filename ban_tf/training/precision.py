@@ -1,0 +1,134 @@
+"""`--precision=auto`: the fastest precision that trains as well as float32.
+
+Half the bytes help only where the hardware also computes in them: a processor without such
+instructions emulates bfloat16, many times slower than float32. What the hardware says of itself
+is believed where it settles the question; otherwise one small training step is timed both ways.
+float16 is never chosen: it needs loss scaling, and gains nothing over bfloat16 where both are fast.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.system import hardware
+
+# Below this share of float32's time the difference is worth the precision.
+WORTHWHILE = 0.8
+_STEPS = 5
+
+
+class Choice(NamedTuple):
+    """A dtype policy, and in words why."""
+
+    policy: str
+    reason: str
+
+
+def for_run(asked: str, directory: RunDirectory, flag: str = "precision") -> str:
+    """Returns a dtype policy of a run; what auto once chose for it stays, on whatever machine.
+
+    Args:
+        asked: A dtype policy, or "auto".
+        directory: Of the run; the choice is kept in it.
+        flag: What it was asked by.
+    """
+    if asked != "auto":
+        return asked
+    chosen = directory.facts.get(flag)
+    if chosen is None:
+        choice = choose()
+        print(f"--{flag}=auto means {choice.policy}: {choice.reason}.")
+        chosen = choice.policy
+        directory.commit(facts={flag: chosen})
+    return chosen
+
+
+def for_teachers(asked: str, directory: RunDirectory) -> str | None:
+    """Returns the dtype policy that `--teacher_precision` asks for; None for the student's own."""
+    return None if asked == "same" else for_run(asked, directory, "teacher_precision")
+
+
+def choose() -> Choice:
+    """Returns the precision for the hardware that this process runs on."""
+    graphics = tf.config.list_physical_devices("GPU")
+    if graphics:
+        details = [tf.config.experimental.get_device_details(each) for each in graphics]
+        return from_compute_capability([each.get("compute_capability") for each in details])
+    return from_processor(hardware.processor_flags()) or from_ratio(calibrate())
+
+
+def from_compute_capability(capabilities: Iterable[tuple[int, int] | None]) -> Choice:
+    """Decides for GPUs: all of them must have tensor cores for bfloat16.
+
+    Args:
+        capabilities: Compute capability of each; None where it is not known.
+    """
+    lowest = min((each or (0, 0) for each in capabilities), default=(0, 0))
+    version = ".".join(map(str, lowest))
+    if lowest >= (8, 0):
+        return Choice("mixed_bfloat16", f"GPUs of compute capability {version} run it fast")
+    return Choice("float32", f"bfloat16 needs compute capability 8.0; the GPU's is {version}")
+
+
+def from_processor(flags: set[str]) -> Choice | None:
+    """Decides for a processor by its instructions; None if they leave it open.
+
+    Args:
+        flags: As the kernel names them; empty if unknown.
+    """
+    if "amx_bf16" in flags:
+        return Choice("mixed_bfloat16", "the processor has AMX for it")
+    if flags and not flags & {"avx512_bf16", "avx_ne_convert", "bf16", "svebf16"}:
+        return Choice("float32", "the processor has no instructions for bfloat16")
+    return None
+
+
+def from_ratio(ratio: float) -> Choice:
+    """Decides by measurement.
+
+    Args:
+        ratio: Time of a step in bfloat16 over that in float32.
+    """
+    policy = "mixed_bfloat16" if ratio < WORTHWHILE else "float32"
+    return Choice(policy, f"a small step in bfloat16 takes {ratio:.2f} of the time in float32")
+
+
+def calibrate() -> float:
+    """Times a convolution with its gradients, both ways in turn; takes about a second.
+
+    Returns:
+        The median of bfloat16's time over float32's.
+    """
+    steps = [_small_step(dtype) for dtype in ("bfloat16", "float32")]
+    seconds = np.array([[_timed(step) for step in steps] for _ in range(_STEPS + 1)])[1:]
+    return float(np.median(seconds[:, 0] / seconds[:, 1]))
+
+
+def _small_step(dtype: str):
+    generator = keras.random.SeedGenerator(0)
+    images = tf.cast(keras.random.normal((16, 16, 16, 64), seed=generator), dtype)
+    kernel = tf.Variable(keras.random.normal((3, 3, 64, 64), seed=generator))
+
+    @tf.function(jit_compile=False)
+    def step() -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            outputs = tf.nn.relu(tf.nn.conv2d(images, tf.cast(kernel, dtype), 1, "SAME"))
+            loss = tf.reduce_sum(tf.cast(outputs, tf.float32))
+        gradients = tape.gradient(loss, [images, kernel])
+        return tf.add_n([tf.reduce_sum(tf.cast(each, tf.float32)) for each in gradients])
+
+    return step
+
+
+def _timed(step) -> float:
+    start = time.perf_counter()
+    step().numpy()
+    return time.perf_counter() - start

@@ -1,0 +1,233 @@
+"""One generation's training: `fit`, in as many pieces as interruptions make of it.
+
+What is restored, in this order: the newest checkpoint that is whole, else the model as it is.
+An epoch that was interrupted is finished first, by a `fit` of its own; then `fit` does the rest.
+A training that diverged may go on once from its last checkpoint at a lower learning rate.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from absl import logging
+
+from ban_tf.distribution.workers import Workers
+from ban_tf.errors import DivergenceError
+from ban_tf.runs import kept
+from ban_tf.runs.history import Record, Recorder, Rows
+from ban_tf.runs.kept import Outcome
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.system import signals
+from ban_tf.training import checkpointing, checkpoints, epoch_data, optimizers
+
+KEEP = ("last", "best")
+ON_DIVERGENCE = ("stop", "retry")
+RETRY_FACTOR = 0.1
+
+Callbacks = Callable[[Rows], Sequence[keras.callbacks.Callback]]
+
+
+def callbacks_for(callbacks: Any, number: int) -> Callbacks:
+    """Returns the callbacks of one generation, whichever way the user gave them.
+
+    Args:
+        callbacks: None, a list, or a function of a generation's number, or of its number and the
+            rows so far, that returns one.
+        number: The generation's.
+    """
+    if callbacks is None:
+        return lambda rows: ()
+    if callable(callbacks):
+        if len(inspect.signature(callbacks).parameters) == 1:
+            return lambda rows: callbacks(number)
+        return lambda rows: callbacks(number, rows)
+    return lambda rows: callbacks
+
+
+def train(
+    model: keras.Model,
+    batches: Callable[[int, int], Any],
+    *,
+    epochs: int,
+    keep: str = "last",
+    examples_per_epoch: int | None = None,
+    directory: RunDirectory | None = None,
+    folder: str = "",
+    callbacks: Callbacks | None = None,
+    by_epoch: bool = False,
+    checkpoint_steps: int | None = None,
+    on_divergence: str = "stop",
+    workers: Workers | None = None,
+    **fit: Any,
+) -> Outcome:
+    """Trains a compiled model, from its newest checkpoint if it has one.
+
+    Args:
+        model: The compiled, built model in its initial state.
+        batches: Given the epochs done and the steps done of the next one, returns what `fit`
+            takes as `x`.
+        by_epoch: Whether `batches` is asked for each epoch, unless it returns an endless stream.
+        epochs: Epochs in all.
+        keep: "last" keeps the last epoch's weights, "best" those of the best epoch by
+            validation: highest accuracy, then lowest loss.
+        examples_per_epoch: For the throughput, if known.
+        directory: Where checkpoints go; None for none.
+        folder: The generation's folder in `directory`.
+        callbacks: Given the rows so far, returns further callbacks.
+        checkpoint_steps: How often to save within an epoch, or None.
+        on_divergence: "stop", or "retry" once from the last checkpoint at a tenth of the
+            learning rate; needs `directory`.
+        workers: Those that train together.
+        **fit: Further arguments for `model.fit`.
+
+    Raises:
+        DivergenceError: The loss became NaN or infinite; the checkpoints are as they were.
+        interruption.Interrupted: A signal asked to stop; all is saved.
+        SaveError: A checkpoint could not be written; those before it are as they were.
+    """
+    if not model.optimizer.built:  # a LossScaleOptimizer would add variables each time
+        model.optimizer.build(model.trainable_variables)
+    if directory is None:
+        recorder = Recorder(Record(), keep, examples_per_epoch, exact=by_epoch)
+        others = list(callbacks([])) if callbacks else []
+        _fit(model, batches, [recorder, *others], epochs=epochs, by_epoch=by_epoch, **fit)
+        return kept.outcome(model, recorder.record, keep, fit)
+
+    directory.sweep((f"{folder}/checkpoint-",))
+    initial = checkpoints.capture(model) if on_divergence == "retry" else None
+    within_epochs = by_epoch and fit.get("steps_per_epoch") is not None
+    retried = False
+    while True:
+        restored = checkpointing.restore(model, directory, folder)
+        record = restored.record if restored else Record()
+        if retried and not record.retried:
+            if restored is None:
+                checkpoints.restore(model, initial)
+            optimizers.lower_learning_rate(model.optimizer, RETRY_FACTOR)
+            record.retried = True
+            restored = restored and restored._replace(state=checkpoints.capture(model))
+        if record.epochs >= epochs or record.stopped:
+            if not record.ended:
+                # What `fit` does at its end: an average of the weights takes their place.
+                model.optimizer.finalize_variable_values(model.trainable_variables)
+            return kept.outcome(model, record, keep, fit)
+        recorder = Recorder(record, keep, examples_per_epoch, exact=by_epoch)
+        others = list(callbacks(record.history)) if callbacks else []
+        try:
+            with signals.postponed() as own_requests:
+                requests = workers.requests(own_requests) if workers else own_requests
+                checkpointer = checkpointing.Checkpointer(
+                    recorder,
+                    directory,
+                    folder,
+                    requests,
+                    within_epochs=within_epochs,
+                    every_steps=checkpoint_steps,
+                    epochs=epochs,
+                    others=others,
+                    restored=restored,
+                )
+                restored = None  # lets go of the memory once the checkpointer does
+                own = [recorder, *others, checkpointer]
+                _fit(model, batches, own, epochs=epochs, by_epoch=by_epoch, **fit)
+        except DivergenceError as error:
+            if on_divergence == "stop" or record.retried:
+                raise DivergenceError(_advice(error, record, directory, folder)) from error
+            logging.warning(
+                "%s Going on from the last checkpoint at a tenth of the learning rate.", error
+            )
+            retried = True
+
+
+def _fit(
+    model: keras.Model,
+    batches: Callable[[int, int], Any],
+    callbacks: list[keras.callbacks.Callback],
+    *,
+    epochs: int,
+    by_epoch: bool,
+    **fit: Any,
+) -> None:
+    """Does what is left of an epoch under way, or all epochs that are left.
+
+    Args:
+        model: The compiled model.
+        batches: As for `train`.
+        callbacks: The recorder first, and what saves last.
+        epochs: Epochs in all.
+        by_epoch: As for `train`.
+        **fit: Further arguments for `model.fit`.
+    """
+    record = callbacks[0].record
+    try:
+        if record.unvalidated:
+            _validate(model, callbacks, record, epochs, fit)
+            return
+        if record.step:
+            epochs = record.epochs + 1
+            fit["steps_per_epoch"] -= record.step
+        x = batches(record.epochs, record.step)
+        if by_epoch and not epoch_data.is_stream(x, fit.get("steps_per_epoch")):
+            x = epoch_data.EpochData(
+                batches,
+                lambda: (record.epochs, record.step),
+                fit,
+                steps=fit.pop("steps_per_epoch", None),
+                before=record.steps,
+                first=x,
+                strategy=getattr(model, "distribute_strategy", None),
+            )
+        if record.step:
+            _build_metrics(model, x)
+        model.fit(
+            x,
+            epochs=epochs,
+            initial_epoch=record.epochs,
+            callbacks=callbacks,
+            **{"verbose": 0, **fit},
+        )
+    except BaseException:
+        for each in callbacks:
+            getattr(each, "close", lambda: None)()  # a progress bar would stay on the screen
+        raise
+
+
+def _build_metrics(model: keras.Model, x: Any) -> None:
+    """Makes the compiled metrics, as Keras does at the first batch, so that they can be set."""
+    if model.build_for(x):
+        return
+    batch = epoch_data.first_batch(x)
+    model.test_on_batch(*keras.utils.unpack_x_y_sample_weight(batch))
+
+
+def _validate(
+    model: keras.Model,
+    every: list[keras.callbacks.Callback],
+    record: Record,
+    epochs: int,
+    fit: dict[str, Any],
+) -> None:
+    """Does what is left of an epoch whose steps are done."""
+    logs = dict(record.unvalidated)
+    group = keras.callbacks.CallbackList(every, model=model, verbose=0)
+    group.on_train_begin()
+    group.on_epoch_begin(record.epochs)
+    if model._should_eval(record.epochs, fit.get("validation_freq", 1)):
+        logs.update(kept.validate(model, fit, callbacks=group))
+    group.on_epoch_end(record.epochs, logs)
+    if record.epochs == epochs or model.stop_training:
+        model.optimizer.finalize_variable_values(model.trainable_variables)  # as `fit` does
+    group.on_train_end(logs)
+
+
+def _advice(error: DivergenceError, record: Record, directory: RunDirectory, folder: str) -> str:
+    names = directory.names(f"{folder}/checkpoint-")
+    again = " again, at a tenth of the learning rate" if record.retried else ""
+    good = f" The last good checkpoint is {directory.path / names[-1]}." if names else ""
+    return (
+        f"{error} That was in {folder.replace('-', ' ')}{again}.{good} A lower --learning_rate, "
+        "--clip_norm or --warmup_epochs usually helps."
+    )
