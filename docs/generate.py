@@ -25,7 +25,8 @@ def flags_page() -> str:
         "# Flags",
         "Made from the definitions by `python docs/generate.py`; do not edit. Flags are given as "
         "`--name=value`, or by a file of them with `--flagfile=FILE`.",
-        "## python -m ban_tf.main",
+        "## ban-tf train",
+        "The same as `python -m ban_tf.main`.",
         "Flags marked * may change when a run is gone on with; the others are what it is.",
     ]
     defined = flags.FlagValues()
@@ -40,7 +41,7 @@ def flags_page() -> str:
     for module in _COMMANDS:
         values = flags.FlagValues()
         define = getattr(module, "_define", None)
-        parts += [f"## python -m {module.NAME}", f"```\n{module.USAGE.strip()}\n```"]
+        parts += [f"## {module.NAME}", f"```\n{module.USAGE.strip()}\n```"]
         if define is not None:
             define(values)
             rows = [

@@ -13,13 +13,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ban_tf.cli import evaluate, export, predict, runs
-from ban_tf.cli import report as report_command
+from ban_tf.cli import verbs
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 # Run in this process: each new one costs seconds to import TensorFlow.
-_IN_PROCESS = {each.NAME: each.main for each in (evaluate, export, predict, report_command, runs)}
+_IN_PROCESS = ("evaluate", "export", "predict", "report", "runs")
 
 
 def _blocks(page, language):
@@ -53,6 +52,8 @@ def test_every_command_named_in_the_documentation_exists():
     for path in (ROOT / "README.md", *DOCS.glob("*.md")):
         for module in re.findall(r"python -m (ban_tf[.\w]*)", path.read_text()):
             assert importlib.util.find_spec(module) is not None, f"{path.name}: {module}"
+        for verb in re.findall(r"(?:^|`)ban-tf (\w+)", path.read_text(), re.MULTILINE):
+            assert verb in verbs.VERBS, f"{path.name}: ban-tf {verb}"
 
 
 def _draw(folder):
@@ -74,16 +75,16 @@ def test_the_tutorial_goes_from_images_to_an_exported_ensemble(tmp_path, monkeyp
     _draw(tmp_path / "my_images")
     monkeypatch.chdir(tmp_path)
     for command in _blocks("tutorial.md", "bash"):
-        program, _, module, *arguments = shlex.split(command)
-        assert program == "python"
-        if module in _IN_PROCESS:
-            assert _IN_PROCESS[module](arguments) == 0, capsys.readouterr().err
+        program, verb, *arguments = shlex.split(command)
+        assert program == "ban-tf"
+        if verb in _IN_PROCESS:
+            assert verbs.main([verb, *arguments]) == 0, capsys.readouterr().err
         else:
             quick = ["--epochs=1", "--gens=2", "--progress=none"]
             if "--workdir=runs/seeds" in arguments:
                 quick = ["--epochs=1", "--seeds=2", "--gens=0", "--progress=none"]
             done = subprocess.run(
-                [sys.executable, "-m", module, *arguments, *quick],
+                [sys.executable, "-m", "ban_tf", verb, *arguments, *quick],
                 capture_output=True,
                 text=True,
                 check=False,

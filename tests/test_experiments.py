@@ -11,11 +11,11 @@ from absl import flags as absl_flags
 
 from ban_tf import architectures
 from ban_tf.architectures import densenet
+from ban_tf.cli import reproduce as command
 from ban_tf.config import options
-from ban_tf.experiments import __main__ as command
-from ban_tf.experiments import listing, study
-from ban_tf.experiments.experiment import Column, Experiment
-from ban_tf.experiments.tables import EXPERIMENTS
+from ban_tf.reproduction import listing, study
+from ban_tf.reproduction.experiment import Column, Experiment
+from ban_tf.reproduction.tables import EXPERIMENTS
 from ban_tf.tasks import experiment
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -118,7 +118,7 @@ def test_every_row_has_a_flagfile_and_every_flagfile_a_row():
     assert named == {str(path.relative_to("flags").with_suffix("")) for path in FLAGFILES}
     for name, row in EXPERIMENTS.items():
         header = (ROOT / "flags" / f"{row.flagfile}.cfg").read_text()
-        assert f"--run={name}\n" in header
+        assert f"ban-tf reproduce {name}\n" in header
         for column in row.columns:
             assert column.run == "teacher" or column.run in row.runs
             if column.paper is not None:
@@ -200,12 +200,12 @@ def test_the_list_has_every_row_with_the_papers_figures(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--run=table2/densenet-112-34"], "did you mean table2/densenet-112-33"),
-        ([], "give --list, --show=ROW, --draw=PICTURE, or --run=ROW"),
-        (["--list", "--seed=1"], "give --list, --show=ROW, --draw=PICTURE, or --run=ROW"),
+        (["table2/densenet-112-34"], "did you mean table2/densenet-112-33"),
+        ([], "give --list, --show=ROW, --draw=PICTURE, or a ROW"),
+        (["--list", "--seed=1"], "give --list, --show=ROW, --draw=PICTURE, or a ROW"),
         (["--show=evidence/lstn"], "--show=evidence/lstn is no row"),
         (["--show=evidence/lstm", "--seeds=2"], "nothing of evidence/lstm is in"),
-        (["--run=evidence/lstm", "--seeds=0"], "--seeds must be at least 1; it is 0"),
+        (["evidence/lstm", "--seeds=0"], "--seeds must be at least 1; it is 0"),
     ],
 )
 def test_bad_input_is_one_sentence_and_code_2(arguments, message, tmp_path, capsys):
@@ -215,5 +215,5 @@ def test_bad_input_is_one_sentence_and_code_2(arguments, message, tmp_path, caps
 
 def test_elsewhere_than_in_the_project_one_is_told_where_to_go(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert command.main(["--run=table1/wrn-28-1"]) == 2
+    assert command.main(["table1/wrn-28-1"]) == 2
     assert "go to the folder of the project that has flags/" in capsys.readouterr().err

@@ -8,9 +8,9 @@ from absl import flags
 
 from ban_tf.cli import evaluate
 from ban_tf.cli import report as report_command
+from ban_tf.cli import reproduce as study_command
 from ban_tf.config import flag_needs, options
-from ban_tf.experiments import __main__ as study_command
-from ban_tf.experiments.tables import EXPERIMENTS
+from ban_tf.reproduction.tables import EXPERIMENTS
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -285,7 +285,7 @@ def test_each_column_of_the_paper_has_its_own_objective(name, tmp_path, monkeypa
         ),
         (study_command.main, ["--list", "--seeds=2"], "--seeds=2 does nothing with --list"),
         (study_command.main, ["--list", "--show=quick/wrn"], "give --list, --show=ROW"),
-        (study_command.main, ["--run=quick/wrn", "--draw=sizes"], "give --list, --show=ROW"),
+        (study_command.main, ["quick/wrn", "--draw=sizes"], "give --list, --show=ROW"),
         (study_command.main, ["--draw=sizes", "--list"], "give --list, --show=ROW"),
     ],
 )

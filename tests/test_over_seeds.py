@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from ban_tf.experiments import __main__ as command
-from ban_tf.experiments import over_seeds, study
-from ban_tf.experiments.experiment import Column, Experiment
-from ban_tf.experiments.tables import EXPERIMENTS
+from ban_tf.cli import reproduce as command
+from ban_tf.reproduction import over_seeds, study
+from ban_tf.reproduction.experiment import Column, Experiment
+from ban_tf.reproduction.tables import EXPERIMENTS
 
 ROW = Experiment(
     "quick/pair",
@@ -31,7 +31,7 @@ def test_each_seed_is_a_study_of_its_own(tmp_path, monkeypatch):
 def test_seeds_are_trained_and_compared_with_the_control(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(EXPERIMENTS, "quick/pair", ROW)
     further = ["--epochs=1", "--train_examples=64", "--batch_size=32", "--progress=none"]
-    asked = ["--run=quick/pair", "--seeds=2", f"--workdir={tmp_path}", *further]
+    asked = ["quick/pair", "--seeds=2", f"--workdir={tmp_path}", *further]
     assert command.main(asked) == 0
     trained = capsys.readouterr().out
     assert "Change from" in trained or "change from" in trained
@@ -52,5 +52,5 @@ def test_seeds_are_trained_and_compared_with_the_control(tmp_path, monkeypatch, 
 
 @pytest.mark.parametrize("seeds", ["0", "-1"])
 def test_no_seeds_are_refused(seeds, tmp_path, capsys):
-    assert command.main(["--run=quick/wrn", f"--seeds={seeds}", f"--workdir={tmp_path}"]) == 2
+    assert command.main(["quick/wrn", f"--seeds={seeds}", f"--workdir={tmp_path}"]) == 2
     assert f"--seeds must be at least 1; it is {seeds}." in capsys.readouterr().err

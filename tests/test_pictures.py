@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from ban_tf.experiments import __main__ as command
-from ban_tf.experiments import pictures
+from ban_tf.cli import reproduce as command
 from ban_tf.metrics import summary
+from ban_tf.reproduction import pictures
 from tests.report import finished_run
 
 SEEDS = range(3)

@@ -30,7 +30,7 @@ def run(
     """Parses arguments, does the work, and turns our own errors into sentences.
 
     Args:
-        name: As in `python -m NAME`.
+        name: The command, such as "ban-tf runs".
         usage: What `--help` says before it lists the flags.
         arguments: Those of the command line, without the program.
         work: Does the work, given the parsed flags and the arguments that are not flags; raises

@@ -1,10 +1,9 @@
-"""`python -m ban_tf.cli.evaluate RUN --dataset=...`: a run's models on new data."""
+"""`ban-tf evaluate RUN --dataset=...`: a run's models on new data."""
 
 from __future__ import annotations
 
 import json
 import pathlib
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,8 +16,8 @@ from ban_tf.metrics import summary
 from ban_tf.report import table
 from ban_tf.runs import reading
 
-NAME = "ban_tf.cli.evaluate"
-USAGE = """python -m ban_tf.cli.evaluate RUN --dataset=NAME [flags]
+NAME = "ban-tf evaluate"
+USAGE = """ban-tf evaluate RUN --dataset=NAME [flags]
 
 Measures every finished generation and their ensembles on the test split of a data set, with the
 preprocessing of the run. The classes must be those that the run was trained on.
@@ -116,7 +115,3 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
             pathlib.Path(path).write_text(json.dumps(result, indent=1) + "\n")
         except OSError as error:
             raise InputError(f"--json={path} cannot be written ({error.strerror}).") from error
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

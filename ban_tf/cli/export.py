@@ -1,4 +1,4 @@
-"""`python -m ban_tf.cli.export RUN --to=FORMAT`: a generation or the ensemble, for use elsewhere.
+"""`ban-tf export RUN --to=FORMAT`: a generation or the ensemble, for use elsewhere.
 
 Keras's own exporters do the work. Beside the model goes a manifest: its classes, what goes in,
 what comes out, and how images are to be prepared.
@@ -10,7 +10,6 @@ import importlib.util
 import json
 import pathlib
 import shutil
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,8 +20,8 @@ from ban_tf.errors import InputError
 from ban_tf.runs import reading
 from ban_tf.system.files import write_atomically
 
-NAME = "ban_tf.cli.export"
-USAGE = """python -m ban_tf.cli.export RUN --to=saved_model|keras|litert|onnx [flags]
+NAME = "ban-tf export"
+USAGE = """ban-tf export RUN --to=saved_model|keras|litert|onnx [flags]
 
 Exports the ensemble of a run, or one generation, with a manifest of classes and preprocessing.
 """
@@ -149,7 +148,3 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     )
     print(path)
     print(f"{path}.json")
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""`python -m ban_tf.cli.launch --workers=2 -- --gens=3 ...`: several workers on this machine.
+"""`ban-tf launch --workers=2 -- --gens=3 ...`: several workers on this machine.
 
 For trying out multi-worker training, and for machines whose devices work better in processes of
 their own. Each worker is `python -m ban_tf.main` with the flags after `--` and a `TF_CONFIG`; its
@@ -27,7 +27,7 @@ from ban_tf.cli import common as command
 from ban_tf.distribution import cluster
 from ban_tf.errors import InputError
 
-_USAGE = "python -m ban_tf.cli.launch --workers=2 -- FLAGS OF ban_tf.main"
+_USAGE = "ban-tf launch --workers=2 -- FLAGS OF ban_tf.main"
 
 
 def free_ports(count: int) -> list[int]:
@@ -71,7 +71,7 @@ def run(count: int, arguments: Sequence[str], grace: float) -> int:
     """
     workers = start(count, arguments)
     for index, worker in enumerate(workers):
-        print(f"ban_tf.cli.launch: worker {index} is process {worker.pid}.", flush=True)
+        print(f"ban-tf launch: worker {index} is process {worker.pid}.", flush=True)
 
     def pass_on(number: int, frame: object) -> None:
         _signal(workers, number)
@@ -118,7 +118,7 @@ def wait(workers: list[subprocess.Popen], grace: float) -> int:
                     continue
                 deadline = time.monotonic() + grace
                 print(
-                    f"ban_tf.cli.launch: worker {index} ended with code {failed[index]}; the "
+                    f"ban-tf launch: worker {index} ended with code {failed[index]}; the "
                     f"others have {grace:.0f} s to end.",
                     file=sys.stderr,
                     flush=True,
@@ -168,8 +168,4 @@ def main(arguments: Sequence[str]) -> int:
             raise InputError(f"{rest[0]!r} is not a flag; flags of ban_tf.main stand behind --.")
         code = run(values.workers, theirs, values.grace)
 
-    return command.run("ban_tf.cli.launch", _USAGE, own, work, _define) or code
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    return command.run("ban-tf launch", _USAGE, own, work, _define) or code

@@ -1,4 +1,4 @@
-"""`python -m ban_tf.cli.predict RUN image.png ...`: what a run's models see in images of yours."""
+"""`ban-tf predict RUN image.png ...`: what a run's models see in images of yours."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ban_tf.datasets import folder
 from ban_tf.errors import InputError
 from ban_tf.runs import reading
 
-NAME = "ban_tf.cli.predict"
-USAGE = """python -m ban_tf.cli.predict RUN IMAGE [IMAGE ...] [flags]
+NAME = "ban-tf predict"
+USAGE = """ban-tf predict RUN IMAGE [IMAGE ...] [flags]
 
 Prints the class of each image and its probability. Images of another size than the run's are
 brought to it.
@@ -114,7 +114,3 @@ def _write_csv(
     writer.writerow(["image", "class", *class_names])
     for image, row in zip(images, probabilities, strict=True):
         writer.writerow([image, class_names[row.argmax()], *(f"{p:.8g}" for p in row)])
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

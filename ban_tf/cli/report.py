@@ -1,9 +1,8 @@
-"""`python -m ban_tf.report RUN [RUN ...]`: writes the reports of finished runs again."""
+"""`ban-tf report RUN [RUN ...]`: writes the reports of finished runs again."""
 
 from __future__ import annotations
 
 import pathlib
-import sys
 from collections.abc import Sequence
 
 from absl import flags
@@ -13,8 +12,8 @@ from ban_tf.errors import InputError
 from ban_tf.report import comparison_page, content, page, plots, table
 from ban_tf.system.files import write_atomically
 
-NAME = "ban_tf.report"
-USAGE = """python -m ban_tf.report RUN [RUN ...] [flags]
+NAME = "ban-tf report"
+USAGE = """ban-tf report RUN [RUN ...] [flags]
 
 Writes report.html and summary.md of a finished run again, from the files in its directory.
 Several runs are compared too, objectives and other settings by seeds: means, standard deviations
@@ -99,7 +98,3 @@ def _write_figures(run: content.Content) -> None:
     file = run.path / "figures" / f"{draw.__name__}.png"
     write_atomically(file, plots.png(draw(run.summary)))
     print(file)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""`python -m ban_tf.cli.runs`: what runs there are, how far each is, and how to go on."""
+"""`ban-tf runs`: what runs there are, how far each is, and how to go on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import datetime
 import fcntl
 import json
 import pathlib
-import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,8 +20,8 @@ from ban_tf.errors import InputError
 from ban_tf.runs import reading
 from ban_tf.runs.rundir import MANIFEST
 
-NAME = "ban_tf.cli.runs"
-USAGE = """python -m ban_tf.cli.runs [FOLDER ...] [flags]
+NAME = "ban-tf runs"
+USAGE = """ban-tf runs [FOLDER ...] [flags]
 
 Lists the runs in runs/, or in other folders, the latest first.
 """
@@ -183,7 +182,3 @@ def _done(run: Status) -> str:
         return ""
     epochs = f", {run.epoch} epochs" if run.epoch else ""
     return f"{run.finished} of {'?' if run.wanted is None else run.wanted}{epochs}"
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

@@ -117,18 +117,17 @@ _HEADINGS = {
 }
 
 _USAGE = """\
-python -m ban_tf.main [--flag=value ...]
+ban-tf train [--flag=value ...]          (or: python -m ban_tf.main)
 
 Trains a network on labels (generation 0), then fresh copies of it, each on what those before it
 believe, and averages them. The same command goes on with a run that was interrupted.
 
-  python -m ban_tf.main --gens=3 --arch=wrn         # offline, two minutes on two CPU cores
-  python -m ban_tf.main --dataset=cifar10 --data_dir=PATH --batch_size=128 --epochs=200
-  python -m ban_tf.main --flagfile=flags/cifar100/wrn_28_10.cfg
+  ban-tf train --gens=3 --arch=wrn                  # offline, two minutes on two CPU cores
+  ban-tf train --dataset=cifar10 --data_dir=PATH --batch_size=128 --epochs=200
+  ban-tf train --flagfile=flags/cifar100/wrn_28_10.cfg
 
 Exit codes: 0 when all is done, 1 when training failed, 2 for input that cannot be used, 130 and 143
-when interrupted. See also python -m ban_tf.cli.runs, report, predict, evaluate, export, each with
---help.
+when interrupted. ban-tf --help lists the other commands.
 """
 
 

@@ -98,7 +98,7 @@ def _multi_worker(timeout: float) -> Workers:
     if place is None:
         raise InputError(
             "--strategy=multiworker needs a cluster of two workers or more: set TF_CONFIG, start "
-            "with srun, or try it out with python -m ban_tf.cli.launch --workers=2."
+            "with srun, or try it out with ban-tf launch --workers=2."
         )
     cluster.wait_for_all(place, timeout)
     workers = Workers(tf.distribute.MultiWorkerMirroredStrategy())

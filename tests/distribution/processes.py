@@ -24,7 +24,7 @@ def start(module, *arguments, **environment):
 
 
 def launch(*arguments):
-    return start("ban_tf.cli.launch", "--workers=2", "--grace=60", "--", *arguments)
+    return start("ban_tf", "launch", "--workers=2", "--grace=60", "--", *arguments)
 
 
 def finished(process):

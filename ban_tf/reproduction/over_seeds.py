@@ -10,8 +10,8 @@ import pathlib
 from collections.abc import Sequence
 
 from ban_tf.errors import InputError
-from ban_tf.experiments import study
-from ban_tf.experiments.experiment import Experiment
+from ban_tf.reproduction import study
+from ban_tf.reproduction.experiment import Experiment
 
 
 def directory(root: pathlib.Path, seed: int) -> pathlib.Path:
@@ -49,7 +49,10 @@ def show(experiment: Experiment, root: pathlib.Path, seeds: Sequence[int]) -> No
 
     found = finished(experiment, root, seeds)
     if not found:
-        raise InputError(f"nothing of {experiment.name} is in {root}; --run={experiment.name}.")
+        raise InputError(
+            f"nothing of {experiment.name} is in {root}; train it with "
+            f"ban-tf reproduce {experiment.name}."
+        )
     output = root / experiment.name
     print(comparison_page.write_markdown(comparison_page.write(found, output)))
     print(f"The comparison is in {output / 'report.html'}.")

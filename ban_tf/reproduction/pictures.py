@@ -15,8 +15,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ban_tf.errors import InputError
-from ban_tf.experiments import over_seeds
-from ban_tf.experiments.tables import EXPERIMENTS
+from ban_tf.reproduction import over_seeds
+from ban_tf.reproduction.tables import EXPERIMENTS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ban_tf.experiments import columns
-from ban_tf.experiments.experiment import Experiment
+from ban_tf.reproduction import columns
+from ban_tf.reproduction.experiment import Experiment
 
 
 def experiments() -> list[Experiment]:

@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ban_tf.errors import InputError, RunError
-from ban_tf.experiments.experiment import Column, Experiment
 from ban_tf.metrics import summary
+from ban_tf.reproduction.experiment import Column, Experiment
 
 FLAGS = pathlib.Path("flags")
 

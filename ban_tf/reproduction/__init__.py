@@ -1,4 +1,4 @@
-"""The paper's tables, row by row: `python -m ban_tf.experiments --list`.
+"""The paper's tables, row by row: `ban-tf reproduce --list`.
 
 `tables` says what the paper trained and what came out, `study` trains it again.
 """

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ban_tf.experiments import columns
-from ban_tf.experiments.experiment import Column, Experiment
+from ban_tf.reproduction import columns
+from ban_tf.reproduction.experiment import Column, Experiment
 
 _LABELS = ("--gens=3", "--objective=labels")
 _SMALL = "evidence/cifar10_2000"

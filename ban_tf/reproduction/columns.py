@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ban_tf.experiments.experiment import Column
+from ban_tf.reproduction.experiment import Column
 
 
 def flagfile(network: str) -> str:

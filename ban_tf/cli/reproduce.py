@@ -1,4 +1,4 @@
-"""`python -m ban_tf.experiments --list`, or `--run=table2/densenet-112-33 [flags for every run]`.
+"""`ban-tf reproduce --list`, or `ban-tf reproduce table2/densenet-112-33 [flags for every run]`.
 
 `--seeds=5` repeats a row over seeds; `--show=ROW` only shows what is there; `--draw=sizes` makes a
 picture of several rows.
@@ -15,21 +15,23 @@ import sys
 from collections.abc import Sequence
 
 from ban_tf.errors import InputError
-from ban_tf.experiments import listing, over_seeds, pictures, study
-from ban_tf.experiments.experiment import Experiment
-from ban_tf.experiments.tables import EXPERIMENTS
+from ban_tf.reproduction import listing, over_seeds, pictures, study
+from ban_tf.reproduction.experiment import Experiment
+from ban_tf.reproduction.tables import EXPERIMENTS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Lists the rows of the paper's tables, or trains one."""
     parser = argparse.ArgumentParser(
-        prog="python -m ban_tf.experiments",
+        prog="ban-tf reproduce",
         description="The rows of the paper's tables. Flags that are not named here are given to "
         "every run: --data_dir=..., --seed=1, --precision=mixed_bfloat16.",
         allow_abbrev=False,
     )
     parser.add_argument("--list", action="store_true", help="print all rows, and ours beside them")
-    parser.add_argument("--run", metavar="ROW", help="train a row, such as table2/densenet-112-33")
+    parser.add_argument(
+        "row", metavar="ROW", nargs="?", help="train a row, such as table2/densenet-112-33"
+    )
     parser.add_argument("--show", metavar="ROW", help="print what is there of a row")
     parser.add_argument(
         "--draw",
@@ -51,15 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known, further = parser.parse_known_args(arguments)
     try:
         _check(known, further)
-        if known.run:
-            experiment = _named(known.run, "run")
+        if known.row:
+            experiment = _named(known.row)
             if known.seeds:
                 over_seeds.run(experiment, known.workdir, range(known.seeds), further)
             else:
                 study.run(experiment, known.workdir, further)
             _show(experiment, known.workdir, known.seeds)
         elif known.show:
-            _show(_named(known.show, "show"), known.workdir, known.seeds)
+            _show(_named(known.show, "--show="), known.workdir, known.seeds)
         elif known.draw:
             seeds = known.seeds and range(known.seeds)
             path, table = pictures.draw(known.draw, known.workdir, seeds)
@@ -79,10 +81,10 @@ def _check(known: argparse.Namespace, further: Sequence[str]) -> None:
     """Refuses what does not ask for one thing, and flags that it leaves without a use."""
     if known.seeds is not None and known.seeds < 1:
         raise InputError(f"--seeds must be at least 1; it is {known.seeds}.")
-    asked = [name for name in ("list", "show", "draw", "run") if getattr(known, name)]
-    if len(asked) != 1 or (further and asked != ["run"]):
+    asked = [name for name in ("list", "show", "draw", "row") if getattr(known, name)]
+    if len(asked) != 1 or (further and asked != ["row"]):
         raise InputError(
-            "give --list, --show=ROW, --draw=PICTURE, or --run=ROW and flags for its runs."
+            "give --list, --show=ROW, --draw=PICTURE, or a ROW and flags for its runs."
         )
     if known.seeds and asked == ["list"]:
         raise InputError(
@@ -97,13 +99,9 @@ def _show(experiment: Experiment, root: pathlib.Path, seeds: int | None) -> None
         study.show(experiment, root)
 
 
-def _named(name: str, flag: str) -> Experiment:
+def _named(name: str, flag: str = "") -> Experiment:
     if name not in EXPERIMENTS:
         close = difflib.get_close_matches(name, EXPERIMENTS, n=1)
         hint = f"; did you mean {close[0]}?" if close else "; --list prints all."
-        raise InputError(f"--{flag}={name} is no row of the paper's tables{hint}")
+        raise InputError(f"{flag}{name} is no row of the paper's tables{hint}")
     return EXPERIMENTS[name]
-
-
-if __name__ == "__main__":
-    sys.exit(main())

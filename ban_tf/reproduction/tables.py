@@ -7,8 +7,8 @@ cent, or perplexities. Teachers are trained once and shared by the rows that lea
 
 from __future__ import annotations
 
-from ban_tf.experiments import columns, evidence, quick
-from ban_tf.experiments.experiment import Column, Experiment
+from ban_tf.reproduction import columns, evidence, quick
+from ban_tf.reproduction.experiment import Column, Experiment
 
 
 def _table1() -> list[Experiment]:

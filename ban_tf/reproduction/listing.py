@@ -1,4 +1,4 @@
-"""All rows in one table: `python -m ban_tf.experiments --list`."""
+"""All rows in one table: `ban-tf reproduce --list`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from ban_tf.experiments import study
-from ban_tf.experiments.experiment import Column, Experiment
+from ban_tf.reproduction import study
+from ban_tf.reproduction.experiment import Column, Experiment
 
 _FILE_WIDTH = 100  # columns where nobody's terminal says how many
 
@@ -37,7 +37,8 @@ def show(experiments: Iterable[Experiment], root: pathlib.Path) -> None:
         table.add_row(experiment.name, _wrapped(cells, left) or "not trained yet")
     console.print(
         "Test error in %, or perplexity for language models: the paper's figure, and in brackets "
-        f"ours from {root} (of several seeds the mean). --run=EXPERIMENT trains what is missing.\n",
+        f"ours from {root} (of several seeds the mean). ban-tf reproduce EXPERIMENT trains what is "
+        "missing.\n",
         markup=False,
     )
     console.print(table, markup=False)

@@ -1,0 +1,58 @@
+"""`ban-tf VERB`: every verb is there, answers `--help`, and a wrong one is a sentence."""
+
+import importlib
+import re
+import subprocess
+import sys
+
+import pytest
+
+from ban_tf.cli import verbs
+
+
+def _run(*arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=cwd, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"], ["help"]])
+def test_help_has_a_line_for_each_verb(arguments, capsys):
+    assert verbs.main(arguments) == 0
+    shown = capsys.readouterr().out
+    for verb, words in verbs.VERBS.items():
+        assert re.search(rf"^  {verb} +{re.escape(words)}$", shown, re.MULTILINE)
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("verb", [verb for verb in verbs.VERBS if verb != "train"])
+def test_each_verb_has_a_help_of_its_own(verb, capsys):
+    try:
+        code = verbs.main([verb, "--help"])
+    except SystemExit as end:  # argparse's way
+        code = end.code
+    assert code == 0
+    assert f"ban-tf {verb}" in capsys.readouterr().out
+
+
+def test_every_module_of_a_verb_can_be_called():
+    for verb in verbs.VERBS:
+        assert callable(importlib.import_module(f"ban_tf.cli.{verb}").main)
+
+
+@pytest.mark.parametrize(
+    ("verb", "hint"), [("evalute", "did you mean evaluate?"), ("zzz", "there are train, runs")]
+)
+def test_a_wrong_verb_is_one_sentence_and_code_2(verb, hint, capsys):
+    assert verbs.main([verb]) == 2
+    said = capsys.readouterr().err
+    assert repr(verb) in said
+    assert hint in said
+
+
+def test_the_three_ways_to_train_are_one(tmp_path):
+    ways = (["ban_tf.main"], ["ban_tf", "train"], ["ban_tf"])
+    shown = [_run(*way, "--gens=2", "--nonsense", cwd=tmp_path) for way in ways]
+    assert [each.returncode for each in shown] == [2, 2, 2]
+    assert len({each.stderr for each in shown}) == 1
+    assert "nonsense" in shown[0].stderr
