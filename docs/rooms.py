@@ -74,10 +74,10 @@ def drawing() -> str:
     for each in ROOMS:
         reach[each] = below[each].union(*(reach[low] for low in below[each]))
     lines = ["```mermaid", "graph BT"]
-    for high in ROOMS:
+    for high in ROOMS[:-1]:  # `__main__` is drawn as little as `__init__`
         for low in sorted(below[high], key=ROOMS.index):
             if not any(low in reach[other] for other in below[high] - {low}):
-                lines.append(f"    {low.strip('_')} --> {high.strip('_')}")
+                lines.append(f"    {low} --> {high}")
     return "\n".join([*lines, "```\n"])
 
 

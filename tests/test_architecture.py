@@ -1,4 +1,4 @@
-"""The plan of the house holds: imports go one way, modules are small, packages say what they are."""
+"""Imports go one way, and every package says what lives in it."""
 
 import ast
 import importlib.util
