@@ -9,7 +9,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ban_tf.compat import outputs; from ban_tf.distillation import teachers
+from ban_tf.compat import outputs
+from ban_tf.distillation import teachers
 from ban_tf.errors import RunDirectoryError
 from ban_tf.runs import reading
 from ban_tf.system.files import convert_os_errors
