@@ -19,8 +19,7 @@ import keras
 import numpy as np
 
 from ban_tf.compat import distribute, keras_distribution
-from ban_tf.errors import RunDirectoryError, WorkerError
-from ban_tf.runs.rundir import ReadOnlyDirectory, RunDirectory
+from ban_tf.errors import WorkerError
 from ban_tf.system.signals import Requests
 
 
@@ -124,31 +123,6 @@ class Workers:
                 "chief, so that they no longer train one model; nothing of it was kept. Start all "
                 "workers anew, on machines of one kind."
             )
-
-    def open(self, path: Any) -> RunDirectory:
-        """Opens a run directory: to write on the chief, to read on others.
-
-        Raises:
-            RunDirectoryError: It cannot be used, or workers see different directories.
-        """
-        if self.count == 1:
-            return RunDirectory(path)
-        directory = self.chief_first(
-            lambda: RunDirectory(path) if self.chief else ReadOnlyDirectory(path)
-        )
-        if self.chief:
-            directory.commit(facts={"opened": directory.facts.get("opened", 0) + 1})
-        seen = self.exchange([directory.facts.get("opened", 0) if self.chief else 0])[0, 0]
-        own = directory.facts.get("opened")
-        different = self.exchange([own != seen])[:, 0]
-        if different.any():
-            directory.close()
-            raise RunDirectoryError(
-                f"--workdir={path} is not the same directory on worker "
-                f"{', '.join(map(str, np.flatnonzero(different)))} as on the chief; put it on a "
-                "file system that all workers share."
-            )
-        return directory
 
     def meet(self) -> None:
         """Waits until all others are here as well."""

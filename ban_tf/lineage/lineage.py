@@ -28,7 +28,7 @@ from ban_tf.lineage import recipe
 from ban_tf.lineage.results import TrainedGenerations
 from ban_tf.runs import generations, kept
 from ban_tf.runs.generations import Generation, check_last, check_settings, in_words
-from ban_tf.runs.rundir import RunDirectory
+from ban_tf.runs.rundir import RunDirectory, open_shared
 from ban_tf.system import seeds
 from ban_tf.training import training
 from ban_tf.training.trainer import Trainers
@@ -146,7 +146,7 @@ class Lineage(TrainedGenerations):
         )
         self._workers = workers or current()
         self.directory = (
-            self._workers.open(directory)
+            open_shared(directory, self._workers)
             if isinstance(directory, (str, os.PathLike))
             else directory
         )

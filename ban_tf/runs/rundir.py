@@ -19,10 +19,15 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from ban_tf.errors import CorruptFileError, RunDirectoryError
 from ban_tf.system.files import PARTIAL, convert_os_errors, make_directory, write_atomically
+
+if TYPE_CHECKING:
+    from ban_tf.distribution.workers import Workers
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -243,6 +248,36 @@ class ReadOnlyDirectory(RunDirectory):
 
     def sweep(self, prefixes: tuple[str, ...]) -> None:
         """Deletes nothing."""
+
+
+def open_shared(path: str | os.PathLike, workers: Workers) -> RunDirectory:
+    """Opens a run directory: to write on the chief, to read on others.
+
+    Args:
+        path: The directory, the same one on all machines.
+        workers: Those that train together.
+
+    Raises:
+        RunDirectoryError: It cannot be used, or workers see different directories.
+    """
+    if workers.count == 1:
+        return RunDirectory(path)
+    directory = workers.chief_first(
+        lambda: RunDirectory(path) if workers.chief else ReadOnlyDirectory(path)
+    )
+    if workers.chief:
+        directory.commit(facts={"opened": directory.facts.get("opened", 0) + 1})
+    seen = workers.exchange([directory.facts.get("opened", 0) if workers.chief else 0])[0, 0]
+    own = directory.facts.get("opened")
+    different = workers.exchange([own != seen])[:, 0]
+    if different.any():
+        directory.close()
+        raise RunDirectoryError(
+            f"--workdir={path} is not the same directory on worker "
+            f"{', '.join(map(str, np.flatnonzero(different)))} as on the chief; put it on a "
+            "file system that all workers share."
+        )
+    return directory
 
 
 def _entry(content: bytes) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from ban_tf.layers import batch_normalization
 from ban_tf.lineage import lineage
 from ban_tf.report import analysis_report, profiling, progress, tensorboard
 from ban_tf.runs import reading
-from ban_tf.runs.rundir import RunDirectory
+from ban_tf.runs.rundir import RunDirectory, open_shared
 from ban_tf.system import seeds
 from ban_tf.tasks import (
     announcements,
@@ -72,7 +72,7 @@ def run(options: Options, within: bool = False) -> dict[str, Any]:
         student_build = functools.partial(_build, options, data, options.student_arch)
     first_model = _first_model(options, data)
     code = lineage_options.own_code(options)
-    with workers.open(options.directory) as directory, strategies.together(workers):
+    with open_shared(options.directory, workers) as directory, strategies.together(workers):
         teacher_precision = lineage_options.set_precision(options, directory, workers)
         signal = workers.chief_first(
             lambda: teacher_signal.TeacherSignal(options, data, directory, workers)

@@ -25,7 +25,7 @@ from ban_tf.distribution.workers import Workers
 from ban_tf.lineage import lineage
 from ban_tf.objectives import names as objective_names
 from ban_tf.report import analysis_report, profiling, progress, tensorboard
-from ban_tf.runs.rundir import RunDirectory
+from ban_tf.runs.rundir import RunDirectory, open_shared
 from ban_tf.tasks import (
     announcements,
     language_report,
@@ -68,7 +68,7 @@ def run(options: Options) -> dict[str, Any]:
     code = lineage_options.own_code(options)
     if workers.chief:
         _warn_of_missing_labels(options)
-    with workers.open(options.directory) as directory, strategies.together(workers):
+    with open_shared(options.directory, workers) as directory, strategies.together(workers):
         teacher_precision = lineage_options.set_precision(options, directory, workers)
         family = lineage.Lineage(
             build,
