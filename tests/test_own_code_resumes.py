@@ -85,7 +85,7 @@ def test_a_run_does_not_resume_with_other_code(folder, old, new, flag):
 def test_code_has_the_same_hash_in_another_process(folder):
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); import own_code;"
-        "from ban_tf import fingerprint;"
+        "from ban_tf.compat import fingerprint;"
         "print(fingerprint.of_code(own_code.objective), fingerprint.of_code(own_code.builder))"
     )
     found = subprocess.run(

@@ -233,7 +233,8 @@ def test_bad_input_is_named(call, message):
 
 def test_statistics_and_tables_need_no_tensorflow():
     code = (
-        "import sys; from ban_tf.metrics import statistics, summary; from ban_tf.report import table;"
+        "import sys; from ban_tf.metrics import statistics, summary;"
+        "from ban_tf.report import table;"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
