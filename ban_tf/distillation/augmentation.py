@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from ban_tf.compat import preparation
+from ban_tf.compat import keras_private, preparation
 
 _MIXING = {"AugMix", "CutMix", "MixUp", "RandAugment"}
 # The base class of those of KerasCV and of TensorFlow's own.
@@ -28,11 +28,15 @@ def layers_of(model: keras.Model) -> list[str]:
     model's preprocessor does, whose result is shared with a teacher that prepares its input alike.
     """
     preprocessor = model.preprocessor if preparation.of(model) is not None else None
-    apart = preprocessor._flatten_layers() if isinstance(preprocessor, keras.Layer) else ()
+    apart = (
+        [preprocessor, *keras_private.layers_in(preprocessor)]
+        if isinstance(preprocessor, keras.Layer)
+        else []
+    )
     ignored = {id(layer) for layer in apart}
     return [
         layer.name
-        for layer in model._flatten_layers(include_self=False)
+        for layer in keras_private.layers_in(model)
         if id(layer) not in ignored and any(map(_augments, type(layer).__mro__))
     ]
 

@@ -18,7 +18,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ban_tf.compat import loss_kinds
+from ban_tf.compat import keras_private, loss_kinds
 from ban_tf.compat import model_checks as checks
 from ban_tf.compat.loss_kinds import BINARY, VALUES
 from ban_tf.distillation import targets, teachers
@@ -199,12 +199,12 @@ def _inputs(student: keras.Model, x: Any) -> Any:
 
 def _certainly_passes_nan(model: keras.Model) -> bool:
     """Tells whether all that takes the inputs is known to make NaN of NaN."""
-    model = getattr(model, "_functional", None) or model  # of a Sequential model
+    model = keras_private.functional_of(model)
     if not type(model).__module__.startswith("keras.") or not hasattr(model, "operations"):
         return False
     reached = {id(tensor) for tensor in keras.tree.flatten(model.inputs)}
     for operation in model.operations:
-        for node in operation._inbound_nodes:
+        for node in keras_private.calls(operation):
             if not any(id(tensor) in reached for tensor in node.input_tensors):
                 continue
             if type(operation) in _MOVERS:

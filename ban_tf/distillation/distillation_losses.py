@@ -17,7 +17,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ban_tf.compat import distribute
+from ban_tf.compat import distribute, keras_private
 from ban_tf.distillation import projections
 from ban_tf.errors import InputError
 
@@ -201,7 +201,7 @@ def with_features(model: keras.Model, names: Sequence[str], role: str) -> keras.
     Raises:
         InputError: The model cannot be looked into, or a layer is not in it or used twice.
     """
-    inside = isinstance(model, keras.Sequential) or hasattr(model, "_outputs_struct")
+    inside = isinstance(model, keras.Sequential) or keras_private.is_functional(model)
     if not inside or not model.inputs:
         raise InputError(
             f"`distillation_losses` name layers of the {role}, which must then be a Functional or "
@@ -224,7 +224,7 @@ def _symbolic(model: keras.Model, layer: str | None) -> Any:
         return model.get_layer(layer).output
     if isinstance(model, keras.Sequential):
         return model.outputs[0] if model.built and model.outputs else None
-    return getattr(model, "_outputs_struct", None)
+    return keras_private.output_structure(model)
 
 
 def _layers(terms: Sequence[tuple[Any, float]], attribute: str) -> list[str]:

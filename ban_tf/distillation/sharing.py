@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import keras
 
+from ban_tf.compat import keras_private
 from ban_tf.errors import InputError
 
 
@@ -38,10 +39,9 @@ def ends(model: keras.Model) -> list[int]:
 
 def _behind(tensor: keras.KerasTensor) -> keras.layers.Layer | None:
     """The last layer with weights on the way to a tensor."""
-    operation, node, _ = tensor._keras_history
+    operation, inputs = keras_private.origin(tensor)
     if getattr(operation, "weights", None):
         return operation
-    inputs = operation._inbound_nodes[node].input_tensors
     return _behind(inputs[0]) if inputs else None
 
 

@@ -27,6 +27,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf.compat import keras_private
 from ban_tf.layers.stand_in import StandIn, stands_in_for
 
 if keras.backend.backend() == "tensorflow":
@@ -141,7 +142,7 @@ def synchronise(model: keras.Model) -> None:
 
     That is a matter of how it is trained, and not saved with the model.
     """
-    for layer in model._flatten_layers():
+    for layer in [model, *keras_private.layers_in(model)]:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer._as_given = layer.synchronized
             layer.synchronized = True

@@ -21,6 +21,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from ban_tf.compat import keras_private
 from ban_tf.compat.copies import cannot_rebuild, copy_layer, first_line
 from ban_tf.errors import InputError
 from ban_tf.layers.batch_normalization import BatchNormalization
@@ -110,7 +111,7 @@ def _structure(model: keras.Model, precision: str | None, policy: str) -> keras.
     graph = _graph(model)
     folding = dict(_pairs(model))
     gone = {each.name for each in folding.values()}
-    last = {id(each._keras_history.operation) for each in graph.outputs}
+    last = {id(keras_private.origin(tensor).operation) for tensor in graph.outputs}
 
     def clone(layer: Any) -> Any:
         if isinstance(layer, keras.Model):
@@ -145,7 +146,7 @@ def _pairs(model: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
     """Yields the name of each layer that can take in a normalisation, and that normalisation."""
     graph = _graph(model)
     # Layers may have been called outside this graph as well, which is not its concern.
-    nodes = [node for level in graph._nodes_by_depth.values() for node in level]
+    nodes = keras_private.all_calls(graph)
     calls = Counter(id(node.operation) for node in nodes)
     readers = defaultdict(list)
     for node in nodes:

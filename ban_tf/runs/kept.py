@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-from keras.src.trainers.data_adapters import array_slicing
 
+from ban_tf.compat import keras_private
 from ban_tf.compat import fingerprint
 from ban_tf.runs.history import Record, Rows
 
@@ -106,8 +106,8 @@ def split(x: Any, fit: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     if not fraction or fit.get("validation_data") is not None:
         return x, fit
     (x, fit["y"], fit["sample_weight"]), fit["validation_data"] = (
-        array_slicing.train_validation_split(
-            (x, fit.get("y"), fit.get("sample_weight")), validation_split=fraction
+        keras_private.split_off_validation(
+            (x, fit.get("y"), fit.get("sample_weight")), fraction
         )
     )
     return x, fit

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
-from keras.src.trainers import data_adapters
-from keras.src.trainers.data_adapters.data_adapter import DataAdapter
 
+from ban_tf.compat import keras_private
+from ban_tf.compat.keras_private import DataAdapter
 from ban_tf.errors import InputError
 
 if keras.backend.backend() == "tensorflow":
@@ -93,7 +93,7 @@ class EpochData(DataAdapter):
         if x is None:
             raise InputError("`x` returned None; it must return the data of an epoch.")
         # Their order is the function's: shuffled, data could not start at a step.
-        data = data_adapters.get_data_adapter(x, **{"shuffle": False, **self._options})
+        data = keras_private.data_adapter(x, **{"shuffle": False, **self._options})
         found, (epoch, step) = data.num_batches, self._asked_for
         if self._steps is None and is_endless(x):
             raise InputError("`x` returned endless data; give `steps_per_epoch`.")

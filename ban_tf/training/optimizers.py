@@ -15,6 +15,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf.compat import keras_private
 from ban_tf.errors import InputError
 
 SCHEDULES = ("step", "cosine", "constant")
@@ -115,7 +116,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 
 def schedule_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
     """Returns the variables of an optimizer's learning-rate schedule, if it has any."""
-    schedule = optimizer._learning_rate
+    schedule = keras_private.learning_rate(optimizer)
     return [schedule.scale] if isinstance(schedule, Schedule) else []
 
 
@@ -125,7 +126,7 @@ def lower_learning_rate(optimizer: keras.optimizers.Optimizer, factor: float) ->
     Raises:
         InputError: It follows a schedule that cannot be scaled.
     """
-    schedule = optimizer._learning_rate
+    schedule = keras_private.learning_rate(optimizer)
     if isinstance(schedule, Schedule):
         schedule.scale.assign(schedule.scale * factor)
     elif isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):

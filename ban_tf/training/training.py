@@ -14,6 +14,7 @@ from typing import Any
 import keras
 from absl import logging
 
+from ban_tf.compat import keras_private
 from ban_tf.distribution.workers import Workers
 from ban_tf.errors import DivergenceError
 from ban_tf.runs import kept
@@ -215,7 +216,7 @@ def _validate(
     group = keras.callbacks.CallbackList(every, model=model, verbose=0)
     group.on_train_begin()
     group.on_epoch_begin(record.epochs)
-    if model._should_eval(record.epochs, fit.get("validation_freq", 1)):
+    if keras_private.validates(model, record.epochs, fit.get("validation_freq", 1)):
         logs.update(kept.validate(model, fit, callbacks=group))
     group.on_epoch_end(record.epochs, logs)
     if record.epochs == epochs or model.stop_training:
