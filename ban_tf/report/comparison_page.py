@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from ban_tf.errors import InputError
-from ban_tf.report import comparison, comparison_plots, markup, plots
+from ban_tf.report import comparison, comparison_plots, document, plots
 from ban_tf.system.files import write_atomically
 
 
@@ -206,7 +206,7 @@ def write_page(result: Mapping[str, Any], folder: pathlib.Path = pathlib.Path())
         ("change_from_control", f"Change from {control}", f"the same row of {control}"),
     ):
         if name in drawn:
-            picture = markup.figure(
+            picture = document.Figure(
                 drawn[name],
                 "svg+xml",
                 f"Mean change from {words}, with 95 percent intervals over seeds. "
@@ -215,8 +215,8 @@ def write_page(result: Mapping[str, Any], folder: pathlib.Path = pathlib.Path())
                 "seeds. Left of zero is better; filled marks are significant.",
                 wide=True,
             )
-            sections.append((heading, picture))
-    picture = markup.figure(
+            sections.append(document.Section(heading, [picture]))
+    picture = document.Figure(
         drawn[f"{main}_over_seeds"],
         "svg+xml",
         f"Mean {metric.words} over seeds by generation. {_means(result, main)}",
@@ -224,18 +224,17 @@ def write_page(result: Mapping[str, Any], folder: pathlib.Path = pathlib.Path())
         wide=True,
     )
     heading = f"{main[0].upper()}{main[1:]} by generation"
-    sections.append((heading, picture))
+    sections.append(document.Section(heading, [picture]))
     for name, metric in shown(result).items():
         words = metric.words[0].upper() + metric.words[1:]
-        sections.append((words, _table(result, name, f"{words}, over seeds")))
-    sections.append(("What was compared", _provenance(result, folder)))
+        sections.append(document.Section(words, [_table(result, name, f"{words}, over seeds")]))
+    sections.append(document.Section("What was compared", _provenance(result, folder)))
     lead = [notes(result), *_absent(result)]
-    return markup.page(
-        _title(result), sections, "\n".join(markup.paragraph(each, kind="verdict") for each in lead)
-    )
+    verdicts = [document.Paragraph(text, kind="verdict") for text in lead]
+    return document.render(_title(result), sections, verdicts)
 
 
-def _table(result: Mapping[str, Any], name: str, caption: str) -> str:
+def _table(result: Mapping[str, Any], name: str, caption: str) -> document.Table:
     """A metric's table, its rows under the names of their groups."""
     titles, cells = headings(result), rows(result, name)
     groups = [
@@ -247,7 +246,7 @@ def _table(result: Mapping[str, Any], name: str, caption: str) -> str:
     ]
     kept = titles[1:2] + titles[3:]
     texts = [column for column, title in enumerate(kept) if title in _WORDS]
-    return markup.grouped_table(caption, kept, groups, texts)
+    return document.Table(caption, kept, groups, texts)
 
 
 def _spoken(result: Mapping[str, Any], metric: str, key: str) -> str:
@@ -278,28 +277,21 @@ def _means(result: Mapping[str, Any], name: str) -> str:
     )
 
 
-def _provenance(result: Mapping[str, Any], folder: pathlib.Path) -> str:
+def _provenance(result: Mapping[str, Any], folder: pathlib.Path) -> list[document.Block]:
     groups = [(group["name"], _description(group)) for group in result["groups"]]
     linked = [
         (f"{group['name']}, seed {seed}", os.path.relpath(f"{run}/report.html", folder))
         for group in result["groups"]
         for seed, run in zip(group["seeds"], group["runs"], strict=True)
     ]
-    return "\n".join(
-        [
-            markup.table(
-                "Groups of runs, and what is not the same in all", ("runs", "of"), groups, texts=2
-            ),
-            markup.table(
-                "What all runs have in common",
-                ("setting", "value"),
-                [each for each in result["settings"].items() if each[1] != comparison.UNTOLD],
-                texts=2,
-            ),
-            markup.subheading("The runs one by one"),
-            markup.links(linked),
-        ]
-    )
+    settings = [each for each in result["settings"].items() if each[1] != comparison.UNTOLD]
+    caption = "Groups of runs, and what is not the same in all"
+    return [
+        document.table(caption, ("runs", "of"), groups, texts=2),
+        document.table("What all runs have in common", ("setting", "value"), settings, texts=2),
+        document.Subheading("The runs one by one"),
+        document.Links(linked),
+    ]
 
 
 def write(

@@ -7,7 +7,7 @@ import io
 import numpy as np
 
 from ban_tf.metrics import statistics
-from ban_tf.report import examples, markup, plots
+from ban_tf.report import document, examples, plots
 from ban_tf.report.content import ImageContent
 
 CURVES = {
@@ -20,25 +20,25 @@ _MOST_CONFUSED = 10
 _MOST_DIAGRAMS = 12
 
 
-def by_generation(content: ImageContent) -> tuple[str, str]:
-    """Returns the section on error by generation: its heading and its markup."""
-    return "Error by generation", _errors(content)
+def by_generation(content: ImageContent) -> document.Section:
+    """Returns the section on error by generation."""
+    return document.Section("Error by generation", [_errors(content)])
 
 
-def further(content: ImageContent) -> list[tuple[str, str]]:
-    """Returns the sections that only a run on images has: headings and markup."""
+def further(content: ImageContent) -> list[document.Section]:
+    """Returns the sections that only a run on images has."""
     return [
-        ("Calibration", _calibration(content)),
-        ("Confusion", _confusion(content)),
-        ("Newly right and newly wrong", _changes(content)),
-        ("Ensemble and diversity", _ensemble(content)),
+        document.Section("Calibration", _calibration(content)),
+        document.Section("Confusion", _confusion(content)),
+        document.Section("Newly right and newly wrong", _changes(content)),
+        document.Section("Ensemble and diversity", _ensemble(content)),
     ]
 
 
-def _errors(content: ImageContent) -> str:
+def _errors(content: ImageContent) -> document.Figure:
     rows = content.summary["generations"]
     words = "; ".join(f"generation {row['generation']} {100 * row['error']:.2f} %" for row in rows)
-    return markup.figure(
+    return document.Figure(
         plots.svg(plots.error_by_generation(content.summary)),
         "svg+xml",
         f"Test error by generation with 95 percent intervals: {words}. "
@@ -48,7 +48,7 @@ def _errors(content: ImageContent) -> str:
     )
 
 
-def _calibration(content: ImageContent) -> str:
+def _calibration(content: ImageContent) -> list[document.Block]:
     named = dict(list(_named_predictions(content).items())[-_MOST_DIAGRAMS:])
     labels = content.test.labels
     measured = {name: statistics.evaluate(each, labels) for name, each in named.items()}
@@ -72,7 +72,7 @@ def _calibration(content: ImageContent) -> str:
         "Brier score",
     )
     diagrams = {name: statistics.reliability(each, labels) for name, each in named.items()}
-    return markup.figure(
+    picture = document.Figure(
         plots.svg(plots.reliability_diagrams(diagrams)),
         "svg+xml",
         "Reliability diagrams: accuracy against confidence in 15 bins, for "
@@ -81,19 +81,20 @@ def _calibration(content: ImageContent) -> str:
         "Dots below the diagonal are over-confident. The larger a dot, the more examples; lines "
         "are Wilson's 95 % intervals.",
         wide=True,
-    ) + markup.table("Calibration", headings, rows)
+    )
+    return [picture, document.table("Calibration", headings, rows)]
 
 
-def _confusion(content: ImageContent) -> str:
+def _confusion(content: ImageContent) -> list[document.Block]:
     named = _named_predictions(content)
     chosen = {name: named[name] for name in dict.fromkeys(("generation 0", list(named)[-1]))}
-    parts = []
+    blocks: list[document.Block] = []
     for name, each in chosen.items():
         counts = statistics.confusion_matrix(each, content.test.labels)
         worst = _most_confused(counts, content.class_names)
         most = "; ".join(f"{true} taken for {other}, {n} times" for true, other, n, _ in worst[:3])
-        parts.append(
-            markup.figure(
+        blocks.append(
+            document.Figure(
                 plots.svg(plots.confusion_matrix(counts, content.class_names, name)),
                 "svg+xml",
                 f"Confusion matrix of {name}. Most often confused: {most or 'nothing'}.",
@@ -102,8 +103,8 @@ def _confusion(content: ImageContent) -> str:
         if worst:
             headings = ("true class", "taken for", "times", "of this class (%)")
             caption = f"Most frequent confusions of {name}"
-            parts.append(markup.table(caption, headings, worst, texts=2))
-    return "\n".join(parts)
+            blocks.append(document.table(caption, headings, worst, texts=2))
+    return blocks
 
 
 def _most_confused(
@@ -124,27 +125,29 @@ def _most_confused(
     ]
 
 
-def _changes(content: ImageContent) -> str:
-    parts = []
+def _changes(content: ImageContent) -> list[document.Block]:
+    blocks: list[document.Block] = []
     for number in range(1, len(content.predictions)):
         found = examples.changes(*content.predictions[number - 1 : number + 1], content.test.labels)
-        parts.append(markup.subheading(f"Generation {number} against generation {number - 1}"))
+        blocks.append(document.Subheading(f"Generation {number} against generation {number - 1}"))
         for kind, listed in zip(("right", "wrong"), found, strict=True):
             shown = [_example(content, each) for each in listed[: examples.SHOWN]]
             more = f", of which {len(shown)} are shown" if len(shown) < len(listed) else ""
-            parts.append(markup.paragraph(f"{len(listed)} newly {kind}{more}."))
+            blocks.append(document.Paragraph(f"{len(listed)} newly {kind}{more}."))
             if shown:
-                parts.append(markup.gallery(shown))
-    return "\n".join(parts)
+                blocks.append(document.Gallery(shown))
+    return blocks
 
 
-def _example(content: ImageContent, change: examples.Change) -> str:
+def _example(
+    content: ImageContent, change: examples.Change
+) -> document.Figure | document.Paragraph:
     true, before, after = (content.class_names[each] for each in change[1:])
     place = np.flatnonzero(content.test.shown == change.index)
     words = f"test example {change.index}: true {true}, was {before}, is {after}"
     if not len(place):
-        return markup.paragraph(words)
-    return markup.figure(_image(content.test.images[place[0]]), "png", f"Image of {words}", words)
+        return document.Paragraph(words)
+    return document.Figure(_image(content.test.images[place[0]]), "png", f"Image of {words}", words)
 
 
 def _image(pixels: np.ndarray) -> bytes:
@@ -155,10 +158,10 @@ def _image(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def _ensemble(content: ImageContent) -> str:
+def _ensemble(content: ImageContent) -> list[document.Block]:
     members, mean = content.ensemble()
     if len(members) < 2:
-        return ""
+        return []
     labels = content.test.labels
     errors = [float(np.mean(each.argmax(axis=-1) != labels)) for each in content.predictions]
     single = [errors[member] for member in members]
@@ -178,11 +181,8 @@ def _ensemble(content: ImageContent) -> str:
         (name, *(f"{100 * cell:.2f}" for cell in row))
         for name, row in zip(names, everyone, strict=True)
     ]
-    return markup.paragraph(words) + markup.table(
-        "Test examples on which two generations disagree (%)",
-        ("generation", *names),
-        rows,
-    )
+    caption = "Test examples on which two generations disagree (%)"
+    return [document.Paragraph(words), document.table(caption, ("generation", *names), rows)]
 
 
 def _named_predictions(content: ImageContent) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ the rest.
 
 from __future__ import annotations
 
-from ban_tf.report import image_sections, markup, plots, table, text_sections
+from ban_tf.report import document, image_sections, plots, table, text_sections
 from ban_tf.report.content import Content, ImageContent
 
 
@@ -19,22 +19,22 @@ def write(content: Content) -> str:
     run = content.summary["run"]
     kind = image_sections if isinstance(content, ImageContent) else text_sections
     sections = [
-        ("Results", _results(content)),
+        document.Section("Results", _results(content)),
         kind.by_generation(content),
-        ("Learning curves", _curves(content, kind.CURVES)),
-        ("The gradient of distillation", _gradient(content)),
+        document.Section("Learning curves", _curves(content, kind.CURVES)),
+        document.Section("The gradient of distillation", _gradient(content)),
         *kind.further(content),
-        ("How this was made", _provenance(content)),
+        document.Section("How this was made", _provenance(content)),
     ]
     title = f"Born-again {run['architecture']} on {run['dataset']}"
-    verdict = markup.paragraph(table.notes(content.summary), kind="verdict")
-    return markup.page(title, [each for each in sections if each[1]], verdict)
+    verdict = document.Paragraph(table.notes(content.summary), kind="verdict")
+    return document.render(title, sections, [verdict])
 
 
-def _results(content: Content) -> str:
+def _results(content: Content) -> list[document.Block]:
     summary = content.summary
-    parts = [
-        markup.table(
+    blocks: list[document.Block] = [
+        document.table(
             f"Generations, measured on {table.measured_on(summary)}",
             table.one_line(table.generation_headings(summary)),
             table.generation_rows(summary),
@@ -42,17 +42,17 @@ def _results(content: Content) -> str:
         )
     ]
     if summary["ensembles"]:
-        parts.append(
-            markup.table(
+        blocks.append(
+            document.table(
                 f"Ensembles, averaging the {summary['average']} of their members",
                 table.one_line(table.ensemble_headings(summary)),
                 table.ensemble_rows(summary),
             )
         )
-    return "\n".join([*parts, _significance(content)])
+    return [*blocks, _significance(content)]
 
 
-def _significance(content: Content) -> str:
+def _significance(content: Content) -> document.Table:
     summary = content.summary
     named = [(f"generation {row['generation']}", row) for row in summary["generations"]]
     named += [(f"ensemble of {row['name']}", row) for row in summary["ensembles"]]
@@ -74,7 +74,7 @@ def _significance(content: Content) -> str:
         "p (McNemar, exact)",
         "against generation 0",
     )
-    return markup.table("Uncertainty, and each row against generation 0", headings, rows)
+    return document.table("Uncertainty, and each row against generation 0", headings, rows)
 
 
 def _judgement(change: dict | None) -> str:
@@ -85,25 +85,23 @@ def _judgement(change: dict | None) -> str:
     return "better" if change["difference"] < 0 else "worse"
 
 
-def _curves(content: Content, known: dict[str, str]) -> str:
+def _curves(content: Content, known: dict[str, str]) -> list[document.Block]:
     logged = {name for rows in content.histories.values() for row in rows for name in row}
     quantities = {name: words for name, words in known.items() if name in logged}
-    if not quantities:
-        return ""
-    figures = []
+    figures: list[document.Block] = []
     names = list(quantities)
     for pair in (names[:2], names[2:]):
         if pair:
             shown = {name: quantities[name] for name in pair}
             figures.append(
-                markup.figure(
+                document.Figure(
                     plots.svg(plots.learning_curves(content.histories, shown)),
                     "svg+xml",
                     f"Curves over epochs: {' and '.join(shown.values())}. " + _last(content, shown),
                     wide=True,
                 )
             )
-    return "\n".join(figures)
+    return figures
 
 
 def _last(content: Content, shown: dict[str, str]) -> str:
@@ -116,10 +114,10 @@ def _last(content: Content, shown: dict[str, str]) -> str:
     return "; ".join(ends) + "."
 
 
-def _gradient(content: Content) -> str:
+def _gradient(content: Content) -> list[document.Block]:
     if content.analysis is None:
-        return ""
-    return markup.figure(
+        return []
+    picture = document.Figure(
         content.analysis,
         "png",
         "Share of dark knowledge in the gradient, agreement with the teacher and divergence from "
@@ -129,9 +127,10 @@ def _gradient(content: Content) -> str:
         "Weights by the teacher's confidence are equal where their entropy is 1.",
         wide=True,
     )
+    return [picture]
 
 
-def _provenance(content: Content) -> str:
+def _provenance(content: Content) -> list[document.Block]:
     run = content.summary["run"]
     seconds = sum(row["seconds"] or 0.0 for row in content.summary["generations"])
     facts = {
@@ -144,13 +143,18 @@ def _provenance(content: Content) -> str:
         **({"finished": run["finished"]} if run.get("finished") else {}),
         **run.get("environment", {}),
     }
-    parts = [markup.table("Setting", ("what", "value"), list(facts.items()), texts=2)]
+    blocks: list[document.Block] = [
+        document.table("Setting", ("what", "value"), list(facts.items()), texts=2)
+    ]
     if run.get("command"):
-        parts += [markup.paragraph("The command that gives this run:"), markup.code(run["command"])]
-    parts += [
-        markup.paragraph("To go on with it, for instance with a larger --gens:"),
-        markup.code(content.resume),
-        markup.paragraph(
+        blocks += [
+            document.Paragraph("The command that gives this run:"),
+            document.Code(run["command"]),
+        ]
+    blocks += [
+        document.Paragraph("To go on with it, for instance with a larger --gens:"),
+        document.Code(content.resume),
+        document.Paragraph(
             "The test set was only reported on, never chosen by. Changes against generation 0 are "
             "paired on the same test examples, which are words on text: the interval is Agresti "
             "and Min's (2005), the test is McNemar's exact one, and a change counts as significant "
@@ -158,4 +162,4 @@ def _provenance(content: Content) -> str:
             "Calibration error has 15 bins of equal width (Guo et al., 2017)."
         ),
     ]
-    return "\n".join(parts)
+    return blocks

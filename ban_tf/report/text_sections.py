@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ban_tf.report import markup, plots
+from ban_tf.report import document, plots
 from ban_tf.report.content import Content
 
 CURVES = {
@@ -13,13 +13,13 @@ CURVES = {
 }
 
 
-def by_generation(content: Content) -> tuple[str, str]:
-    """Returns the section on perplexity by generation: its heading and its markup."""
+def by_generation(content: Content) -> document.Section:
+    """Returns the section on perplexity by generation."""
     words = "; ".join(
         f"generation {row['generation']} {row['perplexity']:.2f}"
         for row in content.summary["generations"]
     )
-    picture = markup.figure(
+    picture = document.Figure(
         plots.svg(plots.perplexity_by_generation(content.summary)),
         "svg+xml",
         f"Test perplexity by generation: {words}. The table above has the ensembles.",
@@ -27,9 +27,9 @@ def by_generation(content: Content) -> tuple[str, str]:
         "seed, and no interval.",
         wide=True,
     )
-    return "Perplexity by generation", picture
+    return document.Section("Perplexity by generation", [picture])
 
 
-def further(content: Content) -> list[tuple[str, str]]:
+def further(content: Content) -> list[document.Section]:
     """Returns no further sections: of a text's words only the sums are kept."""
     return []
