@@ -14,6 +14,7 @@ import ban_tf
 from ban_tf.cli import evaluate, export, predict, runs
 from ban_tf.cli import report as report_command
 from ban_tf.config import option_checks, options
+from ban_tf.report.table import markdown_table
 
 FOLDER = pathlib.Path(__file__).parent
 _COMMANDS = (export, predict, evaluate, report_command, runs)
@@ -37,7 +38,7 @@ def flags_page() -> str:
         default = "" if field.default is None else f"`{field.default}`"
         text = defined[field.name].help
         rows.append((f"`--{field.name}`{star}", default, _values(field.name), text))
-    parts.append(_table(("flag", "default", "values", "what it does"), rows))
+    parts.append(markdown_table(("flag", "default", "values", "what it does"), rows, texts=4))
     for module in _COMMANDS:
         values = flags.FlagValues()
         define = getattr(module, "_define", None)
@@ -48,7 +49,7 @@ def flags_page() -> str:
                 (f"`--{name}`", _default(values[name]), values[name].help)
                 for name in sorted(values)
             ]
-            parts.append(_table(("flag", "default", "what it does"), rows))
+            parts.append(markdown_table(("flag", "default", "what it does"), rows, texts=3))
     return "\n\n".join(parts) + "\n"
 
 
@@ -108,13 +109,6 @@ def _values(name: str) -> str:
 
 def _default(flag: flags.Flag) -> str:
     return "" if flag.default is None else f"`{flag.default}`"
-
-
-def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [headings, tuple("---" for _ in headings), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
 
 
 def pages() -> dict[str, str]:

@@ -12,9 +12,9 @@ import pytest
 from ban_tf.config import options
 from ban_tf.errors import CorruptFileError, RunDirectoryError, SaveError
 from ban_tf.runs import rundir
-from ban_tf.runs.history import from_csv
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import files
+from ban_tf.system.csv_tables import from_csv
 from ban_tf.system.signals import Interrupted
 from ban_tf.tasks import experiment, results
 from tests.soak import kill_and_resume

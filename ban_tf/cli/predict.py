@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import pathlib
-import sys
 from collections.abc import Sequence
-from typing import TextIO
 
 import numpy as np
 from absl import flags
@@ -15,6 +12,7 @@ from ban_tf.cli import common as command
 from ban_tf.datasets import folder
 from ban_tf.errors import InputError
 from ban_tf.runs import reading
+from ban_tf.system import csv_tables
 
 NAME = "ban-tf predict"
 USAGE = """ban-tf predict RUN IMAGE [IMAGE ...] [flags]
@@ -95,22 +93,21 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     probabilities = predict(run, images, values["model"].value)
     class_names = reading.read_data_facts(run).class_names
     if table == "-":
-        _write_csv(sys.stdout, images, class_names, probabilities)
+        print(_csv(images, class_names, probabilities), end="")
         return
     for path, row in zip(images, probabilities, strict=True):
         print(f"{path}\t{class_names[row.argmax()]}\t{row.max():.4f}")
     if table:
         try:
-            with pathlib.Path(table).open("w", newline="") as file:
-                _write_csv(file, images, class_names, probabilities)
+            content = _csv(images, class_names, probabilities)
+            pathlib.Path(table).write_text(content, newline="")
         except OSError as error:
             raise InputError(f"--csv={table} cannot be written ({error.strerror}).") from error
 
 
-def _write_csv(
-    file: TextIO, images: Sequence[str], class_names: Sequence[str], probabilities: np.ndarray
-) -> None:
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["image", "class", *class_names])
-    for image, row in zip(images, probabilities, strict=True):
-        writer.writerow([image, class_names[row.argmax()], *(f"{p:.8g}" for p in row)])
+def _csv(images: Sequence[str], class_names: Sequence[str], probabilities: np.ndarray) -> str:
+    rows = (
+        [image, class_names[row.argmax()], *(f"{p:.8g}" for p in row)]
+        for image, row in zip(images, probabilities, strict=True)
+    )
+    return csv_tables.write(["image", "class", *class_names], rows)

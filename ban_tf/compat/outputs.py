@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL, VALUES
@@ -181,6 +182,17 @@ def to_logits(outputs: Any, activation: str, kind: str | None = None) -> Any:
         clipped = ops.clip(numbers, tiny, 1.0 - tiny)
         numbers = ops.log(clipped) - ops.log(1.0 - clipped)
     return _two_classes(numbers)
+
+
+def log_probabilities(outputs: np.ndarray, activation: str) -> np.ndarray:
+    """Returns the normalised log-probabilities of categorical outputs, float64.
+
+    Args:
+        outputs: `[batch, ..., classes]`.
+        activation: What the model applied last: "linear" or "softmax".
+    """
+    logits = to_logits(ops.convert_to_tensor(outputs), activation)
+    return ops.convert_to_numpy(ops.log_softmax(ops.cast(logits, "float64"), axis=-1))
 
 
 def _two_classes(units: Any) -> Any:

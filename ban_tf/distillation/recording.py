@@ -31,6 +31,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from absl import logging
+from scipy import special
 
 from ban_tf.compat import fingerprint
 from ban_tf.errors import InputError
@@ -120,8 +121,7 @@ def pack(logits: np.ndarray, form: Form) -> np.ndarray:
     if form.top is None:
         largest = np.finfo(np.float16).max
         return np.clip(logits, -largest, largest).astype(np.float16)
-    shifted = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    log_probabilities = special.log_softmax(logits.astype(np.float64), axis=-1)
     order = np.argsort(-log_probabilities, axis=-1, kind="stable")
     sorted_values = np.take_along_axis(log_probabilities, order, axis=-1)
     rows = np.zeros(len(logits), form.row)

@@ -10,7 +10,7 @@
          {"name": "generations 1-2", "members": [1, 2], <metrics>,
           "error_interval": [low, high], "change_in_error": {...}}, ...]}
 
-<metrics> are those of `statistics.evaluate`. `error_interval` is Wilson's, 95 %.
+<metrics> are those of `classification.evaluate`. `error_interval` is Wilson's, 95 %.
 `change_in_error` compares with generation 0 on the same examples, as fractions (negative is
 better): {"difference", "low", "high", "mcnemar_p", "significant"}. A change is called significant
 only if its 95 % interval leaves out zero and McNemar's exact test agrees at 0.05.
@@ -37,20 +37,14 @@ from typing import Any
 import numpy as np
 
 from ban_tf.errors import InputError
-from ban_tf.metrics import statistics
+from ban_tf.metrics import classification, intervals
+from ban_tf.metrics.ensembles import mean_log_probabilities
+from ban_tf.metrics.table import METRICS, OF_TEXT
 
 FORMAT = 1
-METRICS = (
-    "examples",
-    "error",
-    "accuracy",
-    "negative_log_likelihood",
-    "expected_calibration_error",
-    "brier_score",
-    "confidence",
-)
 _RUN_KEYS = ("dataset", "architecture", "objective", "seed")
-_COMMON_KEYS = (*METRICS, "error_interval", "change_in_error")
+_METRICS = ("examples", *(name for name in METRICS if name not in OF_TEXT))
+_COMMON_KEYS = (*_METRICS, "error_interval", "change_in_error")
 _KEYS = {
     "generations": ("generation", "taught_by", *_COMMON_KEYS, "seconds", "extra"),
     "ensembles": ("name", "members", *_COMMON_KEYS),
@@ -119,7 +113,7 @@ def summarise(
             "name": f"generations {first}-{last}",
             "members": list(range(first, last + 1)),
             **row(
-                statistics.mean_log_probabilities(
+                mean_log_probabilities(
                     [member.log_probabilities for member in members[first : last + 1]], average
                 ),
                 labels,
@@ -182,13 +176,13 @@ def row(
         labels: The true classes, integers [examples].
         reference: The log-probabilities of generation 0, or None.
     """
-    metrics = statistics.evaluate(log_probabilities, labels)
+    metrics = classification.evaluate(log_probabilities, labels)
     wrong = np.argmax(log_probabilities, axis=-1) != labels
     change = None
     if reference is not None:
         reference_wrong = np.argmax(reference, axis=-1) != labels
-        change = statistics.change_in_error(wrong, reference_wrong)
-    interval = statistics.wilson_interval(int(wrong.sum()), len(wrong))
+        change = intervals.change_in_error(wrong, reference_wrong)
+    interval = intervals.wilson_interval(int(wrong.sum()), len(wrong))
     return {**metrics, "error_interval": list(interval), "change_in_error": change}
 
 

@@ -1,5 +1,5 @@
-"""What a run shows: statistics, tables, progress and TensorBoard.
+"""What a run shows: tables, progress and TensorBoard.
 
 Everything here reads a finished or running run, or plain arrays; nothing trains.
-`statistics`, `summary` and `table` need no TensorFlow.
+`summary` and `table` need no TensorFlow.
 """

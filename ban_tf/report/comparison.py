@@ -20,19 +20,13 @@ import numpy as np
 
 from ban_tf.config.options import Options
 from ban_tf.errors import InputError, RunDirectoryError
-from ban_tf.metrics import statistics
+from ban_tf.metrics import intervals
+from ban_tf.metrics.table import METRICS
 from ban_tf.runs import reading
 
 FORMAT = 2
-# In all of them less is better. Those that only runs on text have come first there.
-METRICS = (
-    "perplexity",
-    "validation_perplexity",
-    "error",
-    "negative_log_likelihood",
-    "expected_calibration_error",
-    "brier_score",
-)
+# Those that only runs on text have come first there.
+COMPARED = tuple(metric.name for metric in METRICS.values() if metric.better == "lower")
 CONTROLS = ("labels", "baseline")
 # The unit that varies, how much data there was, and whether the training was watched.
 _PARTING_NOTHING = ("seed", "examples", "words", "data", "analyse")
@@ -205,7 +199,7 @@ def _rows(group: Mapping[int, Run], control: Mapping[int, Run] | None) -> list[d
             "members": row.get("members", [row.get("generation")]),
             "metrics": {
                 metric: _metric(name, metric, found, others)
-                for metric in METRICS
+                for metric in COMPARED
                 if all(metric in each[name] for each in found.values())
             },
         }
@@ -263,7 +257,7 @@ def _change(
     if len(pairs) < 2:
         return None
     values, baselines = np.array([[each[metric] for each in pair] for pair in pairs.values()]).T
-    gain = statistics.paired_gain(values, baselines)
+    gain = intervals.paired_gain(values, baselines)
     # The same difference in each of a few seeds is chance or a mistake, but no measured spread.
     spread = gain.standard_deviation > 0
     return {

@@ -10,30 +10,18 @@ import json
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from matplotlib.figure import Figure
 
 from ban_tf.errors import InputError
+from ban_tf.metrics.table import METRICS, Metric
 from ban_tf.report import comparison, comparison_plots, document, plots
+from ban_tf.report.table import markdown_table
 from ban_tf.system.files import write_atomically
 
-
-class Metric(NamedTuple):
-    """How a metric is shown: its words, what it is multiplied by, and its decimals."""
-
-    words: str
-    scale: float = 1.0
-    decimals: int = 4
-
-
-SHOWN = {
-    "perplexity": Metric("test perplexity", decimals=2),
-    "validation_perplexity": Metric("validation perplexity", decimals=2),
-    "error": Metric("test error (%)", 100.0, 2),
-    "negative_log_likelihood": Metric("negative log-likelihood"),
-    "expected_calibration_error": Metric("expected calibration error"),
-}
+# The Brier score is in summary.json alone.
+_SHOWN = tuple(name for name in comparison.COMPARED if name != "brier_score")
 _WORDS = ("runs", "generation or ensemble", "verdict")  # headings of columns that are no numbers
 _NOTES = (
     "All is measured on the test set, and less is better; changes of the error are in percentage "
@@ -55,11 +43,7 @@ _CONTROLLED = (
 def shown(result: Mapping[str, Any]) -> dict[str, Metric]:
     """Returns the metrics that all rows of a comparison have."""
     rows = [row for group in result["groups"] for row in group["rows"]]
-    return {
-        name: metric
-        for name, metric in SHOWN.items()
-        if all(name in row["metrics"] for row in rows)
-    }
+    return {name: METRICS[name] for name in _SHOWN if all(name in row["metrics"] for row in rows)}
 
 
 def headings(result: Mapping[str, Any]) -> tuple[str, ...]:
@@ -74,7 +58,7 @@ def headings(result: Mapping[str, Any]) -> tuple[str, ...]:
 
 def rows(result: Mapping[str, Any], name: str) -> list[tuple[str, ...]]:
     """Returns a metric's cells, under `headings`."""
-    metric = SHOWN[name]
+    metric = METRICS[name]
     return [
         (
             group["name"],
@@ -95,31 +79,28 @@ def rows(result: Mapping[str, Any], name: str) -> list[tuple[str, ...]]:
 
 def mean_in_words(found: Mapping[str, Any], metric: Metric) -> str:
     """Returns a mean with its standard deviation over seeds."""
-    mean = f"{metric.scale * found['mean']:.{metric.decimals}f}"
+    mean = metric.shown(found["mean"])
     if found["standard_deviation"] is None:
         return mean
-    return f"{mean} ± {metric.scale * found['standard_deviation']:.{metric.decimals}f}"
+    return f"{mean} ± {metric.shown(found['standard_deviation'])}"
 
 
 def change_in_words(change: Mapping[str, Any], metric: Metric) -> str:
     """Returns a change with its interval."""
-    mean, low, high = (
-        f"{metric.scale * change[key]:+.{metric.decimals}f}" for key in ("mean", "low", "high")
-    )
-    return f"{mean} [{low}, {high}]"
+    return metric.change(*(change[end] for end in ("mean", "low", "high")))
 
 
 def _change(change: Mapping[str, Any] | None, metric: Metric) -> tuple[str, str]:
     if change is None:
         return "", ""
-    return change_in_words(change, metric), verdict(change)
+    return change_in_words(change, metric), verdict(change, metric)
 
 
-def verdict(change: Mapping[str, Any]) -> str:
+def verdict(change: Mapping[str, Any], metric: Metric) -> str:
     """Returns "better", "worse" or "no significant difference"."""
     if not change["significant"]:
         return "no significant difference"
-    return "better" if change["mean"] < 0 else "worse"
+    return "better" if metric.improved(change["mean"]) else "worse"
 
 
 def notes(result: Mapping[str, Any]) -> str:
@@ -135,13 +116,10 @@ def write_markdown(result: Mapping[str, Any]) -> str:
     """Returns the comparison as Markdown."""
     parts = [f"# {_title(result)}", *_absent(result)]
     titles = headings(result)
-    rules = [":---" if each in _WORDS else "---:" for each in titles]
+    texts = [column for column, title in enumerate(titles) if title in _WORDS]
     for name, metric in shown(result).items():
-        lines = [titles, rules, *rows(result, name)]
-        parts += [
-            f"## {metric.words[0].upper()}{metric.words[1:]}",
-            "\n".join("| " + " | ".join(line) + " |" for line in lines),
-        ]
+        cells = markdown_table(titles, rows(result, name), texts)
+        parts += [f"## {metric.title}", cells]
     parts += [notes(result), "## What was compared"]
     parts.append(
         "\n".join(f"- {group['name']}: {_description(group)}" for group in result["groups"])
@@ -226,8 +204,8 @@ def write_page(result: Mapping[str, Any], folder: pathlib.Path = pathlib.Path())
     heading = f"{main[0].upper()}{main[1:]} by generation"
     sections.append(document.Section(heading, [picture]))
     for name, metric in shown(result).items():
-        words = metric.words[0].upper() + metric.words[1:]
-        sections.append(document.Section(words, [_table(result, name, f"{words}, over seeds")]))
+        table = _table(result, name, f"{metric.title}, over seeds")
+        sections.append(document.Section(metric.title, [table]))
     sections.append(document.Section("What was compared", _provenance(result, folder)))
     lead = [notes(result), *_absent(result)]
     verdicts = [document.Paragraph(text, kind="verdict") for text in lead]
@@ -256,7 +234,7 @@ def _spoken(result: Mapping[str, Any], metric: str, key: str) -> str:
         for row in group["rows"]:
             change = row["metrics"][metric][key]
             if change and change["significant"]:
-                found[verdict(change)].append(f"{group['name']} {row['name']}")
+                found[verdict(change, METRICS[metric])].append(f"{group['name']} {row['name']}")
     words = [f"{word} for {'; '.join(names)}" for word, names in found.items() if names]
     if not words:
         return f"No {metric} changed significantly."
@@ -264,7 +242,7 @@ def _spoken(result: Mapping[str, Any], metric: str, key: str) -> str:
 
 
 def _means(result: Mapping[str, Any], name: str) -> str:
-    metric = SHOWN[name]
+    metric = METRICS[name]
     return " ".join(
         f"{group['name']}: "
         + ", ".join(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ban_tf.errors import RunDirectoryError
-from ban_tf.metrics import statistics
+from ban_tf.metrics import ensembles
 from ban_tf.runs import reading
 
 
@@ -49,7 +49,7 @@ class ImageContent(Content):
     def ensemble(self) -> tuple[list[int], np.ndarray]:
         """Returns the ensemble that the run saves: its members, its log-probabilities."""
         members = list(range(1, len(self.predictions))) or [0]
-        return members, statistics.mean_log_probabilities(
+        return members, ensembles.mean_log_probabilities(
             [self.predictions[member] for member in members], self.summary["average"]
         )
 

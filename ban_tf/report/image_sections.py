@@ -6,7 +6,8 @@ import io
 
 import numpy as np
 
-from ban_tf.metrics import statistics
+from ban_tf.metrics import classification, ensembles
+from ban_tf.metrics.table import METRICS
 from ban_tf.report import document, examples, plots
 from ban_tf.report.content import ImageContent
 
@@ -16,6 +17,10 @@ CURVES = {
     "loss": "training loss",
     "teacher_agreement": "agreement with teacher",
 }
+_CALIBRATION = (
+    *("confidence", "accuracy"),
+    *("expected_calibration_error", "negative_log_likelihood", "brier_score"),
+)
 _MOST_CONFUSED = 10
 _MOST_DIAGRAMS = 12
 
@@ -37,7 +42,9 @@ def further(content: ImageContent) -> list[document.Section]:
 
 def _errors(content: ImageContent) -> document.Figure:
     rows = content.summary["generations"]
-    words = "; ".join(f"generation {row['generation']} {100 * row['error']:.2f} %" for row in rows)
+    words = "; ".join(
+        f"generation {row['generation']} {METRICS['error'].shown(row['error'])} %" for row in rows
+    )
     return document.Figure(
         plots.svg(plots.error_by_generation(content.summary)),
         "svg+xml",
@@ -51,27 +58,16 @@ def _errors(content: ImageContent) -> document.Figure:
 def _calibration(content: ImageContent) -> list[document.Block]:
     named = dict(list(_named_predictions(content).items())[-_MOST_DIAGRAMS:])
     labels = content.test.labels
-    measured = {name: statistics.evaluate(each, labels) for name, each in named.items()}
+    measured = {name: classification.evaluate(each, labels) for name, each in named.items()}
     rows = [
         (
             name,
-            f"{100 * each['confidence']:.2f}",
-            f"{100 * each['accuracy']:.2f}",
-            f"{each['expected_calibration_error']:.4f}",
-            f"{each['negative_log_likelihood']:.4f}",
-            f"{each['brier_score']:.4f}",
+            *(METRICS[column].shown(each[column]) for column in _CALIBRATION),
         )
         for name, each in measured.items()
     ]
-    headings = (
-        "generation or ensemble",
-        "mean confidence (%)",
-        "accuracy (%)",
-        "expected calibration error",
-        "negative log-likelihood",
-        "Brier score",
-    )
-    diagrams = {name: statistics.reliability(each, labels) for name, each in named.items()}
+    headings = ("generation or ensemble", *(METRICS[column].words for column in _CALIBRATION))
+    diagrams = {name: classification.reliability(each, labels) for name, each in named.items()}
     picture = document.Figure(
         plots.svg(plots.reliability_diagrams(diagrams)),
         "svg+xml",
@@ -90,7 +86,7 @@ def _confusion(content: ImageContent) -> list[document.Block]:
     chosen = {name: named[name] for name in dict.fromkeys(("generation 0", list(named)[-1]))}
     blocks: list[document.Block] = []
     for name, each in chosen.items():
-        counts = statistics.confusion_matrix(each, content.test.labels)
+        counts = classification.confusion_matrix(each, content.test.labels)
         worst = _most_confused(counts, content.class_names)
         most = "; ".join(f"{true} taken for {other}, {n} times" for true, other, n, _ in worst[:3])
         blocks.append(
@@ -166,7 +162,7 @@ def _ensemble(content: ImageContent) -> list[document.Block]:
     errors = [float(np.mean(each.argmax(axis=-1) != labels)) for each in content.predictions]
     single = [errors[member] for member in members]
     together = float(np.mean(mean.argmax(axis=-1) != labels))
-    everyone = statistics.pairwise_disagreement(content.predictions)
+    everyone = ensembles.pairwise_disagreement(content.predictions)
     pairs = everyone[np.ix_(members, members)][np.triu_indices(len(members), 1)]
     change = 100 * (together - np.mean(single))
     words = (

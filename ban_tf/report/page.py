@@ -6,6 +6,7 @@ the rest.
 
 from __future__ import annotations
 
+from ban_tf.metrics.table import METRICS
 from ban_tf.report import document, image_sections, plots, table, text_sections
 from ban_tf.report.content import Content, ImageContent
 
@@ -61,7 +62,7 @@ def _significance(content: Content) -> document.Table:
         (
             name,
             "{:.2f} to {:.2f}".format(*(100 * end for end in row["error_interval"])),
-            f"{row['brier_score']:.4f}",
+            METRICS["brier_score"].shown(row["brier_score"]),
             f"{row['change_in_error']['mcnemar_p']:.3g}" if row["change_in_error"] else "",
             _judgement(row["change_in_error"]),
         )
@@ -70,7 +71,7 @@ def _significance(content: Content) -> document.Table:
     headings = (
         "generation or ensemble",
         "error, Wilson's 95 % interval (%)",
-        "Brier score",
+        METRICS["brier_score"].words,
         "p (McNemar, exact)",
         "against generation 0",
     )
@@ -82,7 +83,7 @@ def _judgement(change: dict | None) -> str:
         return ""
     if not change["significant"]:
         return "no significant difference"
-    return "better" if change["difference"] < 0 else "worse"
+    return "better" if METRICS["error"].improved(change["difference"]) else "worse"
 
 
 def _curves(content: Content, known: dict[str, str]) -> list[document.Block]:

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from ban_tf.metrics import statistics
+from ban_tf.metrics import intervals
 
 # Okabe and Ito, 2008, "Color Universal Design": told apart with any common colour blindness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -153,7 +153,7 @@ def reliability_diagrams(diagrams: Mapping[str, Mapping[str, np.ndarray]]) -> Fi
     On the diagonal, confidence is what it says.
 
     Args:
-        diagrams: For each title, bins as `statistics.reliability` gives them.
+        diagrams: For each title, bins as `calibration.reliability` gives them.
     """
     rows = math.ceil(len(diagrams) / 4)
     columns = math.ceil(len(diagrams) / rows)
@@ -222,7 +222,7 @@ def _reliability_diagram(axes: Axes, title: str, bins: Mapping[str, np.ndarray])
     correct = np.round(accuracy * count).astype(int)
     low, high = np.array(
         [
-            statistics.wilson_interval(int(right), int(of))
+            intervals.wilson_interval(int(right), int(of))
             for right, of in zip(correct, count, strict=True)
         ]
     ).T

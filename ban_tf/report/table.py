@@ -6,7 +6,7 @@ paragraph of notes that claims no more than the numbers carry.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TextIO
 
 from rich.box import SIMPLE_HEAD
@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ban_tf.metrics.table import METRICS
 from ban_tf.runs.reading import ANALYSIS
 
-# Broken into lines such that the usual table fits a terminal of 80 columns.
-_OF_IMAGES = ("test\nerror\n(%)", "negative\nlog-\nlikelihood", "expected\ncalibration\nerror")
-_OF_TEXT = ("validation\nperplexity", "test\nperplexity", "test\nerror\n(%)")
+_OF_IMAGES = ("error", "negative_log_likelihood", "expected_calibration_error")
+_OF_TEXT = ("validation_perplexity", "perplexity", "error")
 _CHANGE = "change against\ngeneration 0\n(95 % interval)"
 _IMAGE_NOTE = (
     "Changes are in percentage points of test error, negative is better. Their intervals cover "
@@ -56,7 +56,10 @@ def ensemble_headings(summary: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _metric_headings(summary: dict[str, Any]) -> tuple[str, ...]:
-    return (*(_OF_TEXT if is_text(summary) else _OF_IMAGES), _CHANGE)
+    # Broken into lines such that the usual table fits a terminal of 80 columns.
+    names = _OF_TEXT if is_text(summary) else _OF_IMAGES
+    broken = (METRICS[name].words.replace("-", "-\n").replace(" ", "\n") for name in names)
+    return (*broken, _CHANGE)
 
 
 def measured_on(summary: dict[str, Any]) -> str:
@@ -149,8 +152,8 @@ def notes(summary: dict[str, Any]) -> str:
     sentences = []
     by = ", by error" if is_text(summary) else ""
     for word, names in (
-        ("better", [name for name, difference in clear if difference < 0]),
-        ("worse", [name for name, difference in clear if difference > 0]),
+        ("better", [name for name, change in clear if METRICS["error"].improved(change)]),
+        ("worse", [name for name, change in clear if not METRICS["error"].improved(change)]),
     ):
         if names:
             sentences.append(f"Significantly {word} than generation 0{by}: {_enumerated(names)}.")
@@ -187,15 +190,10 @@ def ensemble_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
 
 def _metric_cells(row: dict[str, Any]) -> tuple[str, ...]:
     change = row["change_in_error"]
-    error = f"{100 * row['error']:.2f}"
-    if "perplexity" in row:
-        cells = (f"{row['validation_perplexity']:.2f}", f"{row['perplexity']:.2f}", error)
-    else:
-        likelihood, calibration = "negative_log_likelihood", "expected_calibration_error"
-        cells = (error, f"{row[likelihood]:.4f}", f"{row[calibration]:.4f}")
-    keys = ("difference", "low", "high")
-    interval = "{:+.2f} [{:+.2f}, {:+.2f}]"
-    return *cells, interval.format(*(100 * change[key] for key in keys)) if change else ""
+    names = _OF_TEXT if "perplexity" in row else _OF_IMAGES
+    cells = (METRICS[name].shown(row[name]) for name in names)
+    ends = ("difference", "low", "high")
+    return *cells, METRICS["error"].change(*(change[end] for end in ends)) if change else ""
 
 
 def _screen_table(headings: tuple[str, ...], rows: list[tuple[str, ...]], texts: int) -> Table:
@@ -216,10 +214,19 @@ def _screen_table(headings: tuple[str, ...], rows: list[tuple[str, ...]], texts:
     return table
 
 
-def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]], texts: int) -> str:
-    """Returns a table in Markdown, of which the first columns are texts, the others numbers."""
+def markdown_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], texts: int | Collection[int]
+) -> str:
+    """Returns a table in Markdown.
+
+    Args:
+        headings: Of the columns.
+        rows: Cells.
+        texts: Which columns are words rather than numbers, or how many from the left.
+    """
     headings = one_line(headings)
-    rules = [":---" if column < texts else "---:" for column in range(len(headings))]
+    words = range(texts) if isinstance(texts, int) else texts
+    rules = [":---" if column in words else "---:" for column in range(len(headings))]
     return "\n".join(
         "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
         for cells in (headings, rules, *rows)

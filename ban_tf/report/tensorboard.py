@@ -17,12 +17,11 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from tensorboard.plugins.hparams import api as hparams
 
-from ban_tf.metrics.summary import METRICS
+from ban_tf.metrics.table import METRICS
 from ban_tf.report import plots, table
 from ban_tf.system import event_files
 
 _DOTS_PER_INCH = 180  # of pictures, which TensorBoard enlarges
-_OF_TEXT = ("perplexity", "validation_perplexity")
 _OWN_TAGS = {
     "learning_rate": "schedule/learning_rate",
     "examples_per_second": "speed/examples_per_second",
@@ -180,8 +179,8 @@ def write_summary(
                             image = tf.io.decode_png(picture, channels=3)
                             tf.summary.image(tag_name, image[tf.newaxis], step=number)
                 for number, row in rows.items():
-                    for metric in (*METRICS, *_OF_TEXT):
-                        if metric in row and metric != "examples":
+                    for metric in METRICS:
+                        if metric in row:
                             tf.summary.scalar(f"final/{metric}", row[metric], step=number)
             writer.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ban_tf.metrics.table import METRICS
 from ban_tf.report import document, plots
 from ban_tf.report.content import Content
 
@@ -16,7 +17,7 @@ CURVES = {
 def by_generation(content: Content) -> document.Section:
     """Returns the section on perplexity by generation."""
     words = "; ".join(
-        f"generation {row['generation']} {row['perplexity']:.2f}"
+        f"generation {row['generation']} {METRICS['perplexity'].shown(row['perplexity'])}"
         for row in content.summary["generations"]
     )
     picture = document.Figure(

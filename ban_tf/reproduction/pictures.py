@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ban_tf.errors import InputError
+from ban_tf.metrics.table import METRICS
 from ban_tf.reproduction import over_seeds
 from ban_tf.reproduction.tables import EXPERIMENTS
 
@@ -193,19 +194,17 @@ def _costs(series: Mapping[str, Sequence[tuple[int, Any]]]) -> str:
 
 def _difference(row: Mapping[str, Any], other: Mapping[str, Any] | None, metric: str) -> str:
     """The change from another row, paired by seed; nothing where that cannot be said."""
-    from ban_tf.metrics import statistics
+    from ban_tf.metrics import intervals
     from ban_tf.report import comparison_page
 
     if other is None or other["seeds"] != row["seeds"] or len(row["seeds"]) < _ENOUGH:
         return ""
-    gain = statistics.paired_gain(row[metric]["values"], other[metric]["values"])
+    gain = intervals.paired_gain(row[metric]["values"], other[metric]["values"])
     return comparison_page.change_in_words(gain._asdict(), _metrics()[metric])
 
 
 def _metrics() -> dict[str, Any]:
-    from ban_tf.report import comparison_page
-
-    return {name: comparison_page.SHOWN[name] for name in ("error", "negative_log_likelihood")}
+    return {name: METRICS[name] for name in ("error", "negative_log_likelihood")}
 
 
 def _ensembles(group: str, last: int) -> list[tuple[int, tuple[str, str]]]:

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from ban_tf.errors import InputError, RunError
 from ban_tf.metrics import summary
+from ban_tf.metrics.table import METRICS
 from ban_tf.reproduction.experiment import Column, Experiment
 
 FLAGS = pathlib.Path("flags")
@@ -93,8 +94,7 @@ def figure(experiment: Experiment, root: pathlib.Path, column: Column) -> float 
         rows = [row for row in found["ensembles"] if row["name"] == f"generations {which}"]
     if not rows:
         return None
-    value = float(rows[0][column.metric])
-    return 100 * value if column.metric == "error" else value
+    return METRICS[column.metric].scale * float(rows[0][column.metric])
 
 
 def show(experiment: Experiment, root: pathlib.Path) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import math
 import time
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -179,25 +176,3 @@ def _score(row: dict[str, float]) -> list[float]:
     loss = row.get("val_label_loss", row.get("val_loss", row.get("loss", 0.0)))
     validated = any(name.startswith("val_") for name in row)
     return [validated, row.get("val_accuracy", 0.0), -loss]
-
-
-def to_csv(rows: Sequence[dict[str, float]]) -> bytes:
-    """Returns rows as CSV, with a column for every name that occurs in any of them."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue().encode()
-
-
-def from_csv(content: bytes) -> Rows:
-    """Gives back what `to_csv` was given.
-
-    Raises:
-        InputError: It is not a table of numbers.
-    """
-    rows = list(csv.DictReader(io.StringIO(content.decode())))
-    if any(None in row or None in row.values() for row in rows):
-        raise InputError("A row of the table has another number of columns than its heading.")
-    return [{name: float(value) for name, value in row.items() if value} for row in rows]

@@ -6,7 +6,6 @@ names are checked against it; a run under way can be read too, as far as it is.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
 import json
@@ -16,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ban_tf.system import csv_tables
 from ban_tf.datasets import text
 from ban_tf.errors import CorruptFileError, RunDirectoryError
 from ban_tf.metrics import summary as summary_module
@@ -181,11 +181,8 @@ def read_history(run: RunReader, number: int, name: str = "history") -> list[dic
     else:
         return []
     try:
-        return [
-            {key: float(value) for key, value in row.items() if value}
-            for row in csv.DictReader(io.StringIO(content.decode()))
-        ]
-    except (TypeError, ValueError) as error:
+        return csv_tables.from_csv(content)
+    except ValueError as error:
         raise RunDirectoryError(f"{run.path / file} is not a table of numbers.") from error
 
 

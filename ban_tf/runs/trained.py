@@ -7,7 +7,6 @@ import tempfile
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from ban_tf.compat import outputs
 from ban_tf.distillation import teachers
@@ -101,8 +100,7 @@ def log_probabilities(
         model.predict_on_batch(images[start : start + _BATCH].astype(np.float32) * scale + shift)
         for start in range(0, len(images), _BATCH)
     ]
-    logits = outputs.to_logits(tf.constant(np.concatenate(raw)), activation)
-    return np.asarray(tf.nn.log_softmax(tf.cast(logits, tf.float64)))
+    return outputs.log_probabilities(np.concatenate(raw), activation)
 
 
 def _from_bytes(run: reading.RunReader, name: str) -> keras.Model:

@@ -16,12 +16,12 @@ from ban_tf.config.options import Options
 from ban_tf.datasets import text
 from ban_tf.distillation.ensemble import ensemble
 from ban_tf.lineage import lineage
-from ban_tf.metrics import summary
+from ban_tf.metrics import summary, tokens
+from ban_tf.metrics.tokens import Scores
 from ban_tf.report import analysis_report, content, page, table, tensorboard
 from ban_tf.runs.generations import model_bytes
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import language_scores, results
-from ban_tf.tasks.language_scores import Scores
 
 
 def report(
@@ -71,8 +71,8 @@ def _summarise(
 ) -> dict[str, Any]:
     rows = [
         {
-            **language_scores.metrics(scores, test[0] if index else None),
-            "validation_perplexity": language_scores.perplexity(validation[index]),
+            **tokens.evaluate(scores, test[0] if index else None),
+            "validation_perplexity": tokens.perplexity(validation[index]),
         }
         for index, scores in enumerate(test)
     ]

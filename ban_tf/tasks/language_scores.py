@@ -1,4 +1,4 @@
-"""What language models made of each word of a text, and the metrics of that.
+"""What language models made of each word of a text; `metrics.tokens` has the metrics of that.
 
 Distributions over all words are never kept, only what the numbers need of them: all generations
 read the text side by side, and an ensemble's probability is the mean of its members'.
@@ -6,14 +6,12 @@ read the text side by side, and an ensemble's probability is the mean of its mem
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 import tensorflow as tf
 
 from ban_tf.datasets import text_batches
-from ban_tf.metrics import statistics
+from ban_tf.distillation.teachers import mean_logits
 from ban_tf.tasks.language_training import reset_states
 
 Scores = dict[str, np.ndarray]
@@ -62,11 +60,9 @@ def score(
 
 def _mean(logs: list[tf.Tensor], average: str) -> tf.Tensor:
     """Log-probabilities of several models' mean, `[batch, steps, words]`."""
-    if len(logs) == 1:
-        return logs[0]
-    if average == "logits":
+    if average == "logits" and len(logs) > 1:
         return tf.nn.log_softmax(tf.add_n(logs) / len(logs))
-    return tf.reduce_logsumexp(tf.stack(logs), axis=0) - tf.math.log(float(len(logs)))
+    return mean_logits(logs)
 
 
 def _of_words(logs: tf.Tensor, following: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -75,40 +71,4 @@ def _of_words(logs: tf.Tensor, following: tf.Tensor) -> dict[str, tf.Tensor]:
         "wrong": tf.argmax(logs, -1, tf.int32) != following,
         "confidence": tf.exp(tf.reduce_max(logs, -1)),
         "sum_of_squares": tf.reduce_sum(tf.exp(2.0 * logs), -1),
-    }
-
-
-def perplexity(scores: Scores) -> float:
-    """Returns the exponential of the mean cross-entropy of a word, in nats."""
-    return float(np.exp(-np.mean(scores["log_probability"], dtype=np.float64)))
-
-
-def metrics(scores: Scores, reference: Scores | None) -> dict[str, Any]:
-    """Returns the metrics of `statistics.evaluate`, and `perplexity`.
-
-    Args:
-        scores: What was kept of each word's distribution; see `score`.
-        reference: Generation 0's, to compare with; None for itself.
-    """
-    scores = {name: np.asarray(values, np.float64) for name, values in scores.items()}
-    wrong, confidence = scores["wrong"], scores["confidence"]
-    place = np.minimum(np.ceil(confidence * 15).astype(int), 15)
-    gaps = [np.sum((1.0 - wrong - confidence)[place == each]) for each in range(16)]
-    change = None
-    if reference is not None:
-        before = np.asarray(reference["wrong"], bool)
-        change = statistics.change_in_error(wrong.astype(bool), before)
-    return {
-        "examples": len(wrong),
-        "error": float(np.mean(wrong)),
-        "accuracy": float(1.0 - np.mean(wrong)),
-        "negative_log_likelihood": float(-np.mean(scores["log_probability"])),
-        "expected_calibration_error": float(np.abs(gaps).sum() / len(wrong)),
-        "brier_score": float(
-            np.mean(scores["sum_of_squares"] - 2.0 * np.exp(scores["log_probability"]) + 1.0)
-        ),
-        "confidence": float(np.mean(confidence)),
-        "error_interval": list(statistics.wilson_interval(int(wrong.sum()), len(wrong))),
-        "change_in_error": change,
-        "perplexity": perplexity(scores),
     }

@@ -14,7 +14,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from absl import logging
 
 from ban_tf import datasets
@@ -25,7 +24,7 @@ from ban_tf.datasets import pipeline
 from ban_tf.distillation.ensemble import ensemble
 from ban_tf.errors import CorruptFileError
 from ban_tf.lineage import lineage
-from ban_tf.metrics import statistics, summary
+from ban_tf.metrics import classification, summary
 from ban_tf.report import analysis_report, content, examples, page, plots, table, tensorboard
 from ban_tf.runs import generations, reading
 from ban_tf.runs.rundir import RunDirectory
@@ -156,8 +155,7 @@ def log_probabilities(
     batches = pipeline.evaluation_batches(split, data, EVALUATION_BATCH)
     activation = next(iter(outputs.final_activations(model).values()), "linear")
     raw = model.predict(batches.map(lambda images, labels: images), verbose=0)
-    logits = outputs.to_logits(tf.constant(raw), activation)
-    return np.asarray(tf.nn.log_softmax(tf.cast(logits, tf.float64)))
+    return outputs.log_probabilities(raw, activation)
 
 
 def _summarise(
@@ -205,8 +203,8 @@ def _write_tensorboard(
     pictures = {"reliability diagram": {}, "confusion matrix": {}}
     for number, each in enumerate(predictions):
         title = f"generation {number}"
-        bins = statistics.reliability(each, labels)
-        counts = statistics.confusion_matrix(each, labels)
+        bins = classification.reliability(each, labels)
+        counts = classification.confusion_matrix(each, labels)
         pictures["reliability diagram"][number] = plots.reliability_diagrams({title: bins})
         pictures["confusion matrix"][number] = plots.confusion_matrix(counts, names, title)
     tensorboard.write_summary(logs, result, compared(options), pictures, str(directory.path))

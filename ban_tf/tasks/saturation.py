@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ban_tf.metrics import statistics
+from ban_tf.metrics import intervals
 
 
 def error_improved(now: ArrayLike, before: ArrayLike, labels: ArrayLike) -> bool:
@@ -21,7 +21,7 @@ def error_improved(now: ArrayLike, before: ArrayLike, labels: ArrayLike) -> bool
         labels: The true classes, integers `[examples]`.
     """
     wrong = [np.asarray(each).argmax(-1) != np.asarray(labels) for each in (now, before)]
-    _, _, high = statistics.paired_difference(*wrong)
+    _, _, high = intervals.paired_difference(*wrong)
     return bool(high < 0)
 
 

@@ -18,9 +18,10 @@ from absl import logging
 
 from ban_tf.compat import fingerprint
 from ban_tf.errors import CorruptFileError, DivergenceError, InputError
-from ban_tf.runs.history import Record, Recorder, to_csv
+from ban_tf.runs.history import Record, Recorder
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import signals
+from ban_tf.system.csv_tables import to_csv
 from ban_tf.training import checkpoints
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from ban_tf.cli import report as report_command
-from ban_tf.metrics import statistics
+from ban_tf.metrics import ensembles
 from ban_tf.report import content, examples, page
 from ban_tf.runs.rundir import RunDirectory
 
@@ -103,7 +103,7 @@ def test_the_cells_are_the_numbers_of_the_run(run, outline):
         change = row["change_in_error"]
         if change:
             assert f"{change['mcnemar_p']:.3g}" in outline.cells
-    disagreement = statistics.pairwise_disagreement(run.predictions)
+    disagreement = ensembles.pairwise_disagreement(run.predictions)
     assert f"{100 * disagreement[0, 2]:.2f}" in outline.cells
 
 

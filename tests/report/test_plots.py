@@ -9,7 +9,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from PIL import Image
 
-from ban_tf.metrics import statistics, summary
+from ban_tf.metrics import classification, summary
 from ban_tf.report import plots
 
 
@@ -89,7 +89,7 @@ def test_no_two_of_the_first_generations_look_alike_without_colour():
 def test_reliability_diagrams_show_each_filled_bin(predictions):
     log_probabilities, labels = predictions
     diagrams = {
-        f"generation {k}": statistics.reliability(each, labels)
+        f"generation {k}": classification.reliability(each, labels)
         for k, each in enumerate(log_probabilities)
     }
     figure = plots.reliability_diagrams(diagrams)

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ban_tf.metrics import statistics, summary
+from ban_tf.metrics import classification, intervals, summary
 
 RUN = {"dataset": "digits", "architecture": "wrn-16-1", "objective": "kd", "seed": 0}
 
@@ -35,8 +35,8 @@ def test_rows_hold_the_statistics_of_each_generation():
     assert [row["generation"] for row in result["generations"]] == [0, 1, 2, 3]
     assert result["generations"][0]["change_in_error"] is None
     for member, row in zip(members, result["generations"], strict=True):
-        measured = statistics.evaluate(member.log_probabilities, labels)
-        assert {name: row[name] for name in summary.METRICS} == measured
+        measured = classification.evaluate(member.log_probabilities, labels)
+        assert {name: row[name] for name in measured} == measured
         assert row["error_interval"][0] < row["error"] < row["error_interval"][1]
         assert (row["taught_by"], row["seconds"]) == (member.taught_by, member.seconds)
         assert row["extra"] == {"validation_error": 0.1}
@@ -48,9 +48,9 @@ def test_changes_are_paired_with_generation_0_and_an_improvement_is_negative():
     wrong = [member.log_probabilities.argmax(axis=-1) != labels for member in members]
     for generation in (1, 2, 3):
         change = result["generations"][generation]["change_in_error"]
-        expected = statistics.paired_difference(wrong[generation], wrong[0])
+        expected = intervals.paired_difference(wrong[generation], wrong[0])
         assert (change["difference"], change["low"], change["high"]) == expected
-        assert change["mcnemar_p"] == statistics.mcnemar(~wrong[generation], ~wrong[0])
+        assert change["mcnemar_p"] == intervals.mcnemar(~wrong[generation], ~wrong[0])
     clear = result["generations"][3]["change_in_error"]
     assert clear["significant"] and clear["high"] < 0
 

@@ -6,7 +6,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from ban_tf.metrics import statistics, summary
+from ban_tf.metrics import classification, summary
 from ban_tf.report import plots, tensorboard
 
 
@@ -164,7 +164,7 @@ def test_pictures_and_flags_go_with_the_generations(tmp_path):
     log_probabilities = np.log([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]])
     members = [summary.Member(k, "labels", log_probabilities, 1.0) for k in range(2)]
     run = {"dataset": "digits", "architecture": "wrn-16-1", "objective": "kd", "seed": 0}
-    counts = statistics.confusion_matrix(log_probabilities, labels)
+    counts = classification.confusion_matrix(log_probabilities, labels)
     pictures = {"confusion matrix": {k: plots.confusion_matrix(counts, "ab") for k in range(2)}}
     settings = {"epochs": 3, "learning_rate": 0.1, "objective": "kd", "clip_norm": None}
     content = summary.summarise(run, members, labels)

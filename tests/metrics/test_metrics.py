@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from ban_tf.metrics import statistics
+from ban_tf.metrics import classification, ensembles, intervals, table, tokens
 
 
 def predictions(examples=200, classes=5, seed=0, sharpness=2.0):
@@ -39,7 +39,7 @@ def test_evaluate_equals_a_plain_loop(dtype):
     )
     confidence = np.exp(log_probabilities).max(axis=-1).mean()
 
-    measured = statistics.evaluate(log_probabilities.astype(dtype), labels.astype(np.int32))
+    measured = classification.evaluate(log_probabilities.astype(dtype), labels.astype(np.int32))
 
     assert measured["examples"] == 200
     assert measured["error"] == wrong / 200
@@ -58,8 +58,8 @@ def test_evaluate_equals_a_plain_loop(dtype):
 
 def test_certain_and_right_is_perfect_and_certain_and_wrong_is_the_worst():
     certain = np.log(np.clip(np.eye(3), 1e-300, 1))
-    best = statistics.evaluate(certain, np.array([0, 1, 2]))
-    worst = statistics.evaluate(certain, np.array([1, 2, 0]))
+    best = classification.evaluate(certain, np.array([0, 1, 2]))
+    worst = classification.evaluate(certain, np.array([1, 2, 0]))
     assert best["error"] == best["expected_calibration_error"] == best["brier_score"] == 0
     assert worst["error"] == worst["expected_calibration_error"] == 1
     assert worst["brier_score"] == 2
@@ -69,12 +69,12 @@ def test_certain_and_right_is_perfect_and_certain_and_wrong_is_the_worst():
 def test_a_probability_of_zero_is_allowed():
     with np.errstate(divide="ignore"):
         log_probabilities = np.log(np.array([[1.0, 0.0], [0.5, 0.5]]))
-    assert statistics.evaluate(log_probabilities, np.array([0, 1]))["error"] == 0.5
+    assert classification.evaluate(log_probabilities, np.array([0, 1]))["error"] == 0.5
 
 
 def test_bins_are_closed_on_the_right_and_empty_ones_are_not_a_number():
     probabilities = np.array([[0.6, 0.4], [0.5, 0.5], [0.8, 0.2], [0.81, 0.19]])
-    bins = statistics.reliability(np.log(probabilities), np.array([0, 1, 0, 1]), bins=5)
+    bins = classification.reliability(np.log(probabilities), np.array([0, 1, 0, 1]), bins=5)
     np.testing.assert_array_equal(bins["count"], [0, 0, 2, 1, 1])
     np.testing.assert_allclose(bins["confidence"], [np.nan, np.nan, 0.55, 0.8, 0.81])
     np.testing.assert_allclose(bins["accuracy"], [np.nan, np.nan, 0.5, 1.0, 0.0])
@@ -82,7 +82,7 @@ def test_bins_are_closed_on_the_right_and_empty_ones_are_not_a_number():
 
 def test_confusion_has_true_classes_in_rows():
     log_probabilities = np.log(np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.6, 0.2, 0.2]]))
-    matrix = statistics.confusion_matrix(log_probabilities, np.array([0, 2, 1]))
+    matrix = classification.confusion_matrix(log_probabilities, np.array([0, 2, 1]))
     np.testing.assert_array_equal(matrix, [[1, 0, 0], [1, 0, 0], [0, 1, 0]])
 
 
@@ -90,19 +90,19 @@ def test_agreement_counts_equal_decisions():
     a, _ = predictions(seed=1)
     b, _ = predictions(seed=2)
     equal = sum(x.argmax() == y.argmax() for x, y in zip(a, b, strict=True))
-    assert statistics.agreement(a, b) == equal / 200
-    assert statistics.agreement(a, a) == 1.0
+    assert ensembles.agreement(a, b) == equal / 200
+    assert ensembles.agreement(a, a) == 1.0
 
 
 def test_the_ensemble_of_probabilities_is_their_mean():
     members = [predictions(seed=seed)[0] for seed in range(3)]
-    mean = statistics.mean_log_probabilities(members)
+    mean = ensembles.mean_log_probabilities(members)
     np.testing.assert_allclose(np.exp(mean), np.mean(np.exp(members), axis=0), atol=1e-14)
 
 
 def test_the_ensemble_of_logits_is_their_normalised_mean():
     members = [predictions(seed=seed)[0] for seed in range(3)]
-    mean = statistics.mean_log_probabilities(members, "logits")
+    mean = ensembles.mean_log_probabilities(members, "logits")
     geometric = np.exp(np.mean(members, axis=0))
     expected = geometric / geometric.sum(axis=-1, keepdims=True)
     np.testing.assert_allclose(np.exp(mean), expected, atol=1e-14)
@@ -110,13 +110,13 @@ def test_the_ensemble_of_logits_is_their_normalised_mean():
 
 def test_the_ensemble_keeps_probabilities_too_small_for_a_float():
     tiny = np.array([[-2000.0, 0.0]])
-    np.testing.assert_allclose(statistics.mean_log_probabilities([tiny, tiny]), tiny)
+    np.testing.assert_allclose(ensembles.mean_log_probabilities([tiny, tiny]), tiny)
 
 
-@pytest.mark.parametrize("average", statistics.AVERAGES)
+@pytest.mark.parametrize("average", ensembles.AVERAGES)
 def test_one_member_is_its_own_ensemble(average):
     member, _ = predictions()
-    ensemble = statistics.mean_log_probabilities([member], average)
+    ensemble = ensembles.mean_log_probabilities([member], average)
     np.testing.assert_allclose(ensemble, member, atol=1e-12)
 
 
@@ -125,30 +125,30 @@ def test_wilson_interval_equals_its_formula():
     p = successes / trials
     centre = (p + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z * np.sqrt(p * (1 - p) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
-    assert statistics.wilson_interval(8, 10) == pytest.approx((centre - half, centre + half))
-    assert statistics.wilson_interval(0, 10)[0] == 0.0
+    assert intervals.wilson_interval(8, 10) == pytest.approx((centre - half, centre + half))
+    assert intervals.wilson_interval(0, 10)[0] == 0.0
 
 
 def test_mcnemar_is_exact():
     # One discordant pair one way and nine the other: 2 (1 + 10) / 2**10.
     a = np.array([True] * 1 + [False] * 9 + [True] * 30)
     b = np.array([False] * 1 + [True] * 9 + [True] * 30)
-    assert statistics.mcnemar(a, b) == pytest.approx(22 / 1024)
-    assert statistics.mcnemar(b, a) == pytest.approx(22 / 1024)
-    assert statistics.mcnemar(a, a) == 1.0
+    assert intervals.mcnemar(a, b) == pytest.approx(22 / 1024)
+    assert intervals.mcnemar(b, a) == pytest.approx(22 / 1024)
+    assert intervals.mcnemar(a, a) == 1.0
 
 
 def test_paired_difference_is_antisymmetric_and_never_without_width():
     rng = np.random.default_rng(0)
     a, b = rng.random(100) < 0.1, rng.random(100) < 0.2
-    difference, low, high = statistics.paired_difference(a, b)
+    difference, low, high = intervals.paired_difference(a, b)
     assert difference == pytest.approx(a.mean() - b.mean())
     assert low < difference < high
-    assert statistics.paired_difference(b, a) == pytest.approx((-difference, -high, -low))
-    same, low, high = statistics.paired_difference(a, a)
+    assert intervals.paired_difference(b, a) == pytest.approx((-difference, -high, -low))
+    same, low, high = intervals.paired_difference(a, a)
     assert same == 0 and low < 0 < high
-    assert statistics.paired_difference([True], [False])[1:] >= (-1.0, -1.0)
-    assert statistics.paired_difference([True], [False])[2] <= 1.0
+    assert intervals.paired_difference([True], [False])[1:] >= (-1.0, -1.0)
+    assert intervals.paired_difference([True], [False])[2] <= 1.0
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_the_interval_of_a_paired_difference_covers_the_truth(examples, only_a, 
         draw = rng.random(examples)
         a = draw < only_a
         b = (draw >= only_a) & (draw < only_a + only_b)
-        _, low, high = statistics.paired_difference(a, b)
+        _, low, high = intervals.paired_difference(a, b)
         covered += low <= only_a - only_b <= high
     # Three standard errors of the simulation below 95 %; too wide only for tiny samples.
     assert covered / trials > 0.95 - 3 * np.sqrt(0.95 * 0.05 / trials)
@@ -175,28 +175,28 @@ def test_no_difference_is_found_significant_about_as_often_as_promised():
     for _ in range(2000):
         draw = rng.random(360)
         a, b = draw < 0.04, (draw >= 0.04) & (draw < 0.08)
-        _, low, high = statistics.paired_difference(a, b)
+        _, low, high = intervals.paired_difference(a, b)
         false_alarms += not low <= 0 <= high
     assert 0.03 < false_alarms / 2000 < 0.065
 
 
 def test_mean_interval_is_students():
-    mean, deviation, low, high = statistics.mean_interval([1.0, 2.0, 3.0])
+    mean, deviation, low, high = intervals.mean_interval([1.0, 2.0, 3.0])
     half = 4.302652729911275 / np.sqrt(3)
     assert (mean, deviation) == (2.0, 1.0)
     assert (low, high) == pytest.approx((2 - half, 2 + half))
 
 
 def test_equal_values_have_an_interval_of_no_width():
-    assert statistics.mean_interval([3.0, 3.0]) == (3.0, 0.0, 3.0, 3.0)
+    assert intervals.mean_interval([3.0, 3.0]) == (3.0, 0.0, 3.0, 3.0)
 
 
 def test_paired_gain_does_not_see_what_seeds_have_in_common():
     baselines = np.array([10.0, 20.0, 30.0])
-    gain = statistics.paired_gain(baselines - [1.0, 2.0, 3.0], baselines)
+    gain = intervals.paired_gain(baselines - [1.0, 2.0, 3.0], baselines)
     assert gain.mean == -2.0
     assert gain.standard_deviation == pytest.approx(1.0)
-    assert gain == pytest.approx(statistics.mean_interval([-1.0, -2.0, -3.0]))
+    assert gain == pytest.approx(intervals.mean_interval([-1.0, -2.0, -3.0]))
 
 
 GOOD = np.log(np.full((2, 4), 0.25))
@@ -205,25 +205,25 @@ GOOD = np.log(np.full((2, 4), 0.25))
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: statistics.evaluate(GOOD[0], [0]), r"must be \[examples, classes\].*\(4,\)"),
-        (lambda: statistics.evaluate(GOOD[:0], []), "not empty"),
-        (lambda: statistics.evaluate(GOOD, [0]), "2 integers.*shape \\(1,\\)"),
-        (lambda: statistics.evaluate(GOOD, [0.0, 1.0]), "integers.*float64"),
-        (lambda: statistics.evaluate(GOOD, [0, 4]), r"in 0\.\.3.*from 0 to 4"),
-        (lambda: statistics.evaluate(GOOD, [-1, 0]), "from -1 to 0"),
-        (lambda: statistics.evaluate(np.exp(GOOD), [0, 1]), "sum to 1.*5.13"),
-        (lambda: statistics.evaluate(GOOD * np.nan, [0, 1]), "finite"),
-        (lambda: statistics.mean_log_probabilities([]), "0 members"),
-        (lambda: statistics.mean_log_probabilities([GOOD, GOOD[:1]]), "one shape"),
+        (lambda: classification.evaluate(GOOD[0], [0]), r"must be \[examples, classes\].*\(4,\)"),
+        (lambda: classification.evaluate(GOOD[:0], []), "not empty"),
+        (lambda: classification.evaluate(GOOD, [0]), "2 integers.*shape \\(1,\\)"),
+        (lambda: classification.evaluate(GOOD, [0.0, 1.0]), "integers.*float64"),
+        (lambda: classification.evaluate(GOOD, [0, 4]), r"in 0\.\.3.*from 0 to 4"),
+        (lambda: classification.evaluate(GOOD, [-1, 0]), "from -1 to 0"),
+        (lambda: classification.evaluate(np.exp(GOOD), [0, 1]), "sum to 1.*5.13"),
+        (lambda: classification.evaluate(GOOD * np.nan, [0, 1]), "finite"),
+        (lambda: ensembles.mean_log_probabilities([]), "0 members"),
+        (lambda: ensembles.mean_log_probabilities([GOOD, GOOD[:1]]), "one shape"),
         (
-            lambda: statistics.mean_log_probabilities([GOOD], "votes"),
+            lambda: ensembles.mean_log_probabilities([GOOD], "votes"),
             "probabilities, logits.*votes",
         ),
-        (lambda: statistics.agreement(GOOD, GOOD[:1]), "one shape"),
-        (lambda: statistics.mcnemar([True], [True, False]), "one shape"),
-        (lambda: statistics.paired_difference([], []), "not empty"),
-        (lambda: statistics.mean_interval([1.0]), "two values"),
-        (lambda: statistics.paired_gain([1.0, 2.0], [1.0]), "its own seed"),
+        (lambda: ensembles.agreement(GOOD, GOOD[:1]), "one shape"),
+        (lambda: intervals.mcnemar([True], [True, False]), "one shape"),
+        (lambda: intervals.paired_difference([], []), "not empty"),
+        (lambda: intervals.mean_interval([1.0]), "two values"),
+        (lambda: intervals.paired_gain([1.0, 2.0], [1.0]), "its own seed"),
     ],
 )
 def test_bad_input_is_named(call, message):
@@ -231,10 +231,10 @@ def test_bad_input_is_named(call, message):
         call()
 
 
-def test_statistics_and_tables_need_no_tensorflow():
+def test_metrics_and_tables_need_no_tensorflow():
     code = (
-        "import sys; from ban_tf.metrics import statistics, summary;"
-        "from ban_tf.report import table;"
+        "import sys; from ban_tf.metrics import classification, tokens;"
+        "from ban_tf.metrics import summary; from ban_tf.report import table;"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -242,5 +242,38 @@ def test_statistics_and_tables_need_no_tensorflow():
 
 def test_members_disagree_where_their_classes_differ():
     a, b = np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([[0.6, 0.4], [0.7, 0.3]])
-    matrix = statistics.pairwise_disagreement(np.log([a, b, a]))
+    matrix = ensembles.pairwise_disagreement(np.log([a, b, a]))
     np.testing.assert_array_equal(matrix, [[0, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0]])
+
+
+def test_scores_of_words_have_the_metrics_of_their_distributions():
+    log_probabilities, labels = predictions(examples=500)
+    before, _ = predictions(examples=500, seed=1)
+    found, reference = (
+        {
+            "log_probability": each[np.arange(500), labels],
+            "wrong": each.argmax(axis=-1) != labels,
+            "confidence": np.exp(each).max(axis=-1),
+            "sum_of_squares": np.square(np.exp(each)).sum(axis=-1),
+        }
+        for each in (log_probabilities, before)
+    )
+    measured = tokens.evaluate(found, reference)
+    expected = classification.evaluate(log_probabilities, labels)
+    assert {name: measured[name] for name in expected} == pytest.approx(expected)
+    assert measured["perplexity"] == pytest.approx(np.exp(expected["negative_log_likelihood"]))
+    assert measured["change_in_error"] == intervals.change_in_error(
+        found["wrong"], reference["wrong"]
+    )
+
+
+def test_the_table_says_how_metrics_are_shown_and_which_way_is_better():
+    error, accuracy, confidence = (
+        table.METRICS[name] for name in ("error", "accuracy", "confidence")
+    )
+    assert error.shown(0.12345) == "12.35" and error.title == "Test error (%)"
+    assert error.change(-0.01, -0.02, 0.001) == "-1.00 [-2.00, +0.10]"
+    assert error.improved(-0.1) and not error.improved(0.1)
+    assert accuracy.improved(0.1) and not accuracy.improved(-0.1)
+    assert not confidence.improved(0.1) and not confidence.improved(-0.1)
+    assert all(name == metric.name for name, metric in table.METRICS.items())

@@ -1,0 +1,118 @@
+"""What one set of predictions is worth.
+
+Predictions are log-probabilities [examples, classes] everywhere, because they keep the small
+probabilities that a negative log-likelihood is made of.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ban_tf.errors import InputError
+from ban_tf.metrics import calibration
+
+
+def evaluate(log_probabilities: ArrayLike, labels: ArrayLike) -> dict[str, float]:
+    """Measures predictions against labels.
+
+    Args:
+        log_probabilities: Normalised log-probabilities [examples, classes].
+        labels: The true classes, integers [examples].
+
+    Returns:
+        examples (an integer), error and accuracy (fractions), negative_log_likelihood (mean, in
+        nats), expected_calibration_error (15 bins), brier_score (summed over classes, 0 to 2)
+        and confidence (the mean probability of the predicted class).
+
+    Raises:
+        InputError: If shapes or label values do not fit, or rows are not distributions.
+
+    References:
+        Guo et al., 2017, "On Calibration of Modern Neural Networks", eq. 3.
+        Brier, 1950, "Verification of Forecasts Expressed in Terms of Probability".
+    """
+    log_probabilities, labels = _checked(log_probabilities, labels)
+    examples = len(labels)
+    correct = log_probabilities.argmax(axis=-1) == labels
+    wrong = int(np.sum(~correct))
+    confidence = np.exp(log_probabilities.max(axis=-1))
+    likelihoods = log_probabilities[np.arange(examples), labels]
+    return {
+        "examples": examples,
+        "error": wrong / examples,
+        "accuracy": (examples - wrong) / examples,
+        "negative_log_likelihood": float(-likelihoods.mean()),
+        "expected_calibration_error": calibration.expected_calibration_error(confidence, correct),
+        "brier_score": _brier_score(log_probabilities, labels),
+        "confidence": float(confidence.mean()),
+    }
+
+
+def _brier_score(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
+    residual = np.exp(log_probabilities)
+    residual[np.arange(len(labels)), labels] -= 1.0
+    return float(np.square(residual).sum(axis=-1).mean())
+
+
+def reliability(
+    log_probabilities: ArrayLike, labels: ArrayLike, bins: int = calibration.BINS
+) -> dict[str, np.ndarray]:
+    """Sorts examples by confidence into bins; see `calibration.reliability`.
+
+    Args:
+        log_probabilities: Normalised log-probabilities [examples, classes].
+        labels: The true classes, integers [examples].
+        bins: How many bins divide (0, 1].
+
+    Raises:
+        InputError: If shapes or label values do not fit, or rows are not distributions.
+    """
+    log_probabilities, labels = _checked(log_probabilities, labels)
+    correct = log_probabilities.argmax(axis=-1) == labels
+    return calibration.reliability(np.exp(log_probabilities.max(axis=-1)), correct, bins)
+
+
+def confusion_matrix(log_probabilities: ArrayLike, labels: ArrayLike) -> np.ndarray:
+    """Counts examples by true class (rows) and predicted class (columns).
+
+    Args:
+        log_probabilities: Normalised log-probabilities [examples, classes].
+        labels: The true classes, integers [examples].
+
+    Returns:
+        Integer counts [classes, classes].
+    """
+    log_probabilities, labels = _checked(log_probabilities, labels)
+    classes = log_probabilities.shape[1]
+    cell = labels * classes + log_probabilities.argmax(axis=-1)
+    return np.bincount(cell, minlength=classes**2).reshape(classes, classes)
+
+
+def _checked(log_probabilities: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Returns both as float64 and int64 arrays, or says what is wrong with them."""
+    log_probabilities = np.asarray(log_probabilities, np.float64)
+    labels = np.asarray(labels)
+    if log_probabilities.ndim != 2 or not log_probabilities.size:
+        raise InputError(
+            "`log_probabilities` must be [examples, classes], not empty. "
+            f"Received: shape {log_probabilities.shape}."
+        )
+    examples, classes = log_probabilities.shape
+    if labels.shape != (examples,) or not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(
+            f"`labels` must be {examples} integers, one for each example. "
+            f"Received: shape {labels.shape}, dtype {labels.dtype}."
+        )
+    if labels.min() < 0 or labels.max() >= classes:
+        raise InputError(
+            f"`labels` must lie in 0..{classes - 1}, as there are {classes} classes. "
+            f"Received: values from {labels.min()} to {labels.max()}."
+        )
+    totals = np.exp(log_probabilities).sum(axis=-1)
+    if not np.all(np.abs(totals - 1.0) < 1e-3):
+        raise InputError(
+            "`log_probabilities` must be finite logarithms of distributions: each row's "
+            f"exponentials sum to 1. Received: sums from {totals.min():.6g} to {totals.max():.6g}."
+        )
+    return log_probabilities, labels.astype(np.int64)

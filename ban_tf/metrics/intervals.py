@@ -1,0 +1,152 @@
+"""Intervals and tests: of one proportion, of paired outcomes, and over seeds.
+
+Each function knows one comparison at a time; nothing is corrected for multiple comparisons.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import stats
+
+from ban_tf.errors import InputError
+
+
+class MeanInterval(NamedTuple):
+    """A mean over repetitions, their standard deviation, and the mean's interval."""
+
+    mean: float
+    standard_deviation: float
+    low: float
+    high: float
+
+
+def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
+    """The Wilson score interval (low, high) of a proportion."""
+    interval = stats.binomtest(int(successes), int(trials)).proportion_ci(
+        confidence_level=confidence, method="wilson"
+    )
+    return float(interval.low), float(interval.high)
+
+
+def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
+    """The two-sided p-value of McNemar's exact test on paired outcomes.
+
+    Args:
+        correct_a: Which examples the first got right, booleans [examples].
+        correct_b: The same for the second.
+
+    Returns:
+        The p-value; 1.0 where no example tells the two apart.
+
+    References:
+        McNemar, 1947, "Note on the sampling error of the difference between correlated
+        proportions or percentages".
+    """
+    only_a, only_b, _ = _discordant(correct_a, correct_b)
+    if only_a + only_b == 0:
+        return 1.0
+    return float(stats.binomtest(only_a, only_a + only_b, 0.5).pvalue)
+
+
+def paired_difference(
+    wrong_a: ArrayLike, wrong_b: ArrayLike, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """The difference of two error rates on the same examples, with its interval.
+
+    The interval is Agresti and Min's: Wald's formula after half an example has been added to
+    each cell of the two-by-two table. Unlike the plain Wald interval it keeps its coverage where
+    few examples tell the two apart, and it has a width even where none does.
+
+    Args:
+        wrong_a: Which examples the first got wrong, booleans [examples].
+        wrong_b: The same for the second.
+        confidence: The nominal coverage of the interval.
+
+    Returns:
+        The rate of a minus the rate of b, and the lower and upper end of its interval.
+
+    References:
+        Agresti and Min, 2005, "Simple improved confidence intervals for comparing matched
+        proportions", Statistics in Medicine 24.
+    """
+    only_a, only_b, examples = _discordant(wrong_a, wrong_b)
+    adjusted_a, adjusted_b, adjusted_examples = only_a + 0.5, only_b + 0.5, examples + 2
+    centre = (adjusted_a - adjusted_b) / adjusted_examples
+    variance = ((adjusted_a + adjusted_b) / adjusted_examples - centre**2) / adjusted_examples
+    half_width = stats.norm.ppf(0.5 + confidence / 2) * np.sqrt(variance)
+    return (
+        (only_a - only_b) / examples,
+        float(max(centre - half_width, -1.0)),
+        float(min(centre + half_width, 1.0)),
+    )
+
+
+def change_in_error(wrong: np.ndarray, reference_wrong: np.ndarray) -> dict[str, Any]:
+    """The change of an error against a reference on the same examples, as summaries keep it.
+
+    Args:
+        wrong: Which examples are wrong, booleans [examples].
+        reference_wrong: Which of them the reference has wrong, booleans [examples].
+
+    Returns:
+        "difference", "low" and "high" of `paired_difference`, "mcnemar_p", and "significant", which
+        both have to agree on.
+    """
+    difference, low, high = paired_difference(wrong, reference_wrong)
+    p_value = mcnemar(~wrong, ~reference_wrong)
+    return {
+        "difference": difference,
+        "low": low,
+        "high": high,
+        "mcnemar_p": p_value,
+        "significant": bool((low > 0 or high < 0) and p_value < 0.05),
+    }
+
+
+def mean_interval(values: ArrayLike, confidence: float = 0.95) -> MeanInterval:
+    """The mean over repetitions (seeds) with Student's t interval.
+
+    Args:
+        values: One number for each repetition [repetitions], two at least.
+        confidence: The nominal coverage of the interval.
+
+    Raises:
+        InputError: If there are fewer than two values.
+    """
+    values = np.asarray(values, np.float64)
+    if values.ndim != 1 or len(values) < 2:
+        raise InputError(
+            "An interval over seeds needs a list of two values at least. "
+            f"Received: an array of shape {values.shape}."
+        )
+    mean, deviation = values.mean(), values.std(ddof=1)
+    quantile = stats.t.ppf(0.5 + confidence / 2, len(values) - 1)
+    half_width = quantile * deviation / np.sqrt(len(values))
+    return MeanInterval(
+        float(mean), float(deviation), float(mean - half_width), float(mean + half_width)
+    )
+
+
+def paired_gain(values: ArrayLike, baselines: ArrayLike, confidence: float = 0.95) -> MeanInterval:
+    """`mean_interval` of `values - baselines`, paired by seed [repetitions]."""
+    values, baselines = np.asarray(values, np.float64), np.asarray(baselines, np.float64)
+    if values.shape != baselines.shape:
+        raise InputError(
+            "Each value needs the baseline of its own seed. "
+            f"Received: shapes {values.shape} and {baselines.shape}."
+        )
+    return mean_interval(values - baselines, confidence)
+
+
+def _discordant(a: ArrayLike, b: ArrayLike) -> tuple[int, int, int]:
+    """Returns how many are true only in a, how many only in b, and the number of examples."""
+    a, b = np.asarray(a, bool), np.asarray(b, bool)
+    if a.shape != b.shape or a.ndim != 1 or not len(a):
+        raise InputError(
+            "Paired outcomes must be two arrays of one shape [examples], not empty. "
+            f"Received: shapes {a.shape} and {b.shape}."
+        )
+    return int(np.sum(a & ~b)), int(np.sum(b & ~a)), len(a)

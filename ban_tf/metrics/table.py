@@ -1,0 +1,57 @@
+"""Every metric of a summary once: its name, its words, how it is shown, and which way is better."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Metric(NamedTuple):
+    """A metric.
+
+    Attributes:
+        name: In summaries and comparisons.
+        words: In headings and on axes, with its unit.
+        scale: What it is multiplied by where it is shown.
+        decimals: How many are shown.
+        better: Which way is better: "lower", "higher", or "" for neither.
+    """
+
+    name: str
+    words: str
+    scale: float = 1.0
+    decimals: int = 4
+    better: str = "lower"
+
+    def shown(self, value: float) -> str:
+        """Returns a value as tables show it."""
+        return f"{self.scale * value:.{self.decimals}f}"
+
+    def change(self, mean: float, low: float, high: float) -> str:
+        """Returns a change and its interval as tables show them."""
+        ends = (f"{self.scale * value:+.{self.decimals}f}" for value in (mean, low, high))
+        return "{} [{}, {}]".format(*ends)
+
+    def improved(self, change: float) -> bool:
+        """Whether a change is one for the better."""
+        return change < 0 if self.better == "lower" else self.better == "higher" and change > 0
+
+    @property
+    def title(self) -> str:
+        """The words with a capital, for headings."""
+        return self.words[0].upper() + self.words[1:]
+
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("perplexity", "test perplexity", decimals=2),
+        Metric("validation_perplexity", "validation perplexity", decimals=2),
+        Metric("error", "test error (%)", 100.0, 2),
+        Metric("negative_log_likelihood", "negative log-likelihood"),
+        Metric("expected_calibration_error", "expected calibration error"),
+        Metric("brier_score", "Brier score"),
+        Metric("accuracy", "accuracy (%)", 100.0, 2, "higher"),
+        Metric("confidence", "mean confidence (%)", 100.0, 2, ""),
+    )
+}
+OF_TEXT = ("perplexity", "validation_perplexity")  # which only runs on text have

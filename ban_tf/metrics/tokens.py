@@ -1,0 +1,50 @@
+"""What language models are worth, from what was kept of each word's distribution.
+
+Distributions over all words are too large to be kept. For each word of a text there are arrays
+`[words]`: the `log_probability` of the word that came, whether it was not the likeliest (`wrong`),
+the `confidence` in the likeliest, and the `sum_of_squares` of all probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ban_tf.metrics import calibration, intervals
+
+Scores = Mapping[str, np.ndarray]
+
+
+def perplexity(scores: Scores) -> float:
+    """Returns the exponential of the mean cross-entropy of a word, in nats."""
+    return float(np.exp(-np.mean(scores["log_probability"], dtype=np.float64)))
+
+
+def evaluate(scores: Scores, reference: Scores | None) -> dict[str, Any]:
+    """Returns the metrics of `classification.evaluate`, their uncertainty, and `perplexity`.
+
+    Args:
+        scores: What was kept of each word's distribution.
+        reference: Generation 0's, to compare with; None for itself.
+    """
+    scores = {name: np.asarray(values, np.float64) for name, values in scores.items()}
+    wrong, confidence = scores["wrong"].astype(bool), scores["confidence"]
+    change = None
+    if reference is not None:
+        change = intervals.change_in_error(wrong, np.asarray(reference["wrong"], bool))
+    return {
+        "examples": len(wrong),
+        "error": float(np.mean(wrong)),
+        "accuracy": float(1.0 - np.mean(wrong)),
+        "negative_log_likelihood": float(-np.mean(scores["log_probability"])),
+        "expected_calibration_error": calibration.expected_calibration_error(confidence, ~wrong),
+        "brier_score": float(
+            np.mean(scores["sum_of_squares"] - 2.0 * np.exp(scores["log_probability"]) + 1.0)
+        ),
+        "confidence": float(np.mean(confidence)),
+        "error_interval": list(intervals.wilson_interval(int(wrong.sum()), len(wrong))),
+        "change_in_error": change,
+        "perplexity": perplexity(scores),
+    }
