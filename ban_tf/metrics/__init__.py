@@ -1,6 +1,6 @@
 """Numbers from arrays: what predictions are worth, and how sure that is.
 
-Only NumPy and SciPy are needed here.
+Only NumPy, SciPy and scikit-learn are needed here.
 
 - `table`: every metric once: its name, its words, how it is shown, and which way is better.
 - `classification`: metrics of log-probabilities; `tokens`: those of each word of a text.

@@ -37,6 +37,7 @@ def evaluate(log_probabilities: ArrayLike, labels: ArrayLike) -> dict[str, float
     correct = log_probabilities.argmax(axis=-1) == labels
     wrong = int(np.sum(~correct))
     confidence = np.exp(log_probabilities.max(axis=-1))
+    # Not scikit-learn's `log_loss`, which takes no probability for less than 2e-16.
     likelihoods = log_probabilities[np.arange(examples), labels]
     return {
         "examples": examples,
@@ -50,9 +51,13 @@ def evaluate(log_probabilities: ArrayLike, labels: ArrayLike) -> dict[str, float
 
 
 def _brier_score(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
-    residual = np.exp(log_probabilities)
-    residual[np.arange(len(labels)), labels] -= 1.0
-    return float(np.square(residual).sum(axis=-1).mean())
+    from sklearn import metrics  # takes a second, which other commands need not wait for
+
+    # By rounding, float32 logarithms above all, they sum to 1 only nearly.
+    probabilities = np.exp(log_probabilities)
+    probabilities /= probabilities.sum(axis=-1, keepdims=True)
+    classes = range(log_probabilities.shape[1])
+    return metrics.brier_score_loss(labels, probabilities, labels=classes, scale_by_half=False)
 
 
 def reliability(
@@ -83,10 +88,11 @@ def confusion_matrix(log_probabilities: ArrayLike, labels: ArrayLike) -> np.ndar
     Returns:
         Integer counts [classes, classes].
     """
+    from sklearn import metrics
+
     log_probabilities, labels = _checked(log_probabilities, labels)
-    classes = log_probabilities.shape[1]
-    cell = labels * classes + log_probabilities.argmax(axis=-1)
-    return np.bincount(cell, minlength=classes**2).reshape(classes, classes)
+    predicted = log_probabilities.argmax(axis=-1)
+    return metrics.confusion_matrix(labels, predicted, labels=range(log_probabilities.shape[1]))
 
 
 def _checked(log_probabilities: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:

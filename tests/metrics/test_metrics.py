@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.metrics import log_loss
 
 from ban_tf.metrics import classification, ensembles, intervals, table, tokens
 
@@ -265,6 +266,12 @@ def test_scores_of_words_have_the_metrics_of_their_distributions():
     assert measured["change_in_error"] == intervals.change_in_error(
         found["wrong"], reference["wrong"]
     )
+
+
+def test_scikit_learns_log_loss_is_ours_where_no_probability_is_tiny():
+    log_probabilities, labels = predictions()
+    ours = classification.evaluate(log_probabilities, labels)["negative_log_likelihood"]
+    assert ours == pytest.approx(log_loss(labels, np.exp(log_probabilities)), rel=1e-12)
 
 
 def test_the_table_says_how_metrics_are_shown_and_which_way_is_better():
