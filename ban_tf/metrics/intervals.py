@@ -1,10 +1,12 @@
 """Intervals and tests: of one proportion, of paired outcomes, and over seeds.
 
-Each function knows one comparison at a time; nothing is corrected for multiple comparisons.
+Each function knows one comparison at a time, but for `judge`, which says of several together which
+of them are significant.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +14,8 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from ban_tf.errors import InputError
+
+LEVEL = 0.05  # of significance
 
 
 class MeanInterval(NamedTuple):
@@ -92,18 +96,43 @@ def change_in_error(wrong: np.ndarray, reference_wrong: np.ndarray) -> dict[str,
         reference_wrong: Which of them the reference has wrong, booleans [examples].
 
     Returns:
-        "difference", "low" and "high" of `paired_difference`, "mcnemar_p", and "significant", which
-        both have to agree on.
+        "difference", "low" and "high" of `paired_difference`, "mcnemar_p", and what `judge` adds
+        for this change alone.
     """
     difference, low, high = paired_difference(wrong, reference_wrong)
-    p_value = mcnemar(~wrong, ~reference_wrong)
-    return {
+    change = {
         "difference": difference,
         "low": low,
         "high": high,
-        "mcnemar_p": p_value,
-        "significant": bool((low > 0 or high < 0) and p_value < 0.05),
+        "mcnemar_p": mcnemar(~wrong, ~reference_wrong),
     }
+    judge([change], "mcnemar_p")
+    return change
+
+
+def judge(changes: Sequence[dict[str, Any]], p_value: str = "p_value") -> None:
+    """Says which of several changes are significant, if all are looked at.
+
+    The p-values are adjusted by Benjamini and Hochberg's procedure: of the changes that are called
+    significant, no more than 5 % are expected to be none. That holds for independent changes, and
+    for those that share a baseline and therefore tend the same way.
+
+    Args:
+        changes: Each with "low" and "high", its own interval, and its own p-value. "adjusted_p" is
+            added, and "significant": both the interval and the adjusted p-value have to say so.
+        p_value: The name of the p-value.
+
+    References:
+        Benjamini and Hochberg, 1995, "Controlling the false discovery rate: a practical and
+        powerful approach to multiple testing".
+    """
+    if not changes:
+        return
+    adjusted = stats.false_discovery_control([change[p_value] for change in changes])
+    for change, adjusted_p in zip(changes, adjusted, strict=True):
+        change["adjusted_p"] = float(adjusted_p)
+        leaves_out_zero = change["low"] > 0 or change["high"] < 0
+        change["significant"] = bool(leaves_out_zero and adjusted_p < LEVEL)
 
 
 def mean_interval(values: ArrayLike, confidence: float = 0.95) -> MeanInterval:
@@ -139,6 +168,17 @@ def paired_gain(values: ArrayLike, baselines: ArrayLike, confidence: float = 0.9
             f"Received: shapes {values.shape} and {baselines.shape}."
         )
     return mean_interval(values - baselines, confidence)
+
+
+def paired_p_value(values: ArrayLike, baselines: ArrayLike) -> float:
+    """The two-sided p-value of Student's t test on pairs, one for each seed [repetitions].
+
+    Where all differences are equal there is no spread to compare them with; the p-value is then 1.
+    """
+    differences = np.asarray(values, np.float64) - np.asarray(baselines, np.float64)
+    if np.ptp(differences) == 0:
+        return 1.0
+    return float(stats.ttest_1samp(differences, 0.0).pvalue)
 
 
 def _discordant(a: ArrayLike, b: ArrayLike) -> tuple[int, int, int]:

@@ -12,8 +12,9 @@
 
 <metrics> are those of `classification.evaluate`. `error_interval` is Wilson's, 95 %.
 `change_in_error` compares with generation 0 on the same examples, as fractions (negative is
-better): {"difference", "low", "high", "mcnemar_p", "significant"}. A change is called significant
-only if its 95 % interval leaves out zero and McNemar's exact test agrees at 0.05.
+better): {"difference", "low", "high", "mcnemar_p", "adjusted_p", "significant"}. A change is called
+significant only if its 95 % interval leaves out zero and the p-value of McNemar's exact test,
+adjusted for the number of rows, is below 0.05; see `intervals.judge`.
 
 `run` may hold further facts; of these `table.write_markdown` shows "epochs", "command" and
 "files" (a dictionary from a path inside the run directory to what is there).
@@ -49,7 +50,7 @@ _KEYS = {
     "generations": ("generation", "taught_by", *_COMMON_KEYS, "seconds", "extra"),
     "ensembles": ("name", "members", *_COMMON_KEYS),
 }
-_CHANGE_KEYS = ("difference", "low", "high", "mcnemar_p", "significant")
+_CHANGE_KEYS = ("difference", "low", "high", "mcnemar_p")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,13 +124,28 @@ def summarise(
         for first in (1, 0)
         for last in range(first + 1, len(members))
     ]
-    return {
+    result = {
         "format": FORMAT,
         "run": dict(run),
         "average": average,
         "generations": generations,
         "ensembles": ensembles,
     }
+    judge(result)
+    return result
+
+
+def judge(summary: dict[str, Any]) -> None:
+    """Says which rows differ significantly from generation 0, all rows being looked at.
+
+    Args:
+        summary: "adjusted_p" and "significant" of all its changes are set.
+    """
+    rows = [*summary["generations"], *summary["ensembles"]]
+    if summary.get("final_student"):
+        rows.append(summary["final_student"])
+    changes = [row["change_in_error"] for row in rows if row["change_in_error"]]
+    intervals.judge(changes, "mcnemar_p")
 
 
 def load(path: str | Path) -> dict[str, Any]:
@@ -163,6 +179,7 @@ def load(path: str | Path) -> dict[str, Any]:
             _require(each, keys, place)
             if each["change_in_error"] is not None:
                 _require(each["change_in_error"], _CHANGE_KEYS, f"{place}: change_in_error")
+    judge(summary)  # older summaries are not adjusted
     return summary
 
 

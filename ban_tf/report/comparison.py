@@ -6,6 +6,10 @@ the same seed, with Student's t interval over seeds. The seed is then the unit t
 holds is expected to hold for another seed. Where there is a control, such as the same networks
 trained on labels alone, each row is compared with the control's row of the same seed, too.
 
+Many rows are compared, and of twenty changes that are none one would look significant by itself.
+Therefore the p-values of all rows of a metric that are compared with generation 0 are adjusted
+together, and those compared with the control likewise; see `intervals.judge`.
+
 This module makes the numbers; `comparison_page` shows them.
 """
 
@@ -24,7 +28,7 @@ from ban_tf.metrics import intervals
 from ban_tf.metrics.table import METRICS
 from ban_tf.runs import reading
 
-FORMAT = 2
+FORMAT = 3
 # Those that only runs on text have come first there.
 COMPARED = tuple(metric.name for metric in METRICS.values() if metric.better == "lower")
 CONTROLS = ("labels", "baseline")
@@ -69,12 +73,13 @@ def compare(runs: Sequence[Run], control: str | None = None) -> dict[str, Any]:
             that is called "labels" or "baseline", if there is one.
 
     Returns:
-        {"format": 2, "dataset", "control", "settings", "unless_named", "groups": [{"name",
+        {"format": 3, "dataset", "control", "settings", "unless_named", "groups": [{"name",
         "settings", "seeds", "runs", "rows": [{"name", "members", "metrics": {<metric>: {"values",
         "mean", "standard_deviation", "change", "change_from_control"}}}]}]}. "settings" are those
         that all runs share, "unless_named" those of most groups. Values are one for each seed;
-        errors are fractions. Changes are None or {"seeds", "mean", "standard_deviation", "low",
-        "high", "significant"}.
+        errors are fractions. Changes are None or {"seeds", "values", "mean",
+        "standard_deviation", "low", "high", "p_value", "adjusted_p", "significant"}; the interval
+        and "p_value" are those of one change, "significant" follows "adjusted_p".
 
     Raises:
         InputError: A seed occurs twice in a group, data sets differ, or there is no such control.
@@ -94,7 +99,7 @@ def compare(runs: Sequence[Run], control: str | None = None) -> dict[str, Any]:
     seeds = {name: _by_seed(name, members[key]) for name, key in zip(names, keys, strict=True)}
     control = _control(control, names)
     shared = {name for name in settings[0] if len({each[name] for each in settings}) == 1}
-    return {
+    result = {
         "format": FORMAT,
         "dataset": datasets[0],
         "control": control,
@@ -111,6 +116,21 @@ def compare(runs: Sequence[Run], control: str | None = None) -> dict[str, Any]:
             for name, each in zip(names, settings, strict=True)
         ],
     }
+    judge(result)
+    return result
+
+
+def judge(result: dict[str, Any]) -> None:
+    """Adjusts the p-values of a comparison's changes, by metric and baseline, and says what holds.
+
+    Args:
+        result: As `compare` returns it; "adjusted_p" and "significant" of all changes are set.
+    """
+    rows = [row for group in result["groups"] for row in group["rows"]]
+    for metric in COMPARED:
+        cells = [row["metrics"][metric] for row in rows if metric in row["metrics"]]
+        for baseline in ("change", "change_from_control"):
+            intervals.judge([cell[baseline] for cell in cells if cell[baseline]])
 
 
 def _of_one_age(runs: Sequence[Run]) -> list[Run]:
@@ -253,16 +273,17 @@ def _counterpart(name: str, control: Rows) -> Mapping[str, Any] | None:
 def _change(
     pairs: Mapping[int, tuple[Mapping[str, Any], Mapping[str, Any]]], metric: str
 ) -> dict[str, Any] | None:
-    """The mean difference of pairs, one for each seed, with its interval; None for one seed."""
+    """The mean difference of pairs, one for each seed, with its interval; None for one seed.
+
+    Whether it is significant is said by `judge`, when all are known.
+    """
     if len(pairs) < 2:
         return None
     values, baselines = np.array([[each[metric] for each in pair] for pair in pairs.values()]).T
     gain = intervals.paired_gain(values, baselines)
-    # The same difference in each of a few seeds is chance or a mistake, but no measured spread.
-    spread = gain.standard_deviation > 0
     return {
         "seeds": len(pairs),
         "values": (values - baselines).tolist(),
         **gain._asdict(),
-        "significant": bool(spread and (gain.low > 0 or gain.high < 0)),
+        "p_value": intervals.paired_p_value(values, baselines),
     }

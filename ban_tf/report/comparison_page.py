@@ -26,9 +26,11 @@ _WORDS = ("runs", "generation or ensemble", "verdict")  # headings of columns th
 _NOTES = (
     "All is measured on the test set, and less is better; changes of the error are in percentage "
     "points. Each change is paired with the same seed: the interval is Student's t of the paired "
-    "differences over seeds, and says what to expect of another seed on this test set. Nothing is "
-    "corrected for multiple comparisons: of twenty changes that are none, one is expected to leave "
-    "out zero."
+    "differences over seeds, and says what to expect of another seed on this test set. An interval "
+    "is of one change, but verdicts are given for all rows of a column together: their p-values, "
+    "of paired t tests, are adjusted by Benjamini and Hochberg's procedure, by which no more than "
+    "5 % of the changes called better or worse are expected to be none. So an interval may leave "
+    "out zero, and the verdict be that there is no significant difference."
 )
 _NO_CONTROL = (
     "A generation has been trained once more than generation 0: runs with --objective=labels are "
@@ -190,7 +192,7 @@ def write_page(result: Mapping[str, Any], folder: pathlib.Path = pathlib.Path())
                 f"Mean change from {words}, with 95 percent intervals over seeds. "
                 f"{_spoken(result, main, name)} The tables below have all numbers.",
                 "Large marks are means over seeds with their 95 % intervals, small ones single "
-                "seeds. Left of zero is better; filled marks are significant.",
+                "seeds. Left of zero is better; filled marks are significant, as in the tables.",
                 wide=True,
             )
             sections.append(document.Section(heading, [picture]))
@@ -204,7 +206,8 @@ def write_page(result: Mapping[str, Any], folder: pathlib.Path = pathlib.Path())
     heading = f"{main[0].upper()}{main[1:]} by generation"
     sections.append(document.Section(heading, [picture]))
     for name, metric in shown(result).items():
-        table = _table(result, name, f"{metric.title}, over seeds")
+        caption = f"{metric.title}, over seeds; verdicts at a false discovery rate of 5 %"
+        table = _table(result, name, caption)
         sections.append(document.Section(metric.title, [table]))
     sections.append(document.Section("What was compared", _provenance(result, folder)))
     lead = [notes(result), *_absent(result)]

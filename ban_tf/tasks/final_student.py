@@ -69,6 +69,7 @@ def add(
         "directory": name,
     }
     result = {**result, "final_student": row}
+    summary.judge(result)
     markdown = table.write_markdown(result, bool(directory.names(reading.ANALYSIS)))
     directory.commit(
         {

@@ -77,7 +77,7 @@ def _summarise(
         for index, scores in enumerate(test)
     ]
     count = len(family.generations)
-    return {
+    result = {
         "format": summary.FORMAT,
         "run": results.run_facts(options, data.name),
         "average": options.ensemble_average,
@@ -96,6 +96,8 @@ def _summarise(
             for group, row in zip(groups[count:], rows[count:], strict=True)
         ],
     }
+    summary.judge(result)
+    return result
 
 
 def _write(

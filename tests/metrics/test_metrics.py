@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn.metrics import log_loss
 
 from ban_tf.metrics import classification, ensembles, intervals, table, tokens
@@ -198,6 +199,64 @@ def test_paired_gain_does_not_see_what_seeds_have_in_common():
     assert gain.mean == -2.0
     assert gain.standard_deviation == pytest.approx(1.0)
     assert gain == pytest.approx(intervals.mean_interval([-1.0, -2.0, -3.0]))
+
+
+def _adjusted(p_values):
+    """Benjamini and Hochberg's p-values, by their definition: the least rate that rejects each."""
+    rates = np.linspace(0, 1, 10_001)
+    rejected = []
+    for rate in rates:
+        ranked = np.sort(p_values)
+        passing = [p for k, p in enumerate(ranked, 1) if p <= k / len(ranked) * rate + 1e-12]
+        rejected.append(np.asarray(p_values) <= max(passing, default=-1))
+    return rates[np.argmax(rejected, axis=0)]
+
+
+def test_p_values_are_adjusted_by_benjamini_and_hochbergs_procedure():
+    p_values = [0.001, 0.008, 0.039, 0.041, 0.042, 0.06, 0.074, 0.205]
+    changes = [{"low": 0.1, "high": 0.2, "p_value": p} for p in p_values[::-1]]
+    intervals.judge(changes)
+    found = [change["adjusted_p"] for change in changes][::-1]
+    np.testing.assert_allclose(found, _adjusted(p_values), atol=2e-4)
+    # Five are below 0.05 by themselves.
+    assert [change["significant"] for change in changes][::-1] == [True] * 2 + [False] * 6
+
+
+def test_a_change_whose_interval_has_zero_in_it_is_not_significant():
+    change = {"low": -0.1, "high": 0.2, "p_value": 0.001}
+    intervals.judge([change])
+    assert not change["significant"]
+    intervals.judge([])
+
+
+def test_false_discoveries_are_as_few_as_promised():
+    """Half of 20 changes are none; of those called significant, at most 5 % are on average."""
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(150):
+        values = rng.normal(size=(20, 5)) + np.repeat([0.0, 4.0], 10)[:, None]
+        changes = [
+            {
+                **intervals.paired_gain(each, np.zeros(5))._asdict(),
+                "p_value": intervals.paired_p_value(each, np.zeros(5)),
+            }
+            for each in values
+        ]
+        intervals.judge(changes)
+        called = np.array([change["significant"] for change in changes])
+        shares.append(called[:10].sum() / max(called.sum(), 1))
+    assert np.mean(shares) < 0.05
+
+
+def test_the_p_value_of_pairs_agrees_with_their_interval_and_is_1_without_a_spread():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        values, baselines = rng.normal(0.8, size=4), rng.normal(size=4)
+        gain = intervals.paired_gain(values, baselines)
+        p_value = intervals.paired_p_value(values, baselines)
+        assert (p_value < 0.05) == (gain.low > 0 or gain.high < 0)
+        assert p_value == pytest.approx(stats.ttest_rel(values, baselines).pvalue)
+    assert intervals.paired_p_value([2.0, 3.0], [1.0, 2.0]) == 1.0
 
 
 GOOD = np.log(np.full((2, 4), 0.25))

@@ -100,6 +100,36 @@ def test_the_same_change_in_every_seed_is_not_called_significant(tmp_path):
     assert change["mean"] < 0 and not change["significant"]
 
 
+def test_verdicts_follow_p_values_adjusted_for_all_rows_of_a_column(tmp_path):
+    """Checked against Benjamini and Hochberg's formula in plain NumPy."""
+    paths = [
+        finished_run.make(tmp_path / f"{gain}-{seed}", 4, seed, name, gain)
+        for name, gain in (("kd", 0.25), ("dkpp", 0.1), ("cwtm", 0.0))
+        for seed in (0, 1, 2)
+    ]
+    result = comparison.compare(_runs(*paths))
+    changes = [
+        row["metrics"]["error"]["change"] for group in result["groups"] for row in group["rows"]
+    ]
+    changes = [change for change in changes if change]
+    assert len(changes) == 3 * (3 + 5)
+    own = [stats.ttest_1samp(change["values"], 0).pvalue for change in changes]
+    np.testing.assert_allclose([change["p_value"] for change in changes], own)
+    order = np.argsort(own)
+    scaled = np.sort(own) * len(own) / np.arange(1, len(own) + 1)
+    adjusted = np.empty(len(own))
+    adjusted[order] = np.minimum.accumulate(scaled[::-1])[::-1].clip(max=1)
+    np.testing.assert_allclose([change["adjusted_p"] for change in changes], adjusted)
+    verdicts = [row[5] for row in comparison_page.rows(result, "error") if row[5]]
+    expected = [
+        "no significant difference" if p >= 0.05 else "better" if change["mean"] < 0 else "worse"
+        for p, change in zip(adjusted, changes, strict=True)
+    ]
+    assert verdicts == expected
+    alone = sum(p < 0.05 for p in own)
+    assert 0 < sum(p < 0.05 for p in adjusted) < alone
+
+
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """A study over three seeds; what differs with the seed is the teacher's file, too."""

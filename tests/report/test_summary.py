@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from ban_tf.metrics import classification, intervals, summary
 
@@ -76,6 +77,20 @@ def test_a_change_is_significant_only_if_interval_and_exact_test_agree():
     assert change["high"] < 0
     assert change["mcnemar_p"] == 0.0625
     assert not change["significant"]
+
+
+def test_changes_are_adjusted_for_the_number_of_rows_in_old_summaries_too(tmp_path):
+    members, labels = members_and_labels()
+    result = summary.summarise(RUN, members, labels)
+    rows = [*result["generations"][1:], *result["ensembles"]]
+    own = [row["change_in_error"]["mcnemar_p"] for row in rows]
+    found = [row["change_in_error"].pop("adjusted_p") for row in rows]
+    np.testing.assert_allclose(found, stats.false_discovery_control(own))
+    path = tmp_path / "summary.json"
+    path.write_text(json.dumps(result))
+    again = summary.load(path)
+    rows = [*again["generations"][1:], *again["ensembles"]]
+    assert [row["change_in_error"]["adjusted_p"] for row in rows] == found
 
 
 def test_ensembles_are_all_prefixes_without_and_with_generation_0():
