@@ -1,7 +1,9 @@
 """The graph of a network and a profile of a few of its training steps, for TensorBoard.
 
-Keras's own TensorBoard callback does the like, but repeats all scalars under names of its own,
-and the graph that it writes is empty for a model with a `train_step` of its own.
+Keras's own TensorBoard callback (`profile_batch`) does not serve: its profiles have no step
+markers, so that TensorBoard knows no step time (tensorflow/tensorboard#6954), it repeats all
+scalars under names of its own, and the graph that it writes is empty for a model with its own
+`train_step`.
 """
 
 from __future__ import annotations
