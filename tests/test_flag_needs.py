@@ -285,8 +285,7 @@ def test_each_column_of_the_paper_has_its_own_objective(name, tmp_path, monkeypa
         ),
         (study_command.main, ["--list", "--seeds=2"], "--seeds=2 does nothing with --list"),
         (study_command.main, ["--list", "--show=quick/wrn"], "give --list, --show=ROW"),
-        (study_command.main, ["quick/wrn", "--draw=sizes"], "give --list, --show=ROW"),
-        (study_command.main, ["--draw=sizes", "--list"], "give --list, --show=ROW"),
+        (study_command.main, ["quick/wrn", "--show=quick/wrn"], "give --list, --show=ROW"),
     ],
 )
 def test_the_other_commands_refuse_them_too(main, arguments, message, capsys):

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from ban_tf.cli import reproduce as command
 from ban_tf.metrics import summary
-from ban_tf.reproduction import pictures
+from experiments import pictures
 from tests.report import finished_run
 
 SEEDS = range(3)
@@ -122,7 +121,7 @@ def test_error_by_the_epochs_that_were_trained(tmp_path):
     )
     assert f"| 160 | newest generation, kd+labels | {expected[3]:.2f} ±" in table
     assert f" | {gain.mean():+.2f} [" in table
-    assert command.main(["--draw=cost", f"--workdir={tmp_path}"]) == 0  # all seeds
+    assert pictures.main(["cost", f"--workdir={tmp_path}"]) == 0  # all seeds
     assert (tmp_path / "evidence/cost.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -144,9 +143,8 @@ def test_other_seeds_are_not_paired(tmp_path):
         ("sizes", "no 3 seeds of evidence/cifar10-1000"),
         ("recipes", "no 3 seeds of evidence/recipes"),
         ("generations", "no 3 seeds of evidence/generations"),
-        ("shapes", "--draw must be one of sizes, recipes, generations, cost; it is shapes"),
     ],
 )
 def test_nothing_to_draw_is_one_sentence(name, told, tmp_path, capsys):
-    assert command.main([f"--draw={name}", f"--workdir={tmp_path}"]) == 2
+    assert pictures.main([name, f"--workdir={tmp_path}"]) == 2
     assert told in capsys.readouterr().err

@@ -1,7 +1,6 @@
 """`ban-tf reproduce --list`, or `ban-tf reproduce table2/densenet-112-33 [flags for every run]`.
 
-`--seeds=5` repeats a row over seeds; `--show=ROW` only shows what is there; `--draw=sizes` makes a
-picture of several rows.
+`--seeds=5` repeats a row over seeds; `--show=ROW` only shows what is there.
 
 Exit codes: 0 when all is done, 2 for input that cannot be used, else that of the run that failed.
 """
@@ -15,7 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from ban_tf.errors import InputError
-from ban_tf.reproduction import listing, over_seeds, pictures, study
+from ban_tf.reproduction import listing, over_seeds, study
 from ban_tf.reproduction.experiment import Experiment
 from ban_tf.reproduction.tables import EXPERIMENTS
 
@@ -33,11 +32,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "row", metavar="ROW", nargs="?", help="train a row, such as table2/densenet-112-33"
     )
     parser.add_argument("--show", metavar="ROW", help="print what is there of a row")
-    parser.add_argument(
-        "--draw",
-        metavar="PICTURE",
-        help=f"of several rows over seeds: {', '.join(pictures.PICTURES)}",
-    )
     parser.add_argument(
         "--seeds",
         type=int,
@@ -62,10 +56,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _show(experiment, known.workdir, known.seeds)
         elif known.show:
             _show(_named(known.show, "--show="), known.workdir, known.seeds)
-        elif known.draw:
-            seeds = known.seeds and range(known.seeds)
-            path, table = pictures.draw(known.draw, known.workdir, seeds)
-            print(f"{table}\nThe picture is {path}.")
         else:
             listing.show(EXPERIMENTS.values(), known.workdir)
     except InputError as error:
@@ -81,11 +71,9 @@ def _check(known: argparse.Namespace, further: Sequence[str]) -> None:
     """Refuses what does not ask for one thing, and flags that it leaves without a use."""
     if known.seeds is not None and known.seeds < 1:
         raise InputError(f"--seeds must be at least 1; it is {known.seeds}.")
-    asked = [name for name in ("list", "show", "draw", "row") if getattr(known, name)]
+    asked = [name for name in ("list", "show", "row") if getattr(known, name)]
     if len(asked) != 1 or (further and asked != ["row"]):
-        raise InputError(
-            "give --list, --show=ROW, --draw=PICTURE, or a ROW and flags for its runs."
-        )
+        raise InputError("give --list, --show=ROW, or a ROW and flags for its runs.")
     if known.seeds and asked == ["list"]:
         raise InputError(
             f"--seeds={known.seeds} does nothing with --list, which shows all seeds. Leave it out."

@@ -1,4 +1,6 @@
-"""Pictures of rows of `evidence`, and over several, which none of their own pages can show.
+"""Pictures over several rows of `evidence`, which none of their own pages can show.
+
+Run as `python -m experiments.pictures NAME`, in the folder of the project. The names:
 
 `sizes`: what is gained over the control, by how many images there are to learn from.
 `recipes`: the same by temperature, a line for each label weight.
@@ -9,19 +11,23 @@ nothing of each other, and a lineage.
 
 from __future__ import annotations
 
+import argparse
 import pathlib
 import re
+import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.figure import Figure
 
 from ban_tf.errors import InputError
-from ban_tf.metrics.table import METRICS
-from ban_tf.reproduction import over_seeds
+<from ban_tf.reproduction import over_seeds
 from ban_tf.reproduction.tables import EXPERIMENTS
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
+from ban_tf.metrics import intervals
+from ban_tf.metrics.table import METRICS, Metric
+from ban_tf.report import comparison, comparison_page, comparison_plots, plots, table
+from ban_tf.system.files import write_atomically
+>
 _SIZES = (1000, 2000, 5000, 10_000)
 _TAUGHT = ("kd", "kd+labels", "cwtm", "dkpp")
 _LONGER = (80, 160)
@@ -45,20 +51,15 @@ def draw(
         The picture's file, `evidence/<name>.png`, and the table as Markdown.
 
     Raises:
-        InputError: There is no such picture, or nothing to draw.
+        InputError: There is nothing to draw.
     """
-    from ban_tf.report import plots
-    from ban_tf.system.files import write_atomically
-
-    if name not in PICTURES:
-        raise InputError(f"--draw must be one of {', '.join(PICTURES)}; it is {name}.")
     if seeds is None:
         found = [each.name.removeprefix("seed-") for each in root.glob("seed-*")]
         seeds = sorted(int(each) for each in found if each.isdigit())
-    figure, table = PICTURES[name](root, seeds)
+    figure, markdown = PICTURES[name](root, seeds)
     path = root / "evidence" / f"{name}.png"
     write_atomically(path, plots.png(figure, 150))
-    return path, table
+    return path, markdown
 
 
 def _sizes(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
@@ -106,8 +107,6 @@ def _changes(
     logarithmic: bool = True,
 ) -> tuple[Figure, str]:
     """Changes from the control: rows by the name of their line and their place on it."""
-    from ban_tf.report import comparison_page, comparison_plots, table
-
     series: dict[str, list[tuple[int, Any]]] = {}
     for name, place, row in rows:
         change = row["metrics"]["error"]["change_from_control"]
@@ -134,8 +133,6 @@ def _changes(
 
 
 def _cost(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
-    from ban_tf.report import comparison_plots
-
     rows = {
         (group["name"], row["name"]): {**row["metrics"], "seeds": group["seeds"]}
         for name in ("evidence/generations", "evidence/longer")
@@ -172,8 +169,6 @@ def _cost(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
 
 def _costs(series: Mapping[str, Sequence[tuple[int, Any]]]) -> str:
     """What each way has for its epochs, and for as many as the two that know no lineage."""
-    from ban_tf.report import comparison_page, table
-
     metrics = _metrics()
     by_cost = {(epochs, name): row for name, points in series.items() for epochs, row in points[1:]}
     lines = []
@@ -194,16 +189,13 @@ def _costs(series: Mapping[str, Sequence[tuple[int, Any]]]) -> str:
 
 def _difference(row: Mapping[str, Any], other: Mapping[str, Any] | None, metric: str) -> str:
     """The change from another row, paired by seed; nothing where that cannot be said."""
-    from ban_tf.metrics import intervals
-    from ban_tf.report import comparison_page
-
     if other is None or other["seeds"] != row["seeds"] or len(row["seeds"]) < _ENOUGH:
         return ""
     gain = intervals.paired_gain(row[metric]["values"], other[metric]["values"])
     return comparison_page.change_in_words(gain._asdict(), _metrics()[metric])
 
 
-def _metrics() -> dict[str, Any]:
+def _metrics() -> dict[str, Metric]:
     return {name: METRICS[name] for name in ("error", "negative_log_likelihood")}
 
 
@@ -215,8 +207,6 @@ def _ensembles(group: str, last: int) -> list[tuple[int, tuple[str, str]]]:
 
 
 def _groups(name: str, root: pathlib.Path, seeds: Sequence[int]) -> list[dict[str, Any]]:
-    from ban_tf.report import comparison
-
     places = over_seeds.finished(EXPERIMENTS[name], root, seeds)
     groups = comparison.compare(comparison.read(places)[0])["groups"] if places else []
     return [group | {"name": pathlib.Path(group["runs"][0]).name} for group in groups]
@@ -228,3 +218,32 @@ PICTURES = {
     "generations": _generations,
     "cost": _cost,
 }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Draws one picture; returns the exit code, 2 where there is nothing to draw."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.pictures", description="Pictures over rows of evidence."
+    )
+    parser.add_argument("name", choices=PICTURES)
+    parser.add_argument("--seeds", type=int, metavar="N", help="0 to N-1; default: all there are")
+    parser.add_argument(
+        "--workdir",
+        type=pathlib.Path,
+        default=pathlib.Path("runs/experiments"),
+        help="where the studies are kept (default: %(default)s)",
+    )
+    known = parser.parse_args(arguments)
+    if known.seeds is not None and known.seeds < 1:
+        parser.error(f"--seeds must be at least 1; it is {known.seeds}.")
+    try:
+        path, markdown = draw(known.name, known.workdir, known.seeds and range(known.seeds))
+    except InputError as error:
+        print(f"pictures: {error}", file=sys.stderr)
+        return 2
+    print(f"{markdown}\nThe picture is {path}.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
