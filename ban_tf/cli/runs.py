@@ -17,6 +17,7 @@ from rich.text import Text
 
 from ban_tf.cli import common as command
 from ban_tf.errors import InputError
+from ban_tf.metrics.table import METRICS
 from ban_tf.runs import reading
 from ban_tf.runs.rundir import MANIFEST
 
@@ -26,7 +27,7 @@ USAGE = """ban-tf runs [FOLDER ...] [flags]
 Lists the runs in runs/, or in other folders, the latest first.
 """
 AUTO = "auto"  # what --gens may be instead of a number
-_COLUMNS = ("run", "state", "generations done", "best test error (%)", "last update")
+_COLUMNS = ("run", "state", "generations done", f"best {METRICS['error'].words}", "last update")
 
 
 class Status(NamedTuple):
@@ -163,7 +164,7 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     for column in _COLUMNS:
         table.add_column(column, overflow="fold", justify="left")
     for each in found:
-        error = "" if each.best_error is None else f"{100 * each.best_error:.2f}"
+        error = "" if each.best_error is None else METRICS["error"].shown(each.best_error)
         cells = (str(each.path), each.state, _done(each), error, f"{each.updated:%Y-%m-%d %H:%M}")
         table.add_row(*(Text(cell) for cell in cells))
     console = Console(highlight=False)

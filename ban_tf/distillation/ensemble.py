@@ -17,8 +17,7 @@ from ban_tf.compat.output_evidence import collect
 from ban_tf.compat.output_kinds import ACTIVATIONS, LINEAR, Meaning, check_declared, resolve
 from ban_tf.distillation.prepared_model import PreparedModel
 from ban_tf.errors import InputError
-
-AVERAGES = ("probabilities", "logits")
+from ban_tf.metrics.ensembles import AVERAGES
 
 
 def ensemble(

@@ -36,8 +36,7 @@ def likelihood_improved(now: ArrayLike, before: ArrayLike, window: int = 35) -> 
     """
     gains = np.asarray(now, np.float64) - np.asarray(before, np.float64)
     windows = [part.mean() for part in np.array_split(gains, max(2, len(gains) // window))]
-    error = np.std(windows, ddof=1) / np.sqrt(len(windows))
-    return bool(np.mean(windows) > 1.96 * error)
+    return intervals.mean_interval(windows).low > 0
 
 
 def ends(improved: bool, number: int) -> bool:
