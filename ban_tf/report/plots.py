@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from ban_tf.metrics import intervals
+from ban_tf.metrics.table import METRICS
 
 # Okabe and Ito, 2008, "Color Universal Design": told apart with any common colour blindness.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -36,12 +37,13 @@ def error_by_generation(summary: Mapping[str, Any]) -> Figure:
         summary: A summary as `summary.summarise` builds it.
     """
     figure, axes = one_panel(6.0, 3.6)
+    metric = METRICS["error"]
     series = _by_generation(summary)
     for index, (name, points) in enumerate(series.items()):
         # Side by side, or the intervals would hide each other.
         place = np.array([number for number, _ in points]) + 0.1 * (index - (len(series) - 1) / 2)
-        error = np.array([100 * row["error"] for _, row in points])
-        low, high = 100 * np.array([row["error_interval"] for _, row in points]).T
+        error = metric.scale * np.array([row[metric.name] for _, row in points])
+        low, high = metric.scale * np.array([row["error_interval"] for _, row in points]).T
         axes.errorbar(
             place,
             error,
@@ -50,7 +52,7 @@ def error_by_generation(summary: Mapping[str, Any]) -> Figure:
             capsize=3,
             **series_style(index),
         )
-    axes.set(xlabel="generation", ylabel="test error (%), 95 % interval", ylim=(0, None))
+    axes.set(xlabel="generation", ylabel=f"{metric.words}, 95 % interval", ylim=(0, None))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(axes)
     return figure
@@ -63,11 +65,12 @@ def perplexity_by_generation(summary: Mapping[str, Any]) -> Figure:
         summary: A summary as `language_report.report` builds it.
     """
     figure, axes = one_panel(6.0, 3.6)
+    metric = METRICS["perplexity"]
     for index, (name, points) in enumerate(_by_generation(summary).items()):
         numbers, rows = zip(*points, strict=True)
-        perplexities = [row["perplexity"] for row in rows]
+        perplexities = [row[metric.name] for row in rows]
         axes.plot(numbers, perplexities, label=name, **series_style(index))
-    axes.set(xlabel="generation", ylabel="test perplexity")
+    axes.set(xlabel="generation", ylabel=metric.words)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(axes)
     return figure

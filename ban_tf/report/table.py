@@ -160,6 +160,7 @@ def notes(summary: dict[str, Any]) -> str:
     if unclear:
         who = "any row" if len(unclear) == len(compared) else _enumerated(unclear)
         sentences.append(f"There is no significant difference from generation 0{by} for {who}.")
+    sentences.append("This takes the number of rows into account (Benjamini and Hochberg, 1995).")
     sentences.append(_TEXT_NOTE if is_text(summary) else _IMAGE_NOTE)
     return warning + " ".join(sentences)
 

@@ -103,6 +103,7 @@ def test_the_cells_are_the_numbers_of_the_run(run, outline):
         change = row["change_in_error"]
         if change:
             assert f"{change['mcnemar_p']:.3g}" in outline.cells
+            assert f"{change['adjusted_p']:.3g}" in outline.cells
     disagreement = ensembles.pairwise_disagreement(run.predictions)
     assert f"{100 * disagreement[0, 2]:.2f}" in outline.cells
 
