@@ -21,13 +21,13 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ban_tf.errors import InputError
-<from ban_tf.reproduction import over_seeds
-from ban_tf.reproduction.tables import EXPERIMENTS
 from ban_tf.metrics import intervals
 from ban_tf.metrics.table import METRICS, Metric
 from ban_tf.report import comparison, comparison_page, comparison_plots, plots, table
+from ban_tf.reproduction import over_seeds
+from ban_tf.reproduction.tables import EXPERIMENTS
 from ban_tf.system.files import write_atomically
->
+
 _SIZES = (1000, 2000, 5000, 10_000)
 _TAUGHT = ("kd", "kd+labels", "cwtm", "dkpp")
 _LONGER = (80, 160)
