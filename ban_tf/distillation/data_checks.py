@@ -104,7 +104,7 @@ def check_labels(model: Any, y: Any, look_for_nan: bool = False) -> str | None:
     void, doubt = targets.void_of(loss, list(shapes)), None
     for name, values in labels.items():
         array = as_array(values)
-        if array is None or not np.issubdtype(array.dtype, np.number):
+        if array is None or array.dtype.kind not in "biuf":
             continue
         known = losses.get(name, [])
         if look_for_nan and known and all(loss_kinds.meaning(loss).kind for loss in known):

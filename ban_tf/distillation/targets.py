@@ -103,11 +103,9 @@ def marked(labels: Any, void: int, logits: Any) -> Any:
         void: The label that stands for none.
         logits: `[batch, ..., classes]`, by whose shape distributions are told apart.
     """
-    labels = ops.convert_to_tensor(labels)
+    labels = label_forms.as_numbers(labels)
     if void == label_forms.VOID:
         return labels
     if label_forms.is_distribution(labels.shape, logits.shape):
         return labels
-    if not keras.backend.is_float_dtype(labels.dtype):
-        labels = ops.cast(labels, "int32")
     return ops.where(labels == void, ops.cast(label_forms.VOID, labels.dtype), labels)

@@ -54,7 +54,7 @@ def read(labels: Any, logits: Any) -> LabelForm:
     """
     if labels is None:
         raise InputError("`labels` is None, but this objective needs labels.")
-    labels = ops.convert_to_tensor(labels)
+    labels = as_numbers(labels)
     classes = logits.shape[-1]
     if is_distribution(labels.shape, logits.shape):
         return _read_distributions(labels)
@@ -80,15 +80,29 @@ def valid(labels: Any, logits: Any) -> Any:
     Returns:
         The mask; None if the labels have no shape of labels.
     """
-    labels = ops.convert_to_tensor(labels)
+    labels = as_numbers(labels)
     if is_distribution(labels.shape, logits.shape):
         return ops.any(labels != 0, axis=-1)
     if len(labels.shape) == len(logits.shape) and labels.shape[-1] == 1:
         labels = ops.squeeze(labels, axis=-1)
-    if len(labels.shape) != len(logits.shape) - 1:
-        return None
-    is_float = keras.backend.is_float_dtype(labels.dtype)
-    return (labels if is_float else ops.cast(labels, "int32")) != VOID
+    return None if len(labels.shape) != len(logits.shape) - 1 else labels != VOID
+
+
+def as_numbers(labels: Any) -> Any:
+    """Returns labels as a tensor in which every class index and -1 are numbers.
+
+    Bool and the integers of few bits become int32: a uint8 holds neither -1 nor class 300, and
+    nothing can be added to a bool. Integers of 64 bits, and floats, stay what they are.
+
+    Args:
+        labels: An array or tensor of any dtype.
+    """
+    labels = ops.convert_to_tensor(labels)
+    dtype = keras.backend.standardize_dtype(labels.dtype)
+    if keras.backend.is_float_dtype(dtype) or dtype in ("int32", "int64"):
+        return labels
+    wide = dtype in ("uint32", "uint64") and keras.backend.backend() != "jax"  # it has no int64
+    return ops.cast(labels, "int64" if wide else "int32")
 
 
 def is_distribution(labels: Any, logits: Any) -> bool:
@@ -158,11 +172,10 @@ def _read_probabilities(labels: Any) -> LabelForm:
 
 
 def _read_indices(labels: Any, classes: int) -> LabelForm:
+    valid = labels != VOID
+    inside = ops.logical_and(labels >= 0, labels < classes)
     indices = ops.cast(labels, "int32")
-    valid = indices != VOID
-    inside = ops.logical_and(indices >= 0, indices < classes)
     if keras.backend.is_float_dtype(labels.dtype):
-        valid = labels != VOID
         inside = ops.logical_and(inside, ops.cast(indices, labels.dtype) == labels)
     readable = ops.logical_or(inside, ops.logical_not(valid))
     readable = _require(

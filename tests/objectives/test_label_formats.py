@@ -55,6 +55,33 @@ def test_objectives_take_all_forms_of_labels(name, form):
     )
 
 
+NARROW = ["bool", "uint8", "int8", "uint16", "uint32", "uint64", "int64"]
+
+
+@pytest.mark.parametrize("dtype", NARROW)
+@pytest.mark.parametrize("form", ["index", "column", "one-hot"])
+@pytest.mark.parametrize("name", ["labels", "cwtm", "importance", "dkd"])
+def test_integers_of_any_width_and_bool_are_classes(name, form, dtype):
+    teacher, student = RANDOM.normal(size=(2, 6, 2)).astype("float32")
+    labels = np.array([0, 1, 1, 0, 1, 0])
+    given = {"index": labels, "column": labels[:, None], "one-hot": np.eye(2)[labels]}[form]
+    expected = objectives.get(name)(labels, teacher, student)
+    if name == "labels":
+        np.testing.assert_allclose(expected, reference(np.eye(2)[labels], student), rtol=1e-5)
+    for call in (objectives.get(name), tf.function(objectives.get(name))):
+        found = call(given.astype(dtype), teacher, student)
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("label", [np.uint8(7), np.int8(-3), np.uint32(2**32 - 1), 2**32])
+@pytest.mark.parametrize("traced", [False, True])
+def test_no_label_out_of_range_becomes_a_class_by_its_width(label, traced):
+    objective = objectives.Labels()
+    call = tf.function(objective) if traced else objective
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="from 0 to 4"):
+        call(np.array([label]), None, np.zeros((1, 5), "float32"))
+
+
 def test_soft_labels_are_matched_as_they_are():
     target = RANDOM.dirichlet(np.ones(5), size=6)
     logits = RANDOM.normal(size=(6, 5))

@@ -172,3 +172,29 @@ def test_what_was_chosen_is_saved(option, tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     for name, value in option.items():
         assert getattr(loaded, name) is value
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int64"])
+@pytest.mark.parametrize("objective", ["cwtm", "importance", "kd"])
+def test_narrow_integers_mark_positions_without_a_label_as_others_do(objective, dtype):
+    labels = np.where(VOID, 255, Y).astype(dtype)
+    logs, step = trained(objective, labels, sparse(255), distill_void=False)
+    expected_loss, expected_step = reference(objective)
+    np.testing.assert_allclose(logs["teacher_loss"], expected_loss, rtol=1e-5)
+    for found, expected in zip(step, expected_step, strict=True):
+        np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8"])
+@pytest.mark.parametrize("objective", ["kd+labels", "cwtm", "dkd"])
+def test_bool_labels_of_binary_outputs_train_as_numbers_do(objective, dtype):
+    found = []
+    labels = RANDOM.integers(0, 2, (6, 5, CLASSES))
+    for each in (labels.astype(dtype), labels.astype("int32")):
+        student = network(0)
+        model = ban_tf.BornAgainModel(student, network(1), objective)
+        model.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
+        model.fit(X, each, verbose=0)
+        found.append(student.get_weights())
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
