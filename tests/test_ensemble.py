@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import pytest
 
+import ban_tf
 from ban_tf.distillation.ensemble import ensemble
 
 
@@ -79,3 +80,66 @@ def test_the_file_loads_in_keras_without_this_package(tmp_path):
 def test_what_cannot_be_averaged_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         ensemble(*arguments)
+
+
+def _heads(seed, softmax=False):
+    """A class head and a head of values of equal shape, under names that Keras counts."""
+    if seed is not None:
+        keras.utils.set_random_seed(seed)
+    inputs = keras.Input((5,))
+    classes = keras.layers.Dense(3, "softmax" if softmax else None)(inputs)
+    return keras.Model(inputs, [classes, keras.layers.Dense(3)(inputs)])
+
+
+KINDS = ["categorical", "values"]
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+def test_outputs_whose_names_are_counted_belong_together_by_their_order(softmax):
+    x = np.random.default_rng(0).normal(size=(7, 5)).astype("float32")
+    keras.backend.clear_session()
+    members = [_heads(seed, softmax) for seed in range(2)]
+    keras.backend.clear_session()
+    keras.layers.Dense(1)  # the next model shares one name, in another place
+    members.append(_heads(2, softmax))
+    assert members[2].output_names[0] == members[0].output_names[1]
+    raw = [member.predict(x, verbose=0) for member in members]
+    classes = [each[0] if softmax else _softmax(each[0]) for each in raw]
+    expected = [np.mean(classes, axis=0), np.mean([each[1] for each in raw], axis=0)]
+    kinds = dict(zip(members[0].output_names, KINDS, strict=True))
+    loss = ["categorical_crossentropy" if softmax else _from_logits(), "mse"]
+    for options in ({"output_kind": kinds}, {"loss": loss}):
+        found = ensemble(members, **options).predict(x, verbose=0)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def _from_logits():
+    return keras.losses.CategoricalCrossentropy(from_logits=True)
+
+
+def test_the_heads_of_a_lineage_are_averaged_by_their_own_kind():
+    random = np.random.default_rng(0)
+    x, values = random.normal(size=(16, 5)).astype("float32"), random.normal(size=(16, 3))
+    labels = np.eye(3)[random.integers(0, 3, 16)]
+    lineage = ban_tf.Lineage(lambda: _heads(None), generations=2, objective="kd+labels")
+    compile = {"optimizer": "sgd", "loss": [_from_logits(), "mse"]}
+    lineage.fit(x, [labels, values], compile=compile, verbose=0)
+    raw = [lineage.model(number).predict(x, verbose=0) for number in (0, 1, 2)]
+    found = lineage.ensemble([0, 1, 2]).predict(x, verbose=0)
+    expected = np.mean([_softmax(each[0]) for each in raw], axis=0)
+    np.testing.assert_allclose(found[0], expected, atol=1e-6)
+    np.testing.assert_allclose(found[1], np.mean([each[1] for each in raw], axis=0), atol=1e-6)
+
+
+def test_outputs_in_dictionaries_belong_together_by_key():
+    x = np.random.default_rng(0).normal(size=(7, 5)).astype("float32")
+    members = []
+    for order in (("a", "b"), ("b", "a")):
+        inputs = keras.Input((5,))
+        heads = {name: keras.layers.Dense(3, name=name)(inputs) for name in order}
+        members.append(keras.Model(inputs, heads))
+    raw = [member.predict(x, verbose=0) for member in members]
+    found = ensemble(members, output_kind="values").predict(x, verbose=0)
+    for name in "ab":
+        np.testing.assert_allclose(found[name], (raw[0][name] + raw[1][name]) / 2, atol=1e-6)

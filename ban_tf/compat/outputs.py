@@ -9,12 +9,14 @@ are 0 and the unit's own. Values stay as they are. Which of these an output is, 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from keras.src.utils.naming import to_snake_case
 
 from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL, VALUES
 from ban_tf.compat.model_ends import visible_end
@@ -110,6 +112,20 @@ def output_names(model: keras.Model) -> list[str] | None:
         return None
     before = [names[:index].count(name) for index, name in enumerate(names)]
     return [f"{name}_{count}" if count else name for name, count in zip(names, before, strict=True)]
+
+
+def is_counted(name: str, class_name: str) -> bool:
+    """Tells whether a name is one that Keras gives to objects of a class, such as `dense_3`."""
+    base = to_snake_case(class_name)
+    return re.fullmatch(rf"{re.escape(base)}(_\d+)?", name) is not None
+
+
+def have_counted_names(model: keras.Model) -> bool:
+    """Tells whether any output of a Functional model goes by a name that Keras made up."""
+    if isinstance(getattr(model, "_outputs_struct", None), dict):
+        return False
+    makers = [tensor._keras_history.operation for tensor in symbolic(model).values()]
+    return any(is_counted(maker.name, type(maker).__name__) for maker in makers)
 
 
 def final_activations(model: keras.Model) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from ban_tf.compat import copies, outputs, preparation
+from ban_tf.compat import copies, loss_kinds, outputs, preparation
 from ban_tf.compat.loss_kinds import CATEGORICAL, KINDS, VALUES
 from ban_tf.compat.output_evidence import collect
 from ban_tf.compat.output_kinds import ACTIVATIONS, LINEAR, Meaning, check_declared, resolve
@@ -38,8 +38,8 @@ def ensemble(
             mean of the distributions). Of values, the mean is taken either way.
         name: The name of the model.
         output_kind: What the outputs mean: "categorical", "binary" or "values", or a dictionary
-            of these by output name. None for what the members' compiled losses and their ends
-            say; see `output_kinds`.
+            of these by output name, as the first member has them. None for what the members'
+            compiled losses and their ends say; see `output_kinds`.
         activation: "linear", "softmax" or "sigmoid" where detecting what members apply last would
             err, or a dictionary of these by output name.
         loss: What the members were trained with, if they are not compiled.
@@ -56,20 +56,11 @@ def ensemble(
     _check(members, average)
     check_declared("output_kind", output_kind, KINDS, outputs.output_names(members[0]))
     check_declared("activation", activation, ACTIVATIONS, outputs.output_names(members[0]))
+    names = list(outputs.symbolic(members[0]))
+    own_names = [_matched(member, members[0]) for member in members]
     meanings = [
-        {
-            # No label loss trains members: linear ends alone do not say what they mean.
-            output: resolve(evidence._replace(compiled=True))
-            for output, evidence in collect(
-                member,
-                "member",
-                loss=loss if loss is not None else getattr(member, "loss", None),
-                output_kind=output_kind,
-                activation=activation,
-                called=(_inputs_of(member), outputs.symbolic(member)),
-            ).items()
-        }
-        for member in members
+        _meanings(member, dict(zip(own, names, strict=True)), output_kind, activation, loss)
+        for member, own in zip(members, own_names, strict=True)
     ]
     first = members[0]
     inputs = keras.tree.map_structure(
@@ -80,7 +71,7 @@ def ensemble(
         ),
         _inputs_of(first),
     )
-    given: dict[str, list[Any]] = {output: [] for output in meanings[0]}
+    given: dict[str, list[Any]] = {output: [] for output in names}
     structure = None
     for index, member in enumerate(members):
         # Members are copies: Keras asks for unique names, and the originals keep theirs.
@@ -92,10 +83,10 @@ def ensemble(
         raw = copy(inputs)
         structure = raw if structure is None else structure
         by_name = outputs.named(raw, outputs.output_names(member))
-        pairs = zip(given, by_name.values(), meanings[index].values(), strict=True)
-        for output, tensor, meaning in pairs:
+        for output, own in zip(names, own_names[index], strict=True):
             suffix = f"{index}" if len(given) == 1 else f"{output}_{index}"
-            given[output].append(_averaged_form(tensor, meaning, average, suffix))
+            form = _averaged_form(by_name[own], meanings[index][own], average, suffix)
+            given[output].append(form)
     means = {
         output: _mean(tensors, "mean" if len(given) == 1 else output)
         for output, tensors in given.items()
@@ -117,9 +108,58 @@ def _check(members: Sequence[keras.Model], average: str) -> None:
         raise InputError("`members` must be built Functional or Sequential models.")
     if not all(preparation.same(members[0], model) for model in members):
         raise InputError("`members` prepare their inputs differently; they must do it alike.")
-    shapes = {str([tuple(each.shape) for each in model.outputs]) for model in members}
+    shapes = set()
+    for model in members:
+        by_name = outputs.symbolic(model)
+        if len(by_name) != len(outputs.symbolic(members[0])):
+            raise InputError("`members` have different numbers of outputs.")
+        shapes.add(str([tuple(by_name[own].shape) for own in _matched(model, members[0])]))
     if len(shapes) > 1:
         raise InputError(f"`members` have outputs of different shapes: {sorted(shapes)}.")
+
+
+def _matched(member: keras.Model, first: keras.Model) -> list[str]:
+    """Returns the names of a member's outputs in the order of those of the first one.
+
+    Outputs that the user named, or that are in a dictionary, belong together by name; others by
+    their order, since Keras counts layers on from model to model.
+    """
+    wanted, own = (list(outputs.symbolic(model)) for model in (first, member))
+    return wanted if set(wanted) == set(own) and not outputs.have_counted_names(member) else own
+
+
+def _meanings(
+    member: keras.Model, names: Mapping[str, str], output_kind: Any, activation: Any, loss: Any
+) -> dict[str, Meaning]:
+    """Returns what a member's outputs mean, by its own names for them.
+
+    Args:
+        member: The model.
+        names: The first member's names, in which the arguments are given, by its own.
+        output_kind: See `ensemble`.
+        activation: See `ensemble`.
+        loss: See `ensemble`.
+    """
+
+    def renamed(given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        return {own: given.get(name) for own, name in names.items()}
+
+    if loss is None:
+        loss = getattr(member, "loss", None)
+    else:
+        loss = renamed(loss_kinds.by_output(loss, list(names.values())))
+    found = collect(
+        member,
+        "member",
+        loss=loss,
+        output_kind=renamed(output_kind),
+        activation=renamed(activation),
+        called=(_inputs_of(member), outputs.symbolic(member)),
+    )
+    # No label loss trains members: linear ends alone do not say what they mean.
+    return {own: resolve(evidence._replace(compiled=True)) for own, evidence in found.items()}
 
 
 def _inputs_of(model: keras.Model) -> Any:
