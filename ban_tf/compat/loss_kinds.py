@@ -23,12 +23,14 @@ class LossMeaning(NamedTuple):
         from_logits: Whether it takes logits (True) or probabilities (False); None if it does not
             say.
         axis: The axis that it takes classes to be on.
+        void: The label that it leaves out (`ignore_class`), or None.
     """
 
     name: str
     kind: str | None = None
     from_logits: bool | None = None
     axis: int = -1
+    void: int | None = None
 
 
 # By the names of Keras's functions, on which its classes are built. Dice and Tversky, which fit
@@ -94,41 +96,59 @@ def meaning(loss: Any, units: int | None = None) -> LossMeaning:
     """
     if isinstance(loss, str) and loss.lower() in ("crossentropy", "ce"):
         loss = "binary_crossentropy" if units == 1 else "categorical_crossentropy"
-    if isinstance(loss, (str, Mapping)) or inspect.isclass(loss):
-        loss = keras.losses.get(loss)
+    loss = resolved(loss)
     name = getattr(loss, "name", None) if isinstance(loss, keras.losses.Loss) else None
+    function, options = _unwrapped(loss)
+    void = _void(loss, options)
     declared = getattr(loss, "output_kind", None)
     if declared in KINDS:
-        return LossMeaning(
-            name or type(loss).__name__, declared, getattr(loss, "from_logits", None)
-        )
-    function, options = _unwrapped(loss)
+        from_logits = getattr(loss, "from_logits", None)
+        return LossMeaning(name or type(loss).__name__, declared, from_logits, void=void)
     key = getattr(function, "__name__", "")
     name = name or key or type(loss).__name__
     if not _is_of_keras(function) or key not in _KINDS:
-        return LossMeaning(name)
+        return LossMeaning(name, void=void)
     defaults = inspect.signature(function).parameters
     if "from_logits" in defaults:
         from_logits = bool(options.get("from_logits", defaults["from_logits"].default))
     else:
         from_logits = _FROM_LOGITS.get(key)
     axis = options.get("axis", -1) if _KINDS[key] == CATEGORICAL else -1
-    return LossMeaning(name, _KINDS[key], from_logits, axis)
+    return LossMeaning(name, _KINDS[key], from_logits, axis, void)
+
+
+def resolved(loss: Any) -> Any:
+    """Returns what Keras makes of a loss that is given by name, by configuration or as a class."""
+    by_description = isinstance(loss, (str, Mapping)) or inspect.isclass(loss)
+    return keras.losses.get(loss) if by_description else loss
+
+
+def _void(loss: Any, options: Mapping[str, Any]) -> int | None:
+    """The label that a loss, or one that it is built on, leaves out."""
+    found = getattr(loss, "ignore_class", None)
+    found = options.get("ignore_class") if found is None else found
+    if found is not None or not isinstance(loss, keras.losses.Loss):
+        return found
+    inner = {
+        _void(each, _unwrapped(each)[1])
+        for each in vars(loss).values()
+        if each is not loss and (isinstance(each, keras.losses.Loss) or callable(each))
+    } - {None}
+    return inner.pop() if len(inner) == 1 else None
 
 
 def _unwrapped(loss: Any) -> tuple[Any, dict[str, Any]]:
     """The function that a loss computes in the end, and the arguments that it is given."""
-    if isinstance(loss, keras.losses.Loss):
-        function = getattr(loss, "fn", None)
-        return _with_options(function, getattr(loss, "_fn_kwargs", {}))
-    return _with_options(loss, {})
-
-
-def _with_options(function: Any, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    while isinstance(function, functools.partial):
-        options = {**function.keywords, **options}
-        function = function.func
-    return function, dict(options)
+    options: dict[str, Any] = {}
+    while True:
+        if isinstance(loss, functools.partial):
+            loss, options = loss.func, {**loss.keywords, **options}
+        elif isinstance(loss, keras.losses.Loss) and hasattr(loss, "fn"):
+            loss, options = loss.fn, {**getattr(loss, "_fn_kwargs", {}), **options}
+        elif isinstance(getattr(loss, "__self__", None), keras.losses.Loss):
+            loss = loss.__self__  # its `call`, or another method of it
+        else:
+            return loss, options
 
 
 def _is_of_keras(function: Any) -> bool:

@@ -217,8 +217,7 @@ def _certainly_passes_nan(model: keras.Model) -> bool:
 
 
 def _is_sparse(loss: Any) -> bool:
-    if isinstance(loss, str):
-        loss = keras.losses.get(loss)
+    loss = loss_kinds.resolved(loss)
     if type(loss) is keras.losses.SparseCategoricalCrossentropy:
         return loss.get_config().get("axis", -1) == -1
     return loss is keras.losses.sparse_categorical_crossentropy
@@ -226,7 +225,7 @@ def _is_sparse(loss: Any) -> bool:
 
 def _check_range(labels: np.ndarray, shape: tuple, loss: Any, name: str) -> None:
     """Checks class indices for a compiled `SparseCategoricalCrossentropy`."""
-    classes, ignored = shape[-1], getattr(loss, "ignore_class", None)
+    classes, ignored = shape[-1], loss_kinds.meaning(loss).void
     if classes is None:
         return
     for part in _parts(labels):

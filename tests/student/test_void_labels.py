@@ -1,12 +1,16 @@
 """Positions without a label: no loss, no weight in the batch and no gradient, in float64."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.losses.losses import LossFunctionWrapper
 from twins import CLASSES, softmax
 
 import ban_tf
+from ban_tf.distillation import targets
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(6, 5, 3)).astype("float32")
@@ -72,6 +76,57 @@ def test_loss_and_step_are_those_of_the_labelled_positions_alone(objective, form
     np.testing.assert_allclose(logs["teacher_loss"], expected_loss, rtol=1e-5)
     for found, expected in zip(step, expected_step, strict=True):
         np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+class Subclass(keras.losses.SparseCategoricalCrossentropy):
+    pass
+
+
+class Wrapper(keras.losses.Loss):
+    """A loss around another one."""
+
+    def __init__(self, inner):
+        super().__init__(name="wrapper")
+        self.inner = inner
+
+    def call(self, y_true, y_pred):
+        return self.inner.call(y_true, y_pred)
+
+
+PARTIAL = functools.partial(
+    keras.losses.sparse_categorical_crossentropy, from_logits=True, ignore_class=255
+)
+FORMS = {
+    "subclass": Subclass(from_logits=True, ignore_class=255),
+    "partial": PARTIAL,
+    "partial of a loss": functools.partial(sparse(255)),
+    "method": sparse(255).call,
+    "function in a loss": LossFunctionWrapper(PARTIAL),
+    "arguments in a loss": LossFunctionWrapper(
+        keras.losses.sparse_categorical_crossentropy, from_logits=True, ignore_class=255
+    ),
+    "loss in a loss": LossFunctionWrapper(sparse(255)),
+    "loss of one's own around it": Wrapper(sparse(255)),
+    "list": [sparse(255)],
+    "list in a dictionary": {"last": [PARTIAL]},
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_any_form_of_the_loss_says_which_label_is_none(form):
+    assert targets.void_of(FORMS[form], ["last"]) == {"last": 255}
+    logs, step = trained("cwtm", np.where(VOID, 255, Y), FORMS[form], output_kind="categorical")
+    expected_loss, expected_step = reference("cwtm")
+    np.testing.assert_allclose(logs["teacher_loss"], expected_loss, rtol=1e-5)
+    for found, expected in zip(step, expected_step, strict=True):
+        np.testing.assert_allclose(found, expected, atol=2e-6)
+
+
+def test_the_configuration_of_a_loss_says_which_label_is_none():
+    config = keras.losses.serialize(sparse(255))
+    assert targets.void_of(config, ["last"]) == {"last": 255}
+    assert targets.void_of([config, sparse(7)], ["a", "b"]) == {"a": 255, "b": 7}
+    assert targets.void_of({"a": config, "b": None}, ["a", "b"]) == {"a": 255, "b": -1}
 
 
 def weights_of_labelled():
