@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from ban_tf import added_losses
 from ban_tf.compat import student_code
 from ban_tf.compat.loss_kinds import VALUES
 from ban_tf.distillation import data_checks, matching, targets, teachers
@@ -125,9 +126,12 @@ class CheckedModel(AdjustableModel):
 
     def _adds_losses(self) -> bool:
         """Whether the student has losses of its own from `add_loss`, beside regularization."""
-        own = len(self.losses) > len(self._get_regularization_losses())
-        layers = self._flatten_layers(include_self=False)
-        return own and not any(getattr(each, "activity_regularizer", None) for each in layers)
+        return added_losses.has_own(self)
+
+    def _counting_losses(self) -> contextlib.AbstractContextManager[None]:
+        """Within it, the student is called; only where no loss is compiled does it matter."""
+        compiled = getattr(self, "_compile_loss", None) is not None
+        return contextlib.nullcontext() if compiled else added_losses.counting(self.student)
 
     def make_train_function(self, force: bool = False) -> Any:
         """Makes what trains on one batch; under JAX, after a look at its labels."""

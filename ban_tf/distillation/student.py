@@ -157,12 +157,13 @@ class BornAgainModel(Preparing, CheckedModel, StudentProxy):
         self.output_kind = output_kind
         self.student_activation = student_activation
         self.teacher_activation = teacher_activation
-        self.distill_void = bool(distill_void)
-        self.check_data = bool(check_data)
+        self.distill_void = checks.check_flag("distill_void", distill_void)
+        self.check_data = checks.check_flag("check_data", check_data)
         self.expects_teacher = False
         self._adjust(objective, label_weight, teacher_weight, temperature)
         # Its state is a variable, so that one traced step serves generations of different seeds,
         # and none of the weights.
+        seed = checks.check_count("seed", seed, least=0)
         self._draws = keras.random.SeedGenerator(seed, name="draws")
         terms = pairs(distillation_losses)
         self._further = DistillationTerms(terms, student) if terms else None
@@ -211,9 +212,10 @@ class BornAgainModel(Preparing, CheckedModel, StudentProxy):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """Returns the student's own outputs."""
-        if self._further:
-            return self._further.call_student(self.student, inputs, training)
-        return super().call(inputs, training=training)
+        with self._counting_losses():
+            if self._further:
+                return self._further.call_student(self.student, inputs, training)
+            return super().call(inputs, training=training)
 
     def fit(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
         """Trains the student as `keras.Model.fit` does, after a look at the data.

@@ -50,6 +50,29 @@ def after(layer):
     return lambda: keras.Sequential([keras.Input((6,)), layer(), layers.Dense(CLASSES)])
 
 
+class RegularizedAddsLoss(layers.Dense):
+    """Adds a loss of its own beside that of its regularizer."""
+
+    def __init__(self):
+        super().__init__(5, activity_regularizer=keras.regularizers.L2(0.1))
+
+    def call(self, inputs):
+        outputs = super().call(inputs)
+        self.add_loss(ops.mean(ops.square(outputs - 1.0)))
+        return outputs
+
+
+def regularized_beside():
+    last = layers.Dense(CLASSES, activity_regularizer=keras.regularizers.L2(0.2))
+    return keras.Sequential([keras.Input((6,)), AddsLoss(), last, layers.ReLU()])
+
+
+def regularized_twice():
+    """A layer that is called twice makes two losses of its regularizer."""
+    inputs, shared = keras.Input((6,)), layers.Dense(6, activity_regularizer="l2")
+    return keras.Model(inputs, layers.Dense(CLASSES)(AddsLoss()(shared(shared(inputs)))))
+
+
 def functional_nan():
     inputs = keras.Input((6,))
     known = ops.where(ops.isnan(inputs), 0.0, inputs)
@@ -116,6 +139,21 @@ CASES = {
     "add_loss without labels": (own_losses, lambda: None, lambda: {"x": X}),
     "add_loss and values": (own_losses, lambda: None, lambda: {"x": X, "y": TARGETS}),
     "add_loss and classes": (own_losses, lambda: None, lambda: {"x": X, "y": Y}),
+    "add_loss beside an activity regularizer": (
+        regularized_beside,
+        lambda: None,
+        lambda: {"x": X, "y": Y},
+    ),
+    "add_loss in a regularized layer": (
+        after(RegularizedAddsLoss),
+        lambda: None,
+        lambda: {"x": X, "y": Y},
+    ),
+    "add_loss after a regularized layer": (
+        regularized_twice,
+        lambda: None,
+        lambda: {"x": X, "y": Y},
+    ),
     "add_loss in a data set": (
         own_losses,
         lambda: None,
@@ -139,6 +177,27 @@ def test_the_history_is_that_of_plain_keras(case):
 def test_labels_that_losses_of_the_student_leave_out_are_warned_of():
     with pytest.warns(UserWarning, match="`y` does not count"):
         history(True, own_losses, None, lambda: {"x": X, "y": Y})
+
+
+@pytest.mark.parametrize("calls", [1, 2])
+def test_activity_regularizers_alone_leave_the_label_loss(calls):
+    keras.utils.set_random_seed(0)
+    inputs, shared = keras.Input((6,)), layers.Dense(6, activity_regularizer="l2")
+    outputs = inputs
+    for _ in range(calls):
+        outputs = shared(outputs)
+    model = ban_tf.BornAgainModel(keras.Model(inputs, layers.Dense(CLASSES)(outputs)))
+    model.compile(keras.optimizers.SGD(0.0))
+    found = model.fit(X, Y, batch_size=len(X), verbose=0).history["loss"][0]
+    kernel, bias, *last = (np.float64(each) for each in model.student.get_weights())
+    hidden, penalty = np.float64(X), 0.0
+    for _ in range(calls):
+        hidden = hidden @ kernel + bias
+        penalty += 0.01 * np.sum(hidden**2) / len(X)
+    logits = hidden @ last[0] + last[1]
+    labels = np.log(np.exp(logits).sum(-1)) - logits[np.arange(len(Y)), Y]
+    np.testing.assert_allclose(found, labels.mean() + penalty, rtol=1e-5)
+    assert shared.activity_regularizer.get_config() == {"l2": 0.01}
 
 
 def test_labels_beside_losses_of_the_student_need_a_loss_to_count():
