@@ -16,9 +16,12 @@ import keras
 from ban_tf.errors import InputError
 
 # A step of the student's own says itself what is minimized or measured, so that no teacher can
-# have part in it; a `fit` of its own would have to be called in the place of ours.
+# have part in it; so does what makes a step of many. A `fit` of its own would have to be called in
+# the place of ours.
 _REFUSED = ("train_step", "test_step")
-_REFUSED_WITHOUT_PREPROCESSOR = ("train_on_batch", "test_on_batch", "fit", "evaluate")
+_REFUSED += ("make_train_function", "make_test_function", "make_predict_function")
+_REFUSED_WITHOUT_PREPROCESSOR = ("train_on_batch", "test_on_batch", "predict_on_batch")
+_REFUSED_WITHOUT_PREPROCESSOR += ("fit", "evaluate")
 
 _COMPILED = ("compiled", "optimizer", "loss", "_compile_loss", "_compile_metrics", "_loss_tracker")
 

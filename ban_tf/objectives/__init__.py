@@ -6,6 +6,8 @@ The names of `names.py`, the classes, and their aliases in the paper.
 from __future__ import annotations
 
 import importlib
+import inspect
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,11 +75,7 @@ def get(objective: Any, **options: Any) -> Any:
     elif _is_config(objective):
         objective = _from_config(objective)
     elif not isinstance(objective, Objective):
-        if not callable(objective) or isinstance(objective, type):
-            raise InputError(
-                "`objective` must be a name, an Objective, a function or a dictionary of these. "
-                f"Received: {objective!r}"
-            )
+        _check_function(objective)
         objective = FunctionObjective(objective)
     if not options:
         return objective
@@ -88,6 +86,55 @@ def get(objective: Any, **options: Any) -> Any:
                 f"`{option}` is {value}, but {type(objective).__name__} has no {option}."
             )
     return type(objective).from_config({**config, **options})
+
+
+# What is callable, or a class, and is an argument of another place.
+_ELSEWHERE = {
+    "losses.Loss": "a loss for labels belongs in `compile(loss=...)`",
+    "metrics.Metric": "a metric belongs in `compile(metrics=...)`",
+    "distillation.DistillationLoss": "a loss between models belongs in `distillation_losses`",
+    "Model": "a model that teaches belongs in `teacher`",
+    "layers.Layer": "a layer belongs in a model",
+}
+
+
+def _check_function(objective: Any) -> None:
+    """Checks that an objective that is none of ours is a function of three arguments."""
+    import keras
+
+    for path, hint in _ELSEWHERE.items():
+        kind = operator.attrgetter(path)(keras)
+        if isinstance(objective, kind) or (
+            inspect.isclass(objective) and issubclass(objective, kind)
+        ):
+            raise InputError(
+                f"`objective` must be a name, an Objective, or a function of labels, teacher "
+                f"logits and student logits; {hint}. Received: {objective!r}"
+            )
+    if not callable(objective) or isinstance(objective, type):
+        raise InputError(
+            "`objective` must be a name, an Objective, a function or a dictionary of these. "
+            f"Received: {objective!r}"
+        )
+    if not _takes_three(objective):
+        raise InputError(
+            "A function used as `objective` must take labels, teacher logits and student logits. "
+            f"Received: {objective!r}"
+        )
+
+
+def _takes_three(function: Any) -> bool:
+    # The third argument of a loss or metric of Keras is no tensor.
+    module = getattr(function, "__module__", None) or ""
+    if module.startswith(("keras.src.losses", "keras.src.metrics")):
+        return False
+    try:
+        inspect.signature(function).bind(None, None, None)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin without a signature
+        return True
+    return True
 
 
 def resolve(objective: Any, temperature: float | None = None, **options: Any) -> tuple[Any, float]:

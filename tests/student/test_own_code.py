@@ -181,12 +181,27 @@ def test_predict_calls_its_predict_step_and_its_predict():
         assert not np.allclose(expected, student(x).numpy())
 
 
-@pytest.mark.parametrize("name", ["train_step", "test_step", "fit", "evaluate", "train_on_batch"])
+STEPS_AND_LOOPS = ["train_step", "test_step", "fit", "evaluate"]
+STEPS_AND_LOOPS += ["train_on_batch", "test_on_batch", "predict_on_batch"]
+STEPS_AND_LOOPS += ["make_train_function", "make_test_function", "make_predict_function"]
+
+
+@pytest.mark.parametrize("name", STEPS_AND_LOOPS)
 @pytest.mark.parametrize("taught", [True, False])
 def test_a_step_or_loop_of_its_own_is_refused_from_the_start(name, taught):
     kind = type("Steps", (Student,), {name: lambda self, *arguments, **options: {}})
     with pytest.raises(ValueError, match=f"`student` Steps has its own {name}, .*compute_loss"):
         ban_tf.BornAgainModel(make(kind), network(1) if taught else None)
+
+
+@pytest.mark.parametrize("name", ["train_step", "make_train_function", "predict_on_batch"])
+def test_a_lineage_refuses_a_step_or_loop_of_its_own_for_every_generation(name):
+    kind = type("Steps", (Student,), {name: lambda self, *arguments, **options: {}})
+    for generations in (0, 1):
+        with pytest.raises(ValueError, match=f"`student` Steps has its own {name}"):
+            ban_tf.Lineage(lambda: make(kind), generations=generations)
+    with pytest.raises(ValueError, match=f"`student` Steps has its own {name}"):
+        ban_tf.Lineage(lambda: make(kind), student_build=lambda: make(Student), generations=1)
 
 
 def test_the_student_is_left_as_it_was_given():
