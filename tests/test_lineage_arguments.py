@@ -78,7 +78,9 @@ def test_numpy_numbers_and_any_path_are_taken(tmp_path):
     lineage = ban_tf.Lineage(
         network, generations=np.int64(0), seed=np.int32(3), chance=np.float32(0.1)
     )
-    lineage.fit(X, Y, epochs=np.int64(1), verbose=0, compile={"optimizer": "sgd"})
+    compile = {"optimizer": "sgd", "metrics": ["accuracy"]}
+    options = {"validation_data": (X, Y), "validation_freq": np.int64(1), "shuffle": np.bool_(True)}
+    lineage.fit(X, Y, epochs=np.int64(1), verbose=0, compile=compile, **options)
     assert [row["epoch"] for row in lineage.history] == [1]
 
 
@@ -100,13 +102,72 @@ def test_numpy_numbers_and_any_path_are_taken(tmp_path):
         ({"checkpoint_steps": 5}, "`checkpoint_steps` saves within an epoch"),
         ({"initial_epoch": 1}, "no argument `initial_epoch`"),
         ({"validation_date": (X, Y)}, "did you mean `validation_data`"),
+        ({"compile": {"optimizer": None}}, "`compile` must have an optimizer"),
+        ({"compile": {"optimizer": 0.1}}, "`compile` must have an optimizer"),
+        ({"compile": {"optimizer": lambda: None}}, "'optimizer' that returned None"),
+        ({"validation_split": 1.5}, "`validation_split` must be a share .* Received: 1.5"),
+        ({"validation_split": -0.5}, "`validation_split` must be a share"),
+        ({"validation_split": 1}, "`validation_split` must be a share"),
+        ({"validation_split": "half"}, "`validation_split` must be a share"),
+        ({"validation_freq": 0}, "`validation_freq` must be an integer of at least 1"),
+        ({"validation_freq": [1, 0]}, "`validation_freq` must be an integer of at least 1"),
+        ({"validation_freq": "2"}, "`validation_freq` must be an integer of at least 1"),
+        ({"validation_data": 3}, "`validation_data` must be a data set, or a tuple"),
+        ({"validation_data": (X, Y, Y, Y)}, "`validation_data` must be a data set, or a tuple"),
+        ({"shuffle": "x"}, "`shuffle` must be True, False or 'batch'. Received: 'x'"),
+        ({"shuffle": 3}, "`shuffle` must be True, False"),
+        ({"class_weight": [1.0, 2.0, 3.0]}, "`class_weight` must be a dictionary"),
     ],
 )
 def test_bad_arguments_of_fit_are_refused_before_a_step(arguments, message):
     lineage = ban_tf.Lineage(network, generations=1)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ban_tf.errors.InputError, match=message):
         lineage.fit(X, Y, verbose=0, **arguments)
     assert lineage.generations == []
+
+
+@pytest.mark.parametrize("verbose", ["x", 3, -1, None, 0.5])
+def test_a_verbosity_that_keras_has_not_is_refused(verbose):
+    with pytest.raises(ban_tf.errors.InputError, match="`verbose` must be 'auto', 0, 1 or 2"):
+        ban_tf.Lineage(network, generations=0).fit(X, Y, verbose=verbose)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"distill_void": "no"}, "`distill_void` must be True or False. Received: 'no'"),
+        ({"check_data": 3}, "`check_data` must be True or False. Received: 3"),
+        ({"seed": "a"}, "`seed` must be an integer of at least 0"),
+        ({"seed": 1.5}, "`seed` must be an integer of at least 0"),
+    ],
+)
+def test_bad_arguments_of_a_student_are_refused(arguments, message):
+    with pytest.raises(ban_tf.errors.InputError, match=message):
+        ban_tf.BornAgainModel(network(), **arguments)
+    if "seed" not in arguments:
+        with pytest.raises(ban_tf.errors.InputError, match=message):
+            ban_tf.Lineage(network, **arguments)
+
+
+def test_generations_are_named_by_integers_of_any_kind():
+    lineage = ban_tf.Lineage(network, generations=1)
+    lineage.fit(X, Y, verbose=0, compile={"optimizer": "sgd"})
+    expected = lineage.ensemble([0, 1]).predict(X, verbose=0)
+    for members in (np.array([0, 1]), (0, 1), range(2), iter([0, np.int64(-1)])):
+        found = lineage.ensemble(members).predict(X, verbose=0)
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(
+        lineage.model(np.int64(1)).predict(X, verbose=0), lineage.model(1).predict(X, verbose=0)
+    )
+    for number in (1.0, "1", None, True, np.array([1])):
+        with pytest.raises(ban_tf.errors.InputError, match="There is no generation"):
+            lineage.model(number)
+    for members in (np.int64(1), 1, "01", [], np.array([]), np.array(1), {0: 1}):
+        with pytest.raises(ban_tf.errors.InputError, match="`members` must be a list"):
+            lineage.ensemble(members)
+    for members in ([0.0, 1.0], np.array([[0, 1]])):
+        with pytest.raises(ban_tf.errors.InputError, match="There is no generation"):
+            lineage.ensemble(members)
 
 
 def _backbone(*further, trainable=False):

@@ -16,7 +16,9 @@ from typing import Any
 
 import keras
 
-from ban_tf.compat import shared_weights
+from ban_tf import fit_checks
+from ban_tf.compat import shared_weights, student_code
+from ban_tf.compat.model_checks import check_count, check_flag
 from ban_tf.distillation import sharing
 from ban_tf.distillation.student import BornAgainModel
 from ban_tf.distillation.teachers import RecordedTeacher
@@ -52,8 +54,7 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     _check_choice("keep", arguments["keep"], training.KEEP)
     _check_choice("on_divergence", arguments["on_divergence"], training.ON_DIVERGENCE)
     for name in ("share_ends", "recorded"):
-        if not isinstance(arguments[name], bool):
-            raise InputError(f"`{name}` must be True or False. Received: {arguments[name]!r}")
+        check_flag(name, arguments[name])
     _check_chance(arguments["chance"])
     _check_directory(arguments["directory"])
     for name, kinds, wanted in (
@@ -113,17 +114,6 @@ def _check_directory(directory: Any) -> None:
         raise InputError("`directory` is empty; give a path, or None to keep the run in memory.")
 
 
-def check_count(name: str, value: Any, least: int) -> None:
-    """Checks that an argument is an integer of at least `least`; True and 2.0 are none.
-
-    Raises:
-        InputError: It is not.
-    """
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or value < least:
-        raise InputError(f"`{name}` must be an integer of at least {least}. Received: {value!r}")
-
-
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
     if not isinstance(value, str) or value not in choices:
         raise InputError(f"`{name}` must be one of {choices}. Received: {value!r}")
@@ -170,6 +160,8 @@ def check_networks(
     """
     with seeds.seeded(0):  # the draws of the user's own program stay as they were
         teacher = first_model or build()
+        if first_model is None:
+            student_code.check_steps(teacher)  # generation 0 is a student of the labels
         if not generations:
             network = build() if first_model is not None else teacher
             BornAgainModel(network, **student)
@@ -220,6 +212,7 @@ def check_fit(
             check_count(name, value, least=1)
     if arguments["checkpoint_steps"] is not None:
         _check_checkpoint_steps(arguments, fit, directory)
+    fit_checks.check_options({**fit, "verbose": arguments["verbose"]})
     _check_data(arguments["x"], fit)
     check_compile(arguments["compile"])
     _check_callbacks(arguments["callbacks"])
@@ -282,6 +275,13 @@ def check_compile(compile: Any, made: bool = False) -> None:
     if isinstance(compile, Mapping):
         known = list(inspect.signature(keras.Model.compile).parameters)
         _check_names("compile", compile, known[1:])
+        optimizer = compile.get("optimizer", "rmsprop")
+        named = isinstance(optimizer, (str, Mapping, keras.optimizers.Optimizer))
+        if not named and not callable(optimizer):
+            raise InputError(
+                "`compile` must have an optimizer, its name, or a function that makes one as "
+                f"'optimizer'. Received: {optimizer!r}"
+            )
     elif compile is not None and (made or not callable(compile)):
         raise InputError(
             "`compile` must be a dictionary of arguments for `compile`, such as "

@@ -19,7 +19,7 @@ from typing import Any
 import keras
 from absl import logging
 
-from ban_tf import objectives
+from ban_tf import collapse, objectives
 from ban_tf.compat import copies, fingerprint, shared_weights
 from ban_tf.compat import model_checks as checks
 from ban_tf.distribution.workers import Workers, current
@@ -58,8 +58,8 @@ class Lineage(TrainedGenerations):
         temperature: See `BornAgainModel`.
         keep: "last" or "best": which epoch's weights a generation keeps.
         chance: Validation accuracy that guessing may reach. A generation that does no better
-            has collapsed, and is passed over as a teacher while there is a better one. None
-            asks for no such check.
+            has collapsed, and is passed over as a teacher while there is a better one. Any metric
+            of accuracy will do, if it is the only one. None asks for no such check.
         on_divergence: "stop" when a loss becomes NaN or infinite, or "retry" once from the last
             checkpoint at a tenth of the learning rate (in a `directory` only).
         student_build: What generations 1, 2, ... are made by, if not by `build`.
@@ -144,6 +144,7 @@ class Lineage(TrainedGenerations):
             temperature=temperature,
             **student,
         )
+        self._output_count = collapse.output_count(networks.values())
         self._workers = workers or current()
         self.directory = (
             open_shared(directory, self._workers)
@@ -243,6 +244,8 @@ class Lineage(TrainedGenerations):
         if y is not None:
             fit["y"] = y
         x, fit = kept.split(x, fit)
+        if self.chance is not None:
+            collapse.check_measured(fit, self._compile(epochs), self._output_count)
         self._check_recipe(x, fit, epochs, verbose)
         for number in range(len(self.generations), self.number_of_generations + 1):
             generation = self._read(number, epochs)
@@ -363,8 +366,7 @@ class Lineage(TrainedGenerations):
             outcome.weights,
             outcome.history,
             outcome.timings,
-            collapsed=self.chance is not None
-            and outcome.kept.get("val_accuracy", 1.0) <= self.chance,
+            collapsed=collapse.has_collapsed(outcome.kept, self.chance),
             kept=outcome.kept,
         )
         if self.directory is not None and self.directory.writes:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import numbers
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -45,7 +46,8 @@ class TrainedGenerations:
             InputError: There is no such generation.
         """
         known = len(self.generations)
-        if isinstance(number, bool) or number not in range(-known, known):
+        whole = isinstance(number, numbers.Integral) and not isinstance(number, bool)
+        if not whole or number not in range(-known, known):
             there = f"there are generations 0 to {known - 1}" if known else "none is trained yet"
             raise InputError(f"There is no generation {number!r}: {there}.")
         generation = self.generations[number]
@@ -56,7 +58,7 @@ class TrainedGenerations:
         return model
 
     def ensemble(
-        self, members: list[int] | None = None, average: str = "probabilities"
+        self, members: Sequence[int] | None = None, average: str = "probabilities"
     ) -> keras.Model:
         """Returns the mean of the generations as one Keras model.
 
@@ -67,11 +69,16 @@ class TrainedGenerations:
         Raises:
             InputError: There are no members, or no such generations.
         """
+        given = members
         if members is None:
             members = [generation.number for generation in self.generations[1:]] or [0]
-        if isinstance(members, (str, int)) or not members:
+        try:
+            members = [] if isinstance(members, (str, bytes, Mapping)) else list(members)
+        except TypeError:  # a number, or an array of one
+            members = []
+        if not members:
             raise InputError(
-                f"`members` must be a list of numbers of generations. Received: {members!r}"
+                f"`members` must be a list of numbers of generations. Received: {given!r}"
             )
         models = [self.model(number) for number in members]
         return ensemble(

@@ -172,6 +172,8 @@ def compile_anew(model: keras.Model, arguments: Mapping[str, Any]) -> None:
     optimizer = arguments.pop("optimizer", "rmsprop")
     if callable(optimizer):
         optimizer = optimizer()
+        if optimizer is None:
+            raise InputError("`compile` has a function as 'optimizer' that returned None.")
     elif isinstance(optimizer, keras.optimizers.Optimizer):
         optimizer = type(optimizer).from_config(optimizer.get_config())
     model.compile(optimizer=optimizer, **arguments)

@@ -1,0 +1,111 @@
+"""Whether a generation does better than guessing, by an accuracy on the validation data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import keras
+
+from ban_tf.compat import student_code
+from ban_tf.errors import InputError
+
+_WANTED = "`chance` is compared with an accuracy on the validation data"
+
+
+def accuracy_of(row: Mapping[str, float]) -> str | None:
+    """Returns the name of the number in a row of results that is compared with `chance`.
+
+    That is "val_accuracy" or "val_acc" or, where there is neither, the only other accuracy, such as
+    "val_sparse_categorical_accuracy", "val_weighted_accuracy" or "val_<output>_accuracy".
+
+    Args:
+        row: Numbers by name.
+
+    Returns:
+        The name; None where there is no accuracy, or several.
+    """
+    for name in ("val_accuracy", "val_acc"):
+        if name in row:
+            return name
+    found = [name for name in row if name.startswith("val_") and _is_accuracy(name)]
+    return found[0] if len(found) == 1 else None
+
+
+def has_collapsed(row: Mapping[str, float], chance: float | None) -> bool:
+    """Tells whether a generation does no better than chance.
+
+    Args:
+        row: The numbers that describe its kept weights.
+        chance: As for `Lineage`; None for no check.
+
+    Raises:
+        InputError: There is no accuracy to tell it by, or there are several.
+    """
+    if chance is None:
+        return False
+    name = accuracy_of(row)
+    if name is None:
+        measured = ", ".join(name for name in row if name.startswith("val_")) or "nothing"
+        raise InputError(
+            f"{_WANTED}, but validation measured {measured}; compile a single metric 'accuracy', "
+            "or leave `chance` out."
+        )
+    return row[name] <= chance
+
+
+def output_count(networks: Iterable[keras.Model]) -> int | None:
+    """Returns how many outputs networks have, each with metrics of its own name.
+
+    Args:
+        networks: Networks as they are trained.
+
+    Returns:
+        None where a network has metrics of its own, which only show when they are measured.
+    """
+    networks = list(networks)
+    own = ("metrics", "compute_metrics", "compile", "get_metrics_result")
+    if any(student_code.overrides(network, name) for network in networks for name in own):
+        return None
+    return max(len(getattr(network, "outputs", None) or [None]) for network in networks)
+
+
+def check_measured(fit: Mapping[str, Any], compile: Mapping[str, Any], outputs: int | None) -> None:
+    """Checks, before training, that there will be an accuracy to compare with `chance`.
+
+    Args:
+        fit: Arguments of `keras.Model.fit`.
+        compile: Those of `compile`.
+        outputs: What `output_count` returned.
+
+    Raises:
+        InputError: There is no validation data, or no accuracy among the metrics, or several.
+    """
+    if fit.get("validation_data") is None:
+        raise InputError(f"{_WANTED}; give `validation_data`, or leave `chance` out.")
+    if outputs is None:
+        return
+    given = [compile.get(name) for name in ("metrics", "weighted_metrics")]
+    names = [_name(metric) for metric in keras.tree.flatten(given) if metric is not None]
+    found = [name for name in names if _is_accuracy(name)]
+    if not found:
+        raise InputError(
+            f"{_WANTED}, but `compile` is given no such metric; give metrics=['accuracy'], or "
+            "leave `chance` out."
+        )
+    if len(found) > 1 and (outputs > 1 or not {"accuracy", "acc"} & set(found)):
+        raise InputError(
+            f"{_WANTED}, of which `compile` is given several ({', '.join(found)}); give one, or "
+            "leave `chance` out."
+        )
+
+
+def _is_accuracy(name: str) -> bool:
+    # Among the best five is no answer: its chance is another one.
+    return name.lower().endswith(("accuracy", "acc")) and "top_" not in name.lower()
+
+
+def _name(metric: Any) -> str:
+    if isinstance(metric, str):
+        return metric
+    return str(getattr(metric, "name", None) or getattr(metric, "__name__", type(metric).__name__))
