@@ -55,8 +55,10 @@ def _check_validation(fit: Mapping[str, Any]) -> None:
     if isinstance(often, Collection) and not isinstance(often, (str, bytes)) and len(often):
         for epoch in often:
             check_count("validation_freq", epoch, least=1)
-    else:
-        check_count("validation_freq", often, least=1)
+        return
+    check_count("validation_freq", often, least=1)
+    if not isinstance(often, int):  # on which Keras insists
+        raise InputError(f"`validation_freq` must be an int of Python. Received: {often!r}")
 
 
 def _is_number(value: Any) -> bool:

@@ -79,7 +79,7 @@ def test_numpy_numbers_and_any_path_are_taken(tmp_path):
         network, generations=np.int64(0), seed=np.int32(3), chance=np.float32(0.1)
     )
     compile = {"optimizer": "sgd", "metrics": ["accuracy"]}
-    options = {"validation_data": (X, Y), "validation_freq": np.int64(1), "shuffle": np.bool_(True)}
+    options = {"validation_data": (X, Y), "shuffle": np.bool_(True)}
     lineage.fit(X, Y, epochs=np.int64(1), verbose=0, compile=compile, **options)
     assert [row["epoch"] for row in lineage.history] == [1]
 
@@ -111,6 +111,7 @@ def test_numpy_numbers_and_any_path_are_taken(tmp_path):
         ({"validation_split": "half"}, "`validation_split` must be a share"),
         ({"validation_freq": 0}, "`validation_freq` must be an integer of at least 1"),
         ({"validation_freq": [1, 0]}, "`validation_freq` must be an integer of at least 1"),
+        ({"validation_freq": np.int64(2)}, "`validation_freq` must be an int of Python"),
         ({"validation_freq": "2"}, "`validation_freq` must be an integer of at least 1"),
         ({"validation_data": 3}, "`validation_data` must be a data set, or a tuple"),
         ({"validation_data": (X, Y, Y, Y)}, "`validation_data` must be a data set, or a tuple"),
