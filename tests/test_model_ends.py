@@ -16,6 +16,7 @@ ENDS = {
     "softmax": (ops.softmax, "softmax"),
     "sigmoid": (ops.sigmoid, "sigmoid"),
     "log-softmax": (ops.log_softmax, "linear"),
+    "log of softmax": (lambda x: ops.log(ops.softmax(x)), "linear"),
     "another axis": (lambda x: ops.softmax(x, axis=1), "other"),
     "softmax, leading axes merged": (
         lambda x: ops.reshape(ops.softmax(x), (-1, 1, 3, 4)),
@@ -30,6 +31,10 @@ ENDS = {
 }
 # Of these the Keras graph does not tell.
 TRACED = {
+    "log of clipped softmax": (lambda x: ops.log(ops.maximum(ops.softmax(x), 1e-9)), "linear"),
+    "log of softmax and a number": (lambda x: ops.log(ops.softmax(x) + 1e-9), "linear"),
+    "log of anything": (lambda x: ops.log(ops.square(x) + 1.0), None),
+    "log of sigmoid": (lambda x: ops.log(ops.sigmoid(x)), None),
     "divided logits": (lambda x: x / 2.5, "linear"),
     "masked logits": (lambda x: ops.where(x > 9, -1e9, x), "linear"),
     "the last step": (lambda x: x[:, -1], "linear"),

@@ -23,7 +23,7 @@ elif keras.backend.backend() == "jax":
 
 # What an operation does to the numbers whose meaning is looked for.
 _SAME, _RESHAPE, _TRANSPOSE, _ROWS = "same", "reshape", "transpose", "rows"
-_MERGE, _DIVIDE, _UNKNOWN = "merge", "divide", "unknown"
+_MERGE, _DIVIDE, _LOG, _UNKNOWN = "merge", "divide", "log", "unknown"
 
 _TENSORFLOW = {
     **dict.fromkeys(
@@ -38,6 +38,7 @@ _TENSORFLOW = {
     **dict.fromkeys(("Conv2D", "Conv3D", "DepthwiseConv2dNative", "Conv2DBackpropInput"), LINEAR),
     **dict.fromkeys(("Conv3DBackpropInputV2", "FusedBatchNormV3", "ResourceGather"), LINEAR),
     "LogSoftmax": LINEAR,
+    "Log": _LOG,
     **dict.fromkeys(("BiasAdd", "AddV2", "Add", "AddN", "Sub", "Mul", "Neg"), _MERGE),
     **dict.fromkeys(("Maximum", "Minimum", "ConcatV2", "Pack", "SelectV2", "Select"), _MERGE),
     **dict.fromkeys(("Relu", "Relu6", "LeakyRelu", "Elu", "Selu", "Tanh", "Softplus"), _MERGE),
@@ -52,6 +53,7 @@ _JAX = {
     **dict.fromkeys(("reshape", "squeeze", "expand_dims"), _RESHAPE),
     "transpose": _TRANSPOSE,
     "logistic": SIGMOID,
+    "log": _LOG,
     **dict.fromkeys(("dot_general", "conv_general_dilated"), LINEAR),
     **dict.fromkeys(("add", "sub", "mul", "neg", "max", "min", "tanh", "select_n"), _MERGE),
     **dict.fromkeys(("concatenate", "reduce_sum", "reduce_max", "clamp"), _MERGE),
@@ -109,8 +111,19 @@ def _end(tensor: Any, axis: int | None, step_of: Callable[[Any], _Step]) -> str 
         ends = [_end(each, axis, step_of) for each in step.inputs]
         # Shifted, scaled or clipped logits are logits; of probabilities nothing is known then.
         return LINEAR if LINEAR in ends and set(ends) <= {LINEAR, None} else None
+    if step.what == _LOG:
+        return _end_of_logarithm(step.inputs[0], axis, step_of)
     moved = _moved(step, axis)
     return None if moved is _UNKNOWN else _end(step.inputs[0], moved, step_of)
+
+
+def _end_of_logarithm(tensor: Any, axis: int | None, step_of: Callable[[Any], _Step]) -> str | None:
+    """Log-probabilities are logits, clipped or shifted by a small number ones included."""
+    step = step_of(tensor)
+    if step.what != _MERGE:
+        return LINEAR if _end(tensor, axis, step_of) == SOFTMAX else None
+    ends = {_end_of_logarithm(each, axis, step_of) for each in step.inputs}
+    return LINEAR if LINEAR in ends else None
 
 
 def _moved(step: _Step, axis: int | None) -> Any:

@@ -39,6 +39,8 @@ measure("values", lambda z: z, "mse", y)
 measure("softmax", ops.softmax, "categorical_crossentropy", np.eye(3)[np.arange(16) % 3])
 measure("sigmoid", ops.sigmoid, "binary_crossentropy", (y > 0).astype("float32"))
 measure("no loss", ops.softmax, None, np.arange(16) % 3)
+measure("log of softmax", lambda z: ops.log(ops.softmax(z)), None, np.arange(16) % 3)
+measure("log-softmax", ops.log_softmax, None, np.arange(16) % 3)
 try:
     measure("doubt", lambda z: z, lambda a, b: ops.mean(b, axis=-1), y)
 except ValueError as error:
@@ -65,6 +67,8 @@ def test_the_ends_of_subclasses_are_seen_on_jax_too():
             expected = (s - t) ** 2
         elif name == "sigmoid":
             expected = t * np.log(t / s) + (1 - t) * np.log((1 - t) / (1 - s))
+        elif name.startswith("log"):
+            expected = np.sum(np.exp(t) * (t - s), axis=-1)
         else:
             expected = np.sum(t * np.log(t / s), axis=-1)
         np.testing.assert_allclose(loss, expected.mean(), rtol=1e-4)
