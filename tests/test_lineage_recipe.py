@@ -109,6 +109,29 @@ def test_what_may_change_may_change(tmp_path):
     assert [len(generation.history) for generation in longer.generations] == [1, 2]
 
 
+def named(name):
+    rate = keras.optimizers.schedules.CosineDecay(0.1, 9, name=name)
+    return {"optimizer": lambda: sgd(learning_rate=rate)}
+
+
+def test_only_names_that_keras_counts_may_change(tmp_path):
+    def compile(loss):
+        return {"optimizer": sgd, "loss": loss}
+
+    mse = keras.losses.MeanSquaredError
+    run(tmp_path, y=X[:, :3], compile=compile(mse()))
+    run(tmp_path, y=X[:, :3], compile=compile(mse(name="mean_squared_error_7")))
+    with pytest.raises(
+        RunDirectoryError, match=r"`compile\.loss\.name` was None and is now 'mine'"
+    ):
+        run(tmp_path, y=X[:, :3], compile=compile(mse(name="mine")))
+    run(tmp_path / "nested", compile=named("slow"))
+    with pytest.raises(
+        RunDirectoryError, match=r"learning_rate.name` was 'slow' and is now 'fast'"
+    ):
+        run(tmp_path / "nested", compile=named("fast"))
+
+
 def test_a_schedule_that_follows_from_the_epochs_is_the_same_recipe(tmp_path):
     def compile(epochs):
         decay = keras.optimizers.schedules.CosineDecay(0.1, 4 * epochs)

@@ -16,7 +16,6 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from keras.src.utils.naming import to_snake_case
 
 from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL, VALUES
 from ban_tf.compat.model_ends import visible_end
@@ -115,9 +114,12 @@ def output_names(model: keras.Model) -> list[str] | None:
 
 
 def is_counted(name: str, class_name: str) -> bool:
-    """Tells whether a name is one that Keras gives to objects of a class, such as `dense_3`."""
-    base = to_snake_case(class_name)
-    return re.fullmatch(rf"{re.escape(base)}(_\d+)?", name) is not None
+    """Tells whether a name is one that Keras gives to objects of a class, such as `dense_3`.
+
+    Optimizers are named after their class in other ways than layers: `adamw`, `SGD`.
+    """
+    base = re.sub(r"_\d+$", "", name)
+    return base.replace("_", "").lower() == class_name.replace("_", "").lower()
 
 
 def have_counted_names(model: keras.Model) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ban_tf.compat import distribute, fingerprint
+from ban_tf.compat import distribute, fingerprint, outputs
 from ban_tf.distillation.student import BornAgainModel
 from ban_tf.errors import RunDirectoryError
 from ban_tf.runs.rundir import RunDirectory
@@ -175,8 +175,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, Mapping) and {"class_name", "config"} <= set(value):
-        # An object within another one's configuration; its name is Keras's count.
-        config = {name: item for name, item in value["config"].items() if name != "name"}
+        # An object within another one's configuration.
+        config = _without_counted_name(value["config"], value["class_name"])
         value = {"class": value["class_name"], **config}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
@@ -185,11 +185,19 @@ def _plain(value: Any) -> Any:
     if hasattr(value, "shape"):
         return _of_array(value)
     if hasattr(value, "get_config") and not isinstance(value, (type, keras.Model)):
-        config = {name: _plain(item) for name, item in value.get_config().items() if name != "name"}
+        config = _without_counted_name(value.get_config(), type(value).__name__)
+        config = {name: _plain(item) for name, item in config.items()}
         code = _short(fingerprint.of_object(type(value)))
         return {"class": type(value).__name__, **config, "code": code}
     name = getattr(value, "__name__", type(value).__name__)
     return _text(f"{name} {_short(fingerprint.of_object(value))}")
+
+
+def _without_counted_name(config: Any, class_name: str) -> dict[str, Any]:
+    """Returns a configuration without a name that Keras counted, which differs between runs."""
+    name = config.get("name")
+    counted = isinstance(name, str) and outputs.is_counted(name, class_name)
+    return {key: item for key, item in config.items() if key != "name" or not counted}
 
 
 def _of_data(data: Any) -> Any:
