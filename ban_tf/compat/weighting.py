@@ -128,6 +128,32 @@ def by_term(sample_weight: Any, outputs_known: Collection[str]) -> TermWeights:
     return TermWeights(sample_weight.get("labels"), teacher)
 
 
+def check_class_weight(x: Any, sample_weight: Any, recorded: bool) -> None:
+    """Checks that `class_weight` of `fit` can be combined with the rest.
+
+    Args:
+        x: As for `fit`.
+        sample_weight: As for `fit`.
+        recorded: Whether labels come with recorded outputs of a teacher.
+
+    Raises:
+        InputError: Class weights do not reach the labels, or samples have weights by term.
+    """
+    if recorded:
+        raise InputError(
+            "`class_weight` does not reach labels that come with recorded outputs; give "
+            "`sample_weight`."
+        )
+    specification = getattr(x, "element_spec", None)
+    if isinstance(specification, tuple) and len(specification) == 3:
+        sample_weight = specification[2]
+    if isinstance(sample_weight, dict) and set(sample_weight) <= set(TermWeights._fields):
+        raise InputError(
+            "`class_weight` cannot be given beside `sample_weight` by term ('labels', 'teacher'); "
+            "multiply the weight of each label's class into sample_weight['labels']."
+        )
+
+
 def beside(sample_weight: Any, labels: Any, recorded: bool) -> Any:
     """Returns sample weights by term in the structure that Keras demands beside arrays of labels.
 

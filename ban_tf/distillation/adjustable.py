@@ -228,6 +228,7 @@ class AdjustableModel(DistributedModel):
 
     def _take_objective(self, objective: Any, label_weight: float) -> None:
         self._check_objective(objective)
+        objectives.take_into_use(objective)
         self._objective = objective
         self._shared_temperature = objectives.shared_temperature(objective)
         if self._shared_temperature is not None and not self._adjustables.temperature.schedule:
@@ -264,6 +265,7 @@ class AdjustableModel(DistributedModel):
         self._objective, _ = objectives.resolve(
             self._objective, temperature=self._adjustables.temperature.number
         )
+        objectives.take_into_use(self._objective)
         self._shared_temperature = objectives.shared_temperature(self._objective)
         if not traced:
             self._trace_again()

@@ -167,6 +167,7 @@ class BornAgainModel(Preparing, CheckedModel, StudentProxy):
         self._draws = keras.random.SeedGenerator(seed, name="draws")
         terms = pairs(distillation_losses)
         self._further = DistillationTerms(terms, student) if terms else None
+        self._check_further(self.objective)
         self.teacher = teacher
         self._label_loss = LossMean(name="label_loss")
         self._teacher_loss = LossMean(name="teacher_loss")
@@ -189,7 +190,15 @@ class BornAgainModel(Preparing, CheckedModel, StudentProxy):
             self._trace_again()
         super().__setattr__(name, value)
 
+    def _check_further(self, objective: Any) -> None:
+        if self._further and not objectives.needs_teacher(objective):
+            raise InputError(
+                "`objective` is for labels alone, which leaves out `distillation_losses`, too; for "
+                "these and labels alone, give objective='kd+labels' and teacher_weight=0."
+            )
+
     def _check_objective(self, objective: Any) -> None:
+        self._check_further(objective)
         checks.check_objective(objective, self.student)
         checks.check_gradients(objective, self.known_kinds(), self._shapes())
         if objectives.needs_teacher(objective):
@@ -224,11 +233,8 @@ class BornAgainModel(Preparing, CheckedModel, StudentProxy):
             InputError: Data is certainly wrong; see `data_checks`.
         """
         options = _by_name(super().fit, x, y, arguments, options)
-        if options.get("class_weight") is not None and teachers.is_recorded(y):
-            raise InputError(
-                "`class_weight` does not reach labels that come with recorded outputs; give "
-                "`sample_weight`."
-            )
+        if options.get("class_weight") is not None:
+            weighting.check_class_weight(x, options.get("sample_weight"), teachers.is_recorded(y))
         self._prepare(x, y, options, data_checks.largest_batch(x, options.get("batch_size")))
         options["sample_weight"] = _beside(y, options.get("sample_weight"))
         if isinstance(options.get("validation_data"), (tuple, list)):
@@ -674,6 +680,11 @@ class BornAgainModel(Preparing, CheckedModel, StudentProxy):
             return []
         return self._further.variables(kind)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Returns what `pickle` and `copy` make the model of again, the teacher included."""
+        make, arguments = super().__reduce__()
+        return _taught, (make, arguments, self.teacher)
+
     def save_own_variables(self, store: Any) -> None:
         """Saves what is not the student's: the state of draws, and of `distillation_losses`."""
         store["draws"] = self._draws.state
@@ -739,6 +750,12 @@ class BornAgainModel(Preparing, CheckedModel, StudentProxy):
             },
         }
         return cls(**config)
+
+
+def _taught(make: Callable[..., Any], arguments: tuple[Any, ...], teacher: Any) -> Any:
+    model = make(*arguments)
+    model.teacher = teacher
+    return model
 
 
 def _beside(labels: Any, sample_weight: Any) -> Any:

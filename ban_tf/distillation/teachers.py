@@ -90,6 +90,10 @@ class OnlineTeacher:
         self._evidence: list[dict[str, Evidence]] = [{} for _ in self.models]  # of the last call
         self._lookouts: dict[tuple[str, ...], keras.Model] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what a copy has: all but what was seen in the last call."""
+        return {**vars(self), "_evidence": [{} for _ in self.models], "_lookouts": {}}
+
     def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, list[Any]]]:
         """Returns the labels as they came, and by output what each model gives for the inputs."""
         given = [

@@ -22,6 +22,7 @@ _HOMES = {
     "needs_teacher": "objective",
     "normalise": "objective",
     "shared_temperature": "objective",
+    "take_into_use": "objective",
     "Labels": "labels",
     "LabelCrossEntropy": "labels",
     "DarkKnowledge": "dark_knowledge",

@@ -9,6 +9,7 @@ reductions and regularisation are left to Keras.
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,29 @@ class Objective:
     temperature: Any = None
     traces_temperature = False
     kinds: tuple[str, ...] = KINDS
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Sets an attribute.
+
+        Raises:
+            InputError: It is an argument of an objective that a model trains with: its steps are
+                traced with what it was.
+        """
+        if vars(self).get("_in_use") and name in inspect.signature(type(self)).parameters:
+            instead = (
+                "`temperature` of the model"
+                if name == "temperature"
+                else "another objective to `objective` of the model"
+            )
+            raise InputError(
+                f"`{name}` of an objective that a model trains with cannot be assigned: assign "
+                f"{instead} instead."
+            )
+        super().__setattr__(name, value)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Returns what a copy has: all but that a model trains with it."""
+        return {name: value for name, value in vars(self).items() if name != "_in_use"}
 
     def losses(
         self,
@@ -110,10 +134,12 @@ class Objective:
         """
         if kind in self.kinds:
             return self
-        fit = "mse, huber, bounded or kd" if kind == VALUES else "kd or another one for classes"
+        classes = "kd or another objective for classes"
+        fit = "mse, huber, bounded or kd" if kind == VALUES else classes
+        kinds = " and ".join("regression" if each == VALUES else each for each in self.kinds)
         raise InputError(
-            f"`objective` {type(self).__name__} is for {' and '.join(self.kinds)} outputs, but the "
-            f"output {output!r} is {_IN_WORDS[kind]}; give {fit}."
+            f"`objective` {type(self).__name__} is for {kinds} outputs, but the output "
+            f"{output!r} is {_IN_WORDS[kind]}; give {fit}."
         )
 
     def __call__(
@@ -279,9 +305,17 @@ def at_temperature(objective: Any, temperature: Any) -> Any:
         return {name: at_temperature(each, temperature) for name, each in objective.items()}
     if objective is None or objective.temperature is None:
         return objective
-    softened = copy.copy(objective)
+    softened = copy.copy(objective)  # which no model has yet
     softened.temperature = temperature
     return softened
+
+
+def take_into_use(objective: Any) -> None:
+    """Keeps the arguments of an objective, or of all in a dictionary, from being assigned."""
+    for each in objective.values() if isinstance(objective, Mapping) else [objective]:
+        if isinstance(each, Objective):
+            vars(each)["_in_use"] = True
+            take_into_use(getattr(each, "objective", None))  # that another one is built on
 
 
 def shared_temperature(objective: Any) -> float | None:

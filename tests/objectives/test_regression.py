@@ -50,7 +50,8 @@ def test_objectives_for_classes_are_refused_for_values_and_the_other_way_round(n
     with pytest.raises(ValueError, match=r"'box' is a regression .* mse, huber, bounded or kd"):
         objectives.get(name).for_kind("values", "box")
     for values in ("mse", "huber", "bounded"):
-        with pytest.raises(ValueError, match="is for values outputs"):
+        message = "is for regression outputs, but the output 'kind' is categorical; give kd or"
+        with pytest.raises(ValueError, match=message):
             objectives.get(values).for_kind("categorical", "kind")
 
 

@@ -1,0 +1,67 @@
+"""Copies of a model in training, by `copy` and `pickle`: the teacher comes along."""
+
+import copy
+import pickle
+
+import keras
+import numpy as np
+import pytest
+from twins import data, network, sgd
+
+import ban_tf
+
+COPIES = {"deepcopy": copy.deepcopy, "pickle": lambda model: pickle.loads(pickle.dumps(model))}
+X, Y = data(24)
+
+
+def fitted(model):
+    return model.fit(X, Y, batch_size=8, epochs=2, shuffle=False, verbose=0).history
+
+
+def compiled(teacher, **options):
+    model = ban_tf.BornAgainModel(network(0), teacher, "kd+labels", **options)
+    model.compile(sgd(), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    return model
+
+
+TEACHERS = {
+    "model": lambda: network(1),
+    "list with weights": lambda: [(network(1), 0.7), (network(2), 0.3)],
+}
+
+
+@pytest.mark.parametrize("form", COPIES)
+@pytest.mark.parametrize("teacher", TEACHERS)
+def test_a_copy_learns_from_the_same_teacher(form, teacher):
+    model = compiled(TEACHERS[teacher](), temperature=2.0, teacher_weight=0.5)
+    fitted(model)
+    again = COPIES[form](model)
+    assert again.teacher.models[0] is not model.teacher.models[0]
+    assert again.teacher.weights == model.teacher.weights
+    found, expected = fitted(again), fitted(model)
+    assert "teacher_loss" in found and set(found) == set(expected)
+    for name in expected:
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
+
+
+@pytest.mark.parametrize("form", COPIES)
+def test_a_copy_has_no_other_teacher_than_the_model(form):
+    assert COPIES[form](compiled(None)).teacher is None
+    assert isinstance(
+        COPIES[form](compiled(ban_tf.RecordedTeacher())).teacher, ban_tf.RecordedTeacher
+    )
+
+
+@pytest.mark.parametrize("form", COPIES)
+def test_a_copy_keeps_distillation_losses(form):
+    features = keras.distillation.FeatureDistillation("mse", "hidden", "hidden")
+    student, teacher = network(0), network(1)
+    for each in (student, teacher):
+        each.layers[0].name = "hidden"
+    model = ban_tf.BornAgainModel(student, teacher, distillation_losses=[(features, 0.3)])
+    model.compile(sgd(), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    fitted(model)
+    again = COPIES[form](model)
+    found, expected = fitted(again), fitted(model)
+    for name in ("loss", "distillation_loss", "teacher_loss"):
+        np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
