@@ -56,11 +56,11 @@ def flags_page() -> str:
 def api_page() -> str:
     """Returns docs/api.md: the public names and what their docstrings say."""
     parts = ["# Library", "Made from the docstrings by `python docs/generate.py`; do not edit."]
-    seen = set()
+    seen, own = set(), _documented()
     for name in sorted(ban_tf.__all__):
         thing = getattr(ban_tf, name)
         if not isinstance(thing, ModuleType):
-            parts += _entry(f"ban_tf.{name}", thing)
+            parts += _entry(f"ban_tf.{name}", thing, own)
             seen.add(thing)
     for name in sorted(ban_tf.__all__):
         thing = getattr(ban_tf, name)
@@ -69,15 +69,39 @@ def api_page() -> str:
             for member in sorted(getattr(thing, "__all__", ())):
                 each = getattr(thing, member)
                 if (inspect.isclass(each) or inspect.isfunction(each)) and each not in seen:
-                    parts += _entry(f"ban_tf.{name}.{member}", each)
+                    parts += _entry(f"ban_tf.{name}.{member}", each, own)
                     seen.add(each)
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _entry(name: str, thing: object) -> list[str]:
+def _documented() -> set[type]:
+    """The classes that have an entry of their own."""
+    public = [getattr(ban_tf, name) for name in ban_tf.__all__]
+    modules = [thing for thing in public if isinstance(thing, ModuleType)]
+    public += [
+        getattr(module, name) for module in modules for name in getattr(module, "__all__", ())
+    ]
+    return {thing for thing in public if inspect.isclass(thing)}
+
+
+def _members(kind: type, documented: set[type]) -> dict[str, object]:
+    """The attributes of a class, and of its bases of ours that have no entry of their own."""
+    bases = [
+        base
+        for base in kind.__mro__[1:]
+        if base.__module__.startswith("ban_tf.") and base not in documented
+    ]
+    found: dict[str, object] = {}
+    for owner in (kind, *bases):
+        for name, value in vars(owner).items():
+            found.setdefault(name, value)
+    return found
+
+
+def _entry(name: str, thing: object, documented: set[type]) -> list[str]:
     parts = [f"### {name}", f"```python\n{_signature(name, thing)}\n```", _text(thing)]
     if inspect.isclass(thing):
-        for member, method in vars(thing).items():
+        for member, method in _members(thing, documented).items():
             if not member.startswith("_") and inspect.isfunction(method) and method.__doc__:
                 parts += [f"```python\n{_signature(member, method)}\n```", _text(method)]
     return parts
