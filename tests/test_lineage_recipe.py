@@ -109,6 +109,17 @@ def test_what_may_change_may_change(tmp_path):
     assert [len(generation.history) for generation in longer.generations] == [1, 2]
 
 
+def test_a_function_in_a_configuration_is_known_by_its_name(tmp_path):
+    class Configured(keras.losses.MeanSquaredError):
+        def get_config(self):
+            function = keras.saving.serialize_keras_object(keras.losses.log_cosh)
+            return {**super().get_config(), "function": function}
+
+    compile = {"optimizer": sgd, "loss": Configured()}
+    assert run(tmp_path, y=X[:, :3], compile=compile).generations
+    assert len(run(tmp_path, y=X[:, :3], compile=compile, generations=1).generations) == 2
+
+
 def named(name):
     rate = keras.optimizers.schedules.CosineDecay(0.1, 9, name=name)
     return {"optimizer": lambda: sgd(learning_rate=rate)}

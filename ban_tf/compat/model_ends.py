@@ -103,7 +103,7 @@ def visible_end(tensor: Any, axis: int | None = -1) -> str | None:
     if isinstance(operation, _MERGES):
         found = common([visible_end(each, axis) for each in inputs])
         return found if found in (LINEAR, None) else OTHER
-    if type(operation).__name__ == "Log":
+    if type(operation).__name__ == "Log" and not isinstance(operation, keras.layers.Layer):
         # Log-probabilities are logits: their softmax gives the probabilities.
         return LINEAR if visible_end(inputs[0], axis) == SOFTMAX else None
     return layer_end(operation, axis, len(tensor.shape))

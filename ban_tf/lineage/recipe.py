@@ -174,7 +174,8 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, Mapping) and {"class_name", "config"} <= set(value):
+    described = isinstance(value, Mapping) and {"class_name", "config"} <= set(value)
+    if described and isinstance(value["config"], Mapping):  # that of a function is its name
         # An object within another one's configuration.
         config = _without_counted_name(value["config"], value["class_name"])
         value = {"class": value["class_name"], **config}
