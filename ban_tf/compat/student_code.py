@@ -37,7 +37,7 @@ def overrides(student: keras.Model, name: str) -> bool:
 
 
 def check_steps(student: keras.Model) -> None:
-    """Checks that a student leaves training and evaluation steps to Keras.
+    """Checks that a student leaves to Keras how batches are trained, evaluated and predicted.
 
     Raises:
         InputError: It has a step, or a loop, of its own, which would not be called.

@@ -75,7 +75,8 @@ class BornAgainModel(Preparing, CheckedModel, StudentProxy):
 
     `label_weight`, `teacher_weight` and `temperature` may be assigned at any time, in a callback
     during `fit`, too: the next step takes them, without being traced again. `objective` and
-    `teacher` may be assigned likewise; the next step is then traced once more.
+    `teacher` may be assigned likewise; the next step is then traced once more. `copy.deepcopy`
+    and `pickle` keep the teacher, which `save` leaves out unless it is asked for.
 
     A model with a `preprocessor` and `preprocess_samples`, such as a task of KerasHub, is given raw
     data, and each teacher the same raw data through a preprocessor of its own if it has one; see
@@ -107,7 +108,8 @@ class BornAgainModel(Preparing, CheckedModel, StudentProxy):
         distillation_losses: Further terms: a `keras.distillation.DistillationLoss`, or a list of
             such losses or pairs of a loss and its weight, as in
             `[(keras.distillation.FeatureDistillation("mse", "conv_3", "conv_3"), 0.1)]`. They
-            are added as they are weighted, and need a single model as teacher.
+            are added as they are weighted, and need a single model as teacher, and an objective
+            that looks at it.
         output_kind: What the outputs mean: "categorical" (a distribution over the last axis),
             "binary" (independent yes-or-no units) or "values" (a regression); a dictionary of
             these by output name; None for what the compiled loss and the model's end say, see
@@ -124,7 +126,8 @@ class BornAgainModel(Preparing, CheckedModel, StudentProxy):
 
     Raises:
         InputError: A weight is negative, an argument unknown, teacher and student do not fit
-            together, or the student has its own `train_step` or `test_step`.
+            together, or the student has a step or loop of its own, such as `train_step`,
+            `make_train_function` or `train_on_batch`.
     """
 
     teacher: Any = None
