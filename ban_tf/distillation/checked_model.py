@@ -8,8 +8,7 @@ from typing import Any
 
 import keras
 
-from ban_tf import added_losses
-from ban_tf.compat import student_code
+from ban_tf.compat import added_losses, student_code
 from ban_tf.compat.loss_kinds import VALUES
 from ban_tf.distillation import data_checks, matching, targets, teachers
 from ban_tf.distillation.adjustable import AdjustableModel

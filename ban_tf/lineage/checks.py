@@ -16,7 +16,6 @@ from typing import Any
 
 import keras
 
-from ban_tf import fit_checks
 from ban_tf.compat import shared_weights, student_code
 from ban_tf.compat.model_checks import check_count, check_flag
 from ban_tf.distillation import sharing
@@ -24,6 +23,7 @@ from ban_tf.distillation.student import BornAgainModel
 from ban_tf.distillation.teachers import RecordedTeacher
 from ban_tf.distribution.workers import Workers
 from ban_tf.errors import InputError
+from ban_tf.lineage import fit_checks
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
 from ban_tf.training import epoch_data, training

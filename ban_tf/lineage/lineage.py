@@ -19,12 +19,12 @@ from typing import Any
 import keras
 from absl import logging
 
-from ban_tf import collapse, objectives
+from ban_tf import objectives
 from ban_tf.compat import copies, fingerprint, shared_weights
 from ban_tf.compat import model_checks as checks
 from ban_tf.distribution.workers import Workers, current
 from ban_tf.lineage import checks as lineage_checks
-from ban_tf.lineage import recipe
+from ban_tf.lineage import collapse, recipe
 from ban_tf.lineage.results import TrainedGenerations
 from ban_tf.runs import generations, kept
 from ban_tf.runs.generations import Generation, check_last, check_settings, in_words

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import ban_tf
-from ban_tf import collapse
+from ban_tf.lineage import collapse
 
 layers = keras.layers
 X = np.random.default_rng(0).normal(size=(32, 4)).astype("float32")
