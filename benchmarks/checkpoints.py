@@ -23,7 +23,7 @@ from ban_tf.training import checkpointing
 def main(arguments: list[str]) -> None:
     """Trains, with a clock around what is written."""
     from ban_tf.runs import history
-    from ban_tf.tasks import experiment
+    from ban_tf.tasks import runner
 
     saving, epochs = [], []
     save, end = checkpointing.Checkpointer.on_epoch_end, history.Recorder.on_epoch_end
@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> None:
     history.Recorder.on_epoch_end = timed_end
     with tempfile.TemporaryDirectory() as directory:
         flags.FLAGS.workdir = f"{directory}/run"
-        experiment.run(options.from_flags(flags.FLAGS))
+        runner.run(options.from_flags(flags.FLAGS))
     shares = [saved / (saved + trained) for saved, trained in zip(saving, epochs, strict=True)]
     result = {
         "epoch_seconds": [round(each, 2) for each in epochs],

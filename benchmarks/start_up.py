@@ -28,15 +28,16 @@ print(middle - start, time.perf_counter() - middle)
 FIRST_STEP = """
 import sys
 import keras
-from ban_tf import experiment, options
+from ban_tf import options
+from ban_tf.tasks import runner
 
 class Stop(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         sys.exit(0)
 
-progress = experiment._callbacks
-experiment._callbacks = lambda *arguments: [*progress(*arguments), Stop()]
-experiment.run(options.check(options.Options(workdir=sys.argv[1], progress="none")))
+progress = runner._callbacks
+runner._callbacks = lambda *arguments: [*progress(*arguments), Stop()]
+runner.run(options.check(options.Options(workdir=sys.argv[1], progress="none")))
 """
 
 

@@ -16,7 +16,7 @@ from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import files
 from ban_tf.system.csv_tables import from_csv
 from ban_tf.system.signals import Interrupted
-from ban_tf.tasks import experiment, results
+from ban_tf.tasks import results, runner
 from tests.soak import kill_and_resume
 from tests.tiny_lineage import Signal, assert_equal, fit, make_lineage, run_once
 
@@ -98,13 +98,13 @@ def test_reports_are_complete_after_a_disk_that_fails_at_each_of_their_writes(
     )
     given = []
 
-    def keep(options, family, data, directory):
-        given.extend([options, family, data])
+    def keep(task, family, directory):
+        given.extend([task, family])
         shutil.copytree(directory.path, trained)
-        return report(options, family, data, directory)
+        return report(task, family, directory)
 
     monkeypatch.setattr(results, "report", keep)
-    experiment.run(asked)
+    runner.run(asked)
     disk, starts = FailingDisk(monkeypatch), 0
     while True:
         starts += 1

@@ -16,7 +16,7 @@ from ban_tf.config import options
 from ban_tf.reproduction import listing, study
 from ban_tf.reproduction.experiment import Column, Experiment
 from ban_tf.reproduction.tables import EXPERIMENTS
-from ban_tf.tasks import experiment
+from ban_tf.tasks import runner as experiment
 
 ROOT = pathlib.Path(__file__).parents[1]
 FLAGFILES = sorted(

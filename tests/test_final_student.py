@@ -12,7 +12,7 @@ from ban_tf.config import options
 from ban_tf.datasets import digits
 from ban_tf.errors import RunDirectoryError
 from ban_tf.runs import reading, trained
-from ban_tf.tasks import experiment
+from ban_tf.tasks import runner
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def asked(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def result(asked):
-    return experiment.run(asked)
+    return runner.run(asked)
 
 
 def test_the_final_student_has_its_row_everywhere(asked, result):
@@ -67,7 +67,7 @@ def test_its_teacher_is_the_ensemble_of_the_run(asked, result):
 
 
 def test_it_is_trained_once(asked, result):
-    again = experiment.run(asked)
+    again = runner.run(asked)
     assert again["final_student"] == result["final_student"]
 
 
@@ -79,7 +79,7 @@ def test_an_ensemble_needs_two_generations():
 def test_a_run_that_was_moved_goes_on_and_another_teacher_is_refused(asked, result, tmp_path):
     moved = dataclasses.replace(asked, workdir=str(tmp_path / "moved"))
     shutil.copytree(asked.directory, moved.directory)
-    assert experiment.run(moved)["final_student"] == result["final_student"]
+    assert runner.run(moved)["final_student"] == result["final_student"]
 
     name = result["final_student"]["directory"]
     own = dataclasses.replace(
@@ -90,7 +90,7 @@ def test_a_run_that_was_moved_goes_on_and_another_teacher_is_refused(asked, resu
         workdir=str(moved.directory / name),
     )
     with pytest.raises(RunDirectoryError, match="teacher_from was 'weights of hash"):
-        experiment.run(own)
+        runner.run(own)
 
 
 def test_an_ensemble_no_better_than_chance_is_said_to_be_so(tmp_path, caplog):
@@ -104,6 +104,6 @@ def test_an_ensemble_no_better_than_chance_is_said_to_be_so(tmp_path, caplog):
         progress="none",
         workdir=str(tmp_path / "run"),
     )
-    experiment.run(options.check(asked))
+    runner.run(options.check(asked))
     assert "The ensemble that teaches the final student has generations in it" in caplog.text
     assert "than chance: 1, 2." in caplog.text

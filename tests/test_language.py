@@ -19,7 +19,7 @@ from ban_tf.cli import report as report_command
 from ban_tf.config import options
 from ban_tf.datasets import text_batches
 from ban_tf.system.signals import Interrupted
-from ban_tf.tasks import language, language_training
+from ban_tf.tasks import language_modeling, language_training, runner
 from ban_tf.training import optimizers
 from tests.tiny_lineage import Signal, assert_equal
 
@@ -168,7 +168,10 @@ def test_flags_have_other_defaults_on_text():
     [
         (["--dataset=text", "--arch=wrn"], "--arch=wrn-16-1 is for images, but --dataset=text"),
         (["--arch=lstm"], "--arch=lstm-1-128 is for text, but --dataset=digits has images"),
-        (["--schedule=plateau"], "--schedule=plateau is for text"),
+        (
+            ["--schedule=plateau"],
+            "--schedule=plateau cannot be used with --dataset=digits: it lowers the learning",
+        ),
         (["--dataset=text", "--compression=0.5"], "--compression=0.5: --arch=lstm-1-128 takes"),
     ],
 )
@@ -191,7 +194,7 @@ def finished(tmp_path_factory):
         *("--arch=lstm-1-16", "--gens=1", "--epochs=3", "--batch_size=8", "--unroll=10"),
         *("--learning_rate=10", "--analyse", "--progress=none", f"--workdir={place / 'run'}"),
     )
-    return _parsed(*arguments), language.run(_parsed(*arguments))
+    return _parsed(*arguments), runner.run(_parsed(*arguments))
 
 
 def _events(folder):
@@ -284,7 +287,7 @@ def test_seeds_of_a_run_on_text_are_compared_by_perplexity(tmp_path, monkeypatch
         *("--dataset=text:letters.txt", "--arch=lstm-1-4", "--gens=1", "--epochs=1"),
         *("--batch_size=4", "--unroll=5", "--progress=none", "--workdir=runs", "--seeds=2"),
     )
-    repetitions.run(_parsed(*arguments), language.run)
+    repetitions.run(_parsed(*arguments), runner.run)
     result = json.loads(pathlib.Path("runs/summary.json").read_text())
     (group,) = result["groups"]
     assert group["seeds"] == [0, 1]
@@ -304,5 +307,6 @@ def test_seeds_of_a_run_on_text_are_compared_by_perplexity(tmp_path, monkeypatch
 def test_leaving_the_labels_out_is_warned_of(objective, warned, caplog):
     logging.getLogger("absl").propagate = True
     with caplog.at_level("WARNING", logger="absl"):
-        language._warn_of_missing_labels(_parsed("--dataset=text", f"--objective={objective}"))
+        parsed = _parsed("--dataset=text", f"--objective={objective}")
+        language_modeling.warn_of_missing_labels(parsed)
     assert ("leaves the labels out" in caplog.text) == warned

@@ -10,7 +10,7 @@ import pytest
 from ban_tf.compat import fingerprint
 from ban_tf.config import options
 from ban_tf.errors import RunDirectoryError
-from ban_tf.tasks import experiment
+from ban_tf.tasks import runner
 
 MODULE = """
 import keras
@@ -61,7 +61,7 @@ def _run(folder, **changes):
         "progress": "none",
         "workdir": str(folder / "run"),
     }
-    experiment.run(options.check(options.Options(**{**asked, **changes})))
+    runner.run(options.check(options.Options(**{**asked, **changes})))
 
 
 @pytest.mark.parametrize(

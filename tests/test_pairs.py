@@ -8,7 +8,7 @@ import pytest
 
 import ban_tf
 from ban_tf.config import flag_needs, options
-from ban_tf.tasks import experiment
+from ban_tf.tasks import runner
 
 
 def _network(width=8):
@@ -89,7 +89,7 @@ def _options(place, **changes):
 
 def test_a_run_of_a_densenet_that_teaches_a_residual_network(tmp_path):
     """With everything on: mixup, the passage from labels to teacher, the analysis, auto."""
-    result = experiment.run(
+    result = runner.run(
         _options(
             tmp_path / "run",
             arch="densenet-10-4",
@@ -124,9 +124,7 @@ def test_an_analysis_has_the_teacher_asked():
 
 
 def test_a_run_that_draws_activations_together(tmp_path):
-    experiment.run(
-        _options(tmp_path / "run", arch="wrn-10-1", activation_weight=1.0, share_ends=True)
-    )
+    runner.run(_options(tmp_path / "run", arch="wrn-10-1", activation_weight=1.0, share_ends=True))
     history = (tmp_path / "run" / "generation-1" / "history.csv").read_text()
     assert "distillation_loss" in history.splitlines()[0]
 
@@ -141,7 +139,7 @@ def test_a_run_that_draws_activations_together(tmp_path):
         ({"objective": "cwtm", "tighten_epochs": 1.0}, "--objective=cwtm learns from labels"),
         (
             {"dataset": "text", "arch": "lstm", "train_examples": None, "mixup": 0.2},
-            "--mixup=0.2 does nothing with --dataset=text, as it is for images",
+            "--mixup=0.2 does nothing with --dataset=text: words cannot be blended",
         ),
         (
             {"dataset": "text", "arch": "lstm"},

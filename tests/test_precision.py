@@ -3,10 +3,9 @@
 import numpy as np
 import pytest
 
-from ban_tf.config import options
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import hardware
-from ban_tf.tasks import experiment
+from ban_tf.tasks import runner
 from ban_tf.training import precision
 
 
@@ -69,7 +68,6 @@ def test_what_auto_chose_for_a_run_stays(tmp_path, monkeypatch, capsys):
 
 
 def test_steps_per_execution_must_divide_the_steps_of_an_epoch():
-    asked = options.check(options.Options(steps_per_execution=4))
-    assert experiment._steps_per_execution(asked, 12) == 4
+    assert runner._steps_per_execution(4, 12) == 4
     with pytest.raises(ValueError, match=r"--steps_per_execution=4 .* 10 steps"):
-        experiment._steps_per_execution(asked, 10)
+        runner._steps_per_execution(4, 10)

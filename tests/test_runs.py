@@ -144,7 +144,7 @@ def test_what_is_for_images_says_so_of_a_run_on_text(tmp_path):
     with RunDirectory(tmp_path / "run") as directory:
         directory.commit({}, facts={"settings": {"dataset": "text:letters"}})
     for read in (reading.read_data_facts, lambda run: reading.read_predictions(run, 1)):
-        with pytest.raises(ValueError, match="is a run on text"):
+        with pytest.raises(ValueError, match="is not a run on images"):
             read(reading.RunReader(tmp_path / "run"))
 
 

@@ -12,7 +12,7 @@ from ban_tf import datasets
 from ban_tf.config import options
 from ban_tf.distillation import recording, teachers
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.tasks import experiment, teacher_signal
+from ban_tf.tasks import runner, teacher_signal
 
 SMALL = {
     "arch": "tests.test_teacher_signal:build",
@@ -41,7 +41,7 @@ def build(input_shape, num_classes):
 
 def _run(directory, **changes):
     checked = options.check(options.Options(workdir=str(directory), **{**SMALL, **changes}))
-    experiment.run(checked)
+    runner.run(checked)
     with RunDirectory(directory) as run:
         models = [
             keras.models.load_model(pathlib.Path(directory) / f"generation-{number}/model.keras")

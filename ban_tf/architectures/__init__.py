@@ -17,7 +17,7 @@ import difflib
 import importlib
 import inspect
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -152,8 +152,17 @@ def settings(name: str) -> set[str]:
     return {*parameters} - {*_SIZES, *family.NAMED}
 
 
-def check_settings(names: Sequence[str], options: dict[str, Any]) -> None:
+def check_settings(
+    names: Sequence[str],
+    options: dict[str, Any],
+    settings: Callable[[str], set[str]] = settings,
+) -> None:
     """Makes sure that each setting is one of at least one of these architectures.
+
+    Args:
+        names: Of the architectures.
+        options: The settings by name.
+        settings: Returns the settings of an architecture.
 
     Raises:
         InputError: If a setting belongs to none of them.

@@ -93,8 +93,8 @@ def write(run: content.Content) -> None:
 
 
 def _write_figures(run: content.Content) -> None:
-    on_text = table.is_text(run.summary)
-    draw = plots.perplexity_by_generation if on_text else plots.error_by_generation
+    perplexities = table.has_perplexities(run.summary)
+    draw = plots.perplexity_by_generation if perplexities else plots.error_by_generation
     file = run.path / "figures" / f"{draw.__name__}.png"
     write_atomically(file, plots.png(draw(run.summary)))
     print(file)

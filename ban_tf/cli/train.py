@@ -20,7 +20,6 @@ from ban_tf.cli import common as command
 from ban_tf.cli import repetitions
 from ban_tf.config import flag_help
 from ban_tf.config import options as options_module
-from ban_tf.datasets import text
 from ban_tf.errors import BanError, InputError
 from ban_tf.system import signals
 
@@ -43,12 +42,11 @@ def _main(arguments: list[str]) -> int:
             _quieten()
             command.import_tensorflow()
         # Once the flags are known to be good.
-        module = "language" if text.is_text(options.dataset) else "experiment"
-        experiment = importlib.import_module(f"ban_tf.tasks.{module}")
+        runner = importlib.import_module("ban_tf.tasks.runner")
         if options.seeds > 1:
-            repetitions.run(options, experiment.run)
+            repetitions.run(options, runner.run)
         else:
-            experiment.run(options)
+            runner.run(options)
     except InputError as error:
         print(f"ban-tf: {error}", file=sys.stderr)
         return 2

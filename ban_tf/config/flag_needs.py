@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ban_tf import architectures, datasets
-from ban_tf.datasets import text
+from ban_tf import datasets
+from ban_tf.config import registry
 from ban_tf.distribution import cluster
 from ban_tf.objectives import names as objective_names
 
@@ -30,7 +30,8 @@ class Need(NamedTuple):
 
     Attributes:
         flag: The flag that decides about it.
-        belongs_to: What the flag in question is for, in words.
+        belongs_to: What the flag in question is for, in words; empty where the task says why it
+            is refused.
         met: Whether the options meet it.
     """
 
@@ -70,8 +71,6 @@ def _without(name: str) -> Need:
     return Need(name, f"runs without --{name}", lambda options: not getattr(options, name))
 
 
-_IMAGES = Need("dataset", "images", lambda options: not text.is_text(options.dataset))
-_TEXT = Need("dataset", "text", lambda options: text.is_text(options.dataset))
 _TFDS = Need("dataset", "TFDS data sets", lambda options: datasets.is_tfds(options.dataset))
 _SGD = Need("optimizer", "--optimizer=sgd", lambda options: options.optimizer == "sgd")
 _PLATEAU = Need("schedule", "--schedule=plateau", lambda options: options.schedule == "plateau")
@@ -103,14 +102,29 @@ _SEVERAL_DEVICES = Need(
 )
 
 
+def _of_task(name: str) -> Need:
+    """The flag is one that the task of the data set makes use of."""
+    return Need("dataset", "", lambda options: name in registry.of(options.dataset).supports)
+
+
 def _architecture(name: str, belongs_to: str) -> tuple[Need, ...]:
     def met(options: Options) -> bool:
-        return any(name in architectures.settings(each) for each in options.architectures)
+        task = registry.of(options.dataset)
+        return any(name in task.settings(each) for each in options.architectures)
 
     return (Need("arch", belongs_to, met),)
 
 
-NEEDS: dict[str, tuple[Need, ...]] = {
+# Flags that only some tasks use; see `tasks.declaration.Declaration.supports`.
+TASK_FLAGS = (
+    *("data_dir", "cache", "validation_fraction", "train_examples"),
+    *("augment", "augmentation_seed", "mixup", "activation_weight"),
+    *("teacher_from", "teacher_signal", "teacher_views", "teacher_top", "recordings"),
+    *("plateau_factor", "plateau_threshold", "unroll"),
+    *("final_student", "jit", "steps_per_execution", "sync_batch_norm"),
+)
+
+_FURTHER: dict[str, tuple[Need, ...]] = {
     "gens": (),
     "max_gens": (_AUTO,),
     "arch": (),
@@ -123,24 +137,24 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "remat": _architecture("remat", "DenseNets"),
     "dataset": (),
     "data_dir": (_TFDS,),
-    "validation_fraction": (_IMAGES,),
-    "train_examples": (_IMAGES,),
+    "validation_fraction": (),
+    "train_examples": (),
     "cache": (_TFDS,),
-    "augment": (_IMAGES,),
+    "augment": (),
     "objective": (),
     "label_weight": (_TEACHER,),  # labels alone are the whole of the loss
     "label_smoothing": (_LABELS,),
     "temperature": (_TEMPERATURE,),
     "tighten_epochs": (_TEACHER,),
-    "activation_weight": (_IMAGES, _TEACHER),
-    "mixup": (_IMAGES,),
+    "activation_weight": (_TEACHER,),
+    "mixup": (),
     "teacher": (_TEACHER,),
-    "teacher_from": (_IMAGES,),
-    "teacher_signal": (_IMAGES, _TEACHER),
+    "teacher_from": (),
+    "teacher_signal": (_TEACHER,),
     "teacher_precision": (_TEACHER,),
-    "teacher_views": (_IMAGES, _TEACHER, _AUGMENTED),
-    "teacher_top": (_IMAGES, _TEACHER, _RECORDED),
-    "recordings": (_IMAGES, _TEACHER, *_MAY_RECORD),
+    "teacher_views": (_TEACHER, _AUGMENTED),
+    "teacher_top": (_TEACHER, _RECORDED),
+    "recordings": (_TEACHER, *_MAY_RECORD),
     "ensemble_average": (),
     "epochs": (),
     "batch_size": (),
@@ -150,30 +164,34 @@ NEEDS: dict[str, tuple[Need, ...]] = {
     "weight_decay": (),
     "schedule": (),
     "warmup_epochs": (),
-    "plateau_factor": (_TEXT, _PLATEAU),
-    "plateau_threshold": (_TEXT, _PLATEAU),
-    "unroll": (_TEXT,),
+    "plateau_factor": (_PLATEAU,),
+    "plateau_threshold": (_PLATEAU,),
+    "unroll": (),
     "clip_norm": (),
     "checkpoint": (),
     "checkpoint_steps": (),
     "on_divergence": (),
     "precision": (),
-    "jit": (_IMAGES,),
+    "jit": (),
     "strategy": (),
     "virtual_devices": (_SEVERAL_DEVICES,),
     "worker_timeout": (_SEVERAL_WORKERS,),
-    "sync_batch_norm": (_IMAGES, _SEVERAL_DEVICES),
-    "steps_per_execution": (_IMAGES,),
+    "sync_batch_norm": (_SEVERAL_DEVICES,),
+    "steps_per_execution": (),
     "deterministic": (),
     "seed": (),
     "seeds": (),
-    "final_student": (_IMAGES, _TEACHER),
-    "augmentation_seed": (_IMAGES, _AUGMENTED),
+    "final_student": (_TEACHER,),
+    "augmentation_seed": (_AUGMENTED,),
     "workdir": (),
     "analyse": (_TEACHER,),
     "progress": (),
     "tensorflow_log": (),
     "profile": (),
+}
+NEEDS = {
+    name: (*((_of_task(name),) if name in TASK_FLAGS else ()), *further)
+    for name, further in _FURTHER.items()
 }
 
 
@@ -195,9 +213,12 @@ def idle(options: Options, names: Iterable[str]) -> dict[str, Need]:
 
 def reason(options: Options, name: str, need: Need) -> str:
     """Returns why a flag is refused, and what it belongs to."""
+    because = f", as it is for {need.belongs_to}"
+    if not need.belongs_to:
+        because = f": {registry.of(options.dataset).reason(name)}"
     return (
         f"{written(name, getattr(options, name))} does nothing with "
-        f"{written(need.flag, getattr(options, need.flag))}, as it is for {need.belongs_to}"
+        f"{written(need.flag, getattr(options, need.flag))}{because}"
     )
 
 

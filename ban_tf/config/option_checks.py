@@ -12,9 +12,8 @@ import pathlib
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from ban_tf import architectures, datasets
-from ban_tf.config import flag_needs
-from ban_tf.datasets import text
+from ban_tf import architectures
+from ban_tf.config import flag_needs, registry
 from ban_tf.distribution import cluster
 from ban_tf.errors import InputError, OptionsError
 from ban_tf.objectives import names as objective_names
@@ -99,12 +98,15 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
     _check_writable(options.directory)
     try:
         objective_names.parse(options.objective, flag=True)
-        datasets.check(options.dataset)
-        options = dataclasses.replace(options, arch=architectures.resolve(options.arch))
+        task = registry.of(options.dataset)
+        task.check_dataset(options.dataset)
+        options = dataclasses.replace(options, arch=task.resolve(options.arch))
         if options.student_arch:
-            student_arch = architectures.resolve(options.student_arch)
+            student_arch = task.resolve(options.student_arch)
             options = dataclasses.replace(options, student_arch=student_arch)
-        architectures.check_settings(options.architectures, options.architecture_settings())
+        architectures.check_settings(
+            options.architectures, options.architecture_settings(), task.settings
+        )
         _check_variants(options)
         _check_task(options)
         cluster.check(options)
@@ -120,16 +122,19 @@ def _changed(options: Options) -> list[str]:
 
 
 def _check_task(options: Options) -> None:
-    """Makes sure that the network, the schedule and the data are all for images or all for text."""
-    task = "text" if text.is_text(options.dataset) else "images"
+    """Checks that the task of the data set has the networks, the schedule and the strategy."""
+    task = registry.of(options.dataset)
     for name in options.architectures:
-        if architectures.task(name) != task:
+        task.check_network(name, options.dataset)
+    asked = {
+        "schedule=plateau": options.schedule == "plateau",
+        "strategy=multiworker": cluster.several(options),
+    }
+    for value, is_asked in asked.items():
+        if is_asked and value not in task.supports:
             raise OptionsError(
-                f"--arch={name} is for {architectures.task(name)}, but "
-                f"--dataset={options.dataset} has {task}."
+                f"--{value} cannot be used with --dataset={options.dataset}: {task.reason(value)}."
             )
-    if task == "images" and options.schedule == "plateau":
-        raise OptionsError("--schedule=plateau is for text; choose step, cosine or constant.")
 
 
 def _check_idle(options: Options, given: Iterable[str]) -> None:
@@ -161,7 +166,8 @@ def _lines(file: pathlib.Path) -> list[str]:
 
 def _check_variants(options: Options) -> None:
     """Makes sure that what departs from the plain lineage can be had together."""
-    if options.share_ends is False and architectures.shares_ends(options.architectures[-1]):
+    always_shared = registry.of(options.dataset).shares_ends(options.architectures[-1])
+    if options.share_ends is False and always_shared:
         raise OptionsError(
             f"--share_ends=false cannot be used with {options.architectures[-1]}, which always has "
             "the first and the last layer of its teacher."

@@ -10,9 +10,8 @@ from typing import Any
 
 from absl import flags
 
-from ban_tf.config import flag_help, flag_needs
+from ban_tf.config import flag_help, flag_needs, registry
 from ban_tf.config.option_checks import check
-from ban_tf.datasets import text
 from ban_tf.errors import OptionsError
 
 __all__ = ["FREE", "Options", "OptionsError", "check", "define_flags", "from_flags"]
@@ -188,22 +187,6 @@ _CHOICES = {
     "progress": ("auto", "lines", "none"),
 }
 
-# What flags mean on text unless they are given. The loss is the mean of a batch's words: where
-# papers add up the steps of a batch, their learning rate is --unroll times lower, and their bound
-# on the gradient --unroll times higher.
-_ON_TEXT = {
-    "arch": "lstm",
-    "dropout": 0.2,
-    "epochs": 15,
-    "batch_size": 20,
-    "learning_rate": 35.0,
-    "momentum": 0.0,
-    "weight_decay": 0.0,
-    "schedule": "plateau",
-    "clip_norm": 0.15,
-    "checkpoint": "best",
-}
-
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines one absl flag for each field of `Options`, among `values`."""
@@ -229,9 +212,11 @@ def from_flags(values: flags.FlagValues) -> Options:
     # An empty value takes back what a flagfile set.
     found |= {name: None for name in _OPTIONAL if found[name] == ""}
     found["gens"] = _number_or_auto(found["gens"])
-    if text.is_text(found["dataset"]):
-        left = {name for name in _ON_TEXT if values[name].using_default_value}
-        found |= {name: _ON_TEXT[name] for name in left}
+    found |= {
+        name: value
+        for name, value in registry.of(found["dataset"]).defaults.items()
+        if values[name].using_default_value
+    }
     given = [name for name in found if _asks(name, values, found)]
     return check(Options(**found), given)
 

@@ -1,13 +1,12 @@
 """Images to learn from: the embedded digits, any TFDS set, or the user's own folder.
 
-Text is in `datasets.text`; here it is only checked.
+Text is in `datasets.text`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ban_tf.datasets import text
 from ban_tf.datasets.image_data import ImageData, Split
 from ban_tf.errors import InputError
 from ban_tf.system import seeds
@@ -37,9 +36,7 @@ def check(name: str) -> None:
         raise InputError(
             "--dataset is empty; give digits, a TFDS name such as cifar10, or folder:PATH."
         )
-    if text.is_text(name):
-        text.check(name)
-    elif name.startswith(_FOLDER):
+    if name.startswith(_FOLDER):
         from ban_tf.datasets import folder
 
         folder.check(name.removeprefix(_FOLDER))
@@ -47,7 +44,7 @@ def check(name: str) -> None:
 
 def is_tfds(name: str) -> bool:
     """Returns whether a data set is read by TensorFlow Datasets."""
-    return name != "digits" and not name.startswith(_FOLDER) and not text.is_text(name)
+    return name != "digits" and not name.startswith(_FOLDER)
 
 
 def augmented_by_default(name: str) -> bool:

@@ -48,11 +48,6 @@ class TextData:
     test: np.ndarray
 
 
-def is_text(name: str) -> bool:
-    """Tells whether a data set's name is that of a text."""
-    return name == "text" or name.startswith(_FOLDER)
-
-
 def check(name: str) -> None:
     """Finds out what can be found wrong with a text's name without reading it.
 

@@ -60,14 +60,15 @@ class Member:
     Attributes:
         generation: Its number.
         taught_by: What it learned from, in words for the table ("labels", "generation 0").
-        log_probabilities: Its predictions for the test examples [examples, classes].
+        log_probabilities: Its predictions for the test examples [examples, classes]; None where
+            rows of metrics are given in their place.
         seconds: How long its training took; None if it was not trained here.
         extra: Further facts to keep with it, as JSON allows.
     """
 
     generation: int
     taught_by: str
-    log_probabilities: np.ndarray
+    log_probabilities: np.ndarray | None
     seconds: float | None = None
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -92,37 +93,82 @@ def summarise(
     Raises:
         InputError: If facts are missing or the generations are not 0, 1, ... in order.
     """
-    _require(run, _RUN_KEYS, "`run`")
     numbers = [member.generation for member in members]
     if not numbers or numbers != list(range(len(numbers))):
         raise InputError(
             f"`members` must be generations 0, 1, 2, ... in this order. Received: {numbers}."
         )
-    reference = members[0].log_probabilities
+    predictions = [member.log_probabilities for member in members]
+    measured = rows(predictions, groups(len(members)), labels, average)
+    return assemble(run, members, measured, average)
+
+
+def groups(generations: int) -> list[list[int]]:
+    """Returns the generations that each row averages: each by itself, and then the ensembles."""
+    return [
+        *([number] for number in range(generations)),
+        *(
+            list(range(first, last + 1))
+            for first in (1, 0)
+            for last in range(first + 1, generations)
+        ),
+    ]
+
+
+def rows(
+    predictions: Sequence[np.ndarray],
+    groups: Sequence[Sequence[int]],
+    labels: np.ndarray,
+    average: str = "probabilities",
+) -> list[dict[str, Any]]:
+    """Returns the metrics of classifiers and of their ensembles.
+
+    Args:
+        predictions: Each generation's log-probabilities [examples, classes].
+        groups: See the function `groups`.
+        labels: The true classes, integers [examples].
+        average: What the ensembles average: "probabilities" or "logits".
+    """
+    found = []
+    for index, members in enumerate(groups):
+        chosen = [predictions[member] for member in members]
+        joint = chosen[0] if len(chosen) == 1 else mean_log_probabilities(chosen, average)
+        found.append(row(joint, labels, predictions[0] if index else None))
+    return found
+
+
+def assemble(
+    run: dict[str, Any],
+    members: Sequence[Any],
+    rows: Sequence[dict[str, Any]],
+    average: str = "probabilities",
+) -> dict[str, Any]:
+    """Builds the summary of a run from its rows of metrics.
+
+    Args:
+        run: Facts about the run; dataset, architecture, objective and seed at least.
+        members: Generations, with the attributes of `Member` but for its predictions.
+        rows: The metrics of each of `groups(len(members))`.
+        average: What the ensembles average.
+
+    Raises:
+        InputError: If facts are missing.
+    """
+    _require(run, _RUN_KEYS, "`run`")
     generations = [
         {
             "generation": member.generation,
             "taught_by": member.taught_by,
-            **row(member.log_probabilities, labels, reference if member.generation else None),
+            **row,
             "seconds": None if member.seconds is None else float(member.seconds),
             "extra": dict(member.extra),
         }
-        for member in members
+        for member, row in zip(members, rows, strict=False)
     ]
+    count = len(members)
     ensembles = [
-        {
-            "name": f"generations {first}-{last}",
-            "members": list(range(first, last + 1)),
-            **row(
-                mean_log_probabilities(
-                    [member.log_probabilities for member in members[first : last + 1]], average
-                ),
-                labels,
-                reference,
-            ),
-        }
-        for first in (1, 0)
-        for last in range(first + 1, len(members))
+        {"name": f"generations {numbers[0]}-{numbers[-1]}", "members": numbers, **row}
+        for numbers, row in zip(groups(count)[count:], rows[count:], strict=True)
     ]
     result = {
         "format": FORMAT,

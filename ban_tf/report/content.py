@@ -15,7 +15,7 @@ from ban_tf.runs import reading
 
 @dataclasses.dataclass(frozen=True)
 class Content:
-    """What is known of a finished run, on images or on text.
+    """What is known of a finished run, whatever its data.
 
     Attributes:
         path: Its directory.
@@ -61,7 +61,7 @@ def read(path: str | pathlib.Path) -> Content:
         path: Its directory.
 
     Returns:
-        An `ImageContent`, or for a run on text a plain `Content`.
+        An `ImageContent`, or a plain `Content` for a run that is not on images.
 
     Raises:
         InputError: There is no run, it has no results yet, or a file is damaged.
@@ -79,7 +79,7 @@ def read(path: str | pathlib.Path) -> Content:
         "resume": reading.resume(run),
         "analysis": run.read(reading.ANALYSIS) if run.names(reading.ANALYSIS) else None,
     }
-    if reading.is_text(run):
+    if reading.DATA not in run.names():
         return Content(**common)
     predictions = reading.read_predictions(run, generations)
     test = reading.read_test(run)

@@ -9,7 +9,7 @@ import numpy as np
 from ban_tf.metrics import classification, ensembles
 from ban_tf.metrics.table import METRICS
 from ban_tf.report import document, examples, plots
-from ban_tf.report.content import ImageContent
+from ban_tf.report.content import Content, ImageContent
 
 CURVES = {
     "val_accuracy": "validation accuracy",
@@ -25,13 +25,15 @@ _MOST_CONFUSED = 10
 _MOST_DIAGRAMS = 12
 
 
-def by_generation(content: ImageContent) -> document.Section:
+def by_generation(content: Content) -> document.Section:
     """Returns the section on error by generation."""
     return document.Section("Error by generation", [_errors(content)])
 
 
-def further(content: ImageContent) -> list[document.Section]:
+def further(content: Content) -> list[document.Section]:
     """Returns the sections that only a run on images has."""
+    if not isinstance(content, ImageContent):
+        return []
     return [
         document.Section("Calibration", _calibration(content)),
         document.Section("Confusion", _confusion(content)),
@@ -40,7 +42,7 @@ def further(content: ImageContent) -> list[document.Section]:
     ]
 
 
-def _errors(content: ImageContent) -> document.Figure:
+def _errors(content: Content) -> document.Figure:
     rows = content.summary["generations"]
     words = "; ".join(
         f"generation {row['generation']} {METRICS['error'].shown(row['error'])} %" for row in rows

@@ -1,14 +1,14 @@
 """`report.html` of one run: what was done, what came out, and how far it can be believed.
 
-What runs on images and on text have in common is here; `image_sections` and `text_sections` have
-the rest.
+What all runs have in common is here; `image_sections` (of classifiers) and `text_sections` have the
+rest.
 """
 
 from __future__ import annotations
 
 from ban_tf.metrics.table import METRICS
 from ban_tf.report import document, image_sections, plots, table, text_sections
-from ban_tf.report.content import Content, ImageContent
+from ban_tf.report.content import Content
 
 
 def write(content: Content) -> str:
@@ -18,7 +18,7 @@ def write(content: Content) -> str:
         content: What is known of the run.
     """
     run = content.summary["run"]
-    kind = image_sections if isinstance(content, ImageContent) else text_sections
+    kind = text_sections if table.has_perplexities(content.summary) else image_sections
     sections = [
         document.Section("Results", _results(content)),
         kind.by_generation(content),

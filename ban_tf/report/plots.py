@@ -62,7 +62,7 @@ def perplexity_by_generation(summary: Mapping[str, Any]) -> Figure:
     """Test perplexity of every generation and ensemble of a run on text.
 
     Args:
-        summary: A summary as `language_report.report` builds it.
+        summary: A summary whose rows have perplexities.
     """
     figure, axes = one_panel(6.0, 3.6)
     metric = METRICS["perplexity"]

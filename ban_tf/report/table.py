@@ -40,8 +40,8 @@ _GRADIENT = (
 _NARROWEST, _PLAIN = 80, 100  # columns of a terminal that we fill; columns of a file
 
 
-def is_text(summary: dict[str, Any]) -> bool:
-    """Tells whether a summary is one of language models, whose rows have perplexities."""
+def has_perplexities(summary: dict[str, Any]) -> bool:
+    """Returns whether the rows of a summary have perplexities, as those of language models do."""
     return "perplexity" in summary["generations"][0]
 
 
@@ -57,14 +57,14 @@ def ensemble_headings(summary: dict[str, Any]) -> tuple[str, ...]:
 
 def _metric_headings(summary: dict[str, Any]) -> tuple[str, ...]:
     # Broken into lines such that the usual table fits a terminal of 80 columns.
-    names = _OF_TEXT if is_text(summary) else _OF_IMAGES
+    names = _OF_TEXT if has_perplexities(summary) else _OF_IMAGES
     broken = (METRICS[name].words.replace("-", "-\n").replace(" ", "\n") for name in names)
     return (*broken, _CHANGE)
 
 
 def measured_on(summary: dict[str, Any]) -> str:
     """Returns in words how much there was to test with."""
-    noun = "test word" if is_text(summary) else "test example"
+    noun = "test word" if has_perplexities(summary) else "test example"
     return _count(summary["generations"][0]["examples"], noun)
 
 
@@ -150,7 +150,7 @@ def notes(summary: dict[str, Any]) -> str:
     unclear = [name for name, change in compared if not change["significant"]]
     clear = [(name, change["difference"]) for name, change in compared if change["significant"]]
     sentences = []
-    by = ", by error" if is_text(summary) else ""
+    by = ", by error" if has_perplexities(summary) else ""
     for word, names in (
         ("better", [name for name, change in clear if METRICS["error"].improved(change)]),
         ("worse", [name for name, change in clear if not METRICS["error"].improved(change)]),
@@ -161,7 +161,7 @@ def notes(summary: dict[str, Any]) -> str:
         who = "any row" if len(unclear) == len(compared) else _enumerated(unclear)
         sentences.append(f"There is no significant difference from generation 0{by} for {who}.")
     sentences.append("This takes the number of rows into account (Benjamini and Hochberg, 1995).")
-    sentences.append(_TEXT_NOTE if is_text(summary) else _IMAGE_NOTE)
+    sentences.append(_TEXT_NOTE if has_perplexities(summary) else _IMAGE_NOTE)
     return warning + " ".join(sentences)
 
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from ban_tf.system import csv_tables
-from ban_tf.datasets import text
 from ban_tf.errors import CorruptFileError, RunDirectoryError
 from ban_tf.metrics import summary as summary_module
 from ban_tf.runs.rundir import MANIFEST, RunDirectory
@@ -99,9 +98,9 @@ def read_data_facts(run: RunReader) -> DataFacts:
     """Reads `data.json`.
 
     Raises:
-        RunDirectoryError: It is missing, lacks something, or the run is one on text.
+        RunDirectoryError: The run is not one on images, or the file lacks something.
     """
-    _refuse_text(run)
+    _require_images(run)
     facts = _json(run, DATA)
     missing = [key for key in _DATA_KEYS if key not in facts]
     if missing:
@@ -114,16 +113,11 @@ def read_data_facts(run: RunReader) -> DataFacts:
     )
 
 
-def is_text(run: RunReader) -> bool:
-    """Whether a run is one of language models."""
-    return text.is_text(settings(run).get("dataset", ""))
-
-
-def _refuse_text(run: RunReader) -> None:
-    if is_text(run):
+def _require_images(run: RunReader) -> None:
+    if DATA not in run.names():
         raise RunDirectoryError(
-            f"{run.path} is a run on text, and this is for runs on images; its perplexities are in "
-            f"{run.path / 'report.html'}, and its models are plain Keras models."
+            f"{run.path} is not a run on images, as it holds no {DATA}; its models are plain Keras "
+            "models."
         )
 
 
@@ -144,9 +138,9 @@ def read_predictions(run: RunReader, generations: int) -> list[np.ndarray]:
     """Reads each generation's log-probabilities on the test set, float64 [examples, classes].
 
     Raises:
-        RunDirectoryError: A file is missing or damaged, or the run is one on text.
+        RunDirectoryError: A file is missing or damaged, or the run is not one on images.
     """
-    _refuse_text(run)
+    _require_images(run)
     return [
         _arrays(run, f"generation-{number}/predictions.npz", ("00000",))[0]
         for number in range(generations)

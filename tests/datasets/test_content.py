@@ -13,7 +13,7 @@ from ban_tf.datasets import content, text
 from ban_tf.datasets.image_data import Rows, Split
 from ban_tf.errors import RunDirectoryError
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.tasks import experiment, language
+from ban_tf.tasks import runner
 
 
 def _split(examples=30, seed=0, **changes):
@@ -120,7 +120,7 @@ def _text_run(folder):
         progress="none",
         workdir=str(folder / "run"),
     )
-    return language.run(options.check(asked))
+    return runner.run(options.check(asked))
 
 
 def test_a_run_on_another_text_of_equal_counts_is_refused(tmp_path):
@@ -159,7 +159,7 @@ class Drawing:
             progress="none",
             workdir=str(self.folder / "run"),
         )
-        experiment.run(options.check(asked))
+        runner.run(options.check(asked))
 
     @property
     def settings(self):

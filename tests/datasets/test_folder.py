@@ -9,7 +9,7 @@ from PIL import Image
 from ban_tf import datasets
 from ban_tf.config import options
 from ban_tf.errors import RunDirectoryError
-from ban_tf.tasks import experiment
+from ban_tf.tasks import runner
 
 
 def _write(root, size=(6, 8), mode="L", classes=("cat", "dog"), parts=("train", "test")):
@@ -105,8 +105,8 @@ def test_a_run_whose_folder_has_changed_is_refused(tmp_path):
         progress="none",
         workdir=str(tmp_path / "run"),
     )
-    experiment.run(options.check(asked))
+    runner.run(options.check(asked))
     another = next((tmp_path / "images/train/cat").iterdir())
     shutil.copy(another, another.with_stem("another"))
     with pytest.raises(RunDirectoryError, match="examples was '8 to train with and 8 to test with"):
-        experiment.run(options.check(asked))
+        runner.run(options.check(asked))

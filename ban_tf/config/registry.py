@@ -1,0 +1,73 @@
+"""From the name of a data set to its task.
+
+`text` and `text:PATH` are language modeling; a prefix that another package has registered is the
+task of that package; any other name is image classification. A package registers a task by an
+entry point of the group `ban_tf.tasks`, whose name is the prefix of its data sets and whose value
+is a `Declaration`:
+
+    [project.entry-points."ban_tf.tasks"]
+    table = "my_package.table:TASK"
+
+so that `python -m ban_tf.main --dataset=table:PATH` finds it once the package is installed. A
+program can call `register` instead.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+
+from ban_tf.config.declaration import IMAGES, TEXT, Declaration
+from ban_tf.errors import InputError
+
+GROUP = "ban_tf.tasks"
+
+_OF_IMAGES = ("", "digits", "folder")
+_registered: dict[str, Declaration] = {TEXT.prefix: TEXT}
+
+
+def of(dataset: str) -> Declaration:
+    """Returns the task of a data set.
+
+    Args:
+        dataset: Its name, as --dataset takes it.
+
+    Raises:
+        InputError: The entry point of its prefix cannot be loaded, or is no `Declaration`.
+    """
+    prefix = dataset.partition(":")[0]
+    if prefix in _registered:
+        return _registered[prefix]
+    return (None if prefix in _OF_IMAGES else _from_entry_point(prefix)) or IMAGES
+
+
+def register(declaration: Declaration) -> None:
+    """Makes a task known in this process, by the prefix of its data sets.
+
+    Raises:
+        InputError: It is no `Declaration`, or its prefix belongs to another task.
+    """
+    if not isinstance(declaration, Declaration):
+        raise InputError(f"`declaration` must be a Declaration. Received: {declaration!r}")
+    prefix = declaration.prefix
+    if prefix in _OF_IMAGES or _registered.setdefault(prefix, declaration) is not declaration:
+        raise InputError(f"`declaration` has the prefix {prefix!r}, which another task has.")
+
+
+@functools.lru_cache
+def _from_entry_point(prefix: str) -> Declaration | None:
+    found = [*importlib.metadata.entry_points(group=GROUP, name=prefix)]
+    if not found:
+        return None
+    try:
+        declaration = found[0].load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(
+            f"--dataset={prefix} is a task of {found[0].value}, which cannot be imported ({error})."
+        ) from error
+    if not isinstance(declaration, Declaration):
+        raise InputError(
+            f"--dataset={prefix} is a task of {found[0].value}, which must be a "
+            f"ban_tf.config.declaration.Declaration; it is a {type(declaration).__name__}."
+        )
+    return declaration

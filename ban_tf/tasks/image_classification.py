@@ -1,0 +1,246 @@
+"""Image classification: `digits`, TFDS data sets and folders of images."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from ban_tf import architectures, datasets, objectives
+from ban_tf.compat import keras_distribution, outputs, preparation
+from ban_tf.datasets import mixup, pipeline
+from ban_tf.distillation import activations, teachers
+from ban_tf.errors import InputError
+from ban_tf.layers import batch_normalization
+from ban_tf.lineage.lineage import Lineage
+from ban_tf.metrics import classification, summary
+from ban_tf.report import examples, plots
+from ban_tf.runs import reading
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.system import seeds
+from ban_tf.tasks import image_scores, saturation, teacher_signal
+from ban_tf.tasks.task import Task
+
+# Training examples, as they are without augmentation, that an analysis looks at.
+_ANALYZED = 1000
+
+
+class ImageClassification(Task):
+    """Networks that classify images; see `Task`."""
+
+    data: datasets.ImageData
+    signal: teacher_signal.TeacherSignal
+    _predictions: list[np.ndarray]
+
+    def load(self) -> None:
+        """Loads the images."""
+        options = self.options
+        self.data = datasets.load(
+            options.dataset,
+            data_dir=options.data_dir,
+            validation_fraction=options.validation_fraction,
+            train_examples=options.train_examples,
+            seed=options.seed,
+            cache=options.cache,
+        )
+
+    def open(self, directory: RunDirectory) -> None:
+        """Decides whether the outputs of teachers are recorded."""
+        self.signal = self.workers.chief_first(
+            lambda: teacher_signal.TeacherSignal(self.options, self.data, directory, self.workers)
+        )
+        self.recorded = self.signal.recorded
+
+    def describe(self) -> str:
+        """Returns the name of the data set and its numbers of examples."""
+        data = self.data
+        return (
+            f"{data.name}: {len(data.train.labels):,} training, {len(data.validation.labels):,} "
+            f"validation, {len(data.test.labels):,} test examples"
+        )
+
+    def identity(self) -> Mapping[str, Any]:
+        """Returns the numbers of examples and a hash of their content."""
+        data = self.data
+        train = len(data.train.labels) + len(data.validation.labels)
+        return {
+            "examples": f"{train} to train with and {len(data.test.labels)} to test with, of "
+            f"{data.num_classes} classes",
+            "data": f"content of hash {data.content}",
+        }
+
+    def files(self) -> Mapping[str, bytes]:
+        """Returns the classes and the normalization of the images."""
+        data = self.data
+        facts = reading.DataFacts(
+            data.name,
+            tuple(data.class_names),
+            tuple(int(size) for size in data.input_shape),
+            tuple(float(value) for value in data.mean),
+            tuple(float(value) for value in data.std),
+        )
+        return {reading.DATA: facts.to_json()}
+
+    def steps_per_epoch(self) -> int:
+        """Returns the full batches of an epoch."""
+        return pipeline.steps_per_epoch(self.data, self.options.batch_size)
+
+    def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
+        """Returns shuffled, augmented and perhaps blended images, and their labels."""
+        blend = None
+        if self.options.mixup:
+            blend = functools.partial(
+                mixup.mixed_batches,
+                num_classes=self.data.num_classes,
+                alpha=self.options.mixup,
+                seed=seeds.derive_seed(self.options.seed, "mixup", generation),
+                first_step=epoch * self.steps_per_epoch() + step,
+            )
+        batches = self.signal.training_batches(generation, epoch, step, *teacher, blend=blend)
+        return keras_distribution.as_data(batches)
+
+    def validation_batches(self) -> Any:
+        """Returns the validation images in order."""
+        if not len(self.data.validation.labels):
+            return None
+        if self.recorded:
+            return self.signal.validation_batches
+        batches, classes = self.signal.validation_batches(0), self.data.num_classes
+        if not self.options.mixup:
+            return batches
+        # Labels as distributions, as in training: Keras takes one kind of accuracy for both.
+        return batches.map(lambda images, labels: (images, tf.one_hot(labels, classes)))
+
+    def analyzed_batches(self) -> Any:
+        """Returns the first training images, without augmentation."""
+        some = self.data.train.select(np.arange(min(_ANALYZED, len(self.data.train.labels))))
+        size = min(self.options.batch_size, _ANALYZED)
+        return pipeline.evaluation_batches(some, self.data, size)
+
+    def build(self, network: str) -> keras.Model:
+        """Builds a network from normalized images to logits."""
+        model = architectures.build(
+            network, self.data.input_shape, self.data.num_classes, **self.settings_of(network)
+        )
+        if self.options.sync_batch_norm:
+            batch_normalization.synchronise(model)
+        return model
+
+    def first_model(self) -> keras.Model | None:
+        """Returns the model of `--teacher_from`."""
+        path = self.options.teacher_from
+        if not path:
+            return None
+        model = teachers.load_model(path)
+        check_first_model(model, path, self.options.dataset, self.data)
+        return model
+
+    def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
+        """Returns the accuracy of guessing, and the losses on activations."""
+        losses = None
+        if self.options.activation_weight:
+            losses = activations.activation_losses(
+                first_model or self.build(self.options.arch),
+                self.build(self.options.architectures[-1]),
+                self.options.activation_weight,
+            )
+        return {"chance": _chance(self.data.validation.labels), "distillation_losses": losses}
+
+    def compile_arguments(self) -> dict[str, Any]:
+        """Returns cross-entropy and accuracy."""
+        options = self.options
+        networks = [self.build(options.arch), self.build(options.architectures[-1])]
+        ends = {next(iter(outputs.final_activations(each).values()), "linear") for each in networks}
+        if len(ends) > 1:
+            raise InputError(
+                f"--student_arch={options.student_arch} and --arch={options.arch} must both end in "
+                "logits or both in probabilities."
+            )
+        loss = objectives.LabelCrossEntropy(
+            from_logits=ends.pop() == "linear", label_smoothing=options.label_smoothing
+        )
+        return {"loss": loss, "weighted_metrics": ["accuracy"]}
+
+    def improved(self, lineage: Lineage) -> bool:
+        """Returns whether the validation error fell by more than its 95 % interval."""
+        number, validation = lineage.generations[-1].number, self.data.validation
+        now, before = (
+            image_scores.log_probabilities(lineage.model(each), validation, self.data)
+            for each in (number, number - 1)
+        )
+        return saturation.error_improved(now, before, validation.labels)
+
+    def rows(
+        self, lineage: Lineage, groups: list[list[int]], directory: RunDirectory
+    ) -> list[dict[str, Any]]:
+        """Measures the predictions on the test images, which are kept beside the models."""
+        self._predictions = image_scores.predictions(lineage, self.data, directory)
+        return summary.rows(
+            self._predictions, groups, self.data.test.labels, self.options.ensemble_average
+        )
+
+    def keep_test(self, directory: RunDirectory) -> None:
+        """Keeps the labels, and the images that reports show."""
+        test = self.data.test
+        labels = np.asarray(test.labels)
+        shown = examples.worth_showing(self._predictions, labels)
+        kept = reading.Test(labels, shown, np.asarray(test.images[shown]))
+        directory.commit({reading.TEST: kept.to_bytes()})
+
+    def figures(self) -> Mapping[str, Mapping[int, Figure]]:
+        """Returns the reliability diagram and the confusion matrix of each generation."""
+        labels, names = np.asarray(self.data.test.labels), self.data.class_names
+        pictures: dict[str, dict[int, Figure]] = {"reliability diagram": {}, "confusion matrix": {}}
+        for number, each in enumerate(self._predictions):
+            title = f"generation {number}"
+            bins = classification.reliability(each, labels)
+            counts = classification.confusion_matrix(each, labels)
+            pictures["reliability diagram"][number] = plots.reliability_diagrams({title: bins})
+            pictures["confusion matrix"][number] = plots.confusion_matrix(counts, names, title)
+        return pictures
+
+
+def check_first_model(
+    model: keras.Model, path: str, dataset: str, data: datasets.ImageData
+) -> None:
+    """Checks that a model can be generation 0 on a data set.
+
+    Raises:
+        InputError: It takes other inputs, or gives other outputs.
+    """
+    if preparation.of(model) is not None:
+        raise InputError(
+            f"--teacher_from={path} prepares its own input with its preprocessor, "
+            "but images are normalized here; set its `preprocessor` to None and save it again if "
+            "it takes normalized images, or use `ban_tf.Lineage`."
+        )
+    count = len(getattr(model, "outputs", None) or ())
+    if count != 1:
+        raise InputError(
+            f"--teacher_from={path} must be a Functional or Sequential model with "
+            f"one output; it has {count or 'none that can be seen'}."
+        )
+    classes = model.output_shape[-1]
+    if classes != data.num_classes:
+        raise InputError(
+            f"--teacher_from={path} tells {classes} classes apart, but "
+            f"--dataset={dataset} has {data.num_classes}."
+        )
+    if tuple(model.input_shape[1:]) != tuple(data.input_shape):
+        raise InputError(
+            f"--teacher_from={path} takes inputs of shape "
+            f"{model.input_shape[1:]}, but --dataset={dataset} has {data.input_shape}."
+        )
+
+
+def _chance(labels: np.ndarray) -> float | None:
+    """The accuracy that guessing the commonest class stays under in 95 of 100 cases."""
+    if not len(labels):
+        return None
+    share = np.bincount(labels).max() / len(labels)
+    return float(share + 1.645 * np.sqrt(share * (1.0 - share) / len(labels)))

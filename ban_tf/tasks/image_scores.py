@@ -1,0 +1,71 @@
+"""Predictions of the generations on images, kept beside the models.
+
+Whatever is reported later needs no second pass over the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from absl import logging
+
+from ban_tf import datasets
+from ban_tf.compat import outputs
+from ban_tf.datasets import pipeline
+from ban_tf.errors import CorruptFileError
+from ban_tf.lineage.lineage import Lineage
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.training import checkpoints
+
+EVALUATION_BATCH = 500
+
+
+def predictions(
+    lineage: Lineage, data: datasets.ImageData, directory: RunDirectory
+) -> list[np.ndarray]:
+    """Returns each generation's log-probabilities on the test set, `[examples, classes]`.
+
+    Args:
+        lineage: A finished lineage.
+        data: Whose test split is used.
+        directory: Where predictions are kept.
+    """
+    models: dict[Callable, keras.Model] = {}
+    results = []
+    for generation in lineage.generations:
+        name = f"generation-{generation.number}/predictions.npz"
+        found = _kept(directory, name)
+        if found is None:
+            if generation.given:
+                predictor = lineage.model(generation.number)
+            else:
+                build = lineage.builder(generation.number)
+                predictor = models[build] = models.get(build) or build()
+                predictor.set_weights(generation.weights)
+            found = log_probabilities(predictor, data.test, data)
+            directory.commit({name: checkpoints.pack([found])})
+        results.append(found)
+    return results
+
+
+def _kept(directory: RunDirectory, name: str) -> np.ndarray | None:
+    """Predictions that were made before; None if there are none, or their file is damaged."""
+    if name not in directory.names():
+        return None
+    try:
+        return checkpoints.unpack(directory.read(name))[0][0]
+    except CorruptFileError as error:
+        logging.warning("%s It is made again.", error)
+        return None
+
+
+def log_probabilities(
+    model: keras.Model, split: datasets.Split, data: datasets.ImageData
+) -> np.ndarray:
+    """Returns a model's log-probabilities for one split of the data, `[examples, classes]`."""
+    batches = pipeline.evaluation_batches(split, data, EVALUATION_BATCH)
+    activation = next(iter(outputs.final_activations(model).values()), "linear")
+    raw = model.predict(batches.map(lambda images, labels: images), verbose=0)
+    return outputs.log_probabilities(raw, activation)

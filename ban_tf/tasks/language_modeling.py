@@ -1,0 +1,170 @@
+"""Language modeling: `text`, and files of text.
+
+Networks keep their state from batch to batch, teacher and student in step; the learning rate falls
+when validation perplexity no longer does; and what is reported is perplexity (Furlanello et al.,
+2018, section 4.3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from absl import logging
+
+from ban_tf import architectures, objectives
+from ban_tf.compat import distribute
+from ban_tf.config.options import Options
+from ban_tf.datasets import content, text, text_batches
+from ban_tf.lineage.lineage import Lineage
+from ban_tf.metrics import tokens
+from ban_tf.objectives import names as objective_names
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.tasks import language_scores, saturation
+from ban_tf.tasks.language_training import (
+    LanguageAnalysis,
+    Perplexity,
+    PlateauSchedule,
+    StateReset,
+)
+from ban_tf.tasks.task import Task
+
+# Words of the training text that an analysis looks at.
+_ANALYZED = 20_000
+
+
+class LanguageModeling(Task):
+    """Networks that predict the next word of a text; see `Task`."""
+
+    shown = ("loss", "perplexity", "val_perplexity")
+    analysis = LanguageAnalysis
+    data: text.TextData
+
+    @property
+    def _sizes(self) -> tuple[int, int]:
+        """Streams and steps of a batch."""
+        return self.options.batch_size, self.options.unroll
+
+    def load(self) -> None:
+        """Reads the text."""
+        self.data = text.load(self.options.dataset)
+        if self.workers.chief:
+            warn_of_missing_labels(self.options)
+
+    def describe(self) -> str:
+        """Returns the name of the text and its numbers of words."""
+        data = self.data
+        return (
+            f"{data.name}: {len(data.train):,} training, {len(data.validation):,} validation, "
+            f"{len(data.test):,} test words, {len(data.vocabulary):,} different ones"
+        )
+
+    def identity(self) -> Mapping[str, Any]:
+        """Returns the numbers of words and a hash of the text."""
+        data = self.data
+        train, different = len(data.train) + len(data.validation), len(data.vocabulary)
+        known_by = content.of_tokens(data.vocabulary, (data.train, data.validation, data.test))
+        return {
+            "words": f"{train} to train with and {len(data.test)} to test with, {different} "
+            "different ones",
+            "data": f"content of hash {known_by}",
+        }
+
+    def steps_per_epoch(self) -> int:
+        """Returns the batches that the training text gives."""
+        return text_batches.training_steps(self.data.train, *self._sizes)
+
+    def examples_per_step(self) -> int:
+        """Returns the words of a batch."""
+        return self.options.batch_size * self.options.unroll
+
+    def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
+        """Returns the text again and again, from a step of any epoch on."""
+        return self.workers.shared_out(
+            text_batches.training_batches, self.data.train, *self._sizes, first_step=step
+        )
+
+    def validation_batches(self) -> Any:
+        """Returns the validation text."""
+        return self.workers.shared_out(
+            text_batches.evaluation_batches, self.data.validation, *self._sizes
+        )
+
+    def analyzed_batches(self) -> Any:
+        """Returns the beginning of the training text, in as many streams as a replica has."""
+        some = self.data.train[: _ANALYZED + 1]
+        streams = self.options.batch_size // self.workers.replicas
+        return text_batches.training_batches(some, streams, self.options.unroll)
+
+    def build(self, network: str) -> keras.Model:
+        """Builds a network that keeps its state.
+
+        In the scope of a strategy it keeps the state of one replica's rows, otherwise of all.
+        """
+        return self._build(network, self.options.batch_size // distribute.replica_count())
+
+    def _build(self, network: str, batch_size: int | None) -> keras.Model:
+        return architectures.build_language_model(
+            network, self.data.vocabulary, batch_size, **self.options.architecture_settings()
+        )
+
+    def ensemble_member(self, lineage: Lineage, number: int) -> keras.Model:
+        """Returns a generation that keeps no state between batches."""
+        model = self._build(self.options.architectures[-1 if number else 0], None)
+        model.set_weights(lineage.generations[number].weights)
+        return model
+
+    def compile_arguments(self) -> dict[str, Any]:
+        """Returns cross-entropy and perplexity."""
+        loss = objectives.LabelCrossEntropy(label_smoothing=self.options.label_smoothing)
+        return {"loss": loss, "weighted_metrics": [Perplexity()]}
+
+    def callbacks(self, generation: int, rows: list[dict]) -> list[keras.callbacks.Callback]:
+        """Returns what resets the states, and the schedule that looks at perplexity."""
+        options = self.options
+        callbacks: list[keras.callbacks.Callback] = [StateReset()]
+        if options.schedule == "plateau":
+            callbacks.append(
+                PlateauSchedule(options.plateau_factor, options.plateau_threshold, rows)
+            )
+        return callbacks
+
+    def improved(self, lineage: Lineage) -> bool:
+        """Returns whether validation perplexity fell by more than its 95 % interval."""
+        number = lineage.generations[-1].number
+        models = [lineage.model(number - 1), lineage.model(number)]
+        before, now = language_scores.score(models, [[0], [1]], self._sizes, self.data.validation)
+        return saturation.likelihood_improved(now["log_probability"], before["log_probability"])
+
+    def rows(
+        self, lineage: Lineage, groups: list[list[int]], directory: RunDirectory
+    ) -> list[dict[str, Any]]:
+        """Measures perplexity, and how confident the networks are, on each word of the text."""
+        models = [lineage.model(each.number) for each in lineage.generations]
+        average = self.options.ensemble_average
+        validation, test = (
+            language_scores.score(models, groups, self._sizes, words, average)
+            for words in (self.data.validation, self.data.test)
+        )
+        return [
+            {
+                **tokens.evaluate(scores, test[0] if index else None),
+                "validation_perplexity": tokens.perplexity(validation[index]),
+            }
+            for index, scores in enumerate(test)
+        ]
+
+
+def warn_of_missing_labels(options: Options) -> None:
+    """Warns of an objective without labels, which was not found to help on text."""
+    name, label_weight = objective_names.parse(options.objective)
+    weight = label_weight if options.label_weight is None else options.label_weight
+    if weight == 0 and name not in ("cwtm", "importance") and options.gens:
+        logging.warning(
+            "--objective=%s leaves the labels out: on text only %s+labels was found to help, since "
+            "a language model is far from knowing its training text by heart (Furlanello et al., "
+            "2018, section 4.3).",
+            options.objective,
+            name,
+        )

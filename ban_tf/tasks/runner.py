@@ -1,0 +1,200 @@
+"""One run of the command line: the generations of a task are trained, evaluated and reported."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ban_tf.compat import fingerprint
+from ban_tf.config import registry
+from ban_tf.config.options import Options
+from ban_tf.distribution import strategies
+from ban_tf.errors import InputError
+from ban_tf.lineage import lineage
+from ban_tf.report import analysis_report, profiling, progress, tensorboard
+from ban_tf.runs.rundir import RunDirectory, open_shared
+from ban_tf.tasks import announcements, final_student, lineage_options, results, saturation
+from ban_tf.tasks.task import Task
+
+
+def run(options: Options, within: bool = False) -> dict[str, Any]:
+    """Trains the generations that the run lacks, evaluates all, and shows the table.
+
+    Args:
+        options: The options of the run.
+        within: Whether this run is nested in another one.
+
+    Returns:
+        The run's summary; see `report.summary`.
+
+    Raises:
+        InputError: The data, the architecture or the directory cannot be used.
+        training.DivergenceError: A loss stopped being finite.
+    """
+    started = time.perf_counter()
+    if options.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    declaration = registry.of(options.dataset)
+    workers = strategies.start(
+        options.strategy,
+        virtual_devices=options.virtual_devices,
+        worker_timeout=options.worker_timeout,
+        batch_size=options.batch_size,
+        evenly=declaration.equal_shares,
+        jit=options.jit == "yes",
+    )
+    task = declaration.load()(options, workers)
+    workers.chief_first(task.load)
+    steps = task.steps_per_epoch()
+    speed = _speed(task, steps)
+    first_model = task.first_model()
+    code = lineage_options.own_code(options)
+    with open_shared(options.directory, workers) as directory, strategies.together(workers):
+        family = _lineage(task, directory, steps, first_model, code)
+        directory.commit({"run.cfg": options.flagfile().encode(), **task.files()})
+        if workers.chief:
+            on = strategies.describe(workers)
+            model = task.build(options.arch)
+            announcements.begin(options, model, task.describe(), directory, on)
+        _fit(task, family, directory, steps, speed)
+        result = results.report(task, family, directory) if workers.chief else {}
+        if options.final_student:
+            workers.meet()  # the ensemble, which is its teacher, is written
+            last = family.generations[-1].number
+            inner = functools.partial(run, within=True)
+            result = final_student.add(options, last, result, directory, inner)
+        if within:
+            workers.meet()
+        else:
+            workers.leave()
+    if not workers.chief:
+        return {}
+    announcements.end(result, directory, started)
+    return result
+
+
+def _lineage(
+    task: Task,
+    directory: RunDirectory,
+    steps: int,
+    first_model: keras.Model | None,
+    code: dict[str, str],
+) -> lineage.Lineage:
+    """Returns the lineage of a run; `steps` are those of an epoch."""
+    options, workers = task.options, task.workers
+    teacher_precision = lineage_options.set_precision(options, directory, workers)
+    task.open(directory)
+    student_build = None
+    if options.student_arch:
+        student_build = functools.partial(task.build, options.student_arch)
+    always_shared = task.declaration.shares_ends(options.architectures[-1])
+    known_by = {**code, **task.identity()}
+    teacher = first_model and f"weights of hash {fingerprint.of_weights(first_model.get_weights())}"
+    return lineage.Lineage(
+        functools.partial(task.build, options.arch),
+        **lineage_options.arguments(options, steps),
+        **task.lineage_arguments(first_model),
+        teacher_precision=teacher_precision,
+        directory=directory,
+        first_model=first_model,
+        student_build=student_build,
+        share_ends=options.share_ends or always_shared,
+        stop=_stop(task),
+        workers=workers,
+        recorded=task.recorded,
+        settings={**options.settings(), **known_by, "teacher_from": teacher},
+        defaults={**Options().settings(), **known_by, "teacher_from": None},
+    )
+
+
+def _fit(
+    task: Task, family: lineage.Lineage, directory: RunDirectory, steps: int, speed: dict[str, Any]
+) -> None:
+    """Trains the generations that are missing; `speed` are arguments for `compile`."""
+    options = task.options
+    family.fit(
+        task.training_batches,
+        epochs=options.epochs,
+        steps_per_epoch=steps,
+        shuffle=False,  # the batches are in their order already
+        validation_data=task.validation_batches(),
+        compile=lambda epochs: {
+            "optimizer": lineage_options.make_optimizer(options, epochs, steps),
+            **task.compile_arguments(),
+            **speed,
+        },
+        callbacks=functools.partial(_callbacks, task, directory),
+        examples_per_epoch=steps * task.examples_per_step(),
+        verbose=0,  # the callbacks show the progress
+        checkpoint_steps=options.checkpoint_steps,
+    )
+
+
+def _stop(task: Task) -> Callable[[lineage.Lineage], bool] | None:
+    """Returns what ends a run of `--gens=auto`: a generation that is not clearly better."""
+    if task.options.gens != "auto":
+        return None
+
+    def ends(family: lineage.Lineage) -> bool:
+        return saturation.ends(task.improved(family), family.generations[-1].number)
+
+    return task.workers.chief_decides(ends)
+
+
+def _speed(task: Task, steps: int) -> dict[str, Any]:
+    """Returns the arguments for `compile` that change how fast steps are, where a task has them."""
+    options, supports = task.options, task.declaration.supports
+    arguments: dict[str, Any] = {}
+    if "jit" in supports:
+        arguments["jit_compile"] = {"auto": "auto", "yes": True, "no": False}[options.jit]
+    if "steps_per_execution" in supports:
+        arguments["steps_per_execution"] = _steps_per_execution(options.steps_per_execution, steps)
+    return arguments
+
+
+def _steps_per_execution(wanted: int | None, steps: int) -> int:
+    """Returns how many steps TensorFlow takes at a time; a divisor of an epoch's steps."""
+    if wanted is None:
+        # On CPUs, eight at a time took 1.2 to 1.3 times as long (`benchmarks.execution`). GPUs wait
+        # for Python between small steps; ten at a time is what Keras's users report to be enough
+        # (not measured by us).
+        most = 10 if tf.config.list_physical_devices("GPU") else 1
+        return max(count for count in range(1, most + 1) if steps % count == 0)
+    if steps % wanted:
+        # Keras would run the last execution of an epoch into the next one.
+        raise InputError(
+            f"--steps_per_execution={wanted} must divide the {steps} steps of an epoch."
+        )
+    return wanted
+
+
+def _callbacks(
+    task: Task, directory: RunDirectory, generation: int, rows: list[dict]
+) -> list[keras.callbacks.Callback]:
+    """Returns a generation's callbacks; the chief alone writes and shows."""
+    options, callbacks = task.options, task.callbacks(generation, rows)
+    if not task.workers.chief:
+        return callbacks
+    logs = directory.path / "tensorboard"
+    if options.analyse and generation:
+        places = analysis_report.places(directory, generation)
+        callbacks.append(task.analysis(task.analyzed_batches(), **places))
+    if options.profile:
+        callbacks.append(profiling.Profile(logs, generation))
+    return [
+        *callbacks,
+        tensorboard.TensorBoardScalars(logs, generation, rows),
+        progress.Progress(
+            generation,
+            options.generations,
+            options.epochs,
+            first_epoch=len(rows),
+            verbosity={"auto": 1, "lines": 2, "none": 0}[options.progress],
+            shown=task.shown,
+        ),
+    ]

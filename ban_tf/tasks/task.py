@@ -1,0 +1,184 @@
+"""The interface between a task and the runner.
+
+A task knows its data and its networks; `runner.run` trains the generations, evaluates them and
+writes the reports. A new task is one class in one file, and a `Declaration`; see `registry` for
+how the command line finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from ban_tf.config import registry
+from ban_tf.distillation import analysis
+from ban_tf.report import progress
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ban_tf.config.options import Options
+    from ban_tf.distribution.workers import Workers
+    from ban_tf.lineage.lineage import Lineage
+    from ban_tf.runs.rundir import RunDirectory
+
+
+class Task:
+    """A data set and its networks, so that generations can be trained on them.
+
+    The best epoch of a generation is that of the highest `val_accuracy`, then of the lowest
+    validation loss on labels; a task whose metrics include no accuracy is judged by the loss alone.
+
+    Args:
+        options: The options of the run.
+        workers: The processes that train together.
+
+    Attributes:
+        declaration: What is declared of the task.
+        shown: Which of Keras's logs the progress shows, in this order.
+        analysis: The callback of `--analyse`, a subclass of `analysis.Analysis`.
+        recorded: Whether the training batches bring the logits of the teacher.
+    """
+
+    shown: tuple[str, ...] = progress.SHOWN
+    analysis: type[analysis.Analysis] = analysis.Analysis
+    recorded = False
+
+    def __init__(self, options: Options, workers: Workers):
+        self.options = options
+        self.workers = workers
+        self.declaration = registry.of(options.dataset)
+
+    # Data.
+
+    def load(self) -> None:
+        """Loads the data; called once, before any other method.
+
+        Raises:
+            InputError: It cannot be loaded.
+        """
+        raise NotImplementedError
+
+    def open(self, directory: RunDirectory) -> None:
+        """Called once the run directory is open and before networks are built."""
+
+    def describe(self) -> str:
+        """Returns the data in words, for the screen: its name and how much there is."""
+        raise NotImplementedError
+
+    def identity(self) -> Mapping[str, Any]:
+        """Returns what the data is recognized by, wherever it is kept; a run is resumed with it.
+
+        It must include a fingerprint of the content (see `datasets.content`).
+        """
+        raise NotImplementedError
+
+    def files(self) -> Mapping[str, bytes]:
+        """Returns files for the run directory with what is needed to use its models later."""
+        return {}
+
+    def steps_per_epoch(self) -> int:
+        """Returns the batches of an epoch.
+
+        Raises:
+            InputError: There are fewer examples than a batch takes.
+        """
+        raise NotImplementedError
+
+    def examples_per_step(self) -> int:
+        """Returns how many examples a step trains on, for the throughput."""
+        return self.options.batch_size
+
+    def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
+        """Returns training data from a step of an epoch on, as `Lineage.fit` takes it.
+
+        Its order must follow from the arguments and from the seed, so that a resumed run is
+        bit-identical to an uninterrupted one.
+
+        Args:
+            generation: Its number.
+            epoch: The epoch, from 0.
+            step: The step in that epoch, from 0.
+            *teacher: The teacher to record, or None, if `recorded`.
+        """
+        raise NotImplementedError
+
+    def validation_batches(self) -> Any:
+        """Returns the validation data, as `Lineage.fit` takes it; None if there is none."""
+        raise NotImplementedError
+
+    def analyzed_batches(self) -> Any:
+        """Returns some training examples in a fixed order, for `--analyse`."""
+        raise NotImplementedError
+
+    # Networks and their training.
+
+    def build(self, network: str) -> keras.Model:
+        """Builds a fresh network that ends in logits `[batch, ..., classes]`, or in probabilities.
+
+        Args:
+            network: Its name, as `Declaration.resolve` returned it.
+        """
+        raise NotImplementedError
+
+    def settings_of(self, network: str) -> dict[str, Any]:
+        """Returns the flags of a network beyond its name that are set and that it has."""
+        known = self.declaration.settings(network)
+        chosen = self.options.architecture_settings()
+        return {name: value for name, value in chosen.items() if name in known}
+
+    def ensemble_member(self, lineage: Lineage, number: int) -> keras.Model:
+        """Returns a generation as a member of the saved ensemble."""
+        return lineage.model(number)
+
+    def first_model(self) -> keras.Model | None:
+        """Returns the trained model that is generation 0, if one is given."""
+        return None
+
+    def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
+        """Returns further arguments for `Lineage`, such as `chance`."""
+        return {}
+
+    def compile_arguments(self) -> dict[str, Any]:
+        """Returns arguments for `compile`: `loss`, that of the labels, and `weighted_metrics`."""
+        raise NotImplementedError
+
+    def callbacks(self, generation: int, rows: list[dict]) -> list[keras.callbacks.Callback]:
+        """Returns the callbacks of the task's own, for every worker.
+
+        Args:
+            generation: Its number.
+            rows: The history of its epochs so far.
+        """
+        return []
+
+    # Evaluation.
+
+    def improved(self, lineage: Lineage) -> bool:
+        """Returns whether the last generation is better than the one before, by validation data."""
+        raise NotImplementedError
+
+    def rows(
+        self, lineage: Lineage, groups: list[list[int]], directory: RunDirectory
+    ) -> list[dict[str, Any]]:
+        """Measures generations and ensembles on the test data.
+
+        Args:
+            lineage: A finished lineage.
+            groups: The generations whose predictions are averaged: each generation by itself, and
+                then the ensembles.
+            directory: Where predictions may be kept.
+
+        Returns:
+            For each group the metrics of `report.summary`, and others of the task's own.
+        """
+        raise NotImplementedError
+
+    def keep_test(self, directory: RunDirectory) -> None:
+        """Keeps what a report needs of the test data; called after `rows`."""
+
+    def figures(self) -> Mapping[str, Mapping[int, Figure]]:
+        """Returns pictures for TensorBoard, by tag and generation; called after `rows`."""
+        return {}
