@@ -10,7 +10,9 @@ first one, and all weights start within ±0.05, as theirs.
 Furlanello et al., 2018, Table 6, print 19.
 
 The characters of each word of the vocabulary are a table inside the model, which is not trained:
-models take words, and are loaded without this package.
+models take words, and are loaded without this package. Of a word of more than 64 characters, such
+as an address, the first 64 are used: the table, and the memory of a step, are as wide as the
+longest word.
 
 References:
     Kim, Jernite, Sontag and Rush, 2016, "Character-Aware Neural Language Models",
@@ -39,6 +41,7 @@ _LARGE = 650
 # The range of initial weights.
 _RANGE = 0.05
 _PADDING, _START, _STOP = 0, 1, 2
+_LONGEST = 64  # characters of a word that are used; Kim et al. have 65 with start and stop
 
 
 def parse(name: str) -> dict[str, int]:
@@ -53,6 +56,8 @@ def parse(name: str) -> dict[str, int]:
 def characters(vocabulary: Sequence[str], least: int) -> np.ndarray:
     """Spells each word between a start and a stop, padded with zeros.
 
+    Of longer words the first 64 characters are used.
+
     Args:
         vocabulary: The words.
         least: Places to use even if all words are shorter.
@@ -60,6 +65,7 @@ def characters(vocabulary: Sequence[str], least: int) -> np.ndarray:
     Returns:
         Numbers of characters, int32 `[words, places]`.
     """
+    vocabulary = [word[:_LONGEST] for word in vocabulary]
     known = sorted({letter for word in vocabulary for letter in word})
     numbers = {letter: number for number, letter in enumerate(known, start=_STOP + 1)}
     places = max(least, max(map(len, vocabulary)) + 2)

@@ -1,6 +1,8 @@
 """Text to learn a language model from, in the format of Mikolov's Penn Treebank.
 
-A file has one sentence a line, words parted by spaces; each line ends in `<eos>`. `text:PATH`
+A file is UTF-8, with or without a byte-order mark, and has one sentence a line, words parted by
+white space; each line ends in `<eos>`. Only line feeds and carriage returns end lines, not other
+characters that Unicode counts as such. `text:PATH`
 is a folder with one `*.train.txt`, `*.valid.txt` and `*.test.txt` each, or one file, whose lines
 are split 80 : 10 : 10 in their order. `text` alone is the manual of the Python language that
 comes with Python itself: small, and there without a network.
@@ -15,7 +17,7 @@ import collections
 import dataclasses
 import pathlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -25,6 +27,7 @@ END, UNKNOWN = "<eos>", "<unk>"
 PARTS = ("train", "valid", "test")
 
 _FOLDER = "text:"
+_BYTE_ORDER_MARK = "\ufeff"
 _SHARES = (0.8, 0.1)
 _EMBEDDED_VOCABULARY = 2000
 
@@ -46,6 +49,17 @@ class TextData:
     train: np.ndarray
     validation: np.ndarray
     test: np.ndarray
+
+    def unknown_share(self, part: str) -> float:
+        """Returns the share of `<unk>` among the words of "train", "validation" or "test"."""
+        return unknown_share(self.vocabulary, getattr(self, part))
+
+
+def unknown_share(vocabulary: Sequence[str], tokens: np.ndarray) -> float:
+    """Returns the share of `<unk>` among tokens."""
+    if UNKNOWN not in vocabulary:
+        return 0.0
+    return float(np.mean(tokens == list(vocabulary).index(UNKNOWN)))
 
 
 def check(name: str) -> None:
@@ -74,15 +88,43 @@ def load(name: str) -> TextData:
         if len(found) < 2:
             raise InputError(f"--dataset={name} has no words in its part {part}.")
     vocabulary = _vocabulary(words["train"], limit)
-    numbers = {word: number for number, word in enumerate(vocabulary)}
-    if UNKNOWN not in numbers and any(set(part) - set(numbers) for part in words.values()):
+    if UNKNOWN not in vocabulary and any(set(part) - set(vocabulary) for part in words.values()):
         vocabulary = (*vocabulary, UNKNOWN)
-        numbers[UNKNOWN] = len(vocabulary) - 1
-    tokens = [
-        np.array([numbers.get(word, numbers.get(UNKNOWN)) for word in words[part]], np.int32)
-        for part in PARTS
-    ]
-    return TextData(name, vocabulary, *tokens)
+    return TextData(name, vocabulary, *(encode(words[part], vocabulary) for part in PARTS))
+
+
+def encode(words: Sequence[str], vocabulary: Sequence[str]) -> np.ndarray:
+    """Returns words as indices of a vocabulary, int32 `[words]`; others count as `<unk>`.
+
+    Raises:
+        InputError: A word is not in the vocabulary, which has no `<unk>`.
+    """
+    numbers = {word: number for number, word in enumerate(vocabulary)}
+    other = numbers.get(UNKNOWN)
+    missing = sorted(set(words) - set(numbers)) if other is None else []
+    if missing:
+        raise InputError(
+            f"{len(missing)} words, such as {missing[0][:50]!r}, are not in the vocabulary, which "
+            f"has no {UNKNOWN}: all words of the text that it was made from were known."
+        )
+    return np.array([numbers.get(word, other) for word in words], np.int32)
+
+
+def read_test(name: str) -> list[str]:
+    """Returns the words of a text to test with, each line ended by `<eos>`.
+
+    Args:
+        name: "text", or "text:PATH" with a folder, of which the part `test` is read, or one file,
+            which is read as a whole.
+
+    Raises:
+        InputError: The text cannot be read, or has fewer than two words.
+    """
+    lines = dict(_embedded())["test"] if name == "text" else read_lines(_files(name)[-1])
+    words = [word for line in lines for word in (*line, END)]
+    if len(words) < 2:
+        raise InputError(f"--dataset={name} has no words to test with.")
+    return words
 
 
 def _vocabulary(words: list[str], limit: int | None) -> tuple[str, ...]:
@@ -110,16 +152,23 @@ def _files(name: str) -> list[pathlib.Path]:
 
 
 def _read(name: str) -> Iterable[tuple[str, list[list[str]]]]:
-    texts = [_lines(file) for file in _files(name)]
+    texts = [read_lines(file) for file in _files(name)]
     return _split(texts[0]) if len(texts) == 1 else zip(PARTS, texts, strict=True)
 
 
-def _lines(file: pathlib.Path) -> list[list[str]]:
+def read_lines(file: pathlib.Path) -> list[list[str]]:
+    """Returns the words of each line of a file that has any.
+
+    Raises:
+        InputError: It cannot be read, or is not UTF-8.
+    """
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read as UTF-8 text ({error}).") from error
-    return [line.split() for line in text.splitlines() if line.strip()]
+    # A byte-order mark is no word, and may be in the middle where files were put together.
+    lines = (line.split() for line in text.replace(_BYTE_ORDER_MARK, "").split("\n"))
+    return [line for line in lines if line]
 
 
 def _split(lines: list[list[str]]) -> Iterable[tuple[str, list[list[str]]]]:

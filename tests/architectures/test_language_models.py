@@ -20,6 +20,12 @@ def ten_thousand_words():
     ]
 
 
+def test_a_very_long_word_does_not_widen_the_table_of_characters():
+    table = cnn_lstm.characters(("a" * 5000, "b"), least=3)
+    assert table.shape == (2, 66)
+    np.testing.assert_array_equal(table[1, :4], [1, 4, 2, 0])
+
+
 @pytest.mark.parametrize(
     ("name", "paper", "millions"),
     [("lstm-2-1500", 52, 51.01), ("cnn-lstm-2-650", 19, 19.37)],

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from ban_tf import datasets
 from ban_tf.datasets import text, text_batches
 
 
@@ -60,9 +59,32 @@ def test_unusable_text_is_refused(folder, spoil, message):
         text.load(f"text:{folder}")
 
 
+def test_a_byte_order_mark_is_no_word_and_a_line_separator_ends_no_line(tmp_path):
+    file = tmp_path / "all.txt"
+    file.write_bytes("\ufeffthe cat\u2028sat\r\n\ufeff\r\nthe\x0cdog\x85\n".encode())
+    assert text.read_lines(file) == [["the", "cat", "sat"], ["the", "dog"]]
+
+
+def test_words_are_encoded_with_a_vocabulary_that_is_given():
+    vocabulary = ("<eos>", "the", "<unk>")
+    tokens = text.encode(["the", "cow", "<eos>"], vocabulary)
+    np.testing.assert_array_equal(tokens, [1, 2, 0])
+    assert text.unknown_share(vocabulary, tokens) == 1 / 3
+    with pytest.raises(ValueError, match=r"1 words, such as 'cow', .* has no <unk>"):
+        text.encode(["the", "cow"], ("<eos>", "the"))
+
+
+def test_a_text_to_test_with_is_a_whole_file_or_the_test_part_of_a_folder(folder):
+    assert text.read_test(f"text:{folder}") == ["the", "dog", "<eos>"]
+    assert text.read_test(f"text:{folder / 'my.valid.txt'}") == ["the", "cow", "sat", "<eos>"]
+    (folder / "my.test.txt").write_text("\n")
+    with pytest.raises(ValueError, match="has no words to test with"):
+        text.read_test(f"text:{folder}")
+
+
 def test_a_path_that_is_not_there_is_refused_before_anything_is_read():
     with pytest.raises(ValueError, match="--dataset=text:/nowhere names no file or folder"):
-        datasets.check("text:/nowhere")
+        text.check("text:/nowhere")
 
 
 def test_rows_of_training_batches_go_on_where_they_stopped():
