@@ -11,8 +11,8 @@ from absl import flags
 
 from ban_tf import datasets
 from ban_tf.cli import common as command
+from ban_tf.config import registry
 from ban_tf.errors import InputError
-from ban_tf.metrics import summary
 from ban_tf.report import table
 from ban_tf.runs import reading
 
@@ -20,7 +20,8 @@ NAME = "ban-tf evaluate"
 USAGE = """ban-tf evaluate RUN --dataset=NAME [flags]
 
 Measures every finished generation and their ensembles on the test split of a data set, with the
-preprocessing of the run. The classes must be those that the run was trained on.
+preprocessing of the run. The classes must be those that the run was trained on. For a run on text,
+text:PATH is one file, or a folder with *.test.txt, and the vocabulary is that of the run.
 """
 
 
@@ -30,66 +31,36 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
-    """Measures the generations of a run on the test split of a data set.
+    """Measures the generations of a run, and their ensembles, on the test part of a data set.
 
     Args:
         run: The run.
-        dataset: As `--dataset` of `ban_tf.main`.
+        dataset: As `--dataset` of `ban_tf.main`; one file of text is read as a whole.
         data_dir: Where TFDS keeps its data.
 
     Returns:
         A summary; see `report.summary`.
 
     Raises:
-        InputError: The data cannot be had, or is not what the models were trained for.
+        InputError: The data cannot be loaded, or is not what the models were trained for.
     """
-    facts = reading.read_data_facts(run)
-    finished = reading.finished_generations(run)
-    if not finished:
+    if not reading.finished_generations(run):
         raise InputError(f"{run.path} has no finished generation yet.")
-    data = datasets.load(dataset, data_dir=data_dir)
-    if tuple(data.class_names) != facts.class_names:
+    task, wanted = registry.of_run(run), registry.of(dataset)
+    if wanted is not task:
         raise InputError(
-            f"--dataset={dataset} has the classes {_listed(data.class_names)}, but {run.path} was "
-            f"trained on {_listed(facts.class_names)}."
+            f"--dataset={dataset} has {wanted.data}, but {run.path} was trained on {task.data}."
         )
-    if tuple(data.input_shape) != facts.input_shape:
-        raise InputError(
-            f"--dataset={dataset} has images of shape {tuple(data.input_shape)}, but {run.path} "
-            f"was trained on {facts.input_shape}."
-        )
+    task.check_dataset(dataset)
     command.import_tensorflow()
-    from ban_tf.runs import trained
-
-    members = [
-        summary.Member(
-            number,
-            run.facts.get("generations", {}).get(str(number), {}).get("taught_by", "given"),
-            trained.log_probabilities(trained.load(run, str(number)), data.test.images, facts),
-        )
-        for number in finished
-    ]
-    settings = reading.settings(run)
-    about = {
-        "dataset": dataset,
-        "architecture": settings.get("arch", "unknown"),
-        "objective": settings.get("objective", "unknown"),
-        "seed": settings.get("seed", 0),
-    }
-    average = settings.get("ensemble_average", "probabilities")
-    return summary.summarise(about, members, data.test.labels, average)
-
-
-def _listed(names: Sequence[str], most: int = 5) -> str:
-    more = ", ..." if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more} ({len(names)})"
+    return task.load().evaluate(run, dataset, data_dir)
 
 
 def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "dataset",
         None,
-        "digits, a TFDS data set, or folder:PATH.",
+        "digits, a TFDS data set, folder:PATH, text or text:PATH.",
         required=True,
         flag_values=values,
     )
@@ -101,7 +72,8 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     if len(names) != 1:
         raise InputError("name one run, such as runs/digits-wrn-16-1-kd+labels-0.")
     dataset, data_dir = values["dataset"].value, values["data_dir"].value
-    if data_dir and not datasets.is_tfds(dataset):
+    takes_it = "data_dir" in registry.of(dataset).supports and datasets.is_tfds(dataset)
+    if data_dir and not takes_it:
         raise InputError(
             f"--data_dir={data_dir} does nothing with --dataset={dataset}; it is for TFDS "
             "data sets. Leave it out."
@@ -109,6 +81,9 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     run = reading.RunReader(names[0])
     result = evaluate(run, dataset, data_dir)
     table.show(result)
+    unknown = result["run"].get("unknown_words")
+    if unknown is not None:
+        print(f"{100 * unknown:.1f} % of the words are unknown to the run and count as <unk>.")
     path = values["json"].value
     if path:
         try:

@@ -1,7 +1,7 @@
 """`ban-tf export RUN --to=FORMAT`: a generation or the ensemble, for use elsewhere.
 
-Keras's own exporters do the work. Beside the model goes a manifest: its classes, what goes in,
-what comes out, and how images are to be prepared.
+Keras's own exporters do the work. Beside the model goes a manifest: its classes or its vocabulary,
+what goes in, what comes out, and how images are to be prepared.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from absl import flags
 
 from ban_tf.cli import common as command
+from ban_tf.config import registry
 from ban_tf.errors import InputError
 from ban_tf.runs import reading
 from ban_tf.system.files import write_atomically
@@ -23,7 +24,8 @@ from ban_tf.system.files import write_atomically
 NAME = "ban-tf export"
 USAGE = """ban-tf export RUN --to=saved_model|keras|litert|onnx [flags]
 
-Exports the ensemble of a run, or one generation, with a manifest of classes and preprocessing.
+Exports the ensemble of a run, or one generation, with a manifest of classes (or of the vocabulary)
+and preprocessing.
 """
 
 # For each format: what a file of it is called, and what it needs beside TensorFlow.
@@ -52,7 +54,9 @@ def export(
         which: "ensemble", or the number of a generation.
         output: Where to; `RUN/export/<name>` by default. Replaced if it exists.
         preprocessing: Whether the model takes uint8 images and gives class probabilities,
-            instead of taking normalised images and giving what it was trained to give.
+            instead of taking normalized images and giving what it was trained to give. Of a run on
+            text it takes lines of text, strings, and gives probabilities of the next word, instead
+            of taking numbers of words.
 
     Returns:
         The path of the model; `<path>.json` is its manifest.
@@ -69,27 +73,10 @@ def export(
             f"--to={to} needs {' and '.join(missing)}, which is not installed: "
             f'pip install "ban_tf[{to}]".'
         )
-    facts = reading.read_data_facts(run)
+    task = registry.of_run(run)
     command.import_tensorflow()
-    from ban_tf.runs import trained
-
-    model = trained.load(run, which)
-    manifest = {
-        "run": str(run.path),
-        "model": name.replace("-", " "),
-        "format": to,
-        "class_names": list(facts.class_names),
-        "input": {
-            "shape": ["batch", *facts.input_shape],
-            "dtype": "uint8" if preprocessing else "float32",
-            "preprocessing": "none" if preprocessing else "(image / 255 - mean) / std",
-            "mean": list(facts.mean),
-            "std": list(facts.std),
-        },
-        "output": "probabilities" if preprocessing else trained.gives(model),
-    }
-    if preprocessing:
-        model = trained.classifier(model, facts)
+    model, described = task.load().served(run, which, preprocessing, to)
+    manifest = {"run": str(run.path), "model": name.replace("-", " "), "format": to, **described}
     _write(model, to, path)
     write_atomically(
         path.with_name(path.name + ".json"), (json.dumps(manifest, indent=1) + "\n").encode()
@@ -131,7 +118,7 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_bool(
         "preprocessing",
         False,
-        "Take raw uint8 images in, give class probabilities out.",
+        "Take raw uint8 images in (of a run on text, strings), give probabilities out.",
         flag_values=values,
     )
 

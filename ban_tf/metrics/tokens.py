@@ -22,6 +22,25 @@ def perplexity(scores: Scores) -> float:
     return float(np.exp(-np.mean(scores["log_probability"], dtype=np.float64)))
 
 
+def perplexity_interval(scores: Scores, window: int = 35) -> list[float] | None:
+    """Returns the 95 % interval of perplexity over the choice of the text, `[low, high]`.
+
+    Args:
+        scores: What was kept of each word's distribution.
+        window: Words next to each other that are taken as one observation, since they are not
+            independent.
+
+    Returns:
+        The interval; None for fewer than two words.
+    """
+    losses = -np.asarray(scores["log_probability"], np.float64)
+    if len(losses) < 2:
+        return None
+    windows = [part.mean() for part in np.array_split(losses, max(2, len(losses) // window))]
+    interval = intervals.mean_interval(windows)
+    return [float(np.exp(interval.low)), float(np.exp(interval.high))]
+
+
 def evaluate(scores: Scores, reference: Scores | None) -> dict[str, Any]:
     """Returns the metrics of `classification.evaluate`, their uncertainty, and `perplexity`.
 

@@ -56,8 +56,10 @@ def ensemble_headings(summary: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _metric_headings(summary: dict[str, Any]) -> tuple[str, ...]:
-    # Broken into lines such that the usual table fits a terminal of 80 columns.
     names = _OF_TEXT if has_perplexities(summary) else _OF_IMAGES
+    # A run that is evaluated on other data has no validation part of it.
+    names = [name for name in names if name in summary["generations"][0]]
+    # Broken into lines such that the usual table fits a terminal of 80 columns.
     broken = (METRICS[name].words.replace("-", "-\n").replace(" ", "\n") for name in names)
     return (*broken, _CHANGE)
 
@@ -192,9 +194,16 @@ def ensemble_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
 def _metric_cells(row: dict[str, Any]) -> tuple[str, ...]:
     change = row["change_in_error"]
     names = _OF_TEXT if "perplexity" in row else _OF_IMAGES
-    cells = (METRICS[name].shown(row[name]) for name in names)
+    cells = (_metric_cell(row, name) for name in names if name in row)
     ends = ("difference", "low", "high")
     return *cells, METRICS["error"].change(*(change[end] for end in ends)) if change else ""
+
+
+def _metric_cell(row: dict[str, Any], name: str) -> str:
+    interval = row.get(f"{name}_interval") if name == "perplexity" else None
+    shown = METRICS[name].shown
+    between = f" [{shown(interval[0])}, {shown(interval[1])}]" if interval else ""
+    return f"{shown(row[name])}{between}"
 
 
 def _screen_table(headings: tuple[str, ...], rows: list[tuple[str, ...]], texts: int) -> Table:

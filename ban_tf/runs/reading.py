@@ -21,6 +21,7 @@ from ban_tf.metrics import summary as summary_module
 from ban_tf.runs.rundir import MANIFEST, RunDirectory
 
 DATA = "data.json"
+VOCABULARY = "vocabulary.json"
 TEST = "test.npz"
 ANALYSIS = "analysis.png"
 _DATA_KEYS = ("dataset", "class_names", "input_shape", "mean", "std")
@@ -111,6 +112,23 @@ def read_data_facts(run: RunReader) -> DataFacts:
     return DataFacts(
         facts["dataset"], *(tuple(facts[key]) for key in _DATA_KEYS if key != "dataset")
     )
+
+
+def read_vocabulary(run: RunReader) -> tuple[str, ...]:
+    """Reads the words of a run on text; a token is the index of one.
+
+    Raises:
+        RunDirectoryError: There is no vocabulary, as in runs of earlier versions, or it is not one.
+    """
+    if VOCABULARY not in run.names():
+        raise RunDirectoryError(
+            f"{run.path} holds no {VOCABULARY}; start it once more to have it written: "
+            f"{resume(run)}"
+        )
+    words = _json(run, VOCABULARY).get("words")
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise RunDirectoryError(f"{run.path / VOCABULARY} has no list of words.")
+    return tuple(words)
 
 
 def _require_images(run: RunReader) -> None:

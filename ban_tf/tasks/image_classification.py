@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -23,8 +23,8 @@ from ban_tf.report import examples, plots
 from ban_tf.runs import reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
-from ban_tf.tasks import image_scores, saturation, teacher_signal
-from ban_tf.tasks.task import Task
+from ban_tf.tasks import image_inference, image_scores, saturation, teacher_signal
+from ban_tf.tasks.task import Predictions, Task
 
 # Training examples, as they are without augmentation, that an analysis looks at.
 _ANALYZED = 1000
@@ -203,6 +203,27 @@ class ImageClassification(Task):
             pictures["reliability diagram"][number] = plots.reliability_diagrams({title: bins})
             pictures["confusion matrix"][number] = plots.confusion_matrix(counts, names, title)
         return pictures
+
+    @classmethod
+    def evaluate(
+        cls, run: reading.RunReader, dataset: str, data_dir: str | None = None
+    ) -> dict[str, Any]:
+        """Measures a run on the test split of another data set of the same classes."""
+        return image_inference.evaluate(run, dataset, data_dir)
+
+    @classmethod
+    def predict(
+        cls, run: reading.RunReader, files: Sequence[str], which: str, top: int | None
+    ) -> Predictions:
+        """Predicts the classes of image files; the table has the `top` likeliest, or all."""
+        return image_inference.predict(run, files, which, top)
+
+    @classmethod
+    def served(
+        cls, run: reading.RunReader, which: str, preprocessing: bool, to: str
+    ) -> tuple[keras.Model, dict[str, Any]]:
+        """Returns a model, with its classes and the normalization of its images."""
+        return image_inference.served(run, which, preprocessing, to)
 
 
 def check_first_model(

@@ -7,28 +7,33 @@ when validation perplexity no longer does; and what is reported is perplexity (F
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from absl import logging
 
 from ban_tf import architectures, objectives
 from ban_tf.compat import distribute
 from ban_tf.config.options import Options
 from ban_tf.datasets import content, text, text_batches
+from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import tokens
 from ban_tf.objectives import names as objective_names
+from ban_tf.runs import reading
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.tasks import language_scores, saturation
+from ban_tf.tasks import language_inference, language_scores, saturation
 from ban_tf.tasks.language_training import (
     LanguageAnalysis,
     Perplexity,
     PlateauSchedule,
     StateReset,
 )
-from ban_tf.tasks.task import Task
+from ban_tf.tasks.task import Predictions, Task
 
 # Words of the training text that an analysis looks at.
 _ANALYZED = 20_000
@@ -51,13 +56,16 @@ class LanguageModeling(Task):
         self.data = text.load(self.options.dataset)
         if self.workers.chief:
             warn_of_missing_labels(self.options)
+            for part in ("validation", "test"):
+                language_scores.warn_of_unknown_words(self.data.unknown_share(part), part)
 
     def describe(self) -> str:
         """Returns the name of the text and its numbers of words."""
         data = self.data
         return (
             f"{data.name}: {len(data.train):,} training, {len(data.validation):,} validation, "
-            f"{len(data.test):,} test words, {len(data.vocabulary):,} different ones"
+            f"{len(data.test):,} test words, {len(data.vocabulary):,} different ones, "
+            f"{100 * data.unknown_share('test'):.1f} % of the test words unknown"
         )
 
     def identity(self) -> Mapping[str, Any]:
@@ -70,6 +78,11 @@ class LanguageModeling(Task):
             "different ones",
             "data": f"content of hash {known_by}",
         }
+
+    def files(self) -> Mapping[str, bytes]:
+        """Returns the vocabulary, without which the models cannot be used."""
+        words = {"dataset": self.data.name, "words": list(self.data.vocabulary)}
+        return {reading.VOCABULARY: json.dumps(words, indent=1).encode()}
 
     def steps_per_epoch(self) -> int:
         """Returns the batches that the training text gives."""
@@ -154,6 +167,43 @@ class LanguageModeling(Task):
             }
             for index, scores in enumerate(test)
         ]
+
+    @classmethod
+    def evaluate(
+        cls, run: reading.RunReader, dataset: str, data_dir: str | None = None
+    ) -> dict[str, Any]:
+        """Measures perplexity with the run's vocabulary; see `language_inference.evaluate`."""
+        return language_inference.evaluate(run, dataset)
+
+    @classmethod
+    def predict(
+        cls, run: reading.RunReader, files: Sequence[str], which: str, top: int | None
+    ) -> Predictions:
+        """Predicts the next word of each line of text files; `top` is 5 by default."""
+        vocabulary = reading.read_vocabulary(run)
+        lines = [(file, line) for file in files for line in text.read_lines(pathlib.Path(file))]
+        if not lines:
+            raise InputError(f"{', '.join(files)} has no words.")
+        probabilities = language_inference.next_words(run, [line for _, line in lines], which)
+        top = min(top or 5, len(vocabulary))
+        rows, shown = [], []
+        for (file, line), row in zip(lines, probabilities, strict=True):
+            best = np.argsort(-row, kind="stable")[:top]
+            likeliest = [(vocabulary[number], row[number]) for number in best]
+            cells = [(word, f"{probability:.8g}") for word, probability in likeliest]
+            rows.append([file, " ".join(line), *(cell for pair in cells for cell in pair)])
+            words = "  ".join(f"{word} {probability:.4f}" for word, probability in likeliest)
+            shown.append(f"{' '.join(line)}\t{words}")
+        numbers = range(1, top + 1)
+        headings = [name for n in numbers for name in (f"word {n}", f"probability {n}")]
+        return Predictions(["file", "line", *headings], rows, shown)
+
+    @classmethod
+    def served(
+        cls, run: reading.RunReader, which: str, preprocessing: bool, to: str
+    ) -> tuple[keras.Model, dict[str, Any]]:
+        """Returns a model that keeps no state, with its vocabulary."""
+        return language_inference.served(run, which, preprocessing, to)
 
 
 def warn_of_missing_labels(options: Options) -> None:

@@ -9,10 +9,13 @@ from __future__ import annotations
 import keras
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from ban_tf.datasets import text_batches
 from ban_tf.distillation.teachers import mean_logits
 from ban_tf.tasks.language_training import reset_states
+
+_MANY_UNKNOWN = 0.1  # a share of unknown words that is warned of
 
 Scores = dict[str, np.ndarray]
 
@@ -72,3 +75,19 @@ def _of_words(logs: tf.Tensor, following: tf.Tensor) -> dict[str, tf.Tensor]:
         "confidence": tf.exp(tf.reduce_max(logs, -1)),
         "sum_of_squares": tf.reduce_sum(tf.exp(2.0 * logs), -1),
     }
+
+
+def warn_of_unknown_words(share: float, part: str) -> None:
+    """Warns where many words of a text count as `<unk>`.
+
+    Args:
+        share: Their share.
+        part: Which text it is, in words.
+    """
+    if share > _MANY_UNKNOWN:
+        logging.warning(
+            "%.1f %% of the words of the %s text are unknown and count as <unk>, which is easy to "
+            "predict: its perplexity is not comparable with that of another vocabulary.",
+            100 * share,
+            part,
+        )

@@ -7,13 +7,14 @@ how the command line finds it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 
 from ban_tf.config import registry
 from ban_tf.distillation import analysis
+from ban_tf.errors import InputError
 from ban_tf.report import progress
 
 if TYPE_CHECKING:
@@ -22,7 +23,22 @@ if TYPE_CHECKING:
     from ban_tf.config.options import Options
     from ban_tf.distribution.workers import Workers
     from ban_tf.lineage.lineage import Lineage
+    from ban_tf.runs.reading import RunReader
     from ban_tf.runs.rundir import RunDirectory
+
+
+class Predictions(NamedTuple):
+    """What a command shows of predictions.
+
+    Attributes:
+        headings: Of the table that `--csv` writes.
+        rows: Its cells.
+        lines: What is shown on the screen.
+    """
+
+    headings: list[str]
+    rows: list[list[Any]]
+    lines: list[str]
 
 
 class Task:
@@ -182,3 +198,55 @@ class Task:
     def figures(self) -> Mapping[str, Mapping[int, Figure]]:
         """Returns pictures for TensorBoard, by tag and generation; called after `rows`."""
         return {}
+
+    # Finished runs, on data that they have not seen.
+
+    @classmethod
+    def evaluate(cls, run: RunReader, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
+        """Measures the generations of a run on the test part of a data set.
+
+        Returns:
+            A summary; see `report.summary`.
+
+        Raises:
+            InputError: The data cannot be used, or the task has no such command.
+        """
+        raise _unknown(run, "evaluated on other data")
+
+    @classmethod
+    def predict(
+        cls, run: RunReader, files: Sequence[str], which: str, top: int | None
+    ) -> Predictions:
+        """Predicts what files hold.
+
+        Args:
+            run: The run.
+            files: Paths.
+            which: "ensemble", or the number of a generation.
+            top: How many of the likeliest are wanted; None for the task's choice.
+
+        Raises:
+            InputError: A file cannot be read, or the task has no such command.
+        """
+        raise _unknown(run, "asked for predictions")
+
+    @classmethod
+    def served(
+        cls, run: RunReader, which: str, preprocessing: bool, to: str
+    ) -> tuple[keras.Model, dict[str, Any]]:
+        """Returns a model to be exported, and what its manifest says of input and output.
+
+        Args:
+            run: The run.
+            which: "ensemble", or the number of a generation.
+            preprocessing: Whether the model takes raw data and gives probabilities.
+            to: The format, one of `export.FORMATS`.
+
+        Raises:
+            InputError: There is no such model, or the task has no such command.
+        """
+        raise _unknown(run, "exported")
+
+
+def _unknown(run: RunReader, what: str) -> InputError:
+    return InputError(f"{run.path} cannot be {what}: its task does not know how.")

@@ -1,0 +1,131 @@
+"""Trained classifiers on new images: metrics, classes, and models that take raw images."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from ban_tf import datasets
+from ban_tf.datasets import folder
+from ban_tf.errors import InputError
+from ban_tf.metrics import summary
+from ban_tf.runs import reading, trained
+from ban_tf.tasks.task import Predictions
+
+
+def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
+    """Measures the generations of a run on the test split of a data set.
+
+    Args:
+        run: The run.
+        dataset: As `--dataset` of `ban_tf.main`.
+        data_dir: Where TFDS keeps its data.
+
+    Returns:
+        A summary; see `report.summary`.
+
+    Raises:
+        InputError: The data cannot be loaded, or is not what the models were trained for.
+    """
+    facts = reading.read_data_facts(run)
+    data = datasets.load(dataset, data_dir=data_dir)
+    if tuple(data.class_names) != facts.class_names:
+        raise InputError(
+            f"--dataset={dataset} has the classes {_listed(data.class_names)}, but {run.path} was "
+            f"trained on {_listed(facts.class_names)}."
+        )
+    if tuple(data.input_shape) != facts.input_shape:
+        raise InputError(
+            f"--dataset={dataset} has images of shape {tuple(data.input_shape)}, but {run.path} "
+            f"was trained on {facts.input_shape}."
+        )
+    members = [
+        summary.Member(
+            number,
+            run.facts.get("generations", {}).get(str(number), {}).get("taught_by", "given"),
+            trained.log_probabilities(trained.load(run, str(number)), data.test.images, facts),
+        )
+        for number in reading.finished_generations(run)
+    ]
+    settings = reading.settings(run)
+    about = {
+        "dataset": dataset,
+        "architecture": settings.get("arch", "unknown"),
+        "objective": settings.get("objective", "unknown"),
+        "seed": settings.get("seed", 0),
+    }
+    average = settings.get("ensemble_average", "probabilities")
+    return summary.summarise(about, members, data.test.labels, average)
+
+
+def predict(
+    run: reading.RunReader, files: Sequence[str], which: str, top: int | None = None
+) -> Predictions:
+    """Predicts the classes of image files.
+
+    Args:
+        run: The run.
+        files: Paths of images.
+        which: "ensemble", or the number of a generation.
+        top: Must be None: the table has all classes.
+
+    Raises:
+        InputError: There is no such model, or a file is no image.
+    """
+    if top is not None:
+        raise InputError(f"--top={top} does nothing with images, which have all classes in --csv.")
+    facts = reading.read_data_facts(run)
+    pixels = np.stack([read_image(path, facts.input_shape) for path in files])
+    logs = trained.log_probabilities(trained.load(run, which), pixels, facts)
+    rows, lines = [], []
+    for path, row in zip(files, np.exp(logs), strict=True):
+        name = facts.class_names[row.argmax()]
+        rows.append([path, name, *(f"{p:.8g}" for p in row)])
+        lines.append(f"{path}\t{name}\t{row.max():.4f}")
+    return Predictions(["image", "class", *facts.class_names], rows, lines)
+
+
+def read_image(path: str | pathlib.Path, shape: tuple[int, int, int]) -> np.ndarray:
+    """Reads an image as a model wants it, uint8 `[height, width, channels]`.
+
+    Raises:
+        InputError: The file is not there, or no image.
+    """
+    from PIL import Image
+
+    height, width, channels = shape
+    if channels not in (1, 3):
+        raise InputError(f"Images of {channels} channels cannot be read from files.")
+    image = folder.open_image(path).convert("L" if channels == 1 else "RGB")
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image, dtype=np.uint8).reshape(shape)
+
+
+def served(
+    run: reading.RunReader, which: str, preprocessing: bool, to: str
+) -> tuple[keras.Model, dict[str, Any]]:
+    """Returns a model to be exported, and what its manifest says of it."""
+    facts = reading.read_data_facts(run)
+    model = trained.load(run, which)
+    manifest = {
+        "class_names": list(facts.class_names),
+        "input": {
+            "shape": ["batch", *facts.input_shape],
+            "dtype": "uint8" if preprocessing else "float32",
+            "preprocessing": "none" if preprocessing else "(image / 255 - mean) / std",
+            "mean": list(facts.mean),
+            "std": list(facts.std),
+        },
+        "output": "probabilities" if preprocessing else trained.gives(model),
+    }
+    return (trained.classifier(model, facts) if preprocessing else model), manifest
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    more = ", ..." if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more} ({len(names)})"

@@ -1,0 +1,172 @@
+"""Finished runs on text: perplexity of a file, next words, models that hold their vocabulary."""
+
+import csv
+import itertools
+import json
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from absl import flags
+
+from ban_tf.cli import evaluate, export, predict
+from ban_tf.config import options
+from ban_tf.datasets import text
+from ban_tf.runs import reading, trained
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.tasks import language_inference, language_scores, runner
+
+LETTERS = "abcdefgh"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A run on a text of letters, whose vocabulary has an `<unk>`, and texts to try it on."""
+    folder = tmp_path_factory.mktemp("letters")
+    generator = np.random.default_rng(0)
+    steps = generator.choice([1, 2], p=[0.8, 0.2], size=2400)
+    letters = [LETTERS[each] for each in np.cumsum(steps) % len(LETTERS)]
+    lines = [" ".join(letters[start : start + 12]) for start in range(0, len(letters), 12)]
+    (folder / "my.train.txt").write_text("\n".join(lines[:160]))
+    (folder / "my.valid.txt").write_text("\n".join([*lines[160:180], "new words"]))
+    (folder / "my.test.txt").write_text("\n".join(lines[180:]))
+    (folder / "lines.txt").write_text("\ufeffa b c\n\nzebra a\n")
+    arguments = (
+        *(f"--dataset=text:{folder}", "--arch=lstm-1-8", "--student_arch=cnn-lstm-1-8"),
+        *("--gens=2", "--epochs=1", "--batch_size=4", "--unroll=10", "--learning_rate=5"),
+        *("--progress=none", f"--workdir={folder / 'run'}"),
+    )
+    values = flags.FlagValues()
+    options.define_flags(values)
+    values(["ban-tf", *arguments])
+    runner.run(options.from_flags(values))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(place):
+    return reading.RunReader(place / "run")
+
+
+def test_a_run_keeps_its_vocabulary(run, place):
+    assert reading.read_vocabulary(run) == text.load(f"text:{place}").vocabulary
+    assert text.UNKNOWN in reading.read_vocabulary(run)
+
+
+def test_a_run_without_a_vocabulary_says_how_to_have_one_written(tmp_path):
+    with RunDirectory(tmp_path / "run") as directory:
+        directory.commit({}, facts={"settings": {"dataset": "text:letters"}})
+    with pytest.raises(ValueError, match=r"holds no vocabulary.json; start it once more .*run.cfg"):
+        reading.read_vocabulary(reading.RunReader(tmp_path / "run"))
+
+
+def test_evaluation_on_the_test_text_gives_the_numbers_of_the_run(run, place, capsys):
+    numbers = place / "numbers.json"
+    assert evaluate.main([str(run.path), f"--dataset=text:{place}", f"--json={numbers}"]) == 0
+    shown = capsys.readouterr().out
+    assert "generations 1-2" in shown and "0.0 % of the words are unknown" in shown
+    found, kept = json.loads(numbers.read_text()), reading.read_summary(run)
+    for part in ("generations", "ensembles"):
+        for row, before in zip(found[part], kept[part], strict=True):
+            assert row["perplexity"] == pytest.approx(before["perplexity"])
+            low, high = row["perplexity_interval"]
+            assert low < row["perplexity"] < high
+
+
+def test_unknown_words_of_a_file_are_reported_and_warned_of(run, place, capsys, caplog):
+    with caplog.at_level("WARNING", logger="absl"):
+        result = evaluate.evaluate(run, f"text:{place / 'lines.txt'}")
+    assert result["run"]["unknown_words"] == pytest.approx(1 / 7)
+    assert result["generations"][0]["examples"] == 6
+    with pytest.MonkeyPatch.context() as patch:
+        said = []
+        patch.setattr(language_scores.logging, "warning", lambda *words: said.append(words))
+        language_scores.warn_of_unknown_words(0.2, "given")
+        language_scores.warn_of_unknown_words(0.05, "given")
+    assert len(said) == 1 and said[0][1:] == (20.0, "given")
+
+
+@pytest.mark.parametrize("which", ["ensemble", "0", "1"])
+def test_next_words_are_those_of_reading_each_line_alone(run, which):
+    vocabulary = reading.read_vocabulary(run)
+    lines = [["a", "b", "c"], [], ["zebra", "a"], ["h"] * 9, ["d"]]
+    found = language_inference.next_words(run, lines, which)
+    np.testing.assert_allclose(found.sum(axis=-1), 1.0)
+    model = language_inference.stateless(run, which)
+    for line, row in zip(lines, found, strict=True):
+        raw = np.asarray(model(text.encode(["<eos>", *line], vocabulary)[None]))[0, -1]
+        expected = raw if which == "ensemble" else np.exp(raw) / np.exp(raw).sum()
+        np.testing.assert_allclose(row, expected, rtol=1e-4)
+
+
+def test_the_likeliest_next_words_are_shown_and_written(run, place, capsys):
+    table = place / "table.csv"
+    arguments = [str(run.path), str(place / "lines.txt"), f"--csv={table}", "--top=2"]
+    assert predict.main(arguments) == 0
+    shown = capsys.readouterr().out.splitlines()
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row["line"] for row in rows] == ["a b c", "zebra a"]
+    found = language_inference.next_words(run, [["a", "b", "c"], ["zebra", "a"]])
+    vocabulary = reading.read_vocabulary(run)
+    for row, line, probabilities in zip(rows, shown, found, strict=True):
+        first, second = np.argsort(-probabilities)[:2]
+        assert (row["word 1"], row["word 2"]) == (vocabulary[first], vocabulary[second])
+        assert float(row["probability 1"]) == pytest.approx(probabilities[first])
+        assert line.startswith(f"{row['line']}\t{vocabulary[first]} ")
+
+
+def test_exports_take_lines_of_text_in_a_process_without_this_package(run, tmp_path):
+    lines = ["a b c", "", "zebra a"]
+    script = ["import sys, numpy as np, keras, tensorflow as tf", f"lines = tf.constant({lines})"]
+    read = {
+        "saved_model": "model = tf.saved_model.load({!r}); y = model.serve(lines)",
+        "keras": "y = keras.models.load_model({!r})(lines)",
+    }
+    cases = list(itertools.product(read, ["ensemble", "0"]))
+    for to, which in cases:
+        output = tmp_path / f"{to}-{which}{export.FORMATS[to]}"
+        path = export.export(run, to, which, output, preprocessing=True)
+        manifest = json.loads(pathlib.Path(f"{path}.json").read_text())
+        assert manifest["vocabulary"] == list(reading.read_vocabulary(run))
+        assert manifest["output"] == "probabilities" and manifest["input"]["dtype"] == "string"
+        script += [read[to].format(str(path)), f"np.save({str(tmp_path / f'{to}-{which}')!r}, y)"]
+    script.append("assert 'ban_tf' not in sys.modules")
+    command = [sys.executable, "-c", "\n".join(script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for to, which in cases:
+        expected = language_inference.next_words(run, [line.split() for line in lines], which)
+        np.testing.assert_allclose(np.load(tmp_path / f"{to}-{which}.npy"), expected, rtol=1e-4)
+
+
+def test_an_export_without_preprocessing_takes_numbers_of_words(run, tmp_path):
+    path = export.export(run, "keras", "1", tmp_path / "model.keras")
+    manifest = json.loads(pathlib.Path(f"{path}.json").read_text())
+    assert manifest["input"]["dtype"] == "int32" and manifest["output"] == "logits"
+    model = keras.models.load_model(path)
+    assert model(np.zeros((3, 4), "int32")).shape == (3, 4, len(manifest["vocabulary"]))
+    np.testing.assert_array_equal(model.get_weights()[0], trained.load(run, "1").get_weights()[0])
+
+
+@pytest.mark.parametrize(
+    ("main", "arguments", "message"),
+    [
+        (evaluate.main, ["--dataset=digits"], "--dataset=digits has images, but"),
+        (evaluate.main, ["--dataset=text:absent.txt"], "names no file or folder"),
+        (evaluate.main, ["--dataset=text", "--data_dir=x"], "--data_dir=x does nothing"),
+        (predict.main, ["absent.txt"], "absent.txt cannot be read as UTF-8 text"),
+        (predict.main, ["LINES", "--model=9"], "--model=9 must be ensemble or the number"),
+        (predict.main, ["LINES", "--csv=LINES"], "would be replaced by a table"),
+        (export.main, ["--to=litert", "--preprocessing"], "which --to=litert cannot hold"),
+    ],
+)
+def test_what_cannot_be_done_is_one_sentence_and_code_2(
+    main, arguments, message, run, place, capsys
+):
+    filled = [each.replace("LINES", str(place / "lines.txt")) for each in arguments]
+    assert main([str(run.path), *filled]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
