@@ -16,7 +16,7 @@ from ban_tf.config import options
 from ban_tf.reproduction import listing, study
 from ban_tf.reproduction.experiment import Column, Experiment
 from ban_tf.reproduction.tables import EXPERIMENTS
-from ban_tf.tasks import runner as experiment
+from ban_tf.tasks import runner
 
 ROOT = pathlib.Path(__file__).parents[1]
 FLAGFILES = sorted(
@@ -139,7 +139,7 @@ def test_all_columns_of_a_row_are_trained_and_shown(tmp_path, capsys):
     """In this process, with the smallest network."""
 
     def execute(arguments):
-        experiment.run(_parse(*arguments, "--arch=wrn-10-1"))
+        runner.run(_parse(*arguments, "--arch=wrn-10-1"))
 
     row = Experiment(
         "quick/pair",

@@ -104,8 +104,8 @@ def encode(words: Sequence[str], vocabulary: Sequence[str]) -> np.ndarray:
     missing = sorted(set(words) - set(numbers)) if other is None else []
     if missing:
         raise InputError(
-            f"{len(missing)} words, such as {missing[0][:50]!r}, are not in the vocabulary, which "
-            f"has no {UNKNOWN}: all words of the text that it was made from were known."
+            f"the vocabulary lacks {len(missing)} of the words, such as {missing[0][:50]!r}, and "
+            f"has no {UNKNOWN} for them, as all words of the text that it is from were known."
         )
     return np.array([numbers.get(word, other) for word in words], np.int32)
 

@@ -91,6 +91,9 @@ def next_words(
     """
     vocabulary = reading.read_vocabulary(run)
     contexts = [text.encode([text.END, *line], vocabulary)[-CONTEXT:] for line in lines]
+    language_scores.warn_of_unknown_words(
+        text.unknown_share(vocabulary, np.concatenate(contexts)), "given"
+    )
     model = trained.load(run, which)
     activation = next(iter(outputs.final_activations(model).values()), "linear")
     at_a_time = model.input_shape[0] or _LINES  # one that keeps its state has a fixed number

@@ -81,8 +81,10 @@ class LanguageModeling(Task):
 
     def files(self) -> Mapping[str, bytes]:
         """Returns the vocabulary, without which the models cannot be used."""
-        words = {"dataset": self.data.name, "words": list(self.data.vocabulary)}
-        return {reading.VOCABULARY: json.dumps(words, indent=1).encode()}
+        data = self.data
+        shares = {part: data.unknown_share(part) for part in ("train", "validation", "test")}
+        facts = {"dataset": data.name, "unknown_share": shares, "words": list(data.vocabulary)}
+        return {reading.VOCABULARY: json.dumps(facts, indent=1).encode()}
 
     def steps_per_epoch(self) -> int:
         """Returns the batches that the training text gives."""
