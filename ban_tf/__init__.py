@@ -25,6 +25,7 @@ _MODULES = {
     "objectives": "ban_tf.objectives",
     "optimizers": "ban_tf.training.optimizers",
     "report": "ban_tf.report",
+    "tasks": "ban_tf.tasks",
     "teachers": "ban_tf.distillation.teachers",
 }
 

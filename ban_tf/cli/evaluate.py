@@ -51,7 +51,7 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         raise InputError(
             f"--dataset={dataset} has {wanted.data}, but {run.path} was trained on {task.data}."
         )
-    task.check_dataset(dataset)
+    task.check(dataset)
     command.import_tensorflow()
     return task.load().evaluate(run, dataset, data_dir)
 

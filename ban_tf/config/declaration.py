@@ -24,7 +24,7 @@ class Declaration:
         name: What the task is called, such as "image_classification".
         data: What its data sets hold, such as "images".
         prefix: Its data sets are named `prefix` or `prefix:...`.
-        implementation: The class, a `ban_tf.tasks.task.Task`, or "package.module:Class".
+        implementation: The class, a `ban_tf.tasks.Task`, or "package.module:Class".
         supports: Those of `flag_needs.TASK_FLAGS` that the task makes use of. All others are
             refused.
         reasons: Why a flag that is not supported is refused, as the end of a sentence that begins
@@ -32,7 +32,8 @@ class Declaration:
         defaults: Values of flags that are not given, where they differ from those of `Options`.
         networks: The names that --arch may have, each with the flags of `options.ARCHITECTURE`
             that it takes. None for networks of `ban_tf.architectures` that are made for `data`.
-        check_dataset: Raises `InputError` for a name of a data set that cannot be loaded.
+        check_dataset: Raises `InputError` for a name of a data set that cannot be loaded; None
+            checks nothing before the data is loaded.
         equal_shares: Whether every replica must have the same number of rows of each batch.
     """
 
@@ -44,12 +45,21 @@ class Declaration:
     reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     networks: Mapping[str, tuple[str, ...]] | None = None
-    check_dataset: Callable[[str], None] = lambda name: None
+    check_dataset: Callable[[str], None] | None = None
     equal_shares: bool = False
 
     def reason(self, flag: str) -> str:
         """Returns why a flag is refused."""
         return self.reasons.get(flag, f"{self.data} have no use for it")
+
+    def check(self, dataset: str) -> None:
+        """Checks the name of a data set.
+
+        Raises:
+            InputError: It cannot be loaded.
+        """
+        if self.check_dataset is not None:
+            self.check_dataset(dataset)
 
     def resolve(self, network: str) -> str:
         """Returns the full name of a network.

@@ -99,7 +99,7 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
     try:
         objective_names.parse(options.objective, flag=True)
         task = registry.of(options.dataset)
-        task.check_dataset(options.dataset)
+        task.check(options.dataset)
         options = dataclasses.replace(options, arch=task.resolve(options.arch))
         if options.student_arch:
             student_arch = task.resolve(options.student_arch)

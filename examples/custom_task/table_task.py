@@ -16,12 +16,10 @@ import numpy as np
 import tensorflow as tf
 
 from ban_tf import objectives
-from ban_tf.config.declaration import Declaration
 from ban_tf.errors import InputError
 from ban_tf.metrics import summary
 from ban_tf.system import seeds
-from ban_tf.tasks import saturation
-from ban_tf.tasks.task import Task
+from ban_tf.tasks import Declaration, Task, saturation
 
 PREFIX = "table:"
 
