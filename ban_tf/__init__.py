@@ -16,6 +16,7 @@ _HOMES = {
     "Lineage": "ban_tf.lineage.lineage",
     "OnlineTeacher": "ban_tf.distillation.teachers",
     "RecordedTeacher": "ban_tf.distillation.teachers",
+    "Run": "ban_tf.tasks.run",
 }
 _MODULES = {
     "analysis": "ban_tf.distillation.analysis",

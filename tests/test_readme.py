@@ -9,10 +9,10 @@ import sys
 import keras
 import pytest
 
-from ban_tf.cli import evaluate, runs
+import ban_tf
 from ban_tf.cli import report as report_command
+from ban_tf.cli import runs
 from ban_tf.metrics import summary
-from ban_tf.runs import reading
 
 README = pathlib.Path(__file__).parents[1] / "README.md"
 
@@ -71,7 +71,7 @@ def test_the_report_says_with_what_it_was_made_and_can_be_made_again(finished_ru
 
 def test_evaluation_on_the_same_data_gives_the_same_numbers(finished_run):
     directory, _ = finished_run
-    result = evaluate.evaluate(reading.RunReader(directory), "digits")
+    result = ban_tf.Run(directory).evaluate("digits")
     for before, now in zip(
         summary.load(directory)["generations"], result["generations"], strict=True
     ):

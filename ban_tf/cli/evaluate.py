@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import pathlib
 from collections.abc import Sequence
-from typing import Any
 
 from absl import flags
 
@@ -14,7 +13,7 @@ from ban_tf.cli import common as command
 from ban_tf.config import registry
 from ban_tf.errors import InputError
 from ban_tf.report import table
-from ban_tf.runs import reading
+from ban_tf.tasks.run import Run
 
 NAME = "ban-tf evaluate"
 USAGE = """ban-tf evaluate RUN --dataset=NAME [flags]
@@ -28,32 +27,6 @@ text:PATH is one file, or a folder with *.test.txt, and the vocabulary is that o
 def main(arguments: Sequence[str]) -> int:
     """Does what the command line asks for; returns the exit code."""
     return command.run(NAME, USAGE, arguments, _work, _define)
-
-
-def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
-    """Measures the generations of a run, and their ensembles, on the test part of a data set.
-
-    Args:
-        run: The run.
-        dataset: As `--dataset` of `ban_tf.main`; one file of text is read as a whole.
-        data_dir: Where TFDS keeps its data.
-
-    Returns:
-        A summary; see `report.summary`.
-
-    Raises:
-        InputError: The data cannot be loaded, or is not what the models were trained for.
-    """
-    if not reading.finished_generations(run):
-        raise InputError(f"{run.path} has no finished generation yet.")
-    task, wanted = registry.of_run(run), registry.of(dataset)
-    if wanted is not task:
-        raise InputError(
-            f"--dataset={dataset} has {wanted.data}, but {run.path} was trained on {task.data}."
-        )
-    task.check(dataset)
-    command.import_tensorflow()
-    return task.load().evaluate(run, dataset, data_dir)
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -78,8 +51,9 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
             f"--data_dir={data_dir} does nothing with --dataset={dataset}; it is for TFDS "
             "data sets. Leave it out."
         )
-    run = reading.RunReader(names[0])
-    result = evaluate(run, dataset, data_dir)
+    run = Run(names[0])
+    command.import_tensorflow()
+    result = run.evaluate(dataset, data_dir)
     table.show(result)
     unknown = result["run"].get("unknown_words")
     if unknown is not None:

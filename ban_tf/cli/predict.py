@@ -64,7 +64,7 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     if table in files:
         raise InputError(f"--csv={table} is a file to predict, and would be replaced by a table.")
     command.import_tensorflow()
-    task = registry.of_run(run).load()
+    task = registry.of(reading.settings(run).get("dataset", "")).load()
     predictions = task.predict(run, files, values["model"].value, values["top"].value)
     if table == "-":
         print(csv_tables.write(predictions.headings, predictions.rows), end="")

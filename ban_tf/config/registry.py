@@ -16,13 +16,9 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-from typing import TYPE_CHECKING
 
 from ban_tf.config.declaration import IMAGES, TEXT, Declaration
 from ban_tf.errors import InputError
-
-if TYPE_CHECKING:
-    from ban_tf.runs.reading import RunReader
 
 GROUP = "ban_tf.tasks"
 
@@ -43,11 +39,6 @@ def of(dataset: str) -> Declaration:
     if prefix in _registered:
         return _registered[prefix]
     return (None if prefix in _OF_IMAGES else _from_entry_point(prefix)) or IMAGES
-
-
-def of_run(run: RunReader) -> Declaration:
-    """Returns the task of a run."""
-    return of(run.facts.get("settings", {}).get("dataset", ""))
 
 
 def register(declaration: Declaration) -> None:

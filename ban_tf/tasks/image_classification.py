@@ -219,6 +219,11 @@ class ImageClassification(Task):
         return image_inference.predict(run, files, which, top)
 
     @classmethod
+    def probabilities(cls, run: reading.RunReader, inputs: Any, which: str) -> np.ndarray:
+        """Predicts the classes of images; see `image_inference.probabilities`."""
+        return image_inference.probabilities(run, inputs, which)
+
+    @classmethod
     def served(
         cls, run: reading.RunReader, which: str, preprocessing: bool, to: str
     ) -> tuple[keras.Model, dict[str, Any]]:

@@ -62,6 +62,32 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
     return summary.summarise(about, members, data.test.labels, average)
 
 
+def probabilities(
+    run: reading.RunReader, images: np.ndarray | Sequence[str | pathlib.Path], which: str
+) -> np.ndarray:
+    """Predicts class probabilities, float64 `[images, classes]`.
+
+    Args:
+        run: The run.
+        images: uint8 `[images, height, width, channels]`, or paths of image files, which are
+            resized to the size of the run's.
+        which: "ensemble", or the number of a generation.
+
+    Raises:
+        InputError: There is no such model, a file is no image, or an array is of another kind.
+    """
+    facts = reading.read_data_facts(run)
+    if isinstance(images, np.ndarray):
+        if images.dtype != np.uint8 or images.shape[1:] != facts.input_shape:
+            raise InputError(
+                f"images must be uint8 of shape {('images', *facts.input_shape)}. Received: "
+                f"{images.dtype} of shape {images.shape}"
+            )
+    else:
+        images = np.stack([read_image(path, facts.input_shape) for path in images])
+    return np.exp(trained.log_probabilities(trained.load(run, which), images, facts))
+
+
 def predict(
     run: reading.RunReader, files: Sequence[str], which: str, top: int | None = None
 ) -> Predictions:
@@ -79,10 +105,8 @@ def predict(
     if top is not None:
         raise InputError(f"--top={top} does nothing with images, which have all classes in --csv.")
     facts = reading.read_data_facts(run)
-    pixels = np.stack([read_image(path, facts.input_shape) for path in files])
-    logs = trained.log_probabilities(trained.load(run, which), pixels, facts)
     rows, lines = [], []
-    for path, row in zip(files, np.exp(logs), strict=True):
+    for path, row in zip(files, probabilities(run, files, which), strict=True):
         name = facts.class_names[row.argmax()]
         rows.append([path, name, *(f"{p:.8g}" for p in row)])
         lines.append(f"{path}\t{name}\t{row.max():.4f}")

@@ -201,6 +201,13 @@ class LanguageModeling(Task):
         return Predictions(["file", "line", *headings], rows, shown)
 
     @classmethod
+    def probabilities(cls, run: reading.RunReader, inputs: Any, which: str) -> np.ndarray:
+        """Predicts the word after each line; see `language_inference.next_words`."""
+        if isinstance(inputs, str) or not all(isinstance(line, str) for line in inputs):
+            raise InputError(f"text must be a sequence of lines. Received: {inputs!r}"[:300])
+        return language_inference.next_words(run, [line.split() for line in inputs], which)
+
+    @classmethod
     def served(
         cls, run: reading.RunReader, which: str, preprocessing: bool, to: str
     ) -> tuple[keras.Model, dict[str, Any]]:

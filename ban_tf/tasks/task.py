@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
+import numpy as np
 
 from ban_tf.config import registry
 from ban_tf.distillation import analysis
@@ -212,6 +213,20 @@ class Task:
             InputError: The data cannot be used, or the task has no such command.
         """
         raise _unknown(run, "evaluated on other data")
+
+    @classmethod
+    def probabilities(cls, run: RunReader, inputs: Any, which: str) -> np.ndarray:
+        """Predicts probabilities, float64 `[examples, classes]`, for raw inputs.
+
+        Args:
+            run: The run.
+            inputs: As they are before any preparation.
+            which: "ensemble", or the number of a generation.
+
+        Raises:
+            InputError: The inputs cannot be used, or the task has no such command.
+        """
+        raise _unknown(run, "asked for predictions")
 
     @classmethod
     def predict(

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from absl import flags
 
+import ban_tf
 from ban_tf.cli import evaluate, export, predict
 from ban_tf.config import options
 from ban_tf.datasets import text
@@ -78,7 +79,7 @@ def test_evaluation_on_the_test_text_gives_the_numbers_of_the_run(run, place, ca
 
 def test_unknown_words_of_a_file_are_reported_and_warned_of(run, place, capsys, caplog):
     with caplog.at_level("WARNING", logger="absl"):
-        result = evaluate.evaluate(run, f"text:{place / 'lines.txt'}")
+        result = ban_tf.Run(run.path).evaluate(f"text:{place / 'lines.txt'}")
     assert result["run"]["unknown_words"] == pytest.approx(1 / 7)
     assert result["generations"][0]["examples"] == 6
     with pytest.MonkeyPatch.context() as patch:

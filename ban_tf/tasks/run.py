@@ -1,0 +1,179 @@
+"""`Run`: a finished run, or one in progress, as the library and the commands read it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ban_tf.config import registry
+from ban_tf.config.declaration import Declaration
+from ban_tf.errors import InputError
+from ban_tf.runs import reading
+
+if TYPE_CHECKING:
+    import keras
+
+ENSEMBLE = "ensemble"
+
+
+class Run:
+    """A run in its directory: its models, their predictions, and its results.
+
+    Nothing is locked or written, so a run in progress can be read too.
+
+    Example:
+        ```python
+        run = ban_tf.Run("runs/digits-wrn-16-1-kd+labels-0")
+        run.model(2)  # a generation, a plain Keras model
+        run.ensemble()  # the average of the born-again generations
+        run.predict(images)  # probabilities, by the ensemble
+        run.summary["generations"][2]["error"]
+        run.compare("runs/other")
+        ```
+
+    Args:
+        path: The run's directory.
+
+    Raises:
+        RunDirectoryError: There is no run, or its manifest is damaged.
+    """
+
+    def __init__(self, path: str | os.PathLike):
+        self.files = reading.RunReader(path)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.files.path)!r})"
+
+    @property
+    def task(self) -> Declaration:
+        """What is declared of the run's task."""
+        return registry.of(self.settings.get("dataset", ""))
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The flags that the run was started with, and what its data is recognized by."""
+        return reading.settings(self.files)
+
+    @property
+    def generations(self) -> list[int]:
+        """The numbers of the generations whose training has ended."""
+        return reading.finished_generations(self.files)
+
+    @property
+    def history(self) -> dict[int, list[dict[str, float]]]:
+        """A row of numbers for each epoch, by generation; one in progress is the last."""
+        finished = self.generations
+        under_way = reading.read_history(self.files, len(finished))
+        found = {number: reading.read_history(self.files, number) for number in finished}
+        return {**found, len(finished): under_way} if under_way else found
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The results on the test data; see `metrics.summary`.
+
+        Raises:
+            RunDirectoryError: The run is not finished.
+        """
+        return reading.read_summary(self.files)
+
+    def model(self, number: int) -> keras.Model:
+        """Loads a finished generation, a plain Keras model.
+
+        Args:
+            number: The generation, from 0.
+
+        Raises:
+            InputError: `number` is not the number of a finished generation.
+            RunDirectoryError: Its file is damaged.
+        """
+        return self._load(number)
+
+    def ensemble(self) -> keras.Model:
+        """Loads the average of the born-again generations, a plain Keras model.
+
+        Raises:
+            RunDirectoryError: The run is not finished, or the file is damaged.
+        """
+        return self._load(ENSEMBLE)
+
+    def predict(self, inputs: Any, model: int | str = ENSEMBLE) -> np.ndarray:
+        """Predicts probabilities for raw inputs, prepared as in training.
+
+        Args:
+            inputs: For images uint8 `[examples, height, width, channels]`, or a sequence of paths
+                of image files. For text a sequence of lines.
+            model: "ensemble", or the number of a generation.
+
+        Returns:
+            float64 `[examples, classes]`; for text those of the next word, `[lines, words]`.
+
+        Raises:
+            InputError: There is no such model, or the inputs are not what it was trained on.
+        """
+        which = self._which(model)
+        return self.task.load().probabilities(self.files, inputs, which)
+
+    def evaluate(self, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
+        """Measures the finished generations and their ensembles on the test part of a data set.
+
+        Args:
+            dataset: As `--dataset`; one file of text is read as a whole.
+            data_dir: Where TFDS keeps its data.
+
+        Returns:
+            A summary; see `metrics.summary`.
+
+        Raises:
+            InputError: The data cannot be loaded, or is not what the models were trained for.
+        """
+        if not self.generations:
+            raise InputError(f"{self.files.path} has no finished generation yet.")
+        task, wanted = self.task, registry.of(dataset)
+        if wanted is not task:
+            raise InputError(
+                f"--dataset={dataset} has {wanted.data}, but {self.files.path} was trained on "
+                f"{task.data}."
+            )
+        task.check(dataset)
+        return task.load().evaluate(self.files, dataset, data_dir)
+
+    def compare(self, *others: Run | str | os.PathLike, control: str | None = None) -> dict:
+        """Compares finished runs over seeds, by paired differences.
+
+        Args:
+            *others: Runs on the same data, or their directories.
+            control: The name of the group that the others are also compared with.
+
+        Returns:
+            The comparison; see `report.comparison.compare`.
+
+        Raises:
+            InputError: The runs cannot be compared.
+        """
+        from ban_tf.report import comparison  # SciPy takes a second to import
+
+        paths = [other.files.path if isinstance(other, Run) else other for other in others]
+        runs, without_results = comparison.read([self.files.path, *paths])
+        if without_results:
+            raise InputError(f"{', '.join(without_results)}: no results yet; finish it first.")
+        return comparison.compare(runs, control)
+
+    def _load(self, model: int | str) -> keras.Model:
+        which = self._which(model)
+        from ban_tf.runs import trained  # Keras takes seconds to import
+
+        return trained.load(self.files, which)
+
+    def _which(self, model: int | str) -> str:
+        numbers: Sequence[int] = self.generations
+        known = isinstance(model, (int, np.integer)) and not isinstance(model, bool)
+        if model == ENSEMBLE or (known and model in numbers):
+            return str(model)
+        listed = ", ".join(map(str, numbers)) or "none yet"
+        raise InputError(
+            f"The model must be {ENSEMBLE!r} or the number of a finished generation ({listed}). "
+            f"Received: {model!r}"
+        )

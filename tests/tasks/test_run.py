@@ -1,0 +1,131 @@
+"""`ban_tf.Run`: a run as the library reads it."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.special import softmax
+
+import ban_tf
+from ban_tf import datasets
+from ban_tf.errors import InputError, RunDirectoryError
+from ban_tf.runs.rundir import RunDirectory
+
+
+def _train(folder, seed):
+    command = [
+        *(sys.executable, "-m", "ban_tf", "train", "--gens=2", "--epochs=1", "--arch=wrn-10-1"),
+        *("--train_examples=150", "--progress=none", f"--seed={seed}", f"--workdir={folder}"),
+    ]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    return [_train(root / f"seed-{seed}", seed) for seed in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def run(folders):
+    return ban_tf.Run(folders[0])
+
+
+@pytest.fixture(scope="module")
+def images():
+    return datasets.load("digits", validation_fraction=0.1, seed=0).test.images[:7]
+
+
+def test_its_parts_are_those_of_the_files(run, folders):
+    assert run.generations == [0, 1, 2]
+    assert run.settings["arch"] == "wrn-10-1"
+    assert run.task.name == "image_classification"
+    assert {number: len(rows) for number, rows in run.history.items()} == {0: 1, 1: 1, 2: 1}
+    assert run.history[1][0]["val_accuracy"] >= 0
+    assert [row["generation"] for row in run.summary["generations"]] == [0, 1, 2]
+    assert repr(run) == f"Run({str(folders[0])!r})"
+
+
+def test_models_are_the_files(run, folders):
+    stored = keras.models.load_model(folders[0] / "generation-2" / "model.keras")
+    for ours, theirs in zip(run.model(2).get_weights(), stored.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    assert run.ensemble().output_shape == (None, 10)
+
+
+def test_predictions_are_the_mean_of_the_members(run, images):
+    facts = ban_tf.Run(run.files.path)
+    shown = (images / 255.0).astype("float32")
+    mean, std = (np.float32(_data(run)[key]) for key in ("mean", "std"))
+    members = [
+        softmax(np.asarray(facts.model(number)((shown - mean) / std), "float64"), axis=-1)
+        for number in (1, 2)
+    ]
+    np.testing.assert_allclose(run.predict(images), np.mean(members, axis=0), atol=1e-5)
+    np.testing.assert_allclose(run.predict(images, model=1), members[0], atol=1e-5)
+
+
+def _data(run):
+    import json
+
+    return json.loads((run.files.path / "data.json").read_text())
+
+
+def test_files_of_images_are_as_good_as_arrays(run, images, tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for path, image in zip(paths, images, strict=False):
+        Image.fromarray(image[..., 0]).save(path)
+    np.testing.assert_allclose(run.predict(paths), run.predict(images[:3]), atol=1e-12)
+
+
+def test_runs_are_compared_over_seeds(run, folders):
+    result = run.compare(folders[1])
+    (group,) = result["groups"]
+    assert group["seeds"] == [0, 1]
+    errors = [ban_tf.Run(folder).summary["generations"][0]["error"] for folder in folders]
+    assert group["rows"][0]["metrics"]["error"]["values"] == errors
+    assert run.compare(ban_tf.Run(folders[1])) == result
+
+
+@pytest.mark.parametrize("model", [3, -1, 1.0, True, "1", "first", None])
+def test_models_that_are_not_there_are_a_sentence(run, images, model):
+    with pytest.raises(InputError, match=r"finished generation \(0, 1, 2\)\. Received"):
+        run.predict(images, model=model)
+
+
+@pytest.mark.parametrize("change", [lambda x: x / 255.0, lambda x: x[:, :4], lambda x: x[..., 0]])
+def test_arrays_of_another_kind_are_refused(run, images, change):
+    with pytest.raises(InputError, match=r"images must be uint8 of shape \('images', 8, 8, 1\)"):
+        run.predict(change(images))
+
+
+def test_what_is_no_run_or_unfinished_is_refused(tmp_path, run):
+    with pytest.raises(RunDirectoryError):
+        ban_tf.Run(tmp_path / "nowhere")
+    with RunDirectory(tmp_path / "begun") as begun:
+        begun.commit(facts={"settings": {"dataset": "digits"}})
+    begun = ban_tf.Run(tmp_path / "begun")
+    assert begun.generations == []
+    assert begun.history == {}
+    with pytest.raises(InputError, match="no finished generation"):
+        begun.evaluate("digits")
+    with pytest.raises(InputError, match="none yet"):
+        begun.model(0)
+    with pytest.raises(InputError, match="no results yet"):
+        run.compare(begun)
+
+
+def test_data_of_another_task_is_refused(run):
+    with pytest.raises(InputError, match="--dataset=text has text"):
+        run.evaluate("text")
+
+
+def test_evaluation_on_the_same_data_gives_the_same_error(run):
+    found = run.evaluate("digits")
+    assert [row["error"] for row in found["generations"]] == [
+        row["error"] for row in run.summary["generations"]
+    ]
