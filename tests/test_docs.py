@@ -95,6 +95,8 @@ def test_the_tutorial_goes_from_images_to_an_exported_ensemble(tmp_path, monkeyp
     assert "finished" in out
     for name in ("runs/mine/report.html", "runs/seeds/report.html", "predictions.csv"):
         assert (tmp_path / name).is_file()
-    (snippet,) = _blocks("tutorial.md", "python")
-    exec(snippet, {})
+    served, read = _blocks("tutorial.md", "python")
+    exec(served, {})
     assert "'circle'" in capsys.readouterr().out
+    exec(read, {})
+    assert capsys.readouterr().out.startswith("[0, 1, 2] ")
