@@ -13,7 +13,7 @@ from absl import flags
 import ban_tf
 from ban_tf.cli import evaluate, export, predict, runs
 from ban_tf.cli import report as report_command
-from ban_tf.config import option_checks, options
+from ban_tf.config import options
 from ban_tf.report.table import markdown_table
 
 FOLDER = pathlib.Path(__file__).parent
@@ -34,7 +34,7 @@ def flags_page() -> str:
     options.define_flags(defined)
     rows = []
     for field in dataclasses.fields(options.Options):
-        star = " *" if field.name in options.FREE else ""
+        star = " *" if options.FLAGS[field.name].may_change else ""
         default = "" if field.default is None else f"`{field.default}`"
         text = defined[field.name].help
         rows.append((f"`--{field.name}`{star}", default, _values(field.name), text))
@@ -123,10 +123,11 @@ def _text(thing: object) -> str:
 
 
 def _values(name: str) -> str:
-    if name in options._CHOICES:
-        return ", ".join(f"`{choice}`" for choice in options._CHOICES[name])
-    if name in option_checks.BOUNDS:
-        low, high = option_checks.BOUNDS[name]
+    flag = options.FLAGS[name]
+    if flag.choices:
+        return ", ".join(f"`{choice}`" for choice in flag.choices)
+    if flag.bounds:
+        low, high = flag.bounds
         return f"from {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
     return ""
 

@@ -9,7 +9,7 @@ from absl import flags
 from ban_tf.cli import evaluate
 from ban_tf.cli import report as report_command
 from ban_tf.cli import reproduce as study_command
-from ban_tf.config import flag_needs, options
+from ban_tf.config import idle, options
 from ban_tf.reproduction.tables import EXPERIMENTS
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -155,7 +155,7 @@ def test_a_flag_that_does_something_is_accepted(arguments):
 
 
 def test_every_flag_has_a_line_in_the_table():
-    assert set(flag_needs.NEEDS) == {field.name for field in dataclasses.fields(options.Options)}
+    assert set(idle.NEEDS) == {field.name for field in dataclasses.fields(options.Options)}
 
 
 def test_every_need_is_tried_here():
@@ -165,13 +165,13 @@ def test_every_need_is_tried_here():
         values = flags.FlagValues()
         options.define_flags(values)
         values(["ban-tf", *beside, flag])
-        plain = {name: values[name].value for name in flag_needs.NEEDS}
+        plain = {name: values[name].value for name in idle.NEEDS}
         if TEXT in beside and "--schedule" not in "".join(beside):
             plain["schedule"] = "plateau"
-        found = flag_needs.idle(options.Options(**plain), [_name(flag)])
+        found = idle.idle(options.Options(**plain), [_name(flag)])
         tried |= {(name, need) for name, need in found.items()}
-    assert tried == {(name, need) for name, needs in flag_needs.NEEDS.items() for need in needs}
-    needy = {name for name, needs in flag_needs.NEEDS.items() if needs}
+    assert tried == {(name, need) for name, needs in idle.NEEDS.items() for need in needs}
+    needy = {name for name, needs in idle.NEEDS.items() if needs}
     assert needy <= {_name(argument) for arguments in AT_WORK for argument in arguments}
 
 
@@ -215,7 +215,7 @@ def test_the_flagfile_of_a_run_gives_the_run_again(arguments, tmp_path):
 def test_the_flagfile_that_an_earlier_version_wrote_still_resumes_its_run(tmp_path):
     every = {**dataclasses.asdict(_parse("--optimizer=adam")), "max_gens": 7}
     lines = [
-        flag_needs.written(name, value)
+        idle.written(name, value)
         for name, value in every.items()
         if value is not None and name != "workdir"
     ]

@@ -78,7 +78,7 @@ def test_unknown_names_are_refused():
         optimizers.Schedule("cosines", 0.1, steps=10)
 
 
-@pytest.mark.parametrize("name", options._CHOICES["optimizer"])
+@pytest.mark.parametrize("name", options.FLAGS["optimizer"].choices)
 def test_every_optimizer_that_the_flag_offers_moves_the_kernels(name):
     model = _model()
     before = model.get_weights()[0]
@@ -91,7 +91,7 @@ def test_every_optimizer_that_the_flag_offers_moves_the_kernels(name):
 
 
 # FTRL sets weights anew from the gradients so far, whether they decay or not.
-@pytest.mark.parametrize("name", sorted({*options._CHOICES["optimizer"]} - {"ftrl"}))
+@pytest.mark.parametrize("name", sorted({*options.FLAGS["optimizer"].choices} - {"ftrl"}))
 def test_no_optimizer_decays_weights_unless_it_is_asked_to(name):
     """Without a gradient a step changes nothing, also where Keras's own default decays."""
     kernel, lookup = (

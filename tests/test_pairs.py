@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import ban_tf
-from ban_tf.config import flag_needs, options
+from ban_tf.config import idle, options
 from ban_tf.tasks import runner
 
 
@@ -120,7 +120,7 @@ def test_a_run_of_a_densenet_that_teaches_a_residual_network(tmp_path):
 
 def test_an_analysis_has_the_teacher_asked():
     """Where a recorded teacher would do, as on data without augmentation, it is online."""
-    assert flag_needs.needs_online(options.Options(analyse=True)) == "analyse"
+    assert idle.needs_online(options.Options(analyse=True)) == "analyse"
 
 
 def test_a_run_that_draws_activations_together(tmp_path):

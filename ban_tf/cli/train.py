@@ -18,8 +18,8 @@ from absl import app, flags, logging
 
 from ban_tf.cli import common as command
 from ban_tf.cli import repetitions
-from ban_tf.config import flag_help
 from ban_tf.config import options as options_module
+from ban_tf.config import usage
 from ban_tf.errors import BanError, InputError
 from ban_tf.system import signals
 
@@ -74,7 +74,7 @@ def _quieten() -> None:
 
 def _parse(arguments: list[str]) -> list[str]:
     if command.HELP & set(arguments):
-        print(flag_help.usage(flags.FLAGS))
+        print(usage.usage(flags.FLAGS))
         sys.exit(0)
     try:
         return flags.FLAGS(arguments)

@@ -25,7 +25,7 @@ class Declaration:
         data: What its data sets hold, such as "images".
         prefix: Its data sets are named `prefix` or `prefix:...`.
         implementation: The class, a `ban_tf.tasks.Task`, or "package.module:Class".
-        supports: Those of `flag_needs.TASK_FLAGS` that the task makes use of. All others are
+        supports: Those of `idle.TASK_FLAGS` that the task makes use of. All others are
             refused.
         reasons: Why a flag that is not supported is refused, as the end of a sentence that begins
             with "--flag=value does nothing with --dataset=...: ".

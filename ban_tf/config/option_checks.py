@@ -13,49 +13,14 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from ban_tf import architectures
-from ban_tf.config import flag_needs, registry
+from ban_tf.config import idle, registry
+from ban_tf.config.flag import declared
 from ban_tf.distribution import cluster
 from ban_tf.errors import InputError, OptionsError
 from ban_tf.objectives import names as objective_names
 
 if TYPE_CHECKING:
     from ban_tf.config.options import Options
-
-
-# Inclusive bounds; what lies outside is a mistake rather than a wish.
-BOUNDS = {
-    "gens": (0, 1000),
-    "max_gens": (1, 1000),
-    "tighten_epochs": (1e-3, 1e6),
-    "activation_weight": (0.0, 1e9),
-    "mixup": (1e-3, 100.0),
-    "epochs": (1, 1_000_000),
-    "batch_size": (1, 1_000_000),
-    "train_examples": (2, math.inf),
-    "seed": (0, 2**31 - 1),
-    "seeds": (1, 1000),
-    "augmentation_seed": (0, 2**31 - 1),
-    "teacher_views": (1, 1_000_000),
-    "teacher_top": (1, 65_535),
-    "steps_per_execution": (1, 1_000_000),
-    "validation_fraction": (0.0, 0.5),
-    "dropout": (0.0, 0.95),
-    "compression": (0.01, 1.0),
-    "label_weight": (0.0, 1e6),
-    "label_smoothing": (0.0, 0.99),
-    "temperature": (1e-3, 1e3),
-    "learning_rate": (1e-12, 1e3),
-    "momentum": (0.0, 0.9999),
-    "weight_decay": (0.0, 1.0),
-    "warmup_epochs": (0.0, 1e6),
-    "plateau_factor": (1e-6, 1.0),
-    "plateau_threshold": (0.0, 1e6),
-    "unroll": (1, 10_000),
-    "clip_norm": (1e-9, 1e9),
-    "virtual_devices": (2, 64),
-    "worker_timeout": (1.0, 1e6),
-    "checkpoint_steps": (1, 1_000_000_000),
-}
 
 
 def check(options: Options, given: Collection[str] | None = None) -> Options:
@@ -70,11 +35,7 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
     """
     if given is None:
         given = _changed(options)
-    for name, (low, high) in BOUNDS.items():
-        value = getattr(options, name)
-        if value is not None and value != "auto" and not low <= value <= high:
-            bounds = f"at least {low}" if high == math.inf else f"between {low} and {high}"
-            raise OptionsError(f"--{name} must be {bounds}; it is {value}.")
+    _check_bounds(options)
     if options.warmup_epochs > options.epochs:
         raise OptionsError(
             f"--warmup_epochs is {options.warmup_epochs}, more than --epochs={options.epochs}."
@@ -116,6 +77,18 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
         raise OptionsError(str(error)) from error
 
 
+def _check_bounds(options: Options) -> None:
+    """Checks numbers against what is declared; what lies outside is a mistake."""
+    for name, flag in declared(type(options)).items():
+        value = getattr(options, name)
+        if flag.bounds is None or value is None or value == "auto":
+            continue
+        low, high = flag.bounds
+        if not low <= value <= high:
+            bounds = f"at least {low}" if high == math.inf else f"between {low} and {high}"
+            raise OptionsError(f"--{name} must be {bounds}; it is {value}.")
+
+
 def _changed(options: Options) -> list[str]:
     fields = dataclasses.fields(options)
     return [field.name for field in fields if getattr(options, field.name) != field.default]
@@ -142,16 +115,16 @@ def _check_idle(options: Options, given: Iterable[str]) -> None:
 
     Those that `run.cfg` of the run already holds pass: runs of earlier versions wrote all flags.
     """
-    found = flag_needs.idle(options, sorted(given))
+    found = idle.idle(options, sorted(given))
     if found:
         kept = _lines(options.directory / "run.cfg")
         found = {
             name: need
             for name, need in found.items()
-            if flag_needs.written(name, getattr(options, name)) not in kept
+            if idle.written(name, getattr(options, name)) not in kept
         }
     if found:
-        reasons = [flag_needs.reason(options, name, need) for name, need in found.items()]
+        reasons = [idle.reason(options, name, need) for name, need in found.items()]
         raise OptionsError(
             f"{'; '.join(reasons)}. Leave {'it' if len(found) == 1 else 'them'} out."
         )
@@ -192,7 +165,7 @@ def _check_variants(options: Options) -> None:
             "--activation_weight looks into the teacher, which --teacher_precision="
             f"{options.teacher_precision} would rebuild; leave out one of them."
         )
-    online = flag_needs.needs_online(options)
+    online = idle.needs_online(options)
     if options.teacher_signal == "recorded" and online:
         raise OptionsError(
             f"--{online} needs more of the teacher than its recorded outputs; use "

@@ -1,4 +1,4 @@
-"""The command line: flags, and the frozen `Options` that they turn into; see `option_checks`."""
+"""The command line: flags, and the frozen `Options` that they become; see `groups`."""
 
 from __future__ import annotations
 
@@ -10,109 +10,29 @@ from typing import Any
 
 from absl import flags
 
-from ban_tf.config import flag_help, flag_needs, registry
+from ban_tf.config import groups, idle, registry
+from ban_tf.config.flag import declared
 from ban_tf.config.option_checks import check
 from ban_tf.errors import OptionsError
 
-__all__ = ["FREE", "Options", "OptionsError", "check", "define_flags", "from_flags"]
-
-# Flags that may change when a run is gone on with: they do not touch what it computes.
-FREE = (
-    "gens",
-    "max_gens",
-    "epochs",  # those of generations that have not begun
-    "workdir",
-    "data_dir",
-    "recordings",
-    "cache",
-    "steps_per_execution",
-    "checkpoint_steps",
-    "on_divergence",
-    "progress",
-    "tensorflow_log",
-    "profile",
-    "seeds",
-    "final_student",
-    "strategy",
-    "virtual_devices",
-    "worker_timeout",
-)
+__all__ = ["FLAGS", "Options", "OptionsError", "check", "define_flags", "from_flags"]
 
 
-# Flags that are names of files or networks, or nothing.
-_OPTIONAL = ("student_arch", "data_dir", "teacher_from", "recordings")
-
-# Flags that belong to some architectures only.
-ARCHITECTURE = ("dropout", "compression", "bottleneck", "final_transition", "remat")
-
-
+# The fields of the last base come first.
 @dataclasses.dataclass(frozen=True)
-class Options:
-    """Every setting of a run, checked. The fields are the flags of the same names."""
-
-    gens: int | str = 3
-    max_gens: int = 10
-    arch: str = "wrn-16-1"
-    student_arch: str | None = None
-    share_ends: bool | None = None
-    dropout: float = 0.0
-    compression: float | None = None
-    bottleneck: bool | None = None
-    final_transition: bool | None = None
-    remat: bool | None = None
-    dataset: str = "digits"
-    data_dir: str | None = None
-    validation_fraction: float = 0.1
-    train_examples: int | None = None
-    cache: str = "auto"
-    augment: str = "auto"
-    objective: str = "kd+labels"
-    label_weight: float | None = None
-    label_smoothing: float = 0.0
-    temperature: float | None = None
-    tighten_epochs: float | None = None
-    activation_weight: float | None = None
-    mixup: float | None = None
-    teacher: str = "previous"
-    teacher_from: str | None = None
-    teacher_signal: str = "auto"
-    teacher_precision: str = "same"
-    teacher_views: int | None = None
-    teacher_top: int | None = None
-    recordings: str | None = None
-    ensemble_average: str = "probabilities"
-    epochs: int = 30
-    batch_size: int = 64
-    optimizer: str = "sgd"
-    learning_rate: float = 0.1
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
-    schedule: str = "cosine"
-    warmup_epochs: float = 0.0
-    plateau_factor: float = 0.25
-    plateau_threshold: float = 0.0
-    unroll: int = 35
-    clip_norm: float | None = None
-    checkpoint: str = "last"
-    checkpoint_steps: int | None = None
-    on_divergence: str = "stop"
-    precision: str = "float32"
-    jit: str = "auto"
-    strategy: str = "auto"
-    virtual_devices: int | None = None
-    worker_timeout: float = 600.0
-    sync_batch_norm: bool = False
-    steps_per_execution: int | None = None
-    deterministic: bool = False
-    seed: int = 0
-    seeds: int = 1
-    final_student: bool = False
-    augmentation_seed: int | None = None
-    workdir: str | None = None
-    analyse: bool | None = None
-    progress: str = "auto"
-    tensorflow_log: bool = False
-    profile: bool = False
+class Options(
+    groups.OutputOptions,
+    groups.SeedOptions,
+    groups.SpeedOptions,
+    groups.CheckpointOptions,
+    groups.TrainingOptions,
+    groups.TeacherOptions,
+    groups.ObjectiveOptions,
+    groups.DataOptions,
+    groups.NetworkOptions,
+    groups.GenerationOptions,
+):
+    """Every setting of a run, checked: all groups together."""
 
     @property
     def directory(self) -> pathlib.Path:
@@ -148,56 +68,43 @@ class Options:
 
     def settings(self) -> dict[str, Any]:
         """What a run must agree on with the one that it goes on with."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name not in FREE}
+        return {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if not FLAGS[name].may_change
+        }
 
     def effective(self) -> dict[str, Any]:
         """Returns the flags that do something in this run, and so may be given to repeat it."""
         values = dataclasses.asdict(self)
-        idle = flag_needs.idle(self, values)
-        return {name: value for name, value in values.items() if name not in idle}
+        unused = idle.idle(self, values)
+        return {name: value for name, value in values.items() if name not in unused}
 
     def flagfile(self) -> str:
         """Returns the text of a flagfile that gives the same run."""
         lines = [
-            flag_needs.written(name, value)
+            idle.written(name, value)
             for name, value in self.effective().items()
             if value is not None and name != "workdir"
         ]
         return "\n".join(lines) + "\n"
 
 
-_CHOICES = {
-    "augment": ("auto", "yes", "no"),
-    "teacher": ("previous", "ensemble", "first"),
-    "teacher_signal": ("auto", "online", "recorded"),
-    "cache": ("auto", "memory", "disk"),
-    "jit": ("auto", "yes", "no"),
-    "ensemble_average": ("probabilities", "logits"),
-    # Those that every supported Keras knows.
-    "optimizer": (
-        *("sgd", "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion"),
-        *("muon", "nadam", "rmsprop"),
-    ),
-    "strategy": ("auto", "one", "mirrored", "multiworker"),
-    "schedule": ("step", "cosine", "constant", "plateau"),
-    "checkpoint": ("last", "best"),
-    "on_divergence": ("stop", "retry"),
-    "teacher_precision": ("same", "auto", "float32", "mixed_bfloat16", "mixed_float16"),
-    "precision": ("auto", "float32", "mixed_bfloat16", "mixed_float16"),
-    "progress": ("auto", "lines", "none"),
-}
+FLAGS = declared(Options)
+# Flags that belong to some architectures only.
+ARCHITECTURE = tuple(name for name, flag in FLAGS.items() if flag.of_architecture)
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines one absl flag for each field of `Options`, among `values`."""
     kinds = {"int": flags.DEFINE_integer, "float": flags.DEFINE_float, "bool": flags.DEFINE_bool}
     for field in dataclasses.fields(Options):
-        text = flag_help.HELP[field.name]
+        text, choices = FLAGS[field.name].help, FLAGS[field.name].choices
         default = {"arch": "wrn", "gens": str(field.default)}.get(field.name, field.default)
-        if field.name in _CHOICES:
-            flags.DEFINE_enum(field.name, default, _CHOICES[field.name], text, flag_values=values)
+        if choices:
+            flags.DEFINE_enum(field.name, default, choices, text, flag_values=values)
         else:
-            kind = "str" if field.name == "gens" else field.type.split(" ")[0]
+            kind = "str" if field.name == "gens" else str(field.type).split(" ")[0]
             define = kinds.get(kind, flags.DEFINE_string)
             define(field.name, default, text, flag_values=values)
 
@@ -208,9 +115,9 @@ def from_flags(values: flags.FlagValues) -> Options:
     Raises:
         OptionsError: A value cannot be used.
     """
-    found = {name: values[name].value for name in _names()}
+    found = {name: values[name].value for name in FLAGS}
     # An empty value takes back what a flagfile set.
-    found |= {name: None for name in _OPTIONAL if found[name] == ""}
+    found |= {name: None for name, flag in FLAGS.items() if flag.may_be_empty and found[name] == ""}
     found["gens"] = _number_or_auto(found["gens"])
     found |= {
         name: value
@@ -219,10 +126,6 @@ def from_flags(values: flags.FlagValues) -> Options:
     }
     given = [name for name in found if _asks(name, values, found)]
     return check(Options(**found), given)
-
-
-def _names() -> list[str]:
-    return [field.name for field in dataclasses.fields(Options)]
 
 
 def _asks(name: str, values: flags.FlagValues, found: Mapping[str, Any]) -> bool:

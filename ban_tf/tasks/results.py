@@ -7,7 +7,7 @@ import json
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from ban_tf.config import flag_needs
+from ban_tf.config import idle
 from ban_tf.config.options import Options
 from ban_tf.distillation.ensemble import ensemble
 from ban_tf.lineage import lineage
@@ -49,7 +49,7 @@ def command(options: Options) -> str:
     """Returns the command that gives a run: every flag that does something, if not by default."""
     defaults = Options()
     flags = [
-        flag_needs.written(name, value)
+        idle.written(name, value)
         for name, value in options.effective().items()
         if value != getattr(defaults, name)
     ]

@@ -21,7 +21,7 @@ import tensorflow as tf
 from rich import progress as rich_progress
 
 from ban_tf import datasets
-from ban_tf.config.flag_needs import needs_online
+from ban_tf.config.idle import needs_online
 from ban_tf.config.options import Options
 from ban_tf.datasets import pipeline
 from ban_tf.distillation import recording

@@ -1,0 +1,42 @@
+"""Every flag of `ban-tf train`, declared once: a file for each heading of its help."""
+
+from __future__ import annotations
+
+from ban_tf.config.groups.checkpoints import CheckpointOptions
+from ban_tf.config.groups.data import DataOptions
+from ban_tf.config.groups.generations import GenerationOptions
+from ban_tf.config.groups.networks import NetworkOptions
+from ban_tf.config.groups.objective import ObjectiveOptions
+from ban_tf.config.groups.output import OutputOptions
+from ban_tf.config.groups.seeds import SeedOptions
+from ban_tf.config.groups.speed import SpeedOptions
+from ban_tf.config.groups.teachers import TeacherOptions
+from ban_tf.config.groups.training import TrainingOptions
+
+# In the order of the help.
+GROUPS = (
+    GenerationOptions,
+    NetworkOptions,
+    DataOptions,
+    ObjectiveOptions,
+    TeacherOptions,
+    TrainingOptions,
+    CheckpointOptions,
+    SpeedOptions,
+    SeedOptions,
+    OutputOptions,
+)
+
+__all__ = [
+    "GROUPS",
+    "CheckpointOptions",
+    "DataOptions",
+    "GenerationOptions",
+    "NetworkOptions",
+    "ObjectiveOptions",
+    "OutputOptions",
+    "SeedOptions",
+    "SpeedOptions",
+    "TeacherOptions",
+    "TrainingOptions",
+]

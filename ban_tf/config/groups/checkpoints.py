@@ -1,0 +1,33 @@
+"""What is kept, and what a resumed run does: the flags."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from ban_tf.config.flag import flag
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckpointOptions:
+    """What is kept, and what a resumed run does."""
+
+    HEADING: ClassVar[str] = "Keeping and resuming"
+    checkpoint: str = flag(
+        "last",
+        "Which weights a generation keeps: last, or best by validation.",
+        choices=("last", "best"),
+    )
+    checkpoint_steps: int | None = flag(
+        None,
+        "Save every so many steps, besides at the end of each epoch.",
+        bounds=(1, 1_000_000_000),
+        may_change=True,
+    )
+    on_divergence: str = flag(
+        "stop",
+        "When a loss is no longer finite: stop, or retry once from the last checkpoint at a "
+        "tenth of the learning rate.",
+        choices=("stop", "retry"),
+        may_change=True,
+    )

@@ -1,0 +1,58 @@
+"""The data: the flags."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import ClassVar
+
+from ban_tf.config import needs
+from ban_tf.config.flag import flag
+
+
+@dataclasses.dataclass(frozen=True)
+class DataOptions:
+    """The data."""
+
+    HEADING: ClassVar[str] = "Data"
+    dataset: str = flag(
+        "digits",
+        "digits (embedded), a TFDS data set such as cifar10, folder:PATH with images, text "
+        "(embedded), or text:PATH, a folder with *.train.txt, *.valid.txt and *.test.txt or one "
+        "file.",
+    )
+    data_dir: str | None = flag(
+        None,
+        "Where TFDS data sets are kept.",
+        may_change=True,
+        of_some_tasks=True,
+        needs=(needs.TFDS,),
+        may_be_empty=True,
+    )
+    validation_fraction: float = flag(
+        0.1,
+        "Share of the training data that is held out for validation.",
+        bounds=(0.0, 0.5),
+        of_some_tasks=True,
+    )
+    train_examples: int | None = flag(
+        None,
+        "Use the first N training examples only.",
+        bounds=(2, math.inf),
+        of_some_tasks=True,
+    )
+    cache: str = flag(
+        "auto",
+        "Where decoded images of TFDS data sets are kept: memory, disk (beside the data), or "
+        "auto, on disk if they would fill half of the memory.",
+        choices=("auto", "memory", "disk"),
+        may_change=True,
+        of_some_tasks=True,
+        needs=(needs.TFDS,),
+    )
+    augment: str = flag(
+        "auto",
+        "Random crops and flips: auto (the data set's custom), yes or no.",
+        choices=("auto", "yes", "no"),
+        of_some_tasks=True,
+    )

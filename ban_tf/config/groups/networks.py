@@ -1,0 +1,70 @@
+"""The networks: the flags."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from ban_tf.config import needs
+from ban_tf.config.flag import flag
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkOptions:
+    """The networks."""
+
+    HEADING: ClassVar[str] = "Networks"
+    arch: str = flag(
+        "wrn-16-1",
+        "Architecture: wrn-DEPTH-WIDTH (wrn alone is wrn-16-1), densenet-DEPTH-GROWTH, on text "
+        "lstm-LAYERS-UNITS or cnn-lstm-LAYERS-UNITS, or package.module:function.",
+    )
+    student_arch: str | None = flag(
+        None,
+        "Architecture of the born-again generations, if it is another one: also "
+        "densenet-90-60@depth=2 (or @compression=0.5) and "
+        "resnet-wide-UNITS-RATIO@densenet-90-60 (or resnet-bottleneck-...), which have the "
+        "shapes of that DenseNet.",
+        may_be_empty=True,
+    )
+    share_ends: bool | None = flag(
+        None,
+        "Give students the first and the last layer of their teacher, frozen; "
+        "resnet-...@densenet-... always has them.",
+        needs=(needs.TEACHER,),
+    )
+    dropout: float = flag(
+        0.0,
+        "Dropout inside residual blocks, after the convolutions of a DenseNet, or between the "
+        "layers of a language model.",
+        bounds=(0.0, 0.95),
+        of_architecture=True,
+        needs=needs.architecture("dropout", "architectures of this package"),
+    )
+    compression: float | None = flag(
+        None,
+        "Share of its channels that a DenseNet keeps after a block; 0.5 by default.",
+        bounds=(0.01, 1.0),
+        of_architecture=True,
+        needs=needs.architecture("compression", "DenseNets"),
+    )
+    bottleneck: bool | None = flag(
+        None,
+        "Whether a DenseNet has 1x1 convolutions before its 3x3 ones; it has.",
+        of_architecture=True,
+        needs=needs.architecture("bottleneck", "DenseNets"),
+    )
+    final_transition: bool | None = flag(
+        None,
+        "Whether a DenseNet compresses its last block too, as the paper's counts tell; it does "
+        "not.",
+        of_architecture=True,
+        needs=needs.architecture("final_transition", "DenseNets"),
+    )
+    remat: bool | None = flag(
+        None,
+        "Whether a DenseNet computes anew in the backward pass instead of keeping in memory: "
+        "slower, in about two thirds of the memory.",
+        of_architecture=True,
+        needs=needs.architecture("remat", "DenseNets"),
+    )

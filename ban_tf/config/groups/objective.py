@@ -1,0 +1,63 @@
+"""What students match: the flags."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from ban_tf.config import needs
+from ban_tf.config.flag import flag
+from ban_tf.objectives import names as objective_names
+
+
+@dataclasses.dataclass(frozen=True)
+class ObjectiveOptions:
+    """What students match."""
+
+    HEADING: ClassVar[str] = "What students match"
+    objective: str = flag(
+        "kd+labels",
+        "What born-again generations learn from: "
+        + ", ".join(objective_names.OF_CLASSES)
+        + "; +labels adds the label term; package.module:function is your own. The default is the "
+        "teacher's outputs beside the labels; the paper's BAN is kd.",
+    )
+    label_weight: float | None = flag(
+        None,
+        "Weight of the label term; by default what the objective says.",
+        bounds=(0.0, 1000000.0),
+        needs=(needs.TEACHER,),
+    )
+    label_smoothing: float = flag(
+        0.0,
+        "Smoothing of the labels, wherever labels are learnt from.",
+        bounds=(0.0, 0.99),
+        needs=(needs.LABELS,),
+    )
+    temperature: float | None = flag(
+        None,
+        "Temperature of the objective; its gradients are scaled by its square.",
+        bounds=(0.001, 1000.0),
+        needs=(needs.TEMPERATURE,),
+    )
+    tighten_epochs: float | None = flag(
+        None,
+        "Pass from the labels to the teacher within the first N epochs.",
+        bounds=(0.001, 1000000.0),
+        needs=(needs.TEACHER,),
+    )
+    activation_weight: float | None = flag(
+        None,
+        "Weight of the squared difference between the activations of teacher and student, at "
+        "the end of each resolution.",
+        bounds=(0.0, 1000000000.0),
+        of_some_tasks=True,
+        needs=(needs.TEACHER,),
+    )
+    mixup: float | None = flag(
+        None,
+        "Blend each example with another one, by shares from Beta(N, N), before teacher and "
+        "student see it.",
+        bounds=(0.001, 100.0),
+        of_some_tasks=True,
+    )

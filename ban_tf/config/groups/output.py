@@ -1,0 +1,43 @@
+"""The run, and what is seen of it: the flags."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from ban_tf.config import needs
+from ban_tf.config.flag import flag
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputOptions:
+    """The run, and what is seen of it."""
+
+    HEADING: ClassVar[str] = "The run, and what is seen of it"
+    workdir: str | None = flag(
+        None,
+        "Where the run is kept; runs/<dataset>-<arch>-<objective>-<seed> by default.",
+        may_change=True,
+    )
+    analyse: bool | None = flag(
+        None,
+        "Take the gradient of distillation apart after each epoch: analysis.png.",
+        needs=(needs.TEACHER,),
+    )
+    progress: str = flag(
+        "auto",
+        "auto (a bar on a terminal), lines or none.",
+        choices=("auto", "lines", "none"),
+        may_change=True,
+    )
+    tensorflow_log: bool = flag(
+        False,
+        "Show TensorFlow's own messages.",
+        may_change=True,
+    )
+    profile: bool = flag(
+        False,
+        "Record the graph and a profile of a few steps of each generation for TensorBoard, "
+        "which shows profiles with pip install tensorboard-plugin-profile.",
+        may_change=True,
+    )

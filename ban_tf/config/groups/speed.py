@@ -1,0 +1,67 @@
+"""Speed: precision, compilation and devices: the flags."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+from ban_tf.config import needs
+from ban_tf.config.flag import flag
+
+
+@dataclasses.dataclass(frozen=True)
+class SpeedOptions:
+    """Speed: precision, compilation and devices."""
+
+    HEADING: ClassVar[str] = "Speed"
+    precision: str = flag(
+        "float32",
+        "float32, mixed_bfloat16, mixed_float16, or auto: bfloat16 where it is fast.",
+        choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
+    )
+    jit: str = flag(
+        "auto",
+        "Compile the training step with XLA: yes, no, or auto, on GPUs only.",
+        choices=("auto", "yes", "no"),
+        of_some_tasks=True,
+    )
+    strategy: str = flag(
+        "auto",
+        "What trains: one device; mirrored, all GPUs of this machine, or the --virtual_devices; "
+        "multiworker, the processes that TF_CONFIG or Slurm name; or auto, which takes what is "
+        "there.",
+        choices=("auto", "one", "mirrored", "multiworker"),
+        may_change=True,
+    )
+    virtual_devices: int | None = flag(
+        None,
+        "Split the processor into N devices, to try out mirrored.",
+        bounds=(2, 64),
+        may_change=True,
+        needs=(needs.SEVERAL_DEVICES,),
+    )
+    worker_timeout: float = flag(
+        600.0,
+        "Seconds that workers wait for each other to start.",
+        bounds=(1.0, 1000000.0),
+        may_change=True,
+        needs=(needs.SEVERAL_WORKERS,),
+    )
+    sync_batch_norm: bool = flag(
+        False,
+        "Normalise by the statistics of the whole batch, not of each replica's share.",
+        of_some_tasks=True,
+        needs=(needs.SEVERAL_DEVICES,),
+    )
+    steps_per_execution: int | None = flag(
+        None,
+        "Steps that TensorFlow takes at a time; must divide those of an epoch. By default 1, "
+        "and up to 10 on GPUs.",
+        bounds=(1, 1_000_000),
+        may_change=True,
+        of_some_tasks=True,
+    )
+    deterministic: bool = flag(
+        False,
+        "Make every operation deterministic.",
+    )

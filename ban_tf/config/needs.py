@@ -1,0 +1,106 @@
+"""What a flag may need to do anything at all; a flag that is given and does nothing is refused.
+
+`--gens=0` makes no flag idle: the flags of the born-again generations are part of a run, and the
+same command with a larger `--gens` trains them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ban_tf import datasets
+from ban_tf.config import registry
+from ban_tf.distribution import cluster
+from ban_tf.objectives import names as objective_names
+
+# Flags that only a teacher that is run in each step can serve.
+ONLINE = ("mixup", "activation_weight", "analyse")
+
+
+class Need(NamedTuple):
+    """Something without which a flag does nothing.
+
+    Attributes:
+        flag: The flag that decides about it.
+        belongs_to: What the flag in question is for, in words; empty where the task says why it
+            is refused.
+        met: Whether the `Options` of a run meet it.
+    """
+
+    flag: str
+    belongs_to: str
+    met: Callable[[Any], bool]
+
+
+def _base(options: Any) -> str:
+    """The objective without `+labels`."""
+    return objective_names.parse(options.objective)[0]
+
+
+def _labels(options: Any) -> bool:
+    return _base(options) == "labels"
+
+
+def _has_temperature(options: Any) -> bool:
+    entry = objective_names.OBJECTIVES.get(_base(options))
+    return entry is not None and entry.has_temperature
+
+
+def _labels_count(options: Any) -> bool:
+    weight = options.label_weight
+    if weight is None:
+        weight = objective_names.parse(options.objective)[1]
+    return not options.teacher_from or _labels(options) or weight > 0
+
+
+def _augmented(options: Any) -> bool:
+    return options.augment == "yes" or (
+        options.augment == "auto" and datasets.augmented_by_default(options.dataset)
+    )
+
+
+def _without(name: str) -> Need:
+    return Need(name, f"runs without --{name}", lambda options: not getattr(options, name))
+
+
+TFDS = Need("dataset", "TFDS data sets", lambda options: datasets.is_tfds(options.dataset))
+SGD = Need("optimizer", "--optimizer=sgd", lambda options: options.optimizer == "sgd")
+PLATEAU = Need("schedule", "--schedule=plateau", lambda options: options.schedule == "plateau")
+AUTO = Need("gens", "--gens=auto", lambda options: options.gens == "auto")
+TEACHER = Need("objective", "objectives with a teacher", lambda options: _base(options) != "labels")
+TEMPERATURE = Need("objective", "objectives that have a temperature", _has_temperature)
+LABELS = Need("objective", "runs that learn from labels", _labels_count)
+AUGMENTED = Need("augment", "images that are cropped and flipped, as by --augment=yes", _augmented)
+RECORDED = Need(
+    "teacher_signal",
+    "--teacher_signal=recorded",
+    lambda options: options.teacher_signal == "recorded",
+)
+MAY_RECORD = (
+    Need(
+        "teacher_signal",
+        "--teacher_signal=recorded or auto",
+        lambda options: options.teacher_signal != "online",
+    ),
+    *map(_without, ONLINE),
+)
+SEVERAL_WORKERS = Need("strategy", "several workers, as by --strategy=multiworker", cluster.several)
+SEVERAL_DEVICES = Need(
+    "strategy", "training on several devices", lambda options: options.strategy != "one"
+)
+
+
+def of_task(name: str) -> Need:
+    """Returns the need for a task that uses the flag."""
+    return Need("dataset", "", lambda options: name in registry.of(options.dataset).supports)
+
+
+def architecture(name: str, belongs_to: str) -> tuple[Need, ...]:
+    """Returns the need for an architecture that has the flag."""
+
+    def met(options: Any) -> bool:
+        task = registry.of(options.dataset)
+        return any(name in task.settings(each) for each in options.architectures)
+
+    return (Need("arch", belongs_to, met),)
