@@ -74,7 +74,7 @@ def parse(name: str) -> dict[str, Any]:
         raise InputError(
             f"--arch={name}: the growth of a DenseNet must be at least 1, not {growth}"
         )
-    settings = {"depth": depth, "growth": growth}
+    settings: dict[str, Any] = {"depth": depth, "growth": growth}
     for key, factor in factors:
         if not 0.1 <= float(factor) <= 10:
             raise InputError(f"--arch={name}: {key} must be between 0.1 and 10, not {factor}")
@@ -119,7 +119,8 @@ def plan(
         added = round(width * compression_factor) - channels
         growths = _share_out(added, max(1, round(units * depth_factor)))
         blocks.append(Block(growths, transition))
-        channels = transition
+        if transition is not None:
+            channels = transition
     return first, blocks
 
 

@@ -44,7 +44,7 @@ def _define(values: flags.FlagValues) -> None:
 def _work(values: flags.FlagValues, names: list[str]) -> None:
     if len(names) != 1:
         raise InputError("name one run, such as runs/digits-wrn-16-1-kd+labels-0.")
-    dataset, data_dir = values["dataset"].value, values["data_dir"].value
+    dataset, data_dir = values.dataset, values.data_dir
     takes_it = "data_dir" in registry.of(dataset).supports and datasets.is_tfds(dataset)
     if data_dir and not takes_it:
         raise InputError(
@@ -58,7 +58,7 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     unknown = result["run"].get("unknown_words")
     if unknown is not None:
         print(f"{100 * unknown:.1f} % of the words are unknown to the run and count as <unk>.")
-    path = values["json"].value
+    path = values.json
     if path:
         try:
             pathlib.Path(path).write_text(json.dumps(result, indent=1) + "\n")

@@ -128,10 +128,10 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
         raise InputError("name one run, such as runs/digits-wrn-16-1-kd+labels-0.")
     path = export(
         reading.RunReader(names[0]),
-        values["to"].value,
-        values["model"].value,
-        values["output"].value,
-        values["preprocessing"].value,
+        values.to,
+        values.model,
+        values.output,
+        values.preprocessing,
     )
     print(path)
     print(f"{path}.json")

@@ -58,14 +58,14 @@ def _define(values: flags.FlagValues) -> None:
 def _work(values: flags.FlagValues, names: list[str]) -> None:
     if len(names) < 2:
         raise InputError("name a run and at least one file.")
-    run, files, table = reading.RunReader(names[0]), names[1:], values["csv"].value
+    run, files, table = reading.RunReader(names[0]), names[1:], values.csv
     if table and pathlib.Path(table).suffix.lower() in folder.SUFFIXES:
         raise InputError(f"--csv={table} names an image, and would replace it by a table.")
     if table in files:
         raise InputError(f"--csv={table} is a file to predict, and would be replaced by a table.")
     command.import_tensorflow()
     task = registry.of(reading.settings(run).get("dataset", "")).load()
-    predictions = task.predict(run, files, values["model"].value, values["top"].value)
+    predictions = task.predict(run, files, values.model, values.top)
     if table == "-":
         print(csv_tables.write(predictions.headings, predictions.rows), end="")
         return

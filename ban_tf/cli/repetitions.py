@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -28,7 +29,7 @@ def _run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
     # Not for --help, which would wait for SciPy and plots.
     from ban_tf.report import comparison_page
 
-    directories = []
+    directories: list[str | pathlib.Path] = []
     for seed in range(options.seed, options.seed + options.seeds):
         directory = options.directory / f"seed-{seed}"
         print(f"\nSeed {seed} ({len(directories) + 1} of {options.seeds}), in {directory}")

@@ -59,10 +59,10 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
                     f"--{flag}={values[flag].value} does nothing with one run; it is for the "
                     "comparison of several. Leave it out."
                 )
-        _again(content.read(names[0]), values["figures"].value)
+        _again(content.read(names[0]), values.figures)
         return
-    output, pictures = pathlib.Path(values["output"].value), values["figures"].value
-    result = comparison_page.write(names, output, values["control"].value, pictures)
+    output, pictures = pathlib.Path(values.output), values.figures
+    result = comparison_page.write(names, output, values.control, pictures)
     for name in result["left_out"]:
         print(f"{name} has no results yet and is left out.")
     for name in [name for group in result["groups"] for name in group["runs"]]:

@@ -150,7 +150,7 @@ def _define(values: flags.FlagValues) -> None:
 
 def _work(values: flags.FlagValues, names: list[str]) -> None:
     found = [each for name in names or ["runs"] for each in find(name)]
-    if values["json"].value:
+    if values.json:
         rows = [
             {**each._asdict(), "path": str(each.path), "updated": each.updated.isoformat()}
             for each in found

@@ -24,13 +24,14 @@ class Slices(keras.utils.PyDataset):
         super().__init__()
         self._given, self._batch_size, self._shuffle = as_arrays(given), batch_size, shuffle
         counts = {len(array) if array.ndim else None for array in leaves(self._given)}
-        if len(counts) != 1 or None in counts:
+        count = counts.pop() if len(counts) == 1 else None
+        if count is None:
             raise InputError(
                 "`x` must be arrays or lists of as many examples as `y` and `sample_weight` have, "
                 "a tf.data.Dataset, a keras.utils.PyDataset or a generator, as the model prepares "
                 f"its own input. Received: {type(given[0]).__name__}"
             )
-        self._order = np.arange(counts.pop())
+        self._order = np.arange(count)
         self.on_epoch_end()
 
     def __len__(self) -> int:

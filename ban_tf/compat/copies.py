@@ -29,7 +29,8 @@ def copy_layer(
         kind: The class of the copy, if not that of the layer.
         config: The configuration of the copy, if not that of the layer.
     """
-    copy = (kind or type(layer)).from_config(config or layer.get_config())
+    made: Any = kind or type(layer)
+    copy = made.from_config(config or layer.get_config())
     copy.name = layer.name  # a configuration that Keras made up holds none that it made up
     if isinstance(layer, keras.Layer) and any(map(_is_adapted, layer._flatten_layers())):
         if layer.built:
@@ -176,7 +177,8 @@ def builder(
         InputError: It is neither, or (when called) the model cannot be cloned, has no weights, is
             the one that was returned before, or differs from the first in more than its weights.
     """
-    fresh, known, same = build, weakref.WeakSet(), SameNetwork(argument)
+    fresh, same = build, SameNetwork(argument)
+    known: weakref.WeakSet[keras.Model] = weakref.WeakSet()
     if isinstance(build, keras.Model):
         if not isinstance(build, keras.Sequential) and getattr(build, "inputs", None) is None:
             raise InputError(

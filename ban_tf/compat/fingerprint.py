@@ -291,7 +291,7 @@ class _Description:
         return self.of(config)
 
     def _of_class(self, kind: type) -> Any:
-        described = [_name(kind)]
+        described: list[Any] = [_name(kind)]
         for base in kind.__mro__:
             if _is_library(base.__module__):
                 described.append(_name(base))

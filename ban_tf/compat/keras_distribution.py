@@ -73,6 +73,8 @@ class DistributedModel(keras.Model):
     the loss, as `weighting.mean` does.
     """
 
+    _loss_tracker: Any  # Keras's
+
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         if several(self):
@@ -98,7 +100,9 @@ class DistributedModel(keras.Model):
             logs = step(data)
             return {**logs, **_results_of_all(self, _statistics(self) if statistics else [])}
 
-    def _make_function(self, step_function: Callable[..., Any], *arguments: Any, **options: Any):
+    def _make_function(
+        self, step_function: Callable[..., Any], *arguments: Any, **options: Any
+    ) -> Callable[..., Any]:
         if not several(self):
             return super()._make_function(step_function, *arguments, **options)
         return _steps(self, step_function)

@@ -91,11 +91,12 @@ def check_gradients(
         # One number for each example may have no axis of its own.
         _, *positions, units = shape if len(shape) > 1 else (*shape, 1)
         found = objective.get(name) if isinstance(objective, Mapping) else objective
-        classes = {CATEGORICAL: units, BINARY: 2}.get(kinds.get(name))
+        classes = {CATEGORICAL: units, BINARY: 2}.get(kinds.get(name) or "")
         if found is None or classes is None:
             continue
-        counted = None not in positions and batch_size is not None
-        reason = found.why_idle(classes, math.prod(positions) * batch_size if counted else None)
+        sizes = [size for size in (*positions, batch_size) if size is not None]
+        counted = len(sizes) == len(positions) + 1
+        reason = found.why_idle(classes, math.prod(sizes) if counted else None)
         if reason:
             raise InputError(f"`objective` {found!r} cannot teach the output {name!r}: {reason}.")
 

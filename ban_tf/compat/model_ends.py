@@ -171,16 +171,22 @@ def axis_before_reshape(
     """
     if axis is None:
         return None
-    size, behind = after[axis], after[len(after) + axis + 1 :]
-    if size is None or None in behind:
+    size, behind = after[axis], _product(after[len(after) + axis + 1 :])
+    if size is None or behind is None:
         return axis if list(before[axis:]) == list(after[axis:]) else None
     for candidate in range(-1, -len(before) - 1, -1):
-        numbers = before[len(before) + candidate + 1 :]
-        if None in numbers or before[candidate] is None:
+        numbers = _product(before[len(before) + candidate + 1 :])
+        if numbers is None or before[candidate] is None:
             return None
-        if math.prod(numbers) == math.prod(behind) and before[candidate] == size:
+        if numbers == behind and before[candidate] == size:
             return candidate
     return None
+
+
+def _product(sizes: Sequence[int | None]) -> int | None:
+    """Returns the product of sizes; None if one of them is unknown."""
+    known = [size for size in sizes if size is not None]
+    return math.prod(known) if len(known) == len(sizes) else None
 
 
 _COMPUTES = object()

@@ -33,6 +33,7 @@ def collect(
             them only what the model's graph shows is known: of a subclass, nothing.
     """
     visible = outputs.visible_ends(model)
+    tensors: Mapping[str, Any]
     if called is None:
         tensors, ends = outputs.symbolic(model), visible
     else:

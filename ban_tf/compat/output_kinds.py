@@ -27,7 +27,7 @@ from ban_tf.compat.model_ends import LINEAR, SIGMOID, SOFTMAX
 from ban_tf.errors import InputError
 
 ACTIVATIONS = (LINEAR, SOFTMAX, SIGMOID)
-_KIND_OF = {SOFTMAX: CATEGORICAL, SIGMOID: BINARY}
+_KIND_OF: dict[str | None, str] = {SOFTMAX: CATEGORICAL, SIGMOID: BINARY}
 _ACTIVATION_OF = {CATEGORICAL: SOFTMAX, BINARY: SIGMOID, VALUES: LINEAR}
 
 
@@ -253,7 +253,7 @@ def _loss_kind(evidence: Evidence) -> str | None:
                 f"The loss {loss.name} of {_output(evidence)} takes the classes to be on axis "
                 f"{loss.axis}, but distillation takes them to be on the last one; put them there."
             )
-    kinds = {loss.kind for loss in evidence.losses} - {None}
+    kinds = {loss.kind for loss in evidence.losses if loss.kind is not None}
     if len(kinds) > 1 and evidence.kind is None:
         raise DoubtError(
             f"The losses {_loss_names(evidence)} of {_output(evidence)} are for outputs of "

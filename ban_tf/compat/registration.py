@@ -58,7 +58,7 @@ class _Deferred:
 class _AfterKeras(importlib.abc.MetaPathFinder):
     """Finds Keras as it is found without it, and registers the names once Keras is imported."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._searching = False
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
@@ -70,7 +70,9 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
         finally:
             self._searching = False
         if spec is not None and spec.loader is not None:
-            spec.loader.exec_module = functools.partial(self._execute, spec.loader.exec_module)
+            # Of this one import alone: the loader of a spec is made for it.
+            execute = functools.partial(self._execute, spec.loader.exec_module)
+            spec.loader.exec_module = execute  # type: ignore[method-assign]
         return spec
 
     def _execute(self, execute: Callable[[ModuleType], None], module: ModuleType) -> None:

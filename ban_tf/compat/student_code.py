@@ -18,10 +18,14 @@ from ban_tf.errors import InputError
 # A step of the student's own says itself what is minimized or measured, so that no teacher can
 # have part in it; so does what makes a step of many. A `fit` of its own would have to be called in
 # the place of ours.
-_REFUSED = ("train_step", "test_step")
-_REFUSED += ("make_train_function", "make_test_function", "make_predict_function")
-_REFUSED_WITHOUT_PREPROCESSOR = ("train_on_batch", "test_on_batch", "predict_on_batch")
-_REFUSED_WITHOUT_PREPROCESSOR += ("fit", "evaluate")
+_REFUSED = (
+    *("train_step", "test_step"),
+    *("make_train_function", "make_test_function", "make_predict_function"),
+)
+_REFUSED_WITHOUT_PREPROCESSOR = (
+    *("train_on_batch", "test_on_batch", "predict_on_batch"),
+    *("fit", "evaluate"),
+)
 
 _COMPILED = ("compiled", "optimizer", "loss", "_compile_loss", "_compile_metrics", "_loss_tracker")
 
@@ -42,7 +46,7 @@ def check_steps(student: keras.Model) -> None:
     Raises:
         InputError: It has a step, or a loop, of its own, which would not be called.
     """
-    refused = _REFUSED
+    refused: tuple[str, ...] = _REFUSED
     if not hasattr(
         student, "preprocess_samples"
     ):  # KerasHub's tasks prepare data there, see `preparation`

@@ -133,7 +133,7 @@ def _moved(step: _Step, axis: int | None) -> Any:
     if step.what == _RESHAPE:
         return axis_before_reshape(step.before, step.after, axis)
     if step.what == _TRANSPOSE:
-        return None if step.axes is None else step.axes[axis] - len(step.axes)
+        return None if step.axes is None or axis is None else step.axes[axis] - len(step.axes)
     if step.what == _ROWS:
         whole = step.before and step.after and step.before[-1] == step.after[-1] is not None
         return axis if axis == -1 and whole else None
@@ -285,8 +285,9 @@ def _normalizes(numerator: _Node, divisor: _Node) -> list[int] | None:
     while divisor.step.what in (_ROWS, _RESHAPE):
         divisor = divisor.step.inputs[0]
     axes, inputs = divisor.step.axes, divisor.step.inputs
-    summed = divisor.step.what == _MERGE and axes and len(axes) == 1 and inputs[0] is numerator
-    return [axes[0] - len(divisor.step.before)] if summed else None
+    if divisor.step.what != _MERGE or axes is None or len(axes) != 1 or inputs[0] is not numerator:
+        return None
+    return [axes[0] - len(divisor.step.before)]
 
 
 def ends_of(

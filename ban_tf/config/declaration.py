@@ -9,11 +9,14 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ban_tf import architectures, datasets
 from ban_tf.datasets import text
 from ban_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from ban_tf.tasks.task import Task
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -40,7 +43,7 @@ class Declaration:
     name: str
     data: str
     prefix: str
-    implementation: type | str
+    implementation: type[Task] | str
     supports: frozenset[str] = frozenset()
     reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -97,7 +100,7 @@ class Declaration:
         """Returns whether a network always has the first and last layer of its teacher."""
         return self.networks is None and architectures.shares_ends(network)
 
-    def load(self) -> type:
+    def load(self) -> type[Task]:
         """Imports the class that does the work."""
         if isinstance(self.implementation, str):
             module, _, name = self.implementation.partition(":")

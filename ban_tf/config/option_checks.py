@@ -150,7 +150,7 @@ def _check_variants(options: Options) -> None:
             "--gens=auto stops by validation, but --validation_fraction is 0; give it a share "
             "such as 0.1."
         )
-    if options.final_student and options.gens != "auto" and options.gens < 2:
+    if options.final_student and isinstance(options.gens, int) and options.gens < 2:
         raise OptionsError(
             "--final_student learns from an ensemble of born-again generations: --gens must be at "
             f"least 2; it is {options.gens}."

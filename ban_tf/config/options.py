@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from absl import flags
@@ -52,7 +52,7 @@ class Options(
     @property
     def generations(self) -> int:
         """The number of the last generation that may be trained."""
-        return self.max_gens if self.gens == "auto" else self.gens
+        return self.gens if isinstance(self.gens, int) else self.max_gens
 
     @property
     def architectures(self) -> list[str]:
@@ -97,10 +97,14 @@ ARCHITECTURE = tuple(name for name, flag in FLAGS.items() if flag.of_architectur
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """Defines one absl flag for each field of `Options`, among `values`."""
-    kinds = {"int": flags.DEFINE_integer, "float": flags.DEFINE_float, "bool": flags.DEFINE_bool}
+    kinds: dict[str, Callable[..., Any]] = {
+        "int": flags.DEFINE_integer,
+        "float": flags.DEFINE_float,
+        "bool": flags.DEFINE_bool,
+    }
     for field in dataclasses.fields(Options):
         text, choices = FLAGS[field.name].help, FLAGS[field.name].choices
-        default = {"arch": "wrn", "gens": str(field.default)}.get(field.name, field.default)
+        default: Any = {"arch": "wrn", "gens": str(field.default)}.get(field.name, field.default)
         if choices:
             flags.DEFINE_enum(field.name, default, choices, text, flag_values=values)
         else:
@@ -115,7 +119,7 @@ def from_flags(values: flags.FlagValues) -> Options:
     Raises:
         OptionsError: A value cannot be used.
     """
-    found = {name: values[name].value for name in FLAGS}
+    found: dict[str, Any] = {name: values[name].value for name in FLAGS}
     # An empty value takes back what a flagfile set.
     found |= {name: None for name, flag in FLAGS.items() if flag.may_be_empty and found[name] == ""}
     found["gens"] = _number_or_auto(found["gens"])

@@ -83,8 +83,10 @@ def load(path: str) -> tuple[Split, Split, tuple[str, ...]]:
     if len(sizes) > 1:
         logging.warning("%s: images of %d sizes are brought to %dx%d.", path, len(sizes), *size)
     mode = "L" if all(image.mode in ("L", "1", "LA") for image in every) else "RGB"
-    splits = (Split(_array(images[part], size, mode), labels[part]) for part in ("train", "test"))
-    return (*splits, names)
+    train, test = (
+        Split(_array(images[part], size, mode), labels[part]) for part in ("train", "test")
+    )
+    return train, test, names
 
 
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -210,7 +210,7 @@ def _images(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda chosen: tf.gather(images, chosen)
 
 
-def _normaliser(data: ImageData):
+def _normaliser(data: ImageData) -> Callable[[Any], tf.Tensor]:
     # (x / 255 - mean) / std as one multiplication and one addition.
     scale, shift = 1.0 / (255.0 * data.std), -data.mean / data.std
     return lambda images: tf.cast(images, tf.float32) * scale + shift

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ban_tf.datasets.image_data import Split
+from ban_tf.datasets.image_data import Rows, Split
 from ban_tf.errors import InputError
 
 _CHUNK = 4096
@@ -36,7 +36,7 @@ def cut_validation(split: Split, fraction: float, seed: int) -> tuple[Split, Spl
     return split.select(~held_out), split.select(held_out)
 
 
-def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def channel_statistics(images: np.ndarray | Rows) -> tuple[np.ndarray, np.ndarray]:
     """Returns mean and standard deviation of each channel, of images scaled to 0..1.
 
     Args:
@@ -52,11 +52,12 @@ def channel_statistics(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         some = images[start : start + _CHUNK]
         for channel in range(images.shape[-1]):
             counts[channel] += np.bincount(some[..., channel].ravel(), minlength=256)
-    means, deviations = [], []
-    for weights in counts:
-        mean = np.average(values, weights=weights)
-        means.append(mean)
-        deviations.append(np.sqrt(np.average((values - mean) ** 2, weights=weights)))
-    deviations = np.array(deviations)
+    means = np.array([np.average(values, weights=weights) for weights in counts])
+    deviations = np.array(
+        [
+            np.sqrt(np.average((values - mean) ** 2, weights=weights))
+            for mean, weights in zip(means, counts, strict=True)
+        ]
+    )
     deviations[deviations < 1e-6] = 1.0
-    return np.float32(means), np.float32(deviations)
+    return means.astype(np.float32), deviations.astype(np.float32)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -16,13 +16,20 @@ def _parts(given: Any, share: float) -> tuple[Any, Any]:
     """The first and the last part of arrays, as `validation_split` shares them out."""
     given = as_arrays(given)
     end = int(len(leaves(given)[0]) * (1.0 - share))
-    return tuple(
-        map_arrays(given, lambda array, rows=rows: array[rows])
-        for rows in (slice(end), slice(end, None))
-    )
+
+    def part(rows: slice) -> Any:
+        return map_arrays(given, lambda array: array[rows])
+
+    return part(slice(end)), part(slice(end, None))
 
 
-class Preparing:
+if TYPE_CHECKING:
+    from keras import Model as _Model  # what `Preparing` is mixed into
+else:
+    _Model = object
+
+
+class Preparing(_Model):
     """What a `keras.Model` has in front of `fit`, `evaluate` and `predict` to prepare data there.
 
     Only batches that are given one by one, as to `train_on_batch`, and whole data sets pass
@@ -49,14 +56,14 @@ class Preparing:
         data = preparation.data(*given, size, bool(options.pop("shuffle", True)))
         if isinstance(validation, (tuple, list)):
             validation_size = options.pop("validation_batch_size", None) or size
-            parts = keras.utils.unpack_x_y_sample_weight(tuple(validation))
-            options["validation_data"] = preparation.data(*parts, validation_size)
+            x, y, weights = keras.utils.unpack_x_y_sample_weight(tuple(validation))
+            options["validation_data"] = preparation.data(x, y, weights, validation_size)
         elif validation is not None:
             options["validation_data"] = preparation.data(validation)
         return super().fit(data, shuffle=False, **options)
 
     # By which its arguments are told apart.
-    fit.__signature__ = inspect.signature(keras.Model.fit)
+    fit.__signature__ = inspect.signature(keras.Model.fit)  # type: ignore[attr-defined]
 
     def evaluate(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
         """Evaluates as `keras.Model.evaluate` does, on raw data likewise."""
@@ -139,7 +146,7 @@ class PreparedModel(Preparing, keras.Model):
 
     def __init__(self, *args: Any, **kwargs: Any):  # so named, Keras makes it of its graph again
         super().__init__(*args, **kwargs)
-        self.preprocessor = None
+        self.preprocessor: Any = None
 
     def preprocess_samples(self, x: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """Prepares a batch, labels with it where the preprocessor takes them."""

@@ -54,7 +54,7 @@ class Form:
     classes: int
     top: int | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.top is not None and not 0 < self.top < self.classes:
             raise InputError(
                 f"--teacher_top must be between 1 and {self.classes - 1}, fewer than the "

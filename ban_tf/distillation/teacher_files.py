@@ -51,8 +51,9 @@ def write(teacher: Teacher | None, folder: str | pathlib.Path) -> None:
     folder = pathlib.Path(folder)
     for index, model in enumerate(getattr(teacher, "models", [])):
         model.save(folder / f"teacher-{index}.keras")
-    if getattr(teacher, "weights", None) is not None:
-        (folder / _WEIGHTS).write_text(json.dumps(teacher.weights))
+    weights = getattr(teacher, "weights", None)
+    if weights is not None:
+        (folder / _WEIGHTS).write_text(json.dumps(weights))
 
 
 def read(folder: str | pathlib.Path) -> list[Any]:

@@ -28,17 +28,19 @@ from ban_tf.errors import InputError
 
 
 class Output(Protocol):
-    """What a teacher has to know of the student's output that learns from it.
+    """What a teacher has to know of the student's output that learns from it."""
 
-    Attributes:
-        kind: "categorical", "binary" or "values".
-        units: Entries of the output's last axis.
-        logits: As from `outputs.to_logits`.
-    """
+    @property
+    def kind(self) -> str:
+        """One of "categorical", "binary" and "values"."""
 
-    kind: str
-    units: int | None
-    logits: Any
+    @property
+    def units(self) -> int | None:
+        """Entries of the output's last axis."""
+
+    @property
+    def logits(self) -> Any:
+        """As from `outputs.to_logits`."""
 
 
 class Teacher(Protocol):
@@ -128,7 +130,8 @@ class OnlineTeacher:
         """Returns the kinds of outputs that the first model's compiled losses speak of, by name."""
         evidence = self._evidence_of(self.models[0], None)
         kinds = {
-            name: {loss.kind for loss in each.losses} - {None} for name, each in evidence.items()
+            name: {loss.kind for loss in each.losses if loss.kind is not None}
+            for name, each in evidence.items()
         }
         return {name: found.pop() for name, found in kinds.items() if len(found) == 1}
 

@@ -38,7 +38,7 @@ class Workers:
 
     def __init__(self, strategy: Any = None):
         self.strategy = strategy
-        resolver = getattr(strategy, "cluster_resolver", None)
+        resolver: Any = getattr(strategy, "cluster_resolver", None)
         tasks = resolver.cluster_spec().as_dict() if resolver else {}
         self.count = max(1, sum(len(tasks.get(job, ())) for job in ("chief", "worker")))
         self.index = 0
@@ -62,7 +62,7 @@ class Workers:
         """Returns the context in which models are built."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
-    def exchange(self, numbers: Sequence[int]) -> np.ndarray:
+    def exchange(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
         """Tells all workers some numbers, and waits until each has told its own.
 
         Args:
@@ -164,17 +164,14 @@ class _SharedRequests(Requests):
     def __init__(self, workers: Workers, own: Requests):
         self._workers = workers
         self._own = own
-        self._told: int | None = None
-
-    @property
-    def signal_number(self) -> int | None:
-        """Which signal has come to any of them, as of the last time that all were asked."""
-        return self._told
+        # Which signal has come to any of them, as of the last time that all were asked.
+        self.signal_number: int | None = None
 
     def __bool__(self) -> bool:
-        if self._told is None:
-            self._told = int(self._workers.exchange([self._own.signal_number or 0]).max()) or None
-        return self._told is not None
+        if self.signal_number is None:
+            numbers = self._workers.exchange([self._own.signal_number or 0])
+            self.signal_number = int(numbers.max()) or None
+        return self.signal_number is not None
 
 
 def current() -> Workers:

@@ -187,7 +187,9 @@ def _fold_into(layer: keras.Layer, source: keras.Layer, after: keras.Layer) -> N
         bias = bias + np.asarray(source.bias, np.float64) * scale
     if after.center:
         bias = bias + np.asarray(after.beta, np.float64)
-    name, axes = _kernel(source)
+    known = _kernel(source)
+    assert known is not None
+    name, axes = known
     for own, theirs in zip(layer.weights, source.weights, strict=False):  # maybe but for the bias
         own.assign(theirs)
     kernel = np.asarray(getattr(source, name), np.float64)

@@ -19,7 +19,7 @@ import keras
 from ban_tf.compat.registration import PACKAGE
 
 
-class StandIn(type(keras.Layer)):
+class StandIn(type(keras.Layer)):  # type: ignore[misc]  # a metaclass known only at run time
     """The metaclass of these classes, whose `__module__` is for Keras's eyes."""
 
     def __repr__(cls) -> str:
@@ -45,7 +45,7 @@ class _AsStock:
     def __init__(self, stock: type, config: dict[str, Any]):
         self._stock, self._config = stock, config
 
-    @property
+    @property  # type: ignore[misc]  # its class is the stock class, and cannot be set
     def __class__(self) -> type:
         return self._stock
 
@@ -60,7 +60,7 @@ def stands_in_for(stock: type) -> Callable[[type], type]:
         stock: The class of Keras. Both have the same configuration.
     """
 
-    def decorate(cls: type) -> type:
+    def decorate(cls: Any) -> type:
         cls._home = cls.__module__
         keras.saving.register_keras_serializable(PACKAGE, cls.__qualname__)(cls)
         cls.__module__, cls.__name__ = stock.__module__, stock.__name__

@@ -98,7 +98,11 @@ def _check_combinations(arguments: Mapping[str, Any]) -> None:
 def _check_chance(chance: Any) -> None:
     if chance is None:
         return
-    if isinstance(chance, bool) or not isinstance(chance, numbers.Real) or not 0 <= chance <= 1:
+    if (
+        isinstance(chance, bool)
+        or not isinstance(chance, numbers.Real)
+        or not 0 <= float(chance) <= 1
+    ):
         raise InputError(
             f"`chance` must be an accuracy from 0 to 1, or None for no check. Received: {chance!r}"
         )

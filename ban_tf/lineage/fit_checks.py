@@ -43,7 +43,7 @@ def check_options(fit: Mapping[str, Any]) -> None:
 
 
 def _check_validation(fit: Mapping[str, Any]) -> None:
-    data = fit.get("validation_data")
+    data: Any = fit.get("validation_data")
     scalar = isinstance(data, (str, bytes, bool, numbers.Number))
     if scalar or (isinstance(data, (tuple, list)) and len(data) > 3):
         received = repr(data) if scalar else f"{len(data)} entries"

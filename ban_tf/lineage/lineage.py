@@ -295,6 +295,7 @@ class Lineage(TrainedGenerations):
         """Compares the data and the training with those that the run was begun with."""
         if not self._notes_recipe:
             return
+        assert self.directory is not None
         with self._workers.scope():
             noted = recipe.of_fit(self.directory, x, fit, epochs, self._compile)
         resumed = recipe.agree(self.directory, noted, first=False)

@@ -25,8 +25,10 @@ from ban_tf.runs.rundir import RunDirectory
 _KEY = "recipe"
 _SHOWN = 12  # digits of a hash in a message
 _LARGEST = 2**30  # bytes of an array that are read; of a larger one, evenly spaced rows
-_ARGUMENTS = ("objective", "teacher", "label_weight", "temperature", "keep", "chance")
-_ARGUMENTS += ("teacher_precision", "share_ends", "seed")
+_ARGUMENTS = (
+    *("objective", "teacher", "label_weight", "temperature", "keep", "chance"),
+    *("teacher_precision", "share_ends", "seed"),
+)
 _OF_FIT = ("batch_size", "steps_per_epoch", "shuffle", "class_weight", "sample_weight")
 # Arguments of `compile` that do not change what is trained.
 _FREE = ("metrics", "weighted_metrics", "run_eagerly", "jit_compile", "steps_per_execution")
@@ -74,8 +76,7 @@ def of_fit(
     """
     # A schedule may follow from the epochs, and these may change for generations to come.
     epochs = directory.facts.get(_KEY, {}).get("epochs", epochs)
-    compile = compile(epochs)
-    compiled = {name: value for name, value in compile.items() if name not in _FREE}
+    compiled = {name: value for name, value in compile(epochs).items() if name not in _FREE}
     optimizer = compiled.get("optimizer", "rmsprop")
     if callable(optimizer) and not isinstance(optimizer, keras.optimizers.Optimizer):
         optimizer = optimizer()

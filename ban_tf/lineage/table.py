@@ -44,8 +44,8 @@ def as_text(table: Sequence[dict[str, Any]]) -> str:
     """
     if not table:
         return "no generation yet"
-    names = dict.fromkeys(name for row in table for name in row)
-    names = [name for name in names if name != "learning_rate"]
+    found = dict.fromkeys(name for row in table for name in row)
+    names = [name for name in found if name != "learning_rate"]
     lines = [[name.replace("_", " ") for name in names]]
     lines += [[_cell(name, row.get(name)) for name in names] for row in table]
     widths = [max(len(line[column]) for line in lines) for column in range(len(names))]

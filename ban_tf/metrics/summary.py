@@ -33,7 +33,7 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -98,7 +98,7 @@ def summarise(
         raise InputError(
             f"`members` must be generations 0, 1, 2, ... in this order. Received: {numbers}."
         )
-    predictions = [member.log_probabilities for member in members]
+    predictions = [cast(np.ndarray, member.log_probabilities) for member in members]
     measured = rows(predictions, groups(len(members)), labels, average)
     return assemble(run, members, measured, average)
 

@@ -80,7 +80,7 @@ class DarkKnowledge(Objective):
         InputError: The temperature is not positive.
     """
 
-    kinds = KINDS
+    kinds: tuple[str, ...] = KINDS
     traces_temperature = True
 
     def __init__(self, temperature: float = 1.0, standardize: bool = False):

@@ -29,7 +29,7 @@ class Progressive(Objective):
         InputError: `steps` is below 1, or the objective weights samples.
     """
 
-    kinds = CLASSES
+    kinds: tuple[str, ...] = CLASSES
     needs_labels = True
 
     def __init__(self, objective: Any = "kd", steps: int = 1):

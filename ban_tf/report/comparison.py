@@ -111,7 +111,7 @@ def compare(runs: Sequence[Run], control: str | None = None) -> dict[str, Any]:
                 "settings": {key: value for key, value in each.items() if key not in shared},
                 "seeds": list(seeds[name]),
                 "runs": [str(run.directory) for run in seeds[name].values()],
-                "rows": _rows(seeds[name], seeds.get(control) if name != control else None),
+                "rows": _rows(seeds[name], None if control in (None, name) else seeds[control]),
             }
             for name, each in zip(names, settings, strict=True)
         ],
@@ -245,9 +245,9 @@ def _metric(
             {seed: (rows[name], rows["generation 0"]) for seed, rows in found.items()}, metric
         )
     pairs = {
-        seed: (rows[name], _counterpart(name, others[seed]))
+        seed: (rows[name], counterpart)
         for seed, rows in found.items()
-        if seed in others and _counterpart(name, others[seed])
+        if seed in others and (counterpart := _counterpart(name, others[seed]))
     }
     return {
         "values": values.tolist(),

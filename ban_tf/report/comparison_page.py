@@ -232,7 +232,7 @@ def _table(result: Mapping[str, Any], name: str, caption: str) -> document.Table
 
 def _spoken(result: Mapping[str, Any], metric: str, key: str) -> str:
     """Says where a metric changed significantly."""
-    found = {"better": [], "worse": []}
+    found: dict[str, list[str]] = {"better": [], "worse": []}
     for group in result["groups"]:
         for row in group["rows"]:
             change = row["metrics"][metric][key]

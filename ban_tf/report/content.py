@@ -69,7 +69,7 @@ def read(path: str | pathlib.Path) -> Content:
     run = reading.RunReader(path)
     summary = reading.read_summary(run)
     generations = len(summary["generations"])
-    common = {
+    common: dict[str, Any] = {
         "path": run.path,
         "summary": summary,
         "histories": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,7 +12,8 @@ import numpy as np
 SHOWN = 12  # of each kind, for each generation
 
 
-class Change(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Change:
     """An example on which two sets of predictions do not agree.
 
     Attributes:

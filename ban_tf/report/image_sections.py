@@ -126,7 +126,8 @@ def _most_confused(
 def _changes(content: ImageContent) -> list[document.Block]:
     blocks: list[document.Block] = []
     for number in range(1, len(content.predictions)):
-        found = examples.changes(*content.predictions[number - 1 : number + 1], content.test.labels)
+        before, after = content.predictions[number - 1 : number + 1]
+        found = examples.changes(before, after, content.test.labels)
         blocks.append(document.Subheading(f"Generation {number} against generation {number - 1}"))
         for kind, listed in zip(("right", "wrong"), found, strict=True):
             shown = [_example(content, each) for each in listed[: examples.SHOWN]]
@@ -140,7 +141,9 @@ def _changes(content: ImageContent) -> list[document.Block]:
 def _example(
     content: ImageContent, change: examples.Change
 ) -> document.Figure | document.Paragraph:
-    true, before, after = (content.class_names[each] for each in change[1:])
+    true, before, after = (
+        content.class_names[label] for label in (change.label, change.before, change.after)
+    )
     place = np.flatnonzero(content.test.shown == change.index)
     words = f"test example {change.index}: true {true}, was {before}, is {after}"
     if not len(place):

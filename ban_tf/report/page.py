@@ -79,7 +79,7 @@ def _significance(content: Content) -> document.Table:
     return document.table("Uncertainty, and each row against generation 0", headings, rows)
 
 
-def _p_values(change: dict | None) -> tuple[str, str]:
+def _p_values(change: dict | None) -> tuple[str, ...]:
     return tuple(f"{change[name]:.3g}" if change else "" for name in ("mcnemar_p", "adjusted_p"))
 
 

@@ -16,6 +16,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
 from ban_tf.metrics import intervals
@@ -161,7 +162,9 @@ def reliability_diagrams(diagrams: Mapping[str, Mapping[str, np.ndarray]]) -> Fi
     rows = math.ceil(len(diagrams) / 4)
     columns = math.ceil(len(diagrams) / rows)
     figure = empty_figure(2.3 * columns, 2.6 * rows)
-    figure.get_layout_engine().set(hspace=0.08)
+    engine = figure.get_layout_engine()
+    assert isinstance(engine, ConstrainedLayoutEngine)
+    engine.set(hspace=0.08)
     for place, (title, bins) in enumerate(diagrams.items(), start=1):
         axes = styled(figure.add_subplot(rows, columns, place))
         _reliability_diagram(axes, title, bins)
@@ -280,5 +283,7 @@ def styled(axes: Axes) -> Axes:
 def legend(axes: Axes, beside: bool = False) -> None:
     """Names the series of axes, if any have a name, in their panel or beside it."""
     if axes.get_legend_handles_labels()[0]:
-        place = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if beside else {}
+        place: dict[str, Any] = (
+            {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if beside else {}
+        )
         axes.legend(frameon=False, fontsize=9, **place)

@@ -9,6 +9,7 @@ scalars under names of its own, and the graph that it writes is empty for a mode
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -37,7 +38,7 @@ class Profile(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Writes the graph of the network in training; one without fixed inputs has none."""
-        network = getattr(self.model, "student", self.model)
+        network: Any = getattr(self.model, "student", self.model)
         inputs = getattr(network, "inputs", None)
         if not inputs:
             return

@@ -16,7 +16,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from typing import TextIO
+from typing import TextIO, cast
 
 import keras
 from rich import progress as rich_progress
@@ -79,7 +79,9 @@ class Progress(keras.callbacks.Callback):
 
         stream = sys.stdout if file is None else file
         self._console = Console(
-            file=_Screen(stream), highlight=False, quiet=verbosity == 0 or stream is None
+            file=cast(TextIO, _Screen(stream)),  # it has what the console calls
+            highlight=False,
+            quiet=verbosity == 0 or stream is None,
         )
         self._bar = None
         if verbosity == 1 and self._console.is_interactive and not self._console.quiet:
@@ -134,6 +136,7 @@ class Progress(keras.callbacks.Callback):
 
     def _print_line(self) -> None:
         epoch, self._unshown_epoch = self._unshown_epoch, None
+        assert epoch is not None
         left = self._time_left(epoch + 1)
         parts = [self._title, f"epoch {epoch + 1}/{self._epochs}", *self._news(), left]
         line = "  ".join(part for part in parts if part)

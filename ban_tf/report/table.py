@@ -58,9 +58,9 @@ def ensemble_headings(summary: dict[str, Any]) -> tuple[str, ...]:
 def _metric_headings(summary: dict[str, Any]) -> tuple[str, ...]:
     names = _OF_TEXT if has_perplexities(summary) else _OF_IMAGES
     # A run that is evaluated on other data has no validation part of it.
-    names = [name for name in names if name in summary["generations"][0]]
+    shown = [name for name in names if name in summary["generations"][0]]
     # Broken into lines such that the usual table fits a terminal of 80 columns.
-    broken = (METRICS[name].words.replace("-", "-\n").replace(" ", "\n") for name in names)
+    broken = (METRICS[name].words.replace("-", "-\n").replace(" ", "\n") for name in shown)
     return (*broken, _CHANGE)
 
 

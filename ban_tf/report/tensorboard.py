@@ -63,7 +63,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
         super().__init__()
         self._directory = Path(directory) / f"generation-{generation}"
         self._rows = {int(row["epoch"]): _scalars(row) for row in rows}
-        self._writer = None
+        self._writer: Any = None
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Writes the history so far."""
@@ -169,7 +169,7 @@ def write_summary(
             writer = event_files.fresh_writer(Path(directory) / kind)
             with writer.as_default(step=0):
                 if kind == "generations":
-                    tf.summary.text("summary", table.write_markdown(summary))
+                    tf.summary.text("summary", table.write_markdown(dict(summary)))
                     hparams.hparams(given, trial_id=name)
                     for number, row in curves["ensembles"].items():
                         tf.summary.scalar("final/ensemble_error", row["error"], step=number)

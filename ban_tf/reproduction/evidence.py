@@ -67,7 +67,9 @@ def experiments() -> list[Experiment]:
         "teacher-ensemble": ("--gens=3", "--teacher=ensemble"),
     }
     six = {"kd": (), "kd+labels": ("--objective=kd+labels",), "labels": ("--objective=labels",)}
-    longer = {f"{epochs} epochs": ("--gens=0", f"--epochs={epochs}") for epochs in (80, 160)}
+    longer: dict[str, tuple[str, ...]] = {
+        f"{epochs} epochs": ("--gens=0", f"--epochs={epochs}") for epochs in (80, 160)
+    }
     taught = {"kd": (), "kd+labels": ("--objective=kd+labels",)}
     resnet = ("--gens=0", "--arch=resnet-wide-1-1@densenet-22-12")
     densenet = ("--gens=0", "--arch=densenet-22-12")

@@ -63,5 +63,5 @@ def _cell(experiment: Experiment, root: pathlib.Path, column: Column) -> str:
 def _ours(experiment: Experiment, root: pathlib.Path, column: Column) -> float | None:
     places = [root, *sorted(root.glob("seed-*"))]
     found = [study.figure(experiment, place, column) for place in places]
-    found = [each for each in found if each is not None]
-    return float(np.mean(found)) if found else None
+    known = [figure for figure in found if figure is not None]
+    return float(np.mean(known)) if known else None

@@ -77,6 +77,7 @@ def run(
 def directory(experiment: Experiment, root: pathlib.Path, run: str) -> pathlib.Path:
     """Returns where one of an experiment's runs is kept."""
     if run == "teacher":
+        assert experiment.teacher is not None
         return root / "teachers" / experiment.teacher
     return root / experiment.name / run
 

@@ -85,6 +85,7 @@ class Recorder(keras.callbacks.Callback):
         self._exact = exact
         self.first_step = record.step
         self._last_loss: float | None = None
+        self._trained: float | None = None
         self._validated: list[np.ndarray] | None = None
 
     def seconds(self) -> float:

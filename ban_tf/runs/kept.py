@@ -46,6 +46,7 @@ def outcome(model: keras.Model, record: Record, keep: str, fit: Mapping[str, Any
         fit: Arguments of `fit`, validation data among them.
     """
     if keep == "best":
+        assert record.best is not None and record.best_weights is not None
         weights, epoch = record.best_weights, record.best["epoch"]
     else:
         weights = model.student.get_weights()

@@ -228,8 +228,8 @@ class ReadOnlyDirectory(RunDirectory):
     def __init__(self, path: str | os.PathLike):
         self.path = pathlib.Path(path)
 
-    @property
-    def _manifest(self) -> dict[str, Any]:
+    @property  # nothing is written, so that nothing sets it
+    def _manifest(self) -> dict[str, Any]:  # type: ignore[override]
         return self._read_manifest()
 
     def close(self) -> None:

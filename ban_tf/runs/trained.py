@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from ban_tf.compat import outputs
+from ban_tf.datasets.image_data import Rows
 from ban_tf.distillation import teachers
 from ban_tf.errors import RunDirectoryError
 from ban_tf.runs import reading
@@ -81,7 +82,7 @@ def classifier(model: keras.Model, facts: reading.DataFacts) -> keras.Model:
 
 
 def log_probabilities(
-    model: keras.Model, images: np.ndarray, facts: reading.DataFacts
+    model: keras.Model, images: np.ndarray | Rows, facts: reading.DataFacts
 ) -> np.ndarray:
     """Predicts classes of images.
 

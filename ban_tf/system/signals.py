@@ -98,5 +98,5 @@ def postponed() -> Iterator[Requests]:
         for each, handler in before.items():
             # None stands for a handler that was not set from Python.
             signal.signal(each, signal.SIG_DFL if handler is None else handler)
-    if requests:
+    if requests.signal_number is not None:
         raise Interrupted(requests.signal_number)

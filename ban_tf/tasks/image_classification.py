@@ -80,7 +80,7 @@ class ImageClassification(Task):
         facts = reading.DataFacts(
             data.name,
             tuple(data.class_names),
-            tuple(int(size) for size in data.input_shape),
+            data.input_shape,
             tuple(float(value) for value in data.mean),
             tuple(float(value) for value in data.std),
         )
@@ -101,7 +101,9 @@ class ImageClassification(Task):
                 seed=seeds.derive_seed(self.options.seed, "mixup", generation),
                 first_step=epoch * self.steps_per_epoch() + step,
             )
-        batches = self.signal.training_batches(generation, epoch, step, *teacher, blend=blend)
+        batches = self.signal.training_batches(
+            generation, epoch, step, teacher[0] if teacher else None, blend
+        )
         return keras_distribution.as_data(batches)
 
     def validation_batches(self) -> Any:

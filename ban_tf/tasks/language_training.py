@@ -95,4 +95,5 @@ class PlateauSchedule(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Notes the perplexity."""
+        assert logs is not None
         self._perplexities.append(logs["val_perplexity"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -155,8 +156,11 @@ class Run:
         """
         from ban_tf.report import comparison  # SciPy takes a second to import
 
-        paths = [other.files.path if isinstance(other, Run) else other for other in others]
-        runs, without_results = comparison.read([self.files.path, *paths])
+        paths: list[str | pathlib.Path] = [self.files.path]
+        paths += [
+            other.files.path if isinstance(other, Run) else pathlib.Path(other) for other in others
+        ]
+        runs, without_results = comparison.read(paths)
         if without_results:
             raise InputError(f"{', '.join(without_results)}: no results yet; finish it first.")
         return comparison.compare(runs, control)

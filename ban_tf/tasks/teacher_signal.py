@@ -173,6 +173,7 @@ class TeacherSignal:
     def _record(self, generation: int, teacher: OnlineTeacher) -> recording.Recording:
         options, data = self.options, self.data
         seed = self._view_seed(generation)
+        assert self._views is not None  # counted where teachers are recorded
         form = _form(options, data, self._views)
         augment = _augmented(options, data)
         seen = [seed, pipeline.VIEW_FORMAT] if augment else []

@@ -190,7 +190,9 @@ class Checkpointer(keras.callbacks.Callback):
         place = f"{self._folder.replace('-', ' ')}, epoch {record.epochs}"
         if record.step and self._within_epochs:
             place += f" and {record.step} steps of the next"
-        raise signals.Interrupted(self._requests.signal_number, f"up to {place}")
+        number = self._requests.signal_number
+        assert number is not None
+        raise signals.Interrupted(number, f"up to {place}")
 
 
 def restore(model: keras.Model, directory: RunDirectory, folder: str) -> Restored | None:

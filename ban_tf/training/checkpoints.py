@@ -77,8 +77,8 @@ def pack(arrays: list[np.ndarray], notes: Mapping[str, Any] | None = None) -> by
     """Turns arrays, and notes that JSON can hold, into the bytes of an `.npz` file."""
     buffer = io.BytesIO()
     text = np.frombuffer(json.dumps(notes or {}).encode(), dtype=np.uint8)
-    named = {f"{index:05d}": array for index, array in enumerate(arrays)}
-    np.savez(buffer, **{_NOTES: text}, **named)
+    named: dict[str, Any] = {f"{index:05d}": array for index, array in enumerate(arrays)}
+    np.savez(buffer, **{_NOTES: text, **named})
     return buffer.getvalue()
 
 

@@ -9,7 +9,7 @@ float16 is never chosen: it needs loss scaling, and gains nothing over bfloat16 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import keras
@@ -111,7 +111,7 @@ def calibrate() -> float:
     return float(np.median(seconds[:, 0] / seconds[:, 1]))
 
 
-def _small_step(dtype: str):
+def _small_step(dtype: str) -> Callable[[], tf.Tensor]:
     generator = keras.random.SeedGenerator(0)
     images = tf.cast(keras.random.normal((16, 16, 16, 64), seed=generator), dtype)
     kernel = tf.Variable(keras.random.normal((3, 3, 64, 64), seed=generator))
@@ -128,7 +128,7 @@ def _small_step(dtype: str):
     return step
 
 
-def _timed(step) -> float:
+def _timed(step: Callable[[], tf.Tensor]) -> float:
     start = time.perf_counter()
     step().numpy()
     return time.perf_counter() - start

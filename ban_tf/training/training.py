@@ -106,6 +106,7 @@ def train(
         record = restored.record if restored else Record()
         if retried and not record.retried:
             if restored is None:
+                assert initial is not None
                 checkpoints.restore(model, initial)
             optimizers.lower_learning_rate(model.optimizer, RETRY_FACTOR)
             record.retried = True
@@ -212,7 +213,7 @@ def _validate(
     fit: dict[str, Any],
 ) -> None:
     """Does what is left of an epoch whose steps are done."""
-    logs = dict(record.unvalidated)
+    logs = dict(record.unvalidated or {})
     group = keras.callbacks.CallbackList(every, model=model, verbose=0)
     group.on_train_begin()
     group.on_epoch_begin(record.epochs)
