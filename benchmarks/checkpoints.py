@@ -26,7 +26,7 @@ def main(arguments: list[str]) -> None:
     from ban_tf.tasks import runner
 
     saving, epochs = [], []
-    save, end = checkpointing.Checkpointer.on_epoch_end, history.Recorder.on_epoch_end
+    save, end = checkpointing.Checkpointer.on_epoch_end, history.HistoryCallback.on_epoch_end
 
     def timed_save(self, epoch, logs=None):
         started = time.perf_counter()
@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> None:
         epochs.append(self.record.timings[-1]["seconds"])
 
     checkpointing.Checkpointer.on_epoch_end = timed_save
-    history.Recorder.on_epoch_end = timed_end
+    history.HistoryCallback.on_epoch_end = timed_end
     with tempfile.TemporaryDirectory() as directory:
         flags.FLAGS.workdir = f"{directory}/run"
         runner.run(options.from_flags(flags.FLAGS))

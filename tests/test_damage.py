@@ -159,7 +159,7 @@ def test_a_manifest_cannot_name_files_elsewhere(tmp_path):
     for name in ("../else", "/etc/passwd", "a/../../else"):
         manifest = {"format": 1, "files": {name: {"size": 1, "sha256": ""}}, "facts": {}}
         (tmp_path / rundir.MANIFEST).write_text(json.dumps(manifest))
-        with pytest.raises(RunDirectoryError, match="no sensible entry"):
+        with pytest.raises(RunDirectoryError, match="invalid entry"):
             RunDirectory(tmp_path)
 
 
@@ -172,13 +172,13 @@ def test_a_finished_generation_outlives_its_tables_and_says_what_is_left_without
         path.write_bytes(path.read_bytes()[:-3])
     lineage = run_once(tmp_path)
     assert lineage.generations[0].history == []
-    assert "history.csv" in caplog.text and "Going on without it" in caplog.text
+    assert "history.csv" in caplog.text and "Continuing without it" in caplog.text
     for ours, theirs in zip(lineage.generations, undisturbed.generations, strict=True):
         for left, right in zip(ours.weights, theirs.weights, strict=True):
             np.testing.assert_array_equal(left, right)
     path = tmp_path / "generation-0" / "model.keras"
     path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(RunDirectoryError, match=r"model\.keras.*from a copy"):
+    with pytest.raises(RunDirectoryError, match=r"model\.keras.*from a backup"):
         run_once(tmp_path)
 
 

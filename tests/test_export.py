@@ -52,7 +52,7 @@ def run(tmp_path_factory):
     with RunDirectory(folder / "run") as directory:
         directory.commit(
             files,
-            facts={
+            metadata={
                 "settings": {"arch": "small", "objective": "kd", "seed": 0},
                 "generations": {
                     str(k): {

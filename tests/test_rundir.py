@@ -16,10 +16,10 @@ from ban_tf.system import files
 
 def test_what_was_committed_is_read_by_the_next_process(tmp_path):
     with RunDirectory(tmp_path) as directory:
-        directory.commit({"a/b.bin": b"one"}, facts={"done": 1})
+        directory.commit({"a/b.bin": b"one"}, metadata={"done": 1})
     with RunDirectory(tmp_path) as directory:
         assert directory.read("a/b.bin") == b"one"
-        assert directory.facts == {"done": 1}
+        assert directory.metadata == {"done": 1}
 
 
 @pytest.mark.parametrize("content", [b"on", b"onE", b""])
@@ -33,7 +33,7 @@ def test_a_changed_or_torn_file_is_found_out(tmp_path, content):
 
 def test_a_file_that_the_manifest_does_not_name_does_not_count(tmp_path):
     with RunDirectory(tmp_path) as directory:
-        directory.write_uncounted("stray", b"x")
+        directory.write_untracked("stray", b"x")
         assert directory.names() == []
         with pytest.raises(CorruptFileError, match="not named"):
             directory.read("stray")
@@ -50,7 +50,7 @@ def test_removed_files_are_deleted_and_others_stay(tmp_path):
 @pytest.mark.parametrize("failing", range(1, 7))
 def test_a_write_that_fails_anywhere_damages_nothing_that_counted(tmp_path, monkeypatch, failing):
     with RunDirectory(tmp_path) as directory:
-        directory.commit({"first": b"before", "second": b"before"}, facts={"epoch": 1})
+        directory.commit({"first": b"before", "second": b"before"}, metadata={"epoch": 1})
         calls = iter(range(1, 100))
 
         def replace_or_fail(path, content, original=files.write_atomically):
@@ -60,7 +60,7 @@ def test_a_write_that_fails_anywhere_damages_nothing_that_counted(tmp_path, monk
 
         monkeypatch.setattr(rundir, "write_atomically", replace_or_fail)
         try:
-            directory.commit({"third": b"after", "fourth": b"after"}, facts={"epoch": 2})
+            directory.commit({"third": b"after", "fourth": b"after"}, metadata={"epoch": 2})
             failed = False
         except SaveError as error:
             assert "No space left" in str(error)
@@ -68,7 +68,7 @@ def test_a_write_that_fails_anywhere_damages_nothing_that_counted(tmp_path, monk
     assert failed == (failing <= 3)
     monkeypatch.undo()
     with RunDirectory(tmp_path) as directory:
-        assert directory.facts == {"epoch": 1 if failed else 2}
+        assert directory.metadata == {"epoch": 1 if failed else 2}
         for name in directory.names():
             directory.read(name)
         assert directory.read("first") == b"before"
@@ -105,9 +105,9 @@ def test_a_file_that_is_replaced_counts_even_if_that_fails(tmp_path, monkeypatch
 
 def test_what_is_there_already_is_not_written_again(tmp_path, monkeypatch):
     with RunDirectory(tmp_path) as directory:
-        directory.commit({"a": b"1"}, facts={"b": 2})
+        directory.commit({"a": b"1"}, metadata={"b": 2})
         monkeypatch.setattr(rundir, "write_atomically", None)
-        directory.commit({"a": b"1"}, facts={"b": 2})
+        directory.commit({"a": b"1"}, metadata={"b": 2})
         monkeypatch.undo()
         (tmp_path / "a").write_bytes(b"x")
         directory.commit({"a": b"1"})
@@ -174,6 +174,6 @@ def test_a_file_that_may_not_be_read_is_not_taken_for_a_damaged_one(tmp_path):
         command = [*_AS_AN_ORDINARY_USER, *command]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.stdout.strip() == (
-        f"{tmp_path / 'file'} may not be read (Permission denied); once it may, the same command "
-        "goes on."
+        f"{tmp_path / 'file'} may not be read (Permission denied); fix its permissions, then the "
+        "same command resumes the run."
     ), done.stderr

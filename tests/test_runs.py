@@ -40,7 +40,7 @@ def _make(path, generations, gens, errors=()):
             str(number): {"epochs": 2, "finished": True, "teachers": {}}
             for number in range(generations)
         }
-        directory.commit(files, facts={"settings": {}, "generations": finished})
+        directory.commit(files, metadata={"settings": {}, "generations": finished})
 
 
 def test_states_are_told_apart(tmp_path):
@@ -142,7 +142,7 @@ def test_a_run_whose_generation_0_was_given_is_finished(tmp_path):
 
 def test_what_is_for_images_says_so_of_a_run_on_text(tmp_path):
     with RunDirectory(tmp_path / "run") as directory:
-        directory.commit({}, facts={"settings": {"dataset": "text:letters"}})
+        directory.commit({}, metadata={"settings": {"dataset": "text:letters"}})
     for read in (reading.read_data_facts, lambda run: reading.read_predictions(run, 1)):
         with pytest.raises(ValueError, match="is not a run on images"):
             read(reading.RunReader(tmp_path / "run"))

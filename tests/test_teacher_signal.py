@@ -47,7 +47,7 @@ def _run(directory, **changes):
             keras.models.load_model(pathlib.Path(directory) / f"generation-{number}/model.keras")
             for number in range(2)
         ]
-        return models, run.facts["teacher_signal"]["recorded"]
+        return models, run.metadata["teacher_signal"]["recorded"]
 
 
 def _signal(directory, **changes):

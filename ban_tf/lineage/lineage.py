@@ -27,7 +27,7 @@ from ban_tf.lineage import checks as lineage_checks
 from ban_tf.lineage import collapse, recipe
 from ban_tf.lineage.results import TrainedGenerations
 from ban_tf.runs import generations, kept
-from ban_tf.runs.generations import Generation, check_last, check_settings, in_words
+from ban_tf.runs.generations import Generation, check_last, check_settings, teachers_text
 from ban_tf.runs.rundir import RunDirectory, open_shared
 from ban_tf.system import seeds
 from ban_tf.training import training
@@ -179,7 +179,7 @@ class Lineage(TrainedGenerations):
                 raise
         if first_model is not None:
             weights = first_model.get_weights()
-            self.generations.append(Generation(0, "given", weights, [], [], given=True))
+            self.generations.append(Generation(0, "given", weights, [], [], pretrained=True))
 
     def fit(
         self,
@@ -250,7 +250,7 @@ class Lineage(TrainedGenerations):
         for number in range(len(self.generations), self.number_of_generations + 1):
             generation = self._read(number, epochs)
             if verbose:
-                taught_by = in_words(self.teachers_of(number))
+                taught_by = teachers_text(self.teachers_of(number))
                 there = "" if generation is None else ": finished before"
                 last = self.number_of_generations
                 print(f"Generation {number} of {last}, taught by {taught_by}{there}", flush=True)
@@ -280,7 +280,7 @@ class Lineage(TrainedGenerations):
 
     def _teacher_builder(self, number: int) -> Callable[[], keras.Model] | None:
         """Returns what builds a teacher of a generation's shape; None for the model given."""
-        return None if self.generations[number].given else self.builder(number)
+        return None if self.generations[number].pretrained else self.builder(number)
 
     def teachers_of(self, number: int) -> list[int]:
         """Returns the numbers of the generations that a generation learns from."""
@@ -363,7 +363,7 @@ class Lineage(TrainedGenerations):
         self._workers.check_equal(outcome.weights, f"Generation {number}")
         generation = Generation(
             number,
-            in_words(teachers),
+            teachers_text(teachers),
             outcome.weights,
             outcome.history,
             outcome.timings,

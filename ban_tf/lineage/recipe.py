@@ -75,7 +75,7 @@ def of_fit(
         compile: Returns the arguments of `compile` for generations of so many epochs.
     """
     # A schedule may follow from the epochs, and these may change for generations to come.
-    epochs = directory.facts.get(_KEY, {}).get("epochs", epochs)
+    epochs = directory.metadata.get(_KEY, {}).get("epochs", epochs)
     compiled = {name: value for name, value in compile(epochs).items() if name not in _FREE}
     optimizer = compiled.get("optimizer", "rmsprop")
     if callable(optimizer) and not isinstance(optimizer, keras.optimizers.Optimizer):
@@ -102,11 +102,11 @@ def agree(directory: RunDirectory, facts: Mapping[str, Any], *, first: bool) -> 
     Raises:
         RunDirectoryError: The run was begun with others.
     """
-    before = directory.facts.get(_KEY) or {}
+    before = directory.metadata.get(_KEY) or {}
     resumed = bool(directory.names("generation-"))
     if not resumed:
         before = {} if first else before
-        directory.commit(facts={_KEY: {**before, **facts}})
+        directory.commit(metadata={_KEY: {**before, **facts}})
         return False
     changed = [
         sentence
@@ -122,7 +122,7 @@ def agree(directory: RunDirectory, facts: Mapping[str, Any], *, first: bool) -> 
             f"{directory.path} holds a run that was begun otherwise: {'; '.join(changed)}. Choose "
             "another directory, or what the run was begun with to resume it."
         )
-    directory.commit(facts={_KEY: {**facts, **before}})
+    directory.commit(metadata={_KEY: {**facts, **before}})
     return True
 
 

@@ -51,7 +51,7 @@ class TrainedGenerations:
             there = f"there are generations 0 to {known - 1}" if known else "none is trained yet"
             raise InputError(f"There is no generation {number!r}: {there}.")
         generation = self.generations[number]
-        if generation.given:
+        if generation.pretrained:
             return self._first_model
         model = self.builder(number)()
         model.set_weights(generation.weights)

@@ -1,4 +1,4 @@
-"""A generation: what it is when it is finished, and how it is kept in a run directory."""
+"""A finished generation, and how a run directory stores it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Generation:
     """A finished generation.
 
     Attributes:
-        number: 0 for the one that learnt from labels, then 1, 2, ...
-        taught_by: In words, whom it learnt from.
-        weights: Its kept weights, in the order of `model.get_weights()`.
-        history: A row of numbers for each epoch.
-        timings: Seconds and throughput for each epoch.
-        given: Whether it was trained elsewhere and handed in.
-        collapsed: Whether it does no better than chance on validation data.
-        kept: The row of numbers that describes the kept weights; empty if it is not known.
+        number: 0 for the one trained on labels, then 1, 2, ...
+        taught_by: A description of its teachers.
+        weights: Its final weights, in the order of `model.get_weights()`.
+        history: One row of metrics per epoch.
+        timings: Seconds and throughput per epoch.
+        pretrained: Whether it is a pretrained model that the user passed in.
+        collapsed: Whether its validation accuracy is no better than chance.
+        kept: The metrics of the final weights; empty if unknown.
     """
 
     number: int
@@ -41,13 +41,13 @@ class Generation:
     weights: list[np.ndarray] = dataclasses.field(repr=False)
     history: Rows = dataclasses.field(repr=False)
     timings: Rows = dataclasses.field(repr=False)
-    given: bool = False
+    pretrained: bool = False
     collapsed: bool = False
     kept: dict[str, float] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def seconds(self) -> float:
-        """Time that its training took, in seconds."""
+        """Training time in seconds."""
         return sum(float(row["seconds"]) for row in self.timings)
 
     def digest(self) -> str:
@@ -55,8 +55,8 @@ class Generation:
         return fingerprint.of_weights(self.weights)
 
 
-def in_words(numbers: list[int]) -> str:
-    """Returns who teaches, by the numbers of the generations; without any it is the labels."""
+def teachers_text(numbers: list[int]) -> str:
+    """Describes teachers by the numbers of their generations; "labels" if there are none."""
     if not numbers:
         return "labels"
     if len(numbers) == 1:
@@ -72,33 +72,33 @@ def folder(number: int) -> str:
 
 
 def begin(directory: RunDirectory, number: int, epochs: int, teachers: dict[int, str]) -> int:
-    """Notes on what a generation starts, or checks it against what it started on.
+    """Records the epochs and teachers of a new generation, or checks those of a resumed one.
 
     Args:
         directory: The run.
         number: The generation's number.
-        epochs: How many epochs it is to have.
-        teachers: Hashes of those that it learns from, by their numbers.
+        epochs: Its number of epochs, if it is new.
+        teachers: Hashes of its teachers by their numbers.
 
     Returns:
-        The epochs that it has: those that it was begun with, if it was.
+        Its number of epochs; that of a resumed generation is the recorded one.
 
     Raises:
-        RunDirectoryError: It was begun on another teacher.
+        RunDirectoryError: It was started with other teachers.
     """
-    facts = _facts(directory, number)
-    if facts and directory.names(f"{folder(number)}/checkpoint-"):
-        _check_teachers(directory, number, facts, teachers)
-        return int(facts["epochs"])
+    metadata = _metadata(directory, number)
+    if metadata and directory.names(f"{folder(number)}/checkpoint-"):
+        _check_teachers(directory, number, metadata, teachers)
+        return int(metadata["epochs"])
     _note(directory, number, epochs=epochs, finished=False, teachers=_by_name(teachers))
     return epochs
 
 
 def write(directory: RunDirectory, generation: Generation, model: keras.Model) -> None:
-    """Writes a finished generation: from here on it counts, and its checkpoints do not."""
-    place = folder(generation.number)
-    facts = {
-        **_facts(directory, generation.number),
+    """Writes a finished generation and deletes its checkpoints."""
+    prefix = folder(generation.number)
+    metadata = {
+        **_metadata(directory, generation.number),
         "finished": True,
         "taught_by": generation.taught_by,
         "collapsed": generation.collapsed,
@@ -106,12 +106,12 @@ def write(directory: RunDirectory, generation: Generation, model: keras.Model) -
     }
     directory.commit(
         {
-            f"{place}/model.keras": model_bytes(model),
-            f"{place}/history.csv": to_csv(generation.history),
-            f"{place}/timings.csv": to_csv(generation.timings),
+            f"{prefix}/model.keras": model_bytes(model),
+            f"{prefix}/history.csv": to_csv(generation.history),
+            f"{prefix}/timings.csv": to_csv(generation.timings),
         },
-        facts=_with(directory, generation.number, facts),
-        remove=directory.names(f"{place}/checkpoint-"),
+        metadata=_with(directory, generation.number, metadata),
+        remove=directory.names(f"{prefix}/checkpoint-"),
     )
 
 
@@ -121,60 +121,60 @@ def read(
     teachers: dict[int, str],
     build: Callable[[], keras.Model],
 ) -> Generation | None:
-    """Reads a finished generation; None if the run has none of that number.
+    """Reads a finished generation; returns None if it does not exist.
 
     Args:
         directory: The run.
         number: The generation's number.
-        build: Makes a model of the same shape.
-        teachers: Hashes of those that it must have learnt from, by their numbers.
+        build: Builds a model of the same shape.
+        teachers: Hashes of the teachers that it must have had, by their numbers.
 
     Raises:
-        RunDirectoryError: Its model is not what was written, or it had another teacher.
+        RunDirectoryError: Its model file is damaged, or it had other teachers.
     """
-    facts = _facts(directory, number)
-    if not facts.get("finished"):
+    metadata = _metadata(directory, number)
+    if not metadata.get("finished"):
         return None
-    _check_teachers(directory, number, facts, teachers)
-    place = folder(number)
+    _check_teachers(directory, number, metadata, teachers)
+    prefix = folder(number)
     model = build()
     try:
-        content = directory.read(f"{place}/model.keras")
+        content = directory.read(f"{prefix}/model.keras")
     except CorruptFileError as error:
         raise RunDirectoryError(
-            f"{error} Generation {number} is finished, and this is all that there is of it: put "
-            "the file back from a copy, or start anew in another directory."
+            f"{error} Generation {number} is finished, and this file was its only copy: restore "
+            "the file from a backup, or start again in another directory."
         ) from error
     with convert_os_errors(tempfile.gettempdir()), tempfile.TemporaryDirectory() as copy:
-        # The weights alone: classes of the user's own need not be known to Keras.
+        # Only the weights: custom classes need not be registered with Keras.
         path = pathlib.Path(copy) / "model.keras"
         path.write_bytes(content)
         model.load_weights(path)
-    history, timings = (_rows(directory, f"{place}/{name}.csv") for name in ("history", "timings"))
+    history, timings = (_rows(directory, f"{prefix}/{name}.csv") for name in ("history", "timings"))
     return Generation(
         number,
-        facts["taught_by"],
+        metadata["taught_by"],
         model.get_weights(),
         history,
         timings,
-        collapsed=facts["collapsed"],
-        kept=facts.get("kept", {}),  # runs of earlier versions have none
+        collapsed=metadata["collapsed"],
+        kept=metadata.get("kept", {}),  # runs of earlier versions have none
     )
 
 
 def _rows(directory: RunDirectory, name: str) -> Rows:
-    """Reads a table, which is worth less than the generation that it tells of."""
+    """Reads a table; returns no rows if the file is damaged."""
     try:
         return from_csv(directory.read(name))
     except CorruptFileError as error:
-        logging.warning("%s Going on without it.", error)
+        logging.warning("%s Continuing without it.", error)
         return []
 
 
 def finished(directory: RunDirectory) -> list[int]:
-    """Returns the numbers of the generations that a run has finished."""
-    known = directory.facts.get("generations", {})
-    return sorted(int(number) for number, facts in known.items() if facts.get("finished"))
+    """Returns the numbers of the finished generations."""
+    known = directory.metadata.get("generations", {})
+    return sorted(int(number) for number, metadata in known.items() if metadata.get("finished"))
 
 
 def check_settings(
@@ -183,18 +183,18 @@ def check_settings(
     """Checks that a resumed run has the same settings; stores those of a new run.
 
     Args:
-        directory: Of the run.
-        settings: Facts that it must agree on.
-        defaults: Values assumed for settings that older runs did not record. They are recorded
-            then, and hold from there on.
+        directory: The run.
+        settings: Settings that a resumed run must share.
+        defaults: Values assumed for settings that older runs did not record. They are recorded on
+            resume.
 
     Raises:
         RunDirectoryError: The run has other settings.
     """
-    settings, defaults = (json.loads(json.dumps(dict(each))) for each in (settings, defaults))
-    before = directory.facts.get("settings")
-    if before is None or not directory.names("generation-"):  # nothing is there that they shaped
-        directory.commit(facts={"settings": settings})
+    settings, defaults = (json.loads(json.dumps(dict(values))) for values in (settings, defaults))
+    before = directory.metadata.get("settings")
+    if before is None or not directory.names("generation-"):  # nothing was trained yet
+        directory.commit(metadata={"settings": settings})
         return
     recorded, before = before, {**defaults, **before}
     changed = [
@@ -205,21 +205,21 @@ def check_settings(
     if changed:
         raise RunDirectoryError(
             f"{directory.path} holds a run with other settings: {'; '.join(changed)}. Choose "
-            "another directory, or the former settings to go on with it."
+            "another directory, or resume with the former settings."
         )
     if before != recorded:
-        directory.commit(facts={"settings": before})
+        directory.commit(metadata={"settings": before})
 
 
 def check_last(directory: RunDirectory, number: int) -> None:
-    """Sees to it that no finished generation is left out.
+    """Checks that the run has no generations beyond the requested ones.
 
     Args:
-        directory: Of the run.
-        number: The last generation that is asked for.
+        directory: The run.
+        number: The last requested generation.
 
     Raises:
-        RunDirectoryError: There are finished ones after it.
+        RunDirectoryError: There are finished generations after it.
     """
     last = max(finished(directory), default=0)
     if last > number:
@@ -230,8 +230,8 @@ def check_last(directory: RunDirectory, number: int) -> None:
 
 
 def epochs_of(directory: RunDirectory, number: int) -> int | None:
-    """Returns how many epochs a generation was begun with; None if it was not begun."""
-    epochs = _facts(directory, number).get("epochs")
+    """Returns the number of epochs of a generation; None if it was not started."""
+    epochs = _metadata(directory, number).get("epochs")
     return None if epochs is None else int(epochs)
 
 
@@ -239,7 +239,7 @@ def model_bytes(model: keras.Model) -> bytes:
     """Returns the content of the `.keras` file of a model.
 
     Raises:
-        SaveError: The folder for temporary files is full.
+        SaveError: The temporary folder is full.
     """
     with convert_os_errors(tempfile.gettempdir()), tempfile.TemporaryDirectory() as place:
         path = pathlib.Path(place) / "model.keras"
@@ -247,16 +247,16 @@ def model_bytes(model: keras.Model) -> bytes:
         return path.read_bytes()
 
 
-def _facts(directory: RunDirectory, number: int) -> dict:
-    return directory.facts.get("generations", {}).get(str(number), {})
+def _metadata(directory: RunDirectory, number: int) -> dict:
+    return directory.metadata.get("generations", {}).get(str(number), {})
 
 
-def _with(directory: RunDirectory, number: int, facts: dict) -> dict:
-    return {"generations": {**directory.facts.get("generations", {}), str(number): facts}}
+def _with(directory: RunDirectory, number: int, metadata: dict) -> dict:
+    return {"generations": {**directory.metadata.get("generations", {}), str(number): metadata}}
 
 
-def _note(directory: RunDirectory, number: int, **facts: object) -> None:
-    directory.commit(facts=_with(directory, number, facts))
+def _note(directory: RunDirectory, number: int, **metadata: object) -> None:
+    directory.commit(metadata=_with(directory, number, metadata))
 
 
 def _by_name(teachers: dict[int, str]) -> dict[str, str]:
@@ -264,11 +264,11 @@ def _by_name(teachers: dict[int, str]) -> dict[str, str]:
 
 
 def _check_teachers(
-    directory: RunDirectory, number: int, facts: dict, teachers: dict[int, str]
+    directory: RunDirectory, number: int, metadata: dict, teachers: dict[int, str]
 ) -> None:
-    if facts["teachers"] != _by_name(teachers):
+    if metadata["teachers"] != _by_name(teachers):
         names = ", ".join(map(str, teachers)) or "none"
         raise RunDirectoryError(
-            f"Generation {number} in {directory.path} was begun on other teachers than those that "
-            f"are there now (generations {names}); start anew in another directory."
+            f"Generation {number} in {directory.path} was started with other teachers than the "
+            f"present ones (generations {names}); start again in another directory."
         )

@@ -1,4 +1,4 @@
-"""What a training has to tell: a row of numbers for each epoch, and the best weights so far."""
+"""Per-epoch history of a training, and its best weights so far."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ Rows = list[dict[str, float]]
 
 
 @dataclasses.dataclass
-class Record:
-    """How far a training is, and what it has told so far.
+class TrainingState:
+    """Progress and history of a training.
 
     Attributes:
-        epochs: Epochs done.
-        step: Steps done of the epoch under way.
-        steps: Steps of the last epoch that is done.
-        seconds: Time spent on the epoch under way by processes that are gone.
-        history: A row for each epoch done.
-        timings: The same for seconds and throughput, which differ from run to run.
-        best: The best epoch, where the best weights are kept.
+        epochs: Completed epochs.
+        step: Completed steps of the current epoch.
+        steps: Steps of the last completed epoch.
+        seconds: Time that earlier processes spent on the current epoch.
+        history: One row per completed epoch.
+        timings: Seconds and throughput per completed epoch; they differ between runs.
+        best: The best epoch, if the best weights are restored at the end.
         stopped: Whether a callback ended the training early.
-        retried: Whether it went on at a lower learning rate after it had diverged.
-        unvalidated: The logs of an epoch whose steps are done and whose validation is not.
-        measured: For a hash of weights, the last epoch whose row describes them.
-        ended: Whether the model is as `fit` leaves it at its end, and not as an epoch does.
+        retried: Whether it diverged and was resumed at a lower learning rate.
+        unvalidated: Logs of an epoch that still has to be validated.
+        measured: For a hash of weights, the last epoch that measured them.
+        ended: Whether `fit` has ended, which may change the weights once more.
         best_weights: The weights of the best epoch.
     """
 
@@ -51,7 +51,7 @@ class Record:
     best_weights: list[np.ndarray] | None = None
 
     def notes(self) -> dict[str, Any]:
-        """Returns everything that JSON can hold."""
+        """Returns the fields that JSON can hold."""
         return {
             field.name: getattr(self, field.name)
             for field in dataclasses.fields(self)
@@ -59,24 +59,24 @@ class Record:
         }
 
 
-class Recorder(keras.callbacks.Callback):
-    """Keeps a `Record` of a training up to date, and stops it when it diverges.
+class HistoryCallback(keras.callbacks.Callback):
+    """Updates the `TrainingState` of a training, and stops it if it diverges.
 
-    Place it before callbacks that look at the logs: it adds the learning rate and, if the number
+    Place it before callbacks that read the logs: it adds the learning rate and, if the number
     of examples is known, the throughput.
 
     Args:
-        record: What to keep up to date.
-        keep: "best" remembers the weights of the best epoch by validation.
+        record: The state to update.
+        keep: "best" stores the weights of the best epoch by validation.
         examples_per_epoch: For the throughput.
-        exact: Whether an epoch must take all of its steps, and not only one of them.
+        exact: Whether an epoch must run all of its steps, rather than at least one.
 
     Attributes:
-        first_step: Steps that the epoch under way had behind it when this training started.
+        first_step: Steps of the current epoch that were done when this process resumed it.
     """
 
     def __init__(
-        self, record: Record, keep: str, examples_per_epoch: int | None, exact: bool = False
+        self, record: TrainingState, keep: str, examples_per_epoch: int | None, exact: bool = False
     ):
         super().__init__()
         self.record = record
@@ -89,7 +89,7 @@ class Recorder(keras.callbacks.Callback):
         self._validated: list[np.ndarray] | None = None
 
     def seconds(self) -> float:
-        """Time spent on the epoch under way, in seconds."""
+        """Seconds spent on the current epoch."""
         return self.record.seconds + time.perf_counter() - self._started
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -97,17 +97,17 @@ class Recorder(keras.callbacks.Callback):
         self._started, self._trained = time.perf_counter(), None
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Counts the step, and looks at its loss."""
+        """Counts the step and checks its loss."""
         step = self.first_step + batch + 1
         self._check(logs or {}, step)
         self.record.step = step
 
     def on_test_begin(self, logs: dict | None = None) -> None:
-        """Notes how long the steps took, without validation."""
+        """Records how long the steps took, without validation."""
         self._trained = self.seconds()
 
     def on_test_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        """Notes which weights are validated, after all callbacks had them exchanged."""
+        """Records which weights are validated, after other callbacks swapped theirs in."""
         if self._validated is None:
             self._validated = self.model.student.get_weights()
 
@@ -136,9 +136,9 @@ class Recorder(keras.callbacks.Callback):
             record.best, record.best_weights = {"epoch": row["epoch"]}, weights
 
     def _check_steps(self) -> None:
-        """Notices data that ended before the epochs did, of which Keras only warns.
+        """Checks that the data lasted for the epoch; Keras only warns.
 
-        An epoch of no step has a loss of 0, and would count as trained.
+        An epoch without steps has a loss of 0, and would count as trained.
         """
         record, wanted = self.record, self.params.get("steps")
         wanted = None if wanted is None else self.first_step + wanted
@@ -168,12 +168,12 @@ class Recorder(keras.callbacks.Callback):
 
 
 def best_row(history: Rows) -> dict[str, float]:
-    """Returns the row of the epoch that is best by validation, the first of equals."""
+    """Returns the row of the best epoch by validation; the first one of ties."""
     return max(history, key=_score)
 
 
 def _score(row: dict[str, float]) -> list[float]:
-    """What is better has the higher score; compared entry by entry."""
+    """Higher is better, compared entry by entry."""
     loss = row.get("val_label_loss", row.get("val_loss", row.get("loss", 0.0)))
     validated = any(name.startswith("val_") for name in row)
     return [validated, row.get("val_accuracy", 0.0), -loss]

@@ -1,10 +1,10 @@
-"""The row of numbers that describes the weights a generation keeps.
+"""The metrics of the weights that a generation keeps.
 
-Mostly it is that of the epoch whose weights are kept. But callbacks and optimizers exchange
-weights: an average takes their place for validation alone (`SwapEMAWeights`) or when training ends
-(`use_ema`), and the weights of a better epoch may return (`EarlyStopping`). So each epoch notes a
-hash of the weights that it measured, and the weights that are kept find their row by it. Weights
-that no epoch has validated are validated then.
+Usually they are those of the epoch whose weights are kept. But callbacks and optimizers swap
+weights: an average replaces them during validation (`SwapEMAWeights`) or when training ends
+(`use_ema`), and the weights of a better epoch may be restored (`EarlyStopping`). So each epoch
+records a hash of the weights that it measured, by which the kept weights find their row. Weights
+that no epoch has validated are validated at the end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from ban_tf.compat import keras_private
 from ban_tf.compat import fingerprint
-from ban_tf.runs.history import Record, Rows
+from ban_tf.runs.history import TrainingState, Rows
 
 
 class Outcome(NamedTuple):
@@ -25,9 +25,9 @@ class Outcome(NamedTuple):
 
     Attributes:
         weights: The kept weights.
-        history: A row of numbers for each epoch.
-        timings: Seconds and throughput for each epoch.
-        kept: The row of numbers that describes the kept weights.
+        history: One row of metrics per epoch.
+        timings: Seconds and throughput per epoch.
+        kept: The metrics of the kept weights.
     """
 
     weights: list[np.ndarray]
@@ -36,14 +36,14 @@ class Outcome(NamedTuple):
     kept: dict[str, float]
 
 
-def outcome(model: keras.Model, record: Record, keep: str, fit: Mapping[str, Any]) -> Outcome:
-    """Returns the result of a training that has ended.
+def outcome(model: keras.Model, record: TrainingState, keep: str, fit: Mapping[str, Any]) -> Outcome:
+    """Returns the result of a finished training.
 
     Args:
         model: The `BornAgainModel`, as training left it.
-        record: Of the training.
+        record: The state of the training.
         keep: "last" or "best".
-        fit: Arguments of `fit`, validation data among them.
+        fit: Arguments of `fit`, including the validation data.
     """
     if keep == "best":
         assert record.best is not None and record.best_weights is not None
@@ -51,12 +51,12 @@ def outcome(model: keras.Model, record: Record, keep: str, fit: Mapping[str, Any
     else:
         weights = model.student.get_weights()
         epoch = record.measured.get(fingerprint.of_weights(weights))
-    # Keras validates some epochs only if `validation_freq` says so.
+    # With `validation_freq`, Keras does not validate every epoch.
     row = next((row for row in record.history if row["epoch"] == epoch), {})
     validated = any(name.startswith("val_") for name in row)
     if not record.history or validated or (row and fit.get("validation_data") is None):
         return Outcome(weights, record.history, record.timings, dict(row))
-    # What was measured while training belongs to the last epoch, even if nothing else does.
+    # The training metrics are those of the last epoch in any case.
     row = row or {
         name: value for name, value in record.history[-1].items() if not name.startswith("val_")
     }
@@ -73,7 +73,7 @@ def validate(model: keras.Model, fit: Mapping[str, Any], callbacks: Any = None) 
         callbacks: A `keras.callbacks.CallbackList`, or None.
 
     Returns:
-        The results, their names beginning with "val_"; nothing if there is no validation data.
+        Metrics with the prefix "val_"; empty without validation data.
     """
     data = fit.get("validation_data")
     if data is None:
@@ -93,14 +93,14 @@ def validate(model: keras.Model, fit: Mapping[str, Any], callbacks: Any = None) 
 
 
 def split(x: Any, fit: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """Does what `validation_split` means: the last part of the arrays is validation data.
+    """Applies `validation_split`: the last part of the arrays becomes validation data.
 
     Args:
         x: As for `fit`.
         fit: Further arguments of `fit`.
 
     Returns:
-        Both, with the validation data apart from the training data.
+        `x` and the arguments, with the validation data separated from the training data.
     """
     fit = dict(fit)
     fraction = fit.pop("validation_split", 0.0)

@@ -1,7 +1,7 @@
-"""A run as it lies in its directory: read without disturbing it, checked, no TensorFlow needed.
+"""Read-only access to a run directory, without TensorFlow.
 
-What reports, exports and overviews know of a run, they know from here. Files that the manifest
-names are checked against it; a run under way can be read too, as far as it is.
+Reports, exports and overviews read runs through this module. Files that the manifest names are
+checked against it. A run that is still training can be read, too.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _DATA_KEYS = ("dataset", "class_names", "input_shape", "mean", "std")
 
 
 class RunReader(RunDirectory):
-    """A run directory that is looked at only: nothing is made, locked or written.
+    """A run directory opened for reading: nothing is created, locked or written.
 
     Args:
         path: The directory.
 
     Raises:
-        RunDirectoryError: There is no run, or its manifest is not one.
+        RunDirectoryError: There is no run, or its manifest is invalid.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -44,19 +44,19 @@ class RunReader(RunDirectory):
         self._manifest = self._read_manifest()
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Does nothing: there is no lock to release."""
 
     def commit(self, *arguments: Any, **keywords: Any) -> None:
         """Refused."""
-        raise RunDirectoryError(f"{self.path} was opened to be read only.")
+        raise RunDirectoryError(f"{self.path} was opened read-only.")
 
 
 @dataclasses.dataclass(frozen=True)
 class DataFacts:
-    """What has to be known of the data to use a model on other images.
+    """Describes the data, so that a model can be applied to other images.
 
     Attributes:
-        dataset: Its name, as it was asked for.
+        dataset: The value of `--dataset`.
         class_names: In the order of the model's outputs.
         input_shape: Height, width and channels.
         mean: Of each channel, of images scaled to 0..1.
@@ -76,11 +76,11 @@ class DataFacts:
 
 @dataclasses.dataclass(frozen=True)
 class Test:
-    """The test set as far as reports need it.
+    """The part of the test set that reports need.
 
     Attributes:
         labels: The true classes, integers [examples].
-        shown: Which examples' images are kept, integers [kept].
+        shown: Indices of the examples whose images are stored, integers [kept].
         images: Those images, uint8 [kept, height, width, channels].
     """
 
@@ -99,7 +99,7 @@ def read_data_facts(run: RunReader) -> DataFacts:
     """Reads `data.json`.
 
     Raises:
-        RunDirectoryError: The run is not one on images, or the file lacks something.
+        RunDirectoryError: The run is not on images, or the file is incomplete.
     """
     _require_images(run)
     facts = _json(run, DATA)
@@ -115,14 +115,14 @@ def read_data_facts(run: RunReader) -> DataFacts:
 
 
 def read_vocabulary(run: RunReader) -> tuple[str, ...]:
-    """Reads the words of a run on text; a token is the index of one.
+    """Reads the words of a run on text; tokens are indices into them.
 
     Raises:
-        RunDirectoryError: There is no vocabulary, as in runs of earlier versions, or it is not one.
+        RunDirectoryError: The vocabulary is missing, as in runs of earlier versions, or invalid.
     """
     if VOCABULARY not in run.names():
         raise RunDirectoryError(
-            f"{run.path} holds no {VOCABULARY}; start it once more to have it written: "
+            f"{run.path} holds no {VOCABULARY}; resume it once to write it: "
             f"{resume(run)}"
         )
     words = _json(run, VOCABULARY).get("words")
@@ -143,12 +143,12 @@ def read_summary(run: RunReader) -> dict[str, Any]:
     """Reads and checks `summary.json`.
 
     Raises:
-        RunDirectoryError: The run has not got that far.
+        RunDirectoryError: The run is not finished.
         InputError: The file is not a summary.
     """
     if not (run.path / "summary.json").is_file():
         raise RunDirectoryError(f"{run.path} has no results yet; finish it first: {resume(run)}")
-    run.read("summary.json")  # which checks that it is what was written
+    run.read("summary.json")  # checks size and hash
     return summary_module.load(run.path)
 
 
@@ -156,7 +156,7 @@ def read_predictions(run: RunReader, generations: int) -> list[np.ndarray]:
     """Reads each generation's log-probabilities on the test set, float64 [examples, classes].
 
     Raises:
-        RunDirectoryError: A file is missing or damaged, or the run is not one on images.
+        RunDirectoryError: A file is missing or damaged, or the run is not on images.
     """
     _require_images(run)
     return [
@@ -166,7 +166,7 @@ def read_predictions(run: RunReader, generations: int) -> list[np.ndarray]:
 
 
 def read_test(run: RunReader) -> Test:
-    """Reads the labels of the test set and the images that are kept of it.
+    """Reads the labels of the test set and its stored images.
 
     Raises:
         RunDirectoryError: The file is missing or damaged.
@@ -175,11 +175,11 @@ def read_test(run: RunReader) -> Test:
 
 
 def read_history(run: RunReader, number: int, name: str = "history") -> list[dict[str, float]]:
-    """Reads a generation's row of numbers for each epoch; none if there is no such file.
+    """Reads a generation's rows, one per epoch; returns none if the file does not exist.
 
     Args:
         run: The run.
-        number: The generation, finished or under way.
+        number: The generation, finished or not.
         name: "history" or "timings".
 
     Raises:
@@ -188,7 +188,7 @@ def read_history(run: RunReader, number: int, name: str = "history") -> list[dic
     file = f"generation-{number}/{name}.csv"
     if file in run.names():
         content = run.read(file)
-    elif (run.path / file).is_file():  # of a generation under way
+    elif (run.path / file).is_file():  # of an unfinished generation
         content = (run.path / file).read_bytes()
     else:
         return []
@@ -199,19 +199,19 @@ def read_history(run: RunReader, number: int, name: str = "history") -> list[dic
 
 
 def finished_generations(run: RunReader) -> list[int]:
-    """Returns the numbers of the generations whose training has ended."""
+    """Returns the numbers of the finished generations."""
     given = [0] if settings(run).get("teacher_from") else []
-    known = run.facts.get("generations", {})
-    return sorted({*given, *(int(number) for number, each in known.items() if each["finished"])})
+    known = run.metadata.get("generations", {})
+    return sorted({*given, *(int(number) for number, state in known.items() if state["finished"])})
 
 
 def settings(run: RunReader) -> dict[str, Any]:
-    """Returns the settings that the run was started with."""
-    return run.facts.get("settings", {})
+    """Returns the settings of the run."""
+    return run.metadata.get("settings", {})
 
 
 def resume(run: RunReader) -> str:
-    """Returns the command that goes on with a run."""
+    """Returns the command that resumes a run."""
     return f"python -m ban_tf.main --flagfile={run.path / 'run.cfg'} --workdir={run.path}"
 
 

@@ -1,14 +1,14 @@
-"""The files of a run, each of them whole.
+"""Crash-safe storage for the files of a run.
 
-Every file is written under another name, forced to the disk and then renamed, and
-`manifest.json` is written last: it names each file that counts, with size and SHA-256. A file
-that the manifest does not name does not count, and one that it names is checked whenever it is
-read. While a file that counts is replaced, its former content counts as well as the new one. A
-process that is killed between any two instructions, or a disk that fails at any of them,
-therefore leaves a directory that can be gone on with.
+Every file is written under a temporary name, flushed to the disk and then renamed.
+`manifest.json` is written last: it lists the valid files with size and SHA-256. Files that it
+does not list are ignored, and a listed file is checked whenever it is read. While a listed file
+is replaced, both its former and its new content are valid. A process that is killed between any
+two instructions, or a disk that fails at any of them, therefore always leaves a resumable
+directory.
 
-One process at a time: `lock` is held through the kernel, which lets go of it when its owner
-dies, however it dies.
+Only one process may write: `lock` is held through the kernel, and is released when the process
+dies, for any reason.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ FORMAT = 1
 
 
 class RunDirectory:
-    """A directory that one process at a time writes a run into.
+    """A run directory, opened for writing by one process at a time.
 
     Args:
-        path: The directory; made if it does not exist.
+        path: The directory; created if it does not exist.
 
     Raises:
-        RunDirectoryError: It cannot be made or written, another process holds it, or its
-            manifest is not one.
+        RunDirectoryError: It cannot be created or written, another process uses it, or its
+            manifest is invalid.
     """
 
     def __init__(self, path: str | os.PathLike):
@@ -63,11 +63,11 @@ class RunDirectory:
             ) from error
         self._manifest = self._read_manifest()
 
-    # Whether this process writes, or only reads what another one does.
+    # Whether this process may write.
     writes = True
 
     def close(self) -> None:
-        """Lets other processes use the directory."""
+        """Releases the lock, so that other processes can use the directory."""
         self._lock.close()
 
     def __enter__(self) -> RunDirectory:
@@ -77,31 +77,31 @@ class RunDirectory:
         self.close()
 
     @property
-    def facts(self) -> dict[str, Any]:
-        """What the manifest holds beside the files; change it through `commit`."""
+    def metadata(self) -> dict[str, Any]:
+        """The metadata in the manifest; change it through `commit`."""
         return self._manifest["facts"]
 
     def names(self, prefix: str = "") -> list[str]:
-        """Returns the files that count and start with `prefix`, sorted."""
+        """Returns the sorted names of the valid files that start with `prefix`."""
         return sorted(name for name in self._manifest["files"] if name.startswith(prefix))
 
     def commit(
         self,
         files: Mapping[str, bytes] | None = None,
-        facts: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
         remove: tuple[str, ...] | list[str] = (),
     ) -> None:
-        """Writes files and facts; facts, and files that are new, all count from the same moment on.
+        """Writes files and metadata; metadata and new files become valid atomically.
 
-        A file that holds its content already is not written again.
+        A file that already has the content is not written again.
 
         Args:
             files: Contents by name, relative to the directory.
-            facts: Facts to set in the manifest.
-            remove: Files that stop to count, and are deleted afterwards.
+            metadata: Entries to set in the manifest's metadata.
+            remove: Files to remove from the manifest and then delete.
 
         Raises:
-            SaveError: The disk is full or refuses; nothing that counted is damaged.
+            SaveError: The disk is full or cannot be written; no valid file is damaged.
         """
         recorded = self._manifest["files"]
         contents = {
@@ -116,18 +116,18 @@ class RunDirectory:
             if name in recorded
         }
         kept = {name: entry for name, entry in recorded.items() if name not in remove}
-        facts = {**self._manifest["facts"], **(facts or {})}
+        metadata = {**self._manifest["facts"], **(metadata or {})}
         with convert_os_errors(self.path):
             if replaced:
                 self._save_manifest(files={**recorded, **replaced})
             for name, content in contents.items():
                 write_atomically(self.path / name, content)
-            self._save_manifest(files={**kept, **new}, facts=facts)
+            self._save_manifest(files={**kept, **new}, facts=metadata)
             for name in remove:
                 (self.path / name).unlink(missing_ok=True)
 
-    def write_uncounted(self, name: str, content: bytes) -> None:
-        """Writes a whole file that the manifest does not name, such as a history under way.
+    def write_untracked(self, name: str, content: bytes) -> None:
+        """Writes a file atomically without listing it, such as the history of a running generation.
 
         Raises:
             SaveError: As for `commit`.
@@ -135,11 +135,12 @@ class RunDirectory:
         with convert_os_errors(self.path):
             write_atomically(self.path / name, content)
 
-    def sweep(self, prefixes: tuple[str, ...]) -> None:
-        """Deletes what a process that was killed left behind: files that do not count.
+    def remove_untracked(self, prefixes: tuple[str, ...]) -> None:
+        """Deletes unlisted files that a killed process left behind.
 
         Args:
-            prefixes: How the names start of those files that only a manifest gives a meaning.
+            prefixes: Prefixes of names that are valid only if the manifest lists them; temporary
+                files are deleted in any case.
         """
         with convert_os_errors(self.path):
             for path in self.path.rglob("*"):
@@ -152,25 +153,25 @@ class RunDirectory:
         """Returns a file's content.
 
         Raises:
-            CorruptFileError: It is missing, or not what was written.
-            RunDirectoryError: This user may not read it, which says nothing of what it holds.
+            CorruptFileError: It is missing or damaged.
+            RunDirectoryError: This user may not read it; the file itself may be fine.
         """
         entry = self._manifest["files"].get(name)
         if entry is None:
-            raise CorruptFileError(f"{self.path / name} is not named by {MANIFEST}.")
+            raise CorruptFileError(f"{self.path / name} is not listed in {MANIFEST}.")
         try:
             content = (self.path / name).read_bytes()
         except PermissionError as error:
             raise RunDirectoryError(
-                f"{self.path / name} may not be read ({error.strerror}); once it may, the same "
-                "command goes on."
+                f"{self.path / name} may not be read ({error.strerror}); fix its "
+                "permissions, then the same command resumes the run."
             ) from error
         except OSError as error:
             raise CorruptFileError(
                 f"{self.path / name} cannot be read ({error.strerror})."
             ) from error
         accepted = _accepted(entry)
-        if len(content) not in [each["size"] for each in accepted]:
+        if len(content) not in [content_entry["size"] for content_entry in accepted]:
             raise CorruptFileError(
                 f"{self.path / name} has {len(content)} bytes where {entry['size']} were written."
             )
@@ -197,12 +198,12 @@ class RunDirectory:
             raise RunDirectoryError(f"{path} is not a manifest of format {FORMAT}.")
         for part in ("files", "facts"):
             if not isinstance(manifest.get(part), dict):
-                raise RunDirectoryError(f"{path} lacks its part {part!r}.")
+                raise RunDirectoryError(f"{path} lacks the entry {part!r}.")
         for name, entry in manifest["files"].items():
             if not _is_inside(name) or not _is_entry(entry):
-                raise RunDirectoryError(f"{path} has no sensible entry for the file {name!r}.")
-        if not _are_facts(manifest["facts"]):
-            raise RunDirectoryError(f"{path} has no sensible facts of settings and generations.")
+                raise RunDirectoryError(f"{path} has an invalid entry for the file {name!r}.")
+        if not _is_metadata(manifest["facts"]):
+            raise RunDirectoryError(f"{path} has invalid metadata of settings or generations.")
         return manifest
 
     def _save_manifest(self, **parts: dict[str, Any]) -> None:
@@ -215,9 +216,9 @@ class RunDirectory:
 
 
 class ReadOnlyDirectory(RunDirectory):
-    """A run directory that another process writes: always as it is at the moment.
+    """A run directory that another process writes; its current state is read on each access.
 
-    What it is told to write, it leaves to that process.
+    Its writing methods do nothing.
 
     Args:
         path: The directory.
@@ -233,29 +234,29 @@ class ReadOnlyDirectory(RunDirectory):
         return self._read_manifest()
 
     def close(self) -> None:
-        """There is nothing to let go of."""
+        """Does nothing: there is no lock to release."""
 
     def commit(
         self,
         files: Mapping[str, bytes] | None = None,
-        facts: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
         remove: tuple[str, ...] | list[str] = (),
     ) -> None:
         """Writes nothing."""
 
-    def write_uncounted(self, name: str, content: bytes) -> None:
+    def write_untracked(self, name: str, content: bytes) -> None:
         """Writes nothing."""
 
-    def sweep(self, prefixes: tuple[str, ...]) -> None:
+    def remove_untracked(self, prefixes: tuple[str, ...]) -> None:
         """Deletes nothing."""
 
 
 def open_shared(path: str | os.PathLike, workers: Workers) -> RunDirectory:
-    """Opens a run directory: to write on the chief, to read on others.
+    """Opens a run directory: for writing on the chief, for reading on other workers.
 
     Args:
         path: The directory, the same one on all machines.
-        workers: Those that train together.
+        workers: The workers of this training.
 
     Raises:
         RunDirectoryError: It cannot be used, or workers see different directories.
@@ -266,9 +267,9 @@ def open_shared(path: str | os.PathLike, workers: Workers) -> RunDirectory:
         lambda: RunDirectory(path) if workers.chief else ReadOnlyDirectory(path)
     )
     if workers.chief:
-        directory.commit(facts={"opened": directory.facts.get("opened", 0) + 1})
-    seen = workers.exchange([directory.facts.get("opened", 0) if workers.chief else 0])[0, 0]
-    own = directory.facts.get("opened")
+        directory.commit(metadata={"opened": directory.metadata.get("opened", 0) + 1})
+    seen = workers.exchange([directory.metadata.get("opened", 0) if workers.chief else 0])[0, 0]
+    own = directory.metadata.get("opened")
     different = workers.exchange([own != seen])[:, 0]
     if different.any():
         directory.close()
@@ -285,7 +286,7 @@ def _entry(content: bytes) -> dict[str, Any]:
 
 
 def _accepted(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a file may hold: one content, or several where its replacement was cut off."""
+    """Returns the valid contents of a file: several if its replacement was interrupted."""
     own = {"size": entry["size"], "sha256": entry["sha256"]}
     return [own, *entry.get("former", [])]
 
@@ -300,19 +301,19 @@ def _is_entry(entry: Any) -> bool:
     )
 
 
-def _are_facts(facts: Mapping[str, Any]) -> bool:
-    """Whether what other modules look up in the facts is as they write it."""
-    known = facts.get("generations", {})
+def _is_metadata(metadata: Mapping[str, Any]) -> bool:
+    """Validates the metadata schema."""
+    known = metadata.get("generations", {})
     return (
-        isinstance(facts.get("settings", {}), dict)
+        isinstance(metadata.get("settings", {}), dict)
         and isinstance(known, dict)
         and all(
             number.isdigit()
-            and isinstance(each, dict)
-            and isinstance(each.get("epochs"), int)
-            and isinstance(each.get("finished"), bool)
-            and isinstance(each.get("teachers"), dict)
-            for number, each in known.items()
+            and isinstance(entry, dict)
+            and isinstance(entry.get("epochs"), int)
+            and isinstance(entry.get("finished"), bool)
+            and isinstance(entry.get("teachers"), dict)
+            for number, entry in known.items()
         )
     )
 

@@ -1,4 +1,4 @@
-"""The trained models of a run, ready for images that it has never seen."""
+"""Loads the models of a finished run for inference."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _BATCH = 500
 
 
 def load(run: reading.RunReader, which: str = ENSEMBLE) -> keras.Model:
-    """Loads a generation or the ensemble, as a plain Keras model.
+    """Loads a generation or the ensemble as a plain Keras model.
 
     Args:
-        run: The run; its training need not have ended.
+        run: The run; it need not be finished.
         which: "ensemble", or the number of a finished generation.
 
     Raises:
-        RunDirectoryError: There is no such model, or its file is damaged.
+        RunDirectoryError: The model does not exist, or its file is damaged.
     """
     finished = reading.finished_generations(run)
     if which == ENSEMBLE:
@@ -53,17 +53,17 @@ def load(run: reading.RunReader, which: str = ENSEMBLE) -> keras.Model:
 
 
 def gives(model: keras.Model) -> str:
-    """Returns what a model's outputs are: "logits" or "probabilities"."""
+    """Returns the kind of a model's outputs: "logits" or "probabilities"."""
     activation = next(iter(outputs.final_activations(model).values()), "linear")
     return "logits" if activation == "linear" else "probabilities"
 
 
 def classifier(model: keras.Model, facts: reading.DataFacts) -> keras.Model:
-    """Puts preprocessing and softmax into a model.
+    """Wraps a model with preprocessing and softmax.
 
     Args:
-        model: Takes normalised images.
-        facts: What they are normalised with.
+        model: Takes normalized images.
+        facts: The data, including mean and standard deviation.
 
     Returns:
         A model of stock Keras layers around the given one, from uint8 images
@@ -72,10 +72,10 @@ def classifier(model: keras.Model, facts: reading.DataFacts) -> keras.Model:
     images = keras.Input(facts.input_shape, dtype="uint8", name="images")
     mean, std = np.asarray(facts.mean), np.asarray(facts.std)
     # (x / 255 - mean) / std as one multiplication and one addition.
-    normalised = keras.layers.Rescaling(
+    normalized = keras.layers.Rescaling(
         (1.0 / (255.0 * std)).tolist(), (-mean / std).tolist(), dtype="float32", name="normalise"
     )(images)
-    results = model(normalised)
+    results = model(normalized)
     if gives(model) == "logits":
         results = keras.layers.Softmax(dtype="float32", name="probabilities")(results)
     return keras.Model(images, results, name="classifier")
@@ -89,10 +89,10 @@ def log_probabilities(
     Args:
         model: A model of the run.
         images: uint8 `[examples, height, width, channels]`, in memory or on disk.
-        facts: What they are to be normalised with.
+        facts: The data, including mean and standard deviation.
 
     Returns:
-        Normalised log-probabilities, float64 `[examples, classes]`.
+        Normalized log-probabilities, float64 `[examples, classes]`.
     """
     activation = next(iter(outputs.final_activations(model).values()), "linear")
     std = np.asarray(facts.std, np.float32)

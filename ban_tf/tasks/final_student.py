@@ -78,7 +78,7 @@ def add(
         }
     )
     text = page.write(content.read(directory.path))
-    directory.write_uncounted("report.html", text.encode())
+    directory.write_untracked("report.html", text.encode())
     return result
 
 

@@ -46,7 +46,7 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
     members = [
         summary.Member(
             number,
-            run.facts.get("generations", {}).get(str(number), {}).get("taught_by", "given"),
+            run.metadata.get("generations", {}).get(str(number), {}).get("taught_by", "given"),
             trained.log_probabilities(trained.load(run, str(number)), data.test.images, facts),
         )
         for number in reading.finished_generations(run)

@@ -38,7 +38,7 @@ def predictions(
         name = f"generation-{generation.number}/predictions.npz"
         found = _kept(directory, name)
         if found is None:
-            if generation.given:
+            if generation.pretrained:
                 predictor = lineage.model(generation.number)
             else:
                 build = lineage.builder(generation.number)

@@ -68,7 +68,7 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
         "seed": settings.get("seed", 0),
         "unknown_words": unknown,
     }
-    known = run.facts.get("generations", {})
+    known = run.metadata.get("generations", {})
     members = [summary.Member(number, known[str(number)]["taught_by"], None) for number in finished]
     return summary.assemble(about, members, rows, average)
 

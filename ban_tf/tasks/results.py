@@ -41,7 +41,7 @@ def report(task: Task, family: lineage.Lineage, directory: RunDirectory) -> dict
     tensorboard.write_summary(
         logs, result, compared(task.options), task.figures(), str(directory.path)
     )
-    directory.write_uncounted("report.html", page.write(content.read(directory.path)).encode())
+    directory.write_untracked("report.html", page.write(content.read(directory.path)).encode())
     return result
 
 

@@ -90,13 +90,13 @@ class TeacherSignal:
         self._workers = workers or Workers()
         self.options = options
         self.data = data
-        decided = directory.facts.get("teacher_signal")
+        decided = directory.metadata.get("teacher_signal")
         if decided is None:
             recorded = options.teacher_signal == "recorded"
             if options.teacher_signal == "auto":
                 recorded = _pays(options, data)
             decided = {"recorded": recorded, "views": _views(options, data)}
-            directory.commit(facts={"teacher_signal": decided})
+            directory.commit(metadata={"teacher_signal": decided})
         self.recorded = decided["recorded"]
         # One that is asked needs no views to be counted, and has as many as there are epochs.
         self._views = decided["views"] if self.recorded else options.teacher_views

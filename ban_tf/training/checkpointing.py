@@ -18,7 +18,7 @@ from absl import logging
 
 from ban_tf.compat import fingerprint
 from ban_tf.errors import CorruptFileError, DivergenceError, InputError
-from ban_tf.runs.history import Record, Recorder
+from ban_tf.runs.history import HistoryCallback, TrainingState
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import signals
 from ban_tf.system.csv_tables import to_csv
@@ -34,7 +34,7 @@ class Restored(NamedTuple):
         metrics: What the metrics of an epoch under way had counted.
     """
 
-    record: Record
+    record: TrainingState
     state: list[np.ndarray]
     metrics: list[np.ndarray]
 
@@ -59,7 +59,7 @@ class Checkpointer(keras.callbacks.Callback):
 
     def __init__(
         self,
-        recorder: Recorder,
+        recorder: HistoryCallback,
         directory: RunDirectory,
         folder: str,
         requests: signals.Requests,
@@ -182,8 +182,8 @@ class Checkpointer(keras.callbacks.Callback):
         content = checkpoints.pack([*state, *metrics, *best], notes)
         directory.commit({name: content}, remove=before[:-1] + after)
         if not record.step:
-            directory.write_uncounted(f"{folder}/history.csv", to_csv(record.history))
-            directory.write_uncounted(f"{folder}/timings.csv", to_csv(record.timings))
+            directory.write_untracked(f"{folder}/history.csv", to_csv(record.history))
+            directory.write_untracked(f"{folder}/timings.csv", to_csv(record.timings))
 
     def _stop(self) -> None:
         record = self._recorder.record
@@ -218,8 +218,8 @@ def restore(model: keras.Model, directory: RunDirectory, folder: str) -> Restore
 def _unpack(content: bytes) -> Restored:
     arrays, notes = checkpoints.unpack(content)
     metrics, best = notes.pop("metrics"), notes.pop("best_weights", 0)
-    names = {field.name for field in dataclasses.fields(Record)}
-    record = Record(**{key: value for key, value in notes.items() if key in names})
+    names = {field.name for field in dataclasses.fields(TrainingState)}
+    record = TrainingState(**{key: value for key, value in notes.items() if key in names})
     state = len(arrays) - metrics - best
     if record.best:
         if not best:

@@ -41,12 +41,12 @@ def for_run(asked: str, directory: RunDirectory, flag: str = "precision") -> str
     """
     if asked != "auto":
         return asked
-    chosen = directory.facts.get(flag)
+    chosen = directory.metadata.get(flag)
     if chosen is None:
         choice = choose()
         print(f"--{flag}=auto means {choice.policy}: {choice.reason}.")
         chosen = choice.policy
-        directory.commit(facts={flag: chosen})
+        directory.commit(metadata={flag: chosen})
     return chosen
 
 

@@ -18,7 +18,7 @@ from ban_tf.compat import keras_private
 from ban_tf.distribution.workers import Workers
 from ban_tf.errors import DivergenceError
 from ban_tf.runs import kept
-from ban_tf.runs.history import Record, Recorder, Rows
+from ban_tf.runs.history import HistoryCallback, Rows, TrainingState
 from ban_tf.runs.kept import Outcome
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import signals
@@ -92,18 +92,18 @@ def train(
     if not model.optimizer.built:  # a LossScaleOptimizer would add variables each time
         model.optimizer.build(model.trainable_variables)
     if directory is None:
-        recorder = Recorder(Record(), keep, examples_per_epoch, exact=by_epoch)
+        recorder = HistoryCallback(TrainingState(), keep, examples_per_epoch, exact=by_epoch)
         others = list(callbacks([])) if callbacks else []
         _fit(model, batches, [recorder, *others], epochs=epochs, by_epoch=by_epoch, **fit)
         return kept.outcome(model, recorder.record, keep, fit)
 
-    directory.sweep((f"{folder}/checkpoint-",))
+    directory.remove_untracked((f"{folder}/checkpoint-",))
     initial = checkpoints.capture(model) if on_divergence == "retry" else None
     within_epochs = by_epoch and fit.get("steps_per_epoch") is not None
     retried = False
     while True:
         restored = checkpointing.restore(model, directory, folder)
-        record = restored.record if restored else Record()
+        record = restored.record if restored else TrainingState()
         if retried and not record.retried:
             if restored is None:
                 assert initial is not None
@@ -116,7 +116,7 @@ def train(
                 # What `fit` does at its end: an average of the weights takes their place.
                 model.optimizer.finalize_variable_values(model.trainable_variables)
             return kept.outcome(model, record, keep, fit)
-        recorder = Recorder(record, keep, examples_per_epoch, exact=by_epoch)
+        recorder = HistoryCallback(record, keep, examples_per_epoch, exact=by_epoch)
         others = list(callbacks(record.history)) if callbacks else []
         try:
             with signals.postponed() as own_requests:
@@ -208,7 +208,7 @@ def _build_metrics(model: keras.Model, x: Any) -> None:
 def _validate(
     model: keras.Model,
     every: list[keras.callbacks.Callback],
-    record: Record,
+    record: TrainingState,
     epochs: int,
     fit: dict[str, Any],
 ) -> None:
@@ -225,7 +225,9 @@ def _validate(
     group.on_train_end(logs)
 
 
-def _advice(error: DivergenceError, record: Record, directory: RunDirectory, folder: str) -> str:
+def _advice(
+    error: DivergenceError, record: TrainingState, directory: RunDirectory, folder: str
+) -> str:
     names = directory.names(f"{folder}/checkpoint-")
     again = " again, at a tenth of the learning rate" if record.retried else ""
     good = f" The last good checkpoint is {directory.path / names[-1]}." if names else ""

@@ -182,7 +182,7 @@ def test_a_run_from_before_learns_what_its_data_is(tmp_path):
     known = drawing.settings
     with RunDirectory(tmp_path / "run") as directory:
         older = {name: value for name, value in known.items() if name != "data"}
-        directory.commit(facts={"settings": older})
+        directory.commit(metadata={"settings": older})
     assert "data" not in drawing.settings
     drawing.run()
     assert drawing.settings == known

@@ -23,16 +23,16 @@ def test_a_directory_is_read_as_another_process_writes_it(tmp_path):
     with RunDirectory(tmp_path) as writer:
         reader = ReadOnlyDirectory(tmp_path)
         assert reader.names() == []
-        writer.commit({"file": b"one"}, facts={"number": 1})
-        assert (reader.read("file"), reader.facts) == (b"one", {"number": 1})
-        writer.commit({"file": b"two"}, facts={"number": 2})
-        assert (reader.read("file"), reader.facts) == (b"two", {"number": 2})
-        reader.commit({"other": b"three"}, facts={"number": 3}, remove=["file"])
-        reader.write_uncounted("loose", b"four")
+        writer.commit({"file": b"one"}, metadata={"number": 1})
+        assert (reader.read("file"), reader.metadata) == (b"one", {"number": 1})
+        writer.commit({"file": b"two"}, metadata={"number": 2})
+        assert (reader.read("file"), reader.metadata) == (b"two", {"number": 2})
+        reader.commit({"other": b"three"}, metadata={"number": 3}, remove=["file"])
+        reader.write_untracked("loose", b"four")
         (tmp_path / "orphan.partial").write_bytes(b"")
-        reader.sweep(("orphan",))
+        reader.remove_untracked(("orphan",))
         assert writer.names() == ["file"]
-        assert reader.facts == {"number": 2}
+        assert reader.metadata == {"number": 2}
         assert not (tmp_path / "loose").exists()
         assert (tmp_path / "orphan.partial").exists()
     assert reader.writes is False

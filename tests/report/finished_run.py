@@ -55,7 +55,7 @@ def make(path, generations=3, seed=0, objective="kd", gain=0.6, **settings):
     with RunDirectory(path) as directory:
         directory.commit(
             files,
-            facts={
+            metadata={
                 "settings": {"objective": objective, "seed": seed, **settings},
                 "generations": {
                     str(number): {"epochs": 2, "finished": True, "teachers": {}}

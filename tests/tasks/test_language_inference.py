@@ -59,8 +59,10 @@ def test_a_run_keeps_its_vocabulary(run, place):
 
 def test_a_run_without_a_vocabulary_says_how_to_have_one_written(tmp_path):
     with RunDirectory(tmp_path / "run") as directory:
-        directory.commit({}, facts={"settings": {"dataset": "text:letters"}})
-    with pytest.raises(ValueError, match=r"holds no vocabulary.json; start it once more .*run.cfg"):
+        directory.commit({}, metadata={"settings": {"dataset": "text:letters"}})
+    with pytest.raises(
+        ValueError, match=r"no vocabulary.json; resume it once to write it.*run.cfg"
+    ):
         reading.read_vocabulary(reading.RunReader(tmp_path / "run"))
 
 

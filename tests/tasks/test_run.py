@@ -107,7 +107,7 @@ def test_what_is_no_run_or_unfinished_is_refused(tmp_path, run):
     with pytest.raises(RunDirectoryError):
         ban_tf.Run(tmp_path / "nowhere")
     with RunDirectory(tmp_path / "begun") as begun:
-        begun.commit(facts={"settings": {"dataset": "digits"}})
+        begun.commit(metadata={"settings": {"dataset": "digits"}})
     begun = ban_tf.Run(tmp_path / "begun")
     assert begun.generations == []
     assert begun.history == {}
