@@ -105,10 +105,10 @@ def test_numpy_numbers_and_any_path_are_taken(tmp_path):
         ({"compile": {"optimizer": None}}, "`compile` must have an optimizer"),
         ({"compile": {"optimizer": 0.1}}, "`compile` must have an optimizer"),
         ({"compile": {"optimizer": lambda: None}}, "'optimizer' that returned None"),
-        ({"validation_split": 1.5}, "`validation_split` must be a share .* Received: 1.5"),
-        ({"validation_split": -0.5}, "`validation_split` must be a share"),
-        ({"validation_split": 1}, "`validation_split` must be a share"),
-        ({"validation_split": "half"}, "`validation_split` must be a share"),
+        ({"validation_split": 1.5}, "`validation_split` must be a fraction .* Received: 1.5"),
+        ({"validation_split": -0.5}, "`validation_split` must be a fraction"),
+        ({"validation_split": 1}, "`validation_split` must be a fraction"),
+        ({"validation_split": "half"}, "`validation_split` must be a fraction"),
         ({"validation_freq": 0}, "`validation_freq` must be an integer of at least 1"),
         ({"validation_freq": [1, 0]}, "`validation_freq` must be an integer of at least 1"),
         ({"validation_freq": np.int64(2)}, "`validation_freq` must be an int of Python"),
@@ -262,7 +262,7 @@ def _stateful():
 )
 def test_a_shared_layer_that_training_changes_is_refused(backbone, names):
     shared = backbone()
-    with pytest.raises(ValueError, match=f"`build` returns networks that share weights.*{names}"):
+    with pytest.raises(ValueError, match=f"`build` returns networks that share trainable.*{names}"):
         ban_tf.Lineage(lambda: _with_head(lambda: shared), generations=1, objective="labels")
     with pytest.raises(ValueError, match=f"`teacher` shares weights.*{names}"):
         ban_tf.BornAgainModel(_with_head(lambda: shared), teacher=_with_head(lambda: shared))

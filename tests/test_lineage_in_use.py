@@ -137,7 +137,7 @@ def test_generations_that_start_alike_are_warned_of(caplog):
         caplog.clear()
         lineage = ban_tf.Lineage(build, generations=1)
         lineage.fit(x, y, compile={"optimizer": "sgd"}, verbose=0)
-        assert ("Generation 1 starts from the very weights" in caplog.text) == warned
+        assert ("Generation 1 has the same initial weights" in caplog.text) == warned
 
 
 class Bare(layers.Layer):

@@ -371,4 +371,4 @@ def test_a_collapsed_generation_is_flagged_and_passed_over_as_a_teacher(tmp_path
         assert [each.collapsed for each in lineage.generations] == [False, True, False]
         assert lineage.generations[2].taught_by == "generation 0"
         assert lineage.teachers_of(2) == [0]
-    assert "Generation 1 does no better than chance" in caplog.text
+    assert "Generation 1 is no better than chance" in caplog.text

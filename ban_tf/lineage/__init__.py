@@ -1,4 +1,4 @@
-"""Generation after generation: `Lineage`, its results and its table."""
+"""The generational loop: `Lineage`, its results and its table."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What can be checked of a `Lineage` before it trains anything: its arguments and its networks.
+"""Checks the arguments and the networks of a `Lineage` before anything is trained.
 
 Plain arguments come first, since they cost nothing. Then two throwaway networks are built, as
-teacher and student of the first born-again generation: what they cannot be together is refused
-here, and not when generation 0 has been trained.
+teacher and student of the first born-again generation, so that incompatible networks raise an
+error here rather than after generation 0 has been trained.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from ban_tf.lineage import fit_checks
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
 from ban_tf.training import epoch_data, training
-from ban_tf.training.trainer import asked_for
+from ban_tf.training.trainer import prepare_teachers
 
 TEACHERS = ("previous", "ensemble", "first")
 # Arguments of `keras.Model.fit` that a lineage sets itself.
@@ -38,10 +38,10 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     """Checks the plain arguments of `Lineage`.
 
     Args:
-        arguments: By name; those for `BornAgainModel` under "student".
+        arguments: By name; those of `BornAgainModel` under "student".
 
     Raises:
-        InputError: One is of the wrong type or out of its range, or there is no such argument.
+        InputError: One has the wrong type, is out of range, or is unknown.
     """
     given = arguments["student"]
     own = inspect.signature(BornAgainModel.__init__).parameters
@@ -90,8 +90,7 @@ def _check_combinations(arguments: Mapping[str, Any]) -> None:
     first = arguments["first_model"]
     if first is not None and not first.built:
         raise InputError(
-            f"`first_model` {first.name!r} has no weights yet, so that it has nothing to teach; "
-            "train it, or load its weights, first."
+            f"`first_model` {first.name!r} has no weights yet; train it or load its weights first."
         )
 
 
@@ -143,29 +142,29 @@ def check_networks(
     recorded: bool,
     **student: Any,
 ) -> dict[str, keras.Model]:
-    """Builds the first teacher and its student, throwaway ones, and checks that they fit.
+    """Builds a throwaway teacher and student, and checks that they are compatible.
 
     Args:
         build: Builds generation 0.
-        student_build: Builds the others.
-        first_model: Generation 0, if it is trained already.
-        generations: Born-again generations.
+        student_build: Builds the other generations.
+        first_model: A pretrained generation 0, if there is one.
+        generations: The number of born-again generations.
         share_ends: As for `Lineage`.
         teacher_precision: As for `Lineage`.
         recorded: As for `Lineage`.
         **student: Arguments of `BornAgainModel`.
 
     Returns:
-        A network by the argument that builds it.
+        The networks by the arguments that build them.
 
     Raises:
-        InputError: A network cannot be built or taught, or two networks share weights that
-            training changes.
+        InputError: A network cannot be built or distilled, or two networks share trainable
+            weights.
     """
-    with seeds.seeded(0):  # the draws of the user's own program stay as they were
+    with seeds.seeded(0):  # does not advance the user's random state
         teacher = first_model or build()
         if first_model is None:
-            student_code.check_steps(teacher)  # generation 0 is a student of the labels
+            student_code.check_steps(teacher)  # generation 0 is trained on labels
         if not generations:
             network = build() if first_model is not None else teacher
             BornAgainModel(network, **student)
@@ -176,8 +175,8 @@ def check_networks(
     changed = shared_weights.changed_by_training(network, teacher)
     if changed:
         raise InputError(
-            "`build` returns networks that share weights which training changes "
-            f"({', '.join(changed[:3])}), so that no generation would start afresh; freeze them "
+            "`build` returns networks that share trainable weights "
+            f"({', '.join(changed[:3])}), so that generations would not start fresh; freeze them "
             "(layer.trainable = False), or create these layers inside `build`."
         )
     model = BornAgainModel(network, **student)
@@ -185,8 +184,8 @@ def check_networks(
         return networks
     if share_ends:
         sharing.check_ends(network, teacher)
-    asked = asked_for([teacher], teacher_precision)
-    asked_for([network], teacher_precision)  # it teaches the next one
+    asked = prepare_teachers([teacher], teacher_precision)
+    prepare_teachers([network], teacher_precision)  # it becomes the next teacher
     model.teacher = RecordedTeacher() if recorded else asked
     return networks
 
@@ -198,11 +197,11 @@ def check_fit(
 
     Args:
         arguments: Its own arguments by name.
-        fit: Those that it passes on to `keras.Model.fit`.
-        directory: Of the lineage.
+        fit: Arguments that it passes on to `keras.Model.fit`.
+        directory: The lineage's directory.
 
     Raises:
-        InputError: One is of the wrong type or out of its range, or there is no such argument.
+        InputError: One has the wrong type, is out of range, or is unknown.
     """
     known = [name for name in inspect.signature(keras.Model.fit).parameters if name != "self"]
     known = [name for name in known if name not in _SET_BY_LINEAGE]
@@ -234,7 +233,7 @@ def _check_checkpoint_steps(
 
 
 def _check_data(x: Any, fit: Mapping[str, Any]) -> None:
-    """Checks that there are examples, as far as that can be told without reading any."""
+    """Checks that there are examples, without reading any."""
     if x is None:
         raise InputError("`x` is None; give the training data, as for `fit`.")
     validation = fit.get("validation_data")
@@ -248,7 +247,7 @@ def _check_data(x: Any, fit: Mapping[str, Any]) -> None:
 
 
 def _size(data: Any) -> int | None:
-    """How many examples or batches there are; None if that is not known."""
+    """Returns the number of examples or batches; None if unknown."""
     if isinstance(data, keras.utils.PyDataset):
         return data.num_batches
     if callable(getattr(data, "cardinality", None)):
@@ -257,24 +256,24 @@ def _size(data: Any) -> int | None:
     if isinstance(data, (list, tuple, dict)) and not data:
         return 0
     leaves = keras.tree.flatten(data)
-    sizes = [each.shape[0] for each in leaves if getattr(each, "shape", None)]
-    return min([*sizes, *(len(each) for each in leaves if _is_loader(each))], default=None)
+    sizes = [leaf.shape[0] for leaf in leaves if getattr(leaf, "shape", None)]
+    return min([*sizes, *(len(leaf) for leaf in leaves if _is_loader(leaf))], default=None)
 
 
 def _is_loader(data: Any) -> bool:
-    """Whether something that is no array has a length: a DataLoader, a grain data set."""
+    """Whether data other than an array has a length, such as a DataLoader or a grain dataset."""
     return hasattr(data, "__len__") and not hasattr(data, "shape") and not isinstance(data, str)
 
 
 def check_compile(compile: Any, made: bool = False) -> None:
-    """Checks the arguments that models are to be compiled with.
+    """Checks the arguments for `compile`.
 
     Args:
         compile: As for `Lineage.fit`.
-        made: Whether a function returned them, so that they are no function again.
+        made: Whether a function returned them, so that they may not be a function themselves.
 
     Raises:
-        InputError: They are no dictionary, or `compile` has no such argument.
+        InputError: They are not a dictionary, or one is not an argument of `compile`.
     """
     if isinstance(compile, Mapping):
         known = list(inspect.signature(keras.Model.compile).parameters)
@@ -295,10 +294,10 @@ def check_compile(compile: Any, made: bool = False) -> None:
 
 
 def compile_arguments(compile: Any, epochs: int) -> Mapping[str, Any]:
-    """Returns the arguments of `compile`, which may be given as a function of the epochs.
+    """Returns the arguments of `compile`, calling the function of the epochs if they are one.
 
     Raises:
-        InputError: The function returned no dictionary, or an argument that `compile` has not.
+        InputError: The function returned something else than arguments of `compile`.
     """
     arguments = (compile(epochs) if callable(compile) else compile) or {}
     check_compile(arguments, made=True)

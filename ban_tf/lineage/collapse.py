@@ -1,4 +1,4 @@
-"""Whether a generation does better than guessing, by an accuracy on the validation data."""
+"""Checks whether the validation accuracy of a generation is better than chance."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ _WANTED = "`chance` is compared with an accuracy on the validation data"
 
 
 def accuracy_of(row: Mapping[str, float]) -> str | None:
-    """Returns the name of the number in a row of results that is compared with `chance`.
+    """Returns the name of the metric that is compared with `chance`.
 
     That is "val_accuracy" or "val_acc" or, where there is neither, the only other accuracy, such as
     "val_sparse_categorical_accuracy", "val_weighted_accuracy" or "val_<output>_accuracy".
 
     Args:
-        row: Numbers by name.
+        row: Metrics by name.
 
     Returns:
-        The name; None where there is no accuracy, or several.
+        The name; None if there is no accuracy, or several.
     """
     for name in ("val_accuracy", "val_acc"):
         if name in row:
@@ -33,14 +33,14 @@ def accuracy_of(row: Mapping[str, float]) -> str | None:
 
 
 def has_collapsed(row: Mapping[str, float], chance: float | None) -> bool:
-    """Tells whether a generation does no better than chance.
+    """Returns whether a generation is no better than chance.
 
     Args:
-        row: The numbers that describe its kept weights.
+        row: The metrics of its kept weights.
         chance: As for `Lineage`; None for no check.
 
     Raises:
-        InputError: There is no accuracy to tell it by, or there are several.
+        InputError: There is no accuracy, or there are several.
     """
     if chance is None:
         return False
@@ -55,13 +55,13 @@ def has_collapsed(row: Mapping[str, float], chance: float | None) -> bool:
 
 
 def output_count(networks: Iterable[keras.Model]) -> int | None:
-    """Returns how many outputs networks have, each with metrics of its own name.
+    """Returns the number of outputs of networks, each of which has its own metrics.
 
     Args:
-        networks: Networks as they are trained.
+        networks: The networks that are trained.
 
     Returns:
-        None where a network has metrics of its own, which only show when they are measured.
+        None if a network adds its own metrics, which are only known once it is trained.
     """
     networks = list(networks)
     own = ("metrics", "compute_metrics", "compile", "get_metrics_result")
@@ -71,15 +71,15 @@ def output_count(networks: Iterable[keras.Model]) -> int | None:
 
 
 def check_measured(fit: Mapping[str, Any], compile: Mapping[str, Any], outputs: int | None) -> None:
-    """Checks, before training, that there will be an accuracy to compare with `chance`.
+    """Checks before training that validation will measure one accuracy to compare with `chance`.
 
     Args:
         fit: Arguments of `keras.Model.fit`.
-        compile: Those of `compile`.
-        outputs: What `output_count` returned.
+        compile: Arguments of `compile`.
+        outputs: The result of `output_count`.
 
     Raises:
-        InputError: There is no validation data, or no accuracy among the metrics, or several.
+        InputError: There is no validation data, no accuracy among the metrics, or several.
     """
     if fit.get("validation_data") is None:
         raise InputError(f"{_WANTED}; give `validation_data`, or leave `chance` out.")
@@ -101,7 +101,7 @@ def check_measured(fit: Mapping[str, Any], compile: Mapping[str, Any], outputs: 
 
 
 def _is_accuracy(name: str) -> bool:
-    # Among the best five is no answer: its chance is another one.
+    # Top-k accuracy has a different chance level.
     return name.lower().endswith(("accuracy", "acc")) and "top_" not in name.lower()
 
 

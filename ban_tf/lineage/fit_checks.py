@@ -1,4 +1,4 @@
-"""Plain arguments of `keras.Model.fit`, checked before the first generation is trained."""
+"""Checks plain arguments of `keras.Model.fit` before the first generation is trained."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from ban_tf.errors import InputError
 
 
 def check_options(fit: Mapping[str, Any]) -> None:
-    """Checks how `fit` is to split, shuffle, weight and show data, and when to validate.
+    """Checks the arguments of `fit` on splitting, shuffling, class weights, output and validation.
 
     Args:
-        fit: Arguments by name; those that are left out are as Keras has them.
+        fit: Arguments by name; missing ones have Keras's defaults.
 
     Raises:
-        InputError: One is of the wrong type or out of its range.
+        InputError: One has the wrong type or is out of range.
     """
     split = fit.get("validation_split", 0.0)
     if split is not None and (not _is_number(split) or not 0 <= split < 1):
         raise InputError(
-            f"`validation_split` must be a share from 0 to below 1. Received: {split!r}"
+            f"`validation_split` must be a fraction from 0 to below 1. Received: {split!r}"
         )
     shuffle = fit.get("shuffle", True)
     if not isinstance(shuffle, (bool, np.bool_)) and not _is(shuffle, "batch"):
@@ -57,7 +57,7 @@ def _check_validation(fit: Mapping[str, Any]) -> None:
             check_count("validation_freq", epoch, least=1)
         return
     check_count("validation_freq", often, least=1)
-    if not isinstance(often, int):  # on which Keras insists
+    if not isinstance(often, int):  # Keras requires an int
         raise InputError(f"`validation_freq` must be an int of Python. Received: {often!r}")
 
 

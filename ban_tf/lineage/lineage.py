@@ -1,12 +1,12 @@
-"""The generational loop: which generation is next, from what teacher.
+"""The generational loop: trains one generation after another, each on its teachers.
 
-Generation 0 learns from labels; generation k >= 1 starts from fresh weights and learns from
-those before it (Furlanello et al., 2018). What is restored, in this order: a finished
-generation is read and never trained again; one under way goes on from its newest checkpoint;
-all others start fresh.
+Generation 0 is trained on labels; generation k >= 1 starts from fresh weights and is trained on
+the outputs of earlier ones (Furlanello et al., 2018). On resume, finished generations are read
+and never trained again; an unfinished one continues from its newest checkpoint; all others
+start fresh.
 
-Models are built once and used by every generation of equal shape: only their variables are set
-anew, so that nothing is traced twice and memory does not grow with the generations.
+Models are built once and reused by every generation of equal shape: only their variables are
+reset, so that nothing is traced twice and memory does not grow with the generations.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ban_tf.training.trainer import Trainers
 
 
 class Lineage(TrainedGenerations):
-    """Trains a network, then fresh copies of it, each on what those before it believe.
+    """Trains a network, then fresh copies of it, each distilled from earlier generations.
 
     Example:
         ```python
@@ -47,39 +47,39 @@ class Lineage(TrainedGenerations):
 
     Args:
         build: A function that returns a fresh model, or a model that Keras can clone (a
-            Functional or Sequential one), of which every generation is a new copy.
+            Functional or Sequential one); every generation is a new copy of it.
         generations: Born-again generations after generation 0.
-        objective: See `BornAgainModel`; "kd+labels" by default, the labels and the teacher.
-        directory: Where the run is kept, and gone on with; None keeps it in memory.
+        objective: See `BornAgainModel`; "kd+labels" by default: distillation plus the label loss.
+        directory: Directory for checkpoints; an existing run there is resumed. None keeps
+            everything in memory.
         teacher: "previous" (the generation before), "ensemble" (all before it, averaged) or
             "first" (always generation 0).
-        first_model: A trained model to be generation 0, instead of training one.
+        first_model: A pretrained model to use as generation 0.
         label_weight: See `BornAgainModel`.
         temperature: See `BornAgainModel`.
         keep: "last" or "best": which epoch's weights a generation keeps.
-        chance: Validation accuracy that guessing may reach. A generation that does no better
-            has collapsed, and is passed over as a teacher while there is a better one. Any metric
-            of accuracy will do, if it is the only one. None asks for no such check.
+        chance: Validation accuracy of chance. A generation that is no better has collapsed, and
+            is not used as a teacher if there is a better one. Any accuracy metric is accepted,
+            if it is the only one. None disables the check.
         on_divergence: "stop" when a loss becomes NaN or infinite, or "retry" once from the last
             checkpoint at a tenth of the learning rate (in a `directory` only).
-        student_build: What generations 1, 2, ... are made by, if not by `build`.
-        teacher_precision: A dtype policy in which teachers that are asked compute, whatever that
-            of their student, with batch normalisation folded (see `layers.fold`). None asks them as
-            they are.
-        share_ends: Whether students have their first and last layer from their teacher, frozen.
-        stop: Asked after each born-again generation, given the lineage, whether it was the last.
-        seed: Where all randomness comes from.
-        recorded: Whether the batches bring the teacher's logits, as `RecordedTeacher` takes them.
-        settings: Further facts that a run in `directory` must agree on to be resumed. It must
-            agree on the networks, the arguments and the data in any case; see `recipe`.
-        defaults: Values assumed for settings that older runs did not record. With these,
-            `settings` are all that a run must agree on.
-        workers: Those that train together; by default those of the strategy in scope.
+        student_build: Builds generations 1, 2, ...; by default `build` does.
+        teacher_precision: Dtype policy of the online teacher, independent of the student's, with
+            batch normalization folded (see `layers.fold`). None uses the teacher unchanged.
+        share_ends: Whether students use the teacher's first and last layer, frozen.
+        stop: Called with the lineage after each born-again generation; True ends the lineage.
+        seed: Seed of all randomness.
+        recorded: Whether the batches contain the teacher's logits, as for `RecordedTeacher`.
+        settings: Further settings that must be equal to resume a run in `directory`. Networks,
+            arguments and data must be equal in any case; see `recipe`.
+        defaults: Values assumed for settings that older runs did not record. If given, only
+            `settings` must be equal.
+        workers: The workers of this training; by default those of the strategy in scope.
         **student: Further arguments of `BornAgainModel`, such as `teacher_weight`.
 
     Raises:
-        InputError: An argument is unknown, of the wrong type or out of its range; or the networks
-            of `build` cannot teach each other, share weights that training changes, or differ in
+        InputError: An argument is unknown, has the wrong type or is out of range; or the networks
+            of `build` cannot be distilled into each other, share trainable weights, or differ in
             more than their weights.
         RunDirectoryError: The directory cannot be used, or holds a run with other settings.
     """
@@ -174,7 +174,7 @@ class Lineage(TrainedGenerations):
                     noted = recipe.of_lineage(given, networks)
                     recipe.agree(self.directory, noted, first=True)
             except BaseException:
-                if self.directory is not directory:  # opened here, and of no use to anybody
+                if self.directory is not directory:  # opened here: release its lock
                     self.directory.close()
                 raise
         if first_model is not None:
@@ -194,44 +194,44 @@ class Lineage(TrainedGenerations):
         verbose: Any = "auto",
         **fit: Any,
     ) -> Lineage:
-        """Trains the generations that are not there yet.
+        """Trains the generations that are not finished yet.
 
-        In a directory, each epoch is saved, and Ctrl-C and SIGTERM save before they stop. A
+        With a directory, each epoch is saved, and Ctrl-C and SIGTERM save before they stop. A
         resumed run is bit-identical to an uninterrupted one, provided the data order is: give a
         function, or data in a fixed order with `shuffle=False`.
 
         Args:
-            x: What `model.fit` takes, or a function `(generation, epoch, step) -> x` that returns
-                the data of an epoch from that step on, both counted from 0. It is called for each
+            x: As for `model.fit`, or a function `(generation, epoch, step) -> x` that returns the
+                data of an epoch from that step on, both counted from 0. It is called for each
                 epoch, and its order is kept unless `shuffle=True`; without `steps_per_epoch`,
-                every epoch needs as many batches. If it returns an endless `tf.data.Dataset` (or
-                `PyDataset`), that stream is read on through all epochs, and it is called once.
-                With such a function and `steps_per_epoch`, training resumes within an epoch. If
-                `recorded`, it is given the `OnlineTeacher` to record (or None) as well, and
-                `validation_data` is such a function, `(generation, teacher)`.
-            y: What `model.fit` takes.
-            epochs: Epochs of each generation that has not begun yet.
-            compile: Arguments for `compile`, or a function that returns them, given the epochs;
-                "optimizer" may be a function that makes one.
+                every epoch must have the same number of batches. If it returns an infinite
+                `tf.data.Dataset` (or `PyDataset`), it is called once and the stream continues
+                through all epochs. With such a function and `steps_per_epoch`, training resumes
+                within an epoch. If `recorded`, it also gets the `OnlineTeacher` to record (or
+                None), and `validation_data` is such a function, `(generation, teacher)`.
+            y: As for `model.fit`.
+            epochs: Epochs of each generation that has not started yet.
+            compile: Arguments for `compile`, or a function of the epochs that returns them;
+                "optimizer" may be a function that returns one.
             callbacks: A list used by every generation, or a function of the generation's number
-                that returns one, `(generation)` or `(generation, rows so far)`. What a callback
-                remembers, such as the patience of `EarlyStopping`, is not saved: in a run that is
-                gone on with it starts anew, unless it is made from the rows.
+                that returns one, `(generation)` or `(generation, rows so far)`. The state of a
+                callback, such as the patience of `EarlyStopping`, is not saved: it starts again
+                in a resumed run, unless it is computed from the rows.
             examples_per_epoch: For the throughput, if known.
-            checkpoint_steps: How often to save within an epoch, too.
+            checkpoint_steps: Steps between checkpoints within an epoch; None saves at its end only.
             verbose: As for `model.fit`; unless it is 0, each generation is announced.
-            **fit: Whatever else `model.fit` takes.
+            **fit: Further arguments of `model.fit`.
 
         Returns:
             The lineage itself.
 
         Raises:
             DivergenceError: The loss became NaN or infinite.
-            Interrupted: Ctrl-C or SIGTERM came; all is saved.
-            RunDirectoryError: What is in the directory cannot be gone on with.
+            Interrupted: Ctrl-C or SIGTERM was received; everything is saved.
+            RunDirectoryError: The run in the directory cannot be resumed.
             SaveError: The directory can no longer be written.
-            InputError: An argument is of the wrong type or out of its range; the data is empty,
-                ends before the epochs do, or is a generator, of which nothing is left after one
+            InputError: An argument has the wrong type or is out of range; the data is empty,
+                ends before the epochs do, or is a generator, which is exhausted after one
                 generation.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "fit")}
@@ -269,8 +269,8 @@ class Lineage(TrainedGenerations):
                 )
             if generation.collapsed:
                 logging.warning(
-                    "Generation %d does no better than chance on the validation data; it does not "
-                    "teach unless there is nobody else.",
+                    "Generation %d is no better than chance on the validation data; it is not used "
+                    "as a teacher if there is a better one.",
                     number,
                 )
             self.generations.append(generation)
@@ -279,20 +279,20 @@ class Lineage(TrainedGenerations):
         return self
 
     def _teacher_builder(self, number: int) -> Callable[[], keras.Model] | None:
-        """Returns what builds a teacher of a generation's shape; None for the model given."""
+        """Returns the function that builds a teacher; None for a pretrained model."""
         return None if self.generations[number].pretrained else self.builder(number)
 
     def teachers_of(self, number: int) -> list[int]:
-        """Returns the numbers of the generations that a generation learns from."""
+        """Returns the numbers of a generation's teachers."""
         if number == 0 or not self._needs_teacher:
             return []
         before = self.generations[:number]
-        able = [each.number for each in before if not each.collapsed]
-        able = able or [each.number for each in before]
+        able = [earlier.number for earlier in before if not earlier.collapsed]
+        able = able or [earlier.number for earlier in before]
         return {"previous": able[-1:], "ensemble": able, "first": able[:1]}[self.teacher]
 
     def _check_recipe(self, x: Any, fit: Mapping[str, Any], epochs: int, verbose: Any) -> None:
-        """Compares the data and the training with those that the run was begun with."""
+        """Checks that data and training are those of the resumed run."""
         if not self._notes_recipe:
             return
         assert self.directory is not None
@@ -303,7 +303,7 @@ class Lineage(TrainedGenerations):
         if resumed and unknown and verbose:
             print(
                 f"The run in {self.directory.path} is resumed; the content of "
-                f"{' and '.join(unknown)} is not compared, since only reading it would show it.",
+                f"{' and '.join(unknown)} is not compared, since that requires reading it.",
                 flush=True,
             )
 
@@ -321,7 +321,9 @@ class Lineage(TrainedGenerations):
             begun = generations.begin(self.directory, number, epochs, self._digests(teachers))
             if begun != epochs:
                 logging.warning(
-                    "Generation %d was begun with %d epochs, and keeps them.", number, begun
+                    "Generation %d was started with %d epochs, and keeps that number.",
+                    number,
+                    begun,
                 )
             epochs = begun
         with self._workers.scope():
@@ -337,11 +339,11 @@ class Lineage(TrainedGenerations):
         self._starts.append(fingerprint.of_weights(fresh.get_weights()))
         if self._starts.count(self._starts[-1]) > 1:
             logging.warning(
-                "Generation %d starts from the very weights that another one started from: `build` "
-                "sets a seed of its own. Leave it out, and have them fresh.",
+                "Generation %d has the same initial weights as an earlier generation: `build` sets "
+                "a seed. Remove it to get fresh weights.",
                 number,
             )
-        trainer.begin(fresh, [self.generations[each] for each in teachers])
+        trainer.begin(fresh, [self.generations[index] for index in teachers])
         shared_weights.restart_shared_seeds(
             trainer.model.student, fresh, seeds.derive_seed(self.seed, "shared", number)
         )
@@ -371,19 +373,19 @@ class Lineage(TrainedGenerations):
             kept=outcome.kept,
         )
         if self.directory is not None and self.directory.writes:
-            # Not the student in training, which a replica of several builds for its rows alone.
+            # Not `trainer.model`: under a strategy that is built with the per-replica batch size.
             fresh.set_weights(outcome.weights)
             generations.write(self.directory, generation, fresh)
         return generation
 
     def _read(self, number: int, epochs: int) -> Generation | None:
-        """Reads a finished generation; None if the directory has none of that number."""
+        """Reads a finished generation; returns None if it does not exist."""
         if self.directory is None or number not in generations.finished(self.directory):
             return None
         before = generations.epochs_of(self.directory, number)
         if before != epochs:
             logging.warning(
-                "Generation %d was trained for %d epochs, and stays so.", number, before
+                "Generation %d was trained for %d epochs, and is not trained again.", number, before
             )
         teachers = self._digests(self.teachers_of(number))
         return generations.read(self.directory, number, teachers, self.builder(number))

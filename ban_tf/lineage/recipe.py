@@ -1,11 +1,11 @@
-"""What a run in a directory was begun with, so that it is resumed with the same.
+"""Records how a run is trained, so that it can only be resumed in the same way.
 
-Noted are the networks (configuration, graph and constants, not their weights), the arguments of
-`Lineage` and `Lineage.fit` that shape what is trained, and the content of arrays. Left out on
-purpose: what may change (the number of generations and of epochs, callbacks, metrics, how steps are
-executed), and data that only reading would tell: a `tf.data.Dataset`, a generator, or a function is
-known by its kind, its specification and its number of batches. What a run of an earlier version did
-not note is noted when it is resumed.
+Recorded are the networks (configuration, graph and constants, not their weights), the arguments of
+`Lineage` and `Lineage.fit` that affect the result, and the content of arrays. Left out on purpose:
+whatever may change (the number of generations and of epochs, callbacks, metrics, how steps are
+executed), and the content of data that would have to be read: a `tf.data.Dataset`, a generator, or
+a function is described by its kind, its specification and its number of batches. Facts that an
+earlier version did not record are recorded on resume.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from ban_tf.runs.rundir import RunDirectory
 
 _KEY = "recipe"
 _SHOWN = 12  # digits of a hash in a message
-_LARGEST = 2**30  # bytes of an array that are read; of a larger one, evenly spaced rows
+_LARGEST = 2**30  # bytes of an array that are hashed; of a larger one, evenly spaced rows
 _ARGUMENTS = (
     *("objective", "teacher", "label_weight", "temperature", "keep", "chance"),
     *("teacher_precision", "share_ends", "seed"),
 )
 _OF_FIT = ("batch_size", "steps_per_epoch", "shuffle", "class_weight", "sample_weight")
-# Arguments of `compile` that do not change what is trained.
+# Arguments of `compile` that do not affect the result.
 _FREE = ("metrics", "weighted_metrics", "run_eagerly", "jit_compile", "steps_per_execution")
 
 
 def of_lineage(arguments: Mapping[str, Any], networks: Mapping[str, keras.Model]) -> dict[str, Any]:
-    """Returns what a run must agree on of the arguments of `Lineage`.
+    """Returns the facts about `Lineage` that must be equal on resume.
 
     Args:
-        arguments: By name; those for `BornAgainModel` under "student". Not `first_model`: each
-            generation notes the weights of its teachers.
-        networks: A network by the argument that builds it.
+        arguments: By name; those of `BornAgainModel` under "student". Not `first_model`: each
+            generation records the weights of its teachers.
+        networks: The networks by the arguments that build them.
     """
     defaults = inspect.signature(BornAgainModel.__init__).parameters
     student = {
@@ -50,7 +50,7 @@ def of_lineage(arguments: Mapping[str, Any], networks: Mapping[str, keras.Model]
     }
     facts = {name: _plain(arguments[name]) for name in _ARGUMENTS}
     facts |= {name: _plain(value) for name, value in student.items()}
-    if distribute.replica_count() == 1:  # else a network may be built for a replica's rows
+    if distribute.replica_count() == 1:  # else a network may have the per-replica batch size
         facts |= {
             name: _text(f"a network {_short(fingerprint.of_model(network, weights=False))}")
             for name, network in networks.items()
@@ -65,16 +65,16 @@ def of_fit(
     epochs: int,
     compile: Callable[[int], Mapping[str, Any]],
 ) -> dict[str, Any]:
-    """Returns what a run must agree on of the arguments of `Lineage.fit`.
+    """Returns the facts about `Lineage.fit` that must be equal on resume.
 
     Args:
-        directory: Of the run.
+        directory: The run.
         x: As for `fit`.
         fit: Further arguments of `keras.Model.fit`.
-        epochs: Of a generation that begins now.
-        compile: Returns the arguments of `compile` for generations of so many epochs.
+        epochs: Epochs of a generation that starts now.
+        compile: Returns the arguments of `compile`, given the epochs.
     """
-    # A schedule may follow from the epochs, and these may change for generations to come.
+    # A schedule may depend on the epochs, which may change for later generations.
     epochs = directory.metadata.get(_KEY, {}).get("epochs", epochs)
     compiled = {name: value for name, value in compile(epochs).items() if name not in _FREE}
     optimizer = compiled.get("optimizer", "rmsprop")
@@ -88,19 +88,19 @@ def of_fit(
 
 
 def agree(directory: RunDirectory, facts: Mapping[str, Any], *, first: bool) -> bool:
-    """Compares facts with those that a run was begun with; notes those that are new.
+    """Compares facts with those that the run recorded, and records new ones.
 
     Args:
-        directory: Of the run.
-        facts: By name, as JSON can hold them.
-        first: Whether these are the first facts of this process: those of a run that has trained
-            nothing are forgotten.
+        directory: The run.
+        facts: By name; JSON can hold them.
+        first: Whether these are the first facts of this process, which replace those of a run
+            that has trained nothing.
 
     Returns:
-        Whether there is something that is resumed.
+        Whether the run is resumed.
 
     Raises:
-        RunDirectoryError: The run was begun with others.
+        RunDirectoryError: The run recorded other facts.
     """
     before = directory.metadata.get(_KEY) or {}
     resumed = bool(directory.names("generation-"))
@@ -115,30 +115,30 @@ def agree(directory: RunDirectory, facts: Mapping[str, Any], *, first: bool) -> 
         for sentence in _changes(name, before[name], value)
     ]
     if changed and before.get("keras") != keras.version():
-        # Another version describes the same network, optimizer or loss in other words.
-        changed = [each for each in changed if not each.startswith(_DESCRIBED)]
+        # Another version describes the same network, optimizer or loss differently.
+        changed = [change for change in changed if not change.startswith(_DESCRIBED)]
     if changed:
         raise RunDirectoryError(
-            f"{directory.path} holds a run that was begun otherwise: {'; '.join(changed)}. Choose "
-            "another directory, or what the run was begun with to resume it."
+            f"{directory.path} holds a run that was trained differently: {'; '.join(changed)}. "
+            "Choose another directory, or the former values to resume it."
         )
     directory.commit(metadata={_KEY: {**facts, **before}})
     return True
 
 
-# Facts that are what Keras says of an object.
+# Facts that are Keras's description of an object.
 _DESCRIBED = ("`build`", "`student_build`", "`compile", "`objective")
 
 
 def not_compared(x: Any, validation_data: Any) -> list[str]:
-    """Returns the names of the arguments whose content a run does not know."""
+    """Returns the names of the arguments whose content is not recorded."""
     data = {"x": x, "validation_data": validation_data}
     return [f"`{name}`" for name, value in data.items() if not _is_read(value)]
 
 
 def _is_read(data: Any) -> bool:
     leaves = keras.tree.flatten(data)
-    return all(each is None or hasattr(each, "shape") or hasattr(each, "iloc") for each in leaves)
+    return all(leaf is None or hasattr(leaf, "shape") or hasattr(leaf, "iloc") for leaf in leaves)
 
 
 def _changes(name: str, before: Any, now: Any) -> list[str]:
@@ -161,7 +161,7 @@ def _told(value: Any) -> str:
 
 
 def _text(text: str) -> dict[str, str]:
-    """A description in words, apart from strings that were arguments."""
+    """Marks a description, to tell it from a string that was an argument."""
     return {"is": text}
 
 
@@ -170,14 +170,14 @@ def _short(digest: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Describes an argument so that JSON can hold it, and a message can show it."""
+    """Describes an argument for JSON and for messages."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
         return value.item()
     described = isinstance(value, Mapping) and {"class_name", "config"} <= set(value)
-    if described and isinstance(value["config"], Mapping):  # that of a function is its name
-        # An object within another one's configuration.
+    if described and isinstance(value["config"], Mapping):  # of a function it is the name
+        # An object in the configuration of another one.
         config = _without_counted_name(value["config"], value["class_name"])
         value = {"class": value["class_name"], **config}
     if isinstance(value, Mapping):
@@ -196,14 +196,14 @@ def _plain(value: Any) -> Any:
 
 
 def _without_counted_name(config: Any, class_name: str) -> dict[str, Any]:
-    """Returns a configuration without a name that Keras counted, which differs between runs."""
+    """Returns a configuration without an automatic name of Keras, which differs between runs."""
     name = config.get("name")
     counted = isinstance(name, str) and outputs.is_counted(name, class_name)
     return {key: item for key, item in config.items() if key != "name" or not counted}
 
 
 def _of_data(data: Any) -> Any:
-    """Describes data: arrays by their content, all else by what is known without reading it."""
+    """Describes data: arrays by their content, other data by what is known without reading it."""
     if data is None or isinstance(data, (bool, int, float, str)):
         return data
     if isinstance(data, keras.utils.PyDataset):

@@ -1,4 +1,4 @@
-"""What can be read off a lineage: its models, their ensemble, and the table of its generations."""
+"""The results of a lineage: its models, their ensemble, and the table of generations."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from ban_tf.training.trainer import Trainers
 
 
 class TrainedGenerations:
-    """The generations that a `Lineage`, which is derived from it, has trained.
+    """Base class of `Lineage`: access to the trained generations.
 
     Attributes:
-        generations: Those that are finished, by number.
+        generations: The finished generations, by number.
         keep: "last" or "best": which epoch's weights they keep.
     """
 
@@ -36,14 +36,14 @@ class TrainedGenerations:
     _compile: Callable[[int], Mapping[str, Any]]
 
     def builder(self, number: int) -> Callable[[], keras.Model]:
-        """Returns what makes a fresh model of a generation's shape."""
+        """Returns the function that builds a generation's model."""
         return self._student_build if number else self._build
 
     def model(self, number: int) -> keras.Model:
-        """Returns a generation's model, newly built: a plain Keras model, not compiled.
+        """Returns a generation as a new plain Keras model, not compiled.
 
         Raises:
-            InputError: There is no such generation.
+            InputError: The generation does not exist.
         """
         known = len(self.generations)
         whole = isinstance(number, numbers.Integral) and not isinstance(number, bool)
@@ -60,14 +60,14 @@ class TrainedGenerations:
     def ensemble(
         self, members: Sequence[int] | None = None, average: str = "probabilities"
     ) -> keras.Model:
-        """Returns the mean of the generations as one Keras model.
+        """Returns the ensemble of generations as one Keras model.
 
         Args:
             members: Numbers of the generations; by default all born-again ones.
             average: See `ban_tf.distillation.ensemble.ensemble`.
 
         Raises:
-            InputError: There are no members, or no such generations.
+            InputError: There are no members, or some do not exist.
         """
         given = members
         if members is None:
@@ -90,12 +90,12 @@ class TrainedGenerations:
         )
 
     def _loss(self) -> Any:
-        """Returns the compiled loss, which says what outputs mean."""
+        """Returns the compiled loss, which shows whether outputs are logits."""
         model = self._trainers.any_model
         return self._compile(1).get("loss") if model is None else model.loss
 
     def _output_kinds(self, model: keras.Model) -> dict[str, str]:
-        """Returns what the outputs of the generations mean, by name."""
+        """Returns the kinds of the generations' outputs, such as logits, by name."""
         evidence = collect(
             model,
             "student",
@@ -103,12 +103,12 @@ class TrainedGenerations:
             output_kind=self._student.get("output_kind"),
             activation=self._student.get("student_activation"),
         )
-        kinds = {name: kind_of(each) for name, each in evidence.items()}
+        kinds = {name: kind_of(output_evidence) for name, output_evidence in evidence.items()}
         return {name: kind for name, kind in kinds.items() if kind is not None}
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """One row for each epoch of each generation, ready for a data frame."""
+        """Returns one row per epoch of each generation, for a data frame."""
         return [
             {"generation": generation.number, **row}
             for generation in self.generations
@@ -116,7 +116,7 @@ class TrainedGenerations:
         ]
 
     def table(self) -> list[dict[str, Any]]:
-        """One row for each generation, ready for a data frame; see `lineage_table.rows`."""
+        """Returns one row per generation, for a data frame; see `lineage.table.rows`."""
         pick = best_row if self.keep == "best" else lambda history: history[-1]
         return lineage_table.rows(self.generations, pick)
 

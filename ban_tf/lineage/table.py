@@ -1,4 +1,4 @@
-"""A lineage as rows: for a data frame, and for the screen."""
+"""The table of a lineage: for a data frame, and for the screen."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 def rows(
     generations: Sequence[Any], pick: Callable[[list[dict[str, float]]], dict[str, float]]
 ) -> list[dict[str, Any]]:
-    """Returns one row for each generation, ready for `pandas.DataFrame`.
+    """Returns one row per generation, for `pandas.DataFrame`.
 
     Args:
-        generations: Of a lineage.
-        pick: Returns, of a generation's rows, the one of the kept weights, for generations of
-            runs that did not note it.
+        generations: The generations of a lineage.
+        pick: Returns the row of the kept weights among a generation's rows, for runs that did
+            not record it.
 
     Returns:
-        Its number, its teachers, its epochs and seconds, and the measurements of the weights that
-        it kept; a generation that was given has no measurements.
+        Number, teachers, epochs, seconds, and the metrics of the kept weights; a pretrained
+        generation has no metrics.
     """
     table = []
     for generation in generations:
@@ -37,10 +37,10 @@ def rows(
 
 
 def as_text(table: Sequence[dict[str, Any]]) -> str:
-    """Returns rows as a table to be read: what was measured, without what was set.
+    """Formats rows as a table of metrics, without settings.
 
     Args:
-        table: As `rows` returns it.
+        table: The result of `rows`.
     """
     if not table:
         return "no generation yet"

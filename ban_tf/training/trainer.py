@@ -22,7 +22,7 @@ class Trainer:
     Args:
         model: The compiled student.
         teachers: The models that it learns from.
-        asked: What it asks in their place; see `asked_for`.
+        asked: What it asks in their place; see `prepare_teachers`.
         shared: Places of the layers that it has from the last of them; see `sharing`.
 
     Attributes:
@@ -131,7 +131,7 @@ class Trainers:
         self, student: keras.Model, teachers: list[keras.Model], compile: Mapping[str, Any]
     ) -> Trainer:
         shared = sharing.freeze_ends(student) if teachers and self._share_ends else []
-        asked = asked_for(teachers, self._precision)
+        asked = prepare_teachers(teachers, self._precision)
         recorded = RecordedTeacher() if self._recorded and teachers else None
         model = BornAgainModel(student, teacher=recorded or asked or None, **self._student)
         model.expects_teacher = self._expects_teacher
@@ -139,7 +139,7 @@ class Trainers:
         return Trainer(model, teachers, asked, shared)
 
 
-def asked_for(teachers: list[keras.Model], precision: str | None) -> list[keras.Model]:
+def prepare_teachers(teachers: list[keras.Model], precision: str | None) -> list[keras.Model]:
     """Returns what is asked in the place of teachers.
 
     Args:
