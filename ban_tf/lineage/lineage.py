@@ -348,12 +348,12 @@ class Lineage(TrainedGenerations):
             trainer.model.student, fresh, seeds.derive_seed(self.seed, "shared", number)
         )
         trainer.model.seed = seeds.derive_seed(self.seed, "objective", number)
-        asked = [trainer.asked] if self.recorded else []
-        if asked and callable(options.get("validation_data")):
-            options["validation_data"] = options["validation_data"](number, *asked)
+        online = [trainer.online_teacher] if self.recorded else []
+        if online and callable(options.get("validation_data")):
+            options["validation_data"] = options["validation_data"](number, *online)
         outcome = training.train(
             trainer.model,
-            lambda epoch, step: batches(epoch, step, *asked),
+            lambda epoch, step: batches(epoch, step, *online),
             epochs=epochs,
             keep=self.keep,
             directory=self.directory,

@@ -1,4 +1,4 @@
-"""The training of one generation: checkpoints, optimizers, schedules and precision."""
+"""Training one generation: checkpoints, optimizers, schedules and precision."""
 
 from __future__ import annotations
 

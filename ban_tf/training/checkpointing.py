@@ -1,8 +1,8 @@
-"""When the state of a training is written, and how the newest whole one is found again.
+"""Writes checkpoints of a training, and restores the newest valid one.
 
-A checkpoint is written at the end of each epoch, every so many steps if asked for, and when a
-signal asks the process to stop. Each holds the best weights so far, too, where these are kept, so
-that none depends on any other file. The last two stay.
+A checkpoint is written at the end of each epoch, optionally every few steps, and when a signal
+stops the process. With `keep="best"` each contains the best weights so far, so that it depends
+on no other file. The last two are kept.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from ban_tf.training import checkpoints
 
 
 class Restored(NamedTuple):
-    """What a checkpoint holds.
+    """The content of a checkpoint.
 
     Attributes:
-        record: How far the training was.
-        state: The variables that training moves.
-        metrics: What the metrics of an epoch under way had counted.
+        record: The progress and history of the training.
+        state: The variables that training changes.
+        metrics: The state of the metrics in an unfinished epoch.
     """
 
     record: TrainingState
@@ -40,21 +40,21 @@ class Restored(NamedTuple):
 
 
 class Checkpointer(keras.callbacks.Callback):
-    """Writes checkpoints. Place it last, after all that it has to save.
+    """Writes checkpoints. Must be the last callback, so that it saves the effects of all others.
 
     Args:
-        recorder: Whose record goes into the checkpoints.
-        directory: Where they go.
+        recorder: Its record is saved in the checkpoints.
+        directory: The run directory.
         folder: The generation's folder in `directory`.
-        requests: Whether a signal has come.
-        within_epochs: Whether training can go on from within an epoch.
-        every_steps: How often to save within an epoch, or None.
-        epochs: Epochs of the whole training, or None if that is not known.
+        requests: Whether a signal was received.
+        within_epochs: Whether training can resume within an epoch.
+        every_steps: Steps between checkpoints within an epoch, or None.
+        epochs: Epochs of the whole training, or None if unknown.
         others: The callbacks before this one.
-        restored: The checkpoint that is gone on with, if any.
+        restored: The checkpoint being resumed, if any.
 
     Raises:
-        InputError: One of the other callbacks keeps weights where no checkpoint finds them.
+        InputError: Another callback stores weights that no checkpoint contains.
     """
 
     def __init__(
@@ -79,18 +79,20 @@ class Checkpointer(keras.callbacks.Callback):
         self._every = every_steps
         self._epochs = epochs
         self._saved_weights = ""
-        self._swaps = [each for each in others if isinstance(each, keras.callbacks.SwapEMAWeights)]
+        self._swaps = [
+            other for other in others if isinstance(other, keras.callbacks.SwapEMAWeights)
+        ]
         if any(callback.swap_on_epoch for callback in self._swaps):
             raise InputError(
                 "`callbacks` has SwapEMAWeights(swap_on_epoch=True), which leaves the average in "
                 "the model when an epoch is saved, so that the run could not be resumed; use "
-                "swap_on_epoch=False (validation uses the average just the same)."
+                "swap_on_epoch=False (validation still uses the average)."
             )
         self._restored = restored
         self._saved_step = recorder.record.step
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Goes on with an epoch under way, whatever others do where epochs begin."""
+        """Restores the mid-epoch state after all other callbacks ran `on_epoch_begin`."""
         if self._restored is not None and self._recorder.record.step:
             checkpoints.restore(self.model, self._restored.state)
             if self._restored.metrics:
@@ -98,21 +100,21 @@ class Checkpointer(keras.callbacks.Callback):
         self._restored = None
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Saves if it is time to, or if a signal has come."""
+        """Saves if a checkpoint is due, or if a signal was received."""
         step = self._recorder.record.step
         due = self._every and step // self._every > self._saved_step // self._every
-        asked = bool(self._requests)  # once a step, as all workers do
-        if self._within_epochs and (due or asked):
+        stopping = bool(self._requests)  # once per step, as on all workers
+        if self._within_epochs and (due or stopping):
             self._save_within_epoch(unvalidated=step == self._steps)
-        if asked:
+        if stopping:
             self._stop()
 
     def on_test_begin(self, logs: dict | None = None) -> None:
-        """Takes down the epoch's numbers before validation counts anew."""
+        """Saves the training metrics before validation resets them."""
         self._logs = self._recorder.record.unvalidated or self._results()
 
     def on_test_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Saves if a signal has come: the steps are done, only validation is lost."""
+        """Saves if a signal was received: the steps are done, only validation is repeated."""
         if self._requests:
             if self._within_epochs:
                 self._swap_back()
@@ -128,10 +130,10 @@ class Checkpointer(keras.callbacks.Callback):
             self._stop()
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Saves the weights that `fit` ends with if they are not those of the last epoch.
+        """Saves the final weights of `fit` if they are not those of the last epoch.
 
-        The optimizer's average takes their place, or a callback brings back a better epoch's: a
-        process that dies before the generation is written would forget which.
+        The optimizer's average may replace them, or a callback may restore those of a better epoch;
+        a process that dies before the generation is written would lose that.
         """
         record = self._recorder.record
         last = record.stopped or record.epochs == self._epochs
@@ -143,13 +145,13 @@ class Checkpointer(keras.callbacks.Callback):
         return fingerprint.of_weights(self.model.student.get_weights())
 
     def _swap_back(self) -> None:
-        """Takes back the exchange of weights that a callback made for validation alone."""
+        """Undoes a callback's swap of weights for validation."""
         for callback in self._swaps:
             callback.on_test_end()
 
     @property
     def _steps(self) -> int | None:
-        """Steps of the whole epoch, counted on from where this training started in it."""
+        """Returns the steps of the whole epoch, including those before this process resumed it."""
         steps = self.params.get("steps")
         return None if steps is None else steps + self._recorder.first_step
 
@@ -167,9 +169,9 @@ class Checkpointer(keras.callbacks.Callback):
 
     def _save(self, state: list[np.ndarray], metrics: list[np.ndarray]) -> None:
         directory, folder, record = self._directory, self._folder, self._recorder.record
-        if not all(np.isfinite(each).all() for each in state if each.dtype.kind == "f"):
+        if not all(np.isfinite(array).all() for array in state if array.dtype.kind == "f"):
             raise DivergenceError(
-                f"A weight stopped being finite in epoch {record.epochs + 1}, step {record.step}."
+                f"A weight became NaN or infinite in epoch {record.epochs + 1}, step {record.step}."
             )
         self._saved_step = record.step
         if not directory.writes:
@@ -177,8 +179,9 @@ class Checkpointer(keras.callbacks.Callback):
         best = record.best_weights or []
         notes = {**record.notes(), "metrics": len(metrics), "best_weights": len(best)}
         name = f"{folder}/checkpoint-{record.epochs:06d}-{record.step:08d}.npz"
-        before = [each for each in directory.names(f"{folder}/checkpoint-") if each < name]
-        after = [each for each in directory.names(f"{folder}/checkpoint-") if each > name]
+        saved = directory.names(f"{folder}/checkpoint-")
+        before = [other for other in saved if other < name]
+        after = [other for other in saved if other > name]
         content = checkpoints.pack([*state, *metrics, *best], notes)
         directory.commit({name: content}, remove=before[:-1] + after)
         if not record.step:
@@ -187,28 +190,28 @@ class Checkpointer(keras.callbacks.Callback):
 
     def _stop(self) -> None:
         record = self._recorder.record
-        place = f"{self._folder.replace('-', ' ')}, epoch {record.epochs}"
+        position = f"{self._folder.replace('-', ' ')}, epoch {record.epochs}"
         if record.step and self._within_epochs:
-            place += f" and {record.step} steps of the next"
+            position += f" and {record.step} steps of the next"
         number = self._requests.signal_number
         assert number is not None
-        raise signals.Interrupted(number, f"up to {place}")
+        raise signals.Interrupted(number, f"up to {position}")
 
 
 def restore(model: keras.Model, directory: RunDirectory, folder: str) -> Restored | None:
-    """Puts the model in the state of the newest checkpoint that is whole.
+    """Restores the model from the newest valid checkpoint.
 
     Returns:
-        What it holds; None if there is no checkpoint.
+        The content of the checkpoint; None if there is none.
 
     Raises:
-        InputError: It belongs to another model or another optimizer.
+        InputError: It belongs to another model or optimizer.
     """
     for name in reversed(directory.names(f"{folder}/checkpoint-")):
         try:
             restored = _unpack(directory.read(name))
         except (CorruptFileError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            logging.warning("%s Going on from what was saved before it.", error)
+            logging.warning("%s Resuming from the checkpoint before it.", error)
             continue
         checkpoints.restore(model, restored.state)
         return restored

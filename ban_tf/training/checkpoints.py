@@ -1,9 +1,9 @@
-"""A training's whole state as named arrays, and as the bytes of one file.
+"""The whole state of a training as arrays, and as the bytes of one file.
 
-The state is every variable that training moves: the model's weights, the state of its random
-generators, the optimizer's variables, what recurrent layers of student and teachers carry, and,
-inside an epoch, its metrics. Arrays travel as `.npz` without pickling; what is not an array
-travels as JSON beside them.
+The state is every variable that training changes: the model's weights, the state of its random
+generators, the optimizer's variables, the states of recurrent layers of student and teachers, and,
+within an epoch, the metrics. Arrays are stored as `.npz` without pickling, other values as JSON
+beside them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _NOTES = "notes"
 
 
 def variables(model: keras.Model) -> list[Any]:
-    """Returns the variables of a compiled, built model that training moves, in order."""
+    """Returns the variables of a compiled, built model that training changes, in order."""
     measured = {id(variable) for variable in model.metrics_variables}
     own = [variable for variable in model.variables if id(variable) not in measured]
     schedule = optimizers.schedule_variables(model.optimizer)
@@ -32,15 +32,15 @@ def variables(model: keras.Model) -> list[Any]:
 
 
 def capture(model: keras.Model) -> list[np.ndarray]:
-    """Copies the state of a model out of it, on all workers at the same moment."""
+    """Returns a copy of a model's state; all workers must call it together."""
     return [*_values(variables(model)), *recurrent_states.capture(model)]
 
 
 def restore(model: keras.Model, state: list[np.ndarray]) -> None:
-    """Puts a captured state back.
+    """Restores a captured state.
 
     Raises:
-        InputError: The state is that of another model or optimizer.
+        InputError: The state belongs to another model or optimizer.
     """
     moved = variables(model)
     _assign(moved, state[: len(moved)])
@@ -48,21 +48,21 @@ def restore(model: keras.Model, state: list[np.ndarray]) -> None:
 
 
 def capture_metrics(model: keras.Model) -> list[np.ndarray]:
-    """Copies out what the metrics of the epoch under way have counted so far."""
+    """Returns a copy of the state of the metrics within an epoch."""
     return _values(model.metrics_variables)
 
 
 def restore_metrics(model: keras.Model, metrics: list[np.ndarray]) -> None:
-    """Puts captured metrics back.
+    """Restores captured metrics.
 
     Raises:
-        InputError: They are those of another model.
+        InputError: They belong to another model.
     """
     _assign(model.metrics_variables, metrics)
 
 
 def _values(variables: list[Any]) -> list[np.ndarray]:
-    return [np.array(keras.ops.convert_to_numpy(each)) for each in variables]
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
 def _assign(variables: list[Any], values: list[np.ndarray]) -> None:
@@ -74,7 +74,7 @@ def _assign(variables: list[Any], values: list[np.ndarray]) -> None:
 
 
 def pack(arrays: list[np.ndarray], notes: Mapping[str, Any] | None = None) -> bytes:
-    """Turns arrays, and notes that JSON can hold, into the bytes of an `.npz` file."""
+    """Returns arrays, and notes that JSON can hold, as the bytes of an `.npz` file."""
     buffer = io.BytesIO()
     text = np.frombuffer(json.dumps(notes or {}).encode(), dtype=np.uint8)
     named: dict[str, Any] = {f"{index:05d}": array for index, array in enumerate(arrays)}
@@ -83,7 +83,7 @@ def pack(arrays: list[np.ndarray], notes: Mapping[str, Any] | None = None) -> by
 
 
 def unpack(content: bytes) -> tuple[list[np.ndarray], dict[str, Any]]:
-    """Gives back what `pack` was given. Nothing is unpickled."""
+    """Returns the arguments of `pack`. Nothing is unpickled."""
     with np.load(io.BytesIO(content), allow_pickle=False) as archive:
         notes = json.loads(archive[_NOTES].tobytes().decode())
         arrays = [archive[name] for name in sorted(archive.files) if name != _NOTES]

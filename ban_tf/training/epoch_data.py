@@ -1,9 +1,9 @@
-"""Data that a function returns for each epoch, in a single `fit`.
+"""Loads new data from a function in each epoch of a single `fit`.
 
-Keras asks for data once, and reads it again in every epoch. `EpochData` asks a function when an
-epoch begins, so that one `fit`, with its callbacks, its optimizer and its traced step, sees other
-data in each. An endless stream is left to Keras: it is asked for once, and read on through all
-epochs, which keeps its buffers full.
+Keras takes one data set and reads it again in every epoch. `EpochData` calls a function when an
+epoch begins, so that one `fit`, with its callbacks, its optimizer and its traced step, gets new
+data in each. An infinite stream is passed to Keras directly: it is read on through all epochs,
+which keeps its buffers full.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ _OF_THE_DATA = ("y", "sample_weight", "batch_size", "shuffle", "class_weight")
 
 
 def is_stream(x: Any, steps: int | None) -> bool:
-    """Tells whether data goes on from epoch to epoch: an endless stream, read so many at a time.
+    """Returns whether data is an infinite stream, of which each epoch reads the next `steps`.
 
     Args:
-        x: What a function returned.
+        x: The data that the function returned.
         steps: Batches in an epoch, or None.
     """
-    if isinstance(x, DataAdapter):  # a stream that says so, see `keras_distribution.as_data`
+    if isinstance(x, DataAdapter):  # an infinite one, see `keras_distribution.as_data`
         return True
     return steps is not None and is_endless(x)
 
 
 def is_endless(x: Any) -> bool:
-    """Tells whether data is known to have no end."""
+    """Returns whether data is known to be infinite."""
     if isinstance(x, keras.utils.PyDataset):
         return x.num_batches is None
     cardinality = getattr(x, "cardinality", None)
@@ -53,16 +53,16 @@ def first_batch(x: Any) -> Any:
 
 
 class EpochData(DataAdapter):
-    """Asks for the data of each epoch when it begins; for `fit`, with no `steps_per_epoch`.
+    """Loads the data of each epoch when it begins; for `fit` without `steps_per_epoch`.
 
     Args:
-        ask: Given the epochs done and the steps done of the next one, returns what `fit` takes
-            as `x`.
-        place: Returns what `ask` is to be given now.
-        fit: Arguments of `fit`; those that belong to the data are taken out.
-        steps: Batches in what is left of each epoch, or None for all that there are.
-        before: Batches in the epochs before, if they are known.
-        first: What `ask` returned for the present place.
+        load: Returns the `x` of `fit`, given the completed epochs and the completed steps of the
+            next one.
+        position: Returns the present arguments of `load`.
+        fit: Arguments of `fit`; those about the data are removed.
+        steps: Remaining batches of each epoch, or None for all.
+        before: Batches in the epochs before, if known.
+        first: The result of `load` for the present position.
         strategy: The `tf.distribute.Strategy` of the model, if it has one.
 
     Raises:
@@ -71,8 +71,8 @@ class EpochData(DataAdapter):
 
     def __init__(
         self,
-        ask: Callable[[int, int], Any],
-        place: Callable[[], tuple[int, int]],
+        load: Callable[[int, int], Any],
+        position: Callable[[], tuple[int, int]],
         fit: dict[str, Any],
         *,
         steps: int | None,
@@ -80,21 +80,21 @@ class EpochData(DataAdapter):
         first: Any,
         strategy: Any = None,
     ):
-        self._ask, self._place, self._steps, self._strategy = ask, place, steps, strategy
+        self._load, self._position, self._steps, self._strategy = load, position, steps, strategy
         self._options = {name: fit.pop(name) for name in _OF_THE_DATA if name in fit}
-        self._asked_for = place()
+        self._loaded = position()
         self._batches = before
         self._data = self._adapter(first)
         self._used = self._running = self._waiting = False
         self._iterator: Any = None
 
     def _adapter(self, x: Any) -> DataAdapter:
-        """Keras's adapter for one epoch's data, of which the number of batches is checked."""
+        """Returns Keras's adapter for one epoch's data, after checking the number of batches."""
         if x is None:
             raise InputError("`x` returned None; it must return the data of an epoch.")
-        # Their order is the function's: shuffled, data could not start at a step.
+        # Not shuffled by default: shuffled data cannot start at a step.
         data = keras_private.data_adapter(x, **{"shuffle": False, **self._options})
-        found, (epoch, step) = data.num_batches, self._asked_for
+        found, (epoch, step) = data.num_batches, self._loaded
         if self._steps is None and is_endless(x):
             raise InputError("`x` returned endless data; give `steps_per_epoch`.")
         where = f"`x` returned {found} batches for epoch {epoch + 1}"
@@ -107,16 +107,16 @@ class EpochData(DataAdapter):
             if self._batches not in (None, found):
                 raise InputError(
                     f"{where} and {self._batches} for the one before; without `steps_per_epoch`, "
-                    "every epoch needs as many."
+                    "every epoch needs the same number."
                 )
             self._batches = found
         return data
 
     def on_epoch_begin(self) -> None:
-        """Asks for the data of the epoch."""
-        if self._used or self._place() != self._asked_for:
-            self._asked_for = self._place()
-            self._data = self._adapter(self._ask(*self._asked_for))
+        """Loads the data of the epoch."""
+        if self._used or self._position() != self._loaded:
+            self._loaded = self._position()
+            self._data = self._adapter(self._load(*self._loaded))
         self._data.on_epoch_begin()
         self._used = self._running = self._waiting = True
 
@@ -127,19 +127,19 @@ class EpochData(DataAdapter):
         self._running = False
         if self.num_batches is None and _has_more(self._iterator):
             raise InputError(
-                f"`x` returned more batches for epoch {self._asked_for[0] + 1} than for the first "
-                "one, and Keras takes as many in each; give `steps_per_epoch`."
+                f"`x` returned more batches for epoch {self._loaded[0] + 1} than for the first "
+                "one, and Keras takes the same number in each; give `steps_per_epoch`."
             )
         self._iterator = None
         self._data.on_epoch_end()
 
     def begin(self, make: Callable[[DataAdapter], Any]) -> Any:
-        """Returns the iterator of the epoch that has begun.
+        """Returns the iterator of the current epoch.
 
-        Keras makes another one at the end of each epoch, which it does not use: an empty one.
+        Keras creates another one at the end of each epoch and does not use it; it is empty.
 
         Args:
-            make: Makes an iterator of Keras's adapter for the epoch's data.
+            make: Returns an iterator of Keras's adapter for the epoch's data.
         """
         if not self._waiting:
             return iter(())
@@ -148,7 +148,7 @@ class EpochData(DataAdapter):
         return self._iterator
 
     def get_tf_dataset(self) -> Any:
-        """Returns a data set that is read from its start in each epoch."""
+        """Returns a dataset that is read from its start in each epoch."""
         return _EpochDataset(self)
 
     def distributed(self, data: DataAdapter) -> Any:
@@ -164,37 +164,37 @@ class EpochData(DataAdapter):
         return self.distributed(self._data).element_spec
 
     def get_jax_iterator(self) -> Iterator[Any]:
-        """Returns the batches of the epoch that has begun."""
+        """Returns the batches of the current epoch."""
         return self.begin(lambda data: data.get_jax_iterator())
 
     def get_numpy_iterator(self) -> Iterator[Any]:
-        """Returns the batches of the present epoch, as arrays; for a look at the first one."""
-        self._used = True  # a generator has lost what was looked at
+        """Returns the batches of the current epoch as arrays; Keras inspects the first one."""
+        self._used = True  # a generator cannot return them again
         return self._data.get_numpy_iterator()
 
     @property
     def num_batches(self) -> int | None:
-        """Batches in what is left of an epoch; None if they cannot be counted beforehand."""
+        """Remaining batches of an epoch; None if unknown."""
         return self._steps or self._batches
 
     @property
     def batch_size(self) -> int | None:
-        """Examples in a batch, if they are known."""
+        """Examples in a batch, if known."""
         return self._data.batch_size
 
     @property
     def has_partial_batch(self) -> bool | None:
-        """Whether the last batch is smaller, if that is known."""
+        """Whether the last batch is smaller, if known."""
         return self._data.has_partial_batch
 
     @property
     def partial_batch_size(self) -> int | None:
-        """Examples in the last batch, if they are known."""
+        """Examples in the last batch, if known."""
         return self._data.partial_batch_size
 
 
 def _has_more(iterator: Any) -> bool:
-    """Whether an iterator has not come to its end; takes a batch from it."""
+    """Returns whether an iterator has another batch, and consumes it."""
     if hasattr(iterator, "get_next_as_optional"):
         return bool(iterator.get_next_as_optional().has_value())
     return iterator is not None and next(iterator, None) is not None
@@ -203,7 +203,7 @@ def _has_more(iterator: Any) -> bool:
 if keras.backend.backend() == "tensorflow":
 
     class _EpochDataset(tf.distribute.DistributedDataset):
-        """What Keras takes for a distributed data set: it makes an iterator of it in each epoch."""
+        """Poses as a distributed dataset, so that Keras creates an iterator in each epoch."""
 
         def __init__(self, epochs: EpochData):
             self._epochs = epochs

@@ -1,9 +1,9 @@
 """Optimizers and learning-rate schedules by name.
 
-SGD decays weights as the paper's networks were trained (and as PyTorch does): the decay joins
-the gradient, so that momentum carries it, and never shows in the reported loss. All other
-optimizers are Keras's own and decay weights in their own way. Only kernels decay: not biases,
-not the scales and offsets of batch normalisation.
+SGD decays weights as for the paper's networks (and as PyTorch does): the decay is added to the
+gradient, so that it enters the momentum, and is not part of the reported loss. All other
+optimizers are Keras's and decay weights in their own way. Only kernels decay: not biases, and
+not the scales and offsets of batch normalization.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class SGD(keras.optimizers.SGD):
 
     Args:
         learning_rate: A float or a schedule.
-        kernel_decay: Multiple of each kernel that is added to its gradient.
+        kernel_decay: Multiple of the kernel that is added to its gradient.
         **kwargs: As for `keras.optimizers.SGD`.
     """
 
@@ -36,7 +36,7 @@ class SGD(keras.optimizers.SGD):
         self.kernel_decay = kernel_decay
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Moves one variable by one step."""
+        """Updates one variable."""
         if self.kernel_decay and decays(variable):
             gradient = gradient + ops.cast(self.kernel_decay, variable.dtype) * variable
         super().update_step(gradient, variable, learning_rate)
@@ -47,7 +47,7 @@ class SGD(keras.optimizers.SGD):
 
 
 def decays(variable: Any) -> bool:
-    """Tells whether weight decay applies to a variable."""
+    """Returns whether weight decay applies to a variable."""
     return "kernel" in variable.name
 
 
@@ -63,7 +63,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         warmup_steps: Steps in which the rate rises from zero.
         drops: Fractions of the training at which "step" drops; 0.3, 0.6, 0.8 are the paper's
             epochs 60, 120, 160 of 200.
-        drop_factor: What "step" multiplies by; the paper's is 0.2.
+        drop_factor: Factor of each drop of "step"; the paper's is 0.2.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         self.warmup_steps = warmup_steps
         self.drops = tuple(drops)
         self.drop_factor = drop_factor
-        # Lowered when a training that diverged is tried again; part of a checkpoint.
+        # Lowered when a diverged training is retried; part of a checkpoint.
         self.scale = keras.Variable(1.0, trainable=False, name="scale")
 
     def __call__(self, step: Any) -> Any:
@@ -124,7 +124,7 @@ def lower_learning_rate(optimizer: keras.optimizers.Optimizer, factor: float) ->
     """Multiplies an optimizer's learning rate, now and for the rest of its schedule.
 
     Raises:
-        InputError: It follows a schedule that cannot be scaled.
+        InputError: Its schedule cannot be scaled.
     """
     schedule = keras_private.learning_rate(optimizer)
     if isinstance(schedule, Schedule):
@@ -156,7 +156,7 @@ def make_optimizer(
         clip_norm: Bound on the gradient's norm over all weights, or None.
 
     Raises:
-        InputError: Keras knows no optimizer of that name.
+        InputError: Keras has no optimizer of that name.
     """
     if name == "sgd":
         return SGD(
@@ -167,7 +167,7 @@ def make_optimizer(
             global_clipnorm=clip_norm,
         )
     kind = type(keras.optimizers.get(name))
-    # Given even if it is 0: the default of some, such as AdamW and Muon, is not.
+    # Passed even if 0: some, such as AdamW and Muon, have another default.
     decays_by = {"weight_decay", "adam_weight_decay"} & set(inspect.signature(kind).parameters)
     optimizer = kind(
         learning_rate=learning_rate,

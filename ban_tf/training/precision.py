@@ -1,9 +1,9 @@
 """`--precision=auto`: the fastest precision that trains as well as float32.
 
-Half the bytes help only where the hardware also computes in them: a processor without such
-instructions emulates bfloat16, many times slower than float32. What the hardware says of itself
-is believed where it settles the question; otherwise one small training step is timed both ways.
-float16 is never chosen: it needs loss scaling, and gains nothing over bfloat16 where both are fast.
+bfloat16 only helps on hardware that computes in it: a processor without such instructions
+emulates it, many times slower than float32. The hardware's feature flags decide if they are
+conclusive; otherwise one small training step is timed both ways. float16 is never chosen: it
+needs loss scaling, and gains nothing over bfloat16 where both are fast.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ import tensorflow as tf
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import hardware
 
-# Below this share of float32's time the difference is worth the precision.
+# Below this fraction of float32's time, bfloat16 is chosen.
 WORTHWHILE = 0.8
 _STEPS = 5
 
 
 class Choice(NamedTuple):
-    """A dtype policy, and in words why."""
+    """A dtype policy, and the reason for it."""
 
     policy: str
     reason: str
 
 
-def for_run(asked: str, directory: RunDirectory, flag: str = "precision") -> str:
-    """Returns a dtype policy of a run; what auto once chose for it stays, on whatever machine.
+def for_run(wanted: str, directory: RunDirectory, flag: str = "precision") -> str:
+    """Returns the dtype policy of a run; a choice of "auto" is kept, also on another machine.
 
     Args:
-        asked: A dtype policy, or "auto".
-        directory: Of the run; the choice is kept in it.
-        flag: What it was asked by.
+        wanted: A dtype policy, or "auto".
+        directory: The run, in which the choice is recorded.
+        flag: The name of the flag.
     """
-    if asked != "auto":
-        return asked
+    if wanted != "auto":
+        return wanted
     chosen = directory.metadata.get(flag)
     if chosen is None:
         choice = choose()
@@ -50,27 +50,27 @@ def for_run(asked: str, directory: RunDirectory, flag: str = "precision") -> str
     return chosen
 
 
-def for_teachers(asked: str, directory: RunDirectory) -> str | None:
-    """Returns the dtype policy that `--teacher_precision` asks for; None for the student's own."""
-    return None if asked == "same" else for_run(asked, directory, "teacher_precision")
+def for_teachers(wanted: str, directory: RunDirectory) -> str | None:
+    """Returns the dtype policy of `--teacher_precision`; None for the student's."""
+    return None if wanted == "same" else for_run(wanted, directory, "teacher_precision")
 
 
 def choose() -> Choice:
-    """Returns the precision for the hardware that this process runs on."""
+    """Returns the precision for this machine's hardware."""
     graphics = tf.config.list_physical_devices("GPU")
     if graphics:
-        details = [tf.config.experimental.get_device_details(each) for each in graphics]
-        return from_compute_capability([each.get("compute_capability") for each in details])
+        details = [tf.config.experimental.get_device_details(gpu) for gpu in graphics]
+        return from_compute_capability([gpu.get("compute_capability") for gpu in details])
     return from_processor(hardware.processor_flags()) or from_ratio(calibrate())
 
 
 def from_compute_capability(capabilities: Iterable[tuple[int, int] | None]) -> Choice:
-    """Decides for GPUs: all of them must have tensor cores for bfloat16.
+    """Chooses for GPUs: all of them must have tensor cores for bfloat16.
 
     Args:
-        capabilities: Compute capability of each; None where it is not known.
+        capabilities: Compute capability of each; None if unknown.
     """
-    lowest = min((each or (0, 0) for each in capabilities), default=(0, 0))
+    lowest = min((capability or (0, 0) for capability in capabilities), default=(0, 0))
     version = ".".join(map(str, lowest))
     if lowest >= (8, 0):
         return Choice("mixed_bfloat16", f"GPUs of compute capability {version} run it fast")
@@ -78,10 +78,10 @@ def from_compute_capability(capabilities: Iterable[tuple[int, int] | None]) -> C
 
 
 def from_processor(flags: set[str]) -> Choice | None:
-    """Decides for a processor by its instructions; None if they leave it open.
+    """Chooses by a processor's instructions; returns None if they are not conclusive.
 
     Args:
-        flags: As the kernel names them; empty if unknown.
+        flags: Feature flags of the kernel; empty if unknown.
     """
     if "amx_bf16" in flags:
         return Choice("mixed_bfloat16", "the processor has AMX for it")
@@ -91,7 +91,7 @@ def from_processor(flags: set[str]) -> Choice | None:
 
 
 def from_ratio(ratio: float) -> Choice:
-    """Decides by measurement.
+    """Chooses by measurement.
 
     Args:
         ratio: Time of a step in bfloat16 over that in float32.
@@ -101,7 +101,7 @@ def from_ratio(ratio: float) -> Choice:
 
 
 def calibrate() -> float:
-    """Times a convolution with its gradients, both ways in turn; takes about a second.
+    """Times a convolution with its gradients in both precisions; takes about a second.
 
     Returns:
         The median of bfloat16's time over float32's.
@@ -123,7 +123,7 @@ def _small_step(dtype: str) -> Callable[[], tf.Tensor]:
             outputs = tf.nn.relu(tf.nn.conv2d(images, tf.cast(kernel, dtype), 1, "SAME"))
             loss = tf.reduce_sum(tf.cast(outputs, tf.float32))
         gradients = tape.gradient(loss, [images, kernel])
-        return tf.add_n([tf.reduce_sum(tf.cast(each, tf.float32)) for each in gradients])
+        return tf.add_n([tf.reduce_sum(tf.cast(gradient, tf.float32)) for gradient in gradients])
 
     return step
 

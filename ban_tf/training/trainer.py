@@ -1,4 +1,4 @@
-"""What trains one generation after another without being built, or traced, again."""
+"""Students and teachers that are built and traced once for many generations."""
 
 from __future__ import annotations
 
@@ -17,57 +17,57 @@ from ban_tf.training import checkpoints
 
 
 class Trainer:
-    """A student and its teachers, traced once and set anew for each generation.
+    """A student and its teachers, traced once and reset for each generation.
 
     Args:
         model: The compiled student.
-        teachers: The models that it learns from.
-        asked: What it asks in their place; see `prepare_teachers`.
-        shared: Places of the layers that it has from the last of them; see `sharing`.
+        teachers: Its teachers.
+        inference: The (possibly folded) models used for inference; see `prepare_teachers`.
+        shared: Indices of the layers that it shares with the last teacher; see `sharing`.
 
     Attributes:
-        asked: The teachers as one, for whoever wants to record them; None if there are none.
+        online_teacher: The teachers as one model, to record its outputs; None without teachers.
     """
 
     def __init__(
         self,
         model: BornAgainModel,
         teachers: list[keras.Model],
-        asked: list[keras.Model],
+        inference: list[keras.Model],
         shared: Sequence[int],
     ):
         self.model = model
         self.teachers = teachers
-        self.asked = OnlineTeacher(asked) if asked else None
-        self._asked = asked
+        self.online_teacher = OnlineTeacher(inference) if inference else None
+        self._inference = inference
         self._shared = shared
         model.optimizer.build(model.trainable_variables)
         self._initial = checkpoints.capture(model)
 
     def reset(self) -> None:
-        """Puts the state of the student, and of its `distillation_losses`, back to the first."""
+        """Resets the student and its `distillation_losses` to their initial state."""
         checkpoints.restore(self.model, self._initial)
 
     def begin(self, fresh: keras.Model, teachers: list[Generation]) -> None:
-        """Puts everything in the state in which a training starts."""
+        """Resets everything for the training of a generation."""
         self.reset()
         for variable, value in zip(self.model.student.variables, fresh.variables, strict=True):
             variable.assign(value)
         for model, generation in zip(self.teachers, teachers, strict=True):
             model.set_weights(generation.weights)
-        for model, asked in zip(self.teachers, self._asked, strict=True):
-            if asked is not model:
-                copy_folded(model, asked)
+        for model, inference in zip(self.teachers, self._inference, strict=True):
+            if inference is not model:
+                copy_folded(model, inference)
         if self._shared:
             sharing.copy_ends(self.model.student, self.teachers[-1], self._shared)
         self.model.stop_training = False
 
 
 class Trainers:
-    """The trainers of a lineage: one for all generations of equal shape.
+    """The trainers of a lineage: generations of equal shape share one.
 
     Args:
-        first_model: The model that was given as generation 0, if one was.
+        first_model: The pretrained generation 0, if any.
         share_ends: As for `Lineage`.
         teacher_precision: As for `Lineage`.
         recorded: As for `Lineage`.
@@ -95,7 +95,7 @@ class Trainers:
 
     @property
     def any_model(self) -> BornAgainModel | None:
-        """A compiled student, if there is one yet."""
+        """A compiled student, if one exists."""
         return next((trainer.model for trainer in self._known.values()), None)
 
     def get(
@@ -107,11 +107,11 @@ class Trainers:
         *,
         by_epochs: bool,
     ) -> Trainer:
-        """Returns the trainer of a generation; a new one if there was none like it.
+        """Returns the trainer of a generation; creates it if none has its shape.
 
         Args:
             build: Builds the student.
-            teacher_builds: What builds each teacher; None for the model that was given.
+            teacher_builds: Builds each teacher; None for the pretrained model.
             compile: Returns the arguments of `compile`, given the epochs.
             epochs: Epochs of the generation.
             by_epochs: Whether the arguments of `compile` depend on the epochs.
@@ -119,7 +119,7 @@ class Trainers:
         key = (build, tuple(teacher_builds), epochs if by_epochs else None)
         if key not in self._known:
             for other in self._known.values():
-                other.reset()  # what `distillation_losses` hold is the same object in all
+                other.reset()  # they share the objects of `distillation_losses`
             teachers = [
                 self._first_model if teacher_build is None else teacher_build()
                 for teacher_build in teacher_builds
@@ -131,21 +131,21 @@ class Trainers:
         self, student: keras.Model, teachers: list[keras.Model], compile: Mapping[str, Any]
     ) -> Trainer:
         shared = sharing.freeze_ends(student) if teachers and self._share_ends else []
-        asked = prepare_teachers(teachers, self._precision)
+        inference = prepare_teachers(teachers, self._precision)
         recorded = RecordedTeacher() if self._recorded and teachers else None
-        model = BornAgainModel(student, teacher=recorded or asked or None, **self._student)
+        model = BornAgainModel(student, teacher=recorded or inference or None, **self._student)
         model.expects_teacher = self._expects_teacher
-        compile_anew(model, compile)
-        return Trainer(model, teachers, asked, shared)
+        compile_fresh(model, compile)
+        return Trainer(model, teachers, inference, shared)
 
 
 def prepare_teachers(teachers: list[keras.Model], precision: str | None) -> list[keras.Model]:
-    """Returns what is asked in the place of teachers.
+    """Returns inference copies of the teachers.
 
     Args:
-        teachers: The models that a student learns from.
-        precision: A dtype policy, for which each is rebuilt by `layers.fold`; None asks them as
-            they are.
+        teachers: The teachers of a student.
+        precision: A dtype policy, for which each is rebuilt by `layers.fold`; None returns them
+            unchanged.
 
     Raises:
         InputError: One cannot be rebuilt.
@@ -153,20 +153,20 @@ def prepare_teachers(teachers: list[keras.Model], precision: str | None) -> list
     if precision is None:
         return teachers
     try:
-        return [fold(each, precision) for each in teachers]
+        return [fold(teacher, precision) for teacher in teachers]
     except InputError as error:
         raise InputError(
             f"`teacher_precision` is {precision!r}, for which teachers are rebuilt: {error}."
         ) from error
 
 
-def compile_anew(model: keras.Model, arguments: Mapping[str, Any]) -> None:
-    """Compiles a model with an optimizer of its own.
+def compile_fresh(model: keras.Model, arguments: Mapping[str, Any]) -> None:
+    """Compiles a model with its own optimizer.
 
     Args:
-        model: What is to be compiled.
-        arguments: Those of `compile`; "optimizer" may be a function that makes one, and one that
-            is given as it is, is copied, since it may be another model's already.
+        model: The model.
+        arguments: Arguments of `compile`; "optimizer" may be a function that returns one, and an
+            optimizer is copied, since it may belong to another model already.
     """
     arguments = dict(arguments)
     optimizer = arguments.pop("optimizer", "rmsprop")

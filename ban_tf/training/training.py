@@ -1,8 +1,8 @@
-"""One generation's training: `fit`, in as many pieces as interruptions make of it.
+"""Trains one generation, resuming from its latest checkpoint.
 
-What is restored, in this order: the newest checkpoint that is whole, else the model as it is.
-An epoch that was interrupted is finished first, by a `fit` of its own; then `fit` does the rest.
-A training that diverged may go on once from its last checkpoint at a lower learning rate.
+The newest valid checkpoint is restored; without one, the model is trained as it is. An
+interrupted epoch is finished first, by its own `fit`; then `fit` runs the remaining epochs. A
+diverged training may resume once from its last checkpoint at a lower learning rate.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Callbacks = Callable[[Rows], Sequence[keras.callbacks.Callback]]
 
 
 def callbacks_for(callbacks: Any, number: int) -> Callbacks:
-    """Returns the callbacks of one generation, whichever way the user gave them.
+    """Returns the callbacks of one generation.
 
     Args:
         callbacks: None, a list, or a function of a generation's number, or of its number and the
             rows so far, that returns one.
-        number: The generation's.
+        number: The generation's number.
     """
     if callbacks is None:
         return lambda rows: ()
@@ -68,26 +68,26 @@ def train(
 
     Args:
         model: The compiled, built model in its initial state.
-        batches: Given the epochs done and the steps done of the next one, returns what `fit`
-            takes as `x`.
-        by_epoch: Whether `batches` is asked for each epoch, unless it returns an endless stream.
-        epochs: Epochs in all.
+        batches: Returns the `x` of `fit`, given the completed epochs and the completed steps of
+            the next one.
+        by_epoch: Whether `batches` is called in each epoch, unless it returns an infinite stream.
+        epochs: Total epochs.
         keep: "last" keeps the last epoch's weights, "best" those of the best epoch by
             validation: highest accuracy, then lowest loss.
         examples_per_epoch: For the throughput, if known.
-        directory: Where checkpoints go; None for none.
+        directory: Directory of the checkpoints; None for none.
         folder: The generation's folder in `directory`.
-        callbacks: Given the rows so far, returns further callbacks.
-        checkpoint_steps: How often to save within an epoch, or None.
+        callbacks: Returns further callbacks, given the rows so far.
+        checkpoint_steps: Steps between checkpoints within an epoch, or None.
         on_divergence: "stop", or "retry" once from the last checkpoint at a tenth of the
             learning rate; needs `directory`.
-        workers: Those that train together.
+        workers: The workers of this training.
         **fit: Further arguments for `model.fit`.
 
     Raises:
-        DivergenceError: The loss became NaN or infinite; the checkpoints are as they were.
-        interruption.Interrupted: A signal asked to stop; all is saved.
-        SaveError: A checkpoint could not be written; those before it are as they were.
+        DivergenceError: The loss became NaN or infinite; the checkpoints are unchanged.
+        signals.Interrupted: A signal was received; everything is saved.
+        SaveError: A checkpoint could not be written; earlier ones are unchanged.
     """
     if not model.optimizer.built:  # a LossScaleOptimizer would add variables each time
         model.optimizer.build(model.trainable_variables)
@@ -113,7 +113,7 @@ def train(
             restored = restored and restored._replace(state=checkpoints.capture(model))
         if record.epochs >= epochs or record.stopped:
             if not record.ended:
-                # What `fit` does at its end: an average of the weights takes their place.
+                # As `fit` does at its end: replaces the weights by their average.
                 model.optimizer.finalize_variable_values(model.trainable_variables)
             return kept.outcome(model, record, keep, fit)
         recorder = HistoryCallback(record, keep, examples_per_epoch, exact=by_epoch)
@@ -132,14 +132,14 @@ def train(
                     others=others,
                     restored=restored,
                 )
-                restored = None  # lets go of the memory once the checkpointer does
+                restored = None  # drop our reference so that the arrays can be freed
                 own = [recorder, *others, checkpointer]
                 _fit(model, batches, own, epochs=epochs, by_epoch=by_epoch, **fit)
         except DivergenceError as error:
             if on_divergence == "stop" or record.retried:
                 raise DivergenceError(_advice(error, record, directory, folder)) from error
             logging.warning(
-                "%s Going on from the last checkpoint at a tenth of the learning rate.", error
+                "%s Resuming from the last checkpoint at a tenth of the learning rate.", error
             )
             retried = True
 
@@ -153,13 +153,13 @@ def _fit(
     by_epoch: bool,
     **fit: Any,
 ) -> None:
-    """Does what is left of an epoch under way, or all epochs that are left.
+    """Runs the rest of an unfinished epoch, or all remaining epochs.
 
     Args:
         model: The compiled model.
         batches: As for `train`.
-        callbacks: The recorder first, and what saves last.
-        epochs: Epochs in all.
+        callbacks: The recorder first, the checkpointer last.
+        epochs: Total epochs.
         by_epoch: As for `train`.
         **fit: Further arguments for `model.fit`.
     """
@@ -192,13 +192,13 @@ def _fit(
             **{"verbose": 0, **fit},
         )
     except BaseException:
-        for each in callbacks:
-            getattr(each, "close", lambda: None)()  # a progress bar would stay on the screen
+        for callback in callbacks:
+            getattr(callback, "close", lambda: None)()  # removes progress bars
         raise
 
 
 def _build_metrics(model: keras.Model, x: Any) -> None:
-    """Makes the compiled metrics, as Keras does at the first batch, so that they can be set."""
+    """Creates the compiled metrics, as Keras does at the first batch, so that they can be set."""
     if model.build_for(x):
         return
     batch = epoch_data.first_batch(x)
@@ -212,7 +212,7 @@ def _validate(
     epochs: int,
     fit: dict[str, Any],
 ) -> None:
-    """Does what is left of an epoch whose steps are done."""
+    """Runs the validation that an interruption cut off."""
     logs = dict(record.unvalidated or {})
     group = keras.callbacks.CallbackList(every, model=model, verbose=0)
     group.on_train_begin()
