@@ -105,5 +105,5 @@ def test_an_ensemble_no_better_than_chance_is_said_to_be_so(tmp_path, caplog):
         workdir=str(tmp_path / "run"),
     )
     runner.run(options.check(asked))
-    assert "The ensemble that teaches the final student has generations in it" in caplog.text
+    assert "The ensemble that teaches the final student contains generations" in caplog.text
     assert "than chance: 1, 2." in caplog.text

@@ -1,9 +1,9 @@
-"""Tasks: what is learned from which data, so that generations of networks can be trained on it.
+"""Tasks: data and networks on which generations can be trained.
 
-`declaration` says what is known of a task before its data is loaded, `registry` finds the task of
-a data set by its name, `task` is the interface that a task implements, and `runner` trains,
-evaluates and reports the generations of a run, whatever its task. `image_classification` and
-`language_modeling` are the two tasks of this package; docs/tasks.md says how to add one.
+`config.declaration` declares a task before its data is loaded, `config.registry` finds the task of
+a dataset by its name, `task` is the interface that a task implements, and `runner` trains,
+evaluates and reports the generations of a run of any task. `image_classification` and
+`language_modeling` are the two tasks of this package; docs/tasks.md shows how to add one.
 
 TensorFlow is imported when `Task` is first used, so that flags are checked without it.
 """

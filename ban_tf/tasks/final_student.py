@@ -1,7 +1,7 @@
-"""`--final_student`: the whole ensemble distilled into one network.
+"""`--final_student`: distills the whole ensemble into one network.
 
-The ensemble of the born-again generations becomes the given teacher of one more student, in a
-run of its own inside the run's directory; its row joins the tables of the run.
+The ensemble of the born-again generations becomes the pretrained teacher of one more student, in
+a nested run inside the run's directory; its row is added to the tables of the run.
 """
 
 from __future__ import annotations
@@ -27,32 +27,34 @@ def add(
     directory: RunDirectory,
     run_one: Callable[[Options], dict[str, Any]],
 ) -> dict[str, Any]:
-    """Trains the final student, unless it is there, and writes the run's reports with it.
+    """Trains the final student, unless it is finished, and writes the run's reports with it.
 
     Args:
-        options: Of the run, whose generations are finished.
-        last: The number of the last of them.
-        result: The summary of the run; empty for a worker that is not the chief, and only trains.
-        directory: Of the run, held by the chief.
+        options: The options of the run, whose generations are finished.
+        last: The number of the last generation.
+        result: The summary of the run; empty on workers other than the chief.
+        directory: The run directory, opened by the chief.
         run_one: Runs options and returns their summary.
 
     Returns:
         The summary with the final student.
     """
-    # Another ensemble has another student.
+    # Each ensemble has its own student.
     name = f"final_student-{last}"
     if not result:
         run_one(_options(options, name))
         return {}
     members = list(range(1, last + 1)) or [0]
-    collapsed = [each for each in members if result["generations"][each]["extra"].get("collapsed")]
+    collapsed = [
+        member for member in members if result["generations"][member]["extra"].get("collapsed")
+    ]
     if collapsed:
         logging.warning(
-            "The ensemble that teaches the final student has generations in it that do no better "
+            "The ensemble that teaches the final student contains generations that are no better "
             "than chance: %s.",
             ", ".join(map(str, collapsed)),
         )
-    print(f"\nThe final student learns from the ensemble; its own run is in {name}.")
+    print(f"\nThe final student is distilled from the ensemble; its run is in {name}.")
     own = run_one(_options(options, name))["generations"][1]
     run = reading.RunReader(options.directory)
     first = reading.read_predictions(run, 1)[0]
@@ -61,7 +63,7 @@ def add(
     ]
     row = {
         "generation": "final",
-        "taught_by": f"ensemble of {_in_words(members)}",
+        "taught_by": f"ensemble of {_members_text(members)}",
         **summary.row(log_probabilities, reading.read_test(run).labels, first),
         "seconds": own["seconds"],
         "extra": {},
@@ -83,12 +85,12 @@ def add(
 
 
 def _options(options: Options, name: str) -> Options:
-    """The run of the final student: the ensemble is its generation 0."""
+    """Returns the options of the final student's run: the ensemble is its generation 0."""
     defaults = Options()
     plain = ("student_arch", "teacher", "share_ends", "activation_weight", "analyse")
     return dataclasses.replace(
         options,
-        **{each: getattr(defaults, each) for each in plain},
+        **{flag: getattr(defaults, flag) for flag in plain},
         gens=1,
         arch=options.architectures[-1],
         teacher_from=str(options.directory / "ensemble.keras"),
@@ -97,5 +99,5 @@ def _options(options: Options, name: str) -> Options:
     )
 
 
-def _in_words(members: list[int]) -> str:
+def _members_text(members: list[int]) -> str:
     return f"generations {members[0]}-{members[-1]}" if len(members) > 1 else "one"

@@ -1,4 +1,4 @@
-"""Image classification: `digits`, TFDS data sets and folders of images."""
+"""Image classification: `digits`, TFDS datasets and folders of images."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from ban_tf.system import seeds
 from ban_tf.tasks import image_inference, image_scores, saturation, teacher_signal
 from ban_tf.tasks.task import Predictions, Task
 
-# Training examples, as they are without augmentation, that an analysis looks at.
+# Training examples without augmentation, for `--analyse`.
 _ANALYZED = 1000
 
 
@@ -50,14 +50,14 @@ class ImageClassification(Task):
         )
 
     def open(self, directory: RunDirectory) -> None:
-        """Decides whether the outputs of teachers are recorded."""
+        """Decides whether teacher outputs are recorded."""
         self.signal = self.workers.chief_first(
             lambda: teacher_signal.TeacherSignal(self.options, self.data, directory, self.workers)
         )
         self.recorded = self.signal.recorded
 
     def describe(self) -> str:
-        """Returns the name of the data set and its numbers of examples."""
+        """Returns the name of the dataset and its numbers of examples."""
         data = self.data
         return (
             f"{data.name}: {len(data.train.labels):,} training, {len(data.validation.labels):,} "
@@ -87,11 +87,11 @@ class ImageClassification(Task):
         return {reading.DATA: facts.to_json()}
 
     def steps_per_epoch(self) -> int:
-        """Returns the full batches of an epoch."""
+        """Returns the number of full batches in an epoch."""
         return pipeline.steps_per_epoch(self.data, self.options.batch_size)
 
     def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
-        """Returns shuffled, augmented and perhaps blended images, and their labels."""
+        """Returns shuffled, augmented and possibly mixed images, and their labels."""
         blend = None
         if self.options.mixup:
             blend = functools.partial(
@@ -115,7 +115,7 @@ class ImageClassification(Task):
         batches, classes = self.signal.validation_batches(0), self.data.num_classes
         if not self.options.mixup:
             return batches
-        # Labels as distributions, as in training: Keras takes one kind of accuracy for both.
+        # One-hot labels, as in training: Keras uses the same kind of accuracy for both.
         return batches.map(lambda images, labels: (images, tf.one_hot(labels, classes)))
 
     def analyzed_batches(self) -> Any:
@@ -143,7 +143,7 @@ class ImageClassification(Task):
         return model
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
-        """Returns the accuracy of guessing, and the losses on activations."""
+        """Returns the accuracy of chance, and the feature losses."""
         losses = None
         if self.options.activation_weight:
             losses = activations.activation_losses(
@@ -157,7 +157,10 @@ class ImageClassification(Task):
         """Returns cross-entropy and accuracy."""
         options = self.options
         networks = [self.build(options.arch), self.build(options.architectures[-1])]
-        ends = {next(iter(outputs.final_activations(each).values()), "linear") for each in networks}
+        ends = {
+            next(iter(outputs.final_activations(network).values()), "linear")
+            for network in networks
+        }
         if len(ends) > 1:
             raise InputError(
                 f"--student_arch={options.student_arch} and --arch={options.arch} must both end in "
@@ -172,22 +175,22 @@ class ImageClassification(Task):
         """Returns whether the validation error fell by more than its 95 % interval."""
         number, validation = lineage.generations[-1].number, self.data.validation
         now, before = (
-            image_scores.log_probabilities(lineage.model(each), validation, self.data)
-            for each in (number, number - 1)
+            image_scores.log_probabilities(lineage.model(index), validation, self.data)
+            for index in (number, number - 1)
         )
         return saturation.error_improved(now, before, validation.labels)
 
     def rows(
         self, lineage: Lineage, groups: list[list[int]], directory: RunDirectory
     ) -> list[dict[str, Any]]:
-        """Measures the predictions on the test images, which are kept beside the models."""
+        """Evaluates the predictions on the test images, which are stored with the models."""
         self._predictions = image_scores.predictions(lineage, self.data, directory)
         return summary.rows(
             self._predictions, groups, self.data.test.labels, self.options.ensemble_average
         )
 
     def keep_test(self, directory: RunDirectory) -> None:
-        """Keeps the labels, and the images that reports show."""
+        """Stores the labels, and the images that reports show."""
         test = self.data.test
         labels = np.asarray(test.labels)
         shown = examples.worth_showing(self._predictions, labels)
@@ -198,10 +201,10 @@ class ImageClassification(Task):
         """Returns the reliability diagram and the confusion matrix of each generation."""
         labels, names = np.asarray(self.data.test.labels), self.data.class_names
         pictures: dict[str, dict[int, Figure]] = {"reliability diagram": {}, "confusion matrix": {}}
-        for number, each in enumerate(self._predictions):
+        for number, predictions in enumerate(self._predictions):
             title = f"generation {number}"
-            bins = classification.reliability(each, labels)
-            counts = classification.confusion_matrix(each, labels)
+            bins = classification.reliability(predictions, labels)
+            counts = classification.confusion_matrix(predictions, labels)
             pictures["reliability diagram"][number] = plots.reliability_diagrams({title: bins})
             pictures["confusion matrix"][number] = plots.confusion_matrix(counts, names, title)
         return pictures
@@ -210,14 +213,14 @@ class ImageClassification(Task):
     def evaluate(
         cls, run: reading.RunReader, dataset: str, data_dir: str | None = None
     ) -> dict[str, Any]:
-        """Measures a run on the test split of another data set of the same classes."""
+        """Evaluates a run on the test split of another dataset with the same classes."""
         return image_inference.evaluate(run, dataset, data_dir)
 
     @classmethod
     def predict(
         cls, run: reading.RunReader, files: Sequence[str], which: str, top: int | None
     ) -> Predictions:
-        """Predicts the classes of image files; the table has the `top` likeliest, or all."""
+        """Predicts the classes of image files; the table has the `top` most likely ones, or all."""
         return image_inference.predict(run, files, which, top)
 
     @classmethod
@@ -239,7 +242,7 @@ def check_first_model(
     """Checks that a model can be generation 0 on a data set.
 
     Raises:
-        InputError: It takes other inputs, or gives other outputs.
+        InputError: Its inputs or outputs do not fit.
     """
     if preparation.of(model) is not None:
         raise InputError(
@@ -251,12 +254,12 @@ def check_first_model(
     if count != 1:
         raise InputError(
             f"--teacher_from={path} must be a Functional or Sequential model with "
-            f"one output; it has {count or 'none that can be seen'}."
+            f"one output; it has {count or 'none that is known'}."
         )
     classes = model.output_shape[-1]
     if classes != data.num_classes:
         raise InputError(
-            f"--teacher_from={path} tells {classes} classes apart, but "
+            f"--teacher_from={path} has {classes} classes, but "
             f"--dataset={dataset} has {data.num_classes}."
         )
     if tuple(model.input_shape[1:]) != tuple(data.input_shape):
@@ -267,7 +270,7 @@ def check_first_model(
 
 
 def _chance(labels: np.ndarray) -> float | None:
-    """The accuracy that guessing the commonest class stays under in 95 of 100 cases."""
+    """Returns the 95th percentile of the accuracy of always predicting the most common class."""
     if not len(labels):
         return None
     share = np.bincount(labels).max() / len(labels)

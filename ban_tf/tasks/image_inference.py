@@ -1,4 +1,4 @@
-"""Trained classifiers on new images: metrics, classes, and models that take raw images."""
+"""Applies trained classifiers to new images: evaluation, prediction and export."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from ban_tf.tasks.task import Predictions
 
 
 def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
-    """Measures the generations of a run on the test split of a data set.
+    """Evaluates the generations of a run on the test split of a dataset.
 
     Args:
         run: The run.
         dataset: As `--dataset` of `ban_tf.main`.
-        data_dir: Where TFDS keeps its data.
+        data_dir: The directory of TFDS data.
 
     Returns:
-        A summary; see `report.summary`.
+        A summary; see `metrics.summary`.
 
     Raises:
-        InputError: The data cannot be loaded, or is not what the models were trained for.
+        InputError: The data cannot be loaded, or does not fit the models.
     """
     facts = reading.read_data_facts(run)
     data = datasets.load(dataset, data_dir=data_dir)
@@ -70,11 +70,11 @@ def probabilities(
     Args:
         run: The run.
         images: uint8 `[images, height, width, channels]`, or paths of image files, which are
-            resized to the size of the run's.
+            resized to the input size of the run.
         which: "ensemble", or the number of a generation.
 
     Raises:
-        InputError: There is no such model, a file is no image, or an array is of another kind.
+        InputError: The model does not exist, a file is not an image, or an array does not fit.
     """
     facts = reading.read_data_facts(run)
     if isinstance(images, np.ndarray):
@@ -100,10 +100,10 @@ def predict(
         top: Must be None: the table has all classes.
 
     Raises:
-        InputError: There is no such model, or a file is no image.
+        InputError: The model does not exist, or a file is not an image.
     """
     if top is not None:
-        raise InputError(f"--top={top} does nothing with images, which have all classes in --csv.")
+        raise InputError(f"--top={top} does nothing with images: --csv has all classes.")
     facts = reading.read_data_facts(run)
     rows, lines = [], []
     for path, row in zip(files, probabilities(run, files, which), strict=True):
@@ -114,10 +114,10 @@ def predict(
 
 
 def read_image(path: str | pathlib.Path, shape: tuple[int, int, int]) -> np.ndarray:
-    """Reads an image as a model wants it, uint8 `[height, width, channels]`.
+    """Reads and resizes an image, uint8 `[height, width, channels]`.
 
     Raises:
-        InputError: The file is not there, or no image.
+        InputError: The file does not exist, or is not an image.
     """
     from PIL import Image
 
@@ -133,7 +133,7 @@ def read_image(path: str | pathlib.Path, shape: tuple[int, int, int]) -> np.ndar
 def served(
     run: reading.RunReader, which: str, preprocessing: bool, to: str
 ) -> tuple[keras.Model, dict[str, Any]]:
-    """Returns a model to be exported, and what its manifest says of it."""
+    """Returns a model for export, and its description for the manifest."""
     facts = reading.read_data_facts(run)
     model = trained.load(run, which)
     manifest = {

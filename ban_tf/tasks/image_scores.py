@@ -1,6 +1,6 @@
-"""Predictions of the generations on images, kept beside the models.
+"""Predictions of the generations on images, stored with the models.
 
-Whatever is reported later needs no second pass over the data.
+Later reports need no second pass over the data.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def predictions(
 
     Args:
         lineage: A finished lineage.
-        data: Whose test split is used.
-        directory: Where predictions are kept.
+        data: The data, of which the test split is used.
+        directory: The run directory, in which predictions are stored.
     """
     models: dict[Callable, keras.Model] = {}
     results = []
@@ -51,20 +51,20 @@ def predictions(
 
 
 def _kept(directory: RunDirectory, name: str) -> np.ndarray | None:
-    """Predictions that were made before; None if there are none, or their file is damaged."""
+    """Returns stored predictions; None if there are none, or the file is damaged."""
     if name not in directory.names():
         return None
     try:
         return checkpoints.unpack(directory.read(name))[0][0]
     except CorruptFileError as error:
-        logging.warning("%s It is made again.", error)
+        logging.warning("%s It is computed again.", error)
         return None
 
 
 def log_probabilities(
     model: keras.Model, split: datasets.Split, data: datasets.ImageData
 ) -> np.ndarray:
-    """Returns a model's log-probabilities for one split of the data, `[examples, classes]`."""
+    """Returns a model's log-probabilities on one split of the data, `[examples, classes]`."""
     batches = pipeline.evaluation_batches(split, data, EVALUATION_BATCH)
     activation = next(iter(outputs.final_activations(model).values()), "linear")
     raw = model.predict(batches.map(lambda images, labels: images), verbose=0)

@@ -1,4 +1,4 @@
-"""Trained language models on new text: perplexity, next words, and models that take lines."""
+"""Applies trained language models to new text: evaluation, prediction and export."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from ban_tf.runs import reading, trained
 from ban_tf.tasks import language_scores
 from ban_tf.tasks.language_training import reset_states
 
-# The last words of a line that the next one is predicted from.
+# The number of last words of a line from which the next one is predicted.
 CONTEXT = 256
-_LINES = 16  # at a time, for a model that takes any number
+_LINES = 16  # batch size of a model that accepts any
 
 
 def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
-    """Measures the generations of a run, and their ensembles, on a text.
+    """Evaluates the generations of a run, and their ensembles, on a text.
 
-    The words are those of the run's vocabulary; the text is read in as many streams as in training.
+    The vocabulary and the number of streams are those of the run.
 
     Args:
         run: The run.
         dataset: See `text.read_test`.
 
     Returns:
-        A summary; see `report.summary`. Its rows have `perplexity` and `perplexity_interval` too,
-        and its `run` has `unknown_words`, their share.
+        A summary; see `metrics.summary`. Its rows also have `perplexity` and
+        `perplexity_interval`, and its `run` has `unknown_words`, their fraction.
 
     Raises:
         InputError: The text cannot be read, or the run has no vocabulary.
@@ -56,10 +56,10 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     )
     rows = [
         {
-            **tokens.evaluate(each, scores[0] if index else None),
-            "perplexity_interval": tokens.perplexity_interval(each),
+            **tokens.evaluate(score, scores[0] if index else None),
+            "perplexity_interval": tokens.perplexity_interval(score),
         }
-        for index, each in enumerate(scores)
+        for index, score in enumerate(scores)
     ]
     about = {
         "dataset": dataset,
@@ -78,16 +78,16 @@ def next_words(
 ) -> np.ndarray:
     """Returns the probabilities of the word after each line, float64 `[lines, words]`.
 
-    A line is read from its start, as after the end of another one; of a longer one, its last
-    `CONTEXT` words.
+    Each line is read from its start, as if it followed another line; of a long one only the last
+    `CONTEXT` words are read.
 
     Args:
-        run: The run, whose vocabulary the columns are in the order of.
+        run: The run; the columns are in the order of its vocabulary.
         lines: The words of each line.
         which: "ensemble", or the number of a generation.
 
     Raises:
-        InputError: There is no such model or no vocabulary, or a word cannot be encoded.
+        InputError: The model or the vocabulary does not exist, or a word cannot be encoded.
     """
     vocabulary = reading.read_vocabulary(run)
     contexts = [text.encode([text.END, *line], vocabulary)[-CONTEXT:] for line in lines]
@@ -96,11 +96,11 @@ def next_words(
     )
     model = trained.load(run, which)
     activation = next(iter(outputs.final_activations(model).values()), "linear")
-    at_a_time = model.input_shape[0] or _LINES  # one that keeps its state has a fixed number
+    at_a_time = model.input_shape[0] or _LINES  # a stateful model has a fixed batch size
     found = []
     for start in range(0, len(contexts), at_a_time):
         some = contexts[start : start + at_a_time]
-        # What stands behind a line does not change what is predicted within it.
+        # Padding after a line does not change the predictions within it.
         inputs = np.zeros((at_a_time, max(map(len, some))), np.int32)
         for row, context in zip(inputs, some, strict=False):
             row[: len(context)] = context
@@ -113,7 +113,7 @@ def next_words(
 
 
 def stateless(run: reading.RunReader, which: str) -> keras.Model:
-    """Loads a model that starts every batch from its start, for any number of rows.
+    """Loads a stateless model with any batch size.
 
     Args:
         run: The run.
@@ -132,21 +132,21 @@ def stateless(run: reading.RunReader, which: str) -> keras.Model:
 
 
 def predictor(model: keras.Model, vocabulary: Sequence[str]) -> keras.Model:
-    """Puts the vocabulary and softmax around a model.
+    """Wraps a model with vocabulary and softmax.
 
     Args:
-        model: From words int32 `[batch, steps]` to logits or probabilities; keeps no state.
+        model: A stateless model from words int32 `[batch, steps]` to logits or probabilities.
         vocabulary: Its words.
 
     Returns:
-        A model of stock Keras layers from lines, strings `[batch]` of words parted by white space,
-        to the probabilities of the next word, float32 `[batch, words]`. Words that are not in the
-        vocabulary count as `<unk>`, or as the end of a line where the vocabulary has no `<unk>`.
+        A model of stock Keras layers from lines, strings `[batch]` of words separated by white
+        space, to the probabilities of the next word, float32 `[batch, words]`. Words outside the
+        vocabulary become `<unk>`, or the end of a line if the vocabulary has no `<unk>`.
     """
     ops, end = keras.ops, list(vocabulary).index(text.END)
     unknown = list(vocabulary).index(text.UNKNOWN) if text.UNKNOWN in vocabulary else end
     lines = keras.Input((), dtype="string", name="lines")
-    # Numbers words from 2 on; 0 is padding and 1 an unknown word.
+    # Word indices start at 2; 0 is padding and 1 an unknown word.
     numbers = keras.layers.TextVectorization(
         standardize=None, split="whitespace", vocabulary=list(vocabulary), name="vocabulary"
     )(lines)
@@ -163,14 +163,14 @@ def predictor(model: keras.Model, vocabulary: Sequence[str]) -> keras.Model:
 def served(
     run: reading.RunReader, which: str, preprocessing: bool, to: str
 ) -> tuple[keras.Model, dict[str, Any]]:
-    """Returns a model to be exported, and what its manifest says of it.
+    """Returns a model for export, and its description for the manifest.
 
     Raises:
-        InputError: The format cannot hold strings.
+        InputError: The format does not support strings.
     """
     if preprocessing and to not in ("saved_model", "keras"):
         raise InputError(
-            f"--preprocessing has the model take strings, which --to={to} cannot hold; use "
+            f"--preprocessing makes the model take strings, which --to={to} does not support; use "
             "--to=saved_model or keras, or leave it out."
         )
     vocabulary, model = reading.read_vocabulary(run), stateless(run, which)

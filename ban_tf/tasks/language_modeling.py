@@ -1,8 +1,8 @@
 """Language modeling: `text`, and files of text.
 
-Networks keep their state from batch to batch, teacher and student in step; the learning rate falls
-when validation perplexity no longer does; and what is reported is perplexity (Furlanello et al.,
-2018, section 4.3).
+Networks are stateful, teacher and student in step; the learning rate is lowered when validation
+perplexity no longer falls; and the reported metric is perplexity (Furlanello et al., 2018, section
+4.3).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from ban_tf.tasks.language_training import (
 )
 from ban_tf.tasks.task import Predictions, Task
 
-# Words of the training text that an analysis looks at.
+# Words of the training text for `--analyse`.
 _ANALYZED = 20_000
 
 
@@ -87,15 +87,15 @@ class LanguageModeling(Task):
         return {reading.VOCABULARY: json.dumps(facts, indent=1).encode()}
 
     def steps_per_epoch(self) -> int:
-        """Returns the batches that the training text gives."""
+        """Returns the number of batches in the training text."""
         return text_batches.training_steps(self.data.train, *self._sizes)
 
     def examples_per_step(self) -> int:
-        """Returns the words of a batch."""
+        """Returns the number of words in a batch."""
         return self.options.batch_size * self.options.unroll
 
     def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
-        """Returns the text again and again, from a step of any epoch on."""
+        """Returns the training text, repeated without end, from a step of an epoch on."""
         return self.workers.shared_out(
             text_batches.training_batches, self.data.train, *self._sizes, first_step=step
         )
@@ -107,15 +107,15 @@ class LanguageModeling(Task):
         )
 
     def analyzed_batches(self) -> Any:
-        """Returns the beginning of the training text, in as many streams as a replica has."""
+        """Returns the beginning of the training text, in the streams of one replica."""
         some = self.data.train[: _ANALYZED + 1]
         streams = self.options.batch_size // self.workers.replicas
         return text_batches.training_batches(some, streams, self.options.unroll)
 
     def build(self, network: str) -> keras.Model:
-        """Builds a network that keeps its state.
+        """Builds a stateful network.
 
-        In the scope of a strategy it keeps the state of one replica's rows, otherwise of all.
+        In the scope of a strategy its state has the per-replica batch size.
         """
         return self._build(network, self.options.batch_size // distribute.replica_count())
 
@@ -125,7 +125,7 @@ class LanguageModeling(Task):
         )
 
     def ensemble_member(self, lineage: Lineage, number: int) -> keras.Model:
-        """Returns a generation that keeps no state between batches."""
+        """Returns a stateless copy of a generation."""
         model = self._build(self.options.architectures[-1 if number else 0], None)
         model.set_weights(lineage.generations[number].weights)
         return model
@@ -136,7 +136,7 @@ class LanguageModeling(Task):
         return {"loss": loss, "weighted_metrics": [Perplexity()]}
 
     def callbacks(self, generation: int, rows: list[dict]) -> list[keras.callbacks.Callback]:
-        """Returns what resets the states, and the schedule that looks at perplexity."""
+        """Returns the callbacks that reset the states and that lower the learning rate."""
         options = self.options
         callbacks: list[keras.callbacks.Callback] = [StateReset()]
         if options.schedule == "plateau":
@@ -155,8 +155,8 @@ class LanguageModeling(Task):
     def rows(
         self, lineage: Lineage, groups: list[list[int]], directory: RunDirectory
     ) -> list[dict[str, Any]]:
-        """Measures perplexity, and how confident the networks are, on each word of the text."""
-        models = [lineage.model(each.number) for each in lineage.generations]
+        """Evaluates perplexity, error and confidence on the words of the text."""
+        models = [lineage.model(generation.number) for generation in lineage.generations]
         average = self.options.ensemble_average
         validation, test = (
             language_scores.score(models, groups, self._sizes, words, average)
@@ -174,7 +174,7 @@ class LanguageModeling(Task):
     def evaluate(
         cls, run: reading.RunReader, dataset: str, data_dir: str | None = None
     ) -> dict[str, Any]:
-        """Measures perplexity with the run's vocabulary; see `language_inference.evaluate`."""
+        """Evaluates perplexity with the run's vocabulary; see `language_inference.evaluate`."""
         return language_inference.evaluate(run, dataset)
 
     @classmethod
@@ -211,18 +211,18 @@ class LanguageModeling(Task):
     def served(
         cls, run: reading.RunReader, which: str, preprocessing: bool, to: str
     ) -> tuple[keras.Model, dict[str, Any]]:
-        """Returns a model that keeps no state, with its vocabulary."""
+        """Returns a stateless model with its vocabulary."""
         return language_inference.served(run, which, preprocessing, to)
 
 
 def warn_of_missing_labels(options: Options) -> None:
-    """Warns of an objective without labels, which was not found to help on text."""
+    """Warns about an objective without labels, which has not been found to help on text."""
     name, label_weight = objective_names.parse(options.objective)
     weight = label_weight if options.label_weight is None else options.label_weight
     if weight == 0 and name not in ("cwtm", "importance") and options.gens:
         logging.warning(
-            "--objective=%s leaves the labels out: on text only %s+labels was found to help, since "
-            "a language model is far from knowing its training text by heart (Furlanello et al., "
+            "--objective=%s leaves the labels out: on text only %s+labels has been found to help, "
+            "since a language model is far from memorizing its training text (Furlanello et al., "
             "2018, section 4.3).",
             options.objective,
             name,

@@ -1,7 +1,7 @@
-"""What language models made of each word of a text; `metrics.tokens` has the metrics of that.
+"""Predictions of language models for each word of a text; `metrics.tokens` evaluates them.
 
-Distributions over all words are never kept, only what the numbers need of them: all generations
-read the text side by side, and an ensemble's probability is the mean of its members'.
+Distributions over all words are not stored, only the values that the metrics need. All
+generations read the text together, and an ensemble's probability is the mean of its members'.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ban_tf.datasets import text_batches
 from ban_tf.distillation.teachers import mean_logits
 from ban_tf.tasks.language_training import reset_states
 
-_MANY_UNKNOWN = 0.1  # a share of unknown words that is warned of
+_MANY_UNKNOWN = 0.1  # fraction of unknown words from which a warning is shown
 
 Scores = dict[str, np.ndarray]
 
@@ -27,19 +27,19 @@ def score(
     tokens: np.ndarray,
     average: str = "probabilities",
 ) -> list[Scores]:
-    """Has models read a text, and notes what each group of them made of each word.
+    """Runs models on a text, and returns scores of each group for each word.
 
     Args:
-        models: Networks that keep their state.
-        groups: Numbers of the models whose distributions are averaged.
+        models: Stateful networks.
+        groups: Indices of the models whose distributions are averaged.
         sizes: Streams and steps of a batch.
         tokens: int32 `[tokens]`.
         average: "probabilities" or "logits".
 
     Returns:
-        For each group arrays `[tokens - 1]`: `log_probability` of the word that came, whether it
-        was not the likeliest (`wrong`), the `confidence` in the likeliest, and the
-        `sum_of_squares` of all probabilities.
+        For each group arrays `[tokens - 1]`: `log_probability` of the actual word, whether it was
+        not the most likely one (`wrong`), the probability of the most likely one
+        (`confidence`), and the `sum_of_squares` of all probabilities.
     """
 
     @tf.function
@@ -62,7 +62,7 @@ def score(
 
 
 def _mean(logs: list[tf.Tensor], average: str) -> tf.Tensor:
-    """Log-probabilities of several models' mean, `[batch, steps, words]`."""
+    """Returns log-probabilities of the mean of several models, `[batch, steps, words]`."""
     if average == "logits" and len(logs) > 1:
         return tf.nn.log_softmax(tf.add_n(logs) / len(logs))
     return mean_logits(logs)
@@ -78,15 +78,15 @@ def _of_words(logs: tf.Tensor, following: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def warn_of_unknown_words(share: float, part: str) -> None:
-    """Warns where many words of a text count as `<unk>`.
+    """Warns if many words of a text are unknown.
 
     Args:
-        share: Their share.
-        part: Which text it is, in words.
+        share: Their fraction.
+        part: The name of the text.
     """
     if share > _MANY_UNKNOWN:
         logging.warning(
-            "%.1f %% of the words of the %s text are unknown and count as <unk>, which is easy to "
+            "%.1f %% of the words of the %s text are unknown and become <unk>, which is easy to "
             "predict: its perplexity is not comparable with that of another vocabulary.",
             100 * share,
             part,

@@ -1,7 +1,7 @@
-"""What the training of a language model adds to that of any network.
+"""Metrics and callbacks for training language models.
 
-Its state is carried from batch to batch, teacher and student in step, and forgotten where a text
-starts; perplexity is its measure, and decides on the learning rate.
+The recurrent state is carried from batch to batch, teacher and student in step, and reset where
+a text starts; perplexity is the metric, and controls the learning rate.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ban_tf.training import optimizers
 
 @keras.saving.register_keras_serializable("ban_tf")
 class Perplexity(keras.metrics.SparseCategoricalCrossentropy):
-    """The exponential of the mean cross-entropy of a word, from logits."""
+    """Perplexity: the exponential of the mean cross-entropy per word, from logits."""
 
     def __init__(self, name: str = "perplexity", dtype: Any = None):
         super().__init__(name=name, dtype=dtype, from_logits=True)
@@ -32,14 +32,14 @@ class Perplexity(keras.metrics.SparseCategoricalCrossentropy):
 
 
 class StateReset(keras.callbacks.Callback):
-    """Has student and teachers read a text from its start, in step with each other."""
+    """Resets the states of student and teachers where a text starts."""
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """The training text starts."""
+        """Resets the states for the training text."""
         _reset_all(self.model)
 
     def on_test_begin(self, logs: dict | None = None) -> None:
-        """The validation text starts."""
+        """Resets the states for the validation text."""
         _reset_all(self.model)
 
 
@@ -50,14 +50,14 @@ def _reset_all(model: keras.Model) -> None:
 
 
 def reset_states(model: keras.Model) -> None:
-    """Forgets what the recurrent layers of a model have read."""
+    """Resets the states of a model's recurrent layers."""
     for layer in model.layers:
         if getattr(layer, "stateful", False):
             layer.reset_state()
 
 
 class LanguageAnalysis(analysis.Analysis):
-    """An analysis in which student and teacher read from the start of a text."""
+    """An analysis for which student and teacher read a text from its start."""
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Adds a row."""
@@ -66,15 +66,15 @@ class LanguageAnalysis(analysis.Analysis):
 
 
 class PlateauSchedule(keras.callbacks.Callback):
-    """Lowers the learning rate whenever validation perplexity has not fallen by enough.
+    """Lowers the learning rate whenever validation perplexity has not fallen enough.
 
-    Each epoch is compared with the one before it. The rate is lowered as the next epoch begins,
-    from what the rows tell, so that a training that is gone on with does the same.
+    Each epoch is compared with the one before it. The rate is lowered when the next epoch begins,
+    based on the rows, so that a resumed training does the same.
 
     Args:
-        factor: What the learning rate is multiplied by.
-        threshold: By how much the perplexity has to fall.
-        rows: The rows of the epochs done so far.
+        factor: Factor of the learning rate.
+        threshold: The required decrease of perplexity.
+        rows: The rows of the completed epochs.
     """
 
     def __init__(self, factor: float, threshold: float, rows: list[dict[str, float]]):
@@ -88,12 +88,12 @@ class PlateauSchedule(keras.callbacks.Callback):
         if len(self._perplexities) < 2:
             return
         before, now = self._perplexities[-2:]
-        # An epoch whose perplexity is not a number has not improved either.
+        # NaN perplexity is no improvement either.
         improved = before - now > self._threshold or before - now == self._threshold > 0
         if not improved:
             optimizers.lower_learning_rate(self.model.optimizer, self._factor)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Notes the perplexity."""
+        """Records the perplexity."""
         assert logs is not None
         self._perplexities.append(logs["val_perplexity"])

@@ -1,4 +1,4 @@
-"""What the options of a run say of its lineage, whether it learns from images or from text."""
+"""Converts the options of a run into arguments of `Lineage`, for any task."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ban_tf.training import optimizers, precision
 
 
 def arguments(options: Options, steps_per_epoch: int) -> dict[str, Any]:
-    """Returns the arguments of `Lineage` that need nothing but options.
+    """Returns the arguments of `Lineage` that only depend on the options.
 
     Args:
-        options: What was asked for.
+        options: The options of the run.
         steps_per_epoch: Batches in an epoch.
     """
     return {
@@ -35,10 +35,10 @@ def arguments(options: Options, steps_per_epoch: int) -> dict[str, Any]:
 
 
 def own_code(options: Options) -> dict[str, str]:
-    """Returns what a user's own functions are known by, so that a run resumes with the same ones.
+    """Returns fingerprints of custom functions, so that a run is resumed with the same code.
 
     Args:
-        options: Whose objective and architectures may be `package.module:function`.
+        options: The options; objective and architectures may be `package.module:function`.
     """
     names = {name: getattr(options, name) or "" for name in ("objective", "arch", "student_arch")}
     return {
@@ -51,14 +51,14 @@ def own_code(options: Options) -> dict[str, str]:
 
 
 def set_precision(options: Options, directory: RunDirectory, workers: Workers) -> str | None:
-    """Sets Keras's dtype policy for a run, and returns that of its teachers, if it is another."""
+    """Sets Keras's dtype policy, and returns that of the teachers if it differs."""
     policy = workers.chief_first(lambda: precision.for_run(options.precision, directory))
     keras.config.set_dtype_policy(policy)
     return workers.chief_first(lambda: precision.for_teachers(options.teacher_precision, directory))
 
 
 def _objective(options: Options, steps_per_epoch: int) -> Any:
-    """Returns what the born-again generations match: an objective, or its name."""
+    """Returns the objective of the born-again generations, or its name."""
     if not options.tighten_epochs:
         return options.objective
     base, _ = objectives.parse(options.objective)
@@ -68,7 +68,7 @@ def _objective(options: Options, steps_per_epoch: int) -> Any:
 
 
 def _label_weight(options: Options) -> float | None:
-    """Returns the weight of the label term; None for what the objective's name says."""
+    """Returns the weight of the label term; None for that of the objective's name."""
     if options.label_weight is None and options.tighten_epochs:
         return objectives.parse(options.objective)[1]
     return options.label_weight

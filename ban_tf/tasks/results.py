@@ -1,4 +1,4 @@
-"""What a finished lineage is worth: its summary, its files and its report."""
+"""Evaluates a finished lineage and writes its summary, files and report."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ban_tf.config import idle
 from ban_tf.config.options import Options
 from ban_tf.distillation.ensemble import ensemble
-from ban_tf.lineage import lineage
+from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import summary
 from ban_tf.report import analysis_report, content, page, table, tensorboard
 from ban_tf.runs import generations
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from ban_tf.tasks.task import Task
 
 
-def report(task: Task, family: lineage.Lineage, directory: RunDirectory) -> dict[str, Any]:
+def report(task: Task, lineage: Lineage, directory: RunDirectory) -> dict[str, Any]:
     """Evaluates a lineage on the test data and writes the results into its directory.
 
     Args:
-        task: What the lineage learned.
-        family: A finished lineage.
-        directory: Where the files go.
+        task: The task of the lineage.
+        lineage: A finished lineage.
+        directory: The run directory.
 
     Returns:
-        The summary; see `report.summary`.
+        The summary; see `metrics.summary`.
     """
-    rows = task.rows(family, summary.groups(len(family.generations)), directory)
-    result = _summarize(task, family, rows)
-    _write(task, family, directory, result)
+    rows = task.rows(lineage, summary.groups(len(lineage.generations)), directory)
+    result = _summarize(task, lineage, rows)
+    _write(task, lineage, directory, result)
     task.keep_test(directory)
     logs = directory.path / "tensorboard"
-    tensorboard.write_histories(logs, family.generations)
+    tensorboard.write_histories(logs, lineage.generations)
     tensorboard.write_summary(
         logs, result, compared(task.options), task.figures(), str(directory.path)
     )
@@ -46,7 +46,7 @@ def report(task: Task, family: lineage.Lineage, directory: RunDirectory) -> dict
 
 
 def command(options: Options) -> str:
-    """Returns the command that gives a run: every flag that does something, if not by default."""
+    """Returns the command that repeats a run: the effective flags that differ from defaults."""
     defaults = Options()
     flags = [
         idle.written(name, value)
@@ -57,11 +57,11 @@ def command(options: Options) -> str:
 
 
 def run_facts(options: Options, dataset: str) -> dict[str, Any]:
-    """Returns what a summary says of how a run was made.
+    """Returns how a run was made, for its summary.
 
     Args:
-        options: What was asked for.
-        dataset: The name of the data.
+        options: The options of the run.
+        dataset: The name of the dataset.
     """
     return {
         "dataset": dataset,
@@ -75,7 +75,7 @@ def run_facts(options: Options, dataset: str) -> dict[str, Any]:
         "files": {
             "generation-*/model.keras": "each generation, a plain Keras model",
             "ensemble.keras": "the mean of the born-again generations",
-            "run.cfg": "a flagfile that gives this run again",
+            "run.cfg": "a flagfile that repeats this run",
             "report.html": "this and more, with figures, in one page",
             "tensorboard": "its curves",
         },
@@ -83,11 +83,11 @@ def run_facts(options: Options, dataset: str) -> dict[str, Any]:
 
 
 def compared(options: Options) -> dict[str, Any]:
-    """Returns the flags that TensorBoard's HParams tab compares runs by."""
+    """Returns the flags for TensorBoard's HParams tab."""
     return options.settings() | {"gens": options.gens, "epochs": options.epochs}
 
 
-def _summarize(task: Task, family: lineage.Lineage, rows: list[dict[str, Any]]) -> dict[str, Any]:
+def _summarize(task: Task, lineage: Lineage, rows: list[dict[str, Any]]) -> dict[str, Any]:
     members = [
         summary.Member(
             generation.number,
@@ -96,25 +96,25 @@ def _summarize(task: Task, family: lineage.Lineage, rows: list[dict[str, Any]]) 
             seconds=generation.seconds,
             extra={"collapsed": True} if generation.collapsed else {},
         )
-        for generation in family.generations
+        for generation in lineage.generations
     ]
     facts = run_facts(task.options, task.options.dataset)
     return summary.assemble(facts, members, rows, task.options.ensemble_average)
 
 
-def _write(
-    task: Task, family: lineage.Lineage, directory: RunDirectory, result: dict[str, Any]
-) -> None:
+def _write(task: Task, lineage: Lineage, directory: RunDirectory, result: dict[str, Any]) -> None:
     options = task.options
-    numbers = [each.number for each in family.generations[1:]] or [0]
-    models = [task.ensemble_member(family, number) for number in numbers]
+    numbers = [generation.number for generation in lineage.generations[1:]] or [0]
+    models = [task.ensemble_member(lineage, number) for number in numbers]
     mean = ensemble(models, options.ensemble_average, output_kind="categorical")
     files = {
         "config.json": json.dumps(options.settings(), indent=1).encode(),
         "ensemble.keras": generations.model_bytes(mean),
         "summary.json": json.dumps(result, indent=1).encode(),
     }
-    figure = analysis_report.draw(directory, [each.number for each in family.generations])
+    figure = analysis_report.draw(
+        directory, [generation.number for generation in lineage.generations]
+    )
     if figure:
         directory.commit({analysis_report.FIGURE: figure})
     files["summary.md"] = table.write_markdown(result, analysed=figure is not None).encode()

@@ -1,4 +1,4 @@
-"""`Run`: a finished run, or one in progress, as the library and the commands read it."""
+"""`Run`: read access to a run, finished or in progress."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ ENSEMBLE = "ensemble"
 
 
 class Run:
-    """A run in its directory: its models, their predictions, and its results.
+    """A run directory: its models, their predictions, and its results.
 
-    Nothing is locked or written, so a run in progress can be read too.
+    Nothing is locked or written, so that a run in progress can be read, too.
 
     Example:
         ```python
@@ -50,22 +50,22 @@ class Run:
 
     @property
     def task(self) -> Declaration:
-        """What is declared of the run's task."""
+        """The declaration of the run's task."""
         return registry.of(self.settings.get("dataset", ""))
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """The flags that the run was started with, and what its data is recognized by."""
+        """The settings of the run, and the fingerprint of its data."""
         return reading.settings(self.files)
 
     @property
     def generations(self) -> list[int]:
-        """The numbers of the generations whose training has ended."""
+        """The numbers of the finished generations."""
         return reading.finished_generations(self.files)
 
     @property
     def history(self) -> dict[int, list[dict[str, float]]]:
-        """A row of numbers for each epoch, by generation; one in progress is the last."""
+        """One row of metrics per epoch, by generation, including an unfinished one."""
         finished = self.generations
         under_way = reading.read_history(self.files, len(finished))
         found = {number: reading.read_history(self.files, number) for number in finished}
@@ -112,23 +112,23 @@ class Run:
             float64 `[examples, classes]`; for text those of the next word, `[lines, words]`.
 
         Raises:
-            InputError: There is no such model, or the inputs are not what it was trained on.
+            InputError: The model does not exist, or the inputs do not fit it.
         """
         which = self._which(model)
         return self.task.load().probabilities(self.files, inputs, which)
 
     def evaluate(self, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
-        """Measures the finished generations and their ensembles on the test part of a data set.
+        """Evaluates the finished generations and their ensembles on the test part of a dataset.
 
         Args:
             dataset: As `--dataset`; one file of text is read as a whole.
-            data_dir: Where TFDS keeps its data.
+            data_dir: The directory of TFDS data.
 
         Returns:
             A summary; see `metrics.summary`.
 
         Raises:
-            InputError: The data cannot be loaded, or is not what the models were trained for.
+            InputError: The data cannot be loaded, or does not fit the models.
         """
         if not self.generations:
             raise InputError(f"{self.files.path} has no finished generation yet.")
@@ -146,7 +146,7 @@ class Run:
 
         Args:
             *others: Runs on the same data, or their directories.
-            control: The name of the group that the others are also compared with.
+            control: The name of the group with which the others are also compared.
 
         Returns:
             The comparison; see `report.comparison.compare`.

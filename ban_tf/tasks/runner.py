@@ -1,4 +1,4 @@
-"""One run of the command line: the generations of a task are trained, evaluated and reported."""
+"""Runs the command line's options: trains, evaluates and reports the generations of a task."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from ban_tf.config import registry
 from ban_tf.config.options import Options
 from ban_tf.distribution import strategies
 from ban_tf.errors import InputError
-from ban_tf.lineage import lineage
+from ban_tf.lineage.lineage import Lineage
 from ban_tf.report import analysis_report, profiling, progress, tensorboard
 from ban_tf.runs.rundir import RunDirectory, open_shared
-from ban_tf.tasks import announcements, final_student, lineage_options, results, saturation
+from ban_tf.tasks import console, final_student, lineage_options, results, saturation
 from ban_tf.tasks.task import Task
 
 
-def run(options: Options, within: bool = False) -> dict[str, Any]:
-    """Trains the generations that the run lacks, evaluates all, and shows the table.
+def run(options: Options, nested: bool = False) -> dict[str, Any]:
+    """Trains the generations that are missing, evaluates all, and prints the table.
 
     Args:
         options: The options of the run.
-        within: Whether this run is nested in another one.
+        nested: Whether this run is nested in another one.
 
     Returns:
-        The run's summary; see `report.summary`.
+        The run's summary; see `metrics.summary`.
 
     Raises:
         InputError: The data, the architecture or the directory cannot be used.
-        training.DivergenceError: A loss stopped being finite.
+        DivergenceError: A loss became NaN or infinite.
     """
     started = time.perf_counter()
     if options.deterministic:
@@ -55,26 +55,26 @@ def run(options: Options, within: bool = False) -> dict[str, Any]:
     first_model = task.first_model()
     code = lineage_options.own_code(options)
     with open_shared(options.directory, workers) as directory, strategies.together(workers):
-        family = _lineage(task, directory, steps, first_model, code)
+        lineage = _lineage(task, directory, steps, first_model, code)
         directory.commit({"run.cfg": options.flagfile().encode(), **task.files()})
         if workers.chief:
             on = strategies.describe(workers)
             model = task.build(options.arch)
-            announcements.begin(options, model, task.describe(), directory, on)
-        _fit(task, family, directory, steps, speed)
-        result = results.report(task, family, directory) if workers.chief else {}
+            console.begin(options, model, task.describe(), directory, on)
+        _fit(task, lineage, directory, steps, speed)
+        result = results.report(task, lineage, directory) if workers.chief else {}
         if options.final_student:
-            workers.meet()  # the ensemble, which is its teacher, is written
-            last = family.generations[-1].number
-            inner = functools.partial(run, within=True)
+            workers.meet()  # wait for the ensemble, its teacher, to be written
+            last = lineage.generations[-1].number
+            inner = functools.partial(run, nested=True)
             result = final_student.add(options, last, result, directory, inner)
-        if within:
+        if nested:
             workers.meet()
         else:
             workers.leave()
     if not workers.chief:
         return {}
-    announcements.end(result, directory, started)
+    console.end(result, directory, started)
     return result
 
 
@@ -84,7 +84,7 @@ def _lineage(
     steps: int,
     first_model: keras.Model | None,
     code: dict[str, str],
-) -> lineage.Lineage:
+) -> Lineage:
     """Returns the lineage of a run; `steps` are those of an epoch."""
     options, workers = task.options, task.workers
     teacher_precision = lineage_options.set_precision(options, directory, workers)
@@ -95,7 +95,7 @@ def _lineage(
     always_shared = task.declaration.shares_ends(options.architectures[-1])
     known_by = {**code, **task.identity()}
     teacher = first_model and f"weights of hash {fingerprint.of_weights(first_model.get_weights())}"
-    return lineage.Lineage(
+    return Lineage(
         functools.partial(task.build, options.arch),
         **lineage_options.arguments(options, steps),
         **task.lineage_arguments(first_model),
@@ -113,15 +113,15 @@ def _lineage(
 
 
 def _fit(
-    task: Task, family: lineage.Lineage, directory: RunDirectory, steps: int, speed: dict[str, Any]
+    task: Task, lineage: Lineage, directory: RunDirectory, steps: int, speed: dict[str, Any]
 ) -> None:
     """Trains the generations that are missing; `speed` are arguments for `compile`."""
     options = task.options
-    family.fit(
+    lineage.fit(
         task.training_batches,
         epochs=options.epochs,
         steps_per_epoch=steps,
-        shuffle=False,  # the batches are in their order already
+        shuffle=False,  # the batches are already shuffled
         validation_data=task.validation_batches(),
         compile=lambda epochs: {
             "optimizer": lineage_options.make_optimizer(options, epochs, steps),
@@ -135,19 +135,19 @@ def _fit(
     )
 
 
-def _stop(task: Task) -> Callable[[lineage.Lineage], bool] | None:
-    """Returns what ends a run of `--gens=auto`: a generation that is not clearly better."""
+def _stop(task: Task) -> Callable[[Lineage], bool] | None:
+    """Returns the early stopping of `--gens=auto`; None with a fixed number of generations."""
     if task.options.gens != "auto":
         return None
 
-    def ends(family: lineage.Lineage) -> bool:
-        return saturation.ends(task.improved(family), family.generations[-1].number)
+    def ends(lineage: Lineage) -> bool:
+        return saturation.ends(task.improved(lineage), lineage.generations[-1].number)
 
     return task.workers.chief_decides(ends)
 
 
 def _speed(task: Task, steps: int) -> dict[str, Any]:
-    """Returns the arguments for `compile` that change how fast steps are, where a task has them."""
+    """Returns the arguments of `compile` that only affect speed, if the task supports them."""
     options, supports = task.options, task.declaration.supports
     arguments: dict[str, Any] = {}
     if "jit" in supports:
@@ -158,7 +158,7 @@ def _speed(task: Task, steps: int) -> dict[str, Any]:
 
 
 def _steps_per_execution(wanted: int | None, steps: int) -> int:
-    """Returns how many steps TensorFlow takes at a time; a divisor of an epoch's steps."""
+    """Returns `steps_per_execution`, a divisor of an epoch's steps."""
     if wanted is None:
         # On CPUs, eight at a time took 1.2 to 1.3 times as long (`benchmarks.execution`). GPUs wait
         # for Python between small steps; ten at a time is what Keras's users report to be enough
@@ -166,7 +166,7 @@ def _steps_per_execution(wanted: int | None, steps: int) -> int:
         most = 10 if tf.config.list_physical_devices("GPU") else 1
         return max(count for count in range(1, most + 1) if steps % count == 0)
     if steps % wanted:
-        # Keras would run the last execution of an epoch into the next one.
+        # Keras would continue the last execution of an epoch into the next one.
         raise InputError(
             f"--steps_per_execution={wanted} must divide the {steps} steps of an epoch."
         )
@@ -176,7 +176,7 @@ def _steps_per_execution(wanted: int | None, steps: int) -> int:
 def _callbacks(
     task: Task, directory: RunDirectory, generation: int, rows: list[dict]
 ) -> list[keras.callbacks.Callback]:
-    """Returns a generation's callbacks; the chief alone writes and shows."""
+    """Returns a generation's callbacks; only the chief writes and prints."""
     options, callbacks = task.options, task.callbacks(generation, rows)
     if not task.workers.chief:
         return callbacks

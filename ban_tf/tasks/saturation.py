@@ -1,6 +1,6 @@
-"""When to stop: a generation that is no better than the one before it, beyond doubt.
+"""Early stopping of a lineage when a generation is not significantly better than the last.
 
-The gains of being born again saturate after a few generations (Furlanello et al., 2018,
+The gains of born-again training saturate after a few generations (Furlanello et al., 2018,
 section 4.2).
 """
 
@@ -13,25 +13,25 @@ from ban_tf.metrics import intervals
 
 
 def error_improved(now: ArrayLike, before: ArrayLike, labels: ArrayLike) -> bool:
-    """Tells whether validation error fell by more than its 95 % interval leaves in doubt.
+    """Returns whether validation error fell significantly, by its 95 % interval.
 
     Args:
         now: Log-probabilities `[examples, classes]` of the newest generation.
-        before: The same of the one before it.
+        before: The same of the generation before it.
         labels: The true classes, integers `[examples]`.
     """
-    wrong = [np.asarray(each).argmax(-1) != np.asarray(labels) for each in (now, before)]
+    wrong = [np.asarray(logs).argmax(-1) != np.asarray(labels) for logs in (now, before)]
     _, _, high = intervals.paired_difference(*wrong)
     return bool(high < 0)
 
 
 def likelihood_improved(now: ArrayLike, before: ArrayLike, window: int = 35) -> bool:
-    """Tells whether perplexity fell by more than its 95 % interval leaves in doubt.
+    """Returns whether perplexity fell significantly, by its 95 % interval.
 
     Args:
         now: Log-probabilities of the words of a text `[words]` by the newest generation.
-        before: The same by the one before it.
-        window: Words next to each other that are taken as one observation, since they are not
+        before: The same by the generation before it.
+        window: Number of neighboring words that count as one observation, since they are not
             independent.
     """
     gains = np.asarray(now, np.float64) - np.asarray(before, np.float64)
@@ -40,7 +40,7 @@ def likelihood_improved(now: ArrayLike, before: ArrayLike, window: int = 35) -> 
 
 
 def ends(improved: bool, number: int) -> bool:
-    """Tells whether a lineage ends with a generation, and says so if it does."""
+    """Returns whether a lineage ends with a generation; prints a message if it does."""
     if not improved:
         print(
             f"Generation {number} is not better than generation {number - 1} on the validation "

@@ -1,8 +1,8 @@
 """The interface between a task and the runner.
 
-A task knows its data and its networks; `runner.run` trains the generations, evaluates them and
-writes the reports. A new task is one class in one file, and a `Declaration`; see `registry` for
-how the command line finds it.
+A task provides data and networks; `runner.run` trains the generations, evaluates them and
+writes the reports. A new task is one class in one file, and a `Declaration`; see
+`config.registry` for how the command line finds it.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 
 class Predictions(NamedTuple):
-    """What a command shows of predictions.
+    """Predictions as a command prints them.
 
     Attributes:
-        headings: Of the table that `--csv` writes.
+        headings: The headings of the table of `--csv`.
         rows: Its cells.
-        lines: What is shown on the screen.
+        lines: The lines printed on the screen.
     """
 
     headings: list[str]
@@ -43,20 +43,20 @@ class Predictions(NamedTuple):
 
 
 class Task:
-    """A data set and its networks, so that generations can be trained on them.
+    """A dataset and its networks, on which generations can be trained.
 
     The best epoch of a generation is that of the highest `val_accuracy`, then of the lowest
-    validation loss on labels; a task whose metrics include no accuracy is judged by the loss alone.
+    validation loss on labels; for a task without an accuracy only the loss counts.
 
     Args:
         options: The options of the run.
-        workers: The processes that train together.
+        workers: The workers of this training.
 
     Attributes:
-        declaration: What is declared of the task.
-        shown: Which of Keras's logs the progress shows, in this order.
+        declaration: The declaration of the task.
+        shown: The Keras logs that the progress shows, in this order.
         analysis: The callback of `--analyse`, a subclass of `analysis.Analysis`.
-        recorded: Whether the training batches bring the logits of the teacher.
+        recorded: Whether the training batches contain the teacher's logits.
     """
 
     shown: tuple[str, ...] = progress.SHOWN
@@ -79,39 +79,39 @@ class Task:
         raise NotImplementedError
 
     def open(self, directory: RunDirectory) -> None:
-        """Called once the run directory is open and before networks are built."""
+        """Called after the run directory is opened and before networks are built."""
 
     def describe(self) -> str:
-        """Returns the data in words, for the screen: its name and how much there is."""
+        """Returns a description of the data for the screen: its name and size."""
         raise NotImplementedError
 
     def identity(self) -> Mapping[str, Any]:
-        """Returns what the data is recognized by, wherever it is kept; a run is resumed with it.
+        """Returns a fingerprint of the data, independent of its path; a resumed run checks it.
 
         It must include a fingerprint of the content (see `datasets.content`).
         """
         raise NotImplementedError
 
     def files(self) -> Mapping[str, bytes]:
-        """Returns files for the run directory with what is needed to use its models later."""
+        """Returns files for the run directory that are needed to use its models later."""
         return {}
 
     def steps_per_epoch(self) -> int:
-        """Returns the batches of an epoch.
+        """Returns the number of batches in an epoch.
 
         Raises:
-            InputError: There are fewer examples than a batch takes.
+            InputError: There are fewer examples than in a batch.
         """
         raise NotImplementedError
 
     def examples_per_step(self) -> int:
-        """Returns how many examples a step trains on, for the throughput."""
+        """Returns the number of examples in a step, for the throughput."""
         return self.options.batch_size
 
     def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
         """Returns training data from a step of an epoch on, as `Lineage.fit` takes it.
 
-        Its order must follow from the arguments and from the seed, so that a resumed run is
+        Its order must only depend on the arguments and the seed, so that a resumed run is
         bit-identical to an uninterrupted one.
 
         Args:
@@ -141,7 +141,7 @@ class Task:
         raise NotImplementedError
 
     def settings_of(self, network: str) -> dict[str, Any]:
-        """Returns the flags of a network beyond its name that are set and that it has."""
+        """Returns the architecture flags that are set and that the network has."""
         known = self.declaration.settings(network)
         chosen = self.options.architecture_settings()
         return {name: value for name, value in chosen.items() if name in known}
@@ -151,7 +151,7 @@ class Task:
         return lineage.model(number)
 
     def first_model(self) -> keras.Model | None:
-        """Returns the trained model that is generation 0, if one is given."""
+        """Returns the pretrained model to use as generation 0, if any."""
         return None
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
@@ -159,11 +159,11 @@ class Task:
         return {}
 
     def compile_arguments(self) -> dict[str, Any]:
-        """Returns arguments for `compile`: `loss`, that of the labels, and `weighted_metrics`."""
+        """Returns arguments for `compile`: the label `loss` and `weighted_metrics`."""
         raise NotImplementedError
 
     def callbacks(self, generation: int, rows: list[dict]) -> list[keras.callbacks.Callback]:
-        """Returns the callbacks of the task's own, for every worker.
+        """Returns the task's own callbacks, for every worker.
 
         Args:
             generation: Its number.
@@ -174,40 +174,40 @@ class Task:
     # Evaluation.
 
     def improved(self, lineage: Lineage) -> bool:
-        """Returns whether the last generation is better than the one before, by validation data."""
+        """Returns whether the last generation improved on the one before, by validation data."""
         raise NotImplementedError
 
     def rows(
         self, lineage: Lineage, groups: list[list[int]], directory: RunDirectory
     ) -> list[dict[str, Any]]:
-        """Measures generations and ensembles on the test data.
+        """Evaluates generations and ensembles on the test data.
 
         Args:
             lineage: A finished lineage.
-            groups: The generations whose predictions are averaged: each generation by itself, and
-                then the ensembles.
-            directory: Where predictions may be kept.
+            groups: The generations whose predictions are averaged: first each generation by
+                itself, then the ensembles.
+            directory: The run directory, in which predictions may be stored.
 
         Returns:
-            For each group the metrics of `report.summary`, and others of the task's own.
+            For each group the metrics of `metrics.summary`, and others of the task's own.
         """
         raise NotImplementedError
 
     def keep_test(self, directory: RunDirectory) -> None:
-        """Keeps what a report needs of the test data; called after `rows`."""
+        """Stores the test data that a report needs; called after `rows`."""
 
     def figures(self) -> Mapping[str, Mapping[int, Figure]]:
-        """Returns pictures for TensorBoard, by tag and generation; called after `rows`."""
+        """Returns figures for TensorBoard, by tag and generation; called after `rows`."""
         return {}
 
-    # Finished runs, on data that they have not seen.
+    # Finished runs on new data.
 
     @classmethod
     def evaluate(cls, run: RunReader, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
-        """Measures the generations of a run on the test part of a data set.
+        """Evaluates the generations of a run on the test part of a dataset.
 
         Returns:
-            A summary; see `report.summary`.
+            A summary; see `metrics.summary`.
 
         Raises:
             InputError: The data cannot be used, or the task has no such command.
@@ -220,7 +220,7 @@ class Task:
 
         Args:
             run: The run.
-            inputs: As they are before any preparation.
+            inputs: Raw inputs, before any preprocessing.
             which: "ensemble", or the number of a generation.
 
         Raises:
@@ -232,13 +232,13 @@ class Task:
     def predict(
         cls, run: RunReader, files: Sequence[str], which: str, top: int | None
     ) -> Predictions:
-        """Predicts what files hold.
+        """Predicts for the contents of files.
 
         Args:
             run: The run.
             files: Paths.
             which: "ensemble", or the number of a generation.
-            top: How many of the likeliest are wanted; None for the task's choice.
+            top: How many of the most likely results to return; None for the task's default.
 
         Raises:
             InputError: A file cannot be read, or the task has no such command.
@@ -249,19 +249,19 @@ class Task:
     def served(
         cls, run: RunReader, which: str, preprocessing: bool, to: str
     ) -> tuple[keras.Model, dict[str, Any]]:
-        """Returns a model to be exported, and what its manifest says of input and output.
+        """Returns a model for export, and its inputs and outputs for the manifest.
 
         Args:
             run: The run.
             which: "ensemble", or the number of a generation.
-            preprocessing: Whether the model takes raw data and gives probabilities.
+            preprocessing: Whether the model takes raw data and returns probabilities.
             to: The format, one of `export.FORMATS`.
 
         Raises:
-            InputError: There is no such model, or the task has no such command.
+            InputError: The model does not exist, or the task has no such command.
         """
         raise _unknown(run, "exported")
 
 
 def _unknown(run: RunReader, what: str) -> InputError:
-    return InputError(f"{run.path} cannot be {what}: its task does not know how.")
+    return InputError(f"{run.path} cannot be {what}: its task does not support that.")

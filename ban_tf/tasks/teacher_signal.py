@@ -1,11 +1,11 @@
-"""How the students of a run come by what their teachers say: asked in each step, or recorded.
+"""Online or precomputed teacher logits for each generation.
 
-Recording costs one pass over the data for each view, and saves one pass in each epoch; it is the
-same computation done earlier, so that there is nothing to gain where every epoch of a single
-generation sees a view of its own. It pays
+Recording costs one pass over the data per view, and saves one pass per epoch. It is the same
+computation done earlier, so that nothing is saved if every epoch of a single generation has its
+own view. It pays
 
-1. where views return: without augmentation, or with fewer `--teacher_views` than epochs;
-2. where one teacher has several pupils: `--teacher=first`, or further runs.
+1. if views repeat: without augmentation, or with fewer `--teacher_views` than epochs;
+2. if one teacher has several students: `--teacher=first`, or further runs.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from ban_tf.distribution.workers import Workers
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
 
-BATCH = 500  # as many as an evaluation reads at once
-_LARGEST_SHARE = 0.5  # of the free disk that may be taken unasked
+BATCH = 500  # as in evaluation
+_LARGEST_SHARE = 0.5  # of the free disk space that `auto` may use
 _SAMPLED_IMAGES = 1024
 
 
@@ -54,7 +54,7 @@ def _augmented(options: Options, data: datasets.ImageData) -> bool:
 
 
 def _views(options: Options, data: datasets.ImageData) -> int:
-    """How many views of the training data the students of a teacher see, if it is recorded."""
+    """Returns how many views of the training data are recorded for a teacher."""
     if not _augmented(options, data):
         return 1
     return options.teacher_views or options.epochs
@@ -65,16 +65,16 @@ def _form(options: Options, data: datasets.ImageData, views: int) -> recording.F
 
 
 class TeacherSignal:
-    """The batches of each generation, with what its teacher says of them where that is recorded.
+    """The batches of each generation, with its teacher's logits if they are recorded.
 
-    What is decided for a run is kept in its directory: a restart keeps to it, whatever the disk
-    has to say by then, and however many epochs later generations are given.
+    The decision for a run is stored in its directory, so that a resumed run keeps it even if the
+    free disk space or the number of epochs has changed.
 
     Args:
-        options: What was asked for.
-        data: What is learnt from.
-        directory: Of the run.
-        workers: Those that train together, and share what is recorded.
+        options: The options of the run.
+        data: The data.
+        directory: The run directory.
+        workers: The workers of this training, which share the recordings.
 
     Attributes:
         recorded: Whether teachers are recorded.
@@ -98,7 +98,7 @@ class TeacherSignal:
             decided = {"recorded": recorded, "views": _views(options, data)}
             directory.commit(metadata={"teacher_signal": decided})
         self.recorded = decided["recorded"]
-        # One that is asked needs no views to be counted, and has as many as there are epochs.
+        # An online teacher has one view per epoch.
         self._views = decided["views"] if self.recorded else options.teacher_views
 
     def training_batches(
@@ -109,15 +109,15 @@ class TeacherSignal:
         teacher: OnlineTeacher | None = None,
         blend: Callable[..., tf.data.Dataset] | None = None,
     ) -> Any:
-        """Returns a generation's batches from some point on; see `Lineage.fit`.
+        """Returns a generation's batches from a step on; see `Lineage.fit`.
 
         Args:
             generation: Its number.
-            epoch: The epoch to start with.
-            step: The step of that epoch to start with.
-            teacher: Whom to record; None where labels teach, or the teacher is asked.
-            blend: What is made of batches that are whole, if anything; it returns some parts of
-                each, as `pipeline.training_batches` does.
+            epoch: The first epoch.
+            step: The first step of that epoch.
+            teacher: The teacher to record; None for labels only, or for an online teacher.
+            blend: Transforms whole batches, if given; it returns some parts of each, as
+                `pipeline.training_batches` does.
         """
         options, data = self.options, self.data
         taught = self._taught_by(generation)
@@ -128,7 +128,7 @@ class TeacherSignal:
             pipeline.training_batches,
             data,
             batch_size=options.batch_size,
-            epochs=2**31,  # as many as are asked for: a generation keeps those it was begun with
+            epochs=2**31,  # unlimited: a generation keeps its recorded number
             seed=seeds.derive_seed(options.seed, "data", generation),
             view_seed=self._view_seed(generation),
             views=None if taught is None else self._views,
@@ -159,7 +159,7 @@ class TeacherSignal:
         )
 
     def _taught_by(self, generation: int) -> str | None:
-        """A name for a generation's teacher that is the same for all who share it."""
+        """Returns a name for a generation's teacher that all its students share."""
         if generation == 0 or self.options.objective == "labels":
             return None
         return "first" if self.options.teacher == "first" else f"before {generation}"
@@ -167,7 +167,7 @@ class TeacherSignal:
     def _view_seed(self, generation: int) -> int:
         options = self.options
         seed = options.seed if options.augmentation_seed is None else options.augmentation_seed
-        # Pupils of one teacher see the same views of the data, so that one recording serves all.
+        # Students of one teacher see the same views of the data, so that one recording serves all.
         return seeds.derive_seed(seed, "views", self._taught_by(generation) or generation)
 
     def _record(self, generation: int, teacher: OnlineTeacher) -> recording.Recording:
@@ -209,7 +209,7 @@ class TeacherSignal:
 
 
 def _facts(data: datasets.ImageData, split: datasets.Split) -> list[Any]:
-    """What tells the inputs of a split from others; of many images, evenly spaced ones."""
+    """Returns values that identify the inputs of a split; of many images, evenly spaced ones."""
     step = max(1, len(split.labels) // _SAMPLED_IMAGES)
     return [split.labels, np.asarray(split.images[::step]), data.mean, data.std]
 
@@ -235,8 +235,8 @@ def _recorded(
 
 @functools.lru_cache(maxsize=2)
 def _asking(teacher: OnlineTeacher) -> Callable[[tf.Tensor], np.ndarray]:
-    """One traced function for all generations that a teacher's models stand for."""
-    # The last batch is smaller: one graph serves it, too.
+    """Returns one traced function for all generations that use the teacher's models."""
+    # One graph for all batch sizes: the last batch is smaller.
     asked = tf.function(
         lambda images: next(iter(teacher.logits(images).values())), reduce_retracing=True
     )
@@ -253,6 +253,6 @@ def _bar(rows: int, shown: bool) -> Iterator[Callable[[int], None]]:
         transient=True,
         disable=not shown,
     ) as bars:
-        # Without a terminal there is nothing to redraw; the line before it has said enough.
+        # Without a terminal there is nothing to redraw.
         task = bars.add_task("recording", total=rows, visible=bars.console.is_terminal)
         yield lambda count: bars.advance(task, count)

@@ -55,7 +55,7 @@ class TableClassification(Task):
         return {"data": f"content of hash {self.content}"}
 
     def steps_per_epoch(self) -> int:
-        """Returns the full batches of an epoch."""
+        """Returns the number of full batches in an epoch."""
         steps = len(self.parts["train"][1]) // self.options.batch_size
         if not steps:
             raise InputError(f"--batch_size={self.options.batch_size} is more than there are rows.")
@@ -101,13 +101,13 @@ class TableClassification(Task):
         """Returns whether the validation error fell by more than its 95 % interval."""
         number = lineage.generations[-1].number
         now, before = (
-            self._log_probabilities(lineage.model(each), "validation")
-            for each in (number, number - 1)
+            self._log_probabilities(lineage.model(index), "validation")
+            for index in (number, number - 1)
         )
         return saturation.error_improved(now, before, self.parts["validation"][1])
 
     def rows(self, lineage: Any, groups: list[list[int]], directory: Any) -> list[dict[str, Any]]:
-        """Measures generations and ensembles on the test rows."""
+        """Evaluates generations and ensembles on the test rows."""
         predictions = [
             self._log_probabilities(lineage.model(each.number), "test")
             for each in lineage.generations

@@ -1,4 +1,4 @@
-"""What a run says when it begins and when it is done."""
+"""The messages that a run prints when it starts and when it ends."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ def begin(
     directory: RunDirectory,
     devices: str,
 ) -> None:
-    """Prints what is going to be done.
+    """Prints what will be trained.
 
     Args:
-        options: What was asked for.
+        options: The options of the run.
         model: The network of generation 0.
-        data: What is learnt from, in words.
-        directory: Where the run is kept.
-        devices: What it trains on, in words; empty for one device.
+        data: A description of the data.
+        directory: The run directory.
+        devices: A description of the devices; empty for one device.
     """
     many = f"up to {options.max_gens}" if options.gens == "auto" else str(options.gens)
     print(
         f"{' to '.join(options.architectures)} ({model.count_params():,} parameters) on {data}; "
         f"generation 0 and {many} born again by {options.objective}, {options.epochs} epoch(s) "
         f"each, {keras.config.dtype_policy().name}{devices and ', on ' + devices}; "
-        f"kept in {directory.path}.",
+        f"stored in {directory.path}.",
         flush=True,
     )
 
 
 def end(result: dict[str, Any], directory: RunDirectory, started: float) -> None:
-    """Prints what came out of a run, where it is, and what can be done next.
+    """Prints the results of a run, where they are, and what to do next.
 
     Args:
         result: Its summary.
-        directory: Where it is kept.
-        started: When it did, by `time.perf_counter`.
+        directory: The run directory.
+        started: Its start time, by `time.perf_counter`.
     """
     table.show(result)
     seconds = time.perf_counter() - started
