@@ -1,11 +1,7 @@
 """`BornAgainModel`: one student learning from one teacher, through `keras.Model.fit`.
 
-What it adds to `keras.Model` is the teacher and nothing else. Each step
-
-1. takes the teacher signal for the batch, outside the gradient tape;
-2. hands it on beside the labels to Keras's own `train_step`, so that loss scaling, gradient
-   accumulation, distribution and whatever Keras adds later stay Keras's;
-3. in `compute_loss`, adds the teacher term to the label term and the regularization losses.
+What it adds to `keras.Model` is the teacher and nothing else: `taught_model` has the step and the
+loss, `student_outputs` what the outputs mean, `saving` the files.
 
 The teacher's weights are nowhere among the student's, and `student.student` is the plain
 Keras model that the user gave.
@@ -13,54 +9,29 @@ Keras model that the user gave.
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 
 from ban_tf import objectives
-from ban_tf.compat import distribute, masks, measured, outputs, preparation, student_code, weighting
 from ban_tf.compat import model_checks as checks
+from ban_tf.compat import outputs, preparation, student_code, weighting
 from ban_tf.compat.keras_distribution import LossMean
-from ban_tf.compat.loss_kinds import KINDS, VALUES
-from ban_tf.compat.output_evidence import collect, kind_if_known, known
-from ban_tf.compat.output_kinds import ACTIVATIONS, Evidence, check_declared
-from ban_tf.compat.outputs import batch_size
-from ban_tf.distillation import (
-    adjustable,
-    augmentation,
-    data_checks,
-    matching,
-    teacher_files,
-    teachers,
-)
+from ban_tf.compat.loss_kinds import KINDS
+from ban_tf.compat.output_kinds import ACTIVATIONS, check_declared
+from ban_tf.distillation import augmentation, data_checks, matching, student_outputs, teachers
 from ban_tf.distillation.adjustable import EpochCallback, Schedule, with_first
-from ban_tf.distillation.checked_model import CheckedModel
 from ban_tf.distillation.distillation_losses import DistillationTerms, pairs
 from ban_tf.distillation.prepared_model import Preparing
-from ban_tf.distillation.proxy import StudentProxy
+from ban_tf.distillation.saving import SavingModel
 from ban_tf.errors import InputError
 
 
-class Target(NamedTuple):
-    """What a student learns from: the labels, and what the teacher has to say.
-
-    That is what its `split` returns by output, and, where `distillation_losses` ask for it, all
-    that they may look at (see `OnlineTeacher.observe`).
-    """
-
-    labels: Any
-    teacher_logits: dict[str, Any]
-    teacher_seen: dict[str, Any] | None = None
-
-
 @keras.saving.register_keras_serializable("ban_tf")
-class BornAgainModel(Preparing, CheckedModel, StudentProxy):
+class BornAgainModel(Preparing, SavingModel):
     """A Keras model in training with a teacher (Furlanello et al., 2018).
 
     The loss is `label_weight * (compiled loss) + teacher_weight * (objective)` plus the
@@ -129,10 +100,6 @@ class BornAgainModel(Preparing, CheckedModel, StudentProxy):
             together, or the student has a step or loop of its own, such as `train_step`,
             `make_train_function` or `train_on_batch`.
     """
-
-    teacher: Any = None
-    _further: DistillationTerms | None = None
-    _builds = False  # while Keras makes what it compiles
 
     def __init__(
         self,
@@ -203,14 +170,9 @@ class BornAgainModel(Preparing, CheckedModel, StudentProxy):
     def _check_objective(self, objective: Any) -> None:
         self._check_further(objective)
         checks.check_objective(objective, self.student)
-        checks.check_gradients(objective, self.known_kinds(), self._shapes())
+        checks.check_gradients(objective, self.known_kinds(), student_outputs.shapes(self))
         if objectives.needs_teacher(objective):
             checks.check_teacher(self.teacher, self.student, objective)
-
-    @property
-    def _is_taught(self) -> bool:
-        """Whether there is a teacher, and an objective that looks at it."""
-        return self.teacher is not None and objectives.needs_teacher(self.objective)
 
     @property
     def seed(self) -> int:
@@ -268,7 +230,7 @@ class BornAgainModel(Preparing, CheckedModel, StudentProxy):
     def _prepare(
         self, x: Any, y: Any, options: dict[str, Any], batch_size: int | None = None
     ) -> None:
-        self._check_outputs(batch_size)
+        student_outputs.check(self, batch_size)
         self._check(x, y, options.get("sample_weight"))
         if keras.backend.backend() == "jax":
             # A step that JAX compiles holds the teacher's weights as they were then.
@@ -288,14 +250,6 @@ class BornAgainModel(Preparing, CheckedModel, StudentProxy):
     def _predicts_raw(self) -> bool:
         return student_code.overrides(self.student, "predict")
 
-    def train_step(self, *state_and_data: Any) -> Any:
-        """Keras's training step, with the teacher's opinion of the batch beside the labels."""
-        return self._beside_teacher(super().train_step, *state_and_data)
-
-    def test_step(self, *state_and_data: Any) -> Any:
-        """Keras's evaluation step, with the teacher's opinion of the batch beside the labels."""
-        return self._beside_teacher(super().test_step, *state_and_data)
-
     def known_kinds(self) -> dict[str, str | None]:
         """Returns the kinds of the student's outputs by name, as far as they are known so far.
 
@@ -303,40 +257,7 @@ class BornAgainModel(Preparing, CheckedModel, StudentProxy):
             "categorical", "binary" or "values"; None where that is in doubt, or a step may show
             more. Nothing for a subclass of `keras.Model`.
         """
-        return {name: kind_if_known(each) for name, each in self._evidence().items()}
-
-    def _evidence(self, called: Any = None) -> dict[str, Evidence]:
-        found = collect(
-            self.student,
-            "student",
-            loss=getattr(self, "loss", None),
-            output_kind=self.output_kind,
-            activation=self.student_activation,
-            called=called,
-        )
-        if student_code.overrides(self.student, "compute_loss"):  # which says nothing
-            found = {name: each._replace(compiled=True) for name, each in found.items()}
-        if not isinstance(self.teacher, teachers.OnlineTeacher):
-            return found
-        taught = outputs.aligned(self.teacher.compiled_kinds(), list(found))
-        return {name: each._replace(taught=taught.get(name)) for name, each in found.items()}
-
-    def _check_outputs(self, batch_size: int | None) -> None:
-        """Checks that the objective can teach outputs of these kinds, as far as they are known."""
-        if not self._is_taught and not self.expects_teacher:
-            return  # plain Keras, which asks for no meaning
-        evidence = self._evidence()
-        names = matching.learning(self.objective, evidence)
-        found = {name: known(evidence[name]) for name in names if name in evidence}
-        kinds = {name: each.kind for name, each in found.items() if each is not None}
-        matching.fitting(self.objective, kinds)
-        checks.check_gradients(self.objective, kinds, self._shapes(), batch_size)
-
-    def _shapes(self) -> dict[str, tuple]:
-        return checks.output_shapes(self.student) or {}
-
-    def _by_name(self, y_pred: Any) -> dict[str, Any]:
-        return outputs.named(y_pred, outputs.output_names(self.student))
+        return student_outputs.known_kinds(self)
 
     def learning_outputs(self, x: Any, y_pred: Any) -> dict[str, matching.Answer]:
         """Returns the outputs that learn from a teacher, by name, with their kinds and logits.
@@ -349,416 +270,7 @@ class BornAgainModel(Preparing, CheckedModel, StudentProxy):
             InputError: What one of them means is in doubt, or it has another kind than the
                 objective is for.
         """
-        by_name = self._by_name(y_pred)
-        names = matching.learning(self.objective, by_name)
-        found = matching.answers(by_name, self._evidence((x, by_name)), names)
-        kinds = {name: each.kind for name, each in found.items()}
-        matching.fitting(self.objective, kinds)
-        shapes = {name: tuple(each.output.shape) for name, each in found.items()}
-        checks.check_gradients(self.objective, kinds, shapes)
-        return found
-
-    def _answers(self, x: Any, y_pred: Any, distils: bool) -> dict[str, matching.Answer]:
-        """Returns the student's outputs that are looked at beyond the compiled loss, by name."""
-        learning = self.learning_outputs(x, y_pred) if distils else {}
-        if self._compile_loss is not None and not (self._further and self._further.look_at_logits):
-            return learning
-        if self._compile_loss is None and self._adds_losses():
-            return learning  # these train alone
-        by_name = self._by_name(y_pred)
-        return matching.answers(by_name, self._evidence((x, by_name)), by_name)
-
-    def _beside_teacher(self, step: Callable[..., Any], *state_and_data: Any) -> Any:
-        with measured.in_step():
-            return self._with_teacher(step, *state_and_data)
-
-    def _with_teacher(self, step: Callable[..., Any], *state_and_data: Any) -> Any:
-        *state, data = state_and_data  # JAX passes its state along
-        if not self._is_taught:
-            return step(*state, data)
-        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        observing = self._further.observing() if self._further else contextlib.nullcontext()
-        with observing:
-            return step(*state, (inputs, self._with_signal(inputs, labels), sample_weight))
-
-    def _with_signal(self, inputs: Any, labels: Any) -> Any:
-        """Returns labels with the teacher's outputs, or as they are if it has none for them."""
-        inputs, labels = preparation.inputs_and_labels(inputs, labels)
-        if isinstance(self.teacher, teachers.OnlineTeacher):
-            if inputs is None:
-                raise InputError(
-                    "`x` is None, but `teacher` is a model, which needs the inputs; give them."
-                )
-            if self._further:
-                logits, seen = self.teacher.observe(inputs, self._further.teacher_layers)
-                return Target(labels, logits, seen)
-        labels, logits = self.teacher.split(inputs, labels)
-        return labels if logits is None else Target(labels, logits)
-
-    def _symbolic_build(self, *arguments: Any, **options: Any) -> None:
-        # Builds what is compiled, with which a teacher has nothing to do.
-        self._builds = True
-        try:
-            super()._symbolic_build(*arguments, **options)
-        finally:
-            self._builds = False
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        """Returns the total loss, a scalar: label term, teacher term, regularization.
-
-        In a training loop of your own, give the inputs too: a model as teacher is called on them.
-        """
-        if self._builds:
-            y = self._labels_alone(y)
-        elif self._is_taught and not isinstance(y, Target):
-            y = self._with_signal(x, y)
-        target = y if isinstance(y, Target) else Target(y, {})
-        weights = self._weights_by_term(sample_weight, target.labels, y_pred)
-        distils = bool(target.teacher_logits) or self.expects_teacher
-        students = self._answers(x, y_pred, distils)
-        if training and self._is_taught and not target.teacher_logits:
-            raise InputError(
-                "`teacher` is a RecordedTeacher, but the batches bring nothing recorded; give them "
-                "the form (x, {'labels': y, 'teacher_logits': t})."
-            )
-        # Before replicas meet: another one's pass then takes the place of this one's.
-        additional = self._additional_losses(batch_size(y_pred))
-        if student_code.overrides(self.student, "compute_loss"):
-            label_term, additional = self._own_label_term(
-                x, target, y_pred, weights.labels, training, additional
-            )
-        else:
-            label_term = self._label_term(target, y_pred, students, weights.labels)
-        terms = [
-            *label_term,
-            *self._teacher_term(target, y_pred, students, weights.teacher, training),
-            *self._distillation_term(target, y_pred, students, sample_weight),
-            *additional,
-        ]
-        return terms[0] if len(terms) == 1 else ops.sum(terms)
-
-    def _label_term(
-        self, target: Target, y_pred: Any, students: dict[str, matching.Answer], sample_weight: Any
-    ) -> list[Any]:
-        """Returns the weighted label loss in a list; an empty one if labels do not count."""
-        weight = self._adjustables.label_weight
-        # Validation data without a teacher signal has the labels to go by.
-        only_labels = not target.teacher_logits
-        alone = self._compile_loss is None and self._adds_losses()
-        if target.labels is None:
-            if only_labels and alone:
-                return []
-            if only_labels or not weight.stays_zero:
-                raise InputError(
-                    "`y` is None, but labels count by `label_weight` "
-                    f"{1.0 if only_labels else self.label_weight:g}; give labels."
-                )
-            self._unlabelled = True
-            return []
-        if alone:
-            return self._without_label_term(only_labels)
-        if not only_labels and weight.is_zero:
-            y_pred = weight.gate(y_pred)
-        if self._compile_loss is not None:
-            label_loss = self._compile_loss(target.labels, y_pred, sample_weight)
-        else:
-            if not only_labels and weight.is_zero:
-                students = {
-                    name: each._replace(logits=weight.gate(each.logits))
-                    for name, each in students.items()
-                }
-            label_loss = self._default_label_loss(
-                target.labels,
-                students,
-                sample_weight,
-                counts=only_labels or not weight.stays_zero,
-            )
-            if label_loss is None:
-                return []
-        # Labels that do not count are still worth reporting.
-        self._track(self._label_loss, label_loss, y_pred)
-        return [label_loss if only_labels else weight.times(label_loss)]
-
-    def _without_label_term(self, only_labels: bool) -> list[Any]:
-        """Returns no label term, for a student that adds losses and was compiled without one.
-
-        Raises:
-            InputError: Labels were to count beside a teacher.
-        """
-        if not only_labels:
-            if not self._adjustables.label_weight.stays_zero:
-                raise InputError(
-                    f"Labels count by `label_weight` {self.label_weight:g}, but `compile` was "
-                    "given no loss, and the student has losses of its own (`add_loss`); provide a "
-                    "`loss` argument in `compile()`, or let `label_weight` be 0."
-                )
-            self._unlabelled = True
-            return []
-        warnings.warn(
-            "`compile` was given no loss, so that the losses which the student adds (`add_loss`) "
-            "train alone, and `y` does not count.",
-            stacklevel=2,
-        )
-        return []
-
-    def _own_label_term(
-        self,
-        x: Any,
-        target: Target,
-        y_pred: Any,
-        sample_weight: Any,
-        training: bool,
-        additional: list[Any],
-    ) -> tuple[list[Any], list[Any]]:
-        """Returns the student's own weighted loss in a list, and what is to be added to it."""
-        weight = self._adjustables.label_weight
-        only_labels = not target.teacher_logits
-        if target.labels is None and not only_labels and weight.stays_zero:
-            self._unlabelled = True
-            return [], additional
-        if not only_labels and weight.is_zero:
-            y_pred = weight.gate(y_pred)
-        with self._lend():
-            loss, counted = student_code.compute_loss(
-                self.student, additional, x, target.labels, y_pred, sample_weight, training=training
-            )
-        if only_labels:
-            return [loss], []
-        additional = additional if counted else []
-        if additional:
-            loss = loss - ops.sum(additional)  # which `label_weight` is not for
-        self._track(self._label_loss, loss, y_pred)
-        return [weight.times(loss)], additional
-
-    def _teacher_term(
-        self,
-        target: Target,
-        y_pred: Any,
-        students: dict[str, matching.Answer],
-        sample_weight: Any,
-        training: bool,
-    ) -> list[Any]:
-        """Returns the weighted objective in a list; an empty one without a teacher signal."""
-        if not target.teacher_logits:
-            return []
-        learning = matching.learning(self.objective, students)
-        learning = {name: students[name] for name in learning}
-        names = list(self._by_name(y_pred))
-        teacher_loss = matching.teacher_loss(
-            self._at_present(),
-            self._labels_of(target.labels, names),
-            matching.signals(self.teacher, target.teacher_logits, learning, names),
-            learning,
-            names=names,
-            sample_weight=sample_weight,
-            seed=self._draw(training),
-            watch=self._agreement.update_state,
-        )
-        self._track(self._teacher_loss, teacher_loss, y_pred)
-        if any(student.kind != VALUES for student in learning.values()):
-            measured.note(self._agreement)  # of values nothing is the same class
-        return [self._adjustables.teacher_weight.times(teacher_loss)]
-
-    def _distillation_term(
-        self, target: Target, y_pred: Any, students: dict[str, matching.Answer], sample_weight: Any
-    ) -> list[Any]:
-        """Returns the sum of `distillation_losses` in a list; an empty one if there are none."""
-        if target.teacher_seen is None:
-            return []
-        ours, theirs = {"outputs": y_pred}, target.teacher_seen
-        if self._further.look_at_logits:
-            logits = {name: student.logits for name, student in students.items()}
-            ours["logits"] = outputs.structured_like(y_pred, logits)
-            signals = matching.signals(
-                self.teacher, target.teacher_logits, students, list(students)
-            )
-            signals = outputs.aligned(signals, list(target.teacher_logits))
-            theirs = {**theirs, "logits": outputs.structured_like(theirs["outputs"], signals)}
-        given = keras.tree.flatten(y_pred)
-        masked = any(masks.mask_of(output) is not None for output in given)
-        further_loss = self._further.total(
-            theirs,
-            ours,
-            weighted=masked or sample_weight is not None,
-            size=batch_size(y_pred),
-        )
-        self._track(self._further_loss, further_loss, y_pred)
-        return [further_loss]
-
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
-        """Updates the student's metrics on the labels, if any, and returns all results by name."""
-        labels = y.labels if isinstance(y, Target) else self._labels_alone(y)
-        weights = self._weights_by_term(sample_weight, labels, y_pred)
-        return super().compute_metrics(x, labels, y_pred, weights.labels)
-
-    def _weights_by_term(
-        self, sample_weight: Any, labels: Any, y_pred: Any
-    ) -> weighting.TermWeights:
-        known = dict.fromkeys(self._by_name(y_pred))
-        for structure in (y_pred, labels):
-            known.update(dict.fromkeys(structure if isinstance(structure, dict) else ()))
-        known.update(dict.fromkeys(outputs.output_names(self.student) or ()))
-        return weighting.by_term(sample_weight, known)
-
-    @property
-    def further_metrics(self) -> list[keras.metrics.Metric]:
-        """What a teacher adds to the student's metrics."""
-        if not self._is_taught:
-            return []
-        further = [self._further_loss] if self._further else []
-        return [self._label_loss, self._teacher_loss, self._agreement, *further]
-
-    def _as_built(self, data_batch: Any) -> Any:
-        inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data_batch)
-        return inputs, self._labels_alone(labels), sample_weight
-
-    def _labels_alone(self, labels: Any) -> Any:
-        """Returns labels without a teacher's outputs or inputs that come with them."""
-        _, labels = preparation.inputs_and_labels(None, labels)
-        recorded = isinstance(self.teacher, teachers.RecordedTeacher)
-        return labels["labels"] if recorded and teachers.is_recorded(labels) else labels
-
-    def _draw(self, training: bool) -> Any:
-        """Returns the seed of this step's draws: two integers, another pair each step."""
-        seed, count = ops.unstack(ops.cast(ops.convert_to_tensor(self._draws.state), "int32"))
-        if keras.backend.backend() != "jax":
-            count = 0 if self.optimizer is None else self.optimizer.iterations
-        elif training:
-            self._draws.next()  # JAX steps do not see the optimizer's own count
-        return ops.stack([seed, ops.cast(count, "int32")])
-
-    def _track(self, tracker: keras.metrics.Metric, loss: Any, y_pred: Any) -> None:
-        if not any(tracker is metric for metric in self.further_metrics):
-            return
-        measured.note(tracker)
-        tracker.update_state(loss * distribute.replica_count(), sample_weight=batch_size(y_pred))
-
-    def save(
-        self,
-        filepath: Any,
-        overwrite: bool = True,
-        *arguments: Any,
-        include_teacher: bool = False,
-        **options: Any,
-    ) -> None:
-        """Saves the student, and all it takes to train on, in a `.keras` file.
-
-        A teacher that was given as a path is found there again. One that was given as a model is
-        left out, so that checkpoints do not grow with it, unless it is asked for.
-
-        Args:
-            filepath: As for `keras.Model.save`.
-            overwrite: As for `keras.Model.save`.
-            *arguments: As for `keras.Model.save`.
-            include_teacher: Whether the file is to hold the teacher, too.
-            **options: As for `keras.Model.save`.
-        """
-        self._include_teacher = include_teacher
-        try:
-            super().save(filepath, overwrite, *arguments, **options)
-        finally:
-            self._include_teacher = False
-
-    @property
-    def variables(self) -> list[Any]:
-        """All state: the student's; with a teacher, that of the teacher's terms beside it."""
-        if not self._is_taught:
-            return self.student.variables
-        return [*super().variables, *self._projections("variables")]
-
-    @property
-    def weights(self) -> list[Any]:
-        """The student's weights; with a teacher, those of `distillation_losses` after them."""
-        return [*super().weights, *self._projections("weights")]
-
-    def _projections(self, kind: str) -> list[Any]:
-        if self._further is None or not self._is_taught:
-            return []
-        return self._further.variables(kind)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Returns what `pickle` and `copy` make the model of again, the teacher included."""
-        make, arguments = super().__reduce__()
-        return _taught, (make, arguments, self.teacher)
-
-    def save_own_variables(self, store: Any) -> None:
-        """Saves what is not the student's: the state of draws, and of `distillation_losses`."""
-        store["draws"] = self._draws.state
-        held = self._further.variables("weights") if self._further else []
-        for index, variable in enumerate(held):
-            store[f"projection_{index}"] = variable
-
-    def load_own_variables(self, store: Any) -> None:
-        """Loads what `save_own_variables` saved; older files have nothing of it."""
-        names = set(store.keys())
-        if "draws" in names:
-            self._draws.state.assign(store["draws"])
-        if self._further:
-            numbers = range(sum(name.startswith("projection_") for name in names))
-            self._further.restore([np.array(store[f"projection_{each}"]) for each in numbers])
-
-    def save_assets(self, dir_path: str) -> None:
-        """Puts the teacher beside the student's weights, where `save` was asked to."""
-        if getattr(self, "_include_teacher", False):
-            teacher_files.write(self.teacher, dir_path)
-
-    def load_assets(self, dir_path: str) -> None:
-        """Takes the teacher from the file, if it is there."""
-        found = teacher_files.read(dir_path)
-        if found:
-            self.teacher = found
-
-    def get_config(self) -> dict[str, Any]:
-        """Returns the configuration; of the teacher, only where it is found."""
-        terms = self._further.terms if self._further else []
-        serialize = keras.saving.serialize_keras_object
-        return {
-            **super().get_config(),
-            "student": serialize(self.student),
-            "teacher": teacher_files.reference(self.teacher),
-            "objective": serialize(self.objective),
-            **self._adjusted(),
-            "distillation_losses": [[serialize(loss), weight] for loss, weight in terms],
-            "output_kind": self.output_kind,
-            "student_activation": self.student_activation,
-            "teacher_activation": self.teacher_activation,
-            "distill_void": self.distill_void,
-            "check_data": self.check_data,
-            "seed": self.seed,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> Any:
-        """Makes the model again; a teacher that was not saved is missed when training."""
-        deserialize = keras.saving.deserialize_keras_object
-        config = {
-            **config,
-            "student": deserialize(config["student"], custom_objects),
-            "teacher": teacher_files.from_reference(config["teacher"]),
-            "distillation_losses": [
-                (deserialize(loss, custom_objects), weight)
-                for loss, weight in config["distillation_losses"]
-            ],
-            **{
-                name: adjustable.from_config(config.get(name), name)
-                for name in ("label_weight", "teacher_weight", "temperature")
-                if name in config
-            },
-        }
-        return cls(**config)
-
-
-def _taught(make: Callable[..., Any], arguments: tuple[Any, ...], teacher: Any) -> Any:
-    model = make(*arguments)
-    model.teacher = teacher
-    return model
+        return student_outputs.learning(self, x, y_pred)
 
 
 def _beside(labels: Any, sample_weight: Any) -> Any:

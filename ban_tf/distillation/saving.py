@@ -1,0 +1,136 @@
+"""How a student is saved, copied and loaded, with its teacher or without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from ban_tf.distillation import adjustable, teacher_files
+from ban_tf.distillation.taught_model import TaughtModel
+
+
+class SavingModel(TaughtModel):
+    """The variables, files and configuration of `BornAgainModel`."""
+
+    def save(
+        self,
+        filepath: Any,
+        overwrite: bool = True,
+        *arguments: Any,
+        include_teacher: bool = False,
+        **options: Any,
+    ) -> None:
+        """Saves the student, and all it takes to train on, in a `.keras` file.
+
+        A teacher that was given as a path is found there again. One that was given as a model is
+        left out, so that checkpoints do not grow with it, unless it is asked for.
+
+        Args:
+            filepath: As for `keras.Model.save`.
+            overwrite: As for `keras.Model.save`.
+            *arguments: As for `keras.Model.save`.
+            include_teacher: Whether the file is to hold the teacher, too.
+            **options: As for `keras.Model.save`.
+        """
+        self._include_teacher = include_teacher
+        try:
+            super().save(filepath, overwrite, *arguments, **options)
+        finally:
+            self._include_teacher = False
+
+    @property
+    def variables(self) -> list[Any]:
+        """All state: the student's; with a teacher, that of the teacher's terms beside it."""
+        if not self._is_taught:
+            return self.student.variables
+        return [*super().variables, *self._projections("variables")]
+
+    @property
+    def weights(self) -> list[Any]:
+        """The student's weights; with a teacher, those of `distillation_losses` after them."""
+        return [*super().weights, *self._projections("weights")]
+
+    def _projections(self, kind: str) -> list[Any]:
+        if self._further is None or not self._is_taught:
+            return []
+        return self._further.variables(kind)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Returns what `pickle` and `copy` make the model of again, the teacher included."""
+        make, arguments = super().__reduce__()
+        return _taught, (make, arguments, self.teacher)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Saves what is not the student's: the state of draws, and of `distillation_losses`."""
+        store["draws"] = self._draws.state
+        held = self._further.variables("weights") if self._further else []
+        for index, variable in enumerate(held):
+            store[f"projection_{index}"] = variable
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads what `save_own_variables` saved; older files have nothing of it."""
+        names = set(store.keys())
+        if "draws" in names:
+            self._draws.state.assign(store["draws"])
+        if self._further:
+            numbers = range(sum(name.startswith("projection_") for name in names))
+            self._further.restore([np.array(store[f"projection_{each}"]) for each in numbers])
+
+    def save_assets(self, dir_path: str) -> None:
+        """Puts the teacher beside the student's weights, where `save` was asked to."""
+        if getattr(self, "_include_teacher", False):
+            teacher_files.write(self.teacher, dir_path)
+
+    def load_assets(self, dir_path: str) -> None:
+        """Takes the teacher from the file, if it is there."""
+        found = teacher_files.read(dir_path)
+        if found:
+            self.teacher = found
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the configuration; of the teacher, only where it is found."""
+        terms = self._further.terms if self._further else []
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "student": serialize(self.student),
+            "teacher": teacher_files.reference(self.teacher),
+            "objective": serialize(self.objective),
+            **self._adjusted(),
+            "distillation_losses": [[serialize(loss), weight] for loss, weight in terms],
+            "output_kind": self.output_kind,
+            "student_activation": self.student_activation,
+            "teacher_activation": self.teacher_activation,
+            "distill_void": self.distill_void,
+            "check_data": self.check_data,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> Any:
+        """Makes the model again; a teacher that was not saved is missed when training."""
+        deserialize = keras.saving.deserialize_keras_object
+        config = {
+            **config,
+            "student": deserialize(config["student"], custom_objects),
+            "teacher": teacher_files.from_reference(config["teacher"]),
+            "distillation_losses": [
+                (deserialize(loss, custom_objects), weight)
+                for loss, weight in config["distillation_losses"]
+            ],
+            **{
+                name: adjustable.from_config(config.get(name), name)
+                for name in ("label_weight", "teacher_weight", "temperature")
+                if name in config
+            },
+        }
+        return cls(**config)
+
+
+def _taught(make: Callable[..., Any], arguments: tuple[Any, ...], teacher: Any) -> Any:
+    model = make(*arguments)
+    model.teacher = teacher
+    return model

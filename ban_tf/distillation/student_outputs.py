@@ -1,0 +1,98 @@
+"""What the outputs of a student mean, and which of them learn from its teacher."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ban_tf.compat import model_checks as checks
+from ban_tf.compat import outputs, student_code
+from ban_tf.compat.output_evidence import collect, kind_if_known, known
+from ban_tf.compat.output_kinds import Evidence
+from ban_tf.distillation import matching, teachers
+
+if TYPE_CHECKING:
+    from ban_tf.distillation.taught_model import TaughtModel
+
+
+def evidence(model: TaughtModel, called: Any = None) -> dict[str, Evidence]:
+    """Returns what is known of the meaning of each output, by its name.
+
+    Args:
+        model: The model around the student.
+        called: Inputs of the student, and its outputs by name, once it was called.
+    """
+    found = collect(
+        model.student,
+        "student",
+        loss=getattr(model, "loss", None),
+        output_kind=model.output_kind,
+        activation=model.student_activation,
+        called=called,
+    )
+    if student_code.overrides(model.student, "compute_loss"):  # which says nothing
+        found = {name: each._replace(compiled=True) for name, each in found.items()}
+    if not isinstance(model.teacher, teachers.OnlineTeacher):
+        return found
+    taught = outputs.aligned(model.teacher.compiled_kinds(), list(found))
+    return {name: each._replace(taught=taught.get(name)) for name, each in found.items()}
+
+
+def known_kinds(model: TaughtModel) -> dict[str, str | None]:
+    """Returns the kinds of the outputs by name; see `BornAgainModel.known_kinds`."""
+    return {name: kind_if_known(each) for name, each in evidence(model).items()}
+
+
+def check(model: TaughtModel, batch_size: int | None) -> None:
+    """Checks that the objective can teach outputs of these kinds, as far as they are known.
+
+    Raises:
+        InputError: It cannot.
+    """
+    if not model._is_taught and not model.expects_teacher:
+        return  # plain Keras, which asks for no meaning
+    collected = evidence(model)
+    names = matching.learning(model.objective, collected)
+    found = {name: known(collected[name]) for name in names if name in collected}
+    kinds = {name: each.kind for name, each in found.items() if each is not None}
+    matching.fitting(model.objective, kinds)
+    checks.check_gradients(model.objective, kinds, shapes(model), batch_size)
+
+
+def shapes(model: TaughtModel) -> dict[str, tuple]:
+    """Returns the shapes of the outputs by name; nothing if they are not known."""
+    return checks.output_shapes(model.student) or {}
+
+
+def by_name(model: TaughtModel, y_pred: Any) -> dict[str, Any]:
+    """Returns what the student returned, by the names of its outputs."""
+    return outputs.named(y_pred, outputs.output_names(model.student))
+
+
+def learning(model: TaughtModel, x: Any, y_pred: Any) -> dict[str, matching.Answer]:
+    """Returns the outputs that learn from a teacher; see `BornAgainModel.learning_outputs`."""
+    named = by_name(model, y_pred)
+    names = matching.learning(model.objective, named)
+    found = matching.answers(named, evidence(model, (x, named)), names)
+    kinds = {name: each.kind for name, each in found.items()}
+    matching.fitting(model.objective, kinds)
+    found_shapes = {name: tuple(each.output.shape) for name, each in found.items()}
+    checks.check_gradients(model.objective, kinds, found_shapes)
+    return found
+
+
+def answers(model: TaughtModel, x: Any, y_pred: Any, distils: bool) -> dict[str, matching.Answer]:
+    """Returns the outputs that are used beyond the compiled loss, by name.
+
+    Args:
+        model: The model around the student.
+        x: What the student was called with.
+        y_pred: What it returned.
+        distils: Whether the batch has a teacher signal, or is to have one.
+    """
+    found = learning(model, x, y_pred) if distils else {}
+    if model._compile_loss is not None and not (model._further and model._further.look_at_logits):
+        return found
+    if model._compile_loss is None and model._adds_losses():
+        return found  # these train alone
+    named = by_name(model, y_pred)
+    return matching.answers(named, evidence(model, (x, named)), named)
