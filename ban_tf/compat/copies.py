@@ -161,7 +161,7 @@ def _has_own_config(model: keras.Model) -> bool:
 
 
 def _has_graph(layer: Any) -> bool:
-    return isinstance(layer, keras.Sequential) or bool(getattr(layer, "_nodes_by_depth", None))
+    return isinstance(layer, keras.Sequential | keras.Function)
 
 
 def builder(

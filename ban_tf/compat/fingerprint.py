@@ -234,7 +234,7 @@ class _Description:
         if isinstance(operation, keras.Sequential):
             described["layers"] = self.of(list(operation.layers))
             described["inputs"] = self.of(getattr(operation, "inputs", None))
-        elif getattr(operation, "_nodes_by_depth", None):
+        elif isinstance(operation, keras.Function):
             described["graph"] = self._graph(operation)
         else:
             described["config"] = self._config(operation)

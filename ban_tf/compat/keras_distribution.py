@@ -25,11 +25,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from ban_tf.compat import distribute, weighting
+from ban_tf.compat import distribute, keras_private, weighting
 from ban_tf.errors import InputError
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow as tf
+    from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
+    from tensorflow.python.distribute.values import PerReplicaSpec
 
 
 class LossMean(keras.metrics.Mean):
@@ -71,8 +73,13 @@ class DistributedModel(keras.Model):
 
     Build and compile it under `strategy.scope()`. `compute_loss` returns the replica's part of
     the loss, as `weighting.mean` does.
+
+    Attributes:
+        building: Whether Keras is building the losses and metrics of `compile`, for which it calls
+            `compute_loss` with symbolic tensors.
     """
 
+    building = False
     _loss_tracker: Any  # Keras's
 
     def __init__(self, *arguments: Any, **options: Any):
@@ -99,6 +106,13 @@ class DistributedModel(keras.Model):
         with distribute.sharing(size):
             logs = step(data)
             return {**logs, **_results_of_all(self, _statistics(self) if statistics else [])}
+
+    def _symbolic_build(self, *arguments: Any, **options: Any) -> None:
+        self.building = True
+        try:
+            super()._symbolic_build(*arguments, **options)
+        finally:
+            self.building = False
 
     def _make_function(
         self, step_function: Callable[..., Any], *arguments: Any, **options: Any
@@ -127,9 +141,9 @@ class DistributedModel(keras.Model):
         Raises:
             InputError: What is asked for cannot be had on several replicas.
         """
-        if getattr(self, "_distribute_strategy", None) is None:
+        if keras_private.strategy_of(self) is None:
             return False
-        batches = getattr(batches, "_dataset", batches)
+        batches = batches._dataset if isinstance(batches, TFDatasetAdapter) else batches
         if isinstance(batches, tf.data.Dataset):
             batches = self._distribute_strategy.experimental_distribute_dataset(batches)
         specification = batches.element_spec
@@ -148,17 +162,6 @@ class DistributedModel(keras.Model):
             if several(self):
                 _average_over_replicas(self._compile_loss)
 
-    def _additional_losses(self, size: Any) -> list[Any]:
-        """Returns regularisation losses, once for all replicas, and this one's part of others."""
-        if not distribute.in_replica():
-            return [self._aggregate_additional_loss(each) for each in self.losses]
-        once = self._get_regularization_losses()
-        means = self.losses[: len(self.losses) - len(once)]
-        return [
-            *[distribute.part_of_mean(ops.sum(each), size) for each in means],
-            *[ops.sum(each) / distribute.replica_count() for each in once],
-        ]
-
     def _as_built(self, data_batch: Any) -> Any:
         """Returns the batch that `compile`'s losses and metrics are built for."""
         return data_batch
@@ -166,8 +169,25 @@ class DistributedModel(keras.Model):
 
 def several(model: keras.Model) -> bool:
     """Tells whether a model trains on several replicas."""
-    strategy = getattr(model, "_distribute_strategy", None)  # absent on other backends
+    strategy = keras_private.strategy_of(model)
     return strategy is not None and strategy.num_replicas_in_sync > 1
+
+
+def additional_losses(model: keras.Model, size: Any) -> list[Any]:
+    """Returns regularization losses, once for all replicas, and this one's part of others.
+
+    Args:
+        model: A model in a step.
+        size: How many examples this replica has.
+    """
+    if not distribute.in_replica():
+        return [model._aggregate_additional_loss(each) for each in model.losses]
+    once = model._get_regularization_losses()
+    means = model.losses[: len(model.losses) - len(once)]
+    return [
+        *[distribute.part_of_mean(ops.sum(each), size) for each in means],
+        *[ops.sum(each) / distribute.replica_count() for each in once],
+    ]
 
 
 def as_data(dataset: Any) -> Any:
@@ -176,8 +196,6 @@ def as_data(dataset: Any) -> Any:
     Args:
         dataset: A `tf.distribute.DistributedDataset`, a `tf.data.Dataset`, or the result of this.
     """
-    from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
-
     return dataset if isinstance(dataset, TFDatasetAdapter) else TFDatasetAdapter(dataset)
 
 
@@ -222,7 +240,7 @@ def _sum_before_use(optimizer: keras.optimizers.Optimizer) -> None:
 
     optimizer.apply = apply_sum
     inner = getattr(optimizer, "inner_optimizer", optimizer)
-    inner._all_reduce_sum_gradients = list
+    keras_private.replace(inner, "_all_reduce_sum_gradients", list)
     optimizer._sums_before_use = True
 
 
@@ -282,7 +300,9 @@ def _weighted(statistics: list[Any]) -> list[Any]:
 
 
 def _of_one_replica(specification: Any) -> Any:
-    return getattr(specification, "_value_specs", [specification])[0]
+    if isinstance(specification, PerReplicaSpec):
+        return specification._value_specs[0]
+    return specification
 
 
 def _steps(model: keras.Model, step_function: Callable[[Any], Any]) -> Callable[[Any], Any]:

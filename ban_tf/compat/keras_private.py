@@ -6,6 +6,7 @@ place. `tests/contract` checks that each does what is relied on.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -23,16 +24,18 @@ class Origin(NamedTuple):
     Attributes:
         operation: The layer or operation.
         inputs: The tensors that this call of it was given.
+        index: Which of the outputs of this call it is.
     """
 
     operation: Any
     inputs: list[Any]
+    index: int
 
 
 def origin(tensor: Any) -> Origin:
     """Returns where a tensor of a Functional model comes from."""
-    operation, node, _ = tensor._keras_history
-    return Origin(operation, operation._inbound_nodes[node].input_tensors)
+    operation, node, index = tensor._keras_history
+    return Origin(operation, operation._inbound_nodes[node].input_tensors, index)
 
 
 def calls(operation: Any) -> list[Any]:
@@ -85,3 +88,65 @@ def data_adapter(x: Any, **options: Any) -> DataAdapter:
 def split_off_validation(arrays: Any, validation_split: float) -> tuple[Any, Any]:
     """Returns the training and the validation part of arrays, as `fit` splits them."""
     return array_slicing.train_validation_split(arrays, validation_split=validation_split)
+
+
+def kept_logits(tensor: Any) -> Any:
+    """Returns the logits that Keras keeps with the result of a softmax or sigmoid, or None."""
+    return getattr(tensor, "_keras_logits", None)
+
+
+def keep_logits(tensor: Any, logits: Any) -> None:
+    """Keeps logits with a tensor, where `kept_logits` and the losses of Keras find them."""
+    tensor._keras_logits = logits
+
+
+def is_of_keras(function: Any, *packages: str) -> bool:
+    """Returns whether a function or class is defined by Keras, in one of its packages.
+
+    Args:
+        function: Any object.
+        *packages: Such as "losses".
+    """
+    module = getattr(function, "__module__", None) or ""
+    return module.startswith(tuple(f"keras.src.{package}" for package in packages))
+
+
+def compiled_loss(model: keras.Model) -> Any:
+    """Returns the loss over all outputs that `compile` makes, or None without a loss."""
+    return model._compile_loss
+
+
+def compiled_metrics(model: keras.Model) -> Any:
+    """Returns the metric over all outputs that `compile` makes, or None without metrics."""
+    return model._compile_metrics
+
+
+def compile_arguments(model: keras.Model) -> dict[str, Any]:
+    """Returns the arguments by name that a model was compiled with."""
+    return model._compile_config.config
+
+
+def is_called_by_fit(options: Mapping[str, Any]) -> bool:
+    """Returns whether the further arguments of `evaluate` are those of the validation in `fit`."""
+    return bool(options.get("_use_cached_eval_dataset"))
+
+
+def take_inputs_as_given(model: keras.Model) -> None:
+    """Makes a model give `call` its inputs unchanged, whether they are tensors or not."""
+    replace(model, "_convert_input_args", False)
+    replace(model, "_allow_non_tensor_positional_args", True)
+
+
+def strategy_of(model: keras.Model) -> Any:
+    """Returns the `tf.distribute.Strategy` that a model was made under, or None."""
+    return model._distribute_strategy if keras.backend.backend() == "tensorflow" else None
+
+
+def replace(owner: Any, name: str, value: Any) -> None:
+    """Sets an attribute that exists already.
+
+    Raises:
+        AttributeError: It does not exist, as after Keras renamed it.
+    """
+    getattr(owner, name)
+    setattr(owner, name, value)

@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
+from keras.src.losses.losses import LossFunctionWrapper
+
+from ban_tf.compat import keras_private
 
 CATEGORICAL, BINARY, VALUES = "categorical", "binary", "values"
 KINDS = (CATEGORICAL, BINARY, VALUES)
@@ -144,7 +147,8 @@ def _unwrapped(loss: Any) -> tuple[Any, dict[str, Any]]:
         if isinstance(loss, functools.partial):
             loss, options = loss.func, {**loss.keywords, **options}
         elif isinstance(loss, keras.losses.Loss) and hasattr(loss, "fn"):
-            loss, options = loss.fn, {**getattr(loss, "_fn_kwargs", {}), **options}
+            given = loss._fn_kwargs if isinstance(loss, LossFunctionWrapper) else {}
+            loss, options = loss.fn, {**given, **options}
         elif isinstance(getattr(loss, "__self__", None), keras.losses.Loss):
             loss = loss.__self__  # its `call`, or another method of it
         else:
@@ -152,7 +156,7 @@ def _unwrapped(loss: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def _is_of_keras(function: Any) -> bool:
-    return getattr(function, "__module__", "").startswith("keras.src.losses")
+    return keras_private.is_of_keras(function, "losses")
 
 
 def _is_config(loss: Mapping[str, Any]) -> bool:

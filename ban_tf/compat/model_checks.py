@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ban_tf.compat import outputs, shared_weights
+from ban_tf.compat import keras_private, outputs, shared_weights
 from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL
 from ban_tf.errors import InputError
 
@@ -172,7 +172,8 @@ def output_shapes(model: keras.Model) -> dict[str, tuple] | None:
     if not getattr(model, "outputs", None):
         return None
     names = outputs.output_names(model)
-    structure = getattr(model, "_outputs_struct", model.outputs)
+    structure = keras_private.output_structure(model)
+    structure = model.outputs if structure is None else structure
     shapes = {name: tuple(each.shape) for name, each in outputs.named(structure, names).items()}
     return shapes if all(shapes.values()) else None
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import keras
 
+from ban_tf.compat import keras_private
+
 LINEAR, SOFTMAX, SIGMOID = "linear", "softmax", "sigmoid"
 # Seen, and neither logits nor probabilities over the last axis, such as a softmax over another one.
 OTHER = "other"
@@ -85,10 +87,9 @@ def visible_end(tensor: Any, axis: int | None = -1) -> str | None:
         "linear", "softmax" or "sigmoid"; "other" for what is none of them; None if the graph does
         not show it.
     """
-    operation, node, index = getattr(tensor, "_keras_history", (None, None, None))
-    if operation is None or isinstance(operation, keras.layers.InputLayer):
+    operation, inputs, index = keras_private.origin(tensor)
+    if isinstance(operation, keras.layers.InputLayer):
         return None
-    inputs = operation._inbound_nodes[node].input_tensors
     inner = getattr(operation, "outputs", None) if isinstance(operation, keras.Model) else None
     if inner:
         return visible_end(inner[index], axis)

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from ban_tf.compat import loss_kinds, outputs
+from ban_tf.compat import keras_private, loss_kinds, outputs
 from ban_tf.compat.output_kinds import DoubtError, Evidence, Meaning, declared, kind_of, resolve
 from ban_tf.compat.traced_ends import ends_of
 
@@ -52,7 +52,7 @@ def collect(
             losses=[loss_kinds.meaning(each, units) for each in losses[name]],
             compiled=compiled,
             end=ends.get(name),
-            kept=hasattr(tensor, "_keras_logits"),
+            kept=keras_private.kept_logits(tensor) is not None,
             units=units,
         )
     return found

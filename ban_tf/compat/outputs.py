@@ -17,6 +17,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from ban_tf.compat import keras_private
 from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL, VALUES
 from ban_tf.compat.model_ends import visible_end
 from ban_tf.compat.output_kinds import ACTIVATIONS
@@ -101,7 +102,7 @@ def output_names(model: keras.Model) -> list[str] | None:
 
     An output that a model gives several times has the name once, and then with a number.
     """
-    structure = getattr(model, "_outputs_struct", None)
+    structure = keras_private.output_structure(model)
     if isinstance(structure, dict) or (
         isinstance(structure, (list, tuple)) and any(_is_nested(entry) for entry in structure)
     ):
@@ -124,9 +125,9 @@ def is_counted(name: str, class_name: str) -> bool:
 
 def have_counted_names(model: keras.Model) -> bool:
     """Tells whether any output of a Functional model goes by a name that Keras made up."""
-    if isinstance(getattr(model, "_outputs_struct", None), dict):
+    if isinstance(keras_private.output_structure(model), dict):
         return False
-    makers = [tensor._keras_history.operation for tensor in symbolic(model).values()]
+    makers = [keras_private.origin(tensor).operation for tensor in symbolic(model).values()]
     return any(is_counted(maker.name, type(maker).__name__) for maker in makers)
 
 
@@ -159,7 +160,7 @@ def symbolic(model: keras.Model) -> dict[str, keras.KerasTensor]:
     if isinstance(model, keras.Sequential):
         tensors = getattr(model, "outputs", None) if model.built else None
         return named(tensors[0]) if tensors else {}
-    structure = getattr(model, "_outputs_struct", None)
+    structure = keras_private.output_structure(model)
     return {} if structure is None else named(structure, output_names(model))
 
 
@@ -183,7 +184,7 @@ def to_logits(outputs: Any, activation: str, kind: str | None = None) -> Any:
         kind = BINARY if binary else CATEGORICAL
     dtype = "float64" if keras.backend.standardize_dtype(outputs.dtype) == "float64" else "float32"
     # Keras keeps the tensor that went into a softmax or sigmoid: nothing is lost by rounding.
-    kept = getattr(outputs, "_keras_logits", None)
+    kept = keras_private.kept_logits(outputs)
     numbers = ops.cast(outputs, dtype)
     if kind == VALUES:
         return ops.expand_dims(numbers, axis=-1) if len(numbers.shape) == 1 else numbers

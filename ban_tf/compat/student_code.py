@@ -27,7 +27,10 @@ _REFUSED_WITHOUT_PREPROCESSOR = (
     *("fit", "evaluate"),
 )
 
-_COMPILED = ("compiled", "optimizer", "loss", "_compile_loss", "_compile_metrics", "_loss_tracker")
+# What `compile` makes.
+_PUBLIC = ("compiled", "optimizer", "loss")
+_PRIVATE = ("_compile_loss", "_compile_metrics", "_loss_tracker")
+_COMPILED = _PUBLIC + _PRIVATE
 
 
 def overrides(student: keras.Model, name: str) -> bool:
@@ -74,7 +77,9 @@ def check_replicas(student: keras.Model) -> None:
 
 
 @contextlib.contextmanager
-def lend(trained: keras.Model, student: keras.Model, **instead: Any) -> Iterator[None]:
+def lend(
+    trained: keras.Model, student: keras.Model, compiled_metrics: bool = True
+) -> Iterator[None]:
     """Gives a student, inside the block, what the model around it was compiled with.
 
     Blocks may be nested or, as replicas are traced in threads that take turns, interleaved.
@@ -82,14 +87,17 @@ def lend(trained: keras.Model, student: keras.Model, **instead: Any) -> Iterator
     Args:
         trained: The model that Keras trains.
         student: The model inside it.
-        **instead: Attributes that differ from those of `trained`.
+        compiled_metrics: Whether the compiled metrics are among it.
     """
     held, loan = vars(student), vars(trained).setdefault("_loan", {"blocks": 0, "before": {}})
     if not loan["blocks"]:
         loan["before"] = {name: held[name] for name in _COMPILED if name in held}
     loan["blocks"] += 1
     # Not by assignment, of which Keras would keep track.
-    held.update({name: getattr(trained, name, None) for name in _COMPILED} | instead)
+    held.update({name: getattr(trained, name, None) for name in _PUBLIC})  # some come by `compile`
+    held.update({name: getattr(trained, name) for name in _PRIVATE})
+    if not compiled_metrics:
+        held["_compile_metrics"] = None
     try:
         yield
     finally:
@@ -126,7 +134,7 @@ def compute_loss(
         What it returned, and whether it looked at `losses`, and therefore counts them.
     """
     watched = _Losses(losses)
-    before = vars(student).get("_losses_override", [])
+    before = vars(student)["_losses_override"]
     vars(student)["_losses_override"] = watched
     try:
         loss = student._compute_loss(*arguments, training=training)

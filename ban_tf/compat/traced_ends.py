@@ -186,10 +186,8 @@ def _sum_of(numerator: Any, divisor: Any) -> list[int] | None:
 def _inside(operation: Any) -> Sequence[Any] | None:
     """The outputs of a function in the graph, as tensors of the function's own graph."""
     name = operation.get_attr("f").name
-    try:
-        return operation.graph._get_function(name).graph.outputs
-    except AttributeError:  # a function that no Python object stands for
-        return None
+    function = operation.graph._get_function(name)
+    return None if function is None else function.graph.outputs  # None if it is not of Python
 
 
 def _shape(tensor: Any) -> Sequence[int | None]:

@@ -17,6 +17,7 @@ import numpy as np
 from keras import ops
 
 from ban_tf import objectives
+from ban_tf.compat import keras_private, masks
 from ban_tf.compat.keras_distribution import DistributedModel
 from ban_tf.system import user_code
 
@@ -109,11 +110,10 @@ class Adjustable:
 
         def one(output: Any) -> Any:
             passed = ops.where(opened, output, ops.stop_gradient(output))
-            if getattr(output, "_keras_mask", None) is not None:
-                passed._keras_mask = output._keras_mask
-            if getattr(output, "_keras_logits", None) is not None:
-                passed._keras_logits = one(output._keras_logits)
-            return passed
+            logits = keras_private.kept_logits(output)
+            if logits is not None:
+                keras_private.keep_logits(passed, one(logits))
+            return masks.with_mask(passed, masks.mask_of(output))
 
         return keras.tree.map_structure(one, outputs)
 

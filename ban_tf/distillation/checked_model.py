@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from ban_tf.compat import added_losses, student_code
+from ban_tf.compat import added_losses, keras_private, student_code
 from ban_tf.compat.loss_kinds import VALUES
 from ban_tf.distillation import data_checks, matching, targets, teachers
 from ban_tf.distillation.adjustable import AdjustableModel
@@ -129,7 +129,7 @@ class CheckedModel(AdjustableModel):
 
     def _counting_losses(self) -> contextlib.AbstractContextManager[None]:
         """Within it, the student is called; only where no loss is compiled does it matter."""
-        compiled = getattr(self, "_compile_loss", None) is not None
+        compiled = keras_private.compiled_loss(self) is not None
         return contextlib.nullcontext() if compiled else added_losses.counting(self.student)
 
     def make_train_function(self, force: bool = False) -> Any:

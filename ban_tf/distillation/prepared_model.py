@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from ban_tf.compat import keras_private
 from ban_tf.compat.array_batches import as_arrays, as_fed, leaves, map_arrays
 from ban_tf.compat.preparation import Preparation
 from ban_tf.errors import InputError
@@ -68,7 +69,7 @@ class Preparing(_Model):
     def evaluate(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
         """Evaluates as `keras.Model.evaluate` does, on raw data likewise."""
         preparation = self._preparation()
-        if not preparation.needed or options.get("_use_cached_eval_dataset"):
+        if not preparation.needed or keras_private.is_called_by_fit(options):
             return super().evaluate(x, y, *arguments, **options)
         options = _by_name(keras.Model.evaluate, self, x, y, *arguments, **options)
         given = (x, y, options.pop("sample_weight", None), options.pop("batch_size", None))

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from ban_tf.compat import measured, student_code
+from ban_tf.compat import keras_private, measured, student_code
 from ban_tf.compat import model_checks as checks
 from ban_tf.compat.keras_distribution import DistributedModel, several
 
@@ -36,8 +36,7 @@ class StudentProxy(DistributedModel):
         if several(self):
             student_code.check_replicas(student)
         self.autocast = False
-        self._convert_input_args = False
-        self._allow_non_tensor_positional_args = True
+        keras_private.take_inputs_as_given(self)
         self.student = student
 
     def build(self, input_shape: Any) -> None:
@@ -71,7 +70,7 @@ class StudentProxy(DistributedModel):
             return
         self.student.compile(*arguments, **options)
         if self.student.compiled:
-            super().compile(**self.student._compile_config.config)
+            super().compile(**keras_private.compile_arguments(self.student))
 
     def get_compile_config(self) -> dict[str, Any]:
         """Returns the arguments of `compile`, serialized; the student's if it has its own."""
@@ -85,7 +84,7 @@ class StudentProxy(DistributedModel):
             self.student.compile_from_config(config)
             if not self.student.compiled:
                 return
-            super().compile(**self.student._compile_config.config)
+            super().compile(**keras_private.compile_arguments(self.student))
         else:
             super().compile(**keras.saving.deserialize_keras_object(config))
         if self.optimizer is not None and self.built:
@@ -114,14 +113,15 @@ class StudentProxy(DistributedModel):
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
         """Updates the student's metrics on the labels, if any, and returns all results by name."""
         if y is not None:
-            measured.note(self._compile_metrics, *self._losses_by_output())
+            compiled = keras_private.compiled_metrics(self)
+            measured.note(compiled, *self._losses_by_output())
         with self._lend(compiled_metrics=y is not None):
             results = self.student.compute_metrics(x, y, y_pred, sample_weight=sample_weight)
         return self._reported(results)
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Returns the metrics by name, omitting those that were not updated."""
-        compiled = self._compile_metrics
+        compiled = keras_private.compiled_metrics(self)
         with self._lend(compiled_metrics=compiled is None or measured.updated(compiled)):
             results = self.student.get_metrics_result()
         return self._reported(results)
@@ -135,7 +135,8 @@ class StudentProxy(DistributedModel):
 
     def _losses_by_output(self) -> list[keras.metrics.Metric]:
         """The metrics of a compiled loss that has several outputs."""
-        return [] if self._compile_loss is None else self._compile_loss.metrics
+        compiled = keras_private.compiled_loss(self)
+        return [] if compiled is None else compiled.metrics
 
     def predict(self, *arguments: Any, **options: Any) -> Any:
         """Returns the student's outputs, by its own `predict` if it has one."""
@@ -154,5 +155,4 @@ class StudentProxy(DistributedModel):
         self.student.export(*arguments, **options)
 
     def _lend(self, compiled_metrics: bool = True) -> Any:
-        instead = {} if compiled_metrics else {"_compile_metrics": None}
-        return student_code.lend(self, self.student, **instead)
+        return student_code.lend(self, self.student, compiled_metrics)

@@ -39,7 +39,7 @@ def ends(model: keras.Model) -> list[int]:
 
 def _behind(tensor: keras.KerasTensor) -> keras.layers.Layer | None:
     """The last layer with weights on the way to a tensor."""
-    operation, inputs = keras_private.origin(tensor)
+    operation, inputs, _ = keras_private.origin(tensor)
     if getattr(operation, "weights", None):
         return operation
     return _behind(inputs[0]) if inputs else None

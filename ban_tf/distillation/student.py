@@ -17,8 +17,8 @@ import keras
 from keras import ops
 
 from ban_tf import objectives
+from ban_tf.compat import keras_private, outputs, preparation, student_code, weighting
 from ban_tf.compat import model_checks as checks
-from ban_tf.compat import outputs, preparation, student_code, weighting
 from ban_tf.compat.keras_distribution import LossMean
 from ban_tf.compat.loss_kinds import KINDS
 from ban_tf.compat.output_kinds import ACTIVATIONS, check_declared
@@ -220,7 +220,7 @@ class BornAgainModel(Preparing, SavingModel):
         Raises:
             InputError: As for `fit`.
         """
-        if not options.get("_use_cached_eval_dataset"):  # which `fit` has prepared
+        if not keras_private.is_called_by_fit(options):  # which has prepared the data
             self._prepare(x, y, options)
             if "sample_weight" in options:
                 options["sample_weight"] = _beside(y, options["sample_weight"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ban_tf.compat import keras_private, outputs, student_code
 from ban_tf.compat import model_checks as checks
-from ban_tf.compat import outputs, student_code
 from ban_tf.compat.output_evidence import collect, kind_if_known, known
 from ban_tf.compat.output_kinds import Evidence
 from ban_tf.distillation import matching, teachers
@@ -90,9 +90,10 @@ def answers(model: TaughtModel, x: Any, y_pred: Any, distils: bool) -> dict[str,
         distils: Whether the batch has a teacher signal, or is to have one.
     """
     found = learning(model, x, y_pred) if distils else {}
-    if model._compile_loss is not None and not (model._further and model._further.look_at_logits):
+    compiled = keras_private.compiled_loss(model) is not None
+    if compiled and not (model._further and model._further.look_at_logits):
         return found
-    if model._compile_loss is None and model._adds_losses():
+    if not compiled and model._adds_losses():
         return found  # these train alone
     named = by_name(model, y_pred)
     return matching.answers(named, evidence(model, (x, named)), named)

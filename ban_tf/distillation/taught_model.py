@@ -19,7 +19,17 @@ import keras
 from keras import ops
 
 from ban_tf import objectives
-from ban_tf.compat import distribute, masks, measured, outputs, preparation, student_code, weighting
+from ban_tf.compat import (
+    distribute,
+    keras_distribution,
+    keras_private,
+    masks,
+    measured,
+    outputs,
+    preparation,
+    student_code,
+    weighting,
+)
 from ban_tf.compat.loss_kinds import VALUES
 from ban_tf.compat.outputs import batch_size
 from ban_tf.distillation import matching, student_outputs, teachers
@@ -52,7 +62,6 @@ class TaughtModel(CheckedModel, StudentProxy):
     teacher: Any = None
     expects_teacher: bool = False
     _further: DistillationTerms | None = None
-    _builds = False  # while Keras makes what it compiles
 
     @property
     def _is_taught(self) -> bool:
@@ -94,14 +103,6 @@ class TaughtModel(CheckedModel, StudentProxy):
         labels, logits = self.teacher.split(inputs, labels)
         return labels if logits is None else Target(labels, logits)
 
-    def _symbolic_build(self, *arguments: Any, **options: Any) -> None:
-        # Builds what is compiled, with which a teacher has nothing to do.
-        self._builds = True
-        try:
-            super()._symbolic_build(*arguments, **options)
-        finally:
-            self._builds = False
-
     def compute_loss(
         self,
         x: Any = None,
@@ -114,7 +115,7 @@ class TaughtModel(CheckedModel, StudentProxy):
 
         In a training loop of your own, give the inputs too: a model as teacher is called on them.
         """
-        if self._builds:
+        if self.building:  # what is compiled, with which a teacher has nothing to do
             y = self._labels_alone(y)
         elif self._is_taught and not isinstance(y, Target):
             y = self._with_signal(x, y)
@@ -128,7 +129,7 @@ class TaughtModel(CheckedModel, StudentProxy):
                 "the form (x, {'labels': y, 'teacher_logits': t})."
             )
         # Before replicas meet: another one's pass then takes the place of this one's.
-        additional = self._additional_losses(batch_size(y_pred))
+        additional = keras_distribution.additional_losses(self, batch_size(y_pred))
         if student_code.overrides(self.student, "compute_loss"):
             label_term, additional = self._own_label_term(
                 x, target, y_pred, weights.labels, training, additional
@@ -150,7 +151,8 @@ class TaughtModel(CheckedModel, StudentProxy):
         weight = self._adjustables.label_weight
         # Validation data without a teacher signal has the labels to go by.
         only_labels = not target.teacher_logits
-        alone = self._compile_loss is None and self._adds_losses()
+        compiled = keras_private.compiled_loss(self)
+        alone = compiled is None and self._adds_losses()
         if target.labels is None:
             if only_labels and alone:
                 return []
@@ -165,8 +167,8 @@ class TaughtModel(CheckedModel, StudentProxy):
             return self._without_label_term(only_labels)
         if not only_labels and weight.is_zero:
             y_pred = weight.gate(y_pred)
-        if self._compile_loss is not None:
-            label_loss = self._compile_loss(target.labels, y_pred, sample_weight)
+        if compiled is not None:
+            label_loss = compiled(target.labels, y_pred, sample_weight)
         else:
             if not only_labels and weight.is_zero:
                 students = {

@@ -125,9 +125,10 @@ def _check_function(objective: Any) -> None:
 
 
 def _takes_three(function: Any) -> bool:
+    from ban_tf.compat import keras_private
+
     # The third argument of a loss or metric of Keras is no tensor.
-    module = getattr(function, "__module__", None) or ""
-    if module.startswith(("keras.src.losses", "keras.src.metrics")):
+    if keras_private.is_of_keras(function, "losses", "metrics"):
         return False
     try:
         inspect.signature(function).bind(None, None, None)

@@ -5,10 +5,14 @@ import inspect
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import ops
 from keras.src.losses.loss import Loss
+from keras.src.losses.losses import LossFunctionWrapper
+from tensorflow.python.data.ops import multi_device_iterator_ops
+from tensorflow.python.distribute.values import PerReplicaSpec
 
-from ban_tf.compat import keras_private
+from ban_tf.compat import keras_distribution, keras_private
 
 
 def _functional():
@@ -19,8 +23,9 @@ def _functional():
 
 def test_the_origin_of_a_tensor_is_its_layer_and_what_it_was_given():
     model = _functional()
-    operation, inputs = keras_private.origin(model.output["a"])
+    operation, inputs, index = keras_private.origin(model.output["a"])
     assert operation is model.get_layer("a")
+    assert index == 0
     assert inputs == [model.get_layer("hidden").output]
     assert keras_private.origin(inputs[0]).inputs == [model.input]
 
@@ -90,7 +95,8 @@ def test_an_adapter_counts_batches():
             keras.Model,
             (
                 *("_symbolic_build", "_should_eval", "_get_regularization_losses"),
-                *("_flatten_layers", "_aggregate_additional_loss"),
+                *("_flatten_layers", "_aggregate_additional_loss", "_compute_loss"),
+                *("_make_function", "_maybe_symbolic_build", "_autoconvert_optionals"),
             ),
         ),
         (keras.layers.Layer, ("_flatten_layers",)),
@@ -109,3 +115,176 @@ def test_compiled_losses_and_metrics_are_where_we_look_for_them():
     assert model._compile_metrics is not None
     assert model._loss_tracker.name == "loss"
     assert model._compile_loss.metrics == []  # until it is built
+
+
+def test_kept_logits_are_what_went_into_a_softmax_or_sigmoid():
+    x = ops.convert_to_tensor([[1.0, 2.0]])
+    for activation in (keras.activations.softmax, keras.activations.sigmoid):
+        np.testing.assert_array_equal(keras_private.kept_logits(activation(x)), x)
+        layer = keras.layers.Activation(activation)
+        np.testing.assert_array_equal(keras_private.kept_logits(layer(x)), x)
+    assert keras_private.kept_logits(x) is None
+    kept = ops.convert_to_tensor([[0.3, 0.7]])
+    keras_private.keep_logits(kept, x)
+    loss = keras.losses.categorical_crossentropy([[0.0, 1.0]], kept)
+    expected = keras.losses.categorical_crossentropy([[0.0, 1.0]], x, from_logits=True)
+    np.testing.assert_allclose(loss, expected, rtol=1e-6)
+
+
+def test_losses_and_metrics_of_keras_are_told_from_other_functions():
+    assert keras_private.is_of_keras(keras.losses.mean_squared_error, "losses")
+    assert keras_private.is_of_keras(keras.metrics.categorical_accuracy, "metrics")
+    assert not keras_private.is_of_keras(keras.metrics.categorical_accuracy, "losses")
+    assert not keras_private.is_of_keras(_functional, "losses", "metrics")
+
+
+def test_what_compile_makes_is_known_before_and_after_it():
+    model = _functional()
+    assert keras_private.compiled_loss(model) is None
+    assert keras_private.compiled_metrics(model) is None
+    model.compile("sgd", loss={"a": "mse", "b": "mae"}, metrics={"a": ["mae"]})
+    assert set(keras_private.compile_arguments(model)) >= {"optimizer", "loss", "metrics"}
+    assert keras_private.compile_arguments(model)["loss"] == {"a": "mse", "b": "mae"}
+    x, y = np.ones((4, 3)), {"a": np.ones((4, 2)), "b": np.ones((4, 4))}
+    model.evaluate(x, y, verbose=0)
+    names = {metric.name for metric in keras_private.compiled_loss(model).metrics}
+    assert names == {"a_loss", "b_loss"}
+    assert "a_mae" in keras_private.compiled_metrics(model).result()
+
+
+class Evaluated(keras.Sequential):
+    def evaluate(self, *arguments, **options):
+        self.by_fit = keras_private.is_called_by_fit(options)
+        return super().evaluate(*arguments, **options)
+
+
+def test_the_validation_of_fit_is_told_from_evaluate():
+    model = Evaluated([keras.Input((3,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    x, y = np.ones((4, 3)), np.ones((4, 1))
+    model.fit(x, y, validation_data=(x, y), verbose=0)
+    assert model.by_fit
+    model.evaluate(x, y, verbose=0)
+    assert not model.by_fit
+
+
+class Given(keras.Model):
+    def call(self, inputs):
+        self.given = type(inputs)
+        return ops.zeros((1, 1))
+
+
+def test_inputs_reach_call_as_they_were_given():
+    model = Given()
+    model(np.ones((1, 1)))
+    assert model.given is not np.ndarray
+    model = Given()
+    keras_private.take_inputs_as_given(model)
+    model(np.ones((1, 1)))
+    assert model.given is np.ndarray
+    model("text")
+    assert model.given is str
+
+
+def test_only_an_attribute_that_exists_is_replaced():
+    model = _functional()
+    keras_private.replace(model, "_convert_input_args", True)
+    assert model._convert_input_args
+    with pytest.raises(AttributeError, match="_no_such_name"):
+        keras_private.replace(model, "_no_such_name", True)
+
+
+def test_losses_that_take_the_place_of_those_of_layers():
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1, kernel_regularizer="l2")])
+    assert len(model.losses) == len(model._get_regularization_losses()) == 1
+    vars(model)["_losses_override"] = [1.0, 2.0]
+    assert model.losses == [1.0, 2.0]
+
+
+def test_a_loss_keeps_the_arguments_of_its_function():
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True)
+    assert isinstance(loss, LossFunctionWrapper)
+    assert loss._fn_kwargs["from_logits"] is True
+
+
+def test_layers_keep_what_only_they_change():
+    layer = keras.layers.BatchNormalization()
+    layer.build((None, 3))
+    assert layer._non_trainable_variables == [layer.moving_mean, layer.moving_variance]
+    dropout = keras.layers.Dropout(0.5, seed=3)
+    assert dropout._seed_generators == [dropout.seed_generator]
+
+
+def test_optimizers_and_built_losses_have_what_several_replicas_replace():
+    assert callable(keras.optimizers.SGD()._all_reduce_sum_gradients)
+    model = _functional()
+    model.compile("sgd", loss={"a": "mse", "b": "mae"})
+    model.evaluate(np.ones((4, 3)), {"a": np.ones((4, 2)), "b": np.ones((4, 4))}, verbose=0)
+    flat = model._compile_loss._flat_losses
+    replaced = flat[0]._replace(loss=None)
+    assert [isinstance(each.loss, Loss) for each in flat] == [True, True]
+    assert replaced.loss is None
+
+
+class Built(keras_distribution.DistributedModel):
+    def __init__(self):
+        super().__init__()
+        self.layer = keras.layers.Dense(1)
+
+    def call(self, inputs):
+        return self.layer(inputs)
+
+    def compute_loss(self, *arguments, **options):
+        self.seen = [*getattr(self, "seen", []), self.building]
+        return super().compute_loss(*arguments, **options)
+
+
+def test_a_model_knows_when_keras_builds_what_was_compiled():
+    data = tf.data.Dataset.from_tensors((np.ones((4, 3)), np.ones((4, 1))))
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        model = Built()
+        model.compile("sgd", "mse", metrics=["mae"])
+    assert keras_private.strategy_of(model) is not None
+    assert keras_private.strategy_of(_functional()) is None
+    assert model.build_for(data)
+    assert model.seen == [True]
+    model.fit(data, verbose=0)
+    assert model.seen[1:] and not any(model.seen[1:])
+
+
+def test_data_sets_over_replicas_show_the_batches_of_one():
+    adapter = keras_distribution.as_data(tf.data.Dataset.range(3))
+    assert isinstance(adapter._dataset, tf.data.Dataset)
+    spec = tf.TensorSpec((None, 3))
+    several = PerReplicaSpec(spec, spec)
+    assert keras_distribution._of_one_replica(several) == spec
+    assert keras_distribution._of_one_replica(spec) == spec
+
+
+def test_tensorflow_has_the_names_that_are_replaced_for_several_devices():
+    assert callable(multi_device_iterator_ops._create_device_dataset)
+    assert inspect.isclass(multi_device_iterator_ops.OwnedMultiDeviceIterator)
+
+
+def test_functions_of_a_graph_are_found_by_name():
+    @tf.function
+    def inner(x):
+        return x + 1.0
+
+    @tf.function
+    def outer(x):
+        return inner(x)
+
+    graph = outer.get_concrete_function(tf.TensorSpec((2,))).graph
+    call = next(each for each in graph.get_operations() if "Call" in each.type)
+    function = graph._get_function(call.get_attr("f").name)
+    assert [tensor.shape for tensor in function.graph.outputs] == [(2,)]
+    assert graph._get_function("no such function") is None
+
+
+def test_the_inputs_of_a_functional_model_keep_their_structure():
+    first, second = keras.Input((1,), name="a"), keras.Input((1,), name="b")
+    model = keras.Model({"a": first, "b": second}, first + second)
+    assert set(model._inputs_struct) == {"a", "b"}
+    assert isinstance(model, keras.Function)
+    assert not isinstance(keras.Sequential([keras.layers.Dense(1)]), keras.Function)
