@@ -28,6 +28,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from ban_tf.compat import python_code
+
 # Known by name and configuration; the code of all other packages is part of the description.
 _LIBRARIES = {
     "ban_tf",
@@ -96,8 +98,7 @@ def configuration(model: keras.Model, code_data: bool = True) -> Any:
 
 def of_code(function: Callable[..., Any]) -> str:
     """Returns the hash of what a function does: its code, and that of all of a user's it reads."""
-    described = _Description(None, code_data=True).of(function)
-    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
+    return _of_any(function, code_data=True)
 
 
 def of_object(value: Any) -> str:
@@ -106,8 +107,12 @@ def of_object(value: Any) -> str:
     Args:
         value: Such as a loss, an optimizer, or a function.
     """
-    description = _Description(None, code_data=False)
-    return hashlib.sha256(json.dumps(description.of(value)).encode()).hexdigest()
+    return _of_any(value, code_data=False)
+
+
+def _of_any(value: Any, code_data: bool) -> str:
+    described = _Description(None, code_data).of(value)
+    return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
 def of_array(array: Any) -> str:
@@ -297,7 +302,7 @@ class _Description:
                 described.append(_name(base))
                 continue
             for name, value in _sorted(vars(base).items()):
-                code = _functions(value)
+                code = python_code.functions_of(value)
                 if code:
                     described.append([name, self.of(code)])
                 elif self._code_data and not name.startswith("__"):
@@ -306,31 +311,18 @@ class _Description:
 
     def _of_function(self, function: types.FunctionType) -> Any:
         described = [
-            _code(function.__code__),
+            python_code.describe(function.__code__),
             self.of([function.__defaults__, function.__kwdefaults__]),
-            [self.of(_content(cell)) for cell in function.__closure__ or ()],
+            [self.of(python_code.content_of(cell)) for cell in function.__closure__ or ()],
         ]
         if self._code_data:
-            used = sorted(_names(function.__code__) & set(function.__globals__))
+            used = sorted(python_code.names_read(function.__code__) & set(function.__globals__))
             described.append([[name, self.of(function.__globals__[name])] for name in used])
         return described
 
 
 def _sorted(items: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
     return sorted(items, key=lambda item: str(item[0]))
-
-
-def _functions(attribute: Any) -> list[types.FunctionType]:
-    """The functions that an attribute of a class stands for."""
-    if isinstance(attribute, property):
-        attribute = [attribute.fget, attribute.fset]
-    elif isinstance(attribute, (staticmethod, classmethod)):
-        attribute = [attribute.__func__]
-    elif isinstance(attribute, types.FunctionType):
-        attribute = [attribute]
-    else:
-        return []
-    return [item for item in attribute if isinstance(item, types.FunctionType)]
 
 
 def _own_code(value: Any) -> bool:
@@ -361,31 +353,6 @@ def _cleaned(config: Any) -> Any:
     if isinstance(config, (list, tuple)):
         return [_cleaned(item) for item in config]
     return config
-
-
-def _code(code: types.CodeType) -> list[Any]:
-    constants = [
-        _code(item)
-        if isinstance(item, types.CodeType)
-        else sorted(map(repr, item))
-        if isinstance(item, frozenset)
-        else repr(item)
-        for item in code.co_consts
-    ]
-    return [hashlib.sha256(code.co_code).hexdigest(), list(code.co_names), constants]
-
-
-def _names(code: types.CodeType) -> set[str]:
-    """The names that a function and the functions in it read."""
-    inner = (item for item in code.co_consts if isinstance(item, types.CodeType))
-    return set(code.co_names).union(*map(_names, inner))
-
-
-def _content(cell: Any) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not assigned yet
-        return None
 
 
 def _assets(layer: keras.Layer) -> list[list[str]]:
