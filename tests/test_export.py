@@ -17,7 +17,7 @@ from PIL import Image
 from ban_tf.cli import evaluate, export, predict
 from ban_tf.datasets import digits
 from ban_tf.distillation.ensemble import ensemble
-from ban_tf.runs import reading, trained
+from ban_tf.runs import inference, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import image_inference
 
@@ -78,8 +78,8 @@ def _normalised(images):
 
 
 def _probabilities(run, images, which="ensemble"):
-    """What the trained model gives, computed apart from `trained.classifier`."""
-    raw = np.asarray(trained.load(run, which)(_normalised(images).astype("float32")), "float64")
+    """What the trained model gives, computed apart from `inference.classifier`."""
+    raw = np.asarray(inference.load(run, which)(_normalised(images).astype("float32")), "float64")
     if which == "ensemble":
         return raw
     raw = np.exp(raw - raw.max(axis=-1, keepdims=True))
@@ -219,7 +219,7 @@ def test_a_table_does_not_replace_an_image(run, tmp_path, capsys):
     before = (tmp_path / "a.png").read_bytes()
     arguments = [str(run.path), "--csv", str(tmp_path / "a.png"), str(tmp_path / "b.png")]
     assert predict.main(arguments) == 2
-    assert "a.png names an image" in capsys.readouterr().err
+    assert "a.png is an image" in capsys.readouterr().err
     assert (tmp_path / "a.png").read_bytes() == before
 
 

@@ -11,7 +11,7 @@ import pytest
 from ban_tf.config import options
 from ban_tf.datasets import digits
 from ban_tf.errors import RunDirectoryError
-from ban_tf.runs import reading, trained
+from ban_tf.runs import inference, reading
 from ban_tf.tasks import runner
 
 
@@ -48,8 +48,8 @@ def test_the_final_student_has_its_row_everywhere(asked, result):
 def test_its_numbers_are_those_of_its_model(asked, result):
     own = reading.RunReader(asked.directory / result["final_student"]["directory"])
     test = digits.load()[1]
-    predicted = trained.log_probabilities(
-        trained.load(own, "1"), test.images, reading.read_data_facts(own)
+    predicted = inference.log_probabilities(
+        inference.load(own, "1"), test.images, reading.read_data_facts(own)
     )
     wrong = np.mean(predicted.argmax(axis=-1) != test.labels)
     assert result["final_student"]["error"] == pytest.approx(wrong)
@@ -61,7 +61,7 @@ def test_its_teacher_is_the_ensemble_of_the_run(asked, result):
     images, facts = digits.load()[1].images[:20], reading.read_data_facts(run)
     np.testing.assert_allclose(
         reading.read_predictions(own, 1)[0][:20],
-        trained.log_probabilities(trained.load(run), images, facts),
+        inference.log_probabilities(inference.load(run), images, facts),
         atol=1e-4,
     )
 

@@ -14,8 +14,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import ban_tf
 from ban_tf import architectures
-from ban_tf.cli import repetitions
 from ban_tf.cli import report as report_command
+from ban_tf.cli import seed_sweep
 from ban_tf.config import options
 from ban_tf.datasets import text_batches
 from ban_tf.system.signals import Interrupted
@@ -287,7 +287,7 @@ def test_seeds_of_a_run_on_text_are_compared_by_perplexity(tmp_path, monkeypatch
         *("--dataset=text:letters.txt", "--arch=lstm-1-4", "--gens=1", "--epochs=1"),
         *("--batch_size=4", "--unroll=5", "--progress=none", "--workdir=runs", "--seeds=2"),
     )
-    repetitions.run(_parsed(*arguments), runner.run)
+    seed_sweep.run(_parsed(*arguments), runner.run)
     result = json.loads(pathlib.Path("runs/summary.json").read_text())
     (group,) = result["groups"]
     assert group["seeds"] == [0, 1]

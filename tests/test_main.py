@@ -145,6 +145,6 @@ def test_an_interrupted_run_says_how_to_go_on(sent, code, tmp_path):
     assert process.returncode == code
     assert re.fullmatch(
         r"ban-tf: interrupted; all is saved up to generation 0, epoch \d+( and \d+ steps of the "
-        r"next)?; the same command goes on from there\.",
+        r"next)?; the same command resumes from there\.",
         error.strip(),
     )

@@ -35,7 +35,7 @@ def test_a_file_that_the_manifest_does_not_name_does_not_count(tmp_path):
     with RunDirectory(tmp_path) as directory:
         directory.write_untracked("stray", b"x")
         assert directory.names() == []
-        with pytest.raises(CorruptFileError, match="not named"):
+        with pytest.raises(CorruptFileError, match="not listed"):
             directory.read("stray")
 
 

@@ -1,1 +1,1 @@
-"""The commands beside training: each is a thin layer over the library."""
+"""The commands of `ban-tf`; each is a thin layer over the library."""

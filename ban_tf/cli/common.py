@@ -1,6 +1,6 @@
-"""What the side commands share: absl flags, one sentence for bad input, exit code 2.
+"""Shared code of the side commands: absl flags, one sentence for bad input, exit code 2.
 
-Each command has flags of its own, apart from those of `ban_tf.main`, and can be called from
+Each command has its own flags, separate from those of `ban_tf.main`, and can be called from
 Python with a list of arguments.
 """
 
@@ -27,21 +27,21 @@ def run(
     work: Callable[[flags.FlagValues, list[str]], None],
     define: Callable[[flags.FlagValues], None] = lambda values: None,
 ) -> int:
-    """Parses arguments, does the work, and turns our own errors into sentences.
+    """Parses arguments, runs the command, and prints our own errors as sentences.
 
     Args:
         name: The command, such as "ban-tf runs".
-        usage: What `--help` says before it lists the flags.
-        arguments: Those of the command line, without the program.
-        work: Does the work, given the parsed flags and the arguments that are not flags; raises
-            `InputError` for input that cannot be used.
+        usage: The text of `--help` before the list of flags.
+        arguments: The command line without the program.
+        work: Runs the command, given the parsed flags and the positional arguments; raises
+            `InputError` for invalid input.
         define: Defines the flags.
 
     Returns:
-        The exit code: 0, or 2 for input that cannot be used.
+        The exit code: 0, or 2 for invalid input.
     """
     values = flags.FlagValues()
-    values.set_gnu_getopt(True)  # flags may stand behind a run's name
+    values.set_gnu_getopt(True)  # flags may follow positional arguments
     define(values)
     if HELP & set(arguments):
         print(f"{usage.strip()}\n{values.get_help()}")
@@ -57,7 +57,7 @@ def run(
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow, which writes to standard error before it can be told not to."""
+    """Imports TensorFlow, and silences the messages it prints to stderr on import."""
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

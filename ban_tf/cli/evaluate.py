@@ -1,4 +1,4 @@
-"""`ban-tf evaluate RUN --dataset=...`: a run's models on new data."""
+"""`ban-tf evaluate RUN --dataset=...`: evaluates a run's models on new data."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ban_tf.tasks.run import Run
 NAME = "ban-tf evaluate"
 USAGE = """ban-tf evaluate RUN --dataset=NAME [flags]
 
-Measures every finished generation and their ensembles on the test split of a data set, with the
-preprocessing of the run. The classes must be those that the run was trained on. For a run on text,
+Evaluates every finished generation and the ensembles on the test split of a dataset, with the
+preprocessing of the run. The classes must be those of the run's training data. For a run on text,
 text:PATH is one file, or a folder with *.test.txt, and the vocabulary is that of the run.
 """
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Does what the command line asks for; returns the exit code."""
+    """Runs the command; returns the exit code."""
     return command.run(NAME, USAGE, arguments, _work, _define)
 
 
@@ -37,8 +37,8 @@ def _define(values: flags.FlagValues) -> None:
         required=True,
         flag_values=values,
     )
-    flags.DEFINE_string("data_dir", None, "Where TFDS data sets are kept.", flag_values=values)
-    flags.DEFINE_string("json", None, "Also write the numbers to this file.", flag_values=values)
+    flags.DEFINE_string("data_dir", None, "Directory of TFDS datasets.", flag_values=values)
+    flags.DEFINE_string("json", None, "Also write the results to this file.", flag_values=values)
 
 
 def _work(values: flags.FlagValues, names: list[str]) -> None:

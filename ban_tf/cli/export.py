@@ -1,7 +1,7 @@
-"""`ban-tf export RUN --to=FORMAT`: a generation or the ensemble, for use elsewhere.
+"""`ban-tf export RUN --to=FORMAT`: exports a generation or the ensemble.
 
-Keras's own exporters do the work. Beside the model goes a manifest: its classes or its vocabulary,
-what goes in, what comes out, and how images are to be prepared.
+Uses Keras's exporters. A manifest is written next to the model: classes or vocabulary, inputs,
+outputs, and the preprocessing of images.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Exports the ensemble of a run, or one generation, with a manifest of classes (or
 and preprocessing.
 """
 
-# For each format: what a file of it is called, and what it needs beside TensorFlow.
+# For each format: its file extension, and the packages that it needs besides TensorFlow.
 FORMATS = {"saved_model": "", "keras": ".keras", "litert": ".tflite", "onnx": ".onnx"}
 _KERAS_NAMES = {"saved_model": "tf_saved_model", "litert": "litert", "onnx": "onnx"}
 _NEEDED = {"onnx": ("tf2onnx", "onnx")}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Does what the command line asks for; returns the exit code."""
+    """Runs the command; returns the exit code."""
     return command.run(NAME, USAGE, arguments, _work, _define)
 
 
@@ -52,22 +52,22 @@ def export(
         run: The run.
         to: One of `FORMATS`.
         which: "ensemble", or the number of a generation.
-        output: Where to; `RUN/export/<name>` by default. Replaced if it exists.
-        preprocessing: Whether the model takes uint8 images and gives class probabilities,
-            instead of taking normalized images and giving what it was trained to give. Of a run on
-            text it takes lines of text, strings, and gives probabilities of the next word, instead
-            of taking numbers of words.
+        output: The output path; `RUN/export/<name>` by default. Replaced if it exists.
+        preprocessing: Whether the model takes uint8 images and returns class probabilities,
+            instead of taking normalized images and returning its own outputs. For a run on text
+            it takes lines of text, strings, and returns probabilities of the next word, instead
+            of taking word indices.
 
     Returns:
         The path of the model; `<path>.json` is its manifest.
 
     Raises:
-        InputError: There is no such model, or a package that the format needs is not there.
+        InputError: The model does not exist, or a package that the format needs is missing.
     """
     name = which if which == "ensemble" else f"generation-{which}"
     path = pathlib.Path(output or run.path / "export" / f"{name}-{to}{FORMATS[to]}")
     _check_output(path, to)
-    missing = [each for each in _NEEDED.get(to, ()) if importlib.util.find_spec(each) is None]
+    missing = [name for name in _NEEDED.get(to, ()) if importlib.util.find_spec(name) is None]
     if missing:
         raise InputError(
             f"--to={to} needs {' and '.join(missing)}, which is not installed: "
@@ -85,7 +85,7 @@ def export(
 
 
 def _check_output(path: pathlib.Path, to: str) -> None:
-    """Refuses a path before anything is loaded for it."""
+    """Checks the output path before anything is loaded."""
     if path.suffix != FORMATS[to] and FORMATS[to]:
         raise InputError(f"--output={path} must end in {FORMATS[to]} for --to={to}.")
     if path.is_dir() and (to != "saved_model" or not (path / "saved_model.pb").exists()):
@@ -102,7 +102,7 @@ def _write(model: Any, to: str, path: pathlib.Path) -> None:
         if to == "keras":
             model.save(path)
         else:
-            # Exporters of a loaded model ask to be told what it takes.
+            # Exporters need the input signature of a loaded model.
             signature = [keras.InputSpec(shape=model.input_shape, dtype=model.inputs[0].dtype)]
             model.export(path, format=_KERAS_NAMES[to], input_signature=signature, verbose=False)
     except OSError as error:
@@ -114,11 +114,11 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "model", "ensemble", "ensemble, or the number of a generation.", flag_values=values
     )
-    flags.DEFINE_string("output", None, "Where to; RUN/export/... by default.", flag_values=values)
+    flags.DEFINE_string("output", None, "Output; RUN/export/... by default.", flag_values=values)
     flags.DEFINE_bool(
         "preprocessing",
         False,
-        "Take raw uint8 images in (of a run on text, strings), give probabilities out.",
+        "Export with preprocessing: from uint8 images (or strings, for text) to probabilities.",
         flag_values=values,
     )
 

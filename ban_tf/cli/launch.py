@@ -1,10 +1,10 @@
 """`ban-tf launch --workers=2 -- --gens=3 ...`: several workers on this machine.
 
-For trying out multi-worker training, and for machines whose devices work better in processes of
-their own. Each worker is `python -m ban_tf.main` with the flags after `--` and a `TF_CONFIG`; its
-output is shown line by line behind its number. Signals are passed on. When one worker fails, the
-others are given some time to say why they stop, and are then ended; the exit code is that of the
-first that failed by itself.
+For trying out multi-worker training, and for machines whose devices work better in separate
+processes. Each worker is `python -m ban_tf.main` with the flags after `--` and a `TF_CONFIG`; its
+output is printed line by line, prefixed by its number. Signals are forwarded. When one worker
+fails, the others get some time to stop by themselves and are then terminated; the exit code is
+that of the first worker that failed by itself.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _USAGE = "ban-tf launch --workers=2 -- FLAGS OF ban_tf.main"
 
 
 def free_ports(count: int) -> list[int]:
-    """Returns ports that nothing listens at."""
+    """Returns free ports."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        for opened in sockets:
+            opened.bind(("127.0.0.1", 0))
+        return [opened.getsockname()[1] for opened in sockets]
 
 
 def start(count: int, arguments: Sequence[str]) -> list[subprocess.Popen]:
-    """Starts workers of one cluster on this machine, their output in pipes."""
+    """Starts the workers of a cluster on this machine, with their output in pipes."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(count)]
     workers = []
     for index in range(count):
@@ -52,19 +52,19 @@ def start(count: int, arguments: Sequence[str]) -> list[subprocess.Popen]:
                 env={**os.environ, "TF_CONFIG": config, "PYTHONUNBUFFERED": "1"},
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C comes to this process, which passes it on
+                start_new_session=True,  # Ctrl-C reaches this process, which forwards it
             )
         )
     return workers
 
 
 def run(count: int, arguments: Sequence[str], grace: float) -> int:
-    """Runs workers to their end.
+    """Runs workers until all have ended.
 
     Args:
-        count: How many.
+        count: The number of workers.
         arguments: Flags of `ban_tf.main`.
-        grace: Seconds that the others have to end by themselves after one has failed.
+        grace: Seconds that the others have to stop by themselves after one has failed.
 
     Returns:
         The exit code: 0, or that of the first worker that failed by itself.
@@ -73,10 +73,10 @@ def run(count: int, arguments: Sequence[str], grace: float) -> int:
     for index, worker in enumerate(workers):
         print(f"ban-tf launch: worker {index} is process {worker.pid}.", flush=True)
 
-    def pass_on(number: int, frame: object) -> None:
+    def forward(number: int, frame: object) -> None:
         _signal(workers, number)
 
-    before = {each: signal.signal(each, pass_on) for each in (signal.SIGINT, signal.SIGTERM)}
+    before = {sent: signal.signal(sent, forward) for sent in (signal.SIGINT, signal.SIGTERM)}
     readers = [
         threading.Thread(target=_show, args=(index, worker.stdout))
         for index, worker in enumerate(workers)
@@ -89,8 +89,8 @@ def run(count: int, arguments: Sequence[str], grace: float) -> int:
         _signal(workers, signal.SIGKILL)
         for reader in readers:
             reader.join()
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        for sent, handler in before.items():
+            signal.signal(sent, handler)
 
 
 def _show(index: int, output: IO[bytes]) -> None:
@@ -99,10 +99,10 @@ def _show(index: int, output: IO[bytes]) -> None:
 
 
 def wait(workers: list[subprocess.Popen], grace: float) -> int:
-    """Waits for workers; ends them when one has failed and the others take longer than `grace`.
+    """Waits for workers; if one fails, terminates the others after `grace` seconds.
 
     Args:
-        workers: Of one cluster.
+        workers: The workers of a cluster.
         grace: Seconds.
 
     Returns:
@@ -126,15 +126,17 @@ def wait(workers: list[subprocess.Popen], grace: float) -> int:
         if time.monotonic() > deadline:
             _signal(workers, signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            next(each for each in workers if each.poll() is None).wait(0.2)
-    failed |= {i: _code(each) for i, each in enumerate(workers) if i not in failed and each.poll()}
-    # A worker may be seen to give up for want of another before that other is seen to be gone.
+            next(worker for worker in workers if worker.poll() is None).wait(0.2)
+    failed |= {
+        i: _code(worker) for i, worker in enumerate(workers) if i not in failed and worker.poll()
+    }
+    # A worker that stopped because of a failed peer may be noticed before that peer.
     causes = [code for code in failed.values() if code != cluster.OTHER_GONE]
     return next(iter(causes or failed.values()), 0)
 
 
 def _code(worker: subprocess.Popen) -> int:
-    """What a signal ended has a negative code; shells count from 128."""
+    """Returns the exit code as shells count it: 128 + n for a process ended by signal n."""
     return worker.returncode if worker.returncode > 0 else 128 - worker.returncode
 
 
@@ -149,14 +151,14 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_float(
         "grace",
         90.0,
-        "Seconds that the others have to end by themselves after one has failed.",
+        "Seconds that the others have to stop by themselves after one has failed.",
         lower_bound=0.0,
         flag_values=values,
     )
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Starts the workers that the command line asks for."""
+    """Runs the command; returns the exit code."""
     arguments = list(arguments)
     split = arguments.index("--") if "--" in arguments else len(arguments)
     own, theirs = arguments[:split], arguments[split + 1 :]
@@ -165,7 +167,7 @@ def main(arguments: Sequence[str]) -> int:
     def work(values: flags.FlagValues, rest: list[str]) -> None:
         nonlocal code
         if rest:
-            raise InputError(f"{rest[0]!r} is not a flag; flags of ban_tf.main stand behind --.")
+            raise InputError(f"{rest[0]!r} is not a flag; flags of ban_tf.main follow --.")
         code = run(values.workers, theirs, values.grace)
 
     return command.run("ban-tf launch", _USAGE, own, work, _define) or code

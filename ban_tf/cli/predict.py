@@ -1,4 +1,4 @@
-"""`ban-tf predict RUN FILE ...`: what a run's models predict for files of yours."""
+"""`ban-tf predict RUN FILE ...`: predictions of a run's models for files."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ NAME = "ban-tf predict"
 USAGE = """ban-tf predict RUN FILE [FILE ...] [flags]
 
 Prints the class of each image and its probability; images of another size than the run's are
-resized. For a run on text, prints the likeliest next words after each line of text files.
+resized. For a run on text, prints the most likely next words after each line of text files.
 """
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Does what the command line asks for; returns the exit code."""
+    """Runs the command; returns the exit code."""
     return command.run(NAME, USAGE, _spelt_out(arguments), _work, _define)
 
 
 def _spelt_out(arguments: Sequence[str]) -> list[str]:
-    """Takes `--csv` without a file after it for `--csv=-`, standard output."""
+    """Turns `--csv` without a file into `--csv=-`, standard output."""
     following = [*arguments[1:], "--"]
     return [
-        "--csv=-" if each == "--csv" and after.startswith("--") else each
-        for each, after in zip(arguments, following, strict=True)
+        "--csv=-" if argument == "--csv" and after.startswith("--") else argument
+        for argument, after in zip(arguments, following, strict=True)
     ]
 
 
@@ -49,7 +49,7 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "top",
         None,
-        "For text, how many of the likeliest next words; 5 by default.",
+        "For text, how many of the most likely next words; 5 by default.",
         lower_bound=1,
         flag_values=values,
     )
@@ -60,9 +60,9 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
         raise InputError("name a run and at least one file.")
     run, files, table = reading.RunReader(names[0]), names[1:], values.csv
     if table and pathlib.Path(table).suffix.lower() in folder.SUFFIXES:
-        raise InputError(f"--csv={table} names an image, and would replace it by a table.")
+        raise InputError(f"--csv={table} is an image; choose another file for the table.")
     if table in files:
-        raise InputError(f"--csv={table} is a file to predict, and would be replaced by a table.")
+        raise InputError(f"--csv={table} is a file to predict; choose another file for the table.")
     command.import_tensorflow()
     task = registry.of(reading.settings(run).get("dataset", "")).load()
     predictions = task.predict(run, files, values.model, values.top)

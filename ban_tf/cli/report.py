@@ -16,14 +16,14 @@ NAME = "ban-tf report"
 USAGE = """ban-tf report RUN [RUN ...] [flags]
 
 Writes report.html and summary.md of a finished run again, from the files in its directory.
-Several runs are compared too, objectives and other settings by seeds: means, standard deviations
-and paired intervals, in report.html, summary.md and summary.json of another folder. Those that
-have no results yet are left out then.
+Several runs are also compared, objectives and other settings over seeds: means, standard
+deviations and paired intervals, in report.html, summary.md and summary.json of another folder.
+Runs without results are left out of the comparison.
 """
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Does what the command line asks for; returns the exit code."""
+    """Runs the command; returns the exit code."""
     return command.run(NAME, USAGE, arguments, _work, _define)
 
 
@@ -31,20 +31,20 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_bool(
         "figures",
         False,
-        "Also write the main figures as PNG, into figures/ beside each report.",
+        "Also write the main figures as PNG, into figures/ next to each report.",
         flag_values=values,
     )
     flags.DEFINE_string(
         "control",
         None,
-        "The name of those among several runs that the others are also compared with. Default: "
-        "labels or baseline, if there are such.",
+        "The name of the group with which the other runs are also compared. Default: "
+        "labels or baseline, if there is one.",
         flag_values=values,
     )
     flags.DEFINE_string(
         "output",
         "comparison",
-        "The folder that the comparison of several runs goes to.",
+        "The output folder of the comparison of several runs.",
         flag_values=values,
     )
 
@@ -81,7 +81,7 @@ def write(run: content.Content) -> None:
     """Writes `report.html` and `summary.md` of a run.
 
     Raises:
-        InputError: The directory refuses them.
+        InputError: The directory cannot be written.
     """
     markdown = table.write_markdown(run.summary, analysed=run.analysis is not None)
     files = {"report.html": page.write(run), "summary.md": markdown}

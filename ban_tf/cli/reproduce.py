@@ -1,8 +1,8 @@
 """`ban-tf reproduce --list`, or `ban-tf reproduce table2/densenet-112-33 [flags for every run]`.
 
-`--seeds=5` repeats a row over seeds; `--show=ROW` only shows what is there.
+`--seeds=5` repeats a row over seeds; `--show=ROW` only prints the existing results.
 
-Exit codes: 0 when all is done, 2 for input that cannot be used, else that of the run that failed.
+Exit codes: 0 for success, 2 for invalid input, else that of the run that failed.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Lists the rows of the paper's tables, or trains one."""
     parser = argparse.ArgumentParser(
         prog="ban-tf reproduce",
-        description="The rows of the paper's tables. Flags that are not named here are given to "
+        description="The rows of the paper's tables. Flags that are not listed here are passed to "
         "every run: --data_dir=..., --seed=1, --precision=mixed_bfloat16.",
         allow_abbrev=False,
     )
-    parser.add_argument("--list", action="store_true", help="print all rows, and ours beside them")
+    parser.add_argument("--list", action="store_true", help="print all rows, with our results")
     parser.add_argument(
         "row", metavar="ROW", nargs="?", help="train a row, such as table2/densenet-112-33"
     )
-    parser.add_argument("--show", metavar="ROW", help="print what is there of a row")
+    parser.add_argument("--show", metavar="ROW", help="print the existing results of a row")
     parser.add_argument(
         "--seeds",
         type=int,
         metavar="N",
-        help="the row for seeds 0 to N-1, each in a folder of its own, and the means",
+        help="run the row for seeds 0 to N-1, each in its own folder, and print the means",
     )
     parser.add_argument(
         "--workdir",
         type=pathlib.Path,
         default=pathlib.Path("runs/experiments"),
-        help="where they are kept (default: %(default)s)",
+        help="directory of the runs (default: %(default)s)",
     )
     known, further = parser.parse_known_args(arguments)
     try:
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _check(known: argparse.Namespace, further: Sequence[str]) -> None:
-    """Refuses what does not ask for one thing, and flags that it leaves without a use."""
+    """Checks that there is one command, and that no flag is without effect."""
     if known.seeds is not None and known.seeds < 1:
         raise InputError(f"--seeds must be at least 1; it is {known.seeds}.")
     asked = [name for name in ("list", "show", "row") if getattr(known, name)]
@@ -91,5 +91,5 @@ def _named(name: str, flag: str = "") -> Experiment:
     if name not in EXPERIMENTS:
         close = difflib.get_close_matches(name, EXPERIMENTS, n=1)
         hint = f"; did you mean {close[0]}?" if close else "; --list prints all."
-        raise InputError(f"{flag}{name} is no row of the paper's tables{hint}")
+        raise InputError(f"{flag}{name} is not a row of the paper's tables{hint}")
     return EXPERIMENTS[name]

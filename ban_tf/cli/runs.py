@@ -1,4 +1,4 @@
-"""`ban-tf runs`: what runs there are, how far each is, and how to go on."""
+"""`ban-tf runs`: lists runs, their progress, and how to resume them."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ USAGE = """ban-tf runs [FOLDER ...] [flags]
 
 Lists the runs in runs/, or in other folders, the latest first.
 """
-AUTO = "auto"  # what --gens may be instead of a number
+AUTO = "auto"  # the value of --gens that is not a number
 _COLUMNS = ("run", "state", "generations done", f"best {METRICS['error'].words}", "last update")
 
 
 class Status(NamedTuple):
-    """Where a run is.
+    """The status of a run.
 
     Attributes:
         path: Its directory.
         state: "running", "finished", "interrupted" or "unreadable".
-        finished: How many generations are finished.
-        epoch: How many epochs of the next one are.
-        wanted: How many there are to be; None if that cannot be read, or is not known yet.
-        best_error: The lowest test error of a generation, a fraction; None before the end.
-        updated: When its directory was last written to.
-        resume: The command that goes on with it.
-        trouble: Why it is unreadable; empty if it is not.
+        finished: The number of finished generations.
+        epoch: The number of finished epochs of the next generation.
+        wanted: The total number of generations; None if unknown.
+        best_error: The lowest test error of a generation, a fraction; None if not finished.
+        updated: The time of the last write to its directory.
+        resume: The command that resumes it.
+        trouble: Why it is unreadable; empty if it is readable.
     """
 
     path: pathlib.Path
@@ -57,7 +57,7 @@ class Status(NamedTuple):
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Does what the command line asks for; returns the exit code."""
+    """Runs the command; returns the exit code."""
     return command.run(NAME, USAGE, arguments, _work, _define)
 
 
@@ -65,21 +65,21 @@ def find(folder: str | pathlib.Path) -> list[Status]:
     """Returns the status of every run below a folder, the latest first.
 
     Raises:
-        InputError: There is no such folder.
+        InputError: The folder does not exist.
     """
     folder = pathlib.Path(folder)
     if not folder.is_dir():
-        raise InputError(f"there is no folder {folder}; runs are kept in runs/ by default.")
+        raise InputError(f"there is no folder {folder}; runs are in runs/ by default.")
     found = [
         status(path.parent)
         for path in sorted(folder.rglob(MANIFEST))
         if not (path.parents[1] / MANIFEST).is_file()  # a final student is part of its run
     ]
-    return sorted(found, key=lambda each: each.updated, reverse=True)
+    return sorted(found, key=lambda run: run.updated, reverse=True)
 
 
 def status(path: pathlib.Path) -> Status:
-    """Returns where a run is, without disturbing it."""
+    """Returns the status of a run, without locking it."""
     updated = datetime.datetime.fromtimestamp((path / MANIFEST).stat().st_mtime)
     try:
         run = reading.RunReader(path)
@@ -90,8 +90,8 @@ def status(path: pathlib.Path) -> Status:
         trouble = str(error) if isinstance(error, InputError) else f"{path / MANIFEST} is damaged."
         return Status(path, "unreadable", 0, 0, None, None, updated, "", trouble)
     best, reported, complete = _best_error(run)
-    # A generation 0 that was given is reported, though nobody trained it here. With --gens=auto
-    # there are to be as many as were reported.
+    # A pretrained generation 0 is in the summary, too. With --gens=auto the total is the number of
+    # generations in the summary.
     finished = max(finished, reported)
     if wanted is None and reported == finished > 0:
         wanted = reported
@@ -105,7 +105,7 @@ def status(path: pathlib.Path) -> Status:
 
 
 def _asked(run: reading.RunReader, flag: str) -> str | None:
-    """What the run's flagfile says of a flag, the last time it does."""
+    """Returns the last value of a flag in the run's flagfile."""
     try:
         lines = (run.path / "run.cfg").read_text().splitlines()
     except OSError:
@@ -116,13 +116,13 @@ def _asked(run: reading.RunReader, flag: str) -> str | None:
 
 
 def _wanted(run: reading.RunReader) -> int | None:
-    """How many generations the run's flagfile asks for, generation 0 included."""
+    """Returns the number of generations in the run's flagfile, including generation 0."""
     number = _asked(run, "gens")
     return None if number in (None, AUTO) else int(number) + 1
 
 
 def _best_error(run: reading.RunReader) -> tuple[float | None, int, bool]:
-    """The lowest test error that was reported, of how many generations, and if that is all."""
+    """Returns the lowest test error, the number of generations, and whether these are final."""
     try:
         summary = reading.read_summary(run)
     except InputError:
@@ -133,7 +133,7 @@ def _best_error(run: reading.RunReader) -> tuple[float | None, int, bool]:
 
 
 def _held(path: pathlib.Path) -> bool:
-    """Whether a process holds the run's lock."""
+    """Returns whether a process holds the run's lock."""
     try:
         with (path / "lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -149,11 +149,11 @@ def _define(values: flags.FlagValues) -> None:
 
 
 def _work(values: flags.FlagValues, names: list[str]) -> None:
-    found = [each for name in names or ["runs"] for each in find(name)]
+    found = [run for name in names or ["runs"] for run in find(name)]
     if values.json:
         rows = [
-            {**each._asdict(), "path": str(each.path), "updated": each.updated.isoformat()}
-            for each in found
+            {**run._asdict(), "path": str(run.path), "updated": run.updated.isoformat()}
+            for run in found
         ]
         print(json.dumps(rows, indent=1))
         return
@@ -163,19 +163,17 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=0)
     for column in _COLUMNS:
         table.add_column(column, overflow="fold", justify="left")
-    for each in found:
-        error = "" if each.best_error is None else METRICS["error"].shown(each.best_error)
-        cells = (str(each.path), each.state, _done(each), error, f"{each.updated:%Y-%m-%d %H:%M}")
+    for run in found:
+        error = "" if run.best_error is None else METRICS["error"].shown(run.best_error)
+        cells = (str(run.path), run.state, _done(run), error, f"{run.updated:%Y-%m-%d %H:%M}")
         table.add_row(*(Text(cell) for cell in cells))
     console = Console(highlight=False)
     console.print(table)
-    for each in found:
-        if each.state == "interrupted":
-            console.print(
-                f"\nGo on with {each.path}:\n  {each.resume}", markup=False, soft_wrap=True
-            )
-        elif each.trouble:
-            console.print(f"\n{each.path}: {each.trouble}", markup=False, soft_wrap=True)
+    for run in found:
+        if run.state == "interrupted":
+            console.print(f"\nResume {run.path}:\n  {run.resume}", markup=False, soft_wrap=True)
+        elif run.trouble:
+            console.print(f"\n{run.path}: {run.trouble}", markup=False, soft_wrap=True)
 
 
 def _done(run: Status) -> str:

@@ -1,8 +1,8 @@
 """`ban-tf train --gens=3 --arch=wrn`: trains the generations that the flags describe.
 
-Exit codes: 0 when all is done, 1 when training failed, 2 for input that cannot be used, 75 when
-another worker is gone, 130 and 143 when interrupted. Our own errors are one sentence each; those
-of a user's own code, of Keras and of TensorFlow keep their traceback, and end with code 1.
+Exit codes: 0 for success, 1 if training failed, 2 for invalid input, 75 if another worker failed,
+130 and 143 if interrupted. Our own errors are printed as one sentence; those of custom code, of
+Keras and of TensorFlow keep their traceback, and end with code 1.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NoReturn
 from absl import app, flags, logging
 
 from ban_tf.cli import common as command
-from ban_tf.cli import repetitions
+from ban_tf.cli import seed_sweep
 from ban_tf.config import options as options_module
 from ban_tf.config import usage
 from ban_tf.errors import BanError, InputError
@@ -27,8 +27,8 @@ options_module.define_flags()
 
 
 def _main(arguments: list[str]) -> int:
-    for each in signals.SIGNALS:
-        signal.signal(each, signals.stop_at_once)
+    for number in signals.SIGNALS:
+        signal.signal(number, signals.stop_at_once)
     sys.unraisablehook = signals.tell_unraisable
     try:
         if len(arguments) > 1:
@@ -41,10 +41,10 @@ def _main(arguments: list[str]) -> int:
         if not options.tensorflow_log:
             _quieten()
             command.import_tensorflow()
-        # Once the flags are known to be good.
+        # Only after the flags are checked.
         runner = importlib.import_module("ban_tf.tasks.runner")
         if options.seeds > 1:
-            repetitions.run(options, runner.run)
+            seed_sweep.run(options, runner.run)
         else:
             runner.run(options)
     except InputError as error:
@@ -54,7 +54,7 @@ def _main(arguments: list[str]) -> int:
         signals.answered()
         saved = getattr(error, "saved", "") or "up to the last finished epoch"
         print(
-            f"\nban-tf: interrupted; all is saved {saved}; the same command goes on from there.",
+            f"\nban-tf: interrupted; all is saved {saved}; the same command resumes from there.",
             file=sys.stderr,
         )
         return 128 + getattr(error, "signal_number", signal.SIGINT)
@@ -65,8 +65,8 @@ def _main(arguments: list[str]) -> int:
 
 
 def _quieten() -> None:
-    """Lets through what a user has to know, without the place in the code that it comes from."""
-    if not flags.FLAGS["verbosity"].present:  # absl has made INFO of its default by now
+    """Shows warnings only, without file and line prefixes."""
+    if not flags.FLAGS["verbosity"].present:  # absl has changed its default to INFO by now
         logging.set_verbosity(logging.WARNING)
     standard_logging.getLogger("tensorflow").setLevel(standard_logging.ERROR)
     logging.get_absl_handler().setFormatter(standard_logging.Formatter("ban-tf: %(message)s"))
@@ -84,7 +84,7 @@ def _parse(arguments: list[str]) -> list[str]:
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
-    """Trains as the flags say, and ends the process with the exit code.
+    """Trains as configured by the flags, and ends the process with the exit code.
 
     Args:
         arguments: The command line without the program.

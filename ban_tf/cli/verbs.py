@@ -1,6 +1,6 @@
-"""`ban-tf VERB`: one command, with a module for each verb.
+"""`ban-tf VERB`: one command, with a module per verb.
 
-A verb's module is imported when it is used, so that `--help` answers at once.
+A verb's module is only imported when it is used, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from collections.abc import Sequence
 
 from ban_tf.cli import common
 
-# What each verb does; its module has the same name.
+# Descriptions of the verbs; the modules have the same names.
 VERBS = {
     "train": "train generations, or resume a run (also python -m ban_tf.main)",
     "runs": "list runs, their state, and the command that resumes each",
     "report": "write the report of a run again, or compare several runs",
     "predict": "classify images with a run's models",
-    "evaluate": "score a run's models on another data set",
+    "evaluate": "evaluate a run's models on another dataset",
     "export": "write a model for serving: SavedModel, Keras, LiteRT or ONNX",
     "launch": "train with several worker processes on this machine",
     "reproduce": "train and list the rows of the paper's tables",
@@ -26,14 +26,14 @@ VERBS = {
 
 
 def usage() -> str:
-    """Returns what `ban-tf --help` prints: a line for each verb."""
-    lines = [f"  {verb:<10} {words}" for verb, words in VERBS.items()]
+    """Returns the text of `ban-tf --help`: a line per verb."""
+    lines = [f"  {verb:<10} {description}" for verb, description in VERBS.items()]
     return "\n".join(
         [
             "ban-tf VERB [--flag=value ...]\n",
             "Born-Again Networks for Keras: train generations, then use them.\n",
             *lines,
-            "\nEach has a --help of its own. Without a verb, flags are those of train.",
+            "\nEach verb has its own --help. Without a verb, the flags are those of train.",
         ]
     )
 
@@ -42,10 +42,10 @@ def main(arguments: Sequence[str]) -> int:
     """Runs a verb.
 
     Args:
-        arguments: The command line without the program: the verb, then what belongs to it.
+        arguments: The command line without the program: the verb, then its arguments.
 
     Returns:
-        The exit code: 0, or 2 if there is no such verb; else that of the verb.
+        The exit code: that of the verb, or 2 if there is no such verb.
     """
     verb, rest = (arguments[0], list(arguments[1:])) if arguments else ("", [])
     if not arguments or verb in common.HELP or verb == "help":
@@ -63,5 +63,5 @@ def main(arguments: Sequence[str]) -> int:
 
 def cli() -> None:
     """The console script `ban-tf`."""
-    sys.path.insert(0, "")  # so that --arch=my_module:build finds my_module.py, as with -m
+    sys.path.insert(0, "")  # so that --arch=my_module:build finds my_module.py, as with python -m
     sys.exit(main(sys.argv[1:]))

@@ -13,7 +13,7 @@ from ban_tf import datasets
 from ban_tf.datasets import folder
 from ban_tf.errors import InputError
 from ban_tf.metrics import summary
-from ban_tf.runs import reading, trained
+from ban_tf.runs import inference, reading
 from ban_tf.tasks.task import Predictions
 
 
@@ -47,7 +47,7 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         summary.Member(
             number,
             run.metadata.get("generations", {}).get(str(number), {}).get("taught_by", "given"),
-            trained.log_probabilities(trained.load(run, str(number)), data.test.images, facts),
+            inference.log_probabilities(inference.load(run, str(number)), data.test.images, facts),
         )
         for number in reading.finished_generations(run)
     ]
@@ -85,7 +85,7 @@ def probabilities(
             )
     else:
         images = np.stack([read_image(path, facts.input_shape) for path in images])
-    return np.exp(trained.log_probabilities(trained.load(run, which), images, facts))
+    return np.exp(inference.log_probabilities(inference.load(run, which), images, facts))
 
 
 def predict(
@@ -135,7 +135,7 @@ def served(
 ) -> tuple[keras.Model, dict[str, Any]]:
     """Returns a model for export, and its description for the manifest."""
     facts = reading.read_data_facts(run)
-    model = trained.load(run, which)
+    model = inference.load(run, which)
     manifest = {
         "class_names": list(facts.class_names),
         "input": {
@@ -145,9 +145,9 @@ def served(
             "mean": list(facts.mean),
             "std": list(facts.std),
         },
-        "output": "probabilities" if preprocessing else trained.gives(model),
+        "output": "probabilities" if preprocessing else inference.output_kind(model),
     }
-    return (trained.classifier(model, facts) if preprocessing else model), manifest
+    return (inference.classifier(model, facts) if preprocessing else model), manifest
 
 
 def _listed(names: Sequence[str], most: int = 5) -> str:

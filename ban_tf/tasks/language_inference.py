@@ -15,7 +15,7 @@ from ban_tf.config.options import ARCHITECTURE
 from ban_tf.datasets import text
 from ban_tf.errors import InputError
 from ban_tf.metrics import summary, tokens
-from ban_tf.runs import reading, trained
+from ban_tf.runs import inference, reading
 from ban_tf.tasks import language_scores
 from ban_tf.tasks.language_training import reset_states
 
@@ -45,7 +45,7 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     unknown = text.unknown_share(vocabulary, words)
     language_scores.warn_of_unknown_words(unknown, "given")
     finished = reading.finished_generations(run)
-    models = [trained.load(run, str(number)) for number in finished]
+    models = [inference.load(run, str(number)) for number in finished]
     average = settings.get("ensemble_average", "probabilities")
     scores = language_scores.score(
         models,
@@ -94,7 +94,7 @@ def next_words(
     language_scores.warn_of_unknown_words(
         text.unknown_share(vocabulary, np.concatenate(contexts)), "given"
     )
-    model = trained.load(run, which)
+    model = inference.load(run, which)
     activation = next(iter(outputs.final_activations(model).values()), "linear")
     at_a_time = model.input_shape[0] or _LINES  # a stateful model has a fixed batch size
     found = []
@@ -119,8 +119,8 @@ def stateless(run: reading.RunReader, which: str) -> keras.Model:
         run: The run.
         which: "ensemble", or the number of a generation.
     """
-    loaded = trained.load(run, which)
-    if which == trained.ENSEMBLE:
+    loaded = inference.load(run, which)
+    if which == inference.ENSEMBLE:
         return loaded
     settings = reading.settings(run)
     name = settings["arch"] if which == "0" else settings.get("student_arch") or settings["arch"]
@@ -155,7 +155,7 @@ def predictor(model: keras.Model, vocabulary: Sequence[str]) -> keras.Model:
     indices = ops.where(ops.equal(indices, -1), unknown, ops.maximum(indices, 0))
     indices = ops.pad(indices, ((0, 0), (1, 0)), constant_values=end)  # a line follows another one
     results = ops.take_along_axis(model(indices), ops.reshape(length, (-1, 1, 1)), axis=1)[:, 0]
-    if trained.gives(model) == "logits":
+    if inference.output_kind(model) == "logits":
         results = keras.layers.Softmax(dtype="float32", name="probabilities")(results)
     return keras.Model(lines, results, name="next_word")
 
@@ -181,6 +181,6 @@ def served(
             "dtype": "string" if preprocessing else "int32",
             "preprocessing": "none" if preprocessing else "words as indices of the vocabulary",
         },
-        "output": "probabilities" if preprocessing else trained.gives(model),
+        "output": "probabilities" if preprocessing else inference.output_kind(model),
     }
     return (predictor(model, vocabulary) if preprocessing else model), manifest

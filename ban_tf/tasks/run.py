@@ -167,9 +167,9 @@ class Run:
 
     def _load(self, model: int | str) -> keras.Model:
         which = self._which(model)
-        from ban_tf.runs import trained  # Keras takes seconds to import
+        from ban_tf.runs import inference  # Keras takes seconds to import
 
-        return trained.load(self.files, which)
+        return inference.load(self.files, which)
 
     def _which(self, model: int | str) -> str:
         numbers: Sequence[int] = self.generations

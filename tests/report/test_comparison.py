@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ban_tf.cli import repetitions
 from ban_tf.cli import report as report_command
+from ban_tf.cli import seed_sweep
 from ban_tf.config import options
 from ban_tf.report import comparison, comparison_page
 
@@ -258,7 +258,7 @@ def test_seeds_are_run_one_after_the_other_and_compared(tmp_path, capsys):
         finished_run.make(one.directory, generations=2, seed=one.seed)
 
     wanted = options.Options(seeds=3, seed=4, workdir=str(tmp_path / "study"))
-    result = repetitions.run(wanted, run_one)
+    result = seed_sweep.run(wanted, run_one)
     assert asked == [(4, 1), (5, 1), (6, 1)]
     assert result["groups"][0]["seeds"] == [4, 5, 6]
     assert (tmp_path / "study" / "report.html").is_file()

@@ -131,7 +131,7 @@ def _stop(process: subprocess.Popen, name: str) -> float:
         assert process.returncode in _CODES[name], error.decode()
         if process.returncode > 0:
             # A warning, such as of a generation that collapsed, may stand before it.
-            said = [line for line in lines if "the same command goes on" in line]
+            said = [line for line in lines if "the same command resumes" in line]
             assert said and said == lines[-1:] and b"Traceback" not in error, error.decode()
     return time.perf_counter() - started
 

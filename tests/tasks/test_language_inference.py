@@ -16,7 +16,7 @@ import ban_tf
 from ban_tf.cli import evaluate, export, predict
 from ban_tf.config import options
 from ban_tf.datasets import text
-from ban_tf.runs import reading, trained
+from ban_tf.runs import inference, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import language_inference, language_scores, runner
 
@@ -151,7 +151,7 @@ def test_an_export_without_preprocessing_takes_numbers_of_words(run, tmp_path):
     assert manifest["input"]["dtype"] == "int32" and manifest["output"] == "logits"
     model = keras.models.load_model(path)
     assert model(np.zeros((3, 4), "int32")).shape == (3, 4, len(manifest["vocabulary"]))
-    np.testing.assert_array_equal(model.get_weights()[0], trained.load(run, "1").get_weights()[0])
+    np.testing.assert_array_equal(model.get_weights()[0], inference.load(run, "1").get_weights()[0])
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_an_export_without_preprocessing_takes_numbers_of_words(run, tmp_path):
         (evaluate.main, ["--dataset=text", "--data_dir=x"], "--data_dir=x does nothing"),
         (predict.main, ["absent.txt"], "absent.txt cannot be read as UTF-8 text"),
         (predict.main, ["LINES", "--model=9"], "--model=9 must be ensemble or the number"),
-        (predict.main, ["LINES", "--csv=LINES"], "would be replaced by a table"),
+        (predict.main, ["LINES", "--csv=LINES"], "is a file to predict; choose another"),
         (export.main, ["--to=litert", "--preprocessing"], "which --to=litert cannot hold"),
     ],
 )

@@ -52,7 +52,7 @@ def load(run: reading.RunReader, which: str = ENSEMBLE) -> keras.Model:
     return _from_bytes(run, name)
 
 
-def gives(model: keras.Model) -> str:
+def output_kind(model: keras.Model) -> str:
     """Returns the kind of a model's outputs: "logits" or "probabilities"."""
     activation = next(iter(outputs.final_activations(model).values()), "linear")
     return "logits" if activation == "linear" else "probabilities"
@@ -76,7 +76,7 @@ def classifier(model: keras.Model, facts: reading.DataFacts) -> keras.Model:
         (1.0 / (255.0 * std)).tolist(), (-mean / std).tolist(), dtype="float32", name="normalise"
     )(images)
     results = model(normalized)
-    if gives(model) == "logits":
+    if output_kind(model) == "logits":
         results = keras.layers.Softmax(dtype="float32", name="probabilities")(results)
     return keras.Model(images, results, name="classifier")
 

@@ -1,4 +1,4 @@
-"""`--seeds=N`: the same lineage from several seeds, each in a run directory of its own."""
+"""`--seeds=N`: the same lineage with several seeds, each in its own run directory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ban_tf.runs.rundir import RunDirectory
 
 
 def run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
-    """Runs what is not finished yet of each seed, and compares all.
+    """Runs the unfinished part of each seed, and compares all.
 
     Args:
         options: With `seeds` greater than one.
@@ -21,12 +21,12 @@ def run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
     Returns:
         The comparison; see `report.comparison`.
     """
-    with RunDirectory(options.directory):  # held against others who would do the same
+    with RunDirectory(options.directory):  # locked, so that no other process does the same
         return _run(options, run_one)
 
 
 def _run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
-    # Not for --help, which would wait for SciPy and plots.
+    # Late, so that --help does not wait for SciPy and matplotlib.
     from ban_tf.report import comparison_page
 
     directories: list[str | pathlib.Path] = []
