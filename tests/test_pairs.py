@@ -136,16 +136,16 @@ def test_a_run_that_draws_activations_together(tmp_path):
         ({"student_arch": "wrm-10-1"}, "did you mean wrn-10-1"),
         ({"student_arch": "lstm"}, "--arch=lstm-1-128 is for text"),
         ({"student_arch": "densenet", "activation_weight": 1.0, "gens": 2}, "it needs --gens=1"),
-        ({"objective": "cwtm", "tighten_epochs": 1.0}, "--objective=cwtm learns from labels"),
+        ({"objective": "cwtm", "tighten_epochs": 1.0}, "--objective=cwtm only has labels"),
         (
             {"dataset": "text", "arch": "lstm", "train_examples": None, "mixup": 0.2},
-            "--mixup=0.2 does nothing with --dataset=text: words cannot be blended",
+            "--mixup=0.2 does nothing with --dataset=text: words cannot be mixed",
         ),
         (
             {"dataset": "text", "arch": "lstm"},
             "--train_examples=400 does nothing",
         ),
-        ({"teacher_signal": "recorded", "analyse": True}, "--analyse needs more of the teacher"),
+        ({"teacher_signal": "recorded", "analyse": True}, "--analyse needs more than the teacher"),
         ({"compression": 0.7}, "--compression=0.7: --arch=wrn-16-1 takes dropout"),
     ],
 )

@@ -95,5 +95,7 @@ def test_a_teacher_that_cannot_be_rebuilt_is_refused_before_any_training():
 def test_a_teacher_that_is_looked_into_stays_as_it_is():
     with pytest.raises(ValueError, match=r"`teacher_precision` is 'float32', for which"):
         ban_tf.Lineage(network, teacher_precision="float32", distillation_losses=[object()])
-    with pytest.raises(options.OptionsError, match="--activation_weight looks into the teacher"):
+    with pytest.raises(
+        options.OptionsError, match="--activation_weight reads layers of the teacher"
+    ):
         options.check(options.Options(activation_weight=1.0, teacher_precision="auto"))

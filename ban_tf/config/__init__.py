@@ -1,4 +1,4 @@
-"""The flags of a training run: their declaration, help, checks, and the `Options` they become."""
+"""The flags of a training run: their declaration, help, checks, and the resulting `Options`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What is known of a task before its data is loaded: names, networks, flags. No TensorFlow here.
+"""Declares a task before its data is loaded: names, networks, flags. No TensorFlow here.
 
-A data set's name leads to a declaration (see `registry`), and a declaration to the class that
-does the work (see `task`), which is imported only when a run begins.
+The name of a dataset selects a declaration (see `registry`), and the declaration names the class
+that implements the task (see `tasks.task`), which is only imported when a run starts.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Declaration:
-    """A task, by its data sets and by what the command line may ask of it.
+    """A task: its datasets, its networks and the flags that it supports.
 
     Attributes:
-        name: What the task is called, such as "image_classification".
-        data: What its data sets hold, such as "images".
-        prefix: Its data sets are named `prefix` or `prefix:...`.
+        name: The name of the task, such as "image_classification".
+        data: The kind of its data, such as "images".
+        prefix: Its datasets are named `prefix` or `prefix:...`.
         implementation: The class, a `ban_tf.tasks.Task`, or "package.module:Class".
-        supports: Those of `idle.TASK_FLAGS` that the task makes use of. All others are
-            refused.
-        reasons: Why a flag that is not supported is refused, as the end of a sentence that begins
-            with "--flag=value does nothing with --dataset=...: ".
-        defaults: Values of flags that are not given, where they differ from those of `Options`.
-        networks: The names that --arch may have, each with the flags of `options.ARCHITECTURE`
-            that it takes. None for networks of `ban_tf.architectures` that are made for `data`.
-        check_dataset: Raises `InputError` for a name of a data set that cannot be loaded; None
+        supports: The flags of `idle.TASK_FLAGS` that the task uses. All others raise an
+            error.
+        reasons: Why a flag is not supported, as the end of a sentence that begins with
+            "--flag=value does nothing with --dataset=...: ".
+        defaults: Defaults of flags that differ from those of `Options`.
+        networks: The values of --arch, each with the flags of `options.ARCHITECTURE` that it
+            takes. None for the networks of `ban_tf.architectures` that are made for `data`.
+        check_dataset: Raises `InputError` for the name of a dataset that cannot be loaded; None
             checks nothing before the data is loaded.
         equal_shares: Whether every replica must have the same number of rows of each batch.
     """
@@ -52,11 +52,11 @@ class Declaration:
     equal_shares: bool = False
 
     def reason(self, flag: str) -> str:
-        """Returns why a flag is refused."""
+        """Returns why a flag is not supported."""
         return self.reasons.get(flag, f"{self.data} have no use for it")
 
     def check(self, dataset: str) -> None:
-        """Checks the name of a data set.
+        """Checks the name of a dataset.
 
         Raises:
             InputError: It cannot be loaded.
@@ -68,7 +68,7 @@ class Declaration:
         """Returns the full name of a network.
 
         Raises:
-            InputError: There is no such network.
+            InputError: The network does not exist.
         """
         if self.networks is None:
             return architectures.resolve(network)
@@ -91,17 +91,17 @@ class Declaration:
             )
 
     def settings(self, network: str) -> set[str]:
-        """Returns the flags that a network has beyond its name, such as "dropout"."""
+        """Returns the flags of a network besides its name, such as "dropout"."""
         if self.networks is None:
             return architectures.settings(network)
         return set(self.networks.get(network, ()))
 
     def shares_ends(self, network: str) -> bool:
-        """Returns whether a network always has the first and last layer of its teacher."""
+        """Returns whether a network always uses the first and last layer of its teacher."""
         return self.networks is None and architectures.shares_ends(network)
 
     def load(self) -> type[Task]:
-        """Imports the class that does the work."""
+        """Imports the class that implements the task."""
         if isinstance(self.implementation, str):
             module, _, name = self.implementation.partition(":")
             return getattr(importlib.import_module(module), name)
@@ -111,7 +111,7 @@ class Declaration:
 IMAGES = Declaration(
     name="image_classification",
     data="images",
-    prefix="",  # any data set that no other task claims
+    prefix="",  # any dataset without the prefix of another task
     implementation="ban_tf.tasks.image_classification:ImageClassification",
     supports=frozenset(
         {
@@ -127,7 +127,7 @@ IMAGES = Declaration(
         "step, cosine or constant",
         "plateau_factor": "it is for --schedule=plateau, which is for text",
         "plateau_threshold": "it is for --schedule=plateau, which is for text",
-        "unroll": "images are no sequences",
+        "unroll": "images are not sequences",
     },
     check_dataset=datasets.check,
 )
@@ -144,26 +144,26 @@ TEXT = Declaration(
         }
     ),
     reasons={
-        "data_dir": "it is for TFDS data sets",
-        "cache": "it is for TFDS data sets",
+        "data_dir": "it is for TFDS datasets",
+        "cache": "it is for TFDS datasets",
         "validation_fraction": "a text has its own validation part",
         "train_examples": "a text is read as a whole",
         "augment": "words are not cropped or flipped",
         "augmentation_seed": "words are not cropped or flipped",
         "teacher_views": "words are not cropped or flipped",
-        "mixup": "words cannot be blended",
+        "mixup": "words cannot be mixed",
         "activation_weight": "it compares feature maps of images",
         "teacher_from": "a language model belongs to the vocabulary of its run",
-        "teacher_signal": "teachers of text read it beside the student, and are never recorded",
-        "teacher_top": "teachers of text read it beside the student, and are never recorded",
-        "recordings": "teachers of text read it beside the student, and are never recorded",
-        "final_student": "networks that read text keep a state, and their ensemble does not",
+        "teacher_signal": "teachers of text are run with the student, and are never recorded",
+        "teacher_top": "teachers of text are run with the student, and are never recorded",
+        "recordings": "teachers of text are run with the student, and are never recorded",
+        "final_student": "networks for text are stateful, and their ensemble is not",
         "jit": "LSTMs are slower with XLA",
         "steps_per_execution": "steps of text are executed one at a time",
         "sync_batch_norm": "language models have no batch normalization",
     },
-    # The loss is the mean of a batch's words: where papers add up the steps of a batch, their
-    # learning rate is --unroll times lower, and their bound on the gradient --unroll times higher.
+    # The loss is the mean over the words of a batch: papers that sum over steps have a learning
+    # rate that is --unroll times lower, and a gradient bound that is --unroll times higher.
     defaults={
         "arch": "lstm",
         "dropout": 0.2,
@@ -177,5 +177,5 @@ TEXT = Declaration(
         "checkpoint": "best",
     },
     check_dataset=text.check,
-    equal_shares=True,  # rows are streams of text, each of which belongs to one replica
+    equal_shares=True,  # rows are streams of text, each on one replica
 )

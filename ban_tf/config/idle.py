@@ -23,23 +23,23 @@ NEEDS = {
 
 
 def needs_online(options: Options) -> str | None:
-    """Returns the flag that needs an online teacher, if one is set."""
+    """Returns the first flag that needs an online teacher, if one is set."""
     return next((name for name in ONLINE if getattr(options, name)), None)
 
 
 def idle(options: Options, names: Iterable[str]) -> dict[str, Need]:
-    """Returns the flags that do nothing, each with the first need that is not met.
+    """Returns the flags without effect, each with its first unmet requirement.
 
     Args:
-        options: All of them, with names resolved.
-        names: The flags in question.
+        options: All options, with names resolved.
+        names: The flags to check.
     """
     unmet = {name: [need for need in NEEDS[name] if not need.met(options)] for name in names}
     return {name: needs[0] for name, needs in unmet.items() if needs}
 
 
 def reason(options: Options, name: str, need: Need) -> str:
-    """Returns why a flag is refused, and what it belongs to."""
+    """Returns why a flag has no effect, and what it is for."""
     because = f", as it is for {need.belongs_to}"
     if not need.belongs_to:
         because = f": {registry.of(options.dataset).reason(name)}"
@@ -50,5 +50,5 @@ def reason(options: Options, name: str, need: Need) -> str:
 
 
 def written(name: str, value: Any) -> str:
-    """Returns a flag as it is given: `--name=value`."""
+    """Returns a flag as on the command line: `--name=value`."""
     return f"--{name}={str(value).lower() if isinstance(value, bool) else value}"

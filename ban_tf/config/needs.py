@@ -19,13 +19,13 @@ ONLINE = ("mixup", "activation_weight", "analyse")
 
 
 class Need(NamedTuple):
-    """Something without which a flag does nothing.
+    """A requirement without which a flag has no effect.
 
     Attributes:
-        flag: The flag that decides about it.
-        belongs_to: What the flag in question is for, in words; empty where the task says why it
-            is refused.
-        met: Whether the `Options` of a run meet it.
+        flag: The flag that decides.
+        belongs_to: A description of the use of the flag in question; empty if the task gives the
+            reason.
+        met: Returns whether the options meet it.
     """
 
     flag: str
@@ -34,7 +34,7 @@ class Need(NamedTuple):
 
 
 def _base(options: Any) -> str:
-    """The objective without `+labels`."""
+    """Returns the objective without `+labels`."""
     return objective_names.parse(options.objective)[0]
 
 
@@ -64,13 +64,13 @@ def _without(name: str) -> Need:
     return Need(name, f"runs without --{name}", lambda options: not getattr(options, name))
 
 
-TFDS = Need("dataset", "TFDS data sets", lambda options: datasets.is_tfds(options.dataset))
+TFDS = Need("dataset", "TFDS datasets", lambda options: datasets.is_tfds(options.dataset))
 SGD = Need("optimizer", "--optimizer=sgd", lambda options: options.optimizer == "sgd")
 PLATEAU = Need("schedule", "--schedule=plateau", lambda options: options.schedule == "plateau")
 AUTO = Need("gens", "--gens=auto", lambda options: options.gens == "auto")
 TEACHER = Need("objective", "objectives with a teacher", lambda options: _base(options) != "labels")
-TEMPERATURE = Need("objective", "objectives that have a temperature", _has_temperature)
-LABELS = Need("objective", "runs that learn from labels", _labels_count)
+TEMPERATURE = Need("objective", "objectives with a temperature", _has_temperature)
+LABELS = Need("objective", "runs with a label loss", _labels_count)
 AUGMENTED = Need("augment", "images that are cropped and flipped, as by --augment=yes", _augmented)
 RECORDED = Need(
     "teacher_signal",
@@ -92,7 +92,7 @@ SEVERAL_DEVICES = Need(
 
 
 def of_task(name: str) -> Need:
-    """Returns the need for a task that uses the flag."""
+    """Requires that the task supports the flag."""
     return Need("dataset", "", lambda options: name in registry.of(options.dataset).supports)
 
 
@@ -101,6 +101,6 @@ def architecture(name: str, belongs_to: str) -> tuple[Need, ...]:
 
     def met(options: Any) -> bool:
         task = registry.of(options.dataset)
-        return any(name in task.settings(each) for each in options.architectures)
+        return any(name in task.settings(network) for network in options.architectures)
 
     return (Need("arch", belongs_to, met),)

@@ -1,6 +1,6 @@
-"""Checks of the command line's options: bounds, and what does not go together.
+"""Checks the command line's options: bounds and combinations.
 
-Everything that can be found wrong without TensorFlow is found here, before it is imported.
+All errors that can be found without TensorFlow are raised here, before it is imported.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
     """Returns the options with names resolved.
 
     Args:
-        options: What is to be checked.
-        given: The flags that were given; by default those that are not at their default.
+        options: The options to check.
+        given: The flags that were given; by default those that differ from their defaults.
 
     Raises:
-        OptionsError: A value cannot be used, or a flag that was given would do nothing.
+        OptionsError: A value is invalid, or a given flag has no effect.
     """
     if given is None:
         given = _changed(options)
@@ -48,7 +48,7 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
     if options.checkpoint == "best" and options.validation_fraction == 0:
         raise OptionsError(
             "--checkpoint=best chooses by validation, but --validation_fraction is 0; "
-            "give it a share such as 0.1."
+            "set it, for example to 0.1."
         )
     if options.teacher_from and not pathlib.Path(options.teacher_from).is_file():
         raise OptionsError(
@@ -95,7 +95,7 @@ def _changed(options: Options) -> list[str]:
 
 
 def _check_task(options: Options) -> None:
-    """Checks that the task of the data set has the networks, the schedule and the strategy."""
+    """Checks that the task supports the networks, the schedule and the strategy."""
     task = registry.of(options.dataset)
     for name in options.architectures:
         task.check_network(name, options.dataset)
@@ -111,9 +111,9 @@ def _check_task(options: Options) -> None:
 
 
 def _check_idle(options: Options, given: Iterable[str]) -> None:
-    """Refuses flags that were given and would do nothing.
+    """Raises an error for given flags without effect.
 
-    Those that `run.cfg` of the run already holds pass: runs of earlier versions wrote all flags.
+    Flags in the run's `run.cfg` are accepted: earlier versions wrote all flags.
     """
     found = idle.idle(options, sorted(given))
     if found:
@@ -138,21 +138,21 @@ def _lines(file: pathlib.Path) -> list[str]:
 
 
 def _check_variants(options: Options) -> None:
-    """Makes sure that what departs from the plain lineage can be had together."""
+    """Checks combinations of lineage options."""
     always_shared = registry.of(options.dataset).shares_ends(options.architectures[-1])
     if options.share_ends is False and always_shared:
         raise OptionsError(
-            f"--share_ends=false cannot be used with {options.architectures[-1]}, which always has "
-            "the first and the last layer of its teacher."
+            f"--share_ends=false cannot be used with {options.architectures[-1]}, which always "
+            "uses the first and the last layer of its teacher."
         )
     if options.gens == "auto" and options.validation_fraction == 0:
         raise OptionsError(
-            "--gens=auto stops by validation, but --validation_fraction is 0; give it a share "
-            "such as 0.1."
+            "--gens=auto stops by validation, but --validation_fraction is 0; set it, for "
+            "example to 0.1."
         )
     if options.final_student and isinstance(options.gens, int) and options.gens < 2:
         raise OptionsError(
-            "--final_student learns from an ensemble of born-again generations: --gens must be at "
+            "--final_student distills an ensemble of born-again generations: --gens must be at "
             f"least 2; it is {options.gens}."
         )
     if options.activation_weight and options.student_arch and options.generations > 1:
@@ -162,19 +162,19 @@ def _check_variants(options: Options) -> None:
         )
     if options.activation_weight and options.teacher_precision != "same":
         raise OptionsError(
-            "--activation_weight looks into the teacher, which --teacher_precision="
+            "--activation_weight reads layers of the teacher, which --teacher_precision="
             f"{options.teacher_precision} would rebuild; leave out one of them."
         )
     online = idle.needs_online(options)
     if options.teacher_signal == "recorded" and online:
         raise OptionsError(
-            f"--{online} needs more of the teacher than its recorded outputs; use "
+            f"--{online} needs more than the teacher's recorded outputs; use "
             "--teacher_signal=online."
         )
     if options.tighten_epochs and options.objective.split("+")[0] in ("cwtm", "importance"):
         raise OptionsError(
-            f"--tighten_epochs passes from the labels to the teacher, but --objective="
-            f"{options.objective} learns from labels alone; choose kd or dkpp."
+            f"--tighten_epochs anneals from the labels to the teacher, but --objective="
+            f"{options.objective} only has labels; choose kd or dkpp."
         )
 
 
@@ -183,6 +183,6 @@ def _check_writable(directory: pathlib.Path) -> None:
     while not nearest.exists():
         nearest = nearest.parent
     if not nearest.is_dir():
-        raise OptionsError(f"--workdir={directory} cannot be made: {nearest} is a file.")
+        raise OptionsError(f"--workdir={directory} cannot be created: {nearest} is a file.")
     if not os.access(nearest, os.W_OK):
         raise OptionsError(f"--workdir={directory} cannot be written: {nearest} is not writable.")

@@ -36,7 +36,7 @@ class Options(
 
     @property
     def directory(self) -> pathlib.Path:
-        """Where the run is kept."""
+        """The directory of the run."""
         if self.workdir:
             return pathlib.Path(self.workdir)
         parts = [self.dataset, *self.architectures, self.objective]
@@ -45,7 +45,7 @@ class Options(
         return pathlib.Path("runs") / "-".join(re.sub(r"[^\w.+-]+", "_", part) for part in parts)
 
     def architecture_settings(self) -> dict[str, Any]:
-        """The settings of architectures that were asked for, without those left alone."""
+        """The architecture flags that are set."""
         chosen = {name: getattr(self, name) for name in ARCHITECTURE}
         return {name: value for name, value in chosen.items() if value or value is False}
 
@@ -56,18 +56,18 @@ class Options(
 
     @property
     def architectures(self) -> list[str]:
-        """Names of the networks: generation 0's, and the others' if they are of another kind."""
+        """Names of the networks: generation 0's, and that of the others if it differs."""
         return [self.arch] if self.student_arch is None else [self.arch, self.student_arch]
 
     @property
     def recordings_directory(self) -> pathlib.Path:
-        """Where recorded teachers are kept."""
+        """The directory of recorded teacher outputs."""
         if self.recordings:
             return pathlib.Path(self.recordings)
         return pathlib.Path(self.workdir or "runs") / "recordings"
 
     def settings(self) -> dict[str, Any]:
-        """What a run must agree on with the one that it goes on with."""
+        """Returns the settings that must be equal on resume."""
         return {
             name: value
             for name, value in dataclasses.asdict(self).items()
@@ -75,13 +75,13 @@ class Options(
         }
 
     def effective(self) -> dict[str, Any]:
-        """Returns the flags that do something in this run, and so may be given to repeat it."""
+        """Returns the flags that have an effect in this run, and so may be given to repeat it."""
         values = dataclasses.asdict(self)
         unused = idle.idle(self, values)
         return {name: value for name, value in values.items() if name not in unused}
 
     def flagfile(self) -> str:
-        """Returns the text of a flagfile that gives the same run."""
+        """Returns the text of a flagfile that repeats the run."""
         lines = [
             idle.written(name, value)
             for name, value in self.effective().items()
@@ -114,13 +114,13 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
 
 
 def from_flags(values: flags.FlagValues) -> Options:
-    """Turns parsed flags into checked options.
+    """Converts parsed flags to checked options.
 
     Raises:
-        OptionsError: A value cannot be used.
+        OptionsError: A value is invalid.
     """
     found: dict[str, Any] = {name: values[name].value for name in FLAGS}
-    # An empty value takes back what a flagfile set.
+    # An empty value resets what a flagfile set.
     found |= {name: None for name, flag in FLAGS.items() if flag.may_be_empty and found[name] == ""}
     found["gens"] = _number_or_auto(found["gens"])
     found |= {
@@ -133,7 +133,7 @@ def from_flags(values: flags.FlagValues) -> Options:
 
 
 def _asks(name: str, values: flags.FlagValues, found: Mapping[str, Any]) -> bool:
-    """Whether a flag was given and asks for something; a switch that is off does not."""
+    """Returns whether a flag was given and is not switched off."""
     off = found[name] is None or (found[name] is False and name not in ARCHITECTURE)
     return bool(values[name].present) and not off
 

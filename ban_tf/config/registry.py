@@ -1,8 +1,8 @@
-"""From the name of a data set to its task.
+"""Finds the task of a dataset by its name.
 
-`text` and `text:PATH` are language modeling; a prefix that another package has registered is the
-task of that package; any other name is image classification. A package registers a task by an
-entry point of the group `ban_tf.tasks`, whose name is the prefix of its data sets and whose value
+`text` and `text:PATH` are language modeling; a prefix that another package has registered selects
+that package's task; any other name is image classification. A package registers a task by an
+entry point of the group `ban_tf.tasks`, whose name is the prefix of its datasets and whose value
 is a `Declaration`:
 
     [project.entry-points."ban_tf.tasks"]
@@ -27,13 +27,13 @@ _registered: dict[str, Declaration] = {TEXT.prefix: TEXT}
 
 
 def of(dataset: str) -> Declaration:
-    """Returns the task of a data set.
+    """Returns the task of a dataset.
 
     Args:
-        dataset: Its name, as --dataset takes it.
+        dataset: Its name, as for --dataset.
 
     Raises:
-        InputError: The entry point of its prefix cannot be loaded, or is no `Declaration`.
+        InputError: The entry point of its prefix cannot be loaded, or is not a `Declaration`.
     """
     prefix = dataset.partition(":")[0]
     if prefix in _registered:
@@ -42,10 +42,10 @@ def of(dataset: str) -> Declaration:
 
 
 def register(declaration: Declaration) -> None:
-    """Makes a task known in this process, by the prefix of its data sets.
+    """Registers a task in this process, by the prefix of its datasets.
 
     Raises:
-        InputError: It is no `Declaration`, or its prefix belongs to another task.
+        InputError: It is not a `Declaration`, or its prefix belongs to another task.
     """
     if not isinstance(declaration, Declaration):
         raise InputError(f"`declaration` must be a Declaration. Received: {declaration!r}")

@@ -13,15 +13,15 @@ from ban_tf.config.groups import GROUPS
 _USAGE = """\
 ban-tf train [--flag=value ...]          (or: python -m ban_tf.main)
 
-Trains a network on labels (generation 0), then fresh copies of it, each on what those before it
-believe, and averages them. The same command goes on with a run that was interrupted.
+Trains a network on labels (generation 0), then fresh copies of it, each distilled from earlier
+generations, and averages them. The same command resumes an interrupted run.
 
   ban-tf train --gens=3 --arch=wrn                  # offline, two minutes on two CPU cores
   ban-tf train --dataset=cifar10 --data_dir=PATH --batch_size=128 --epochs=200
   ban-tf train --flagfile=flags/cifar100/wrn_28_10.cfg
 
-Exit codes: 0 when all is done, 1 when training failed, 2 for input that cannot be used, 130 and 143
-when interrupted. ban-tf --help lists the other commands.
+Exit codes: 0 for success, 1 if training failed, 2 for invalid input, 130 and 143 if interrupted.
+ban-tf --help lists the other commands.
 """
 
 

@@ -15,18 +15,18 @@ class CheckpointOptions:
     HEADING: ClassVar[str] = "Keeping and resuming"
     checkpoint: str = flag(
         "last",
-        "Which weights a generation keeps: last, or best by validation.",
+        "Weights that a generation keeps: last, or best by validation.",
         choices=("last", "best"),
     )
     checkpoint_steps: int | None = flag(
         None,
-        "Save every so many steps, besides at the end of each epoch.",
+        "Save every N steps, and at the end of each epoch.",
         bounds=(1, 1_000_000_000),
         may_change=True,
     )
     on_divergence: str = flag(
         "stop",
-        "When a loss is no longer finite: stop, or retry once from the last checkpoint at a "
+        "If the loss becomes NaN or infinite: stop, or retry once from the last checkpoint at a "
         "tenth of the learning rate.",
         choices=("stop", "retry"),
         may_change=True,

@@ -17,13 +17,13 @@ class DataOptions:
     HEADING: ClassVar[str] = "Data"
     dataset: str = flag(
         "digits",
-        "digits (embedded), a TFDS data set such as cifar10, folder:PATH with images, text "
+        "digits (embedded), a TFDS dataset such as cifar10, folder:PATH with images, text "
         "(embedded), or text:PATH, a folder with *.train.txt, *.valid.txt and *.test.txt or one "
         "file.",
     )
     data_dir: str | None = flag(
         None,
-        "Where TFDS data sets are kept.",
+        "Directory of TFDS datasets.",
         may_change=True,
         of_some_tasks=True,
         needs=(needs.TFDS,),
@@ -31,20 +31,20 @@ class DataOptions:
     )
     validation_fraction: float = flag(
         0.1,
-        "Share of the training data that is held out for validation.",
+        "Fraction of the training data used for validation.",
         bounds=(0.0, 0.5),
         of_some_tasks=True,
     )
     train_examples: int | None = flag(
         None,
-        "Use the first N training examples only.",
+        "Use only the first N training examples.",
         bounds=(2, math.inf),
         of_some_tasks=True,
     )
     cache: str = flag(
         "auto",
-        "Where decoded images of TFDS data sets are kept: memory, disk (beside the data), or "
-        "auto, on disk if they would fill half of the memory.",
+        "Where decoded images of TFDS datasets are stored: memory, disk (beside the data), or "
+        "auto: on disk if they would fill half of the memory.",
         choices=("auto", "memory", "disk"),
         may_change=True,
         of_some_tasks=True,
@@ -52,7 +52,7 @@ class DataOptions:
     )
     augment: str = flag(
         "auto",
-        "Random crops and flips: auto (the data set's custom), yes or no.",
+        "Random crops and flips: auto (depends on the dataset), yes or no.",
         choices=("auto", "yes", "no"),
         of_some_tasks=True,
     )

@@ -16,14 +16,14 @@ class GenerationOptions:
     HEADING: ClassVar[str] = "Generations"
     gens: int | str = flag(
         3,
-        "Born-again generations after generation 0; auto goes on until one is no better than "
-        "the one before it on validation data, beyond its 95 % interval.",
+        "Born-again generations after generation 0; auto continues until one is not "
+        "significantly better than the last on validation data (95 % interval).",
         bounds=(0, 1000),
         may_change=True,
     )
     max_gens: int = flag(
         10,
-        "How many generations auto may train.",
+        "Maximum number of generations with --gens=auto.",
         bounds=(1, 1000),
         may_change=True,
         needs=(needs.AUTO,),

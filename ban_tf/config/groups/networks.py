@@ -21,16 +21,15 @@ class NetworkOptions:
     )
     student_arch: str | None = flag(
         None,
-        "Architecture of the born-again generations, if it is another one: also "
-        "densenet-90-60@depth=2 (or @compression=0.5) and "
-        "resnet-wide-UNITS-RATIO@densenet-90-60 (or resnet-bottleneck-...), which have the "
-        "shapes of that DenseNet.",
+        "Architecture of the born-again generations, if it differs: also densenet-90-60@depth=2 "
+        "(or @compression=0.5) and resnet-wide-UNITS-RATIO@densenet-90-60 (or "
+        "resnet-bottleneck-...), which have the shapes of that DenseNet.",
         may_be_empty=True,
     )
     share_ends: bool | None = flag(
         None,
-        "Give students the first and the last layer of their teacher, frozen; "
-        "resnet-...@densenet-... always has them.",
+        "Students use the first and the last layer of their teacher, frozen; "
+        "resnet-...@densenet-... always does.",
         needs=(needs.TEACHER,),
     )
     dropout: float = flag(
@@ -43,28 +42,28 @@ class NetworkOptions:
     )
     compression: float | None = flag(
         None,
-        "Share of its channels that a DenseNet keeps after a block; 0.5 by default.",
+        "Fraction of channels that a DenseNet keeps after a block; 0.5 by default.",
         bounds=(0.01, 1.0),
         of_architecture=True,
         needs=needs.architecture("compression", "DenseNets"),
     )
     bottleneck: bool | None = flag(
         None,
-        "Whether a DenseNet has 1x1 convolutions before its 3x3 ones; it has.",
+        "Use bottleneck layers (DenseNet-B). Default: true.",
         of_architecture=True,
         needs=needs.architecture("bottleneck", "DenseNets"),
     )
     final_transition: bool | None = flag(
         None,
-        "Whether a DenseNet compresses its last block too, as the paper's counts tell; it does "
-        "not.",
+        "Compress the last block of a DenseNet, too, as the paper's parameter counts imply. "
+        "Default: false.",
         of_architecture=True,
         needs=needs.architecture("final_transition", "DenseNets"),
     )
     remat: bool | None = flag(
         None,
-        "Whether a DenseNet computes anew in the backward pass instead of keeping in memory: "
-        "slower, in about two thirds of the memory.",
+        "Recompute activations of a DenseNet in the backward pass: slower, with about two "
+        "thirds of the memory.",
         of_architecture=True,
         needs=needs.architecture("remat", "DenseNets"),
     )

@@ -24,25 +24,25 @@ class ObjectiveOptions:
     )
     label_weight: float | None = flag(
         None,
-        "Weight of the label term; by default what the objective says.",
+        "Weight of the label term; by default that of the objective.",
         bounds=(0.0, 1000000.0),
         needs=(needs.TEACHER,),
     )
     label_smoothing: float = flag(
         0.0,
-        "Smoothing of the labels, wherever labels are learnt from.",
+        "Label smoothing, in all label losses.",
         bounds=(0.0, 0.99),
         needs=(needs.LABELS,),
     )
     temperature: float | None = flag(
         None,
-        "Temperature of the objective; its gradients are scaled by its square.",
+        "Temperature of the objective; the loss is scaled by its square.",
         bounds=(0.001, 1000.0),
         needs=(needs.TEMPERATURE,),
     )
     tighten_epochs: float | None = flag(
         None,
-        "Pass from the labels to the teacher within the first N epochs.",
+        "Linearly anneal from the label loss to the teacher loss over the first N epochs.",
         bounds=(0.001, 1000000.0),
         needs=(needs.TEACHER,),
     )
@@ -56,8 +56,8 @@ class ObjectiveOptions:
     )
     mixup: float | None = flag(
         None,
-        "Blend each example with another one, by shares from Beta(N, N), before teacher and "
-        "student see it.",
+        "Mix each example with another one, with weights from Beta(N, N), before teacher and "
+        "student.",
         bounds=(0.001, 100.0),
         of_some_tasks=True,
     )

@@ -16,12 +16,12 @@ class OutputOptions:
     HEADING: ClassVar[str] = "The run, and what is seen of it"
     workdir: str | None = flag(
         None,
-        "Where the run is kept; runs/<dataset>-<arch>-<objective>-<seed> by default.",
+        "Directory of the run; runs/<dataset>-<arch>-<objective>-<seed> by default.",
         may_change=True,
     )
     analyse: bool | None = flag(
         None,
-        "Take the gradient of distillation apart after each epoch: analysis.png.",
+        "Analyze the gradient of distillation after each epoch: analysis.png.",
         needs=(needs.TEACHER,),
     )
     progress: str = flag(

@@ -16,26 +16,26 @@ class SeedOptions:
     HEADING: ClassVar[str] = "Randomness and repetition"
     seed: int = flag(
         0,
-        "Where all randomness comes from.",
+        "Seed of all randomness.",
         bounds=(0, 2**31 - 1),
     )
     final_student: bool = flag(
         False,
-        "Distil the ensemble of the born-again generations into one more student.",
+        "Distill the ensemble of the born-again generations into one more student.",
         may_change=True,
         of_some_tasks=True,
         needs=(needs.TEACHER,),
     )
     seeds: int = flag(
         1,
-        "Repeat the lineage from so many seeds, --seed and those after it, and compare.",
+        "Repeat the lineage with N seeds, from --seed on, and compare.",
         bounds=(1, 1000),
         may_change=True,
     )
     augmentation_seed: int | None = flag(
         None,
-        "Where crops and flips come from, if not from --seed; runs that have one teacher and "
-        "one augmentation seed share its recording.",
+        "Seed of crops and flips, by default --seed; runs with the same teacher and "
+        "augmentation seed share its recording.",
         bounds=(0, 2**31 - 1),
         of_some_tasks=True,
         needs=(needs.AUGMENTED,),

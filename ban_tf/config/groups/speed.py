@@ -16,20 +16,19 @@ class SpeedOptions:
     HEADING: ClassVar[str] = "Speed"
     precision: str = flag(
         "float32",
-        "float32, mixed_bfloat16, mixed_float16, or auto: bfloat16 where it is fast.",
+        "float32, mixed_bfloat16, mixed_float16, or auto: bfloat16 if it is fast.",
         choices=("auto", "float32", "mixed_bfloat16", "mixed_float16"),
     )
     jit: str = flag(
         "auto",
-        "Compile the training step with XLA: yes, no, or auto, on GPUs only.",
+        "Compile the training step with XLA: yes, no, or auto (only on GPUs).",
         choices=("auto", "yes", "no"),
         of_some_tasks=True,
     )
     strategy: str = flag(
         "auto",
-        "What trains: one device; mirrored, all GPUs of this machine, or the --virtual_devices; "
-        "multiworker, the processes that TF_CONFIG or Slurm name; or auto, which takes what is "
-        "there.",
+        "Distribution: one device; mirrored, all GPUs of this machine or the --virtual_devices; "
+        "multiworker, the processes of TF_CONFIG or Slurm; or auto, all that are available.",
         choices=("auto", "one", "mirrored", "multiworker"),
         may_change=True,
     )
@@ -49,14 +48,14 @@ class SpeedOptions:
     )
     sync_batch_norm: bool = flag(
         False,
-        "Normalise by the statistics of the whole batch, not of each replica's share.",
+        "Normalize by the statistics of the whole batch, not of each replica's part.",
         of_some_tasks=True,
         needs=(needs.SEVERAL_DEVICES,),
     )
     steps_per_execution: int | None = flag(
         None,
-        "Steps that TensorFlow takes at a time; must divide those of an epoch. By default 1, "
-        "and up to 10 on GPUs.",
+        "Steps per call of TensorFlow; must divide the steps of an epoch. By default 1, and up "
+        "to 10 on GPUs.",
         bounds=(1, 1_000_000),
         may_change=True,
         of_some_tasks=True,

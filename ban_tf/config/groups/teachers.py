@@ -16,37 +16,36 @@ class TeacherOptions:
     HEADING: ClassVar[str] = "Teachers"
     teacher: str = flag(
         "previous",
-        "Who teaches: previous, ensemble (all before, averaged) or first.",
+        "The teacher: the previous generation, the ensemble of all before, or the first.",
         choices=("previous", "ensemble", "first"),
         needs=(needs.TEACHER,),
     )
     teacher_from: str | None = flag(
         None,
-        "A trained .keras model to be generation 0.",
+        "A pretrained .keras model to use as generation 0.",
         of_some_tasks=True,
         may_be_empty=True,
     )
     teacher_signal: str = flag(
         "auto",
-        "Whether the teacher is asked in each step (online) or its outputs are recorded "
-        "beforehand (recorded); auto records where that saves time, changes nothing and the "
-        "disk has room.",
+        "Run the teacher in each step (online) or record its outputs in advance (recorded); "
+        "auto records if that saves time, does not change the result and the disk has space.",
         choices=("auto", "online", "recorded"),
         of_some_tasks=True,
         needs=(needs.TEACHER,),
     )
     teacher_precision: str = flag(
         "same",
-        "What the teacher computes in while a student learns from it: as the student (same), "
-        "the fastest for this machine (auto), or one of those of --precision. Unless it is the "
-        "same, its batch normalisation is folded into its convolutions.",
+        "Precision of the teacher during distillation: the student's (same), the fastest on "
+        "this machine (auto), or a value of --precision. Unless it is same, batch normalization "
+        "is folded into the convolutions.",
         choices=("same", "auto", "float32", "mixed_bfloat16", "mixed_float16"),
         needs=(needs.TEACHER,),
     )
     teacher_views: int | None = flag(
         None,
-        "How many different crops and flips of each image born-again students see: view e "
-        "modulo N in epoch e; by default as many as epochs. Fewer are cheaper to record.",
+        "Number of different crops and flips of each image for born-again students: view e "
+        "modulo N in epoch e; by default one per epoch. Fewer are cheaper to record.",
         bounds=(1, 1_000_000),
         of_some_tasks=True,
         needs=(needs.TEACHER, needs.AUGMENTED),
@@ -60,7 +59,7 @@ class TeacherOptions:
     )
     recordings: str | None = flag(
         None,
-        "Where recorded teachers are kept, for all runs that can use them; runs/recordings by "
+        "Directory of recorded teacher outputs, shared between runs; runs/recordings by "
         "default, or recordings in --workdir.",
         may_change=True,
         of_some_tasks=True,
@@ -69,6 +68,6 @@ class TeacherOptions:
     )
     ensemble_average: str = flag(
         "probabilities",
-        "What ensembles average: probabilities or logits.",
+        "Ensembles average probabilities or logits.",
         choices=("probabilities", "logits"),
     )

@@ -28,12 +28,12 @@ class TrainingOptions:
     )
     batch_size: int = flag(
         64,
-        "Examples in a step, those of all replicas together.",
+        "Examples per step, over all replicas.",
         bounds=(1, 1_000_000),
     )
     optimizer: str = flag(
         "sgd",
-        "sgd (Nesterov, decay joined to the gradient), or one of Keras's own by its name.",
+        "sgd (Nesterov, decay added to the gradient), or the name of a Keras optimizer.",
         choices=_OPTIMIZERS,
     )
     learning_rate: float = flag(
@@ -49,41 +49,41 @@ class TrainingOptions:
     )
     weight_decay: float = flag(
         5e-4,
-        "Decay of the kernels.",
+        "Weight decay of the kernels.",
         bounds=(0.0, 1.0),
     )
     schedule: str = flag(
         "cosine",
-        "Learning rate over time: step, cosine, constant, or for text plateau.",
+        "Learning rate schedule: step, cosine, constant, or for text plateau.",
         choices=("step", "cosine", "constant", "plateau"),
     )
     warmup_epochs: float = flag(
         0.0,
-        "Epochs in which the learning rate rises.",
+        "Epochs of linear learning rate warm-up.",
         bounds=(0.0, 1000000.0),
     )
     plateau_factor: float = flag(
         0.25,
-        "What plateau multiplies by when validation perplexity does not fall.",
+        "Factor of plateau when validation perplexity does not fall.",
         bounds=(1e-06, 1.0),
         of_some_tasks=True,
         needs=(needs.PLATEAU,),
     )
     plateau_threshold: float = flag(
         0.0,
-        "By how much perplexity has to fall for plateau.",
+        "Required decrease of perplexity for plateau.",
         bounds=(0.0, 1000000.0),
         of_some_tasks=True,
         needs=(needs.PLATEAU,),
     )
     unroll: int = flag(
         35,
-        "Steps of text in a batch, through which gradients go back.",
+        "Steps of text in a batch, for truncated backpropagation through time.",
         bounds=(1, 10000),
         of_some_tasks=True,
     )
     clip_norm: float | None = flag(
         None,
-        "Bound on the norm of the gradient.",
+        "Maximum norm of the gradient.",
         bounds=(1e-09, 1000000000.0),
     )
