@@ -9,14 +9,11 @@ from __future__ import annotations
 import dataclasses
 import importlib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ban_tf import architectures, datasets
 from ban_tf.datasets import text
 from ban_tf.errors import InputError
-
-if TYPE_CHECKING:
-    from ban_tf.tasks.task import Task
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -100,8 +97,8 @@ class Declaration:
         """Returns whether a network always uses the first and last layer of its teacher."""
         return self.networks is None and architectures.shares_ends(network)
 
-    def load(self) -> type[Task]:
-        """Imports the class that implements the task."""
+    def load(self) -> Any:
+        """Imports the class that implements the task, a `tasks.task.Task`."""
         if isinstance(self.implementation, str):
             module, _, name = self.implementation.partition(":")
             return getattr(importlib.import_module(module), name)
