@@ -27,7 +27,7 @@ def test_a_disk_that_is_full_is_named_and_the_run_goes_on_once_there_is_space(tm
     assert full.returncode == 1
     assert full.stderr.strip() == (
         "ban-tf: run could not be written (File too large); nothing that was saved is lost: once "
-        "there is space and permission, the same command goes on."
+        "there is space and permission, the same command resumes the run."
     )
     assert not list((tmp_path / "run").rglob("*.partial"))
     done = subprocess.run(COMMAND, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -142,21 +142,21 @@ def test_a_second_signal_stops_at_once(tmp_path):
 
 
 def test_a_signal_that_nobody_has_answered_is_raised_at_the_end():
-    with pytest.raises(Interrupted) as caught, signals.postponed():
+    with pytest.raises(Interrupted) as caught, signals.defer_signals():
         os.kill(os.getpid(), signal.SIGTERM)
     assert caught.value.signal_number == signal.SIGTERM
 
 
 def test_an_interruption_that_something_swallows_comes_again(monkeypatch):
     monkeypatch.setattr(signals, "_PATIENCE", 0.05)
-    before = signal.signal(signal.SIGTERM, signals.stop_at_once)
+    before = signal.signal(signal.SIGTERM, signals.raise_interrupt)
     try:
         with contextlib.suppress(BaseException):  # as in some modules while they are imported
             os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Interrupted) as caught:
             threading.Event().wait(60)
     finally:
-        signals.answered()
+        signals.cancel_alarm()
         signal.signal(signal.SIGTERM, before)
     assert caught.value.signal_number == signal.SIGTERM
 
@@ -165,10 +165,10 @@ def test_an_alarm_of_the_user_s_own_is_left_alone():
     before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
     try:
         signal.setitimer(signal.ITIMER_REAL, 600)
-        with signals.postponed():
+        with signals.defer_signals():
             pass
         assert signal.getitimer(signal.ITIMER_REAL)[0] > 0
-        with pytest.raises(Interrupted), signals.postponed():
+        with pytest.raises(Interrupted), signals.defer_signals():
             os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGTERM)
         assert signal.getsignal(signal.SIGALRM) is signal.SIG_IGN

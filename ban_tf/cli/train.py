@@ -28,8 +28,8 @@ options_module.define_flags()
 
 def _main(arguments: list[str]) -> int:
     for number in signals.SIGNALS:
-        signal.signal(number, signals.stop_at_once)
-    sys.unraisablehook = signals.tell_unraisable
+        signal.signal(number, signals.raise_interrupt)
+    sys.unraisablehook = signals.unraisable_hook
     try:
         if len(arguments) > 1:
             raise options_module.OptionsError(
@@ -51,7 +51,7 @@ def _main(arguments: list[str]) -> int:
         print(f"ban-tf: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt as error:
-        signals.answered()
+        signals.cancel_alarm()
         saved = getattr(error, "saved", "") or "up to the last finished epoch"
         print(
             f"\nban-tf: interrupted; all is saved {saved}; the same command resumes from there.",

@@ -40,7 +40,7 @@ class Declaration:
     name: str
     data: str
     prefix: str
-    implementation: type[Task] | str
+    implementation: type | str
     supports: frozenset[str] = frozenset()
     reasons: Mapping[str, str] = dataclasses.field(default_factory=dict)
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)

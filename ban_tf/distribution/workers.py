@@ -20,7 +20,7 @@ import numpy as np
 
 from ban_tf.compat import distribute, keras_distribution
 from ban_tf.errors import WorkerError
-from ban_tf.system.signals import Requests
+from ban_tf.system.signals import StopRequest
 
 
 class Workers:
@@ -153,15 +153,15 @@ class Workers:
         )
         return keras_distribution.as_data(distributed)
 
-    def requests(self, own: Requests) -> Requests:
+    def requests(self, own: StopRequest) -> StopRequest:
         """Returns signals that count as come once they have come to any worker."""
         return own if self.count == 1 else _SharedRequests(self, own)
 
 
-class _SharedRequests(Requests):
+class _SharedRequests(StopRequest):
     """Asked by all workers at the same moments; who was not told learns of it then."""
 
-    def __init__(self, workers: Workers, own: Requests):
+    def __init__(self, workers: Workers, own: StopRequest):
         self._workers = workers
         self._own = own
         # Which signal has come to any of them, as of the last time that all were asked.

@@ -1,5 +1,5 @@
-"""The operating system, nothing of ours: files, signals, hardware, seeds, a user's own modules.
+"""Access to the operating system: files, signals, hardware, seeds and custom modules.
 
-`files` writes files as a whole and locks them, `signals` delays Ctrl-C and SIGTERM until a state is
-saved, `seeds` derives one seed from another.
+`files` writes files atomically and locks them, `signals` defers Ctrl-C and SIGTERM until the state
+is saved, `seeds` derives seeds.
 """

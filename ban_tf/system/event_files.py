@@ -1,4 +1,4 @@
-"""TensorBoard's event files: written anew as a whole, and what a full disk means for them."""
+"""Writes TensorBoard event files from scratch, and converts TensorFlow's disk errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ban_tf.system.files import convert_os_errors
 
 
 def fresh_writer(directory: pathlib.Path) -> tf.summary.SummaryWriter:
-    """Returns a writer into a directory that holds no other events."""
+    """Deletes the events in a directory, and returns a new writer."""
     for events in directory.glob("events.out.tfevents.*"):
         events.unlink()
     return tf.summary.create_file_writer(str(directory))
@@ -20,10 +20,10 @@ def fresh_writer(directory: pathlib.Path) -> tf.summary.SummaryWriter:
 
 @contextlib.contextmanager
 def writing(directory: pathlib.Path) -> Iterator[None]:
-    """Has a disk that is full or refuses mean to TensorFlow what it means to all others.
+    """Converts TensorFlow I/O errors to `SaveError`.
 
     Raises:
-        SaveError: The disk is full or refuses.
+        SaveError: The disk is full or cannot be written.
     """
     with convert_os_errors(directory):
         try:

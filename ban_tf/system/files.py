@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, and locks that die with their process."""
+"""Atomic writes, and locks that are released when their process dies."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def file_lock(path: str | os.PathLike, otherwise: str) -> Iterator[None]:
     """Locks a file between processes; blocks until it is free.
 
     Args:
-        path: A file to lock, which is made.
-        otherwise: What is printed if another process holds it.
+        path: The file to lock; created if it does not exist.
+        otherwise: The message printed if another process holds the lock.
 
     Raises:
-        OSError: The file cannot be made.
+        OSError: The file cannot be created.
     """
     with pathlib.Path(path).open("a") as lock:
         try:
@@ -36,28 +36,28 @@ def file_lock(path: str | os.PathLike, otherwise: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def convert_os_errors(path: str | os.PathLike) -> Iterator[None]:
-    """Raises `OSError` of the block again as `SaveError`.
+    """Re-raises `OSError` as `SaveError`.
 
     Args:
-        path: Where the block writes to.
+        path: The path that the block writes.
 
     Raises:
-        SaveError: The disk is full or refuses.
+        SaveError: The disk is full or cannot be written.
     """
     try:
         yield
     except OSError as error:
         raise SaveError(
             f"{path} could not be written ({error.strerror or error}); nothing that was saved is "
-            "lost: once there is space and permission, the same command goes on."
+            "lost: once there is space and permission, the same command resumes the run."
         ) from error
 
 
 def write_atomically(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file that is either its old self or its new self, even if power fails.
+    """Replaces a file atomically, even if power fails.
 
     Raises:
-        OSError: The disk is full or refuses; the old file, if any, is untouched.
+        OSError: The disk is full or cannot be written; the old file, if any, is unchanged.
     """
     make_directory(path.parent)
     temporary = path.with_name(path.name + PARTIAL)
@@ -74,7 +74,7 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
 
 
 def _fsync_directory(folder: pathlib.Path) -> None:
-    """Forces the names in a folder to the disk."""
+    """Fsyncs a directory."""
     number = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(number)
@@ -83,7 +83,7 @@ def _fsync_directory(folder: pathlib.Path) -> None:
 
 
 def make_directory(folder: pathlib.Path) -> None:
-    """Makes a folder and its parents, forced to the disk."""
+    """Creates a folder and its parents, and fsyncs them."""
     if not folder.is_dir():
         make_directory(folder.parent)
         folder.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""What the processor can do, by its own account."""
+"""CPU feature flags from `/proc/cpuinfo`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pathlib
 
 
 def processor_flags(path: str = "/proc/cpuinfo") -> set[str]:
-    """Returns the processor's instruction sets; empty where the kernel does not tell."""
+    """Returns the processor's feature flags; empty if the kernel does not list them."""
     try:
         lines = pathlib.Path(path).read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""Public names of a package that are imported when they are first used."""
+"""Lazy imports for the public names of a package."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def attach(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
     """Returns the `__getattr__`, `__dir__` and `__all__` of a package.
 
-    Importing TensorFlow takes seconds, which `--help` must not wait for.
+    Importing TensorFlow takes seconds, and `--help` must not wait for it.
 
     Args:
         package: The package's `__name__`.

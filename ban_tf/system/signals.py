@@ -1,7 +1,7 @@
-"""Ctrl-C and SIGTERM, put off until the state of a training can be saved.
+"""Defers Ctrl-C and SIGTERM until the state of a training is saved.
 
-The first one is noted and answered at the end of the step under way. The second one stops at
-once.
+The first signal is handled at the end of the current step. The second one stops the process
+immediately.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from collections.abc import Iterator
 from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_PATIENCE = 2.0  # seconds in which an exception should have come where it is answered
+_PATIENCE = 2.0  # seconds after which `Interrupted` is raised again if it was swallowed
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked the process to stop.
+    """A signal requested the process to stop.
 
     Attributes:
-        signal_number: Which one.
-        saved: Up to where everything is saved, in words; empty if the signal was not put off.
+        signal_number: The signal.
+        saved: How far everything is saved, as text; empty if the signal was not deferred.
     """
 
     def __init__(self, signal_number: int, saved: str = ""):
@@ -31,8 +31,8 @@ class Interrupted(KeyboardInterrupt):
         self.saved = saved
 
 
-class Requests:
-    """Tells whether a signal has come."""
+class StopRequest:
+    """Whether a signal was received."""
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
@@ -41,62 +41,62 @@ class Requests:
         return self.signal_number is not None
 
 
-# Who handled SIGALRM before `stop_at_once` came to use it, as long as it does.
+# The former handler of SIGALRM, while `raise_interrupt` uses it.
 _former: list[Any] = []
 
 
-def stop_at_once(signal_number: int, frame: object = None) -> None:
-    """A signal handler that raises `Interrupted`, again and again until `answered` is called.
+def raise_interrupt(signal_number: int, frame: object = None) -> None:
+    """A signal handler that raises `Interrupted` repeatedly until `cancel_alarm` is called.
 
-    Once is not enough: an exception in a destructor is ignored by Python, and libraries have
-    places, mostly where they are imported, that go on whatever was raised.
+    Raising once is not enough: Python ignores exceptions in destructors, and some libraries
+    swallow all exceptions, mostly on import.
     """
     if hasattr(signal, "setitimer"):  # not on Windows
-        former = signal.signal(signal.SIGALRM, lambda *_: stop_at_once(signal_number))
+        former = signal.signal(signal.SIGALRM, lambda *_: raise_interrupt(signal_number))
         if not _former:
             _former.append(former or signal.SIG_DFL)  # None: not set from Python
         signal.setitimer(signal.ITIMER_REAL, _PATIENCE)
     raise Interrupted(signal_number)
 
 
-def answered() -> None:
-    """Says that what `stop_at_once` raised, if it did, has come where it was to come."""
+def cancel_alarm() -> None:
+    """Stops `raise_interrupt` from raising again."""
     if _former:
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, _former.pop())
 
 
-def tell_unraisable(unraisable: Any) -> None:
-    """For `sys.unraisablehook`: what was raised in a destructor, unless it comes again anyway."""
+def unraisable_hook(unraisable: Any) -> None:
+    """For `sys.unraisablehook`: ignores `Interrupted` in destructors, since it is raised again."""
     if not isinstance(unraisable.exc_value, Interrupted):
         sys.__unraisablehook__(unraisable)
 
 
 @contextlib.contextmanager
-def postponed() -> Iterator[Requests]:
-    """Notes the first signal inside the block instead of acting on it.
+def defer_signals() -> Iterator[StopRequest]:
+    """Defers the first signal inside the block.
 
-    Whoever enters the block looks at what it yields and raises `Interrupted` when all is saved;
-    what nobody has answered by the end of the block is raised there. Outside the main thread,
-    where Python handles no signals, nothing is ever noted.
+    The block checks the yielded `StopRequest` and raises `Interrupted` when everything is saved;
+    otherwise it is raised at the end of the block. Outside the main thread, where Python handles
+    no signals, none is deferred.
     """
-    requests = Requests()
+    requests = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield requests
         return
 
     def note(signal_number: int, frame: object) -> None:
         if requests:
-            stop_at_once(signal_number)
+            raise_interrupt(signal_number)
         requests.signal_number = signal_number
 
-    before = {each: signal.signal(each, note) for each in SIGNALS}
+    before = {number: signal.signal(number, note) for number in SIGNALS}
     try:
         yield requests
     finally:
-        answered()
-        for each, handler in before.items():
-            # None stands for a handler that was not set from Python.
-            signal.signal(each, signal.SIG_DFL if handler is None else handler)
+        cancel_alarm()
+        for number, handler in before.items():
+            # None: the handler was not set from Python.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
     if requests.signal_number is not None:
         raise Interrupted(requests.signal_number)

@@ -1,7 +1,7 @@
-"""Functions of the user's own, named as `package.module:function`.
+"""Imports custom functions named as `package.module:function`.
 
-Only what is wrong with the name is refused here. What the user's module raises while it is
-imported passes with its traceback, which is what finds the mistake.
+Only mistakes in the name raise an `InputError`. Errors of the custom module during its import keep
+their traceback, which shows the mistake.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ban_tf.errors import InputError
 
 
 def load(name: str, given: str) -> Any:
-    """Imports what a name leads to.
+    """Imports the function of a name.
 
     Args:
         name: `package.module:function`; the function may be an attribute of another name in the
@@ -24,7 +24,7 @@ def load(name: str, given: str) -> Any:
         given: The argument or flag with its value, for messages.
 
     Raises:
-        InputError: There is no such module, or nothing of that name in it.
+        InputError: The module does not exist, or has no such function.
     """
     module_name, _, path = name.partition(":")
     if not module_name or not path:
@@ -32,7 +32,7 @@ def load(name: str, given: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:
-        # Another name is missing: the user's module was there, and imports what is not.
+        # The custom module exists, but one of its imports does not.
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise
         raise InputError(f"{given}: there is no module {error.name} to import.") from error
@@ -45,16 +45,16 @@ def load(name: str, given: str) -> Any:
 
 
 def load_imported(name: str, role: str) -> Any:
-    """Returns a function that a saved model names, from a module that is imported already.
+    """Returns a function of a saved model, from a module that is already imported.
 
-    As with Keras's own registered functions, a file that is loaded does not choose which code runs.
+    As with functions registered with Keras, a loaded file does not choose which code is imported.
 
     Args:
         name: As for `load`.
-        role: The argument that it is, for messages.
+        role: The argument, for messages.
 
     Raises:
-        InputError: Its module is not imported, or there is nothing of that name in it.
+        InputError: Its module is not imported, or has no such function.
     """
     module = name.partition(":")[0]
     if module not in sys.modules:
@@ -63,14 +63,14 @@ def load_imported(name: str, role: str) -> Any:
 
 
 def name_of(function: Any, role: str) -> str:
-    """Returns the name by which `load` finds a function.
+    """Returns the name for which `load` returns a function.
 
     Args:
         function: The function.
-        role: The argument that it is, for messages.
+        role: The argument, for messages.
 
     Raises:
-        InputError: No name leads to it, as to a lambda or a partial function.
+        InputError: It has no name, such as a lambda or a partial function.
     """
     name = getattr(function, "__qualname__", "<unnamed>")
     if "<" in name:

@@ -15,7 +15,7 @@ from ban_tf.metrics import summary
 from ban_tf.report import analysis_report, content, page, table, tensorboard
 from ban_tf.runs import generations
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import provenance
+from ban_tf.system import environment
 
 if TYPE_CHECKING:
     from ban_tf.tasks.task import Task
@@ -71,7 +71,7 @@ def run_facts(options: Options, dataset: str) -> dict[str, Any]:
         "epochs": options.epochs,
         "command": command(options),
         "finished": datetime.datetime.now(datetime.timezone.utc).isoformat(" ", "seconds"),
-        "environment": provenance.environment(),
+        "environment": environment.describe(),
         "files": {
             "generation-*/model.keras": "each generation, a plain Keras model",
             "ensemble.keras": "the mean of the born-again generations",

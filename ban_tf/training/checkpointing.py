@@ -62,7 +62,7 @@ class Checkpointer(keras.callbacks.Callback):
         recorder: HistoryCallback,
         directory: RunDirectory,
         folder: str,
-        requests: signals.Requests,
+        requests: signals.StopRequest,
         *,
         within_epochs: bool = False,
         every_steps: int | None = None,

@@ -119,7 +119,7 @@ def train(
         recorder = HistoryCallback(record, keep, examples_per_epoch, exact=by_epoch)
         others = list(callbacks(record.history)) if callbacks else []
         try:
-            with signals.postponed() as own_requests:
+            with signals.defer_signals() as own_requests:
                 requests = workers.requests(own_requests) if workers else own_requests
                 checkpointer = checkpointing.Checkpointer(
                     recorder,

@@ -4,7 +4,7 @@ import numpy as np
 
 from ban_tf.distribution.workers import Workers
 from ban_tf.runs.rundir import ReadOnlyDirectory, RunDirectory
-from ban_tf.system.signals import Requests
+from ban_tf.system.signals import StopRequest
 
 
 def test_one_worker_is_the_chief_and_waits_for_nobody():
@@ -13,7 +13,7 @@ def test_one_worker_is_the_chief_and_waits_for_nobody():
     np.testing.assert_array_equal(workers.exchange([3, 4]), [[3, 4]])
     assert workers.chief_first(lambda: "done") == "done"
     assert workers.chief_decides(lambda number: number > 1)(2) is True
-    requests = Requests()
+    requests = StopRequest()
     assert workers.requests(requests) is requests
     workers.check_equal([np.zeros(3)], "Generation 0")
     workers.leave()

@@ -1,4 +1,4 @@
-"""With what a result was made: versions and hardware, without anything that names a person."""
+"""Software versions and hardware, for the record of a run; nothing that identifies a person."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import platform
 _PACKAGES = ("ban_tf", "tensorflow", "keras", "numpy", "scipy")
 
 
-def environment() -> dict[str, str]:
-    """Returns versions and hardware, in words, by what they are of."""
+def describe() -> dict[str, str]:
+    """Returns descriptions of versions and hardware, by name."""
     import tensorflow as tf
 
     facts = {"Python": platform.python_version()}
     for package in _PACKAGES:
         try:
             facts[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:  # run from a checkout
+        except importlib.metadata.PackageNotFoundError:  # not installed, run from a checkout
             continue
     facts["system"] = f"{platform.system()} {platform.release()} on {platform.machine()}"
     facts["processor"] = f"{_processor()}, {os.cpu_count()} cores"
