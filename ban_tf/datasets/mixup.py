@@ -49,8 +49,8 @@ def mixed_batches(
     seed: int,
     first_step: int = 0,
     *,
-    parts: int = 1,
-    mine: range = range(1),
+    num_shards: int = 1,
+    shard_range: range = range(1),
 ) -> tf.data.Dataset:
     """Blends every batch of a data set.
 
@@ -60,8 +60,8 @@ def mixed_batches(
         alpha: See `mix`.
         seed: Where the draws come from.
         first_step: The step of the whole training that the data set starts with.
-        parts: How many replicas share each batch; they must divide it.
-        mine: Which of the parts are wanted, one after the other.
+        num_shards: How many replicas share each batch; they must divide it.
+        shard_range: Which of these shards to yield, one after the other.
     """
 
     def blend(step: tf.Tensor, batch: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
@@ -69,8 +69,11 @@ def mixed_batches(
         return mix(*batch, num_classes, alpha, draws)
 
     def some(*batch: tf.Tensor) -> tf.data.Dataset:
-        cut = [tf.stack(tf.split(each, parts)[mine.start : mine.stop]) for each in batch]
+        cut = [
+            tf.stack(tf.split(each, num_shards)[shard_range.start : shard_range.stop])
+            for each in batch
+        ]
         return tf.data.Dataset.from_tensor_slices(tuple(cut))
 
     mixed = batches.enumerate(first_step).map(blend, tf.data.AUTOTUNE, deterministic=True)
-    return mixed if parts == 1 else mixed.flat_map(some).prefetch(2 * len(mine))
+    return mixed if num_shards == 1 else mixed.flat_map(some).prefetch(2 * len(shard_range))

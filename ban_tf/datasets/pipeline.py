@@ -57,8 +57,8 @@ def training_batches(
     teacher_logits: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
     first_epoch: int = 0,
     first_step: int = 0,
-    parts: int = 1,
-    mine: range = range(1),
+    num_shards: int = 1,
+    shard_range: range = range(1),
 ) -> tf.data.Dataset:
     """Returns the batches of a training from some point on.
 
@@ -74,8 +74,8 @@ def training_batches(
             recorded of the teacher, `[batch, classes]`.
         first_epoch: The epoch to start with.
         first_step: The step of that epoch to start with.
-        parts: How many replicas share each batch; they must divide it.
-        mine: Which of the parts are wanted, one after the other.
+        num_shards: How many replicas share each batch; they must divide it.
+        shard_range: Which of these shards to yield, one after the other.
 
     Returns:
         A data set of (images, labels): normalised float32 `[batch, height, width, channels]` and
@@ -99,9 +99,16 @@ def training_batches(
         if augment:
             crops = _draw(examples, seed if view_seed is None else view_seed, view)
             drawn += [tf.gather(part, chosen) for part in crops]
-        rows = [tf.reshape(part, [steps, parts, -1])[:, mine.start : mine.stop] for part in drawn]
-        rows = [tf.reshape(part, [steps * len(mine), batch_size // parts]) for part in rows]
-        return tf.data.Dataset.from_tensor_slices((tf.fill([steps * len(mine)], view), *rows))
+        rows = [
+            tf.reshape(part, [steps, num_shards, -1])[:, shard_range.start : shard_range.stop]
+            for part in drawn
+        ]
+        rows = [
+            tf.reshape(part, [steps * len(shard_range), batch_size // num_shards]) for part in rows
+        ]
+        return tf.data.Dataset.from_tensor_slices(
+            (tf.fill([steps * len(shard_range)], view), *rows)
+        )
 
     def batch(view: tf.Tensor, chosen: tf.Tensor, *drawn: tf.Tensor) -> tuple:
         picked = images(chosen)
@@ -113,7 +120,7 @@ def training_batches(
         return normalise(picked), targets
 
     indices = tf.data.Dataset.range(first_epoch, epochs).flat_map(shuffled)
-    indices = indices.skip(first_step * len(mine))
+    indices = indices.skip(first_step * len(shard_range))
     return _ahead(indices, batch)
 
 

@@ -37,8 +37,8 @@ def training_batches(
     unroll: int,
     *,
     first_step: int | None = None,
-    parts: int = 1,
-    mine: range = range(1),
+    num_shards: int = 1,
+    shard_range: range = range(1),
 ) -> tf.data.Dataset:
     """Returns one epoch, without the few words left over at the end of the text.
 
@@ -47,8 +47,8 @@ def training_batches(
         batch_size: Streams read side by side.
         unroll: Steps in a batch.
         first_step: If given, the text is read again and again, at first from this step on.
-        parts: How many replicas share each batch; they must divide it.
-        mine: Which of the parts are wanted, one after the other.
+        num_shards: How many replicas share each batch; they must divide it.
+        shard_range: Which of these shards to yield, one after the other.
 
     Returns:
         A data set of (words, next words), both int32 `[batch, unroll]`.
@@ -57,10 +57,10 @@ def training_batches(
     length = steps * unroll
     words = _streams(tokens[: batch_size * length], batch_size)
     following = _streams(tokens[1 : batch_size * length + 1], batch_size)
-    cut = tuple(_part(_cut(each, unroll), parts, mine) for each in (words, following))
+    cut = tuple(_part(_cut(each, unroll), num_shards, shard_range) for each in (words, following))
     batches = tf.data.Dataset.from_tensor_slices(cut)
     if first_step is not None:
-        batches = batches.repeat().skip(first_step * len(mine))
+        batches = batches.repeat().skip(first_step * len(shard_range))
     return iterators.untuned(batches.prefetch(_AHEAD))
 
 
@@ -69,8 +69,8 @@ def evaluation_batches(
     batch_size: int,
     unroll: int,
     *,
-    parts: int = 1,
-    mine: range = range(1),
+    num_shards: int = 1,
+    shard_range: range = range(1),
 ) -> tf.data.Dataset:
     """Returns every word but the first once, to be predicted from those before it.
 
@@ -78,8 +78,8 @@ def evaluation_batches(
         tokens: int32 `[tokens]`.
         batch_size: Streams read side by side.
         unroll: Steps in a batch.
-        parts: As for `training_batches`.
-        mine: As for `training_batches`.
+        num_shards: As for `training_batches`.
+        shard_range: As for `training_batches`.
 
     Returns:
         A data set of (words, next words, weights), all `[batch, unroll]`; weights are 0.0 where
@@ -93,7 +93,9 @@ def evaluation_batches(
         np.pad(tokens[1:], missing),
         np.pad(np.ones(predicted, np.float32), missing),
     )
-    cut = tuple(_part(_cut(_streams(each, batch_size), unroll), parts, mine) for each in arrays)
+    cut = tuple(
+        _part(_cut(_streams(each, batch_size), unroll), num_shards, shard_range) for each in arrays
+    )
     return iterators.untuned(tf.data.Dataset.from_tensor_slices(cut))
 
 
@@ -106,8 +108,10 @@ def _cut(streams: np.ndarray, unroll: int) -> np.ndarray:
     return streams.reshape(len(streams), -1, unroll).swapaxes(0, 1)
 
 
-def _part(batches: np.ndarray, parts: int, mine: range) -> np.ndarray:
-    """Some replicas' streams of each batch, `[batches · len(mine), batch / parts, unroll]`."""
+def _part(batches: np.ndarray, num_shards: int, shard_range: range) -> np.ndarray:
+    """Returns shards of each batch, `[batches · len(shard_range), batch / num_shards, unroll]`."""
     steps, batch_size, unroll = batches.shape
-    shared = batches.reshape(steps, parts, batch_size // parts, unroll)[:, mine.start : mine.stop]
-    return shared.reshape(-1, batch_size // parts, unroll)
+    shared = batches.reshape(steps, num_shards, batch_size // num_shards, unroll)[
+        :, shard_range.start : shard_range.stop
+    ]
+    return shared.reshape(-1, batch_size // num_shards, unroll)

@@ -1,6 +1,6 @@
-"""Several devices and several processes: strategies, workers, and the clusters that start them.
+"""Training on several devices and processes: strategies, workers and clusters.
 
-`cluster` reads `TF_CONFIG`, `slurm` makes it from Slurm's variables.
+`cluster` reads `TF_CONFIG`, `slurm` creates it from Slurm's variables.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The place of this process in a cluster, and whether the others are there.
+"""Reads `TF_CONFIG`, waits for the other workers of the cluster, and monitors them.
 
 `TF_CONFIG` describes a cluster as TensorFlow defines it:
 `{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}`. Nothing
@@ -19,20 +19,20 @@ from typing import Any, NoReturn
 
 from ban_tf.errors import ClusterError, InputError
 
-FIRST_WORD = 5.0  # seconds before a wait is worth a message
+FIRST_MESSAGE = 5.0  # seconds of waiting before the first message
 AGAIN = 30.0  # seconds between messages
-OTHER_GONE = 75  # exit code of a worker that only another one keeps from going on; EX_TEMPFAIL
-_BEAT = 5.0  # seconds between two looks at the others
-_MISSED = 3  # looks that a worker may be absent from
+OTHER_GONE = 75  # exit code when a peer failed (EX_TEMPFAIL)
+_BEAT = 5.0  # seconds between two checks of the peers
+_MISSED = 3  # failed checks after which a worker counts as gone
 
 
 @dataclasses.dataclass(frozen=True)
 class Cluster:
-    """The workers that train together.
+    """The workers of one training.
 
     Attributes:
         addresses: "host:port" of each; the chief is the first.
-        index: Which of them this process is.
+        index: The index of this process.
     """
 
     addresses: tuple[str, ...]
@@ -40,15 +40,15 @@ class Cluster:
 
     @property
     def others(self) -> dict[int, str]:
-        """Addresses of all but this one, by number."""
-        return {i: each for i, each in enumerate(self.addresses) if i != self.index}
+        """Addresses of all other workers, by index."""
+        return {i: address for i, address in enumerate(self.addresses) if i != self.index}
 
 
 def read(environment: Mapping[str, str]) -> Cluster | None:
-    """Returns the cluster that TF_CONFIG describes; None if it describes none.
+    """Returns the cluster of TF_CONFIG; None for a single process.
 
     Raises:
-        InputError: TF_CONFIG cannot be used.
+        InputError: TF_CONFIG is invalid.
     """
     text = environment.get("TF_CONFIG", "").strip()
     if not text or text == "{}":
@@ -57,9 +57,9 @@ def read(environment: Mapping[str, str]) -> Cluster | None:
     try:
         config = json.loads(text)
         jobs, task = config["cluster"], config["task"]
-        addresses = [(job, i, each) for job in ("chief", "worker")
-                     for i, each in enumerate(jobs.get(job, []))]  # fmt: skip
-        place = [each[:2] for each in addresses].index((task["type"], int(task["index"])))
+        addresses = [(job, i, address) for job in ("chief", "worker")
+                     for i, address in enumerate(jobs.get(job, []))]  # fmt: skip
+        index = [entry[:2] for entry in addresses].index((task["type"], int(task["index"])))
         for _, _, address in addresses:
             host, port = address.rsplit(":", 1)
             if not host or not 0 < int(port) < 65536:
@@ -73,7 +73,7 @@ def read(environment: Mapping[str, str]) -> Cluster | None:
         raise InputError(
             f"TF_CONFIG has jobs {', '.join(sorted(jobs))}; only chief and worker train here."
         )
-    return Cluster(tuple(each[2] for each in addresses), place) if len(addresses) > 1 else None
+    return Cluster(tuple(entry[2] for entry in addresses), index) if len(addresses) > 1 else None
 
 
 def several(options: Any) -> bool:
@@ -91,13 +91,13 @@ def several(options: Any) -> bool:
 
 
 def check(options: Any) -> None:
-    """Makes sure that what is to train together can.
+    """Checks that the distribution flags are consistent.
 
     Args:
         options: An `Options`.
 
     Raises:
-        InputError: It cannot.
+        InputError: They are not.
     """
     if options.virtual_devices and (several(options) or options.strategy == "one"):
         raise InputError(
@@ -106,19 +106,19 @@ def check(options: Any) -> None:
         )
     if several(options) and options.seeds > 1:
         raise InputError(
-            f"--seeds={options.seeds} repeats a run in one process; give workers one --seed each "
+            f"--seeds={options.seeds} repeats a run in one process; give workers one --seed at a "
             "time."
         )
 
 
 def in_slurm(environment: Mapping[str, str]) -> bool:
-    """Tells whether Slurm started this process as one of several."""
+    """Returns whether Slurm started this process as one of several."""
     tasks = environment.get("SLURM_STEP_NUM_TASKS", "1")
     return tasks.isdigit() and int(tasks) > 1 and "SLURM_PROCID" in environment
 
 
 def listening(address: str, seconds: float = 2.0) -> bool:
-    """Tells whether a process accepts connections at "host:port"."""
+    """Returns whether a process accepts connections at "host:port"."""
     host, port = address.rsplit(":", 1)
     try:
         socket.create_connection((host, int(port)), seconds).close()
@@ -128,31 +128,31 @@ def listening(address: str, seconds: float = 2.0) -> bool:
 
 
 def wait_for_all(cluster: Cluster, limit: float) -> None:
-    """Returns when all workers are there; says for whom it waits.
+    """Waits until all workers have started; prints for which ones it waits.
 
-    TensorFlow waits in silence, and lets no other thread of Python run meanwhile. So workers meet
-    before it starts, each listening where TensorFlow is going to.
+    TensorFlow waits silently, and blocks all other Python threads. So workers wait for each other
+    before it starts; each listens at the port that TensorFlow will use.
 
     Args:
         cluster: The workers.
         limit: Seconds.
 
     Raises:
-        ClusterError: One did not come in time.
-        InputError: This worker's own address cannot be listened at.
+        ClusterError: One did not start in time.
+        InputError: The port of this worker cannot be used.
     """
     port = int(cluster.addresses[cluster.index].rsplit(":", 1)[1])
     try:
         here = socket.create_server(("", port), backlog=len(cluster.addresses) * 8)
     except OSError as error:
         raise InputError(
-            f"Worker {cluster.index} is to listen at port {port}, which is taken "
+            f"Worker {cluster.index} must listen at port {port}, which is taken "
             f"({error.strerror}); choose another one in TF_CONFIG."
         ) from error
     with here:
-        started, due = time.monotonic(), FIRST_WORD
+        started, due = time.monotonic(), FIRST_MESSAGE
         missing = dict(cluster.others)
-        while missing := {i: each for i, each in missing.items() if not listening(each)}:
+        while missing := {i: address for i, address in missing.items() if not listening(address)}:
             waited = time.monotonic() - started
             if waited >= limit:
                 raise ClusterError(
@@ -170,11 +170,10 @@ def wait_for_all(cluster: Cluster, limit: float) -> None:
             time.sleep(0.2)
 
 
-class Watch:
-    """Ends the process when another worker is gone, whatever TensorFlow waits for.
+class PeerMonitor:
+    """Ends the process when another worker is gone, even while TensorFlow waits.
 
-    A worker counts as gone when nothing has listened at its address three times, five seconds
-    apart.
+    A worker counts as gone if three checks of its address fail, five seconds apart.
 
     Args:
         cluster: The workers.
@@ -186,7 +185,7 @@ class Watch:
         threading.Thread(target=self._look, daemon=True).start()
 
     def close(self) -> None:
-        """Stops watching: from here on, others may leave."""
+        """Stops monitoring: from here on, other workers may end."""
         self._over.set()
 
     def _look(self) -> None:
@@ -200,11 +199,11 @@ class Watch:
 
 
 def stop_without(who: str, why: str = "") -> NoReturn:
-    """Ends the process at once, since TensorFlow's threads cannot be asked to; another is gone.
+    """Ends the process immediately, since TensorFlow's threads cannot be stopped.
 
     Args:
-        who: Who is gone, in words.
-        why: How that was noticed, if there is more to say.
+        who: A description of the worker that is gone.
+        why: The reason, if known.
     """
     print(
         f"ban-tf: {who} stopped answering; all is saved up to the last finished epoch: start all "

@@ -1,10 +1,9 @@
-"""`TF_CONFIG` for a process that Slurm started as one of several, by TensorFlow's own resolver.
+"""Creates `TF_CONFIG` for a process of a Slurm step, with TensorFlow's resolver.
 
-The resolver is asked for the addresses of all processes and nothing more. It shares out GPUs by
-dividing by their number, which fails where a process has none or where Slurm has shared them out
-already: processes have the GPUs that Slurm gives them. And it numbers processes by the names of
-their nodes in order of the alphabet, `node10` before `node9`, unlike Slurm: here each process finds
-itself by the name of its own node.
+The resolver is only used for the addresses of all processes. Its assignment of GPUs fails if a
+process has none or if Slurm has assigned them already: processes use the GPUs that Slurm assigns.
+And it sorts nodes by name, `node10` before `node9`, unlike Slurm: here each process finds its index
+by the name of its node.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ import tensorflow as tf
 
 from ban_tf.errors import InputError
 
-# Steps that share a node must not meet at one port; Linux gives out those from 32768 on by itself.
+# Steps on the same node must not use the same port; Linux assigns ports from 32768 on by itself.
 _FIRST_PORT, _PORTS_OF_A_STEP, _STEPS = 10_000, 16, 1375
 
 
@@ -26,14 +25,14 @@ def first_port(job: int, step: int) -> int:
 
 
 def tf_config(environment: Mapping[str, str]) -> str:
-    """Returns what `TF_CONFIG` is to be; all processes get the same addresses in the same order.
+    """Returns the value of `TF_CONFIG`; all processes get the same addresses in the same order.
 
     Args:
-        environment: With the variables that `srun` sets for a step. The resolver reads those that
-            it needs from `os.environ`.
+        environment: Has the variables that `srun` sets for a step. The resolver itself reads
+            `os.environ`.
 
     Raises:
-        InputError: Some of them are missing, or do not fit each other.
+        InputError: Some of them are missing or inconsistent.
     """
     try:
         job, step = int(environment["SLURM_JOB_ID"]), int(environment.get("SLURM_STEP_ID", 0))

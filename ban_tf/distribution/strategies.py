@@ -1,6 +1,6 @@
-"""`--strategy`: one device, several in one process, or several workers.
+"""`--strategy`: one device, several devices in one process, or several workers.
 
-A process has one strategy, made before TensorFlow does anything else.
+A process has one strategy, created before TensorFlow does anything else.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ def start(
     evenly: bool,
     jit: bool,
 ) -> Workers:
-    """Returns the workers of a run, once all of them are there.
+    """Returns the workers of a run after all of them have started.
 
     Args:
         strategy: "auto", "one", "mirrored" or "multiworker".
-        virtual_devices: Into how many devices the processor is split, if at all.
+        virtual_devices: Number of devices into which to split the processor, if at all.
         worker_timeout: Seconds to wait for other workers.
         batch_size: Examples in a batch of all replicas.
-        evenly: Whether every replica must have as many examples as any other.
+        evenly: Whether every replica must have the same number of examples.
         jit: Whether XLA is to compile the training step.
 
     Raises:
-        InputError: There is no such cluster, or there are no such devices.
+        InputError: The cluster or the devices do not exist.
     """
     workers = _start(strategy, virtual_devices, worker_timeout, batch_size if evenly else None)
     if (evenly or workers.count > 1) and batch_size % workers.replicas:
@@ -47,7 +47,7 @@ def start(
         )
     if workers.replicas > 1 and jit:
         raise InputError(
-            "--jit=yes has XLA compile whole steps, which TensorFlow cannot on "
+            "--jit=yes compiles whole steps with XLA, which TensorFlow cannot do on "
             f"{workers.replicas} replicas; leave it out, or use --strategy=one."
         )
     return workers
@@ -57,7 +57,7 @@ def start(
 def _start(
     name: str, virtual_devices: int | None, timeout: float, rows: int | None = None
 ) -> Workers:
-    """Starts a strategy; one chosen by itself shares out all `rows` evenly, if any are given."""
+    """Creates a strategy; "auto" only uses devices among which all `rows` are divided evenly."""
     if name == "auto":
         several = cluster.read(os.environ) or cluster.in_slurm(os.environ)
         name = "multiworker" if several else "auto"
@@ -73,10 +73,10 @@ def _start(
         return Workers()
     kind = "GPU" if graphics and not virtual_devices else "CPU"
     devices = tf.config.list_logical_devices(kind)
-    # TensorFlow's exchanges between devices of one processor may wait for each other for ever
-    # where there are more devices than cores; sums on one of the devices do not.
+    # TensorFlow's collectives between virtual devices of one processor may deadlock if there are
+    # more devices than cores; reduction on one device does not.
     sums = tf.distribute.ReductionToOneDevice() if kind == "CPU" else None
-    return Workers(tf.distribute.MirroredStrategy([each.name for each in devices], sums))
+    return Workers(tf.distribute.MirroredStrategy([device.name for device in devices], sums))
 
 
 def _split_processor(count: int) -> None:
@@ -94,26 +94,26 @@ def _split_processor(count: int) -> None:
 def _multi_worker(timeout: float) -> Workers:
     if not cluster.read(os.environ) and cluster.in_slurm(os.environ):
         os.environ["TF_CONFIG"] = slurm.tf_config(os.environ)
-    place = cluster.read(os.environ)
-    if place is None:
+    own = cluster.read(os.environ)
+    if own is None:
         raise InputError(
             "--strategy=multiworker needs a cluster of two workers or more: set TF_CONFIG, start "
             "with srun, or try it out with ban-tf launch --workers=2."
         )
-    cluster.wait_for_all(place, timeout)
+    cluster.wait_for_all(own, timeout)
     workers = Workers(tf.distribute.MultiWorkerMirroredStrategy())
-    workers.watch = cluster.Watch(place)
+    workers.monitor = cluster.PeerMonitor(own)
     return workers
 
 
 @contextlib.contextmanager
-def together(workers: Workers) -> Iterator[None]:
-    """Ends the process with a sentence when TensorFlow says that another worker is gone."""
+def abort_on_peer_failure(workers: Workers) -> Iterator[None]:
+    """Ends the process with a message when TensorFlow reports that another worker is gone."""
     try:
         yield
     except KeyboardInterrupt:
-        if workers.watch is not None:
-            workers.watch.close()  # the others stop as well
+        if workers.monitor is not None:
+            workers.monitor.close()  # the others stop, too
         raise
     except tf.errors.OpError as error:
         if workers.count == 1:
@@ -123,7 +123,7 @@ def together(workers: Workers) -> Iterator[None]:
 
 
 def describe(workers: Workers) -> str:
-    """Returns in words what a run trains on; empty for one device."""
+    """Returns a description of the devices of a run; empty for one device."""
     if workers.strategy is None:
         return ""
     name = type(workers.strategy).__name__

@@ -1,11 +1,11 @@
-"""Processes that train one model together, usually one on each machine.
+"""The processes that train one model together, usually one per machine.
 
-`TF_CONFIG` (or Slurm) tells each its place; `tf.distribute.MultiWorkerMirroredStrategy` keeps
-their weights alike. Worker 0 is the chief: it alone writes the run directory, which all of them
-see (a file system that they share). What follows from files is read by the others only when the
-chief has written it, and after every generation all compare a hash of their weights.
+`TF_CONFIG` (or Slurm) gives each process its index; `tf.distribute.MultiWorkerMirroredStrategy`
+keeps their weights equal. Worker 0 is the chief: only it writes the run directory, which must be on
+a shared file system. Other workers read files only after the chief has written them, and after
+every generation all compare a hash of their weights.
 
-Without such a strategy there is one worker, and it is the chief.
+Without such a strategy there is one worker, the chief.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class Workers:
         strategy: A `tf.distribute.Strategy`, or None for one device.
 
     Attributes:
-        strategy: As given.
-        index: Which one this process is.
-        count: How many there are.
-        watch: What looks whether the others are still there, if anything does; has `close`.
+        strategy: The strategy.
+        index: The index of this process.
+        count: The number of workers.
+        monitor: Checks that the other workers are alive, if set; has `close`.
     """
 
     def __init__(self, strategy: Any = None):
@@ -45,28 +45,28 @@ class Workers:
         if self.count > 1:
             before = len(tasks.get("chief", ())) if resolver.task_type == "worker" else 0
             self.index = before + resolver.task_id
-        self.watch: Any = None
+        self.monitor: Any = None
         self._sum: Callable[[Any], Any] | None = None
 
     @property
     def chief(self) -> bool:
-        """Whether this is the worker that writes."""
+        """Whether this worker writes the files."""
         return self.index == 0
 
     @property
     def replicas(self) -> int:
-        """How many replicas all of them have."""
+        """The total number of replicas."""
         return self.strategy.num_replicas_in_sync if self.strategy else 1
 
     def scope(self) -> Any:
         """Returns the context in which models are built."""
         return self.strategy.scope() if self.strategy else contextlib.nullcontext()
 
-    def exchange(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Tells all workers some numbers, and waits until each has told its own.
+    def all_gather(self, numbers: Sequence[int] | np.ndarray) -> np.ndarray:
+        """All-gathers int32 values across workers.
 
         Args:
-            numbers: int32, as many on each worker.
+            numbers: int32, the same number on each worker.
 
         Returns:
             int32 `[workers, numbers]`.
@@ -81,11 +81,11 @@ class Workers:
         summed = self._sum(keras.ops.convert_to_tensor(table))
         return summed.numpy() // (self.replicas // self.count)
 
-    def chief_first(self, work: Callable[[], Any]) -> Any:
-        """Does something that leaves files, on the chief before all others.
+    def run_on_chief_first(self, work: Callable[[], Any]) -> Any:
+        """Runs a function that writes files, on the chief before the other workers.
 
         Raises:
-            WorkerError: The chief could not do it; it says why itself.
+            WorkerError: It failed on the chief, which reports the reason.
         """
         result, error = None, None
         if self.chief:
@@ -93,19 +93,19 @@ class Workers:
                 result = work()
             except Exception as raised:
                 error = raised
-        failed = self.exchange([error is not None])[0, 0]
+        failed = self.all_gather([error is not None])[0, 0]
         if error is not None:
             raise error
         if failed:
-            raise WorkerError("the chief, worker 0, has stopped; see what it says.")
+            raise WorkerError("the chief, worker 0, has stopped; see its messages.")
         return result if self.chief else work()
 
-    def chief_decides(self, ask: Callable[..., bool]) -> Callable[..., bool]:
-        """Returns a function whose answer is the chief's, whatever rounding says elsewhere."""
-        return lambda *arguments: bool(self.exchange([bool(ask(*arguments))])[0, 0])
+    def broadcast(self, function: Callable[..., bool]) -> Callable[..., bool]:
+        """Returns a function that returns the chief's result on all workers, despite rounding."""
+        return lambda *arguments: bool(self.all_gather([bool(function(*arguments))])[0, 0])
 
     def check_equal(self, weights: list[np.ndarray], what: str) -> None:
-        """Makes sure that all workers hold the same weights, bit by bit.
+        """Checks that all workers have the same weights, bit by bit.
 
         Raises:
             WorkerError: They do not.
@@ -115,61 +115,65 @@ class Workers:
         content = hashlib.sha256()
         for array in weights:
             content.update(np.ascontiguousarray(array).tobytes())
-        told = self.exchange(np.frombuffer(content.digest(), np.int32))
-        others = [index for index, digest in enumerate(told) if (digest != told[0]).any()]
+        digests = self.all_gather(np.frombuffer(content.digest(), np.int32))
+        others = [index for index, digest in enumerate(digests) if (digest != digests[0]).any()]
         if others:
             raise WorkerError(
                 f"{what} has other weights on worker {', '.join(map(str, others))} than on the "
-                "chief, so that they no longer train one model; nothing of it was kept. Start all "
-                "workers anew, on machines of one kind."
+                "chief, so that they no longer train one model; it was not saved. Start all "
+                "workers again, on machines of one kind."
             )
 
-    def meet(self) -> None:
-        """Waits until all others are here as well."""
-        self.exchange([0])
+    def barrier(self) -> None:
+        """Waits until all workers have called this."""
+        self.all_gather([0])
 
-    def leave(self) -> None:
-        """Waits until all others are done as well; from here on, each may go."""
-        self.meet()
-        if self.watch is not None:
-            self.watch.close()
+    def shutdown(self) -> None:
+        """Waits until all workers are done; from here on, each may end."""
+        self.barrier()
+        if self.monitor is not None:
+            self.monitor.close()
 
-    def shared_out(self, batches: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Returns a data set for `fit`, of which each worker makes its own replicas' part alone.
+    def distribute_dataset(
+        self, batches: Callable[..., Any], *arguments: Any, **options: Any
+    ) -> Any:
+        """Returns a dataset for `fit`, of which each worker only creates its replicas' part.
 
         Args:
-            batches: Makes a `tf.data.Dataset`; given, besides the arguments, `parts` (how many
-                replicas share each batch) and `mine` (a range: which of these parts to yield,
-                one after the other), where there are several workers.
+            batches: Returns a `tf.data.Dataset`. With several workers it also gets `num_shards`
+                (how many replicas share each batch) and `shard_range` (which of these shards to
+                yield, one after the other).
             *arguments: For `batches`.
             **options: For `batches`.
         """
         if self.count == 1:
             return batches(*arguments, **options)
-        each = self.replicas // self.count
-        mine = range(self.index * each, (self.index + 1) * each)
+        local = self.replicas // self.count
+        shard_range = range(self.index * local, (self.index + 1) * local)
         distributed = self.strategy.distribute_datasets_from_function(
-            lambda context: batches(*arguments, **options, parts=self.replicas, mine=mine)
+            lambda context: batches(
+                *arguments, **options, num_shards=self.replicas, shard_range=shard_range
+            )
         )
         return keras_distribution.as_data(distributed)
 
     def requests(self, own: StopRequest) -> StopRequest:
-        """Returns signals that count as come once they have come to any worker."""
+        """Returns a stop request that is shared across workers."""
         return own if self.count == 1 else _SharedRequests(self, own)
 
 
 class _SharedRequests(StopRequest):
-    """Asked by all workers at the same moments; who was not told learns of it then."""
+    """A stop request that is shared across workers; all must check it at the same steps."""
 
     def __init__(self, workers: Workers, own: StopRequest):
         self._workers = workers
         self._own = own
-        # Which signal has come to any of them, as of the last time that all were asked.
+        # The signal that any worker had received when all last checked.
         self.signal_number: int | None = None
 
     def __bool__(self) -> bool:
         if self.signal_number is None:
-            numbers = self._workers.exchange([self._own.signal_number or 0])
+            numbers = self._workers.all_gather([self._own.signal_number or 0])
             self.signal_number = int(numbers.max()) or None
         return self.signal_number is not None
 

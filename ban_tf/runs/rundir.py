@@ -263,14 +263,14 @@ def open_shared(path: str | os.PathLike, workers: Workers) -> RunDirectory:
     """
     if workers.count == 1:
         return RunDirectory(path)
-    directory = workers.chief_first(
+    directory = workers.run_on_chief_first(
         lambda: RunDirectory(path) if workers.chief else ReadOnlyDirectory(path)
     )
     if workers.chief:
         directory.commit(metadata={"opened": directory.metadata.get("opened", 0) + 1})
-    seen = workers.exchange([directory.metadata.get("opened", 0) if workers.chief else 0])[0, 0]
+    seen = workers.all_gather([directory.metadata.get("opened", 0) if workers.chief else 0])[0, 0]
     own = directory.metadata.get("opened")
-    different = workers.exchange([own != seen])[:, 0]
+    different = workers.all_gather([own != seen])[:, 0]
     if different.any():
         directory.close()
         raise RunDirectoryError(

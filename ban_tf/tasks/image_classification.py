@@ -51,7 +51,7 @@ class ImageClassification(Task):
 
     def open(self, directory: RunDirectory) -> None:
         """Decides whether teacher outputs are recorded."""
-        self.signal = self.workers.chief_first(
+        self.signal = self.workers.run_on_chief_first(
             lambda: teacher_signal.TeacherSignal(self.options, self.data, directory, self.workers)
         )
         self.recorded = self.signal.recorded

@@ -96,13 +96,13 @@ class LanguageModeling(Task):
 
     def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
         """Returns the training text, repeated without end, from a step of an epoch on."""
-        return self.workers.shared_out(
+        return self.workers.distribute_dataset(
             text_batches.training_batches, self.data.train, *self._sizes, first_step=step
         )
 
     def validation_batches(self) -> Any:
         """Returns the validation text."""
-        return self.workers.shared_out(
+        return self.workers.distribute_dataset(
             text_batches.evaluation_batches, self.data.validation, *self._sizes
         )
 

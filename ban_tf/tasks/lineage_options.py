@@ -52,9 +52,11 @@ def own_code(options: Options) -> dict[str, str]:
 
 def set_precision(options: Options, directory: RunDirectory, workers: Workers) -> str | None:
     """Sets Keras's dtype policy, and returns that of the teachers if it differs."""
-    policy = workers.chief_first(lambda: precision.for_run(options.precision, directory))
+    policy = workers.run_on_chief_first(lambda: precision.for_run(options.precision, directory))
     keras.config.set_dtype_policy(policy)
-    return workers.chief_first(lambda: precision.for_teachers(options.teacher_precision, directory))
+    return workers.run_on_chief_first(
+        lambda: precision.for_teachers(options.teacher_precision, directory)
+    )
 
 
 def _objective(options: Options, steps_per_epoch: int) -> Any:

@@ -49,12 +49,15 @@ def run(options: Options, nested: bool = False) -> dict[str, Any]:
         jit=options.jit == "yes",
     )
     task = declaration.load()(options, workers)
-    workers.chief_first(task.load)
+    workers.run_on_chief_first(task.load)
     steps = task.steps_per_epoch()
     speed = _speed(task, steps)
     first_model = task.first_model()
     code = lineage_options.own_code(options)
-    with open_shared(options.directory, workers) as directory, strategies.together(workers):
+    with (
+        open_shared(options.directory, workers) as directory,
+        strategies.abort_on_peer_failure(workers),
+    ):
         lineage = _lineage(task, directory, steps, first_model, code)
         directory.commit({"run.cfg": options.flagfile().encode(), **task.files()})
         if workers.chief:
@@ -64,14 +67,14 @@ def run(options: Options, nested: bool = False) -> dict[str, Any]:
         _fit(task, lineage, directory, steps, speed)
         result = results.report(task, lineage, directory) if workers.chief else {}
         if options.final_student:
-            workers.meet()  # wait for the ensemble, its teacher, to be written
+            workers.barrier()  # wait for the ensemble, its teacher, to be written
             last = lineage.generations[-1].number
             inner = functools.partial(run, nested=True)
             result = final_student.add(options, last, result, directory, inner)
         if nested:
-            workers.meet()
+            workers.barrier()
         else:
-            workers.leave()
+            workers.shutdown()
     if not workers.chief:
         return {}
     console.end(result, directory, started)
@@ -143,7 +146,7 @@ def _stop(task: Task) -> Callable[[Lineage], bool] | None:
     def ends(lineage: Lineage) -> bool:
         return saturation.ends(task.improved(lineage), lineage.generations[-1].number)
 
-    return task.workers.chief_decides(ends)
+    return task.workers.broadcast(ends)
 
 
 def _speed(task: Task, steps: int) -> dict[str, Any]:

@@ -123,7 +123,7 @@ class TeacherSignal:
         taught = self._taught_by(generation)
         recorded = None
         if teacher is not None:
-            recorded = self._workers.chief_first(lambda: self._record(generation, teacher))
+            recorded = self._workers.run_on_chief_first(lambda: self._record(generation, teacher))
         batches = functools.partial(
             pipeline.training_batches,
             data,
@@ -138,8 +138,8 @@ class TeacherSignal:
             first_step=step,
         )
         if blend is None:
-            return self._workers.shared_out(batches)
-        return self._workers.shared_out(lambda **share: blend(batches(), **share))
+            return self._workers.distribute_dataset(batches)
+        return self._workers.distribute_dataset(lambda **share: blend(batches(), **share))
 
     def validation_batches(
         self, generation: int, teacher: OnlineTeacher | None = None
@@ -148,7 +148,7 @@ class TeacherSignal:
         data = self.data
         recorded = None
         if teacher is not None:
-            recorded = self._workers.chief_first(
+            recorded = self._workers.run_on_chief_first(
                 lambda: self._record_validation(generation, teacher)
             )
         return pipeline.evaluation_batches(

@@ -107,7 +107,7 @@ def test_replicas_of_all_workers_share_each_batch_without_overlap_or_loss(data, 
     each = 4 // workers
     place = {"first_epoch": 1, "first_step": 2}
     shares = [
-        _batches(data, parts=4, mine=range(index * each, (index + 1) * each), **place)
+        _batches(data, num_shards=4, shard_range=range(index * each, (index + 1) * each), **place)
         for index in range(workers)
     ]
     whole = _batches(data, **place)

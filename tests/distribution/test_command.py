@@ -130,7 +130,7 @@ def test_xla_on_several_replicas_is_refused(tmp_path):
     process = start(tmp_path / "run", flags=["--virtual_devices=2", "--jit=yes"])
     said, _ = process.communicate()
     assert process.returncode == 2
-    assert "--jit=yes has XLA compile whole steps" in said
+    assert "--jit=yes compiles whole steps with XLA" in said
 
 
 def test_the_launcher_tells_who_failed_first_and_not_who_saw_it_first():

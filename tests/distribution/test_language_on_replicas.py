@@ -87,7 +87,7 @@ def test_parts_of_a_batch_are_consecutive_streams_of_it(batches):
     tokens = np.arange(131, dtype=np.int32)
     whole = list(batches(tokens, 6, 5).as_numpy_iterator())
     first, rest = (
-        list(batches(tokens, 6, 5, parts=3, mine=mine).as_numpy_iterator())
+        list(batches(tokens, 6, 5, num_shards=3, shard_range=mine).as_numpy_iterator())
         for mine in (range(1), range(1, 3))
     )
     assert len(rest) == 2 * len(first) == 2 * len(whole)

@@ -10,13 +10,13 @@ from ban_tf.system.signals import StopRequest
 def test_one_worker_is_the_chief_and_waits_for_nobody():
     workers = Workers()
     assert (workers.count, workers.index, workers.replicas, workers.chief) == (1, 0, 1, True)
-    np.testing.assert_array_equal(workers.exchange([3, 4]), [[3, 4]])
-    assert workers.chief_first(lambda: "done") == "done"
-    assert workers.chief_decides(lambda number: number > 1)(2) is True
+    np.testing.assert_array_equal(workers.all_gather([3, 4]), [[3, 4]])
+    assert workers.run_on_chief_first(lambda: "done") == "done"
+    assert workers.broadcast(lambda number: number > 1)(2) is True
     requests = StopRequest()
     assert workers.requests(requests) is requests
     workers.check_equal([np.zeros(3)], "Generation 0")
-    workers.leave()
+    workers.shutdown()
 
 
 def test_a_directory_is_read_as_another_process_writes_it(tmp_path):
