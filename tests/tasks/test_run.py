@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import docstring_examples
 import keras
 import numpy as np
 import pytest
@@ -48,6 +49,15 @@ def test_its_parts_are_those_of_the_files(run, folders):
     assert run.history[1][0]["val_accuracy"] >= 0
     assert [row["generation"] for row in run.summary["generations"]] == [0, 1, 2]
     assert repr(run) == f"Run({str(folders[0])!r})"
+
+
+def test_its_example_runs(folders, images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    for name, folder in zip(("digits-wrn-16-1-kd+labels-0", "other"), folders, strict=True):
+        (tmp_path / "runs" / name).symlink_to(folder)
+    (example,) = docstring_examples.blocks()["ban_tf.Run"]
+    exec(example, {"ban_tf": ban_tf, "images": images})
 
 
 def test_models_are_the_files(run, folders):
