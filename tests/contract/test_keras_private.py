@@ -12,7 +12,7 @@ from keras.src.losses.losses import LossFunctionWrapper
 from tensorflow.python.data.ops import multi_device_iterator_ops
 from tensorflow.python.distribute.values import PerReplicaSpec
 
-from ban_tf.compat import keras_distribution, keras_private
+from ban_tf.compat import keras_distribution, keras_private, masks
 
 
 def _functional():
@@ -129,6 +129,15 @@ def test_kept_logits_are_what_went_into_a_softmax_or_sigmoid():
     loss = keras.losses.categorical_crossentropy([[0.0, 1.0]], kept)
     expected = keras.losses.categorical_crossentropy([[0.0, 1.0]], x, from_logits=True)
     np.testing.assert_allclose(loss, expected, rtol=1e-6)
+
+
+def test_masks_are_kept_with_tensors_where_losses_find_them():
+    embedded = keras.layers.Embedding(3, 2, mask_zero=True)(np.array([[1, 0]]))
+    np.testing.assert_array_equal(masks.mask_of(embedded), [[True, False]])
+    output = masks.with_mask(ops.zeros((1, 2, 1)), ops.convert_to_tensor([[True, False]]))
+    assert masks.mask_of(ops.zeros((1, 2))) is None
+    loss = keras.losses.MeanAbsoluteError()(ops.convert_to_tensor([[[1.0], [5.0]]]), output)
+    assert float(loss) == 1.0
 
 
 def test_losses_and_metrics_of_keras_are_told_from_other_functions():
