@@ -28,7 +28,7 @@ print(middle - start, time.perf_counter() - middle)
 FIRST_STEP = """
 import sys
 import keras
-from ban_tf import options
+from ban_tf.config import options
 from ban_tf.tasks import runner
 
 class Stop(keras.callbacks.Callback):

@@ -17,7 +17,7 @@ from tests import networks
 
 _ELSEWHERE = """
 import json, keras
-from ban_tf import fingerprint
+from ban_tf.compat import fingerprint
 from tests import networks
 for _ in range(3):  # names are counted up
     keras.Sequential([keras.Input((2,)), keras.layers.Dense(2), keras.layers.ReLU()])

@@ -9,7 +9,7 @@ import pytest
 PROGRAM = """
 import pathlib, sys
 import tensorflow as tf
-from ban_tf import device_iterators, iterators
+from ban_tf.compat import device_iterators, iterators
 
 def threads(iterate):
     counts = []
