@@ -120,14 +120,14 @@ def _changes(
             name,
             f"{place:,}",
             *(
-                comparison_page.change_in_words(row[each]["change_from_control"], metric)
+                comparison_page.format_change(row[each]["change_from_control"], metric)
                 for each, metric in metrics.items()
             ),
         )
         for name, points in series.items()
         for place, row in points
     ]
-    headings = (heading, along, *(f"{each.words}, change" for each in metrics.values()))
+    headings = (heading, along, *(f"{each.label}, change" for each in metrics.values()))
     figure = comparison_plots.changes_along(series, metrics, along, logarithmic)
     return figure, table.markdown_table(headings, lines, texts=2)
 
@@ -175,7 +175,7 @@ def _costs(series: Mapping[str, Sequence[tuple[int, Any]]]) -> str:
     for (epochs, name), row in sorted(by_cost.items(), key=lambda each: each[0][0]):
         cells = [str(epochs), name]
         for each in metrics:
-            cells.append(comparison_page.mean_in_words(row[each], metrics[each]))
+            cells.append(comparison_page.format_mean(row[each], metrics[each]))
             cells += [
                 "" if other == name else _difference(row, by_cost.get((epochs, other)), each)
                 for other in (_ALONE, _INDEPENDENT)
@@ -183,7 +183,7 @@ def _costs(series: Mapping[str, Sequence[tuple[int, Any]]]) -> str:
         lines.append(cells)
     headings = ["epochs", "way"]
     for metric in metrics.values():
-        headings += [metric.words, "change from one network", "change from independent ones"]
+        headings += [metric.label, "change from one network", "change from independent ones"]
     return table.markdown_table(headings, lines, texts=2)
 
 
@@ -192,7 +192,7 @@ def _difference(row: Mapping[str, Any], other: Mapping[str, Any] | None, metric:
     if other is None or other["seeds"] != row["seeds"] or len(row["seeds"]) < _ENOUGH:
         return ""
     gain = intervals.paired_gain(row[metric]["values"], other[metric]["values"])
-    return comparison_page.change_in_words(gain._asdict(), _metrics()[metric])
+    return comparison_page.format_change(gain._asdict(), _metrics()[metric])
 
 
 def _metrics() -> dict[str, Metric]:

@@ -83,7 +83,7 @@ def write(run: content.Content) -> None:
     Raises:
         InputError: The directory cannot be written.
     """
-    markdown = table.write_markdown(run.summary, analysed=run.analysis is not None)
+    markdown = table.write_markdown(run.summary, has_analysis=run.analysis is not None)
     files = {"report.html": page.write(run), "summary.md": markdown}
     try:
         for name, text in files.items():

@@ -27,7 +27,7 @@ USAGE = """ban-tf runs [FOLDER ...] [flags]
 Lists the runs in runs/, or in other folders, the latest first.
 """
 AUTO = "auto"  # the value of --gens that is not a number
-_COLUMNS = ("run", "state", "generations done", f"best {METRICS['error'].words}", "last update")
+_COLUMNS = ("run", "state", "generations done", f"best {METRICS['error'].label}", "last update")
 
 
 class Status(NamedTuple):

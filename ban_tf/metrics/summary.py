@@ -73,7 +73,7 @@ class Member:
     extra: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def summarise(
+def summarize(
     run: dict[str, Any],
     members: Sequence[Member],
     labels: np.ndarray,

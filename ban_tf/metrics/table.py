@@ -17,7 +17,7 @@ class Metric(NamedTuple):
     """
 
     name: str
-    words: str
+    label: str
     scale: float = 1.0
     decimals: int = 4
     better: str = "lower"
@@ -38,7 +38,7 @@ class Metric(NamedTuple):
     @property
     def title(self) -> str:
         """The words with a capital, for headings."""
-        return self.words[0].upper() + self.words[1:]
+        return self.label[0].upper() + self.label[1:]
 
 
 METRICS = {

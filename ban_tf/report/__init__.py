@@ -1,5 +1,4 @@
-"""What a run shows: tables, progress and TensorBoard.
+"""Tables, reports, progress and TensorBoard logs of runs.
 
-Everything here reads a finished or running run, or plain arrays; nothing trains.
-`summary` and `table` need no TensorFlow.
+Everything here reads runs or plain arrays; nothing is trained. `table` needs no TensorFlow.
 """

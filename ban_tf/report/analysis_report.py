@@ -1,4 +1,4 @@
-"""The analysis of a run: kept beside each generation, and drawn when the run is done."""
+"""The files and the figure of the analysis of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FIGURE = reading.ANALYSIS
 
 
 def places(directory: RunDirectory, generation: int) -> dict[str, pathlib.Path]:
-    """Returns where a generation's analysis is kept, as arguments for `analysis.Analysis`."""
+    """Returns the files of a generation's analysis, as arguments for `analysis.Analysis`."""
     folder = f"generation-{generation}"
     return {
         "file": directory.path / folder / _FILE,
@@ -25,14 +25,14 @@ def places(directory: RunDirectory, generation: int) -> dict[str, pathlib.Path]:
 
 
 def draw(directory: RunDirectory, generations: Iterable[int]) -> bytes | None:
-    """Draws what was analysed of each generation, and of its teacher's confidence.
+    """Draws the analysis of each generation and its teacher's confidence.
 
     Args:
         directory: The run.
         generations: The numbers of its generations.
 
     Returns:
-        The bytes of a PNG file; None if nothing was analysed.
+        The bytes of a PNG file; None if there is no analysis.
     """
     found: dict[int, list[dict[str, Any]]] = {}
     for generation in generations:

@@ -1,16 +1,16 @@
-"""Several finished runs compared: objectives (or other settings) by seeds.
+"""Compares several finished runs: objectives (or other settings) over seeds.
 
-Runs that differ in nothing but their seed form a group. Within a group every generation and
-ensemble has, for each metric, a mean, a standard deviation, and the change against generation 0 of
-the same seed, with Student's t interval over seeds. The seed is then the unit that varies: what
-holds is expected to hold for another seed. Where there is a control, such as the same networks
-trained on labels alone, each row is compared with the control's row of the same seed, too.
+Runs that differ only in their seed form a group. Within a group every generation and ensemble has,
+for each metric, a mean, a standard deviation, and the change against generation 0 of the same seed,
+with Student's t interval over seeds; conclusions thus generalize to other seeds. If there is a
+control, such as the same networks trained only on labels, each row is also compared with the
+control's row of the same seed.
 
-Many rows are compared, and of twenty changes that are none one would look significant by itself.
-Therefore the p-values of all rows of a metric that are compared with generation 0 are adjusted
-together, and those compared with the control likewise; see `intervals.judge`.
+With many rows, one in twenty null changes would look significant by chance. Therefore the p-values
+of all rows of a metric that are compared with generation 0 are adjusted together, and likewise
+those compared with the control; see `intervals.judge`.
 
-This module makes the numbers; `comparison_page` shows them.
+This module computes the results; `comparison_page` shows them.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from ban_tf.metrics.table import METRICS
 from ban_tf.runs import reading
 
 FORMAT = 3
-# Those that only runs on text have come first there.
+# Metrics of text come first.
 COMPARED = tuple(metric.name for metric in METRICS.values() if metric.better == "lower")
 CONTROLS = ("labels", "baseline")
-# The unit that varies, how much data there was, and whether the training was watched.
-_PARTING_NOTHING = ("seed", "examples", "words", "data", "analyse")
-UNTOLD = "–"  # of a setting without a value
+# Settings that do not distinguish groups.
+_IGNORED_SETTINGS = ("seed", "examples", "words", "data", "analyse")
+NOT_SET = "–"  # for a setting without a value
 
 Rows = dict[str, Mapping[str, Any]]
 
@@ -51,46 +51,48 @@ def read(directories: Sequence[str | pathlib.Path]) -> tuple[list[Run], list[str
     """Reads runs.
 
     Returns:
-        Those that have results, and the directories of those that have none yet.
+        The runs with results, and the directories of those without.
 
     Raises:
-        InputError: A directory is no run, or none of them has results.
+        InputError: A directory is not a run, or none of them has results.
     """
     readers = [reading.RunReader(directory) for directory in directories]
-    done = [each for each in readers if (each.path / "summary.json").is_file()]
-    runs = [Run(each.path, reading.settings(each), reading.read_summary(each)) for each in done]
+    done = [reader for reader in readers if (reader.path / "summary.json").is_file()]
+    runs = [
+        Run(reader.path, reading.settings(reader), reading.read_summary(reader)) for reader in done
+    ]
     if not runs:
         raise RunDirectoryError("none of these runs has results yet; finish two at least.")
-    return runs, [str(each.path) for each in readers if each not in done]
+    return runs, [str(reader.path) for reader in readers if reader not in done]
 
 
 def compare(runs: Sequence[Run], control: str | None = None) -> dict[str, Any]:
     """Compares runs over seeds.
 
     Args:
-        runs: Those to compare.
-        control: The name of the group that the others are also compared with; by default one
-            that is called "labels" or "baseline", if there is one.
+        runs: The runs to compare.
+        control: The name of the group with which the others are also compared; by default
+            "labels" or "baseline", if there is one.
 
     Returns:
         {"format": 3, "dataset", "control", "settings", "unless_named", "groups": [{"name",
         "settings", "seeds", "runs", "rows": [{"name", "members", "metrics": {<metric>: {"values",
         "mean", "standard_deviation", "change", "change_from_control"}}}]}]}. "settings" are those
-        that all runs share, "unless_named" those of most groups. Values are one for each seed;
+        that all runs share, "unless_named" those of most groups. There is one value per seed;
         errors are fractions. Changes are None or {"seeds", "values", "mean",
         "standard_deviation", "low", "high", "p_value", "adjusted_p", "significant"}; the interval
         and "p_value" are those of one change, "significant" follows "adjusted_p".
 
     Raises:
-        InputError: A seed occurs twice in a group, data sets differ, or there is no such control.
+        InputError: A seed occurs twice in a group, datasets differ, or the control does not exist.
     """
     datasets = sorted({run.summary["run"]["dataset"] for run in runs})
     if len(datasets) > 1:
-        raise InputError(f"runs on different data sets cannot be compared: {', '.join(datasets)}.")
-    told = [_told(run) for run in _of_one_age(runs)]
-    keys = list(dict.fromkeys(map(_key, told)))
+        raise InputError(f"runs on different datasets cannot be compared: {', '.join(datasets)}.")
+    displayed = [_display_settings(run) for run in _fill_missing_settings(runs)]
+    keys = list(dict.fromkeys(map(_key, displayed)))
     members = {
-        key: [run for run, each in zip(runs, told, strict=True) if _key(each) == key]
+        key: [run for run, shown in zip(runs, displayed, strict=True) if _key(shown) == key]
         for key in keys
     }
     settings = [dict(key) for key in keys]
@@ -98,7 +100,7 @@ def compare(runs: Sequence[Run], control: str | None = None) -> dict[str, Any]:
     names = _folders(list(members.values())) or names
     seeds = {name: _by_seed(name, members[key]) for name, key in zip(names, keys, strict=True)}
     control = _control(control, names)
-    shared = {name for name in settings[0] if len({each[name] for each in settings}) == 1}
+    shared = {name for name in settings[0] if len({values[name] for values in settings}) == 1}
     result = {
         "format": FORMAT,
         "dataset": datasets[0],
@@ -108,12 +110,12 @@ def compare(runs: Sequence[Run], control: str | None = None) -> dict[str, Any]:
         "groups": [
             {
                 "name": name,
-                "settings": {key: value for key, value in each.items() if key not in shared},
+                "settings": {key: value for key, value in values.items() if key not in shared},
                 "seeds": list(seeds[name]),
                 "runs": [str(run.directory) for run in seeds[name].values()],
                 "rows": _rows(seeds[name], None if control in (None, name) else seeds[control]),
             }
-            for name, each in zip(names, settings, strict=True)
+            for name, values in zip(names, settings, strict=True)
         ],
     }
     judge(result)
@@ -121,10 +123,10 @@ def compare(runs: Sequence[Run], control: str | None = None) -> dict[str, Any]:
 
 
 def judge(result: dict[str, Any]) -> None:
-    """Adjusts the p-values of a comparison's changes, by metric and baseline, and says what holds.
+    """Adjusts the p-values of a comparison's changes, by metric and baseline.
 
     Args:
-        result: As `compare` returns it; "adjusted_p" and "significant" of all changes are set.
+        result: The result of `compare`; "adjusted_p" and "significant" of all changes are set.
     """
     rows = [row for group in result["groups"] for row in group["rows"]]
     for metric in COMPARED:
@@ -133,56 +135,56 @@ def judge(result: dict[str, Any]) -> None:
             intervals.judge([cell[baseline] for cell in cells if cell[baseline]])
 
 
-def _of_one_age(runs: Sequence[Run]) -> list[Run]:
-    """Gives runs that are older than a setting what it was before it could be set: the default."""
+def _fill_missing_settings(runs: Sequence[Run]) -> list[Run]:
+    """Fills in default values for settings that older runs lack."""
     known = {name for run in runs for name in run.settings}
     defaults = {name: value for name, value in Options().settings().items() if name in known}
     return [run._replace(settings={**defaults, **run.settings}) for run in runs]
 
 
-def _told(run: Run) -> dict[str, str]:
-    """The settings that part runs into groups, in words."""
-    told = dict(run.settings) | {"epochs": run.summary["run"].get("epochs")}
-    for name in _PARTING_NOTHING:
-        told.pop(name, None)
-    if told.get("teacher_from"):
-        told["teacher_from"] = "given"  # seed for seed it is another file
-    return {name: UNTOLD if value is None else str(value) for name, value in told.items()}
+def _display_settings(run: Run) -> dict[str, str]:
+    """Returns the settings that distinguish groups, as text."""
+    shown = dict(run.settings) | {"epochs": run.summary["run"].get("epochs")}
+    for name in _IGNORED_SETTINGS:
+        shown.pop(name, None)
+    if shown.get("teacher_from"):
+        shown["teacher_from"] = "given"  # each seed has its own file
+    return {name: NOT_SET if value is None else str(value) for name, value in shown.items()}
 
 
-def _key(told: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    return tuple(sorted(told.items()))
+def _key(displayed: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(displayed.items()))
 
 
 def _names(settings: list[dict[str, str]]) -> tuple[list[str], dict[str, str]]:
-    """Names each group by the settings that are not the same in all.
+    """Names each group by the settings that differ between groups.
 
     Returns:
-        The names, and what holds where a name says nothing: the values of most groups.
+        The names, and the values of settings that a name does not mention: those of most groups.
     """
     common = {}
-    for name in sorted({name for each in settings for name in each} - {"objective"}):
-        values = Counter(each.setdefault(name, UNTOLD) for each in settings)
+    for name in sorted({name for group in settings for name in group} - {"objective"}):
+        values = Counter(group.setdefault(name, NOT_SET) for group in settings)
         value, count = values.most_common(1)[0]
         if len(values) > 1:
-            # None is usual where there are as many of one as of the other.
+            # None if no value has a majority.
             common[name] = value if 2 * count > len(settings) else None
     names = [
         ", ".join(
             [
-                each.get("objective", "run"),
-                *(f"{name}={each[name]}" for name in common if each[name] != common[name]),
+                group.get("objective", "run"),
+                *(f"{name}={group[name]}" for name in common if group[name] != common[name]),
             ]
         )
-        for each in settings
+        for group in settings
     ]
     return names, {name: value for name, value in common.items() if value is not None}
 
 
 def _folders(groups: list[list[Run]]) -> list[str]:
-    """Names of groups after their folders, where these are the same for all seeds."""
+    """Returns the folder names of groups, if these are the same for all seeds."""
     folders = [{run.directory.resolve().name for run in group} for group in groups]
-    names = [each.pop() for each in folders if len(each) == 1]
+    names = [group.pop() for group in folders if len(group) == 1]
     several = len(names) == len(set(names)) == len(groups) < sum(map(len, groups))
     return names if several and len(groups) > 1 else []
 
@@ -204,12 +206,12 @@ def _control(wanted: str | None, names: list[str]) -> str | None:
     if wanted is None:
         return next((name for name in CONTROLS if name in names and len(names) > 1), None)
     if wanted not in names:
-        raise InputError(f"--control={wanted} is none of the groups: {'; '.join(names)}.")
+        raise InputError(f"--control={wanted} is not one of the groups: {'; '.join(names)}.")
     return wanted
 
 
 def _rows(group: Mapping[int, Run], control: Mapping[int, Run] | None) -> list[dict[str, Any]]:
-    """Rows for the generations and ensembles that every seed has."""
+    """Returns rows for the generations and ensembles that every seed has."""
     found = {seed: _named_rows(run.summary) for seed, run in group.items()}
     others = {seed: _named_rows(run.summary) for seed, run in (control or {}).items()}
     first = next(iter(found.values()))
@@ -220,11 +222,11 @@ def _rows(group: Mapping[int, Run], control: Mapping[int, Run] | None) -> list[d
             "metrics": {
                 metric: _metric(name, metric, found, others)
                 for metric in COMPARED
-                if all(metric in each[name] for each in found.values())
+                if all(metric in summary_rows[name] for summary_rows in found.values())
             },
         }
         for name, row in first.items()
-        if all(name in each for each in found.values())
+        if all(name in summary_rows for summary_rows in found.values())
     ]
 
 
@@ -259,9 +261,9 @@ def _metric(
 
 
 def _counterpart(name: str, control: Rows) -> Mapping[str, Any] | None:
-    """The control's row that a row is to be held against.
+    """Returns the control's row with which a row is compared.
 
-    A control of one generation is what every single network is held against.
+    If the control has one generation, every single network is compared with it.
     """
     if name == "generation 0":
         return None
@@ -273,13 +275,13 @@ def _counterpart(name: str, control: Rows) -> Mapping[str, Any] | None:
 def _change(
     pairs: Mapping[int, tuple[Mapping[str, Any], Mapping[str, Any]]], metric: str
 ) -> dict[str, Any] | None:
-    """The mean difference of pairs, one for each seed, with its interval; None for one seed.
+    """Returns the mean paired difference over seeds with its interval; None for one seed.
 
-    Whether it is significant is said by `judge`, when all are known.
+    `judge` sets its significance when all changes are known.
     """
     if len(pairs) < 2:
         return None
-    values, baselines = np.array([[each[metric] for each in pair] for pair in pairs.values()]).T
+    values, baselines = np.array([[row[metric] for row in pair] for pair in pairs.values()]).T
     gain = intervals.paired_gain(values, baselines)
     return {
         "seeds": len(pairs),

@@ -1,7 +1,7 @@
-"""A comparison of runs as Markdown, as one page, as pictures and as JSON.
+"""A comparison of runs as Markdown, HTML, figures and JSON.
 
-One table for each metric, a row for each generation and ensemble of each group; then how the runs
-were made. The numbers are those of `comparison.compare`.
+There is one table per metric, with a row for each generation and ensemble of each group, followed
+by the settings of the runs. The values are those of `comparison.compare`.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from ban_tf.report import comparison, comparison_plots, document, plots
 from ban_tf.report.table import markdown_table
 from ban_tf.system.files import write_atomically
 
-# The Brier score is in summary.json alone.
+# The Brier score is only in summary.json.
 _SHOWN = tuple(name for name in comparison.COMPARED if name != "brier_score")
-_WORDS = ("runs", "generation or ensemble", "verdict")  # headings of columns that are no numbers
+_WORDS = ("runs", "generation or ensemble", "verdict")  # headings of columns with text
 _NOTES = (
-    "All is measured on the test set, and less is better; changes of the error are in percentage "
-    "points. Each change is paired with the same seed: the interval is Student's t of the paired "
-    "differences over seeds, and says what to expect of another seed on this test set. An interval "
-    "is of one change, but verdicts are given for all rows of a column together: their p-values, "
-    "of paired t tests, are adjusted by Benjamini and Hochberg's procedure, by which no more than "
-    "5 % of the changes called better or worse are expected to be none. So an interval may leave "
-    "out zero, and the verdict be that there is no significant difference."
+    "All metrics are on the test set, and lower is better; changes of the error are in percentage "
+    "points. Changes are paired by seed: the interval is Student's t of the paired differences "
+    "over seeds, and shows what to expect from another seed on this test set. An interval is of "
+    "one change, but verdicts take all rows of a column into account: the p-values of paired t "
+    "tests are adjusted by Benjamini and Hochberg's procedure, so that no more than 5 % of the "
+    "changes called better or worse are expected to be false. So an interval may exclude zero "
+    "while the verdict is no significant difference."
 )
 _NO_CONTROL = (
-    "A generation has been trained once more than generation 0: runs with --objective=labels are "
-    "the control for what another training, and an ensemble as large, gives by itself."
+    "A later generation differs from generation 0 by another training, too: runs with "
+    "--objective=labels are the control for the effect of training again and of averaging."
 )
 _CONTROLLED = (
-    "The control is {control}: each row is also compared with the same row of it, which says how "
-    "much is due to what was taught rather than to another training, or to averaging."
+    "The control is {control}: each row is also compared with its row of the same name, which "
+    "shows the effect of the objective rather than of training again or of averaging."
 )
 
 
@@ -66,7 +66,7 @@ def rows(result: Mapping[str, Any], name: str) -> list[tuple[str, ...]]:
             group["name"],
             row["name"].replace("ensemble of generations", "ensemble"),
             str(len(row["metrics"][name]["values"])),
-            mean_in_words(row["metrics"][name], metric),
+            format_mean(row["metrics"][name], metric),
             *_change(row["metrics"][name]["change"], metric),
             *(
                 _change(row["metrics"][name]["change_from_control"], metric)
@@ -79,7 +79,7 @@ def rows(result: Mapping[str, Any], name: str) -> list[tuple[str, ...]]:
     ]
 
 
-def mean_in_words(found: Mapping[str, Any], metric: Metric) -> str:
+def format_mean(found: Mapping[str, Any], metric: Metric) -> str:
     """Returns a mean with its standard deviation over seeds."""
     mean = metric.shown(found["mean"])
     if found["standard_deviation"] is None:
@@ -87,7 +87,7 @@ def mean_in_words(found: Mapping[str, Any], metric: Metric) -> str:
     return f"{mean} ± {metric.shown(found['standard_deviation'])}"
 
 
-def change_in_words(change: Mapping[str, Any], metric: Metric) -> str:
+def format_change(change: Mapping[str, Any], metric: Metric) -> str:
     """Returns a change with its interval."""
     return metric.change(*(change[end] for end in ("mean", "low", "high")))
 
@@ -95,7 +95,7 @@ def change_in_words(change: Mapping[str, Any], metric: Metric) -> str:
 def _change(change: Mapping[str, Any] | None, metric: Metric) -> tuple[str, str]:
     if change is None:
         return "", ""
-    return change_in_words(change, metric), verdict(change, metric)
+    return format_change(change, metric), verdict(change, metric)
 
 
 def verdict(change: Mapping[str, Any], metric: Metric) -> str:
@@ -106,11 +106,11 @@ def verdict(change: Mapping[str, Any], metric: Metric) -> str:
 
 
 def notes(result: Mapping[str, Any]) -> str:
-    """Returns what has to be known to read the tables."""
+    """Returns the notes on how to read the tables."""
     control = result["control"]
     parts = [_CONTROLLED.format(control=control) if control else _NO_CONTROL, _NOTES]
     if min(len(group["seeds"]) for group in result["groups"]) < 2:
-        parts.append("Where there is one seed only, nothing is said of changes.")
+        parts.append("With a single seed, there are no changes with intervals.")
     return " ".join(parts)
 
 
@@ -135,7 +135,7 @@ def _title(result: Mapping[str, Any]) -> str:
 
 def _absent(result: Mapping[str, Any]) -> list[str]:
     left_out = result.get("left_out")
-    return [f"Left out, as they have no results yet: {', '.join(left_out)}."] if left_out else []
+    return [f"Left out, without results yet: {', '.join(left_out)}."] if left_out else []
 
 
 def _description(group: Mapping[str, Any]) -> str:
@@ -149,7 +149,7 @@ def _seeds(group: Mapping[str, Any]) -> str:
 
 
 def figures(result: Mapping[str, Any]) -> dict[str, Figure]:
-    """Returns the pictures of a comparison by name."""
+    """Returns the figures of a comparison by name."""
     metrics = shown(result)
     main = {name: metrics[name] for name in list(metrics)[:3]}
     first = next(iter(main))
@@ -167,17 +167,17 @@ def _has(result: Mapping[str, Any], key: str) -> bool:
         for row in group["rows"]
         for metric in row["metrics"].values()
     )
-    return any(each[key] for each in cells)
+    return any(cell[key] for cell in cells)
 
 
 def write_page(result: Mapping[str, Any], folder: pathlib.Path = pathlib.Path()) -> str:
     """Returns the comparison as one self-contained page.
 
     Args:
-        result: As `comparison.compare` returns it.
-        folder: Where the page is to be, for links to the pages of the runs.
+        result: The result of `comparison.compare`.
+        folder: The folder of the page, for links to the pages of the runs.
     """
-    drawn = {name: plots.svg(each) for name, each in figures(result).items()}
+    drawn = {name: plots.svg(figure) for name, figure in figures(result).items()}
     main, metric = next(iter(shown(result).items()))
     sections = []
     control = result["control"]
@@ -190,16 +190,16 @@ def write_page(result: Mapping[str, Any], folder: pathlib.Path = pathlib.Path())
                 drawn[name],
                 "svg+xml",
                 f"Mean change from {words}, with 95 percent intervals over seeds. "
-                f"{_spoken(result, main, name)} The tables below have all numbers.",
-                "Large marks are means over seeds with their 95 % intervals, small ones single "
-                "seeds. Left of zero is better; filled marks are significant, as in the tables.",
+                f"{_spoken(result, main, name)} The tables below have all values.",
+                "Large markers are means over seeds with their 95 % intervals, small ones single "
+                "seeds. Left of zero is better; filled markers are significant, as in the tables.",
                 wide=True,
             )
             sections.append(document.Section(heading, [picture]))
     picture = document.Figure(
         drawn[f"{main}_over_seeds"],
         "svg+xml",
-        f"Mean {metric.words} over seeds by generation. {_means(result, main)}",
+        f"Mean {metric.label} over seeds by generation. {_means(result, main)}",
         "Small dots are single seeds; lines join the means of generations.",
         wide=True,
     )
@@ -216,7 +216,7 @@ def write_page(result: Mapping[str, Any], folder: pathlib.Path = pathlib.Path())
 
 
 def _table(result: Mapping[str, Any], name: str, caption: str) -> document.Table:
-    """A metric's table, its rows under the names of their groups."""
+    """Returns a metric's table, its rows under the names of their groups."""
     titles, cells = headings(result), rows(result, name)
     groups = [
         (
@@ -231,7 +231,7 @@ def _table(result: Mapping[str, Any], name: str, caption: str) -> document.Table
 
 
 def _spoken(result: Mapping[str, Any], metric: str, key: str) -> str:
-    """Says where a metric changed significantly."""
+    """Returns a sentence on where a metric changed significantly."""
     found: dict[str, list[str]] = {"better": [], "worse": []}
     for group in result["groups"]:
         for row in group["rows"]:
@@ -249,7 +249,7 @@ def _means(result: Mapping[str, Any], name: str) -> str:
     return " ".join(
         f"{group['name']}: "
         + ", ".join(
-            f"{row['name']} {mean_in_words(row['metrics'][name], metric)}"
+            f"{row['name']} {format_mean(row['metrics'][name], metric)}"
             for row in group["rows"]
             if len(row["members"]) == 1
         )
@@ -265,12 +265,12 @@ def _provenance(result: Mapping[str, Any], folder: pathlib.Path) -> list[documen
         for group in result["groups"]
         for seed, run in zip(group["seeds"], group["runs"], strict=True)
     ]
-    settings = [each for each in result["settings"].items() if each[1] != comparison.UNTOLD]
-    caption = "Groups of runs, and what is not the same in all"
+    settings = [pair for pair in result["settings"].items() if pair[1] != comparison.NOT_SET]
+    caption = "Groups of runs, and the settings in which they differ"
     return [
         document.table(caption, ("runs", "of"), groups, texts=2),
-        document.table("What all runs have in common", ("setting", "value"), settings, texts=2),
-        document.Subheading("The runs one by one"),
+        document.table("Common settings of all runs", ("setting", "value"), settings, texts=2),
+        document.Subheading("Single runs"),
         document.Links(linked),
     ]
 
@@ -284,8 +284,8 @@ def write(
     """Compares finished runs and writes `report.html`, `summary.md` and `summary.json`.
 
     Args:
-        directories: Of the runs; those without results are left out, and named.
-        output: The folder that the files go to.
+        directories: The runs; those without results are left out, and listed.
+        output: The output folder.
         control: See `comparison.compare`.
         pictures: Whether the figures are also written as PNG into `figures/`.
 

@@ -1,4 +1,4 @@
-"""Figures of several runs, each row with its seeds or its interval over them; see `plots`."""
+"""Figures of several runs, with single seeds or intervals over seeds; see `plots`."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ban_tf.report import plots
 
 
 def over_seeds(comparison: Mapping[str, Any], name: str, metric: Any) -> Figure:
-    """A metric of every generation, each seed and the mean, one series for each group.
+    """Plots a metric of every generation, each seed and the mean, one series per group.
 
     Args:
-        comparison: As `comparison.compare` builds it.
-        name: Of the metric.
-        metric: Its words and scale, as attributes `words` and `scale`.
+        comparison: The result of `comparison.compare`.
+        name: The name of the metric.
+        metric: Has the attributes `label` and `scale`.
     """
     groups = comparison["groups"]
     figure, axes = plots.one_panel(8.0 if len(groups) > 4 else 6.0, 3.8)
@@ -33,7 +33,7 @@ def over_seeds(comparison: Mapping[str, Any], name: str, metric: Any) -> Figure:
         axes.plot(places, means, label=group["name"], **style)
         for place, row in zip(places, single, strict=True):
             _seeds(axes, place, metric.scale * np.array(row["metrics"][name]["values"]), style)
-    axes.set(xlabel="generation", ylabel=f"{metric.words}, mean over seeds")
+    axes.set(xlabel="generation", ylabel=f"{metric.label}, mean over seeds")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     plots.legend(axes, beside=len(groups) > 4)
     return figure
@@ -42,12 +42,12 @@ def over_seeds(comparison: Mapping[str, Any], name: str, metric: Any) -> Figure:
 def changes_over_seeds(
     comparison: Mapping[str, Any], metrics: Mapping[str, Any], key: str = "change"
 ) -> Figure:
-    """Paired changes with their intervals over seeds: a panel for each metric, a line for each row.
+    """Plots paired changes with intervals over seeds: a panel per metric, a line per row.
 
     Args:
-        comparison: As `comparison.compare` builds it.
-        metrics: For each metric's name what has the attributes `words` and `scale`.
-        key: "change" for that from generation 0, or "change_from_control".
+        comparison: The result of `comparison.compare`.
+        metrics: Objects with the attributes `label` and `scale`, by the names of metrics.
+        key: "change" (from generation 0) or "change_from_control".
     """
     lines = [
         (index, group["name"], row)
@@ -62,10 +62,8 @@ def changes_over_seeds(
         for place, (index, _, row) in enumerate(lines):
             change = row["metrics"][name][key]
             if change:
-                _change(
-                    axes, place, change, metric.scale, plots.COLOURS[index % len(plots.COLOURS)]
-                )
-        axes.set_xlabel(f"change in\n{metric.words}")
+                _change(axes, place, change, metric.scale, plots.COLORS[index % len(plots.COLORS)])
+        axes.set_xlabel(f"change in\n{metric.label}")
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4))
     groups = [name for _, name, _ in lines]
     for place in range(1, len(lines)):
@@ -81,13 +79,13 @@ def changes_over_seeds(
     return figure
 
 
-def _change(axes: Axes, place: int, change: Mapping[str, Any], scale: float, colour: str) -> None:
+def _change(axes: Axes, place: int, change: Mapping[str, Any], scale: float, color: str) -> None:
     low, mean, high = (scale * change[name] for name in ("low", "mean", "high"))
     values = scale * np.array(change["values"])
-    axes.scatter(values, np.full(len(values), place + 0.3), s=5, color=colour, linewidth=0)
-    axes.plot([low, high], [place, place], color=colour, linewidth=1.5)
-    face = colour if change["significant"] else "white"
-    axes.plot(mean, place, "o", markersize=5.5, color=colour, markerfacecolor=face)
+    axes.scatter(values, np.full(len(values), place + 0.3), s=5, color=color, linewidth=0)
+    axes.plot([low, high], [place, place], color=color, linewidth=1.5)
+    face = color if change["significant"] else "white"
+    axes.plot(mean, place, "o", markersize=5.5, color=color, markerfacecolor=face)
 
 
 def changes_along(
@@ -96,14 +94,14 @@ def changes_along(
     along: str,
     logarithmic: bool = True,
 ) -> Figure:
-    """Changes from the control with their intervals, as something grows: a panel for each metric.
+    """Plots changes from the control with intervals along a quantity: a panel per metric.
 
     Args:
-        series: For each line pairs of a place, at least one, and the metrics of that row, as
-            `comparison.compare` builds them.
-        metrics: For each metric's name what has the attributes `words` and `scale`.
-        along: In words, what grows.
-        logarithmic: Whether equal ratios of it are equally far apart, else equal differences.
+        series: For each line pairs of a position, at least one, and the metrics of that row, as
+            in the result of `comparison.compare`.
+        metrics: Objects with the attributes `label` and `scale`, by the names of metrics.
+        along: The label of the quantity.
+        logarithmic: Whether its axis is logarithmic.
     """
     figure = plots.empty_figure(1.4 + 3.4 * len(metrics), 3.4)
     panels = figure.subplots(1, len(metrics), squeeze=False)[0]
@@ -116,7 +114,7 @@ def changes_along(
                 for place, row in sorted(points, key=lambda point: point[0])
             ]
             known = [(place, change) for place, change in known if change]
-            # Side by side, so that no interval hides another.
+            # Side by side, so that intervals do not overlap.
             step = index - (len(series) - 1) / 2
             at = [place * 1.03**step if logarithmic else place + 0.08 * step for place, _ in known]
             low, mean, high = (
@@ -130,7 +128,7 @@ def changes_along(
             axes.set_xscale("log")
         axes.set_xticks(places, [f"{place:,}" for place in places])
         axes.minorticks_off()
-        axes.set(xlabel=along, ylabel=f"change from the control in\n{metric.words}")
+        axes.set(xlabel=along, ylabel=f"change from the control in\n{metric.label}")
     plots.legend(panels[-1], beside=True)
     return figure
 
@@ -138,23 +136,23 @@ def changes_along(
 def values_along(
     series: Mapping[str, Sequence[tuple[float, Sequence[float]]]], metric: Any, along: str
 ) -> Figure:
-    """A metric as something grows: each seed and the mean, one line for each name.
+    """Plots a metric along a quantity: each seed and the mean, one line per name.
 
     Args:
-        series: For each line pairs of a place and the values of all seeds there.
-        metric: Its words and scale, as attributes `words` and `scale`.
-        along: In words, what grows.
+        series: For each line pairs of a position and the values of all seeds there.
+        metric: Has the attributes `label` and `scale`.
+        along: The label of the quantity.
     """
     figure, axes = plots.one_panel(8.0, 4.2)
     for index, (label, points) in enumerate(series.items()):
         style = plots.series_style(index)
         places = [place for place, _ in points]
         axes.plot(
-            places, [metric.scale * np.mean(each) for _, each in points], label=label, **style
+            places, [metric.scale * np.mean(values) for _, values in points], label=label, **style
         )
         for place, values in points:
             _seeds(axes, place, metric.scale * np.array(values), style)
-    axes.set(xlabel=along, ylabel=f"{metric.words}, mean over seeds")
+    axes.set(xlabel=along, ylabel=f"{metric.label}, mean over seeds")
     plots.legend(axes, beside=True)
     return figure
 

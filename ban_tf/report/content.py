@@ -1,4 +1,4 @@
-"""All that a report shows, gathered from a run directory before anything is written."""
+"""The content of a report, read from a run directory before anything is written."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from ban_tf.runs import reading
 
 @dataclasses.dataclass(frozen=True)
 class Content:
-    """What is known of a finished run, whatever its data.
+    """The content of a report on any finished run.
 
     Attributes:
         path: Its directory.
-        summary: See `report.summary`.
-        histories: Each generation's rows, one for each epoch.
-        resume: The command that goes on with the run.
-        analysis: The PNG file of `--analyse`; None where it was not asked for.
+        summary: See `metrics.summary`.
+        histories: Each generation's rows, one per epoch.
+        resume: The command that resumes the run.
+        analysis: The PNG file of `--analyse`; None without that flag.
     """
 
     path: pathlib.Path
@@ -34,12 +34,12 @@ class Content:
 
 @dataclasses.dataclass(frozen=True)
 class ImageContent(Content):
-    """What is known of a run on images besides.
+    """The further content of a report on a run on images.
 
     Attributes:
         class_names: In the order of the classes.
         predictions: Each generation's log-probabilities [examples, classes].
-        test: Labels, and the images that are kept.
+        test: Labels, and the stored images.
     """
 
     class_names: tuple[str, ...]
@@ -47,7 +47,7 @@ class ImageContent(Content):
     test: reading.Test
 
     def ensemble(self) -> tuple[list[int], np.ndarray]:
-        """Returns the ensemble that the run saves: its members, its log-probabilities."""
+        """Returns the saved ensemble: its members and its log-probabilities."""
         members = list(range(1, len(self.predictions))) or [0]
         return members, ensembles.mean_log_probabilities(
             [self.predictions[member] for member in members], self.summary["average"]
@@ -64,7 +64,7 @@ def read(path: str | pathlib.Path) -> Content:
         An `ImageContent`, or a plain `Content` for a run that is not on images.
 
     Raises:
-        InputError: There is no run, it has no results yet, or a file is damaged.
+        InputError: There is no run, it is not finished, or a file is damaged.
     """
     run = reading.RunReader(path)
     summary = reading.read_summary(run)
@@ -85,17 +85,17 @@ def read(path: str | pathlib.Path) -> Content:
     test = reading.read_test(run)
     facts = reading.read_data_facts(run)
     shape = (len(test.labels), len(facts.class_names))
-    for number, each in enumerate(predictions):
-        if each.shape != shape:
+    for number, rows in enumerate(predictions):
+        if rows.shape != shape:
             raise RunDirectoryError(
-                f"{run.path}/generation-{number}/predictions.npz has shape {each.shape} where "
+                f"{run.path}/generation-{number}/predictions.npz has shape {rows.shape}, but "
                 f"the test set needs {shape}."
             )
     return ImageContent(**common, class_names=facts.class_names, predictions=predictions, test=test)
 
 
 def _with_label_loss(rows: list[dict[str, float]]) -> list[dict[str, float]]:
-    """Returns rows that have the label loss; without a teacher, it is the loss."""
+    """Adds the label loss to rows; without a teacher, it is the loss."""
     return [
         row
         if "val_label_loss" in row or "val_loss" not in row

@@ -1,7 +1,7 @@
-"""What reports are made of: sections of a few kinds of blocks, and the page that shows them.
+"""The structure of reports: sections of a few kinds of blocks, rendered as one page.
 
-Sections are data; their HTML is in `templates/`, where Jinja2 escapes every piece of text. A page
-is self-contained, and readable by eye, key and ear.
+Sections are data; their HTML is in `templates/`, where Jinja2 escapes all text. A page is
+self-contained and accessible.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ class Code:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A table whose first column names its rows.
+    """A table whose first column has the names of the rows.
 
     Attributes:
-        caption: What it shows.
-        headings: Of the columns.
+        caption: The caption.
+        headings: The headings of the columns.
         groups: Pairs of a name across all columns, or "" for none, and the rows of cells under it.
-        texts: Which columns are words rather than numbers.
+        texts: The columns with text rather than numbers.
     """
 
     caption: str
@@ -57,20 +57,20 @@ class Table:
 def table(
     caption: str, headings: Sequence[str], rows: Sequence[Sequence[str]], texts: int = 1
 ) -> Table:
-    """Returns a table without groups, of which the first `texts` columns are words."""
+    """Returns a table without groups, of which the first `texts` columns are text."""
     return Table(caption, headings, [("", rows)], range(texts))
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """A picture, embedded in the page.
+    """An image, embedded in the page.
 
     Attributes:
-        image: Content of the file.
+        image: The content of the file.
         kind: "png" or "svg+xml".
-        alternative: What the picture says, for those who do not see it.
-        caption: Below it.
-        wide: Whether narrow screens scroll over it rather than make it small.
+        alternative: The alternative text for screen readers.
+        caption: The caption below it.
+        wide: Whether narrow screens scroll it rather than shrink it.
     """
 
     image: bytes
@@ -82,14 +82,14 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Gallery:
-    """Small pictures beside each other."""
+    """Small images next to each other."""
 
     blocks: Sequence[Figure | Paragraph]
 
 
 @dataclasses.dataclass(frozen=True)
 class Links:
-    """A list of links: words, and where they lead to."""
+    """A list of links: texts and targets."""
 
     targets: Sequence[tuple[str, str]]
 
@@ -99,7 +99,7 @@ Block: TypeAlias = Paragraph | Subheading | Code | Table | Figure | Gallery | Li
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """A part of a page; one without blocks is not shown."""
+    """A part of a page; it is left out if it has no blocks."""
 
     heading: str
     blocks: Sequence[Block]
@@ -109,8 +109,8 @@ def render(title: str, sections: Sequence[Section], lead: Sequence[Block] = ()) 
     """Returns a whole HTML document.
 
     Args:
-        title: Of the page.
-        sections: What it has, in this order.
+        title: The title of the page.
+        sections: The sections in order.
         lead: Blocks before the first section.
     """
     shown = [section for section in sections if section.blocks]

@@ -1,4 +1,4 @@
-"""Which test examples one set of predictions gets right where another gets them wrong."""
+"""Finds test examples that one generation classifies correctly and another does not."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-SHOWN = 12  # of each kind, for each generation
+SHOWN = 12  # of each kind, per generation
 
 
 @dataclasses.dataclass(frozen=True)
 class Change:
-    """An example on which two sets of predictions do not agree.
+    """An example on which two sets of predictions disagree.
 
     Attributes:
         index: Its number in the test set.
         label: The true class.
-        before: The class predicted first.
-        after: The class predicted then.
+        before: The class predicted before.
+        after: The class predicted afterwards.
     """
 
     index: int
@@ -30,10 +30,10 @@ class Change:
 
 
 class Changes(NamedTuple):
-    """What one set of predictions newly gets right and newly gets wrong, the clearest first."""
+    """The examples that are newly right and newly wrong, the clearest first."""
 
-    right: list[Change]
-    wrong: list[Change]
+    fixed: list[Change]
+    regressed: list[Change]
 
 
 def changes(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> Changes:
@@ -45,8 +45,8 @@ def changes(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> Change
         labels: The true classes, integers [examples].
 
     Returns:
-        All examples that became right, and all that became wrong; those whose true class gained
-        (or lost) the most probability come first.
+        All examples that became right, and all that became wrong, sorted by the gain (or loss) of
+        probability of the true class.
     """
     rows = np.arange(len(labels))
     gain = np.exp(after[rows, labels]) - np.exp(before[rows, labels])
@@ -65,11 +65,11 @@ def changes(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> Change
     )
 
 
-def worth_showing(predictions: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
-    """Returns the examples, sorted, whose images a report of these generations shows.
+def select_examples(predictions: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
+    """Returns the sorted indices of the examples whose images a report of these generations shows.
 
     Args:
-        predictions: Log-probabilities [examples, classes], one array for each generation.
+        predictions: Log-probabilities [examples, classes], one array per generation.
         labels: The true classes, integers [examples].
     """
     indices: set[int] = set()

@@ -1,4 +1,4 @@
-"""What `report.html` shows of a run on images: errors, calibration, confusion, and the images."""
+"""The sections of `report.html` for runs on images: errors, calibration, confusion, examples."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def by_generation(content: Content) -> document.Section:
 
 
 def further(content: Content) -> list[document.Section]:
-    """Returns the sections that only a run on images has."""
+    """Returns the sections that only runs on images have."""
     if not isinstance(content, ImageContent):
         return []
     return [
@@ -52,7 +52,7 @@ def _errors(content: Content) -> document.Figure:
         "svg+xml",
         f"Test error by generation with 95 percent intervals: {words}. "
         "The table above has the ensembles.",
-        "Bars are Wilson's 95 % intervals; points are set side by side to keep them apart.",
+        "Bars are Wilson's 95 % intervals; points are shifted to keep them apart.",
         wide=True,
     )
 
@@ -60,16 +60,16 @@ def _errors(content: Content) -> document.Figure:
 def _calibration(content: ImageContent) -> list[document.Block]:
     named = dict(list(_named_predictions(content).items())[-_MOST_DIAGRAMS:])
     labels = content.test.labels
-    measured = {name: classification.evaluate(each, labels) for name, each in named.items()}
+    measured = {name: classification.evaluate(rows, labels) for name, rows in named.items()}
     rows = [
         (
             name,
-            *(METRICS[column].shown(each[column]) for column in _CALIBRATION),
+            *(METRICS[column].shown(metrics[column]) for column in _CALIBRATION),
         )
-        for name, each in measured.items()
+        for name, metrics in measured.items()
     ]
-    headings = ("generation or ensemble", *(METRICS[column].words for column in _CALIBRATION))
-    diagrams = {name: classification.reliability(each, labels) for name, each in named.items()}
+    headings = ("generation or ensemble", *(METRICS[column].label for column in _CALIBRATION))
+    diagrams = {name: classification.reliability(rows, labels) for name, rows in named.items()}
     picture = document.Figure(
         plots.svg(plots.reliability_diagrams(diagrams)),
         "svg+xml",
@@ -87,8 +87,8 @@ def _confusion(content: ImageContent) -> list[document.Block]:
     named = _named_predictions(content)
     chosen = {name: named[name] for name in dict.fromkeys(("generation 0", list(named)[-1]))}
     blocks: list[document.Block] = []
-    for name, each in chosen.items():
-        counts = classification.confusion_matrix(each, content.test.labels)
+    for name, predictions in chosen.items():
+        counts = classification.confusion_matrix(predictions, content.test.labels)
         worst = _most_confused(counts, content.class_names)
         most = "; ".join(f"{true} taken for {other}, {n} times" for true, other, n, _ in worst[:3])
         blocks.append(
@@ -130,7 +130,7 @@ def _changes(content: ImageContent) -> list[document.Block]:
         found = examples.changes(before, after, content.test.labels)
         blocks.append(document.Subheading(f"Generation {number} against generation {number - 1}"))
         for kind, listed in zip(("right", "wrong"), found, strict=True):
-            shown = [_example(content, each) for each in listed[: examples.SHOWN]]
+            shown = [_example(content, change) for change in listed[: examples.SHOWN]]
             more = f", of which {len(shown)} are shown" if len(shown) < len(listed) else ""
             blocks.append(document.Paragraph(f"{len(listed)} newly {kind}{more}."))
             if shown:
@@ -144,11 +144,12 @@ def _example(
     true, before, after = (
         content.class_names[label] for label in (change.label, change.before, change.after)
     )
-    place = np.flatnonzero(content.test.shown == change.index)
-    words = f"test example {change.index}: true {true}, was {before}, is {after}"
-    if not len(place):
-        return document.Paragraph(words)
-    return document.Figure(_image(content.test.images[place[0]]), "png", f"Image of {words}", words)
+    stored = np.flatnonzero(content.test.shown == change.index)
+    description = f"test example {change.index}: true {true}, was {before}, is {after}"
+    if not len(stored):
+        return document.Paragraph(description)
+    image = _image(content.test.images[stored[0]])
+    return document.Figure(image, "png", f"Image of {description}", description)
 
 
 def _image(pixels: np.ndarray) -> bytes:
@@ -164,7 +165,7 @@ def _ensemble(content: ImageContent) -> list[document.Block]:
     if len(members) < 2:
         return []
     labels = content.test.labels
-    errors = [float(np.mean(each.argmax(axis=-1) != labels)) for each in content.predictions]
+    errors = [float(np.mean(rows.argmax(axis=-1) != labels)) for rows in content.predictions]
     single = [errors[member] for member in members]
     together = float(np.mean(mean.argmax(axis=-1) != labels))
     everyone = ensembles.pairwise_disagreement(content.predictions)
@@ -187,7 +188,7 @@ def _ensemble(content: ImageContent) -> list[document.Block]:
 
 
 def _named_predictions(content: ImageContent) -> dict[str, np.ndarray]:
-    named = {f"generation {number}": each for number, each in enumerate(content.predictions)}
+    named = {f"generation {number}": rows for number, rows in enumerate(content.predictions)}
     members, mean = content.ensemble()
     if len(members) > 1:
         named[f"ensemble {members[0]}-{members[-1]}"] = mean

@@ -1,7 +1,7 @@
-"""`report.html` of one run: what was done, what came out, and how far it can be believed.
+"""`report.html` of one run: its settings, its results and their uncertainty.
 
-What all runs have in common is here; `image_sections` (of classifiers) and `text_sections` have the
-rest.
+This module has the sections of all runs; `image_sections` (for classifiers) and `text_sections`
+have the others.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from ban_tf.report.content import Content
 
 
 def write(content: Content) -> str:
-    """Returns the page, which needs no other file.
+    """Returns the self-contained page.
 
     Args:
-        content: What is known of the run.
+        content: The content of the report.
     """
     run = content.summary["run"]
     kind = text_sections if table.has_perplexities(content.summary) else image_sections
@@ -71,7 +71,7 @@ def _significance(content: Content) -> document.Table:
     headings = (
         "generation or ensemble",
         "error, Wilson's 95 % interval (%)",
-        METRICS["brier_score"].words,
+        METRICS["brier_score"].label,
         "p (McNemar, exact)",
         "p, adjusted",
         "against generation 0",
@@ -127,10 +127,10 @@ def _gradient(content: Content) -> list[document.Block]:
         content.analysis,
         "png",
         "Share of dark knowledge in the gradient, agreement with the teacher and divergence from "
-        "it, epoch for epoch, and how sure the teacher was. The numbers are in "
+        "it per epoch, and the confidence of the teacher. The values are in "
         "generation-*/analysis.json.",
         "After each epoch, on the same training examples (Furlanello et al., 2018, eqs. 7 to 10). "
-        "Weights by the teacher's confidence are equal where their entropy is 1.",
+        "Weights by the teacher's confidence are equal if their entropy is 1.",
         wide=True,
     )
     return [picture]
@@ -140,11 +140,11 @@ def _provenance(content: Content) -> list[document.Block]:
     run = content.summary["run"]
     seconds = sum(row["seconds"] or 0.0 for row in content.summary["generations"])
     facts = {
-        "data set": run["dataset"],
+        "dataset": run["dataset"],
         "architecture": run["architecture"],
         "objective": run["objective"],
         "seed": str(run["seed"]),
-        "epochs of a generation": str(run.get("epochs", "unknown")),
+        "epochs per generation": str(run.get("epochs", "unknown")),
         "training time": f"{seconds:.0f} seconds",
         **({"finished": run["finished"]} if run.get("finished") else {}),
         **run.get("environment", {}),
@@ -154,20 +154,19 @@ def _provenance(content: Content) -> list[document.Block]:
     ]
     if run.get("command"):
         blocks += [
-            document.Paragraph("The command that gives this run:"),
+            document.Paragraph("The command that repeats this run:"),
             document.Code(run["command"]),
         ]
     blocks += [
-        document.Paragraph("To go on with it, for instance with a larger --gens:"),
+        document.Paragraph("To resume it, for instance with a larger --gens:"),
         document.Code(content.resume),
         document.Paragraph(
-            "The test set was only reported on, never chosen by. Changes against generation 0 are "
-            "paired on the same test examples, which are words on text: the interval is Agresti "
-            "and Min's (2005), the test is McNemar's exact one. Its p-values are adjusted for the "
-            "number of rows by Benjamini and Hochberg's procedure, by which no more than 5 % of "
+            "The test set was only used for evaluation, never for selection. Changes against "
+            "generation 0 are paired by test example (for text, by word): the interval is Agresti "
+            "and Min's (2005), the test is McNemar's exact test. Its p-values are adjusted for the "
+            "number of rows by Benjamini and Hochberg's procedure, so that no more than 5 % of "
             "the rows called better or worse are expected to be neither. A change counts as "
-            "significant if its own interval leaves out zero and the adjusted p-value is below "
-            "0.05. "
+            "significant if its interval excludes zero and the adjusted p-value is below 0.05. "
             "Calibration error has 15 bins of equal width (Guo et al., 2017)."
         ),
     ]

@@ -1,8 +1,8 @@
-"""Figures of a run, readable small, in print, and without telling colours apart.
+"""Figures of a run, legible when small, in print and for color-blind readers.
 
-Each function draws one matplotlib figure from a summary or plain arrays; `png` and `svg` turn it
-into bytes. Series differ by marker and line style as well as by colour, the colours are those of
-Okabe and Ito, and nothing here needs a display.
+Each function draws one matplotlib figure from a summary or plain arrays; `png` and `svg` convert it
+to bytes. Series differ by marker and line style as well as by color, the colors are those of Okabe
+and Ito, and nothing here needs a display.
 """
 
 from __future__ import annotations
@@ -22,45 +22,47 @@ from matplotlib.ticker import MaxNLocator
 from ban_tf.metrics import intervals
 from ban_tf.metrics.table import METRICS
 
-# Okabe and Ito, 2008, "Color Universal Design": told apart with any common colour blindness.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Okabe and Ito, 2008, "Color Universal Design": distinct with all common color blindness.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LINES = ("-", "--", "-.", ":")
-_MOST_NAMED_CLASSES = 20  # beyond these, names on an axis cannot be read
+_MOST_NAMED_CLASSES = 20  # with more, names on an axis are not legible
 _MOST_COUNTED_CLASSES = 12
-_DARK = 0.715  # of these blues; black below and white above have a contrast of 4.5 to 1
+_DARK = 0.715  # of the color map; black text below and white text above have a contrast of 4.5 to 1
 
 
 def error_by_generation(summary: Mapping[str, Any]) -> Figure:
-    """Test error of every generation and ensemble, with Wilson's 95 % intervals.
+    """Plots the test error of every generation and ensemble, with Wilson's 95 % intervals.
 
     Args:
-        summary: A summary as `summary.summarise` builds it.
+        summary: A summary as `summary.summarize` builds it.
     """
     figure, axes = one_panel(6.0, 3.6)
     metric = METRICS["error"]
     series = _by_generation(summary)
     for index, (name, points) in enumerate(series.items()):
-        # Side by side, or the intervals would hide each other.
-        place = np.array([number for number, _ in points]) + 0.1 * (index - (len(series) - 1) / 2)
+        # Side by side, so that intervals do not overlap.
+        positions = np.array([number for number, _ in points]) + 0.1 * (
+            index - (len(series) - 1) / 2
+        )
         error = metric.scale * np.array([row[metric.name] for _, row in points])
         low, high = metric.scale * np.array([row["error_interval"] for _, row in points]).T
         axes.errorbar(
-            place,
+            positions,
             error,
             yerr=np.abs([error - low, high - error]),
             label=name,
             capsize=3,
             **series_style(index),
         )
-    axes.set(xlabel="generation", ylabel=f"{metric.words}, 95 % interval", ylim=(0, None))
+    axes.set(xlabel="generation", ylabel=f"{metric.label}, 95 % interval", ylim=(0, None))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(axes)
     return figure
 
 
 def perplexity_by_generation(summary: Mapping[str, Any]) -> Figure:
-    """Test perplexity of every generation and ensemble of a run on text.
+    """Plots the test perplexity of every generation and ensemble of a run on text.
 
     Args:
         summary: A summary whose rows have perplexities.
@@ -71,14 +73,14 @@ def perplexity_by_generation(summary: Mapping[str, Any]) -> Figure:
         numbers, rows = zip(*points, strict=True)
         perplexities = [row[metric.name] for row in rows]
         axes.plot(numbers, perplexities, label=name, **series_style(index))
-    axes.set(xlabel="generation", ylabel=metric.words)
+    axes.set(xlabel="generation", ylabel=metric.label)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(axes)
     return figure
 
 
 def _by_generation(summary: Mapping[str, Any]) -> dict[str, list[tuple[int, Mapping[str, Any]]]]:
-    """Series of rows, each with its generation or that of its last member."""
+    """Returns series of rows, each with its generation or that of its last member."""
     series = {
         "single generation": [(row["generation"], row) for row in summary["generations"]],
         "ensemble from generation 1 on": [],
@@ -93,11 +95,11 @@ def _by_generation(summary: Mapping[str, Any]) -> dict[str, list[tuple[int, Mapp
 def learning_curves(
     histories: Mapping[int, Sequence[Mapping[str, float]]], quantities: Mapping[str, str]
 ) -> Figure:
-    """One panel for each quantity, one curve for each generation.
+    """Plots one panel per quantity, with one curve per generation.
 
     Args:
-        histories: For each generation its rows; dictionaries with "epoch" and Keras's logs.
-        quantities: What to show: the name in the rows, and the words for the axis.
+        histories: The rows of each generation; dictionaries with "epoch" and Keras's logs.
+        quantities: The quantities: the name in the rows, and the label of the axis.
     """
     figure = empty_figure(3.6 * max(len(quantities), 1), 3.2)
     for place, (name, words) in enumerate(quantities.items(), start=1):
@@ -114,13 +116,13 @@ def curves_and_distribution(
     counted: tuple[str, str],
     labels: Mapping[int, str],
 ) -> Figure:
-    """Panels of `learning_curves`, and one of a distribution as it was in the last epoch.
+    """Plots the panels of `learning_curves`, and a distribution in the last epoch.
 
     Args:
         histories: As for `learning_curves`.
         quantities: As for `learning_curves`.
-        counted: The name in the rows of counts in equal bins from 0 to 1, and words for the axis.
-        labels: What the legend of the last panel says of each generation.
+        counted: The name in the rows of counts in equal bins from 0 to 1, and an axis label.
+        labels: The legend of the last panel for each generation.
     """
     panels = len(quantities) + 1
     rows_of_two = math.ceil(panels / 2)
@@ -152,12 +154,12 @@ def _curves(
 
 
 def reliability_diagrams(diagrams: Mapping[str, Mapping[str, np.ndarray]]) -> Figure:
-    """Accuracy against confidence, with Wilson's 95 % intervals.
+    """Plots accuracy against confidence, with Wilson's 95 % intervals.
 
-    On the diagonal, confidence is what it says.
+    On the diagonal, confidence is calibrated.
 
     Args:
-        diagrams: For each title, bins as `calibration.reliability` gives them.
+        diagrams: The results of `calibration.reliability` by title.
     """
     rows = math.ceil(len(diagrams) / 4)
     columns = math.ceil(len(diagrams) / rows)
@@ -176,12 +178,12 @@ def reliability_diagrams(diagrams: Mapping[str, Mapping[str, np.ndarray]]) -> Fi
 
 
 def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], title: str = "") -> Figure:
-    """Shares of each true class by predicted class; few classes show their counts too.
+    """Plots the fractions of each true class by predicted class; with few classes also counts.
 
     Args:
         counts: Integers [classes, classes]; true classes are rows.
         class_names: In the order of the classes.
-        title: Above the matrix.
+        title: The title.
     """
     classes = len(counts)
     figure, axes = one_panel(4.6, 4.3)
@@ -237,23 +239,23 @@ def _reliability_diagram(axes: Axes, title: str, bins: Mapping[str, np.ndarray])
         confidence,
         accuracy,
         yerr=np.maximum([accuracy - low, high - accuracy], 0),
-        color=COLOURS[0],
+        color=COLORS[0],
         linestyle="",
         linewidth=1.2,
         clip_on=False,
     )
-    # The larger the dot, the more examples stand behind it.
+    # The area of a dot is proportional to its examples.
     area = 12 + 120 * count / count.sum()
-    axes.scatter(confidence, accuracy, s=area, color=COLOURS[1], edgecolor="black", zorder=3)
+    axes.scatter(confidence, accuracy, s=area, color=COLORS[1], edgecolor="black", zorder=3)
     axes.collections[-1].set(clip_on=False, linewidth=0.5)
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=(0, 0.5, 1), yticks=(0, 0.5, 1))
     axes.set_title(title, fontsize=10)
 
 
 def series_style(index: int) -> dict[str, Any]:
-    """Returns how a series is drawn, each unlike those before it in more than its colour."""
+    """Returns the style of a series; styles differ in more than their color."""
     return {
-        "color": COLOURS[index % len(COLOURS)],
+        "color": COLORS[index % len(COLORS)],
         "marker": _MARKERS[index % len(_MARKERS)],
         "linestyle": _LINES[index % len(_LINES)],
         "markersize": 5,
@@ -262,18 +264,18 @@ def series_style(index: int) -> dict[str, Any]:
 
 
 def one_panel(width: float, height: float) -> tuple[Figure, Axes]:
-    """Returns a figure of so many inches, and its only axes."""
+    """Returns a figure of a size in inches, and its only axes."""
     figure = empty_figure(width, height)
     return figure, styled(figure.add_subplot())
 
 
 def empty_figure(width: float, height: float) -> Figure:
-    """Returns a figure of so many inches without axes."""
+    """Returns a figure of a size in inches without axes."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def styled(axes: Axes) -> Axes:
-    """Gives axes a grid and no frame."""
+    """Adds a grid to axes and removes the frame; returns the axes."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(color="#dddddd")
     axes.set_axisbelow(True)
@@ -281,9 +283,9 @@ def styled(axes: Axes) -> Axes:
 
 
 def legend(axes: Axes, beside: bool = False) -> None:
-    """Names the series of axes, if any have a name, in their panel or beside it."""
+    """Adds a legend inside the axes or beside them, if any series has a label."""
     if axes.get_legend_handles_labels()[0]:
-        place: dict[str, Any] = (
+        position: dict[str, Any] = (
             {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)} if beside else {}
         )
-        axes.legend(frameon=False, fontsize=9, **place)
+        axes.legend(frameon=False, fontsize=9, **position)

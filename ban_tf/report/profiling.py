@@ -1,9 +1,8 @@
 """The graph of a network and a profile of a few of its training steps, for TensorBoard.
 
-Keras's own TensorBoard callback (`profile_batch`) does not serve: its profiles have no step
-markers, so that TensorBoard knows no step time (tensorflow/tensorboard#6954), it repeats all
-scalars under names of its own, and the graph that it writes is empty for a model with its own
-`train_step`.
+Keras's TensorBoard callback (`profile_batch`) cannot be used: its profiles have no step markers, so
+that TensorBoard shows no step time (tensorflow/tensorboard#6954), it repeats all scalars under
+other names, and its graph is empty for a model with a custom `train_step`.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ import tensorflow as tf
 
 from ban_tf.system import event_files
 
-# After those in which graphs are traced and memory is found; of what TensorFlow runs at a time.
+# After the steps in which graphs are traced and memory is allocated; in units of executions.
 _FIRST, _LAST = 4, 8
 
 
 class Profile(keras.callbacks.Callback):
-    """Records both into `<directory>/profile/generation-<k>/`.
+    """Records the graph and the profile into `<directory>/profile/generation-<k>/`.
 
-    TensorBoard shows the graph as it is, the profile with the package tensorboard-plugin-profile.
+    TensorBoard shows the graph; the profile needs the package tensorboard-plugin-profile.
 
     Args:
         directory: The log directory of the lineage.
@@ -34,17 +33,17 @@ class Profile(keras.callbacks.Callback):
         super().__init__()
         self._directory = Path(directory) / "profile" / f"generation-{generation}"
         self._calls = 0
-        self._step: tf.profiler.experimental.Trace | None = None  # while one is recorded
+        self._step: tf.profiler.experimental.Trace | None = None  # while a step is recorded
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Writes the graph of the network in training; one without fixed inputs has none."""
+        """Writes the graph of the student, if its inputs are fixed."""
         network: Any = getattr(self.model, "student", self.model)
         inputs = getattr(network, "inputs", None)
         if not inputs:
             return
         call = tf.function(lambda *given: network(list(given) if len(given) > 1 else given[0]))
         traced = call.get_concrete_function(
-            *(tf.TensorSpec(each.shape, each.dtype, each.name) for each in inputs)
+            *(tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name) for tensor in inputs)
         )
         with event_files.writing(self._directory):
             writer = event_files.fresh_writer(self._directory)
@@ -53,7 +52,7 @@ class Profile(keras.callbacks.Callback):
             writer.close()
 
     def on_train_batch_begin(self, batch: int, logs: dict | None = None) -> None:
-        """Starts the profile, and marks each step in it."""
+        """Starts the profile, and marks each step."""
         self._calls += 1
         if self._calls == _FIRST:
             tf.profiler.experimental.start(str(self._directory))
@@ -62,7 +61,7 @@ class Profile(keras.callbacks.Callback):
             self._step.__enter__()
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Ends the step, and with the last one the profile."""
+        """Ends the step, and after the last one the profile."""
         if self._step is not None:
             self._step.__exit__(None, None, None)
             self._step = None
@@ -70,6 +69,6 @@ class Profile(keras.callbacks.Callback):
             tf.profiler.experimental.stop()
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Ends the profile of a training that was shorter than it."""
+        """Ends the profile if the training was shorter."""
         if _FIRST <= self._calls < _LAST:
             tf.profiler.experimental.stop()

@@ -1,12 +1,12 @@
 """Progress of a lineage on the screen.
 
-On a terminal: one live bar that fills once an epoch, with the time that remains for all
-generations. There and anywhere else: about ten plain lines for each generation, so that a log
-file stays short and a terminal keeps a record when the bar is gone.
+On a terminal: one live progress bar per epoch, with the remaining time of all generations. There
+and elsewhere: about ten plain lines per generation, so that log files stay short and a terminal
+keeps a record when the bar is gone.
 
-Training does not wait for the screen: Keras on TensorFlow turns the logs of every step into
-numbers anyway, the bar takes them four times a second at most and is drawn by a thread of its
-own, and a screen that is lost (a closed pipe, a terminal that hung up) is written to no more.
+Training does not wait for the screen: Keras on TensorFlow converts the logs of every step to
+numbers anyway, the bar is updated at most four times a second by its own thread, and output stops
+silently if the terminal goes away (a closed pipe, a hang-up).
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _SECONDS_BETWEEN_UPDATES = 0.25
 
 
 class Progress(keras.callbacks.Callback):
-    """Shows where a lineage is; to be used with `fit(..., verbose=0)`, one for each generation.
+    """Shows the progress of a lineage; use with `fit(..., verbose=0)`, one per generation.
 
     Args:
         generation: The number of the generation in training.
         generations: The number of the last generation.
         epochs: Epochs of each generation.
-        first_epoch: The epoch that training starts with; Keras's `initial_epoch`.
-        verbosity: 0 shows nothing; 1 a bar on a terminal and about ten lines for each
-            generation; 2 one line an epoch and no bar.
-        shown: Which of Keras's logs to show, in this order; absent ones are passed over.
-        file: Where to write, standard output by default.
+        first_epoch: The first epoch of this training; Keras's `initial_epoch`.
+        verbosity: 0 shows nothing; 1 a bar on a terminal and about ten lines per generation;
+            2 one line per epoch and no bar.
+        shown: The Keras logs to show, in this order; missing ones are skipped.
+        file: The output stream, standard output by default.
 
     Raises:
         InputError: If `verbosity` is not 0, 1 or 2.
@@ -72,7 +72,7 @@ class Progress(keras.callbacks.Callback):
         self._logs: dict[str, float] = {}
         self._unshown_epoch: int | None = None
         self._epoch = first_epoch
-        # When, and after how many epochs: the training began; its first step was done.
+        # Time and finished epochs at the start of training, and after its first step.
         self._begun: tuple[float, float] | None = None
         self._clock_start: tuple[float, float] | None = None
         self._next_update = 0.0
@@ -89,23 +89,23 @@ class Progress(keras.callbacks.Callback):
             self._task = self._bar.add_task(self._title, total=None, epoch="", news="", left="")
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Puts the bar on the screen."""
+        """Shows the bar."""
         self._begun = (time.monotonic(), self._first_epoch)
         if self._bar is not None:
-            # A training that fails never reaches on_train_end, and would hide the cursor.
+            # A failing training never calls on_train_end, and the cursor would stay hidden.
             atexit.register(self.close)
             self._bar.start()
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Empties the bar."""
+        """Resets the bar."""
         self._epoch = epoch
         self._update_bar(completed=0)
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        """Fills the bar, now and then."""
+        """Updates the bar, a few times per second."""
         now = time.monotonic()
         if self._clock_start is None:
-            # From the end of the first step, since the first one includes tracing the graph.
+            # From the end of the first step, which includes tracing the graph.
             self._clock_start = (now, self._epoch + self._fraction(batch + 1))
         if self._bar is None or now < self._next_update:
             return
@@ -114,7 +114,7 @@ class Progress(keras.callbacks.Callback):
         self._update_bar(completed=batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
-        """Prints a line where one is due."""
+        """Prints a line if one is due."""
         self._logs |= logs or {}
         self._update_bar(completed=self.params.get("steps") or 0)
         self._unshown_epoch = epoch
@@ -123,13 +123,13 @@ class Progress(keras.callbacks.Callback):
             self._print_line()
 
     def on_train_end(self, logs: dict | None = None) -> None:
-        """Prints the last line if it was not due, and takes the bar off the screen."""
+        """Prints the last line if it is not printed yet, and removes the bar."""
         if self._unshown_epoch is not None:
             self._print_line()
         self.close()
 
     def close(self) -> None:
-        """Takes the bar off the screen; for a caller that caught what ended the training."""
+        """Removes the bar; for callers that catch an exception of the training."""
         if self._bar is not None:
             self._bar.stop()
             atexit.unregister(self.close)
@@ -162,14 +162,14 @@ class Progress(keras.callbacks.Callback):
         ]
 
     def _fraction(self, steps: int) -> float:
-        """The part of an epoch that so many steps are; 0 while its length is unknown."""
+        """Returns the fraction of an epoch; 0 while its length is unknown."""
         return steps / self.params["steps"] if self.params.get("steps") else 0.0
 
     def _time_left(self, epochs_done: float) -> str:
-        """Words for the time that the whole lineage still needs, at the pace so far."""
+        """Returns the estimated remaining time of the lineage as text."""
         if self.params.get("epochs", self._epochs) < self._epochs:
-            return ""  # the rest of an epoch that was interrupted: not what an epoch takes
-        # The first step includes tracing the graph: it counts only while there is no other.
+            return ""  # no estimate during a resumed partial epoch
+        # The first step includes tracing the graph: it only counts while there is no other.
         for clock in (self._clock_start, self._begun):
             if clock is not None and epochs_done > clock[1]:
                 start, epochs_before = clock
@@ -180,7 +180,7 @@ class Progress(keras.callbacks.Callback):
 
 
 class _Screen:
-    """A text stream that falls silent, instead of failing, once its other end is gone."""
+    """A text stream that stops silently, instead of failing, once its other end is closed."""
 
     def __init__(self, stream: TextIO | None):
         self._stream = stream
@@ -210,7 +210,7 @@ class _Screen:
 
 
 def _bar(console: Console, stream: TextIO) -> rich_progress.Progress:
-    """The live bar; narrow terminals cut off its last column."""
+    """Returns the live bar; narrow terminals cut off its last column."""
     return rich_progress.Progress(
         rich_progress.TextColumn("{task.description}"),
         rich_progress.TextColumn("{task.fields[epoch]}"),
@@ -225,7 +225,7 @@ def _bar(console: Console, stream: TextIO) -> rich_progress.Progress:
         expand=True,
         transient=True,
         refresh_per_second=1 / _SECONDS_BETWEEN_UPDATES,
-        # What others print appears above the bar, but only what goes to this same screen.
+        # Other output to the same stream appears above the bar.
         redirect_stdout=stream is sys.stdout,
         redirect_stderr=stream is sys.stdout and sys.stderr is not None and sys.stderr.isatty(),
     )

@@ -1,7 +1,7 @@
-"""The summary as tables: for the screen and as Markdown.
+"""The summary as tables, for the screen and as Markdown.
 
-Both show the same cells, made once: first the generations, then the ensembles, then one
-paragraph of notes that claims no more than the numbers carry.
+Both show the same cells: first the generations, then the ensembles, then a paragraph of notes on
+their significance.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ _OF_TEXT = ("validation_perplexity", "perplexity", "error")
 _CHANGE = "change against\ngeneration 0\n(95 % interval)"
 _IMAGE_NOTE = (
     "Changes are in percentage points of test error, negative is better. Their intervals cover "
-    "the choice of test examples, not of the seed: repeat with other seeds before believing a "
+    "the choice of test examples, not of the seed: repeat with other seeds before trusting a "
     "small gain."
 )
 _TEXT_NOTE = (
-    "Less perplexity is better. Changes are in percentage points of the words that were not the "
-    "likeliest. Their intervals take the words of the test text for independent, which makes them "
-    "too narrow, and do not cover the seed: repeat with other seeds before believing a small gain."
+    "Lower perplexity is better. Changes are in percentage points of word prediction error. Their "
+    "intervals treat the words of the test text as independent, which makes them too narrow, and "
+    "do not cover the seed: repeat with other seeds before trusting a small gain."
 )
 _GRADIENT = (
     "## The gradient of distillation\n\n"
-    "How much of it is dark knowledge, and how near the student is to its teacher, after each "
-    "epoch and on the same training examples; and how sure the teacher is of these. Weights by its "
-    "confidence (CWTM) are the more even, the nearer their entropy is to 1, that of equal weights "
+    "The share of dark knowledge and the agreement of the student with its teacher, after each "
+    "epoch on the same training examples, and the teacher's confidence on these. Weights by its "
+    "confidence (CWTM) are more even the nearer their entropy is to 1, that of equal weights "
     f"(Furlanello et al., 2018, eqs. 7 to 10).\n\n![Analysis]({ANALYSIS})"
 )
-_NARROWEST, _PLAIN = 80, 100  # columns of a terminal that we fill; columns of a file
+_NARROWEST, _PLAIN = 80, 100  # minimum columns on a terminal; columns of a file
 
 
 def has_perplexities(summary: dict[str, Any]) -> bool:
-    """Returns whether the rows of a summary have perplexities, as those of language models do."""
+    """Returns whether the rows of a summary have perplexities (language models)."""
     return "perplexity" in summary["generations"][0]
 
 
@@ -57,15 +57,15 @@ def ensemble_headings(summary: dict[str, Any]) -> tuple[str, ...]:
 
 def _metric_headings(summary: dict[str, Any]) -> tuple[str, ...]:
     names = _OF_TEXT if has_perplexities(summary) else _OF_IMAGES
-    # A run that is evaluated on other data has no validation part of it.
+    # An evaluation on other data has no validation results.
     shown = [name for name in names if name in summary["generations"][0]]
-    # Broken into lines such that the usual table fits a terminal of 80 columns.
-    broken = (METRICS[name].words.replace("-", "-\n").replace(" ", "\n") for name in shown)
+    # Broken into lines so that the usual table fits a terminal of 80 columns.
+    broken = (METRICS[name].label.replace("-", "-\n").replace(" ", "\n") for name in shown)
     return (*broken, _CHANGE)
 
 
 def measured_on(summary: dict[str, Any]) -> str:
-    """Returns in words how much there was to test with."""
+    """Returns a description of the size of the test data."""
     noun = "test word" if has_perplexities(summary) else "test example"
     return _count(summary["generations"][0]["examples"], noun)
 
@@ -74,9 +74,9 @@ def show(summary: dict[str, Any], file: TextIO | None = None) -> None:
     """Prints the tables and the notes.
 
     Args:
-        summary: A summary as `summary.summarise` builds it.
-        file: Where to, standard output by default. Colours and the terminal's width are used
-            only where it is a terminal.
+        summary: A summary as `summary.summarize` builds it.
+        file: The output stream, standard output by default. Colors and the terminal's width are
+            only used on a terminal.
     """
     console = Console(file=file, highlight=False)
     console.width = max(console.width, _NARROWEST) if console.is_terminal else _PLAIN
@@ -88,12 +88,12 @@ def show(summary: dict[str, Any], file: TextIO | None = None) -> None:
     console.print(notes(summary), style="dim", markup=False)
 
 
-def write_markdown(summary: dict[str, Any], analysed: bool = False) -> str:
+def write_markdown(summary: dict[str, Any], has_analysis: bool = False) -> str:
     """Returns the text of `summary.md`.
 
     Args:
-        summary: A summary as `summary.summarise` builds it.
-        analysed: Whether there is the picture of an analysis beside it.
+        summary: A summary as `summary.summarize` builds it.
+        has_analysis: Whether the figure of `--analyse` is in the same folder.
     """
     run = summary["run"]
     born_again = len(summary["generations"]) - 1
@@ -113,7 +113,7 @@ def write_markdown(summary: dict[str, Any], analysed: bool = False) -> str:
             markdown_table(ensemble_headings(summary), ensemble_rows(summary), texts=1),
         ]
     parts.append(notes(summary))
-    if analysed:
+    if has_analysis:
         parts.append(_GRADIENT)
     if run.get("command"):
         parts += ["## Run it again", f"```\n{run['command']}\n```"]
@@ -126,7 +126,7 @@ def write_markdown(summary: dict[str, Any], analysed: bool = False) -> str:
 
 
 def notes(summary: dict[str, Any]) -> str:
-    """Returns what has to be known to read the tables, in a paragraph."""
+    """Returns a paragraph on how to read the tables."""
     compared = [
         (name, row["change_in_error"])
         for name, row in (
@@ -142,8 +142,8 @@ def notes(summary: dict[str, Any]) -> str:
         if row["extra"].get("collapsed")
     ]
     warning = (
-        f"No better than chance on validation data, and passed over as a teacher where there was "
-        f"another: {_enumerated(collapsed)}. "
+        f"No better than chance on validation data, and not used as a teacher if there was a "
+        f"better one: {_enumerated(collapsed)}. "
         if collapsed
         else ""
     )
@@ -207,7 +207,7 @@ def _metric_cell(row: dict[str, Any], name: str) -> str:
 
 
 def _screen_table(headings: tuple[str, ...], rows: list[tuple[str, ...]], texts: int) -> Table:
-    """A table for the screen whose first `texts` columns are words, the others numbers."""
+    """Returns a table for the screen; the first `texts` columns are text, the others numbers."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=0)
     for column, heading in enumerate(headings):
         is_text = column < texts
@@ -217,9 +217,9 @@ def _screen_table(headings: tuple[str, ...], rows: list[tuple[str, ...]], texts:
             no_wrap=not is_text,
         )
     for row in rows:
-        # The space within an interval is the one that 80 columns have not.
+        # Without the space in intervals, the table fits 80 columns.
         numbers = [cell.replace(", ", ",") for cell in row[texts:]]
-        # As Text, since rich takes brackets in a string for markup.
+        # As Text, since rich interprets brackets in a string as markup.
         table.add_row(*(Text(cell) for cell in (*row[:texts], *numbers)))
     return table
 
@@ -230,9 +230,9 @@ def markdown_table(
     """Returns a table in Markdown.
 
     Args:
-        headings: Of the columns.
-        rows: Cells.
-        texts: Which columns are words rather than numbers, or how many from the left.
+        headings: The headings of the columns.
+        rows: The cells.
+        texts: The columns with text rather than numbers, or their number from the left.
     """
     headings = one_line(headings)
     words = range(texts) if isinstance(texts, int) else texts
@@ -244,7 +244,7 @@ def markdown_table(
 
 
 def one_line(headings: Sequence[str]) -> list[str]:
-    """Returns headings without the line breaks that the screen needs."""
+    """Returns headings without the line breaks for the screen."""
     return [heading.replace("-\n", "-").replace("\n", " ") for heading in headings]
 
 

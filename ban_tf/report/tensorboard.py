@@ -1,9 +1,8 @@
 """TensorBoard logs of a lineage: one run per generation, the same tags in each.
 
-`TensorBoardScalars` writes one point per epoch, `write_summary` the final figures and the
-tables. The event files are derived from the history of the run: whenever a training starts,
-those of its generation are written anew from the history rows so far. A run that was killed and
-resumed therefore has every step once.
+`TensorBoardScalars` writes one point per epoch, `write_summary` the final results and the tables.
+The event files are derived from the history of the run: whenever a training starts, those of its
+generation are rewritten from the history so far. A resumed run therefore has every step once.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from ban_tf.metrics.table import METRICS
 from ban_tf.report import plots, table
 from ban_tf.system import event_files
 
-_DOTS_PER_INCH = 180  # of pictures, which TensorBoard enlarges
+_DOTS_PER_INCH = 180  # of images, which TensorBoard enlarges
 _OWN_TAGS = {
     "learning_rate": "schedule/learning_rate",
     "examples_per_second": "speed/examples_per_second",
@@ -32,7 +31,7 @@ def tag(name: str) -> str:
     """Returns the TensorBoard tag of one of Keras's logs.
 
     Validation quantities ("val_loss") go to "validation/...", learning rate and throughput to
-    groups of their own, all others to "training/...".
+    their own groups, all others to "training/...".
     """
     if name in _OWN_TAGS:
         return _OWN_TAGS[name]
@@ -47,11 +46,11 @@ class TensorBoardScalars(keras.callbacks.Callback):
     Place it after the callbacks that add to the logs, such as a learning-rate schedule.
 
     Args:
-        directory: The log directory of the lineage, to be given to `tensorboard --logdir`.
+        directory: The log directory of the lineage, for `tensorboard --logdir`.
         generation: The number of the generation in training.
         rows: The history so far, for a training that is resumed: dictionaries with "epoch",
             counted from one, and logs under Keras's names. Empty and missing values
-            are passed over.
+            are skipped.
     """
 
     def __init__(
@@ -77,7 +76,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
         self._rows[epoch] = _scalars(logs or {})
         with event_files.writing(self._directory):
             if repeated:
-                # An epoch trained twice: events cannot be taken back one by one.
+                # The epoch was trained twice: single events cannot be deleted.
                 self._rewrite()
             else:
                 self._write(epoch)
@@ -105,7 +104,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
 def write_history(
     directory: str | Path, generation: int, rows: Iterable[Mapping[str, Any]]
 ) -> None:
-    """Writes the scalars of a finished generation anew, so that nothing is missing or doubled.
+    """Rewrites the scalars of a finished generation, so that none is missing or repeated.
 
     Args:
         directory: The log directory of the lineage.
@@ -118,11 +117,11 @@ def write_history(
 
 
 def write_histories(directory: str | Path, generations: Iterable[Any]) -> None:
-    """Writes the scalars of all generations anew, with their throughput.
+    """Rewrites the scalars of all generations, with their throughput.
 
     Args:
         directory: The log directory of the lineage.
-        generations: With a `number`, a `history` and `timings`; one that was not trained has none.
+        generations: Have `number`, `history` and `timings`; a pretrained one has no rows.
     """
     for generation in generations:
         rows = [dict(row) for row in generation.history]
@@ -139,19 +138,19 @@ def write_summary(
     figures: Mapping[str, Mapping[int, Figure]] | None = None,
     name: str | None = None,
 ) -> None:
-    """Writes the final figures and the tables of a run, replacing earlier ones.
+    """Writes the final results and the tables of a run, replacing earlier ones.
 
-    "final/error" and its like are curves over generations: one run called "generations", and one
-    for each kind of ensemble at the number of its last member, so that all overlay. The run
-    "generations" also holds the tables (the text "summary"), the pictures, and what the HParams
-    tab compares runs by.
+    "final/error" and similar tags are curves over generations: one run called "generations", and
+    one per kind of ensemble at the number of its last member, so that all overlay. The run
+    "generations" also contains the tables (the text "summary"), the figures, and the settings for
+    the HParams tab.
 
     Args:
         directory: The log directory of the lineage.
-        summary: A summary as `summary.summarise` builds it.
-        settings: The flags of the run; those that are None are left out.
-        figures: Pictures by tag and generation.
-        name: What the HParams tab calls the run; a hash of the flags by default.
+        summary: A summary as `summary.summarize` builds it.
+        settings: The flags of the run; None values are left out.
+        figures: Figures by tag and generation.
+        name: The name of the run in the HParams tab; a hash of the flags by default.
     """
     curves: dict[str, dict[int, Mapping[str, Any]]] = {
         "generations": {row["generation"]: row for row in summary["generations"]},
@@ -161,7 +160,7 @@ def write_summary(
     for row in summary["ensembles"]:
         kind = "ensembles" if row["members"][0] else "ensembles-with-generation-0"
         curves[kind][row["members"][-1]] = row
-    given = {key: _plain(each) for key, each in (settings or {}).items() if each is not None}
+    given = {key: _plain(value) for key, value in (settings or {}).items() if value is not None}
     for kind, rows in curves.items():
         if not rows:
             continue

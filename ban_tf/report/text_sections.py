@@ -1,4 +1,4 @@
-"""What `report.html` shows of a run on text: perplexity."""
+"""The sections of `report.html` for runs on text: perplexity."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def by_generation(content: Content) -> document.Section:
         plots.svg(plots.perplexity_by_generation(content.summary)),
         "svg+xml",
         f"Test perplexity by generation: {words}. The table above has the ensembles.",
-        "The perplexity of the test text; an ensemble stands at its last member. There is one "
-        "seed, and no interval.",
+        "The perplexity of the test text; an ensemble is plotted at its last member. With one "
+        "seed there is no interval.",
         wide=True,
     )
     return document.Section("Perplexity by generation", [picture])
 
 
 def further(content: Content) -> list[document.Section]:
-    """Returns no further sections: of a text's words only the sums are kept."""
+    """Returns no further sections: predictions for single words are not stored."""
     return []

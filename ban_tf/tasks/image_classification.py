@@ -193,7 +193,7 @@ class ImageClassification(Task):
         """Stores the labels, and the images that reports show."""
         test = self.data.test
         labels = np.asarray(test.labels)
-        shown = examples.worth_showing(self._predictions, labels)
+        shown = examples.select_examples(self._predictions, labels)
         kept = reading.Test(labels, shown, np.asarray(test.images[shown]))
         directory.commit({reading.TEST: kept.to_bytes()})
 

@@ -59,7 +59,7 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         "seed": settings.get("seed", 0),
     }
     average = settings.get("ensemble_average", "probabilities")
-    return summary.summarise(about, members, data.test.labels, average)
+    return summary.summarize(about, members, data.test.labels, average)
 
 
 def probabilities(

@@ -117,7 +117,7 @@ def _write(task: Task, lineage: Lineage, directory: RunDirectory, result: dict[s
     )
     if figure:
         directory.commit({analysis_report.FIGURE: figure})
-    files["summary.md"] = table.write_markdown(result, analysed=figure is not None).encode()
+    files["summary.md"] = table.write_markdown(result, has_analysis=figure is not None).encode()
     for row in result["generations"]:
         files[f"generation-{row['generation']}/metrics.json"] = json.dumps(row, indent=1).encode()
     directory.commit(files)

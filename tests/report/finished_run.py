@@ -37,14 +37,14 @@ def make(path, generations=3, seed=0, objective="kd", gain=0.6, **settings):
         summary.Member(number, "labels" if not number else f"generation {number - 1}", each, 3.5)
         for number, each in enumerate(predictions)
     ]
-    shown = examples.worth_showing(predictions, labels)
+    shown = examples.select_examples(predictions, labels)
     test = reading.Test(labels, shown, rng.integers(256, size=(len(shown), 6, 5, 3), dtype="uint8"))
     data = reading.DataFacts("animals", CLASSES, (6, 5, 3), (0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
     files = {
         "data.json": data.to_json(),
         "test.npz": test.to_bytes(),
         "run.cfg": b"--epochs=2\n",
-        "summary.json": json.dumps(summary.summarise(facts, members, labels)).encode(),
+        "summary.json": json.dumps(summary.summarize(facts, members, labels)).encode(),
     }
     for number, each in enumerate(predictions):
         buffer = io.BytesIO()

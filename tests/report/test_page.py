@@ -139,16 +139,16 @@ def test_changes_are_what_they_are_called_and_the_clearest_come_first():
     probabilities[1, :, 0] = [0.6, 0.9, 0.9, 0.7, 0.4]
     probabilities[..., 1] = 1 - probabilities[..., 0]
     found = examples.changes(*np.log(probabilities), labels)
-    assert [change.index for change in found.right] == [1, 0]
-    assert found.wrong == [examples.Change(index=3, label=1, before=1, after=0)]
-    shown = examples.worth_showing(np.log(probabilities), labels)
+    assert [change.index for change in found.fixed] == [1, 0]
+    assert found.regressed == [examples.Change(index=3, label=1, before=1, after=0)]
+    shown = examples.select_examples(np.log(probabilities), labels)
     assert shown.tolist() == [0, 1, 3]
 
 
 def test_all_newly_right_and_wrong_examples_are_shown_with_their_images(run, text):
     for number in (1, 2):
         found = examples.changes(*run.predictions[number - 1 : number + 1], run.test.labels)
-        for change in (*found.right[: examples.SHOWN], *found.wrong[: examples.SHOWN]):
+        for change in (*found.fixed[: examples.SHOWN], *found.regressed[: examples.SHOWN]):
             assert f'alt="Image of test example {change.index}: ' in text
 
 

@@ -28,7 +28,7 @@ def content(predictions):
     log_probabilities, labels = predictions
     members = [summary.Member(k, "labels", each) for k, each in enumerate(log_probabilities)]
     run = {"dataset": "digits", "architecture": "wrn-16-1", "objective": "kd", "seed": 0}
-    return summary.summarise(run, members, labels)
+    return summary.summarize(run, members, labels)
 
 
 def test_errors_are_drawn_with_their_wilson_intervals(content):

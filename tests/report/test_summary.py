@@ -32,7 +32,7 @@ def members_and_labels(generations=4, examples=400, improvements=(0.0, 0.0, 0.0,
 
 def test_rows_hold_the_statistics_of_each_generation():
     members, labels = members_and_labels()
-    result = summary.summarise(RUN, members, labels)
+    result = summary.summarize(RUN, members, labels)
     assert [row["generation"] for row in result["generations"]] == [0, 1, 2, 3]
     assert result["generations"][0]["change_in_error"] is None
     for member, row in zip(members, result["generations"], strict=True):
@@ -45,7 +45,7 @@ def test_rows_hold_the_statistics_of_each_generation():
 
 def test_changes_are_paired_with_generation_0_and_an_improvement_is_negative():
     members, labels = members_and_labels()
-    result = summary.summarise(RUN, members, labels)
+    result = summary.summarize(RUN, members, labels)
     wrong = [member.log_probabilities.argmax(axis=-1) != labels for member in members]
     for generation in (1, 2, 3):
         change = result["generations"][generation]["change_in_error"]
@@ -59,7 +59,7 @@ def test_changes_are_paired_with_generation_0_and_an_improvement_is_negative():
 def test_a_copy_of_generation_0_is_not_significantly_different():
     members, labels = members_and_labels(1)
     copy = summary.Member(1, "generation 0", members[0].log_probabilities)
-    change = summary.summarise(RUN, [*members, copy], labels)["generations"][1]["change_in_error"]
+    change = summary.summarize(RUN, [*members, copy], labels)["generations"][1]["change_in_error"]
     assert change["low"] < change["difference"] == 0 < change["high"]
     assert change["mcnemar_p"] == 1.0
     assert not change["significant"]
@@ -73,7 +73,7 @@ def test_a_change_is_significant_only_if_interval_and_exact_test_agree():
     before = np.array([wrong] * 8 + [right] * 92)
     after = np.array([right] * 5 + [wrong] * 3 + [right] * 92)
     members = [summary.Member(0, "labels", before), summary.Member(1, "generation 0", after)]
-    change = summary.summarise(RUN, members, labels)["generations"][1]["change_in_error"]
+    change = summary.summarize(RUN, members, labels)["generations"][1]["change_in_error"]
     assert change["high"] < 0
     assert change["mcnemar_p"] == 0.0625
     assert not change["significant"]
@@ -81,7 +81,7 @@ def test_a_change_is_significant_only_if_interval_and_exact_test_agree():
 
 def test_changes_are_adjusted_for_the_number_of_rows_in_old_summaries_too(tmp_path):
     members, labels = members_and_labels()
-    result = summary.summarise(RUN, members, labels)
+    result = summary.summarize(RUN, members, labels)
     rows = [*result["generations"][1:], *result["ensembles"]]
     own = [row["change_in_error"]["mcnemar_p"] for row in rows]
     found = [row["change_in_error"].pop("adjusted_p") for row in rows]
@@ -95,7 +95,7 @@ def test_changes_are_adjusted_for_the_number_of_rows_in_old_summaries_too(tmp_pa
 
 def test_ensembles_are_all_prefixes_without_and_with_generation_0():
     members, labels = members_and_labels()
-    ensembles = summary.summarise(RUN, members, labels)["ensembles"]
+    ensembles = summary.summarize(RUN, members, labels)["ensembles"]
     assert [(row["name"], row["members"]) for row in ensembles] == [
         ("generations 1-2", [1, 2]),
         ("generations 1-3", [1, 2, 3]),
@@ -108,7 +108,7 @@ def test_ensembles_are_all_prefixes_without_and_with_generation_0():
 @pytest.mark.parametrize(("average", "mean"), [("probabilities", np.exp), ("logits", lambda x: x)])
 def test_ensembles_average_what_they_are_told_to(average, mean):
     members, labels = members_and_labels()
-    result = summary.summarise(RUN, members, labels, average)
+    result = summary.summarize(RUN, members, labels, average)
     averaged = np.mean([mean(member.log_probabilities) for member in members[1:3]], axis=0)
     wrong = averaged.argmax(axis=-1) != labels
     assert result["average"] == average
@@ -118,12 +118,12 @@ def test_ensembles_average_what_they_are_told_to(average, mean):
 @pytest.mark.parametrize(("generations", "ensembles"), [(1, 0), (2, 1), (3, 3)])
 def test_a_run_may_still_be_going_on(generations, ensembles):
     members, labels = members_and_labels(generations)
-    assert len(summary.summarise(RUN, members, labels)["ensembles"]) == ensembles
+    assert len(summary.summarize(RUN, members, labels)["ensembles"]) == ensembles
 
 
 def test_a_summary_survives_json_and_loads_from_its_directory(tmp_path):
     members, labels = members_and_labels()
-    result = summary.summarise({**RUN, "epochs": 30}, members, labels)
+    result = summary.summarize({**RUN, "epochs": 30}, members, labels)
     (tmp_path / "summary.json").write_text(json.dumps(result, allow_nan=False))
     assert summary.load(tmp_path) == summary.load(tmp_path / "summary.json") == result
 
@@ -131,9 +131,9 @@ def test_a_summary_survives_json_and_loads_from_its_directory(tmp_path):
 def test_facts_and_order_are_checked():
     members, labels = members_and_labels()
     with pytest.raises(ValueError, match=r"`run` lacks objective, seed\."):
-        summary.summarise({"dataset": "digits", "architecture": "wrn"}, members, labels)
+        summary.summarize({"dataset": "digits", "architecture": "wrn"}, members, labels)
     with pytest.raises(ValueError, match=r"in this order\. Received: \[1, 2, 3\]"):
-        summary.summarise(RUN, members[1:], labels)
+        summary.summarize(RUN, members[1:], labels)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_facts_and_order_are_checked():
 )
 def test_a_damaged_summary_is_refused_by_name(tmp_path, damage, message):
     members, labels = members_and_labels()
-    content = summary.summarise(RUN, members, labels)
+    content = summary.summarize(RUN, members, labels)
     damage(content)
     path = tmp_path / "summary.json"
     path.write_text(json.dumps(content))

@@ -130,7 +130,7 @@ def test_the_summary_gives_curves_over_generations_and_the_tables(tmp_path):
     log_probabilities = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
     members = [summary.Member(k, "labels", log_probabilities[k], 1.0) for k in range(3)]
     run = {"dataset": "digits", "architecture": "wrn-16-1", "objective": "kd", "seed": 0}
-    content = summary.summarise(run, members, labels)
+    content = summary.summarize(run, members, labels)
 
     for _ in range(2):  # writing again replaces
         tensorboard.write_summary(tmp_path, content)
@@ -156,7 +156,7 @@ def test_the_summary_gives_curves_over_generations_and_the_tables(tmp_path):
 def test_a_single_generation_makes_no_empty_ensemble_runs(tmp_path):
     members = [summary.Member(0, "labels", np.log([[0.5, 0.5]]), 1.0)]
     run = {"dataset": "digits", "architecture": "wrn-16-1", "objective": "kd", "seed": 0}
-    tensorboard.write_summary(tmp_path, summary.summarise(run, members, np.array([0])))
+    tensorboard.write_summary(tmp_path, summary.summarize(run, members, np.array([0])))
     assert [path.name for path in tmp_path.iterdir()] == ["generations"]
 
 
@@ -168,7 +168,7 @@ def test_pictures_and_flags_go_with_the_generations(tmp_path):
     counts = classification.confusion_matrix(log_probabilities, labels)
     pictures = {"confusion matrix": {k: plots.confusion_matrix(counts, "ab") for k in range(2)}}
     settings = {"epochs": 3, "learning_rate": 0.1, "objective": "kd", "clip_norm": None}
-    content = summary.summarise(run, members, labels)
+    content = summary.summarize(run, members, labels)
     tensorboard.write_summary(tmp_path, content, settings, pictures, name="runs/mine")
 
     events = EventAccumulator(str(tmp_path / "generations"), size_guidance={"tensors": 0})
