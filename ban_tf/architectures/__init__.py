@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ban_tf.architectures import users
+from ban_tf.architectures import custom
 from ban_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def resolve(name: str) -> str:
         InputError: If no architecture has this name.
     """
     if ":" in name:
-        users.parse(name)
+        custom.parse(name)
         return name
     family = _family(name)
     full = family.DEFAULT if name.lower() in FAMILIES else name.lower()
@@ -91,7 +91,7 @@ def build(
     options = _chosen(options)
     check_settings([name], options)
     if ":" in name:
-        return users.build(name, tuple(input_shape), num_classes)
+        return custom.build(name, tuple(input_shape), num_classes)
     family = _family(name)
     return family.build(tuple(input_shape), num_classes, **family.parse(name), **options)
 

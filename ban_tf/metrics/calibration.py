@@ -1,4 +1,4 @@
-"""Examples sorted by confidence, and the expected calibration error."""
+"""Reliability bins, and the expected calibration error."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def reliability(
 
     Args:
         confidence: The probability of the predicted class [examples].
-        correct: Which predictions are right, booleans [examples].
-        bins: How many bins divide (0, 1].
+        correct: Which predictions are correct, booleans [examples].
+        bins: The number of bins that divide (0, 1].
 
     Returns:
         count, integers [bins], and confidence and accuracy, float64 [bins]: the means within
-        each bin, NaN where a bin is empty.
+        each bin, NaN if a bin is empty.
     """
     inner_edges = np.linspace(0.0, 1.0, bins + 1)[1:-1]
     place = np.searchsorted(inner_edges, confidence, side="left")
@@ -36,12 +36,12 @@ def reliability(
 def expected_calibration_error(
     confidence: ArrayLike, correct: ArrayLike, bins: int = BINS
 ) -> float:
-    """The mean gap between confidence and accuracy, over bins weighted by their examples.
+    """Returns the mean gap between confidence and accuracy, over bins weighted by their examples.
 
     Args:
         confidence: The probability of the predicted class [examples].
-        correct: Which predictions are right, booleans [examples].
-        bins: How many bins divide (0, 1].
+        correct: Which predictions are correct, booleans [examples].
+        bins: The number of bins that divide (0, 1].
 
     References:
         Guo et al., 2017, "On Calibration of Modern Neural Networks", eq. 3.

@@ -1,7 +1,7 @@
-"""What one set of predictions is worth.
+"""Metrics of one set of predictions.
 
-Predictions are log-probabilities [examples, classes] everywhere, because they keep the small
-probabilities that a negative log-likelihood is made of.
+Predictions are log-probabilities [examples, classes] everywhere, because these represent the small
+probabilities that dominate the negative log-likelihood.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from ban_tf.metrics import calibration
 
 
 def evaluate(log_probabilities: ArrayLike, labels: ArrayLike) -> dict[str, float]:
-    """Measures predictions against labels.
+    """Evaluates predictions against labels.
 
     Args:
-        log_probabilities: Normalised log-probabilities [examples, classes].
+        log_probabilities: Normalized log-probabilities [examples, classes].
         labels: The true classes, integers [examples].
 
     Returns:
@@ -37,7 +37,7 @@ def evaluate(log_probabilities: ArrayLike, labels: ArrayLike) -> dict[str, float
     correct = log_probabilities.argmax(axis=-1) == labels
     wrong = int(np.sum(~correct))
     confidence = np.exp(log_probabilities.max(axis=-1))
-    # Not scikit-learn's `log_loss`, which takes no probability for less than 2e-16.
+    # Not scikit-learn's `log_loss`, which clips probabilities at 2e-16.
     likelihoods = log_probabilities[np.arange(examples), labels]
     return {
         "examples": examples,
@@ -51,9 +51,9 @@ def evaluate(log_probabilities: ArrayLike, labels: ArrayLike) -> dict[str, float
 
 
 def _brier_score(log_probabilities: np.ndarray, labels: np.ndarray) -> float:
-    from sklearn import metrics  # takes a second, which other commands need not wait for
+    from sklearn import metrics  # late, since the import takes a second
 
-    # By rounding, float32 logarithms above all, they sum to 1 only nearly.
+    # Due to rounding, especially of float32 logarithms, they only nearly sum to 1.
     probabilities = np.exp(log_probabilities)
     probabilities /= probabilities.sum(axis=-1, keepdims=True)
     classes = range(log_probabilities.shape[1])
@@ -66,9 +66,9 @@ def reliability(
     """Sorts examples by confidence into bins; see `calibration.reliability`.
 
     Args:
-        log_probabilities: Normalised log-probabilities [examples, classes].
+        log_probabilities: Normalized log-probabilities [examples, classes].
         labels: The true classes, integers [examples].
-        bins: How many bins divide (0, 1].
+        bins: The number of bins that divide (0, 1].
 
     Raises:
         InputError: If shapes or label values do not fit, or rows are not distributions.
@@ -82,7 +82,7 @@ def confusion_matrix(log_probabilities: ArrayLike, labels: ArrayLike) -> np.ndar
     """Counts examples by true class (rows) and predicted class (columns).
 
     Args:
-        log_probabilities: Normalised log-probabilities [examples, classes].
+        log_probabilities: Normalized log-probabilities [examples, classes].
         labels: The true classes, integers [examples].
 
     Returns:
@@ -96,7 +96,7 @@ def confusion_matrix(log_probabilities: ArrayLike, labels: ArrayLike) -> np.ndar
 
 
 def _checked(log_probabilities: ArrayLike, labels: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Returns both as float64 and int64 arrays, or says what is wrong with them."""
+    """Returns both as float64 and int64 arrays; raises an error if they are invalid."""
     log_probabilities = np.asarray(log_probabilities, np.float64)
     labels = np.asarray(labels)
     if log_probabilities.ndim != 2 or not log_probabilities.size:
@@ -107,7 +107,7 @@ def _checked(log_probabilities: ArrayLike, labels: ArrayLike) -> tuple[np.ndarra
     examples, classes = log_probabilities.shape
     if labels.shape != (examples,) or not np.issubdtype(labels.dtype, np.integer):
         raise InputError(
-            f"`labels` must be {examples} integers, one for each example. "
+            f"`labels` must be {examples} integers, one per example. "
             f"Received: shape {labels.shape}, dtype {labels.dtype}."
         )
     if labels.min() < 0 or labels.max() >= classes:

@@ -1,4 +1,4 @@
-"""What several sets of predictions give together, and how diverse they are."""
+"""Ensembles of predictions, and their diversity."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ AVERAGES = ("probabilities", "logits")
 def mean_log_probabilities(
     members: Sequence[ArrayLike], average: str = "probabilities"
 ) -> np.ndarray:
-    """The predictions of an ensemble (BANE; Furlanello et al., 2018).
+    """Returns the predictions of an ensemble (BANE; Furlanello et al., 2018).
 
     Args:
-        members: Log-probabilities [examples, classes], one array for each member.
-        average: "probabilities" for the mean of the distributions, "logits" for the normalised
+        members: Log-probabilities [examples, classes], one array per member.
+        average: "probabilities" for the mean of the distributions, "logits" for the normalized
             mean of the log-probabilities.
 
     Returns:
@@ -39,13 +39,13 @@ def mean_log_probabilities(
         )
     stacked = np.stack([np.asarray(member, np.float64) for member in members])
     if average == "probabilities":
-        # The logarithm of a mean of exponentials, without leaving the logarithms.
+        # log-mean-exp: stable.
         return special.logsumexp(stacked, axis=0) - np.log(len(stacked))
     return special.log_softmax(stacked.mean(axis=0), axis=-1)
 
 
 def agreement(a: ArrayLike, b: ArrayLike) -> float:
-    """The fraction of examples for which two [examples, classes] predict the same class."""
+    """Returns the fraction of examples for which two [examples, classes] predict the same class."""
     a, b = np.asarray(a), np.asarray(b)
     if a.shape != b.shape or a.ndim != 2:
         raise InputError(
@@ -56,10 +56,10 @@ def agreement(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def pairwise_disagreement(members: Sequence[ArrayLike]) -> np.ndarray:
-    """How diverse members are: for which part of the examples two of them disagree.
+    """Returns the diversity of members: the fraction of examples on which two of them disagree.
 
     Args:
-        members: Log-probabilities [examples, classes], one array for each member.
+        members: Log-probabilities [examples, classes], one array per member.
 
     Returns:
         Fractions [members, members], symmetric with a diagonal of zeros.

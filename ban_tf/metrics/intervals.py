@@ -1,7 +1,7 @@
-"""Intervals and tests: of one proportion, of paired outcomes, and over seeds.
+"""Intervals and tests for one proportion, for paired outcomes, and over seeds.
 
-Each function knows one comparison at a time, but for `judge`, which says of several together which
-of them are significant.
+Each function treats one comparison, except `judge`, which decides on the significance of several
+together.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from scipy import stats
 
 from ban_tf.errors import InputError
 
-LEVEL = 0.05  # of significance
+LEVEL = 0.05  # significance level
 
 
 class MeanInterval(NamedTuple):
-    """A mean over repetitions, their standard deviation, and the mean's interval."""
+    """A mean over repetitions, their standard deviation, and the interval of the mean."""
 
     mean: float
     standard_deviation: float
@@ -28,7 +28,7 @@ class MeanInterval(NamedTuple):
 
 
 def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
-    """The Wilson score interval (low, high) of a proportion."""
+    """Returns the Wilson score interval (low, high) of a proportion."""
     interval = stats.binomtest(int(successes), int(trials)).proportion_ci(
         confidence_level=confidence, method="wilson"
     )
@@ -36,14 +36,14 @@ def wilson_interval(successes: int, trials: int, confidence: float = 0.95) -> tu
 
 
 def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
-    """The two-sided p-value of McNemar's exact test on paired outcomes.
+    """Returns the two-sided p-value of McNemar's exact test on paired outcomes.
 
     Args:
-        correct_a: Which examples the first got right, booleans [examples].
+        correct_a: Which examples the first classifies correctly, booleans [examples].
         correct_b: The same for the second.
 
     Returns:
-        The p-value; 1.0 where no example tells the two apart.
+        The p-value; 1.0 if there are no discordant examples.
 
     References:
         McNemar, 1947, "Note on the sampling error of the difference between correlated
@@ -58,14 +58,14 @@ def mcnemar(correct_a: ArrayLike, correct_b: ArrayLike) -> float:
 def paired_difference(
     wrong_a: ArrayLike, wrong_b: ArrayLike, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """The difference of two error rates on the same examples, with its interval.
+    """Returns the difference of two error rates on the same examples, with its interval.
 
-    The interval is Agresti and Min's: Wald's formula after half an example has been added to
-    each cell of the two-by-two table. Unlike the plain Wald interval it keeps its coverage where
-    few examples tell the two apart, and it has a width even where none does.
+    The interval is Agresti and Min's: Wald's formula after adding half an example to each cell of
+    the two-by-two table. Unlike the plain Wald interval it keeps its coverage with few discordant
+    examples, and has a width even without any.
 
     Args:
-        wrong_a: Which examples the first got wrong, booleans [examples].
+        wrong_a: Which examples the first classifies incorrectly, booleans [examples].
         wrong_b: The same for the second.
         confidence: The nominal coverage of the interval.
 
@@ -89,15 +89,15 @@ def paired_difference(
 
 
 def change_in_error(wrong: np.ndarray, reference_wrong: np.ndarray) -> dict[str, Any]:
-    """The change of an error against a reference on the same examples, as summaries keep it.
+    """Returns the change of an error against a reference on the same examples, for summaries.
 
     Args:
-        wrong: Which examples are wrong, booleans [examples].
-        reference_wrong: Which of them the reference has wrong, booleans [examples].
+        wrong: Which predictions are wrong, booleans [examples].
+        reference_wrong: Which predictions of the reference are wrong, booleans [examples].
 
     Returns:
-        "difference", "low" and "high" of `paired_difference`, "mcnemar_p", and what `judge` adds
-        for this change alone.
+        "difference", "low" and "high" of `paired_difference`, "mcnemar_p", and the entries of
+        `judge` for this change alone.
     """
     difference, low, high = paired_difference(wrong, reference_wrong)
     change = {
@@ -111,15 +111,15 @@ def change_in_error(wrong: np.ndarray, reference_wrong: np.ndarray) -> dict[str,
 
 
 def judge(changes: Sequence[dict[str, Any]], p_value: str = "p_value") -> None:
-    """Says which of several changes are significant, if all are looked at.
+    """Decides which of several changes are significant, adjusting for their number.
 
     The p-values are adjusted by Benjamini and Hochberg's procedure: of the changes that are called
-    significant, no more than 5 % are expected to be none. That holds for independent changes, and
-    for those that share a baseline and therefore tend the same way.
+    significant, no more than 5 % are expected to be false. That holds for independent changes, and
+    for changes that share a baseline and are therefore positively correlated.
 
     Args:
         changes: Each with "low" and "high", its own interval, and its own p-value. "adjusted_p" is
-            added, and "significant": both the interval and the adjusted p-value have to say so.
+            added, and "significant": both the interval and the adjusted p-value must be.
         p_value: The name of the p-value.
 
     References:
@@ -136,10 +136,10 @@ def judge(changes: Sequence[dict[str, Any]], p_value: str = "p_value") -> None:
 
 
 def mean_interval(values: ArrayLike, confidence: float = 0.95) -> MeanInterval:
-    """The mean over repetitions (seeds) with Student's t interval.
+    """Returns the mean over repetitions (seeds) with Student's t interval.
 
     Args:
-        values: One number for each repetition [repetitions], two at least.
+        values: One value per repetition [repetitions], at least two.
         confidence: The nominal coverage of the interval.
 
     Raises:
@@ -148,7 +148,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> MeanInterval:
     values = np.asarray(values, np.float64)
     if values.ndim != 1 or len(values) < 2:
         raise InputError(
-            "An interval over seeds needs a list of two values at least. "
+            "An interval over seeds needs a list of at least two values. "
             f"Received: an array of shape {values.shape}."
         )
     mean, deviation = values.mean(), values.std(ddof=1)
@@ -160,7 +160,7 @@ def mean_interval(values: ArrayLike, confidence: float = 0.95) -> MeanInterval:
 
 
 def paired_gain(values: ArrayLike, baselines: ArrayLike, confidence: float = 0.95) -> MeanInterval:
-    """`mean_interval` of `values - baselines`, paired by seed [repetitions]."""
+    """Returns `mean_interval` of `values - baselines`, paired by seed [repetitions]."""
     values, baselines = np.asarray(values, np.float64), np.asarray(baselines, np.float64)
     if values.shape != baselines.shape:
         raise InputError(
@@ -171,9 +171,9 @@ def paired_gain(values: ArrayLike, baselines: ArrayLike, confidence: float = 0.9
 
 
 def paired_p_value(values: ArrayLike, baselines: ArrayLike) -> float:
-    """The two-sided p-value of Student's t test on pairs, one for each seed [repetitions].
+    """Returns the two-sided p-value of Student's t test on pairs, one per seed [repetitions].
 
-    Where all differences are equal there is no spread to compare them with; the p-value is then 1.
+    If all differences are equal, there is no variance to compare them with; the p-value is then 1.
     """
     differences = np.asarray(values, np.float64) - np.asarray(baselines, np.float64)
     if np.ptp(differences) == 0:

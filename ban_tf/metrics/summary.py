@@ -1,4 +1,4 @@
-"""The summary of a run: what `summary.json` holds, and how it is made.
+"""The summary of a run: the schema of `summary.json`, and how it is computed.
 
     {"format": 1,
      "run": {"dataset": ..., "architecture": ..., "objective": ..., "seed": ..., ...},
@@ -12,19 +12,19 @@
 
 <metrics> are those of `classification.evaluate`. `error_interval` is Wilson's, 95 %.
 `change_in_error` compares with generation 0 on the same examples, as fractions (negative is
-better): {"difference", "low", "high", "mcnemar_p", "adjusted_p", "significant"}. A change is called
-significant only if its 95 % interval leaves out zero and the p-value of McNemar's exact test,
+better): {"difference", "low", "high", "mcnemar_p", "adjusted_p", "significant"}. A change is only
+called significant if its 95 % interval excludes zero and the p-value of McNemar's exact test,
 adjusted for the number of rows, is below 0.05; see `intervals.judge`.
 
-`run` may hold further facts; of these `table.write_markdown` shows "epochs", "command" and
-"files" (a dictionary from a path inside the run directory to what is there).
+`run` may have further entries; of these `table.write_markdown` shows "epochs", "command" and
+"files" (a dictionary from paths inside the run directory to descriptions).
 
 A run with `--final_student` also has "final_student": a row like those of generations, with
-"members" for the generations of the ensemble that taught it, and "directory" for where it is.
+"members" for the generations of its teacher ensemble, and "directory" for its path.
 
 Ensembles are every prefix 1..k of the born-again generations (k >= 2) and then every prefix 0..k
-with generation 0 (k >= 1). Numbers measured on the test set are only reported here, never chosen
-by.
+with generation 0 (k >= 1). Results on the test set are only reported here, never used for
+selection.
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ _CHANGE_KEYS = ("difference", "low", "high", "mcnemar_p")
 
 @dataclasses.dataclass(frozen=True)
 class Member:
-    """One generation as the summary sees it.
+    """One generation for the summary.
 
     Attributes:
         generation: Its number.
-        taught_by: What it learned from, in words for the table ("labels", "generation 0").
-        log_probabilities: Its predictions for the test examples [examples, classes]; None where
-            rows of metrics are given in their place.
-        seconds: How long its training took; None if it was not trained here.
-        extra: Further facts to keep with it, as JSON allows.
+        taught_by: A description of its teacher for the table ("labels", "generation 0").
+        log_probabilities: Its predictions for the test examples [examples, classes]; None if rows
+            of metrics are given instead.
+        seconds: Its training time; None if it was not trained here.
+        extra: Further entries of its row; JSON can hold them.
     """
 
     generation: int
@@ -79,19 +79,19 @@ def summarize(
     labels: np.ndarray,
     average: str = "probabilities",
 ) -> dict[str, Any]:
-    """Builds the summary of a run, ready for `json.dump`.
+    """Returns the summary of a run, for `json.dump`.
 
     Args:
-        run: Facts about the run; dataset, architecture, objective and seed at least.
-        members: Generations 0, 1, ... in this order, those that exist so far.
+        run: A description of the run; at least dataset, architecture, objective and seed.
+        members: Generations 0, 1, ... in this order.
         labels: The true classes of the test examples, integers [examples].
-        average: What the ensembles average: "probabilities" or "logits".
+        average: The average of the ensembles: "probabilities" or "logits".
 
     Returns:
         The dictionary described at the top of this module.
 
     Raises:
-        InputError: If facts are missing or the generations are not 0, 1, ... in order.
+        InputError: If entries are missing or the generations are not 0, 1, ... in order.
     """
     numbers = [member.generation for member in members]
     if not numbers or numbers != list(range(len(numbers))):
@@ -104,7 +104,7 @@ def summarize(
 
 
 def groups(generations: int) -> list[list[int]]:
-    """Returns the generations that each row averages: each by itself, and then the ensembles."""
+    """Returns the generations that each row averages: first each by itself, then the ensembles."""
     return [
         *([number] for number in range(generations)),
         *(
@@ -127,7 +127,7 @@ def rows(
         predictions: Each generation's log-probabilities [examples, classes].
         groups: See the function `groups`.
         labels: The true classes, integers [examples].
-        average: What the ensembles average: "probabilities" or "logits".
+        average: The average of the ensembles: "probabilities" or "logits".
     """
     found = []
     for index, members in enumerate(groups):
@@ -143,16 +143,16 @@ def assemble(
     rows: Sequence[dict[str, Any]],
     average: str = "probabilities",
 ) -> dict[str, Any]:
-    """Builds the summary of a run from its rows of metrics.
+    """Returns the summary of a run from its rows of metrics.
 
     Args:
-        run: Facts about the run; dataset, architecture, objective and seed at least.
-        members: Generations, with the attributes of `Member` but for its predictions.
+        run: A description of the run; at least dataset, architecture, objective and seed.
+        members: Generations, with the attributes of `Member` except its predictions.
         rows: The metrics of each of `groups(len(members))`.
-        average: What the ensembles average.
+        average: The average of the ensembles.
 
     Raises:
-        InputError: If facts are missing.
+        InputError: If entries are missing.
     """
     _require(run, _RUN_KEYS, "`run`")
     generations = [
@@ -182,7 +182,7 @@ def assemble(
 
 
 def judge(summary: dict[str, Any]) -> None:
-    """Says which rows differ significantly from generation 0, all rows being looked at.
+    """Decides which rows differ significantly from generation 0, adjusting for all rows.
 
     Args:
         summary: "adjusted_p" and "significant" of all its changes are set.
@@ -195,13 +195,13 @@ def judge(summary: dict[str, Any]) -> None:
 
 
 def load(path: str | Path) -> dict[str, Any]:
-    """Reads a `summary.json` and makes sure that everything promised is in it.
+    """Reads a `summary.json` and checks that all its entries are present.
 
     Args:
-        path: The file, or the run directory that holds it.
+        path: The file, or its run directory.
 
     Raises:
-        InputError: If the file is absent, not JSON, of another format, or lacks a key.
+        InputError: If the file is missing, not JSON, of another format, or lacks a key.
     """
     path = Path(path)
     if path.is_dir():
@@ -220,11 +220,11 @@ def load(path: str | Path) -> dict[str, Any]:
     _require(summary, ("run", "average", "generations", "ensembles"), str(path))
     _require(summary["run"], _RUN_KEYS, f"{path}: run")
     for part, keys in _KEYS.items():
-        for index, each in enumerate(summary[part]):
+        for index, row in enumerate(summary[part]):
             place = f"{path}: {part}[{index}]"
-            _require(each, keys, place)
-            if each["change_in_error"] is not None:
-                _require(each["change_in_error"], _CHANGE_KEYS, f"{place}: change_in_error")
+            _require(row, keys, place)
+            if row["change_in_error"] is not None:
+                _require(row["change_in_error"], _CHANGE_KEYS, f"{place}: change_in_error")
     judge(summary)  # older summaries are not adjusted
     return summary
 
@@ -232,10 +232,10 @@ def load(path: str | Path) -> dict[str, Any]:
 def row(
     log_probabilities: np.ndarray, labels: np.ndarray, reference: np.ndarray | None
 ) -> dict[str, Any]:
-    """Returns the metrics of one row and, where there is a reference, the change against it.
+    """Returns the metrics of one row and, if there is a reference, the change against it.
 
     Args:
-        log_probabilities: Normalised log-probabilities [examples, classes].
+        log_probabilities: Normalized log-probabilities [examples, classes].
         labels: The true classes, integers [examples].
         reference: The log-probabilities of generation 0, or None.
     """

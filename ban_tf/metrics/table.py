@@ -1,4 +1,4 @@
-"""Every metric of a summary once: its name, its words, how it is shown, and which way is better."""
+"""The definitions of all metrics: name, label, format, and which direction is better."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ class Metric(NamedTuple):
     """A metric.
 
     Attributes:
-        name: In summaries and comparisons.
-        words: In headings and on axes, with its unit.
-        scale: What it is multiplied by where it is shown.
-        decimals: How many are shown.
-        better: Which way is better: "lower", "higher", or "" for neither.
+        name: The key in summaries and comparisons.
+        label: The label in headings and on axes, with its unit.
+        scale: The factor of shown values.
+        decimals: The number of shown decimals.
+        better: The better direction: "lower", "higher", or "" for neither.
     """
 
     name: str
@@ -23,21 +23,21 @@ class Metric(NamedTuple):
     better: str = "lower"
 
     def shown(self, value: float) -> str:
-        """Returns a value as tables show it."""
+        """Formats a value."""
         return f"{self.scale * value:.{self.decimals}f}"
 
     def change(self, mean: float, low: float, high: float) -> str:
-        """Returns a change and its interval as tables show them."""
+        """Formats a change and its interval."""
         ends = (f"{self.scale * value:+.{self.decimals}f}" for value in (mean, low, high))
         return "{} [{}, {}]".format(*ends)
 
     def improved(self, change: float) -> bool:
-        """Whether a change is one for the better."""
+        """Returns whether a change is an improvement."""
         return change < 0 if self.better == "lower" else self.better == "higher" and change > 0
 
     @property
     def title(self) -> str:
-        """The words with a capital, for headings."""
+        """The label with a capital, for headings."""
         return self.label[0].upper() + self.label[1:]
 
 
@@ -54,4 +54,4 @@ METRICS = {
         Metric("confidence", "mean confidence (%)", 100.0, 2, ""),
     )
 }
-OF_TEXT = ("perplexity", "validation_perplexity")  # which only runs on text have
+OF_TEXT = ("perplexity", "validation_perplexity")  # only of runs on text

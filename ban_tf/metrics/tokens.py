@@ -1,8 +1,9 @@
-"""What language models are worth, from what was kept of each word's distribution.
+"""Metrics of language models, from scores of each word's distribution.
 
-Distributions over all words are too large to be kept. For each word of a text there are arrays
-`[words]`: the `log_probability` of the word that came, whether it was not the likeliest (`wrong`),
-the `confidence` in the likeliest, and the `sum_of_squares` of all probabilities.
+Distributions over all words are too large to store. For each word of a text there are arrays
+`[words]`: the `log_probability` of the actual word, whether it was not the most likely one
+(`wrong`), the probability of the most likely one (`confidence`), and the `sum_of_squares` of all
+probabilities.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Scores = Mapping[str, np.ndarray]
 
 
 def perplexity(scores: Scores) -> float:
-    """Returns the exponential of the mean cross-entropy of a word, in nats."""
+    """Returns the exponential of the mean cross-entropy per word, in nats."""
     return float(np.exp(-np.mean(scores["log_probability"], dtype=np.float64)))
 
 
@@ -26,8 +27,8 @@ def perplexity_interval(scores: Scores, window: int = 35) -> list[float] | None:
     """Returns the 95 % interval of perplexity over the choice of the text, `[low, high]`.
 
     Args:
-        scores: What was kept of each word's distribution.
-        window: Words next to each other that are taken as one observation, since they are not
+        scores: The scores of each word's distribution.
+        window: Number of neighboring words that count as one observation, since they are not
             independent.
 
     Returns:
@@ -45,8 +46,8 @@ def evaluate(scores: Scores, reference: Scores | None) -> dict[str, Any]:
     """Returns the metrics of `classification.evaluate`, their uncertainty, and `perplexity`.
 
     Args:
-        scores: What was kept of each word's distribution.
-        reference: Generation 0's, to compare with; None for itself.
+        scores: The scores of each word's distribution.
+        reference: The scores of generation 0, to compare with; None for generation 0 itself.
     """
     scores = {name: np.asarray(values, np.float64) for name, values in scores.items()}
     wrong, confidence = scores["wrong"].astype(bool), scores["confidence"]
