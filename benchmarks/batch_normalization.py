@@ -1,10 +1,10 @@
-"""What the fused batch normalisation saves: the time of one training step.
+"""What the fused batch normalization saves: the time of one training step.
 
 Run as `python -m benchmarks.batch_normalization`. For each network and precision there are two
 copies with equal weights, one with the fused layer and one with Keras's own, and they take
 training steps in turn on one fixed batch of random images, so that whatever else the machine is
 doing falls on both. Reported are the median step of each and the median of the ratios of
-neighbouring steps with its quartiles. Steps are what `fit` runs, without data loading; XLA is
+neighboring steps with its quartiles. Steps are what `fit` runs, without data loading; XLA is
 off, because it is slower than either on CPUs.
 """
 
@@ -31,7 +31,7 @@ WARM_UP_STEPS = 3
 
 
 def with_stock_layers(model: keras.Model) -> keras.Model:
-    """Returns a copy of `model` with Keras's own batch normalisation and equal weights."""
+    """Returns a copy of `model` with Keras's own batch normalization and equal weights."""
 
     def clone(layer: keras.Layer) -> keras.Layer:
         is_fused = isinstance(layer, BatchNormalization)

@@ -24,7 +24,7 @@ PROFILED = 3
 SHOWN = 8
 _NOT_OPERATIONS = {"Process", "Run"}
 # Times that a layer's input or output is read or written in one step, forward and backward, if
-# every operation goes over its operands once (batch normalisation: twice for its statistics).
+# every operation goes over its operands once (batch normalization: twice for its statistics).
 PASSES = {
     "BatchNormalization": 8,
     "Activation": 3,

@@ -1,7 +1,7 @@
 """Whether training waits for its data.
 
 Run as `python -m benchmarks.input`. On random images of CIFAR's shape: examples per second of the
-input pipeline alone, in memory and memory-mapped, with crops, flips, normalisation and shuffling;
+input pipeline alone, in memory and memory-mapped, with crops, flips, normalization and shuffling;
 of the network that consumes them; and the share of a training's time that it spends waiting for a
 batch.
 """

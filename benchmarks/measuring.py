@@ -1,7 +1,7 @@
 """What all benchmarks share: taking turns, ratios with their spread, the machine, JSON.
 
 A machine that others use as well is slower at one time than at another. Contenders therefore take
-turns step by step, and what is quoted is the median of the ratios of neighbouring steps with its
+turns step by step, and what is quoted is the median of the ratios of neighboring steps with its
 quartiles; the absolute times are only there to give an idea.
 """
 
@@ -54,7 +54,7 @@ def interleave(
 
 
 def compare(seconds: Mapping[str, np.ndarray], name: str, against: str) -> dict[str, float]:
-    """Returns median and quartiles of the ratios of neighbouring steps."""
+    """Returns median and quartiles of the ratios of neighboring steps."""
     low, median, high = np.quantile(seconds[name] / seconds[against], [0.25, 0.5, 0.75])
     return {"ratio": float(median), "low": float(low), "high": float(high)}
 

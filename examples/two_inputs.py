@@ -43,7 +43,7 @@ teacher.fit(examples, labels, epochs=10, verbose=0)
 student = ban_tf.BornAgainModel(build(), teacher=teacher, objective={"kind": "kd"})
 student.compile(
     keras.optimizers.Adam(0.01),
-    {"kind": None, "amount": "mse"},  # the kind is learnt from the teacher alone
+    {"kind": None, "amount": "mse"},  # the kind is learned from the teacher alone
     loss_weights={"kind": 0.0, "amount": 0.1},
     metrics={"kind": "accuracy", "amount": "mae"},
 )

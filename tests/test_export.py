@@ -73,13 +73,13 @@ def images():
     return np.random.default_rng(0).integers(256, size=(7, 8, 8, 1), dtype="uint8")
 
 
-def _normalised(images):
+def _normalized(images):
     return (images.astype("float64") / 255 - 0.3) / 0.4
 
 
 def _probabilities(run, images, which="ensemble"):
     """What the trained model gives, computed apart from `inference.classifier`."""
-    raw = np.asarray(inference.load(run, which)(_normalised(images).astype("float32")), "float64")
+    raw = np.asarray(inference.load(run, which)(_normalized(images).astype("float32")), "float64")
     if which == "ensemble":
         return raw
     raw = np.exp(raw - raw.max(axis=-1, keepdims=True))
@@ -115,7 +115,7 @@ _AVAILABLE = [
 _CASES = {
     "raw": {"preprocessing": True},
     "raw-0": {"preprocessing": True, "which": "0"},
-    "normalised": {"preprocessing": False},
+    "normalized": {"preprocessing": False},
 }
 
 
@@ -126,7 +126,7 @@ def read_elsewhere(run, images, tmp_path_factory):
     script = ["import sys, numpy as np"]
     for name, arguments in _CASES.items():
         raw = arguments["preprocessing"]
-        np.save(folder / f"{name}.npy", images if raw else _normalised(images).astype("float32"))
+        np.save(folder / f"{name}.npy", images if raw else _normalized(images).astype("float32"))
         for to in _AVAILABLE:
             stem = folder / f"{name}-{to}"
             path = export.export(run, to, output=f"{stem}{export.FORMATS[to]}", **arguments)
@@ -223,7 +223,7 @@ def test_a_table_does_not_replace_an_image(run, tmp_path, capsys):
     assert (tmp_path / "a.png").read_bytes() == before
 
 
-def test_a_large_colour_image_is_made_to_fit(tmp_path):
+def test_a_large_color_image_is_made_to_fit(tmp_path):
     Image.new("RGB", (31, 17), (255, 0, 0)).save(tmp_path / "red.png")
     pixels = image_inference.read_image(tmp_path / "red.png", (8, 8, 1))
     assert pixels.shape == (8, 8, 1) and pixels.dtype == np.uint8

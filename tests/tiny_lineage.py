@@ -1,6 +1,6 @@
 """A lineage that trains in a moment and has all that makes going on hard, for tests of that.
 
-Batch normalisation, dropout, momentum, permutations, another order in each epoch, and weights
+Batch normalization, dropout, momentum, permutations, another order in each epoch, and weights
 chosen by validation; and a callback that interrupts it.
 """
 

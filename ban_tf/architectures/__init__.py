@@ -7,7 +7,7 @@ settings that a name tells), `parse(name)` (those of one name, or an InputError)
 `TASK = "text"`, and its `build` takes a vocabulary instead; see `build_language_model`. To add an
 architecture, write that module and add its line below. Builders of the user's own are in `users`.
 
-Names are checked without importing Keras, so that a misspelt one is reported at once; family
+Names are checked without importing Keras, so that a misspelled one is reported at once; family
 modules therefore import it only when they build.
 """
 
@@ -64,7 +64,7 @@ def resolve(name: str) -> str:
 def build(
     name: str, input_shape: tuple[int, int, int], num_classes: int, **options: Any
 ) -> keras.Model:
-    """Builds a freshly initialised network.
+    """Builds a freshly initialized network.
 
     Args:
         name: What `resolve` takes.
@@ -103,7 +103,7 @@ def build_language_model(
     steps: int | None = None,
     **options: Any,
 ) -> keras.Model:
-    """Builds a freshly initialised language model.
+    """Builds a freshly initialized language model.
 
     Args:
         name: What `resolve` takes, of a family of language models.
@@ -186,7 +186,7 @@ def count_parameters(name: str, *sizes: Any, **options: Any) -> tuple[int, int]:
 
     Returns:
         How many are trained, and how many there are in all (the moving statistics of batch
-        normalisation included).
+        normalization included).
     """
     import keras
 

@@ -17,7 +17,7 @@ from ban_tf.errors import InputError
 from ban_tf.layers import BatchNormalization, Conv2D
 from ban_tf.layers.recomputed import Recomputed
 
-# What the moving statistics of batch normalisation keep of their former values.
+# What the moving statistics of batch normalization keep of their former values.
 MOMENTUM = 0.9
 
 
@@ -34,8 +34,8 @@ def convolution(channels: int, size: int, stride: int, name: str) -> Conv2D:
     )
 
 
-def normalise_and_relu(x: Any, name: str) -> Any:
-    """Batch normalisation and ReLU of `[batch, height, width, channels]`."""
+def normalize_and_relu(x: Any, name: str) -> Any:
+    """Batch normalization and ReLU of `[batch, height, width, channels]`."""
     # 1.001e-5 and not 1e-5: the least that the fused operation takes on GPUs.
     x = BatchNormalization(momentum=MOMENTUM, epsilon=1.001e-5, name=f"{name}_normalisation")(x)
     return keras.layers.Activation("relu", name=f"{name}_relu")(x)

@@ -1,9 +1,9 @@
 """Densely connected networks (Huang et al., 2017), `densenet-DEPTH-GROWTH`, and their variations.
 
-A 3×3 convolution; three dense blocks at full, half and quarter resolution; batch normalisation,
+A 3×3 convolution; three dense blocks at full, half and quarter resolution; batch normalization,
 ReLU, the mean over all positions, and one dense layer. Within a block every unit sees all that
-came before it and adds GROWTH channels: normalise, ReLU, 1×1 convolution to 4 GROWTH (the
-bottleneck), normalise, ReLU, 3×3 convolution to GROWTH. Between blocks a transition keeps half of
+came before it and adds GROWTH channels: normalize, ReLU, 1×1 convolution to 4 GROWTH (the
+bottleneck), normalize, ReLU, 3×3 convolution to GROWTH. Between blocks a transition keeps half of
 the channels (compression 0.5) and pools. A block has (DEPTH - 4) // 6 units, without bottleneck
 (DEPTH - 4) // 3. This is DenseNet-BC; compression 1 without bottleneck is the plain DenseNet.
 
@@ -198,7 +198,7 @@ def build(
             new = blocks.recomputed(unit, x, name) if remat else unit(x)
             x = keras.layers.Concatenate(name=f"{name}_join")([x, new])
         if block.transition:
-            x = blocks.normalise_and_relu(x, f"transition{index}")
+            x = blocks.normalize_and_relu(x, f"transition{index}")
             x = blocks.convolution(block.transition, 1, 1, f"transition{index}_convolution")(x)
             if dropout:
                 x = keras.layers.Dropout(dropout, name=f"transition{index}_dropout")(x)
@@ -206,7 +206,7 @@ def build(
                 x = keras.layers.AveragePooling2D(
                     2, padding="same", name=f"transition{index}_pooling"
                 )(x)
-    x = blocks.normalise_and_relu(x, "final")
+    x = blocks.normalize_and_relu(x, "final")
     return keras.Model(images, blocks.classify(x, num_classes), name=f"densenet_{depth}_{growth}")
 
 
@@ -217,11 +217,11 @@ def _unit(x: Any, growth: int, bottleneck: bool, dropout: float, name: str) -> A
     from ban_tf.architectures import blocks
 
     if bottleneck:
-        x = blocks.normalise_and_relu(x, f"{name}_first")
+        x = blocks.normalize_and_relu(x, f"{name}_first")
         x = blocks.convolution(4 * growth, 1, 1, f"{name}_bottleneck")(x)
         if dropout:
             x = keras.layers.Dropout(dropout, name=f"{name}_bottleneck_dropout")(x)
-    x = blocks.normalise_and_relu(x, f"{name}_second")
+    x = blocks.normalize_and_relu(x, f"{name}_second")
     x = blocks.convolution(growth, 3, 1, f"{name}_convolution")(x)
     if dropout:
         x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)

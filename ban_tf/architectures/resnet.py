@@ -6,7 +6,7 @@ units, which lead to the same shapes: H channels after the block's transition, a
 resolution. Units are pre-activated:
 
 - `wide`: two 3×3 convolutions, both of RATIO times H channels, and after the last unit of a block a
-  transition like a DenseNet's: normalise, ReLU, 1×1 convolution to H;
+  transition like a DenseNet's: normalize, ReLU, 1×1 convolution to H;
 - `bottleneck`: a 1×1, a 3×3 and a 1×1 convolution of RATIO times H/4, H/4 and H channels.
 
 Where the channels change, the shortcut is a 1×1 convolution of the pre-activated input. A student
@@ -121,13 +121,13 @@ def build(
             name = f"block{index}_unit{unit}"
             x = _unit(x, inner, width if kind == "wide" else channels, kind, dropout, name)
         if kind == "wide":
-            x = blocks.normalise_and_relu(x, f"transition{index}")
+            x = blocks.normalize_and_relu(x, f"transition{index}")
             x = blocks.convolution(channels, 1, 1, f"transition{index}_convolution")(x)
         if index < len(dense_blocks):
             x = keras.layers.AveragePooling2D(2, padding="same", name=f"transition{index}_pooling")(
                 x
             )
-    x = blocks.normalise_and_relu(x, "final")
+    x = blocks.normalize_and_relu(x, "final")
     return keras.Model(images, blocks.classify(x, num_classes), name=f"resnet_{kind}_{units}")
 
 
@@ -140,7 +140,7 @@ def _unit(x: Any, inner: int, channels: int, kind: str, dropout: float, name: st
     sizes = [(inner, 3), (channels, 3)]
     if kind == "bottleneck":
         sizes = [(inner, 1), (inner, 3), (channels, 1)]
-    activated = blocks.normalise_and_relu(x, f"{name}_part1")
+    activated = blocks.normalize_and_relu(x, f"{name}_part1")
     if x.shape[-1] == channels:
         shortcut = x
     else:
@@ -148,7 +148,7 @@ def _unit(x: Any, inner: int, channels: int, kind: str, dropout: float, name: st
     x = activated
     for part, (filters, size) in enumerate(sizes, start=1):
         if part > 1:
-            x = blocks.normalise_and_relu(x, f"{name}_part{part}")
+            x = blocks.normalize_and_relu(x, f"{name}_part{part}")
         if dropout and part == len(sizes):
             x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
         x = blocks.convolution(filters, size, 1, f"{name}_convolution{part}")(x)

@@ -1,8 +1,8 @@
 """Wide residual networks (Zagoruyko and Komodakis, 2016), `wrn-DEPTH-WIDTH`.
 
 A 3×3 convolution to 16 channels; three groups of residual blocks at full, half and quarter
-resolution with 16, 32 and 64 times WIDTH channels; batch normalisation, ReLU, the mean over all
-positions, and one dense layer. A block is pre-activated: normalise, ReLU, convolve, twice, with
+resolution with 16, 32 and 64 times WIDTH channels; batch normalization, ReLU, the mean over all
+positions, and one dense layer. A block is pre-activated: normalize, ReLU, convolve, twice, with
 optional dropout before the second convolution. DEPTH counts the convolutions: 6n + 4 for n
 blocks a group.
 
@@ -87,7 +87,7 @@ def build(
         for block in range(1, (depth - 4) // 6 + 1):
             name = f"group{group}_block{block}"
             x = _block(x, channels * width, stride if block == 1 else 1, dropout, name)
-    x = blocks.normalise_and_relu(x, "final")
+    x = blocks.normalize_and_relu(x, "final")
     return keras.Model(images, blocks.classify(x, num_classes), name=f"wrn_{depth}_{width}")
 
 
@@ -97,13 +97,13 @@ def _block(x: Any, channels: int, stride: int, dropout: float, name: str) -> Any
 
     from ban_tf.architectures import blocks
 
-    activated = blocks.normalise_and_relu(x, f"{name}_first")
+    activated = blocks.normalize_and_relu(x, f"{name}_first")
     if stride == 1 and x.shape[-1] == channels:
         shortcut = x
     else:
         shortcut = blocks.convolution(channels, 1, stride, f"{name}_projection")(activated)
     x = blocks.convolution(channels, 3, stride, f"{name}_convolution1")(activated)
-    x = blocks.normalise_and_relu(x, f"{name}_second")
+    x = blocks.normalize_and_relu(x, f"{name}_second")
     if dropout:
         x = keras.layers.Dropout(dropout, name=f"{name}_dropout")(x)
     x = blocks.convolution(channels, 3, 1, f"{name}_convolution2")(x)

@@ -74,7 +74,7 @@ def cannot_rebuild(model: keras.Model) -> str:
 
 
 def with_new_weights(model: keras.Model, argument: str = "build") -> keras.Model:
-    """Returns a copy of a Functional or Sequential model, initialised anew.
+    """Returns a copy of a Functional or Sequential model, initialized anew.
 
     Args:
         model: The model.

@@ -11,7 +11,7 @@ Keras 3.15's `fit` on TensorFlow, under `tf.distribute`,
    here that many steps are taken one by one;
 4. takes the mean of the means of unequal shares as the loss: see `weighting.mean`;
 5. clips gradients, and looks for infinite ones, before replicas add them up: here afterwards;
-6. leaves each replica its own moving statistics of batch normalisation, so that workers differ:
+6. leaves each replica its own moving statistics of batch normalization, so that workers differ:
    here they have the mean, weighted by their shares of the batch.
 
 `DistributedModel` mends all of it, and where there is one replica it is `keras.Model`.

@@ -133,7 +133,7 @@ def check_opinion(name: str, theirs: Mapping[str, Any]) -> None:
     if name not in theirs:
         raise InputError(
             f"`teacher` has no output {name!r} to learn from; it has {', '.join(theirs)}. Name the "
-            "outputs to distil by giving `objective` as a dictionary."
+            "outputs to distill by giving `objective` as a dictionary."
         )
 
 

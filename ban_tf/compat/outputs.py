@@ -204,7 +204,7 @@ def to_logits(outputs: Any, activation: str, kind: str | None = None) -> Any:
 
 
 def log_probabilities(outputs: np.ndarray, activation: str) -> np.ndarray:
-    """Returns the normalised log-probabilities of categorical outputs, float64.
+    """Returns the normalized log-probabilities of categorical outputs, float64.
 
     Args:
         outputs: `[batch, ..., classes]`.

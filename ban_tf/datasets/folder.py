@@ -62,7 +62,7 @@ def check(path: str) -> tuple[str, ...]:
 def load(path: str) -> tuple[Split, Split, tuple[str, ...]]:
     """Returns training data, test data and the names of the classes.
 
-    Images of differing sizes are brought to the commonest size; if all are grey, there is one
+    Images of differing sizes are brought to the commonest size; if all are gray, there is one
     channel, else three.
 
     Raises:

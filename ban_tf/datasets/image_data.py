@@ -67,7 +67,7 @@ class ImageData:
 
     Attributes:
         name: As it was asked for.
-        train: What is learnt from.
+        train: What is learned from.
         validation: Cut from the training data; what is chosen by. May be empty.
         test: What is reported.
         class_names: In the order of the labels.

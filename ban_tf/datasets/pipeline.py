@@ -78,7 +78,7 @@ def training_batches(
         shard_range: Which of these shards to yield, one after the other.
 
     Returns:
-        A data set of (images, labels): normalised float32 `[batch, height, width, channels]` and
+        A data set of (images, labels): normalized float32 `[batch, height, width, channels]` and
         int32 `[batch]`; with `teacher_logits`, the labels are those that `RecordedTeacher` takes.
 
     Raises:
@@ -87,7 +87,7 @@ def training_batches(
     steps = steps_per_epoch(data, batch_size)
     examples = len(data.train.labels)
     images, labels = _images(data.train), tf.constant(data.train.labels)
-    normalise = _normaliser(data)
+    normalize = _normalizer(data)
 
     def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
         order = tf.random.experimental.stateless_shuffle(
@@ -117,7 +117,7 @@ def training_batches(
         targets = tf.gather(labels, chosen)
         if teacher_logits is not None:
             targets = {"labels": targets, "teacher_logits": teacher_logits(view, chosen)}
-        return normalise(picked), targets
+        return normalize(picked), targets
 
     indices = tf.data.Dataset.range(first_epoch, epochs).flat_map(shuffled)
     indices = indices.skip(first_step * len(shard_range))
@@ -138,11 +138,11 @@ def view_batches(
         first: The example to start with.
 
     Returns:
-        A data set of normalised float32 images `[batch, height, width, channels]`.
+        A data set of normalized float32 images `[batch, height, width, channels]`.
     """
     examples = len(data.train.labels)
     images = _images(data.train)
-    normalise = _normaliser(data)
+    normalize = _normalizer(data)
     parts = [tf.range(examples)]
     if augment:
         parts += _draw(examples, view_seed, tf.constant(view, tf.int64))
@@ -151,7 +151,7 @@ def view_batches(
         picked = images(chosen)
         if augment:
             picked = augmentation.apply(picked, augmentation.Augmentation(*drawn))
-        return normalise(picked)
+        return normalize(picked)
 
     rows = tf.data.Dataset.from_tensor_slices(tuple(part[first:] for part in parts))
     return _ahead(rows.batch(batch_size), batch)
@@ -163,22 +163,22 @@ def evaluation_batches(
     batch_size: int,
     teacher_logits: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> tf.data.Dataset:
-    """Returns all examples of a split in order, normalised; the last batch may be smaller.
+    """Returns all examples of a split in order, normalized; the last batch may be smaller.
 
     Args:
         split: One of the splits of `data`.
-        data: Whose statistics normalise the images.
+        data: Whose statistics normalize the images.
         batch_size: Examples in a batch.
         teacher_logits: Given examples `[batch]`, returns what was recorded of the teacher.
     """
     images, labels = _images(split), tf.constant(split.labels)
-    normalise = _normaliser(data)
+    normalize = _normalizer(data)
 
     def batch(chosen: tf.Tensor) -> tuple:
         targets = tf.gather(labels, chosen)
         if teacher_logits is not None:
             targets = {"labels": targets, "teacher_logits": teacher_logits(chosen)}
-        return normalise(images(chosen)), targets
+        return normalize(images(chosen)), targets
 
     rows = tf.data.Dataset.range(len(split.labels), output_type=tf.int32)
     return _ahead(rows.batch(batch_size), batch)
@@ -217,7 +217,7 @@ def _images(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
     return lambda chosen: tf.gather(images, chosen)
 
 
-def _normaliser(data: ImageData) -> Callable[[Any], tf.Tensor]:
+def _normalizer(data: ImageData) -> Callable[[Any], tf.Tensor]:
     # (x / 255 - mean) / std as one multiplication and one addition.
     scale, shift = 1.0 / (255.0 * data.std), -data.mean / data.std
     return lambda images: tf.cast(images, tf.float32) * scale + shift

@@ -39,7 +39,7 @@ class TextData:
     Attributes:
         name: As it was asked for.
         vocabulary: The words; a token is the index of one.
-        train: int32 `[tokens]`, what is learnt from.
+        train: int32 `[tokens]`, what is learned from.
         validation: int32 `[tokens]`, what is chosen by.
         test: int32 `[tokens]`, what is reported.
     """
@@ -185,7 +185,7 @@ def _embedded() -> Iterable[tuple[str, list[list[str]]]]:
     paragraphs = re.split(r"\n\s*\n", text.lower())
     lines = [re.findall(r"[a-z]+|\d+", paragraph) for paragraph in paragraphs]
     lines = [["N" if word.isdigit() else word for word in line] for line in lines if line]
-    # Every tenth paragraph is held out, since neighbours in the alphabet have little in common.
+    # Every tenth paragraph is held out, since neighbors in the alphabet have little in common.
     held_out = {8: "valid", 9: "test"}
     parts: dict[str, list[list[str]]] = {part: [] for part in PARTS}
     for index, line in enumerate(lines):

@@ -1,7 +1,7 @@
 """Image-classification data sets of TensorFlow Datasets.
 
 What can be refused is refused before anything is downloaded: an unknown name, features that are
-no labelled images of one size, no network. Only then is the data prepared, if it is not yet, and
+no labeled images of one size, no network. Only then is the data prepared, if it is not yet, and
 read in the order of its files.
 """
 

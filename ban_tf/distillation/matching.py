@@ -246,4 +246,4 @@ def _losses(objective: objectives.Objective, sample: _Sample, counted: Any, seed
     if weights is None:
         return losses
     # A global batch is one batch, however many replicas share it.
-    return losses * objectives.normalise(weights, counted, distribute.sum_over_replicas)
+    return losses * objectives.normalize(weights, counted, distribute.sum_over_replicas)

@@ -1,14 +1,14 @@
-"""Batch normalisation in one fused TensorFlow operation.
+"""Batch normalization in one fused TensorFlow operation.
 
-Keras builds batch normalisation from separate operations: moments, a reciprocal root, a
+Keras builds batch normalization from separate operations: moments, a reciprocal root, a
 product, a sum, and for half precision a float32 copy of the whole input. TensorFlow has one
 operation for all of it, forward and backward, which reads half precision and computes its
 statistics in float32. `BatchNormalization` uses that operation where it computes exactly what
 the stock layer does, and is the stock layer everywhere else:
 
-1. the fused operation applies to inputs `[batch, ..., channels]` of rank 3 to 5, normalised
+1. the fused operation applies to inputs `[batch, ..., channels]` of rank 3 to 5, normalized
    over the last axis, in float32, bfloat16 or float16, on the TensorFlow backend;
-2. the stock computation remains for masks, renormalisation, statistics synchronised between
+2. the stock computation remains for masks, renormalization, statistics synchronized between
    replicas, other axes (TensorFlow has no such kernel on CPUs), float64, an epsilon below
    what GPUs accept, and rank 2, where it is the faster of the two.
 
@@ -48,31 +48,31 @@ class BatchNormalization(keras.layers.BatchNormalization, metaclass=StandIn):
 
     Call arguments:
         inputs: `[batch, ..., channels]` (any rank and axis that the stock layer takes).
-        training: Whether to normalise by the batch's own statistics and to update the moving
+        training: Whether to normalize by the batch's own statistics and to update the moving
             ones, unless `trainable` is off.
         mask: Which positions count; the stock computation handles it.
 
     Returns:
-        The normalised inputs, same shape, in the layer's compute dtype.
+        The normalized inputs, same shape, in the layer's compute dtype.
 
     References:
         Ioffe and Szegedy, 2015, "Batch Normalization", arXiv 1502.03167.
     """
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """Normalises `inputs`; see the class."""
+        """Normalizes `inputs`; see the class."""
         if mask is not None or not self._can_fuse(inputs):
             return super().call(inputs, training=training, mask=mask)
         if training and self.trainable:
-            outputs, mean, variance = self._normalise(inputs)
+            outputs, mean, variance = self._normalize(inputs)
             self._update_moving(self.moving_mean, mean)
             self._update_moving(self.moving_variance, variance)
         else:
-            outputs, _, _ = self._normalise(inputs, self.moving_mean, self.moving_variance)
+            outputs, _, _ = self._normalize(inputs, self.moving_mean, self.moving_variance)
         return ops.cast(outputs, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the stock layer's configuration, whatever `synchronise` has done."""
+        """Returns the stock layer's configuration, whatever `synchronize` has done."""
         config = super().get_config()
         return {**config, "synchronized": getattr(self, "_as_given", config["synchronized"])}
 
@@ -88,17 +88,17 @@ class BatchNormalization(keras.layers.BatchNormalization, metaclass=StandIn):
             and not getattr(self, "renorm", False)  # an option since Keras 3.13
         )
 
-    def _normalise(self, inputs: Any, mean: Any = None, variance: Any = None) -> tuple:
+    def _normalize(self, inputs: Any, mean: Any = None, variance: Any = None) -> tuple:
         """Runs the fused operation.
 
         Args:
             inputs: `[batch, ..., channels]`.
-            mean: `[channels]`, or None to normalise by the statistics of `inputs`.
+            mean: `[channels]`, or None to normalize by the statistics of `inputs`.
             variance: `[channels]`, or None.
 
         Returns:
-            The normalised inputs, and the mean and (biased) variance `[channels]` in float32
-            that they were normalised by.
+            The normalized inputs, and the mean and (biased) variance `[channels]` in float32
+            that they were normalized by.
         """
         channels = inputs.shape[-1]
         training = mean is None
@@ -127,7 +127,7 @@ class BatchNormalization(keras.layers.BatchNormalization, metaclass=StandIn):
         if not training:
             return outputs, mean, variance
         # The operation returns the unbiased variance, n / (n - 1) times the one that it
-        # normalised by; Keras keeps the latter. One single value has no unbiased variance.
+        # normalized by; Keras keeps the latter. One single value has no unbiased variance.
         count = tf.cast(tf.size(inputs, out_type=tf.int64) // channels, "float32")
         biased = tf.math.multiply_no_nan(variance, (count - 1.0) / count)
         return outputs, mean, biased
@@ -137,8 +137,8 @@ class BatchNormalization(keras.layers.BatchNormalization, metaclass=StandIn):
         moving.assign(previous * self.momentum + batch * (1.0 - self.momentum))
 
 
-def synchronise(model: keras.Model) -> None:
-    """Has a model normalise by the whole batch of all replicas in training.
+def synchronize(model: keras.Model) -> None:
+    """Has a model normalize by the whole batch of all replicas in training.
 
     That is a matter of how it is trained, and not saved with the model.
     """

@@ -1,14 +1,14 @@
-"""A network for inference alone: batch normalisation becomes part of the layers before it.
+"""A network for inference alone: batch normalization becomes part of the layers before it.
 
-A frozen network normalises by numbers that no longer change, which is a product and a sum for each
-channel. Where a convolution or dense layer hands its result to nothing but a batch normalisation,
-the product goes into its kernel and the sum into its bias, and the normalisation is gone:
+A frozen network normalizes by numbers that no longer change, which is a product and a sum for each
+channel. Where a convolution or dense layer hands its result to nothing but a batch normalization,
+the product goes into its kernel and the sum into its bias, and the normalization is gone:
 
     gamma (k x + b - mean) / deviation + beta  =  (s k) x + (s (b - mean) + beta),
     s = gamma / deviation, deviation = sqrt(variance + epsilon).
 
 A teacher is such a network: `BornAgainModel(student, teacher=fold(teacher))`. What it saves depends
-on how many of its normalisations follow a convolution at once (all in ResNet or MobileNet, one of
+on how many of its normalizations follow a convolution at once (all in ResNet or MobileNet, one of
 two in a wide ResNet, where the other follows a sum); `python -m benchmarks.fold` measures it.
 """
 
@@ -44,10 +44,10 @@ _EXACT = (keras.layers.Embedding, keras.layers.Rescaling)
 
 
 def fold(model: keras.Model, precision: str | None = None) -> keras.Model:
-    """Returns a copy of a model for inference, with batch normalisation folded into other layers.
+    """Returns a copy of a model for inference, with batch normalization folded into other layers.
 
-    Normalisations that follow something else stay, as fused ones. Layer names stay; those of folded
-    normalisations are gone.
+    Normalizations that follow something else stay, as fused ones. Layer names stay; those of folded
+    normalizations are gone.
 
     Args:
         model: A built Functional or Sequential model.
@@ -94,15 +94,15 @@ def _check_precision(precision: str) -> None:
 
 def copy_folded(model: keras.Model, folded: keras.Model) -> None:
     """Gives what `fold` returned the weights that the model has by now."""
-    normalisations = dict(_pairs(model))
+    normalizations = dict(_pairs(model))
     for layer in folded.layers:
         if not layer.weights:  # inputs among them, which Keras names anew
             continue
         source = model.get_layer(layer.name)
         if isinstance(source, keras.Model):
             copy_folded(source, layer)
-        elif source.name in normalisations:
-            _fold_into(layer, source, normalisations[source.name])
+        elif source.name in normalizations:
+            _fold_into(layer, source, normalizations[source.name])
         else:
             layer.set_weights(source.get_weights())
 
@@ -143,7 +143,7 @@ def _graph(model: keras.Model) -> keras.Model:
 
 
 def _pairs(model: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
-    """Yields the name of each layer that can take in a normalisation, and that normalisation."""
+    """Yields the name of each layer that can take in a normalization, and that normalization."""
     graph = _graph(model)
     # Layers may have been called outside this graph as well, which is not its concern.
     nodes = keras_private.all_calls(graph)

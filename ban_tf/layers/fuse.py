@@ -1,14 +1,14 @@
 """The faster layers for a model that exists already.
 
 `fuse` rebuilds a Functional or Sequential model, and the models nested in it, layer by layer:
-batch normalisation becomes the fused layer, a convolution the one with the faster gradient,
+batch normalization becomes the fused layer, a convolution the one with the faster gradient,
 every other layer a copy of itself; then the weights are copied. The given model is left as it
 was. What is hidden inside a subclassed layer or a wrapper (`keras.layers.TimeDistributed`) stays
 as it is: only its owner knows how to rebuild it.
 
 What it saves depends on the network and the machine; `python -m benchmarks.fuse` measures it. On
 two CPU cores with bfloat16 instructions, with images of 32x32, a training step took these parts
-of its former time (median of neighbouring steps and quartiles): in float32 MobileNetV2 0.92
+of its former time (median of neighboring steps and quartiles): in float32 MobileNetV2 0.92
 [0.88, 1.03], ResNet50 0.89 [0.84, 1.04]; in mixed_bfloat16 MobileNetV2 0.94 [0.81, 0.97],
 ResNet50 0.84 [0.77, 0.98].
 """
@@ -29,7 +29,7 @@ _FASTER = {
 
 
 def fuse(model: keras.Model) -> keras.Model:
-    """Returns a copy of a model with fused batch normalisation and faster convolutions.
+    """Returns a copy of a model with fused batch normalization and faster convolutions.
 
     Args:
         model: A built Functional or Sequential model.

@@ -78,13 +78,13 @@ def paired_difference(
     """
     only_a, only_b, examples = _discordant(wrong_a, wrong_b)
     adjusted_a, adjusted_b, adjusted_examples = only_a + 0.5, only_b + 0.5, examples + 2
-    centre = (adjusted_a - adjusted_b) / adjusted_examples
-    variance = ((adjusted_a + adjusted_b) / adjusted_examples - centre**2) / adjusted_examples
+    center = (adjusted_a - adjusted_b) / adjusted_examples
+    variance = ((adjusted_a + adjusted_b) / adjusted_examples - center**2) / adjusted_examples
     half_width = stats.norm.ppf(0.5 + confidence / 2) * np.sqrt(variance)
     return (
         (only_a - only_b) / examples,
-        float(max(centre - half_width, -1.0)),
-        float(min(centre + half_width, 1.0)),
+        float(max(center - half_width, -1.0)),
+        float(min(center + half_width, 1.0)),
     )
 
 

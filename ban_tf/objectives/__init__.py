@@ -20,7 +20,7 @@ _HOMES = {
     "check_temperature": "objective",
     "check_weight": "objective",
     "needs_teacher": "objective",
-    "normalise": "objective",
+    "normalize": "objective",
     "shared_temperature": "objective",
     "take_into_use": "objective",
     "Labels": "labels",

@@ -1,9 +1,9 @@
 """The base of all objectives: what a student is asked to match, sample by sample.
 
 An objective gives a loss per sample. Where the paper weights samples against each other
-(Furlanello et al., 2018, eq. 9 and 10), the weights are given apart and not normalised, so that
-a train step can normalise them over all replicas with `normalise`. Sample weights, masks,
-reductions and regularisation are left to Keras.
+(Furlanello et al., 2018, eq. 9 and 10), the weights are given apart and not normalized, so that
+a train step can normalize them over all replicas with `normalize`. Sample weights, masks,
+reductions and regularization are left to Keras.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class Objective:
         return None
 
     def weights(self, labels: Any, teacher_logits: Any) -> Any:
-        """Returns batch-wide weights `[batch, ...]`, not normalised; None if all are equal."""
+        """Returns batch-wide weights `[batch, ...]`, not normalized; None if all are equal."""
         return None
 
     def for_kind(self, kind: str, output: str) -> Objective:
@@ -158,7 +158,7 @@ class Objective:
             teacher_logits: As for `losses`.
             student_logits: As for `losses`.
             sample_weight: `[batch]` or `[batch, ...]`; enters how batch-wide weights are
-                normalised, and is not itself multiplied in: that is for whoever averages.
+                normalized, and is not itself multiplied in: that is for whoever averages.
             seed: As for `losses`.
         """
         losses = self.losses(
@@ -167,7 +167,7 @@ class Objective:
         weights = self.weights(labels, teacher_logits)
         if weights is None:
             return losses
-        return losses * ops.cast(normalise(weights, sample_weight), losses.dtype)
+        return losses * ops.cast(normalize(weights, sample_weight), losses.dtype)
 
     def as_distillation_loss(self) -> ObjectiveDistillation:
         """Returns this objective as a `keras.distillation.DistillationLoss`.
@@ -193,7 +193,7 @@ class Objective:
         return f"{type(self).__name__}({arguments})"
 
 
-def normalise(
+def normalize(
     weights: Any, sample_weight: Any = None, reduce: Callable[[Any], Any] | None = None
 ) -> Any:
     """Scales batch-wide weights so that their mean over the batch is one.

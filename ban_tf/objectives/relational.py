@@ -45,12 +45,12 @@ def _standard(x: Any, weight: Any, axis: int) -> Any:
     def total(each: Any) -> Any:
         return ops.sum(weight * each, axis=axis, keepdims=True)
 
-    centred = x - ops.divide_no_nan(total(x), total(ops.ones_like(x)))
-    square = total(ops.square(centred))
+    centerd = x - ops.divide_no_nan(total(x), total(ops.ones_like(x)))
+    square = total(ops.square(centerd))
     # What varies by rounding alone does not vary; scaled up, it would give enormous gradients.
     varies = square > 1e-12 * total(ops.square(x))
     norm = ops.sqrt(ops.where(varies, square, ops.ones_like(square)))
-    return ops.where(varies, centred / norm, ops.zeros_like(x))
+    return ops.where(varies, centerd / norm, ops.zeros_like(x))
 
 
 @keras.saving.register_keras_serializable("ban_tf")

@@ -200,9 +200,9 @@ def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], title: str 
     if classes <= _MOST_COUNTED_CLASSES:
         for (row, column), count in np.ndenumerate(counts):
             if count:
-                colour = "white" if shares[row, column] > _DARK else "black"
+                color = "white" if shares[row, column] > _DARK else "black"
                 axes.text(
-                    column, row, str(count), ha="center", va="center", color=colour, fontsize=7
+                    column, row, str(count), ha="center", va="center", color=color, fontsize=7
                 )
     return figure
 

@@ -73,7 +73,7 @@ def classifier(model: keras.Model, facts: reading.DataFacts) -> keras.Model:
     mean, std = np.asarray(facts.mean), np.asarray(facts.std)
     # (x / 255 - mean) / std as one multiplication and one addition.
     normalized = keras.layers.Rescaling(
-        (1.0 / (255.0 * std)).tolist(), (-mean / std).tolist(), dtype="float32", name="normalise"
+        (1.0 / (255.0 * std)).tolist(), (-mean / std).tolist(), dtype="float32", name="normalize"
     )(images)
     results = model(normalized)
     if output_kind(model) == "logits":

@@ -130,7 +130,7 @@ class ImageClassification(Task):
             network, self.data.input_shape, self.data.num_classes, **self.settings_of(network)
         )
         if self.options.sync_batch_norm:
-            batch_normalization.synchronise(model)
+            batch_normalization.synchronize(model)
         return model
 
     def first_model(self) -> keras.Model | None:

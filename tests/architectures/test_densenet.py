@@ -88,12 +88,12 @@ def test_a_student_is_built_as_planned():
 
 
 def _count(first, blocks, classes):
-    """Trained parameters of a DenseNet-BC for colour images, by hand."""
+    """Trained parameters of a DenseNet-BC for color images, by hand."""
     channels, count = first, 27 * first
     for block in blocks:
         for growth in block.growths:
-            count += 2 * channels + 4 * growth * channels  # normalise, 1×1
-            count += 2 * 4 * growth + 9 * 4 * growth * growth  # normalise, 3×3
+            count += 2 * channels + 4 * growth * channels  # normalize, 1×1
+            count += 2 * 4 * growth + 9 * 4 * growth * growth  # normalize, 3×3
             channels += growth
         if block.transition:
             count += 2 * channels + channels * block.transition

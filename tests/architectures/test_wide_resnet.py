@@ -73,13 +73,13 @@ def test_projection_and_convolution_share_the_preactivated_input():
         assert model.get_layer(f"{block}_convolution1").input is activated
 
 
-def test_he_initialisation():
+def test_he_initialization():
     model = architectures.build("wrn-16-4", (32, 32, 3), 10)
     kernel = np.asarray(model.get_layer("group3_block2_convolution1").kernel)
     assert np.std(kernel) == pytest.approx(math.sqrt(2 / (9 * 256)), rel=0.02)
 
 
-def test_batch_normalisation_is_fused():
+def test_batch_normalization_is_fused():
     layers = architectures.build("wrn", (8, 8, 1), 10).layers
     kinds = {type(each) for each in layers if isinstance(each, keras.layers.BatchNormalization)}
     assert kinds == {BatchNormalization}

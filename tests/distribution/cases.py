@@ -30,7 +30,7 @@ def data(examples, shape=(6,)):
     return x, generator.integers(0, CLASSES, examples)
 
 
-def network(seed=0, normalise=None, **hidden):
+def network(seed=0, normalize=None, **hidden):
     keras.utils.set_random_seed(seed)
     model = keras.Sequential(
         [
@@ -40,8 +40,8 @@ def network(seed=0, normalise=None, **hidden):
             ),
         ]
     )
-    if normalise:
-        model.add(normalise())
+    if normalize:
+        model.add(normalize())
     model.add(layers.Dense(CLASSES, dtype="float32"))
     return model
 
@@ -120,8 +120,8 @@ def adding(seed=0):
     return network(seed, activity_regularizer=keras.regularizers.L2(0.1))
 
 
-def normalised(seed=0):
-    return network(seed, normalise=lambda: BatchNormalization(synchronized=True, momentum=0.9))
+def normalized(seed=0):
+    return network(seed, normalize=lambda: BatchNormalization(synchronized=True, momentum=0.9))
 
 
 def softmax(seed=0):
@@ -144,8 +144,8 @@ def weighted_by_term():
     return trained(model, x, y, sample_weight={"labels": weights, "teacher": weights[::-1].copy()})
 
 
-def locally_normalised(seed=0):
-    return network(seed, normalise=BatchNormalization)
+def locally_normalized(seed=0):
+    return network(seed, normalize=BatchNormalization)
 
 
 def features():
@@ -218,8 +218,8 @@ CASES = {
     "steps-left-over": lambda: trained(student(compile={"steps_per_execution": 2}), *data(33)),
     "clipping": lambda: trained(student(optimizer={"global_clipnorm": 0.05}), *data(13)),
     "float16": half,
-    "batch-norm": lambda: trained(student(build=normalised), *data(12)),
-    "local-batch-norm": lambda: trained(student(build=locally_normalised), *data(9)),
+    "batch-norm": lambda: trained(student(build=normalized), *data(12)),
+    "local-batch-norm": lambda: trained(student(build=locally_normalized), *data(9)),
     "ensemble": lambda: trained(student(teachers=2), *data(13)),
     "recorded": recorded,
     "eager": lambda: trained(student(compile={"run_eagerly": True}), *data(9), epochs=1),

@@ -100,7 +100,7 @@ def test_two_workers_train_as_one_device(outcomes, name):
         np.testing.assert_array_equal(other[key], expected, err_msg=key)
 
 
-def test_an_empty_share_leaves_batch_normalisation_finite(outcomes):
+def test_an_empty_share_leaves_batch_normalization_finite(outcomes):
     # 9 examples in batches of 8: the second replica has none of the last batch.
     found = parts(outcomes["2"], "local-batch-norm", 2)
     assert found

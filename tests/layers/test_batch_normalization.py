@@ -54,14 +54,14 @@ def is_fused(layer, x, **call):
 
 
 def reference(x, gamma, beta, upstream, epsilon):
-    """Outputs and gradients of batch normalisation in training, in float64 NumPy."""
+    """Outputs and gradients of batch normalization in training, in float64 NumPy."""
     axes = tuple(range(x.ndim - 1))
     deviation = np.sqrt(x.var(axes) + epsilon)
-    normalised = (x - x.mean(axes)) / deviation
+    normalized = (x - x.mean(axes)) / deviation
     scaled = upstream * gamma
-    dx = scaled - scaled.mean(axes) - normalised * (scaled * normalised).mean(axes)
-    y = normalised * gamma + beta
-    return y, dx / deviation, (upstream * normalised).sum(axes), upstream.sum(axes)
+    dx = scaled - scaled.mean(axes) - normalized * (scaled * normalized).mean(axes)
+    y = normalized * gamma + beta
+    return y, dx / deviation, (upstream * normalized).sum(axes), upstream.sum(axes)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -138,7 +138,7 @@ FALLBACKS = {
 def test_falls_back_to_the_stock_computation(case):
     shape, options, call = FALLBACKS[case]
     if case == "renorm" and not hasattr(keras.layers.BatchNormalization(), "renorm"):
-        pytest.skip("this Keras has no renormalisation")
+        pytest.skip("this Keras has no renormalization")
     stock, fused = layer_pair(shape, **options)
     x = tf.cast(inputs_like(shape)[0], fused.compute_dtype)
     assert not is_fused(fused, x, training=True, **call)
@@ -282,7 +282,7 @@ def test_plain_keras_loads_what_was_saved(tmp_path):
 
 
 def test_clone_stays_fused_and_the_configuration_is_the_stock_layers():
-    layer = BatchNormalization(momentum=0.7, gamma_regularizer="l2", name="normalisation")
+    layer = BatchNormalization(momentum=0.7, gamma_regularizer="l2", name="normalization")
     stock = keras.layers.BatchNormalization.from_config(layer.get_config())
     assert stock.get_config() == layer.get_config()
     clone = keras.models.clone_model(keras.Sequential([keras.Input((4, 4, 3)), layer]))

@@ -19,7 +19,7 @@ def randomise(model, seed=0):
     return model
 
 
-def normalisations(model):
+def normalizations(model):
     return sum(isinstance(each, layers.BatchNormalization) for each in model._flatten_layers())
 
 
@@ -58,7 +58,7 @@ def with_operations():
 FOLDED = {
     "convolution": lambda: chain(layers.Conv2D(3, 3), layers.BatchNormalization()),
     "no bias": lambda: chain(Conv2D(3, 3, use_bias=False), BatchNormalization(scale=False)),
-    "no centre": lambda: chain(layers.Conv2D(3, 3), layers.BatchNormalization(center=False)),
+    "no center": lambda: chain(layers.Conv2D(3, 3), layers.BatchNormalization(center=False)),
     "groups": lambda: chain(layers.Conv2D(4, 3, groups=2), layers.BatchNormalization(axis=3)),
     "depthwise": lambda: chain(
         layers.DepthwiseConv2D(3, depth_multiplier=2), layers.BatchNormalization()
@@ -76,7 +76,7 @@ FOLDED = {
 def test_what_follows_a_linear_layer_is_folded_into_it(name):
     model = randomise(FOLDED[name]())
     folded = fold(model)
-    assert normalisations(folded) == 0
+    assert normalizations(folded) == 0
     assert_equal(model, folded)
 
 
@@ -109,8 +109,8 @@ def named():
 
 def shared():
     images = keras.Input((8, 8, 4))
-    normalise = layers.BatchNormalization()
-    return keras.Model(images, layers.ReLU()(normalise(layers.Conv2D(4, 1)(normalise(images)))))
+    normalize = layers.BatchNormalization()
+    return keras.Model(images, layers.ReLU()(normalize(layers.Conv2D(4, 1)(normalize(images)))))
 
 
 KEPT = {
@@ -130,16 +130,16 @@ KEPT = {
 def test_what_cannot_be_folded_is_kept(name):
     model = randomise(KEPT[name]())
     folded = fold(model)
-    assert normalisations(folded) == 1
+    assert normalizations(folded) == 1
     assert_equal(model, folded)
 
 
 def test_nested_networks_and_whole_architectures():
     model = randomise(nested())
-    assert normalisations(fold(model)) == 0
+    assert normalizations(fold(model)) == 0
     assert_equal(model, fold(model))
     wide = randomise(architectures.build("wrn-10-1", (8, 8, 3), 5))
-    assert normalisations(fold(wide)) == normalisations(wide) - 3  # the second of each block
+    assert normalizations(fold(wide)) == normalizations(wide) - 3  # the second of each block
     assert_equal(wide, fold(wide), 1e-4)
 
 
@@ -178,12 +178,12 @@ def test_a_language_model_of_many_operations_is_folded():
 def test_a_model_that_was_loaded_or_used_elsewhere_is_folded_as_well(tmp_path):
     model = randomise(FOLDED["convolution"]())
     model.save(tmp_path / "model.keras")
-    assert normalisations(fold(keras.models.load_model(tmp_path / "model.keras"))) == 0
+    assert normalizations(fold(keras.models.load_model(tmp_path / "model.keras"))) == 0
     folded = fold(model)
     model.layers[0](keras.Input((8, 8, 4)))
     copy_folded(model, folded)
     assert_equal(model, folded)
-    assert normalisations(fold(model)) == 0
+    assert normalizations(fold(model)) == 0
 
 
 def test_new_weights_are_taken_over_and_nothing_is_trained():

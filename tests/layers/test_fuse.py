@@ -1,4 +1,4 @@
-"""Fusing the batch normalisation of a user's model leaves everything else as it was."""
+"""Fusing the batch normalization of a user's model leaves everything else as it was."""
 
 import keras
 import numpy as np
@@ -106,9 +106,9 @@ def test_compiled_model_can_go_on_training():
 
 
 def test_adapted_layers_keep_what_they_learnt():
-    normalisation = layers.Normalization()
-    normalisation.adapt(np.random.default_rng(0).normal(3, 2, (16, 8, 8, 3)))
-    model = keras.Sequential([keras.Input((8, 8, 3)), normalisation, layers.BatchNormalization()])
+    normalization = layers.Normalization()
+    normalization.adapt(np.random.default_rng(0).normal(3, 2, (16, 8, 8, 3)))
+    model = keras.Sequential([keras.Input((8, 8, 3)), normalization, layers.BatchNormalization()])
     x = np.random.default_rng(1).normal(size=(4, 8, 8, 3)).astype("float32")
     np.testing.assert_allclose(fuse(model)(x), model(x), rtol=1e-5, atol=1e-5)
 

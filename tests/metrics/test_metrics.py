@@ -102,7 +102,7 @@ def test_the_ensemble_of_probabilities_is_their_mean():
     np.testing.assert_allclose(np.exp(mean), np.mean(np.exp(members), axis=0), atol=1e-14)
 
 
-def test_the_ensemble_of_logits_is_their_normalised_mean():
+def test_the_ensemble_of_logits_is_their_normalized_mean():
     members = [predictions(seed=seed)[0] for seed in range(3)]
     mean = ensembles.mean_log_probabilities(members, "logits")
     geometric = np.exp(np.mean(members, axis=0))
@@ -125,9 +125,9 @@ def test_one_member_is_its_own_ensemble(average):
 def test_wilson_interval_equals_its_formula():
     z, successes, trials = 1.959963984540054, 8, 10
     p = successes / trials
-    centre = (p + z**2 / (2 * trials)) / (1 + z**2 / trials)
+    center = (p + z**2 / (2 * trials)) / (1 + z**2 / trials)
     half = z * np.sqrt(p * (1 - p) / trials + z**2 / (4 * trials**2)) / (1 + z**2 / trials)
-    assert intervals.wilson_interval(8, 10) == pytest.approx((centre - half, centre + half))
+    assert intervals.wilson_interval(8, 10) == pytest.approx((center - half, center + half))
     assert intervals.wilson_interval(0, 10)[0] == 0.0
 
 

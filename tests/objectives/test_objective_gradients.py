@@ -218,18 +218,18 @@ def test_losses_are_computed_in_float32_at_least(name, dtype):
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_normalised_weights_have_a_mean_of_one(weighted):
+def test_normalized_weights_have_a_mean_of_one(weighted):
     weights = np.array([0.2, 0.4, 0.9])
     counts = np.array([1.0, 0.0, 3.0]) if weighted else None
-    found = objectives.normalise(tf.constant(weights), counts)
+    found = objectives.normalize(tf.constant(weights), counts)
     np.testing.assert_allclose(np.average(found, weights=counts), 1.0)
     np.testing.assert_allclose(found / found[0], weights / weights[0])
 
 
-def test_normalising_sums_over_replicas():
+def test_normalizing_sums_over_replicas():
     weights, others = np.array([0.2, 0.4]), np.array([0.9, 0.5])
     sums = iter([2.0, others.sum()])
-    found = objectives.normalise(tf.constant(weights), None, lambda x: x + next(sums))
+    found = objectives.normalize(tf.constant(weights), None, lambda x: x + next(sums))
     np.testing.assert_allclose(found, weights / np.mean([0.2, 0.4, 0.9, 0.5]))
 
 
@@ -246,5 +246,5 @@ def test_a_batch_of_no_weight_loses_nothing():
     np.testing.assert_array_equal(losses, np.zeros(4))
 
 
-def test_normalising_weights_of_zero_gives_zero():
-    np.testing.assert_array_equal(objectives.normalise(tf.zeros(3)), np.zeros(3))
+def test_normalizing_weights_of_zero_gives_zero():
+    np.testing.assert_array_equal(objectives.normalize(tf.zeros(3)), np.zeros(3))

@@ -80,7 +80,7 @@ def test_a_distribution_is_that_of_the_last_epoch_as_shares():
     assert values.tolist() == [0.25, 0.75] and edges.tolist() == [0, 0.5, 1]
 
 
-def test_no_two_of_the_first_generations_look_alike_without_colour():
+def test_no_two_of_the_first_generations_look_alike_without_color():
     histories = {k: [{"epoch": 1.0, "loss": 1.0}] for k in range(4)}
     (axes,) = plots.learning_curves(histories, {"loss": "loss"}).axes
     assert len({line.get_linestyle() for line in axes.lines}) == 4
@@ -127,9 +127,9 @@ def test_counts_can_be_read_on_every_shade():
             assert (light + 0.05) / (dark + 0.05) >= 4.5
 
 
-def _luminance(colour):
+def _luminance(color):
     """Relative luminance, as in the Web Content Accessibility Guidelines."""
-    parts = np.asarray(colour[:3])
+    parts = np.asarray(color[:3])
     linear = np.where(parts <= 0.03928, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
     return linear @ [0.2126, 0.7152, 0.0722]
 

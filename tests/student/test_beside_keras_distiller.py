@@ -92,19 +92,19 @@ def test_the_stock_class_averages_over_padding():
     )
 
 
-def test_the_stock_class_drops_regularisation():
-    def regularised(penalty):
+def test_the_stock_class_drops_regularization():
+    def regularized(penalty):
         return keras.Sequential(
             [keras.Input((6,)), layers.Dense(CLASSES, "linear", kernel_regularizer=penalty)]
         )
 
     x, y = data()
-    heavy = regularised(keras.regularizers.L2(10.0))
+    heavy = regularized(keras.regularizers.L2(10.0))
     plain = keras.models.clone_model(heavy, clone_function=lambda _: layers.Dense(CLASSES))
     plain.set_weights(heavy.get_weights())
     penalty = 10 * np.sum(np.square(heavy.get_weights()[0]))
     found = [loss(stock(each, network(1)), x, y) for each in (heavy, plain)]
-    still(found[0] == found[1], "the student's regularisation losses are dropped")
+    still(found[0] == found[1], "the student's regularization losses are dropped")
     mine = [loss(ours(each, network(1)), x, y) for each in (heavy, plain)]
     np.testing.assert_allclose(mine[0] - mine[1], penalty, rtol=1e-5)
 
@@ -128,7 +128,7 @@ def test_the_stock_class_trains_while_it_evaluates_features():
         return keras.Sequential(
             [
                 keras.Input((6,)),
-                layers.BatchNormalization(momentum=0.5, name="normalised"),
+                layers.BatchNormalization(momentum=0.5, name="normalized"),
                 layers.Dropout(0.5, seed=1),
                 layers.Dense(8, name="features"),
                 layers.Dense(CLASSES),

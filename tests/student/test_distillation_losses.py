@@ -142,7 +142,7 @@ def test_a_loss_without_layer_names_sees_the_outputs_as_they_are():
     np.testing.assert_allclose(logs["distillation_loss"], expected, rtol=1e-5)
 
 
-def test_models_with_two_inputs_masks_and_regularisation_keep_them():
+def test_models_with_two_inputs_masks_and_regularization_keep_them():
     tokens = np.random.default_rng(0).integers(1, 9, (8, 5))
     tokens[:, 3:] = 0
     labels = tokens % CLASSES

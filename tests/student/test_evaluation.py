@@ -18,7 +18,7 @@ def noisy(seed, activation=None):
             keras.Input((6,)),
             layers.GaussianNoise(0.5, seed=seed),
             layers.Dense(8, name="hidden"),
-            layers.BatchNormalization(momentum=0.5, name="normalised"),
+            layers.BatchNormalization(momentum=0.5, name="normalized"),
             layers.Dropout(0.5, seed=seed),
             layers.Dense(CLASSES, activation=activation),
         ]
@@ -31,7 +31,7 @@ def born_again(**options):
     return model
 
 
-FEATURE = [keras.distillation.FeatureDistillation("mse", "normalised", "normalised")]
+FEATURE = [keras.distillation.FeatureDistillation("mse", "normalized", "normalized")]
 
 
 @pytest.mark.parametrize("further", [None, FEATURE], ids=["objective", "and-features"])
@@ -59,7 +59,7 @@ def test_batch_statistics_move_once_a_training_step_and_the_teachers_never(furth
     student = keras.Sequential(
         [
             keras.Input((6,)),
-            layers.BatchNormalization(momentum=0.5, name="normalised"),
+            layers.BatchNormalization(momentum=0.5, name="normalized"),
             layers.Dense(CLASSES),
         ]
     )

@@ -36,7 +36,7 @@ class OwnLoss(Student):
         return super().compute_loss(x, y, y_pred, sample_weight, training=training) + 0.3 * size
 
 
-class Unlabelled(Student):
+class Unlabeled(Student):
     """Has no use for labels, or for its penalty, nor for the argument `training`."""
 
     def compute_loss(self, x, y, y_pred, sample_weight=None):
@@ -100,7 +100,7 @@ def compiled(model, kind):
 
 
 @pytest.mark.parametrize(
-    "kind", [Student, OwnLoss, Unlabelled, OwnMetrics, OnlyItsTracker, OwnCompile]
+    "kind", [Student, OwnLoss, Unlabeled, OwnMetrics, OnlyItsTracker, OwnCompile]
 )
 def test_without_a_teacher_its_history_is_that_of_plain_keras_bit_for_bit(kind):
     x, y = data()
@@ -120,7 +120,7 @@ def cross_entropy(labels, logits):
 
 
 @pytest.mark.parametrize("label_weight", [0.0, 0.25, 1.0])
-@pytest.mark.parametrize("kind", [OwnLoss, Unlabelled])
+@pytest.mark.parametrize("kind", [OwnLoss, Unlabeled])
 def test_with_a_teacher_its_loss_is_the_label_term_and_penalties_count_once(kind, label_weight):
     x, y = data()
     student, teacher = make(kind), network(1)

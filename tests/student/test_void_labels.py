@@ -66,7 +66,7 @@ def reference(objective):
 
 @pytest.mark.parametrize("form", ["-1", "ignore_class", "ignore_class by name"])
 @pytest.mark.parametrize("objective", ["cwtm", "importance", "kd"])
-def test_loss_and_step_are_those_of_the_labelled_positions_alone(objective, form):
+def test_loss_and_step_are_those_of_the_labeled_positions_alone(objective, form):
     void, loss = (-1, None) if form == "-1" else (255, sparse(255))
     if form == "ignore_class by name":
         loss = {"last": loss}
@@ -129,7 +129,7 @@ def test_the_configuration_of_a_loss_says_which_label_is_none():
     assert targets.void_of({"a": config, "b": None}, ["a", "b"]) == {"a": 255, "b": -1}
 
 
-def weights_of_labelled():
+def weights_of_labeled():
     return (~VOID).astype("float32") / (~VOID).mean()
 
 
@@ -143,7 +143,7 @@ def test_other_objectives_that_read_labels_leave_void_out_as_a_weight_of_zero_do
     )
     found_loss, found = trained(objective, np.where(VOID, -1, Y))
     # The same positions with some label and no weight.
-    expected_loss, expected = trained(objective, Y, sample_weight=weights_of_labelled())
+    expected_loss, expected = trained(objective, Y, sample_weight=weights_of_labeled())
     np.testing.assert_allclose(found_loss["teacher_loss"], expected_loss["teacher_loss"], rtol=1e-5)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
