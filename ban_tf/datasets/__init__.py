@@ -1,4 +1,4 @@
-"""Images to learn from: the embedded digits, any TFDS set, or the user's own folder.
+"""Image datasets: the embedded digits, any TFDS dataset, or a folder of images.
 
 Text is in `datasets.text`.
 """
@@ -14,7 +14,7 @@ from ban_tf.system import seeds
 __all__ = ["ImageData", "Split", "check", "load"]
 
 _FOLDER = "folder:"
-# A mirrored digit or letter is another sign, or none: crops and flips are no custom here.
+# Flipping changes the label of digits and letters, so augmentation is off by default.
 _NOT_MIRRORED = (
     "digits",
     "mnist",
@@ -27,10 +27,10 @@ _NOT_MIRRORED = (
 
 
 def check(name: str) -> None:
-    """Finds out what can be found wrong with a data set's name without loading anything.
+    """Checks the name of a dataset without loading anything.
 
     Raises:
-        InputError: There is no such folder, or it is not laid out as it should be.
+        InputError: The folder does not exist or has the wrong layout.
     """
     if not name:
         raise InputError(
@@ -43,12 +43,12 @@ def check(name: str) -> None:
 
 
 def is_tfds(name: str) -> bool:
-    """Returns whether a data set is read by TensorFlow Datasets."""
+    """Returns whether a dataset is loaded by TensorFlow Datasets."""
     return name != "digits" and not name.startswith(_FOLDER)
 
 
 def augmented_by_default(name: str) -> bool:
-    """Returns whether random crops and flips are customary for a data set."""
+    """Returns whether a dataset is augmented with random crops and flips by default."""
     return name.split("/")[0].split(":")[0] not in _NOT_MIRRORED
 
 
@@ -61,20 +61,20 @@ def load(
     seed: int = 0,
     cache: str = "auto",
 ) -> ImageData:
-    """Loads a data set.
+    """Loads a dataset.
 
     Args:
-        name: "digits", "folder:PATH", or the name of a TFDS image-classification data set.
-        data_dir: Where TFDS keeps its data; digits and folders have no use for it.
-        validation_fraction: Share of the training data that is held out for validation.
-        train_examples: Use the first so many training examples only (of a folder, so many drawn,
-            always the same ones); validation is cut from these.
+        name: "digits", "folder:PATH", or the name of a TFDS image-classification dataset.
+        data_dir: The directory of TFDS data; not used for digits and folders.
+        validation_fraction: Fraction of the training data used for validation.
+        train_examples: Use only this number of training examples: the first ones, or for a folder
+            a fixed random choice; validation examples are taken from these.
         seed: Chooses the validation examples.
-        cache: Where the decoded images of TFDS data sets are kept: "memory", "disk" (beside the
-            data set, memory-mapped), or "auto", on disk if they would fill half of the memory.
+        cache: Where decoded images of TFDS datasets are stored: "memory", "disk" (next to the
+            dataset, memory-mapped), or "auto": on disk if they would fill half of the memory.
 
     Raises:
-        InputError: The data cannot be had, or is not what it should be.
+        InputError: The data cannot be loaded, or is invalid.
     """
     check(name)
     if name == "digits":

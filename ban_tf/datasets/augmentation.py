@@ -1,8 +1,8 @@
-"""Random crops and flips, for a whole batch at once.
+"""Random crops and flips for a whole batch at once.
 
-The customary augmentation of CIFAR (Zagoruyko & Komodakis, 2016): each image is padded by four
-pixels of its own reflection, cropped to its size at random, and flipped with probability a half.
-What is drawn stands apart from applying it, so that a view can be seen again.
+The usual augmentation of CIFAR (Zagoruyko & Komodakis, 2016): each image is padded by four pixels
+of reflection, randomly cropped to its size, and flipped with probability one half. Drawing is
+separate from applying, so that a view can be repeated.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PADDING = 4
 
 
 class Augmentation(NamedTuple):
-    """What was drawn for each image: int32 offsets in 0..8 and flips in 0..1, all `[batch]`."""
+    """Random draws for each image: int32 offsets in 0..8 and flips in 0..1, all `[batch]`."""
 
     down: tf.Tensor
     right: tf.Tensor
@@ -41,7 +41,7 @@ def apply(images: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
 
     Args:
         images: `[batch, height, width, channels]` of any type.
-        augmentation: One entry for each image.
+        augmentation: One entry per image.
 
     Returns:
         Images of the same shape and type.
@@ -54,7 +54,7 @@ def apply(images: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
         raise InputError(
             f"Images of {height}x{width} pixels are too small for random crops; use --augment=no."
         )
-    # A reflected index needs no padded copy; one gather of whole pixels does crop and flip.
+    # Reflected indices need no padded copy; one gather of whole pixels crops and flips.
     rows = _reflect(tf.range(height) + augmentation.down[:, None] - PADDING, height)
     columns = _reflect(tf.range(width) + augmentation.right[:, None] - PADDING, width)
     columns = tf.where(augmentation.flip[:, None] == 1, columns[:, ::-1], columns)

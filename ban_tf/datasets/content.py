@@ -1,8 +1,8 @@
-"""A hash of what a data set holds, by which a run that is resumed knows it again.
+"""A hash of the content of a dataset, by which a resumed run checks its data.
 
-Wherever the examples are kept, in memory or on disk, they have the same hash. Up to two gigabytes
-are hashed whole, in seconds. Of more, it is the labels and evenly spaced images: reading all of
-them would take longer than to begin.
+The hash does not depend on where the examples are stored. Up to two gigabytes are hashed
+completely, in seconds. Of larger datasets the labels and evenly spaced images are hashed, since
+reading all images would take too long.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _AT_A_TIME = 1024
 
 
 def of_images(train: Split, test: Split, class_names: Sequence[str]) -> str:
-    """Returns the hash of a data set of images.
+    """Returns the hash of an image dataset.
 
     Args:
-        train: All training examples, before validation is cut from them, so that the hash does
-            not depend on the seed.
+        train: All training examples, including validation examples, so that the hash does not
+            depend on the seed.
         test: The test examples.
         class_names: In the order of the labels.
     """

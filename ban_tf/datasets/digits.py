@@ -1,4 +1,4 @@
-"""The 1,797 images of handwritten digits, 8x8, that come with scikit-learn: no network needed."""
+"""The 1,797 images of handwritten digits, 8x8, that are part of scikit-learn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from ban_tf.datasets.image_data import Split
 
-# The test set is the same for every run, whatever its seed.
+# The test set does not depend on the seed of a run.
 _TEST_FRACTION, _TEST_SEED = 0.2, 20180501
 
 

@@ -1,7 +1,7 @@
-"""`PATH/{train,test}/CLASS/*.{png,jpg,jpeg}`: the user's own images.
+"""`PATH/{train,test}/CLASS/*.{png,jpg,jpeg}`: a folder of images.
 
-Names that begin with a dot are passed over. Left out on purpose: nested folders, transparency,
-the orientation that cameras note beside the pixels, and more than eight bits per channel.
+Names that begin with a dot are ignored. Not supported on purpose: nested folders, transparency,
+the orientation in camera metadata, and more than eight bits per channel.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def check(path: str) -> tuple[str, ...]:
     """Returns the names of the classes, sorted.
 
     Raises:
-        InputError: The folder is not laid out as it should be.
+        InputError: The folder has the wrong layout.
     """
     root = pathlib.Path(path).expanduser()
     classes = {}
@@ -62,11 +62,11 @@ def check(path: str) -> tuple[str, ...]:
 def load(path: str) -> tuple[Split, Split, tuple[str, ...]]:
     """Returns training data, test data and the names of the classes.
 
-    Images of differing sizes are brought to the commonest size; if all are gray, there is one
-    channel, else three.
+    Images of different sizes are resized to the most common size; if all are gray, there is one
+    channel, otherwise three.
 
     Raises:
-        InputError: The folder is not laid out as it should be, or an image cannot be read.
+        InputError: The folder has the wrong layout, or an image cannot be read.
     """
     names, root = check(path), pathlib.Path(path).expanduser()
     images, labels = {}, {}
@@ -81,7 +81,7 @@ def load(path: str) -> tuple[Split, Split, tuple[str, ...]]:
     sizes = collections.Counter(image.size for image in every)
     size = sizes.most_common(1)[0][0]
     if len(sizes) > 1:
-        logging.warning("%s: images of %d sizes are brought to %dx%d.", path, len(sizes), *size)
+        logging.warning("%s: images of %d sizes are resized to %dx%d.", path, len(sizes), *size)
     mode = "L" if all(image.mode in ("L", "1", "LA") for image in every) else "RGB"
     train, test = (
         Split(_array(images[part], size, mode), labels[part]) for part in ("train", "test")
@@ -98,10 +98,10 @@ def _files(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def open_image(file: str | pathlib.Path) -> Image.Image:
-    """Reads an image file as Pillow has it, whatever its size and mode.
+    """Reads an image file with Pillow, in its size and mode.
 
     Raises:
-        InputError: It is not there, no image, or has more than eight bits per channel.
+        InputError: It does not exist, is not an image, or has more than eight bits per channel.
     """
     from PIL import Image
 

@@ -1,7 +1,7 @@
-"""Images and labels, split for training, validation and the final test.
+"""Images and labels, split into training, validation and test data.
 
-Images are in memory, or on disk where they would not fit: arrays that NumPy maps into memory, of
-which only the rows that are asked for are read.
+Images are in memory, or on disk if they would not fit: memory-mapped NumPy arrays, of which only
+the required rows are read.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import numpy as np
 
 
 class Rows:
-    """Some rows of images on disk, as if they were an array of their own.
+    """Some rows of images on disk, as an array.
 
     Args:
         images: uint8 `[examples, height, width, channels]`, memory-mapped.
-        rows: Which rows, `[chosen]`.
+        rows: The indices of the rows, `[chosen]`.
     """
 
     def __init__(self, images: np.ndarray, rows: np.ndarray):
@@ -47,11 +47,11 @@ class Split:
 
     @property
     def on_disk(self) -> bool:
-        """Whether the images are read from disk as they are needed."""
+        """Whether the images are on disk."""
         return isinstance(self.images, (np.memmap, Rows))
 
     def select(self, chosen: np.ndarray) -> Split:
-        """Returns some of the examples, by index or by mask; what is on disk stays there."""
+        """Returns some of the examples, by index or by mask; images on disk stay there."""
         labels = self.labels[chosen]
         if not self.on_disk:
             return Split(self.images[chosen], labels)
@@ -63,17 +63,17 @@ class Split:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageData:
-    """A data set for image classification.
+    """A dataset for image classification.
 
     Attributes:
-        name: As it was asked for.
-        train: What is learned from.
-        validation: Cut from the training data; what is chosen by. May be empty.
-        test: What is reported.
+        name: The value of `--dataset`.
+        train: The training data.
+        validation: The validation data, taken from the training data; may be empty.
+        test: The test data.
         class_names: In the order of the labels.
         mean: float32 `[channels]`, of the training images scaled to 0..1.
         std: float32 `[channels]`, likewise.
-        augment: Whether random crops and flips are customary.
+        augment: Whether it is augmented by default.
         content: A hash of all examples; see `datasets.content`.
     """
 
@@ -89,7 +89,7 @@ class ImageData:
 
     @property
     def num_classes(self) -> int:
-        """How many classes there are."""
+        """The number of classes."""
         return len(self.class_names)
 
     @property

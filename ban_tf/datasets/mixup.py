@@ -1,8 +1,8 @@
-"""Mixup: each example of a batch blended with another one (Zhang et al., 2018).
+"""Mixup: mixes each example of a batch with another one (Zhang et al., 2018).
 
-Mixed inside the data, it is seen alike by teacher and student, which is what makes a teacher
-consistent (Beyer et al., 2022, "Knowledge distillation: a good teacher is patient and
-consistent"). Draws come from (seed, step), as for other augmentation.
+Mixing is part of the data, so that teacher and student get the same images: a consistent teacher
+(Beyer et al., 2022, "Knowledge distillation: a good teacher is patient and consistent"). Draws
+depend on (seed, step), as for other augmentation.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ import tensorflow as tf
 def mix(
     images: tf.Tensor, labels: tf.Tensor, num_classes: int, alpha: float, seed: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Blends each example with the one at the same place from the end of the batch.
+    """Mixes each example with the one at the mirrored position of the batch.
 
     Args:
         images: float32 `[batch, ...]`, shuffled.
         labels: Integers `[batch]`.
-        num_classes: How many classes there are.
-        alpha: Shares are drawn from Beta(alpha, alpha), one for each example.
+        num_classes: The number of classes.
+        alpha: Weights are drawn from Beta(alpha, alpha), one per example.
         seed: int32 `[2]`.
 
     Returns:
-        Blended images, and labels as distributions, float32 `[batch, classes]`.
+        Mixed images, and labels as distributions, float32 `[batch, classes]`.
     """
     batch = tf.shape(images)[0]
     # A Beta variate is X / (X + Y) of two Gamma variates, and Gamma(alpha) is Gamma(alpha + 1)
@@ -52,14 +52,14 @@ def mixed_batches(
     num_shards: int = 1,
     shard_range: range = range(1),
 ) -> tf.data.Dataset:
-    """Blends every batch of a data set.
+    """Mixes every batch of a dataset.
 
     Args:
-        batches: (images, labels) as `mix` takes them, of all replicas.
-        num_classes: How many classes there are.
+        batches: (images, labels) as for `mix`, of all replicas.
+        num_classes: The number of classes.
         alpha: See `mix`.
-        seed: Where the draws come from.
-        first_step: The step of the whole training that the data set starts with.
+        seed: The seed of the draws.
+        first_step: The step of the whole training with which the dataset starts.
         num_shards: How many replicas share each batch; they must divide it.
         shard_range: Which of these shards to yield, one after the other.
     """
@@ -70,8 +70,8 @@ def mixed_batches(
 
     def some(*batch: tf.Tensor) -> tf.data.Dataset:
         cut = [
-            tf.stack(tf.split(each, num_shards)[shard_range.start : shard_range.stop])
-            for each in batch
+            tf.stack(tf.split(part, num_shards)[shard_range.start : shard_range.stop])
+            for part in batch
         ]
         return tf.data.Dataset.from_tensor_slices(tuple(cut))
 

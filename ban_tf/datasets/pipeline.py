@@ -1,10 +1,10 @@
 """Batches: shuffled and augmented for training, in order for evaluation.
 
-Shuffling draws from (seed, epoch) and augmentation from (view seed, view, example), so that a
-pipeline started anywhere goes on exactly as one that never stopped, and a view of the data can be
-seen again in another order. Epoch e sees view e, or e modulo the number of views where there are
-fewer. Only indices and draws are shuffled and skipped; images are gathered from memory a batch at
-a time, or from disk where they do not fit into memory.
+Shuffling depends on (seed, epoch) and augmentation on (view seed, view, example), so that a
+pipeline started at any step equals an uninterrupted one, and a view of the data can be repeated in
+another order. Epoch e has view e, or e modulo the number of views if there are fewer. Only indices
+and draws are shuffled and skipped; images are gathered batch by batch from memory, or from disk if
+they do not fit into memory.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from ban_tf.datasets import augmentation
 from ban_tf.datasets.image_data import ImageData, Split
 from ban_tf.errors import InputError
 
-# Counts up when the same seed comes to mean other views, so that no recording is taken for another.
+# Incremented when the views of a seed change, so that old recordings are not used.
 VIEW_FORMAT = 1
 
-_AT_A_TIME = 2  # batches that are made, and as many that wait
+_AT_A_TIME = 2  # batches created in parallel, and as many prefetched
 
-# One copy of each split's images as a tensor, however many pipelines read it.
+# One copy of each split's images as a tensor, shared by all pipelines.
 _tensors: weakref.WeakKeyDictionary[Split, tf.Tensor] = weakref.WeakKeyDictionary()
 
 
 def steps_per_epoch(data: ImageData, batch_size: int) -> int:
-    """Returns how many full batches an epoch has.
+    """Returns the number of full batches in an epoch.
 
     Raises:
-        InputError: There are fewer examples than a batch holds.
+        InputError: There are fewer examples than in a batch.
     """
     examples = len(data.train.labels)
     if batch_size > examples:
@@ -60,29 +60,29 @@ def training_batches(
     num_shards: int = 1,
     shard_range: range = range(1),
 ) -> tf.data.Dataset:
-    """Returns the batches of a training from some point on.
+    """Returns the batches of a training from a step on.
 
     Args:
-        data: Whose training split is read.
-        batch_size: Examples in a batch; what is left of an epoch's permutation is dropped.
+        data: The data, of which the training split is used.
+        batch_size: Examples in a batch; the remainder of an epoch's permutation is dropped.
         epochs: Epochs of the whole training.
-        seed: Where shuffling comes from.
+        seed: The seed of shuffling.
         augment: Whether to crop and flip.
-        view_seed: Where crops and flips come from; `seed` by default.
-        views: How many different views of the data there are; as many as epochs by default.
-        teacher_logits: Given a view (scalar) and the chosen examples `[batch]`, returns what was
-            recorded of the teacher, `[batch, classes]`.
-        first_epoch: The epoch to start with.
-        first_step: The step of that epoch to start with.
+        view_seed: The seed of crops and flips; `seed` by default.
+        views: The number of different views of the data; one per epoch by default.
+        teacher_logits: Returns the teacher's recorded logits, `[batch, classes]`, given a view
+            (scalar) and the indices of examples `[batch]`.
+        first_epoch: The first epoch.
+        first_step: The first step of that epoch.
         num_shards: How many replicas share each batch; they must divide it.
         shard_range: Which of these shards to yield, one after the other.
 
     Returns:
-        A data set of (images, labels): normalized float32 `[batch, height, width, channels]` and
-        int32 `[batch]`; with `teacher_logits`, the labels are those that `RecordedTeacher` takes.
+        A dataset of (images, labels): normalized float32 `[batch, height, width, channels]` and
+        int32 `[batch]`; with `teacher_logits`, the labels are as for `RecordedTeacher`.
 
     Raises:
-        InputError: There are fewer examples than a batch holds.
+        InputError: There are fewer examples than in a batch.
     """
     steps = steps_per_epoch(data, batch_size)
     examples = len(data.train.labels)
@@ -127,18 +127,18 @@ def training_batches(
 def view_batches(
     data: ImageData, *, batch_size: int, view_seed: int, view: int, augment: bool, first: int = 0
 ) -> tf.data.Dataset:
-    """Returns the training images in order, as an epoch of `training_batches` shows them.
+    """Returns the training images of a view in order, augmented as in `training_batches`.
 
     Args:
         data: Whose training split is read.
         batch_size: Examples in a batch; the last may be smaller.
         view_seed: As for `training_batches`.
-        view: Which view.
+        view: The view.
         augment: Whether to crop and flip.
-        first: The example to start with.
+        first: The first example.
 
     Returns:
-        A data set of normalized float32 images `[batch, height, width, channels]`.
+        A dataset of normalized float32 images `[batch, height, width, channels]`.
     """
     examples = len(data.train.labels)
     images = _images(data.train)
@@ -167,9 +167,9 @@ def evaluation_batches(
 
     Args:
         split: One of the splits of `data`.
-        data: Whose statistics normalize the images.
+        data: The data, with the statistics for normalization.
         batch_size: Examples in a batch.
-        teacher_logits: Given examples `[batch]`, returns what was recorded of the teacher.
+        teacher_logits: Returns the teacher's recorded logits, given indices of examples `[batch]`.
     """
     images, labels = _images(split), tf.constant(split.labels)
     normalize = _normalizer(data)
@@ -185,21 +185,21 @@ def evaluation_batches(
 
 
 def _ahead(rows: tf.data.Dataset, batch: Callable[..., Any]) -> tf.data.Dataset:
-    """Makes batches in order, and ahead of whoever takes them."""
+    """Creates batches in order, and prefetches them."""
     if tf.config.list_physical_devices("GPU"):
         return rows.map(batch, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
-    # A processor that trains as well takes few batches a second.
+    # A processor that also trains needs few batches per second.
     return iterators.untuned(rows.map(batch, _AT_A_TIME, deterministic=True).prefetch(_AT_A_TIME))
 
 
 def _draw(examples: int, seed: int, view: tf.Tensor) -> augmentation.Augmentation:
-    # Epochs and views both count from zero: their draws are kept apart by the sign.
+    # Epochs and views both count from zero: the sign makes their seeds different.
     place = tf.stack([tf.constant(seed, tf.int64), -1 - view])
     return augmentation.draw(examples, tf.cast(place, tf.int32))
 
 
 def _images(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns a function from examples `[batch]` to their images, read from memory or from disk."""
+    """Returns a function from indices `[batch]` to images, read from memory or from disk."""
     if split.on_disk:
 
         def read(chosen: tf.Tensor) -> tf.Tensor:

@@ -1,4 +1,4 @@
-"""The validation split, and the statistics of what is left to train on."""
+"""The validation split, and the statistics of the training images."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _CHUNK = 4096
 
 
 def cut_validation(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
-    """Cuts a stratified validation split from training data.
+    """Splits stratified validation data from training data.
 
     Args:
         split: All training data.
-        fraction: Share of each class to hold out, in [0, 0.5]; rounded, and at least one example
-            of each class is left to train on.
-        seed: Chooses which.
+        fraction: Fraction of each class for validation, in [0, 0.5]; rounded, and at least one
+            example of each class remains for training.
+        seed: Seed of the choice.
 
     Returns:
-        What is left to train on, and the validation split; each in its former order.
+        The training and the validation split, each in the original order.
 
     Raises:
         InputError: `fraction` is out of range.
@@ -43,12 +43,12 @@ def channel_statistics(images: np.ndarray | Rows) -> tuple[np.ndarray, np.ndarra
         images: uint8 `[examples, height, width, channels]`.
 
     Returns:
-        Two float32 arrays `[channels]`. The deviation of a constant channel counts as one.
+        Two float32 arrays `[channels]`. The deviation of a constant channel is one.
     """
-    # Counting the 256 values is exact, and needs no copy of the images in a wider type.
+    # Counting the 256 values is exact, and needs no float copy of the images.
     values = np.arange(256) / 255.0
     counts = np.zeros((images.shape[-1], 256), np.int64)
-    for start in range(0, len(images), _CHUNK):  # all at once might not fit into memory
+    for start in range(0, len(images), _CHUNK):  # in chunks, to limit memory
         some = images[start : start + _CHUNK]
         for channel in range(images.shape[-1]):
             counts[channel] += np.bincount(some[..., channel].ravel(), minlength=256)

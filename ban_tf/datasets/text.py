@@ -1,13 +1,13 @@
-"""Text to learn a language model from, in the format of Mikolov's Penn Treebank.
+"""Text datasets for language models, in the format of Mikolov's Penn Treebank.
 
-A file is UTF-8, with or without a byte-order mark, and has one sentence a line, words parted by
-white space; each line ends in `<eos>`. Only line feeds and carriage returns end lines, not other
+A file is UTF-8, with or without a byte-order mark, and has one sentence per line, words separated
+by white space; each line ends in `<eos>`. Only line feeds and carriage returns end lines, not other
 characters that Unicode counts as such. `text:PATH`
-is a folder with one `*.train.txt`, `*.valid.txt` and `*.test.txt` each, or one file, whose lines
-are split 80 : 10 : 10 in their order. `text` alone is the manual of the Python language that
-comes with Python itself: small, and there without a network.
+is a folder with one `*.train.txt`, `*.valid.txt` and `*.test.txt`, or one file, whose lines are
+split 80 : 10 : 10 in their order. `text` is the manual of the Python language that is part of
+Python: small, and available offline.
 
-The vocabulary is that of the training text, the commonest word first; other words count as
+The vocabulary is that of the training text, sorted by decreasing frequency; other words become
 `<unk>`.
 """
 
@@ -34,14 +34,14 @@ _EMBEDDED_VOCABULARY = 2000
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TextData:
-    """A text as numbers.
+    """A text as tokens.
 
     Attributes:
-        name: As it was asked for.
-        vocabulary: The words; a token is the index of one.
-        train: int32 `[tokens]`, what is learned from.
-        validation: int32 `[tokens]`, what is chosen by.
-        test: int32 `[tokens]`, what is reported.
+        name: The value of `--dataset`.
+        vocabulary: The words; tokens are indices into it.
+        train: The training text, int32 `[tokens]`.
+        validation: The validation text, int32 `[tokens]`.
+        test: The test text, int32 `[tokens]`.
     """
 
     name: str
@@ -51,22 +51,22 @@ class TextData:
     test: np.ndarray
 
     def unknown_share(self, part: str) -> float:
-        """Returns the share of `<unk>` among the words of "train", "validation" or "test"."""
+        """Returns the fraction of `<unk>` among the words of "train", "validation" or "test"."""
         return unknown_share(self.vocabulary, getattr(self, part))
 
 
 def unknown_share(vocabulary: Sequence[str], tokens: np.ndarray) -> float:
-    """Returns the share of `<unk>` among tokens."""
+    """Returns the fraction of `<unk>` among tokens."""
     if UNKNOWN not in vocabulary:
         return 0.0
     return float(np.mean(tokens == list(vocabulary).index(UNKNOWN)))
 
 
 def check(name: str) -> None:
-    """Finds out what can be found wrong with a text's name without reading it.
+    """Checks the name of a text without reading it.
 
     Raises:
-        InputError: There is no such file or folder, or a part of it is absent.
+        InputError: The file or folder does not exist, or a part of it is missing.
     """
     if name != "text":
         _files(name)
@@ -79,7 +79,7 @@ def load(name: str) -> TextData:
         name: "text" or "text:PATH".
 
     Raises:
-        InputError: The text cannot be read, or a part of it is too short to learn from.
+        InputError: The text cannot be read, or a part of it is too short.
     """
     parts = _embedded() if name == "text" else _read(name)
     limit = _EMBEDDED_VOCABULARY if name == "text" else None
@@ -94,7 +94,7 @@ def load(name: str) -> TextData:
 
 
 def encode(words: Sequence[str], vocabulary: Sequence[str]) -> np.ndarray:
-    """Returns words as indices of a vocabulary, int32 `[words]`; others count as `<unk>`.
+    """Returns words as indices into a vocabulary, int32 `[words]`; others become `<unk>`.
 
     Raises:
         InputError: A word is not in the vocabulary, which has no `<unk>`.
@@ -105,17 +105,17 @@ def encode(words: Sequence[str], vocabulary: Sequence[str]) -> np.ndarray:
     if missing:
         raise InputError(
             f"the vocabulary lacks {len(missing)} of the words, such as {missing[0][:50]!r}, and "
-            f"has no {UNKNOWN} for them, as all words of the text that it is from were known."
+            f"has no {UNKNOWN} for them, since the training text had no unknown words."
         )
     return np.array([numbers.get(word, other) for word in words], np.int32)
 
 
 def read_test(name: str) -> list[str]:
-    """Returns the words of a text to test with, each line ended by `<eos>`.
+    """Returns the words of a test text; each line ends with `<eos>`.
 
     Args:
         name: "text", or "text:PATH" with a folder, of which the part `test` is read, or one file,
-            which is read as a whole.
+            which is read completely.
 
     Raises:
         InputError: The text cannot be read, or has fewer than two words.
@@ -134,12 +134,12 @@ def _vocabulary(words: list[str], limit: int | None) -> tuple[str, ...]:
 
 
 def _files(name: str) -> list[pathlib.Path]:
-    """The file of each part, or one file for all."""
+    """Returns the file of each part, or one file for all."""
     path = pathlib.Path(name.removeprefix(_FOLDER)).expanduser()
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise InputError(f"--dataset={name} names no file or folder.")
+        raise InputError(f"--dataset={name} is not a file or folder.")
     files = []
     for part in PARTS:
         found = sorted(path.glob(f"*.{part}.txt"))
@@ -157,7 +157,7 @@ def _read(name: str) -> Iterable[tuple[str, list[list[str]]]]:
 
 
 def read_lines(file: pathlib.Path) -> list[list[str]]:
-    """Returns the words of each line of a file that has any.
+    """Returns the words of each line of a file, without empty lines.
 
     Raises:
         InputError: It cannot be read, or is not UTF-8.
@@ -166,7 +166,7 @@ def read_lines(file: pathlib.Path) -> list[list[str]]:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read as UTF-8 text ({error}).") from error
-    # A byte-order mark is no word, and may be in the middle where files were put together.
+    # A byte-order mark is not a word, and may be in the middle of concatenated files.
     lines = (line.split() for line in text.replace(_BYTE_ORDER_MARK, "").split("\n"))
     return [line for line in lines if line]
 
@@ -178,14 +178,14 @@ def _split(lines: list[list[str]]) -> Iterable[tuple[str, list[list[str]]]]:
 
 
 def _embedded() -> Iterable[tuple[str, list[list[str]]]]:
-    """Paragraphs of Python's manual, in lower case, without punctuation, numbers as `N`."""
+    """Returns paragraphs of Python's manual, in lower case, without punctuation, numbers as `N`."""
     from pydoc_data import topics
 
     text = "\n\n".join(topics.topics[topic] for topic in sorted(topics.topics))
     paragraphs = re.split(r"\n\s*\n", text.lower())
     lines = [re.findall(r"[a-z]+|\d+", paragraph) for paragraph in paragraphs]
     lines = [["N" if word.isdigit() else word for word in line] for line in lines if line]
-    # Every tenth paragraph is held out, since neighbors in the alphabet have little in common.
+    # Every tenth paragraph is held out, since the order is alphabetical.
     held_out = {8: "valid", 9: "test"}
     parts: dict[str, list[list[str]]] = {part: [] for part in PARTS}
     for index, line in enumerate(lines):

@@ -1,8 +1,7 @@
-"""Batches of text for truncated back-propagation: each row goes on where it stopped before.
+"""Batches of text for truncated backpropagation: each row continues that of the last batch.
 
-A text is cut into as many streams as a batch has rows. Batch t holds steps t·n to (t + 1)·n of
-every stream, so that a network that keeps its state from batch to batch reads each stream from
-end to end. Nothing is shuffled.
+A text is split into as many streams as a batch has rows. Batch t has steps t·n to (t + 1)·n of
+every stream, so that a stateful network reads each stream from start to end. Nothing is shuffled.
 """
 
 from __future__ import annotations
@@ -13,14 +12,14 @@ import tensorflow as tf
 from ban_tf.compat import iterators
 from ban_tf.errors import InputError
 
-_AHEAD = 2  # batches that wait
+_AHEAD = 2  # prefetched batches
 
 
 def training_steps(tokens: np.ndarray, batch_size: int, unroll: int) -> int:
-    """Returns how many batches a text gives to train on.
+    """Returns the number of training batches in a text.
 
     Raises:
-        InputError: It gives none.
+        InputError: There are none.
     """
     steps = (len(tokens) - 1) // batch_size // unroll
     if steps < 1:
@@ -40,24 +39,26 @@ def training_batches(
     num_shards: int = 1,
     shard_range: range = range(1),
 ) -> tf.data.Dataset:
-    """Returns one epoch, without the few words left over at the end of the text.
+    """Returns one epoch, without the remaining words at the end of the text.
 
     Args:
         tokens: int32 `[tokens]`.
-        batch_size: Streams read side by side.
+        batch_size: The number of streams.
         unroll: Steps in a batch.
-        first_step: If given, the text is read again and again, at first from this step on.
+        first_step: If given, the text is repeated without end, starting at this step.
         num_shards: How many replicas share each batch; they must divide it.
         shard_range: Which of these shards to yield, one after the other.
 
     Returns:
-        A data set of (words, next words), both int32 `[batch, unroll]`.
+        A dataset of (words, next words), both int32 `[batch, unroll]`.
     """
     steps = training_steps(tokens, batch_size, unroll)
     length = steps * unroll
     words = _streams(tokens[: batch_size * length], batch_size)
     following = _streams(tokens[1 : batch_size * length + 1], batch_size)
-    cut = tuple(_part(_cut(each, unroll), num_shards, shard_range) for each in (words, following))
+    cut = tuple(
+        _part(_cut(tokens, unroll), num_shards, shard_range) for tokens in (words, following)
+    )
     batches = tf.data.Dataset.from_tensor_slices(cut)
     if first_step is not None:
         batches = batches.repeat().skip(first_step * len(shard_range))
@@ -72,18 +73,18 @@ def evaluation_batches(
     num_shards: int = 1,
     shard_range: range = range(1),
 ) -> tf.data.Dataset:
-    """Returns every word but the first once, to be predicted from those before it.
+    """Returns every word except the first once, to be predicted from the words before it.
 
     Args:
         tokens: int32 `[tokens]`.
-        batch_size: Streams read side by side.
+        batch_size: The number of streams.
         unroll: Steps in a batch.
         num_shards: As for `training_batches`.
         shard_range: As for `training_batches`.
 
     Returns:
-        A data set of (words, next words, weights), all `[batch, unroll]`; weights are 0.0 where
-        a stream is over and 1.0 before.
+        A dataset of (words, next words, weights), all `[batch, unroll]`; weights are 0.0 for
+        padding at the end of a stream, otherwise 1.0.
     """
     predicted = len(tokens) - 1
     length = -(-predicted // (batch_size * unroll)) * unroll
@@ -104,7 +105,7 @@ def _streams(tokens: np.ndarray, batch_size: int) -> np.ndarray:
 
 
 def _cut(streams: np.ndarray, unroll: int) -> np.ndarray:
-    """From `[batch, length]` to `[batches, batch, unroll]`."""
+    """Returns streams `[batch, length]` as `[batches, batch, unroll]`."""
     return streams.reshape(len(streams), -1, unroll).swapaxes(0, 1)
 
 

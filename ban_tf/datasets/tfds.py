@@ -1,8 +1,8 @@
-"""Image-classification data sets of TensorFlow Datasets.
+"""Image-classification datasets of TensorFlow Datasets.
 
-What can be refused is refused before anything is downloaded: an unknown name, features that are
-no labeled images of one size, no network. Only then is the data prepared, if it is not yet, and
-read in the order of its files.
+Errors are raised before anything is downloaded if possible: an unknown name, features other than
+labeled images of one size, no network. Only then is the data prepared, if necessary, and read in
+the order of its files.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ban_tf.errors import InputError
 from ban_tf.system.files import file_lock, write_atomically
 
 _BATCH = 1000
-_LARGEST_SHARE = 0.5  # of the memory, for decoded images
+_LARGEST_SHARE = 0.5  # fraction of the memory for decoded images
 _NETWORK_TIMEOUT = 10  # seconds
 
 
@@ -31,18 +31,18 @@ def load(
     """Returns training data, test data and the names of the classes.
 
     Args:
-        name: As TFDS knows it, for example "cifar10".
-        data_dir: Where TFDS keeps its data; its own default if None.
-        train_examples: The first so many training examples only.
+        name: The name in TFDS, for example "cifar10".
+        data_dir: The directory of TFDS data; TFDS's default if None.
+        train_examples: Use only this number of first training examples.
         cache: See `datasets.load`.
 
     Raises:
-        InputError: The data set is unknown, not there and not to be had, or not one of images of
-            one size with labels, in a training and a test split.
+        InputError: The dataset is unknown, cannot be downloaded, or is not one of labeled images
+            of one size with a training and a test split.
     """
     builder = _builder(name, data_dir)
     _check_features(name, builder.info.features)
-    # Looked for here because `is_prepared` logs a warning of its own where there is nothing.
+    # Checked here because `is_prepared` logs a warning if there is nothing.
     if not (builder.data_path / "dataset_info.json").exists():
         _prepare(name, builder)
     if not {"train", "test"} <= set(builder.info.splits):
@@ -65,13 +65,13 @@ def load(
 
 
 def _bytes(builder: Any) -> int:
-    """Size of all decoded images."""
+    """Returns the size of all decoded images."""
     count = sum(builder.info.splits[part].num_examples for part in ("train", "test"))
     return count * int(np.prod(builder.info.features["image"].shape))
 
 
 def _memory() -> int:
-    """Size of the machine's memory."""
+    """Returns the size of the machine's memory."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
@@ -84,10 +84,10 @@ def _builder(name: str, data_dir: str | None) -> Any:
         close = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
         hint = f"did you mean {' or '.join(close)}? " if close else ""
         raise InputError(
-            f"--dataset={name} is unknown; {hint}Give digits, the name of a TFDS data set, or "
+            f"--dataset={name} is unknown; {hint}Give digits, the name of a TFDS dataset, or "
             "folder:PATH."
         ) from error
-    except Exception as error:  # malformed names, configs and versions: each its own type
+    except Exception as error:  # malformed names, configs and versions raise different types
         raise InputError(f"--dataset={name} cannot be used: {_first_line(error)}") from error
 
 
@@ -100,7 +100,7 @@ def _check_features(name: str, features: Any) -> None:
         label, tfds.features.ClassLabel
     ):
         raise InputError(
-            f"--dataset={name} is not an image-classification data set: it needs an image and a "
+            f"--dataset={name} is not an image-classification dataset: it needs an image and a "
             f"class label, and has {', '.join(known) or 'neither'}."
         )
     if image.np_dtype != np.uint8:
@@ -110,7 +110,7 @@ def _check_features(name: str, features: Any) -> None:
         )
     if None in image.shape:
         raise InputError(
-            f"--dataset={name} has images of different sizes; bring them to one size as "
+            f"--dataset={name} has images of different sizes; resize them to one size as "
             "--dataset=folder:PATH."
         )
 
@@ -129,10 +129,10 @@ def _prepare(name: str, builder: Any) -> None:
 
 
 def _reachable(builder: Any, downloads: Any) -> bool:
-    """Finds out in seconds what TFDS finds out after minutes of trying again.
+    """Returns whether the source of a dataset can be reached; TFDS itself retries for minutes.
 
-    The source itself is asked, by way of the user's proxy if there is one. Nothing is asked where
-    a download lies there already, or has to be brought by hand.
+    Uses the user's proxy if there is one. Does not check if the download already exists, or must
+    be provided manually.
     """
     import requests
 
@@ -162,7 +162,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _read_from_disk(name: str, builder: Any, split: str) -> Split:
-    """Decodes a split into a file beside the data set, once, and maps that into memory."""
+    """Decodes a split once into a file next to the dataset, and memory-maps it."""
     label = re.sub(r"\W+", "-", split).strip("-")
     path = pathlib.Path(builder.data_path) / f"decoded-{label}.npy"
     labels = path.with_name(f"decoded-{label}-labels.npy")
@@ -171,7 +171,7 @@ def _read_from_disk(name: str, builder: Any, split: str) -> Split:
     if not _are_there(files):
         try:
             with file_lock(path.with_name(f"{path.name}.lock"), f"Another process writes {path}"):
-                if not _are_there(files):  # else the other one has done it meanwhile
+                if not _are_there(files):  # otherwise another process has written it meanwhile
                     _decode(name, builder, split, path, labels, shape)
         except OSError as error:
             raise InputError(
@@ -190,11 +190,11 @@ def _decode(
     labels: pathlib.Path,
     shape: tuple[int, ...],
 ) -> None:
-    partial = path.with_name(f"{path.name}.partial")  # of a process that was killed, if it is there
+    partial = path.with_name(f"{path.name}.partial")  # may be left from a killed process
     try:
         images = np.lib.format.open_memmap(partial, "w+", np.uint8, shape)
         read = _read(name, builder, split, images)
-        images.flush()  # to the disk: what bears the final name is whole
+        images.flush()  # before renaming, so that the final file is complete
         buffer = io.BytesIO()
         np.save(buffer, read.labels)
         write_atomically(labels, buffer.getvalue())
@@ -206,7 +206,7 @@ def _decode(
 def _are_there(shapes: dict[pathlib.Path, tuple[int, ...]]) -> bool:
     try:
         return all(np.load(path, mmap_mode="r").shape == shape for path, shape in shapes.items())
-    except (OSError, ValueError):  # not there, or torn
+    except (OSError, ValueError):  # missing or incomplete
         return False
 
 
@@ -218,7 +218,7 @@ def _read(name: str, builder: Any, split: str, images: np.ndarray | None = None)
     if images is None:
         images = np.empty((count, *builder.info.features["image"].shape), np.uint8)
     labels = np.empty(count, np.int32)
-    # File order, so that "the first N" and every seed mean the same on every machine.
+    # File order, so that "the first N" and every seed are the same on every machine.
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     batches = (
         builder.as_dataset(split=split, shuffle_files=False, read_config=config)
@@ -231,7 +231,7 @@ def _read(name: str, builder: Any, split: str, images: np.ndarray | None = None)
         for some_images, some_labels in batches.as_numpy_iterator():
             start, stop = stop, stop + len(some_labels)
             images[start:stop], labels[start:stop] = some_images, some_labels
-    except tf.errors.OpError as error:  # damaged, or more or fewer than there should be
+    except tf.errors.OpError as error:  # damaged, or the wrong number of examples
         raise InputError(_damage(name, builder, split, error)) from error
     if count and labels.min() < 0:
         raise InputError(f"--dataset={name} has no labels in its split {split}.")
@@ -239,7 +239,7 @@ def _read(name: str, builder: Any, split: str, images: np.ndarray | None = None)
 
 
 def _damage(name: str, builder: Any, split: str, error: Exception) -> str:
-    """Says which file of a data set is to blame, which TensorFlow does not."""
+    """Returns an error message with the damaged file, which TensorFlow does not name."""
     import tensorflow as tf
 
     info = builder.info.splits[split.partition("[")[0]]
@@ -253,6 +253,6 @@ def _damage(name: str, builder: Any, split: str, error: Exception) -> str:
             break
     why = re.sub(r"^\{\{.*?\}\} *|\[Op:.*", "", _first_line(error)).strip()
     return (
-        f"--dataset={name}: {place} cannot be read ({why}). Delete the data set's folder and "
+        f"--dataset={name}: {place} cannot be read ({why}). Delete the dataset's folder and "
         "prepare it again."
     )

@@ -83,7 +83,7 @@ def test_a_text_to_test_with_is_a_whole_file_or_the_test_part_of_a_folder(folder
 
 
 def test_a_path_that_is_not_there_is_refused_before_anything_is_read():
-    with pytest.raises(ValueError, match="--dataset=text:/nowhere names no file or folder"):
+    with pytest.raises(ValueError, match="--dataset=text:/nowhere is not a file or folder"):
         text.check("text:/nowhere")
 
 

@@ -158,7 +158,7 @@ def test_an_export_without_preprocessing_takes_numbers_of_words(run, tmp_path):
     ("main", "arguments", "message"),
     [
         (evaluate.main, ["--dataset=digits"], "--dataset=digits has images, but"),
-        (evaluate.main, ["--dataset=text:absent.txt"], "names no file or folder"),
+        (evaluate.main, ["--dataset=text:absent.txt"], "is not a file or folder"),
         (evaluate.main, ["--dataset=text", "--data_dir=x"], "--data_dir=x does nothing"),
         (predict.main, ["absent.txt"], "absent.txt cannot be read as UTF-8 text"),
         (predict.main, ["LINES", "--model=9"], "--model=9 must be ensemble or the number"),
