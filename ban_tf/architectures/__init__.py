@@ -1,14 +1,14 @@
-"""Networks by name: `wrn-28-10` or `package.module:function` becomes a Keras model.
+"""Networks by name: builds the Keras model for `wrn-28-10` or `package.module:function`.
 
-A name starts with its family. A family is one module, found through the table `FAMILIES`, with
-`FORM` (what its names look like), `DEFAULT` (what the bare family name stands for), `NAMED` (the
-settings that a name tells), `parse(name)` (those of one name, or an InputError) and
-`build(input_shape, num_classes, ...)` that takes those settings. A family of language models says
-`TASK = "text"`, and its `build` takes a vocabulary instead; see `build_language_model`. To add an
-architecture, write that module and add its line below. Builders of the user's own are in `users`.
+A name starts with its family. A family is one module, listed in the table `FAMILIES`, with `FORM`
+(the form of its names), `DEFAULT` (the full name for the bare family name), `NAMED` (the settings
+in a name), `parse(name)` (the settings of one name, or an InputError) and `build(input_shape,
+num_classes, ...)` that takes those settings. A family of language models has `TASK = "text"`, and
+its `build` takes a vocabulary instead; see `build_language_model`. To add an architecture, write
+such a module and add it to the table. Custom networks are in `custom`.
 
-Names are checked without importing Keras, so that a misspelled one is reported at once; family
-modules therefore import it only when they build.
+Names are checked without importing Keras, so that misspelled ones are reported immediately; family
+modules therefore only import it in `build`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FAMILIES = {
     "wrn": "ban_tf.architectures.wide_resnet",
 }
 
-# What `build` of a family is told by the data.
+# `build` arguments that come from the dataset.
 _SIZES = ("input_shape", "num_classes", "vocabulary", "batch_size", "steps")
 
 
@@ -43,14 +43,14 @@ def resolve(name: str) -> str:
     """Checks the name of an architecture and completes it.
 
     Args:
-        name: A family (`wrn`), a full name (`wrn-28-10`) or a builder of the user's own
-            (`package.module:function`), which is checked for its form only.
+        name: A family (`wrn`), a full name (`wrn-28-10`) or a custom network
+            (`package.module:function`), of which only the form is checked.
 
     Returns:
         The full name: `wrn-16-1` for `wrn`.
 
     Raises:
-        InputError: If no architecture has this name.
+        InputError: If the architecture does not exist.
     """
     if ":" in name:
         custom.parse(name)
@@ -64,21 +64,21 @@ def resolve(name: str) -> str:
 def build(
     name: str, input_shape: tuple[int, int, int], num_classes: int, **options: Any
 ) -> keras.Model:
-    """Builds a freshly initialized network.
+    """Builds a fresh network.
 
     Args:
-        name: What `resolve` takes.
+        name: As for `resolve`.
         input_shape: Height, width and channels of one image.
-        num_classes: How many logits the network gives.
-        **options: Settings beyond the name, for example `dropout=0.3`. One that is None or
-            zero is off, and then may be given to networks that do not have it; see `settings`.
+        num_classes: The number of logits.
+        **options: Settings besides the name, for example `dropout=0.3`. None or zero means off,
+            and is accepted by networks without the setting; see `settings`.
 
     Returns:
         A model from images `[batch, height, width, channels]` to `[batch, num_classes]`
-        float32 logits; a user's builder may give probabilities instead.
+        float32 logits; a custom network may return probabilities instead.
 
     Raises:
-        InputError: If the name, the sizes or an option is wrong, or a user's builder fails.
+        InputError: If the name, the sizes or an option is invalid, or a custom function fails.
     """
     if num_classes < 2 or len(input_shape) != 3 or min(input_shape) < 1:
         raise InputError(
@@ -103,13 +103,13 @@ def build_language_model(
     steps: int | None = None,
     **options: Any,
 ) -> keras.Model:
-    """Builds a freshly initialized language model.
+    """Builds a fresh language model.
 
     Args:
-        name: What `resolve` takes, of a family of language models.
+        name: As for `resolve`, of a family of language models.
         vocabulary: The words.
-        batch_size: Streams read side by side, whose state is kept from batch to batch; None for
-            a model that starts every batch anew, and takes any number of streams.
+        batch_size: The number of streams of a stateful model; None for a stateless model with
+            any batch size.
         steps: Words in a batch, or None for any number.
         **options: As for `build`.
 
@@ -117,11 +117,11 @@ def build_language_model(
         A model from words, int32 `[batch, steps]`, to float32 logits `[batch, steps, words]`.
 
     Raises:
-        InputError: If the name or an option is wrong.
+        InputError: If the name or an option is invalid.
     """
     name = resolve(name)
     if task(name) != "text":
-        raise InputError(f"--arch={name} is no language model; use lstm or cnn-lstm")
+        raise InputError(f"--arch={name} is not a language model; use lstm or cnn-lstm")
     options = _chosen(options)
     check_settings([name], options)
     family = _family(name)
@@ -130,7 +130,7 @@ def build_language_model(
 
 
 def task(name: str) -> str:
-    """Returns what an architecture is for: "images" or "text"."""
+    """Returns the kind of data of an architecture: "images" or "text"."""
     return "images" if ":" in name else getattr(_family(name), "TASK", "images")
 
 
@@ -139,12 +139,12 @@ def _chosen(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def shares_ends(name: str) -> bool:
-    """Tells whether a student of this name has its first and last layer from its teacher."""
+    """Returns whether a student of this name uses the first and last layer of its teacher."""
     return ":" not in name and getattr(_family(name), "SHARES_ENDS", False)
 
 
 def settings(name: str) -> set[str]:
-    """Returns the settings that an architecture has beyond its name, such as "dropout"."""
+    """Returns the settings of an architecture besides its name, such as "dropout"."""
     if ":" in name:
         return set()
     family = _family(name)
@@ -157,10 +157,10 @@ def check_settings(
     options: dict[str, Any],
     settings: Callable[[str], set[str]] = settings,
 ) -> None:
-    """Makes sure that each setting is one of at least one of these architectures.
+    """Checks that each setting belongs to at least one of these architectures.
 
     Args:
-        names: Of the architectures.
+        names: The architectures.
         options: The settings by name.
         settings: Returns the settings of an architecture.
 
@@ -177,20 +177,20 @@ def check_settings(
 
 
 def count_parameters(name: str, *sizes: Any, **options: Any) -> tuple[int, int]:
-    """Counts a network's parameters without memory for them.
+    """Counts the parameters of a network without allocating them.
 
     Args:
-        name: What `resolve` takes.
+        name: As for `resolve`.
         *sizes: Input shape and number of classes, or a vocabulary.
         **options: As for `build`.
 
     Returns:
-        How many are trained, and how many there are in all (the moving statistics of batch
-        normalization included).
+        The number of trainable parameters, and of all (including the moving statistics of batch
+        normalization).
     """
     import keras
 
-    with keras.StatelessScope():  # variables in it have a shape, but no value yet
+    with keras.StatelessScope():  # variables are not allocated in it
         make = build if task(name) == "images" else build_language_model
         model = make(name, *sizes, **options)
         trained = sum(math.prod(weight.shape) for weight in model.trainable_weights)
@@ -199,7 +199,7 @@ def count_parameters(name: str, *sizes: Any, **options: Any) -> tuple[int, int]:
 
 def _family(name: str) -> ModuleType:
     name = name.lower()
-    family = next((each for each in FAMILIES if f"{name}-".startswith(f"{each}-")), None)
+    family = next((known for known in FAMILIES if f"{name}-".startswith(f"{known}-")), None)
     if family is None:
         family, dash, rest = name.partition("-")
         close = difflib.get_close_matches(family, FAMILIES, n=1, cutoff=0.5)
@@ -207,6 +207,6 @@ def _family(name: str) -> ModuleType:
         hint = f"; did you mean {close[0]}{dash}{rest}?" if close else ""
         raise InputError(
             f"--arch={name}: unknown architecture{hint} (there are {forms}, and "
-            "package.module:function for a builder of yours)"
+            "package.module:function for a custom network)"
         )
     return importlib.import_module(FAMILIES[family])

@@ -1,9 +1,8 @@
-"""What the convolutional networks are built of: pre-activation, convolutions, the classifier.
+"""Building blocks of the convolutional networks: pre-activation, convolutions, the classifier.
 
-Convolutions have no bias and start from He-normal weights (by fan-in). The precision is Keras's
-global policy, but the pooling and the logits are always float32. The first layer of every
-network is named `convolution` and the last `logits`, so that students can be given those of
-their teacher.
+Convolutions have no bias and He-normal initial weights (by fan-in). The precision is Keras's
+global policy, but pooling and logits are always float32. The first layer of every network is named
+`convolution` and the last `logits`, so that students can use those of their teacher.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from ban_tf.errors import InputError
 from ban_tf.layers import BatchNormalization, Conv2D
 from ban_tf.layers.recomputed import Recomputed
 
-# What the moving statistics of batch normalization keep of their former values.
+# Momentum of the moving statistics of batch normalization.
 MOMENTUM = 0.9
 
 
@@ -35,33 +34,33 @@ def convolution(channels: int, size: int, stride: int, name: str) -> Conv2D:
 
 
 def normalize_and_relu(x: Any, name: str) -> Any:
-    """Batch normalization and ReLU of `[batch, height, width, channels]`."""
-    # 1.001e-5 and not 1e-5: the least that the fused operation takes on GPUs.
+    """Applies batch normalization and ReLU to `[batch, height, width, channels]`."""
+    # 1.001e-5 instead of 1e-5: the minimum of the fused operation on GPUs.
     x = BatchNormalization(momentum=MOMENTUM, epsilon=1.001e-5, name=f"{name}_normalisation")(x)
     return keras.layers.Activation("relu", name=f"{name}_relu")(x)
 
 
 def recomputed(part: Callable[[Any], Any], x: Any, name: str) -> Any:
-    """Applies a part of a network whose insides are computed again in the backward pass.
+    """Applies a part of a network that is recomputed in the backward pass.
 
-    Only its input and its output are kept in memory meanwhile. In training densenet-40-12 on a CPU,
+    Only its input and output stay in memory. In training densenet-40-12 on a CPU,
     a process needed 0.75 GB beyond its start instead of 1.22 (batches of 128), and a step 1.21
     times as long (batches of 64; quartiles of ten interleaved steps 1.09 and 1.33).
 
     Args:
         part: Adds layers after `x`.
         x: Its input, `[batch, height, width, channels]`.
-        name: Of the model inside the model that the part becomes.
+        name: The name of the nested model.
 
     Returns:
-        What the part gives; weights are those, in the same order, of the part by itself.
+        The output of the part; its weights are unchanged and in the same order.
     """
     inputs = keras.Input(x.shape[1:], dtype=x.dtype, name=f"{name}_inputs")
     return Recomputed(inputs, part(inputs), name=name)(x)
 
 
 def classify(x: Any, num_classes: int) -> Any:
-    """The mean over all positions and one dense layer: float32 logits `[batch, num_classes]`."""
+    """Applies global average pooling and a dense layer; float32 logits `[batch, num_classes]`."""
     x = keras.layers.GlobalAveragePooling2D(dtype="float32", name="pooling")(x)
     return keras.layers.Dense(
         num_classes, kernel_initializer="he_normal", dtype="float32", name="logits"
@@ -69,7 +68,7 @@ def classify(x: Any, num_classes: int) -> Any:
 
 
 def check_dropout(dropout: float) -> None:
-    """Makes sure that a dropout rate can be used.
+    """Checks a dropout rate.
 
     Raises:
         InputError: If it is not in [0, 1).

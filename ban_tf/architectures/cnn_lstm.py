@@ -1,10 +1,10 @@
 """Character-aware language models (Kim et al., 2016), `cnn-lstm-LAYERS-UNITS`.
 
 A word is the string of its characters, each of 15 numbers; convolutions over 1 to 7 characters
-with tanh, the maximum over all places, two highway layers, LAYERS of LSTM, and a dense layer to
+with tanh, the maximum over all positions, two highway layers, LAYERS of LSTM, and a dense layer to
 the logits. With fewer than 650 units it is their small network: convolutions over 1 to 6
 characters, half as many filters, and one highway layer. Dropout is after each LSTM, not before the
-first one, and all weights start within ±0.05, as theirs.
+first one, and all initial weights are within ±0.05, as in their networks.
 
 `cnn-lstm-2-650` has 19.4 million parameters for the 10,000 words of Penn Treebank; Kim et al. and
 Furlanello et al., 2018, Table 6, print 19.
@@ -56,14 +56,14 @@ def parse(name: str) -> dict[str, int]:
 def characters(vocabulary: Sequence[str], least: int) -> np.ndarray:
     """Spells each word between a start and a stop, padded with zeros.
 
-    Of longer words the first 64 characters are used.
+    Words are cut after 64 characters.
 
     Args:
         vocabulary: The words.
-        least: Places to use even if all words are shorter.
+        least: The minimum number of positions, even if all words are shorter.
 
     Returns:
-        Numbers of characters, int32 `[words, places]`.
+        Character indices, int32 `[words, positions]`.
     """
     vocabulary = [word[:_LONGEST] for word in vocabulary]
     known = sorted({letter for word in vocabulary for letter in word})
@@ -93,7 +93,7 @@ def build(
     table = characters(vocabulary, least=max(widths))
 
     words = keras.Input((steps,), batch_size=batch_size, dtype="int32", name="words")
-    # float32 whatever the policy: half precision has not all the integers.
+    # float32 for any policy: half precision cannot represent all token ids exactly.
     spelling = keras.layers.Embedding(
         *table.shape, trainable=False, dtype="float32", name="spelling"
     )
@@ -131,11 +131,11 @@ def build(
 
 
 def _highway(x: Any, name: str) -> Any:
-    """A layer that each input may pass by: t · relu(W x) + (1 - t) · x."""
+    """Applies a highway layer: t · relu(W x) + (1 - t) · x."""
     import keras
 
     size = x.shape[-1]
-    # Kim et al.: at first nearly everything passes by.
+    # Kim et al.: initially the layer is nearly the identity.
     gate = keras.layers.Dense(
         size,
         activation="sigmoid",

@@ -1,4 +1,4 @@
-"""Networks of the user's own, `package.module:function`.
+"""Custom networks, `package.module:function`.
 
 The function is called with (input_shape, num_classes) and returns a Keras model from images to one
 output `[batch, num_classes]` in float32: logits or probabilities.
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 
 
 def parse(name: str) -> tuple[str, str]:
-    """Returns the module and the function that a name tells, without importing anything.
+    """Returns the module and the function of a name, without importing anything.
 
     Raises:
         InputError: It is not `package.module:function`.
     """
     module, _, function = name.partition(":")
     if not all(part.isidentifier() for part in [*module.split("."), function]):
-        raise InputError(f"--arch={name}: a builder of yours is named package.module:function")
+        raise InputError(f"--arch={name}: a custom network is named package.module:function")
     return module, function
 
 
 def build(name: str, input_shape: tuple[int, ...], num_classes: int) -> keras.Model:
-    """Calls a builder and checks what it returns.
+    """Calls a custom function and checks the network that it returns.
 
     Args:
         name: `package.module:function`.
         input_shape: Height, width and channels of one image.
-        num_classes: How many numbers the model is to give for each image.
+        num_classes: The number of outputs of the model.
 
     Raises:
-        InputError: There is no such builder, or its model does not fit. What the builder itself
-            raises passes as it is.
+        InputError: The function does not exist, or its model does not fit. Errors of the
+            function itself are not caught.
     """
     import keras
 

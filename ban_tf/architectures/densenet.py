@@ -1,18 +1,18 @@
 """Densely connected networks (Huang et al., 2017), `densenet-DEPTH-GROWTH`, and their variations.
 
 A 3×3 convolution; three dense blocks at full, half and quarter resolution; batch normalization,
-ReLU, the mean over all positions, and one dense layer. Within a block every unit sees all that
-came before it and adds GROWTH channels: normalize, ReLU, 1×1 convolution to 4 GROWTH (the
+ReLU, global average pooling, and one dense layer. Within a block every unit takes all earlier
+outputs and adds GROWTH channels: normalize, ReLU, 1×1 convolution to 4 GROWTH (the
 bottleneck), normalize, ReLU, 3×3 convolution to GROWTH. Between blocks a transition keeps half of
 the channels (compression 0.5) and pools. A block has (DEPTH - 4) // 6 units, without bottleneck
 (DEPTH - 4) // 3. This is DenseNet-BC; compression 1 without bottleneck is the plain DenseNet.
 
-`densenet-90-60@depth=2` has twice the units a block, `densenet-90-60@compression=0.5` dense blocks
-of half the width: students that have the hidden sizes of densenet-90-60 after each transition,
-from which the growth of each unit follows (Furlanello et al., 2018, Table 4).
+`densenet-90-60@depth=2` has twice the units per block, `densenet-90-60@compression=0.5` dense
+blocks of half the width: students that have the hidden sizes of densenet-90-60 after each
+transition, from which the growth of each unit follows (Furlanello et al., 2018, Table 4).
 
-The paper (millions of parameters, CIFAR-10, Table 1) gives no more detail than depth and growth.
-A third transition, `final_transition`, before the classifier meets three of its four counts:
+The paper (millions of parameters, CIFAR-10, Table 1) only gives depth and growth. A third
+transition, `final_transition`, before the classifier matches three of its four counts:
 
     densenet     paper  Huang et al.  with final_transition
     112-33         6.3          6.89                   7.45
@@ -20,10 +20,10 @@ A third transition, `final_transition`, before the classifier meets three of its
     80-80         22.4         20.95                  22.42
     80-120        50.4         47.05                  50.36
 
-It also meets those of Table 4's depths (CIFAR-100, millions, paper and ours): 0.5 times 21.2 and
-21.35, twice 13.7 and 13.74, 3 times 12.9 and 12.95, 4 times 12.6 and 12.60. What the paper means
-by its compression factors could not be told from its counts (5.1, 10.1 and 80.5 for 0.5, 0.75 and
-1.5); here they scale the width of the blocks before a transition: 2.87, 8.20 and 40.5.
+It also matches those of Table 4's depths (CIFAR-100, millions, paper and ours): 0.5 times 21.2 and
+21.35, twice 13.7 and 13.74, 3 times 12.9 and 12.95, 4 times 12.6 and 12.60. The meaning
+of the paper's compression factors does not follow from its counts (5.1, 10.1 and 80.5 for 0.5,
+0.75 and 1.5); here they scale the width of the blocks before a transition: 2.87, 8.20 and 40.5.
 
 References:
     Huang, Liu, van der Maaten and Weinberger, 2017, "Densely Connected Convolutional Networks",
@@ -95,16 +95,16 @@ def plan(
     """Returns the channels of the first convolution, and the three blocks.
 
     Args:
-        depth: Of the network that the name speaks of.
-        growth: Its channels for each unit.
-        depth_factor: What multiplies the units of each block.
-        compression_factor: What multiplies the width of each block before its transition.
-        compression: Share of the channels that a transition keeps.
+        depth: The depth in the name.
+        growth: The channels that each unit adds.
+        depth_factor: Factor of the number of units per block.
+        compression_factor: Factor of the width of each block before its transition.
+        compression: Fraction of the channels that a transition keeps.
         bottleneck: Whether units have a 1×1 convolution before the 3×3 one.
-        final_transition: Whether the last block is compressed as well.
+        final_transition: Whether the last block is compressed, too.
 
     Raises:
-        InputError: If a number is out of range, or no channels are left for a unit to add.
+        InputError: If a number is out of range, or there are no channels for a unit to add.
     """
     if not 0 < compression <= 1:
         raise InputError(f"--compression={compression}: it must be above 0 and at most 1")
@@ -125,14 +125,14 @@ def plan(
 
 
 def _share_out(added: int, units: int) -> tuple[int, ...]:
-    """Divides channels among the units of a block, the first ones getting what is left over."""
+    """Divides channels among the units of a block; the first ones get the remainder."""
     if added < units:
         raise InputError(
             f"--arch: a dense block of {units} units has only {added} channels to add; choose a "
             "larger compression factor or a smaller depth factor"
         )
-    each, left_over = divmod(added, units)
-    return tuple(each + (unit < left_over) for unit in range(units))
+    channels, left_over = divmod(added, units)
+    return tuple(channels + (unit < left_over) for unit in range(units))
 
 
 def build(
@@ -153,8 +153,8 @@ def build(
 
     Args:
         input_shape: Height, width and channels of one image.
-        num_classes: How many logits the network gives.
-        depth: See `plan`, as for all up to `final_transition`.
+        num_classes: The number of logits.
+        depth: See `plan`.
         growth: See `plan`.
         depth_factor: See `plan`.
         compression_factor: See `plan`.
@@ -162,8 +162,8 @@ def build(
         bottleneck: See `plan`.
         final_transition: See `plan`.
         dropout: The rate after each convolution but the first.
-        remat: Whether the insides of units are computed anew in the backward pass instead of
-            being kept; see `blocks.recomputed`.
+        remat: Whether units are recomputed in the backward pass instead of stored; see
+            `blocks.recomputed`.
 
     Returns:
         A model from images `[batch, height, width, channels]` to float32 logits
@@ -211,7 +211,7 @@ def build(
 
 
 def _unit(x: Any, growth: int, bottleneck: bool, dropout: float, name: str) -> Any:
-    """The channels that one unit adds: `[batch, h, w, c]` to `[batch, h, w, growth]`."""
+    """Returns the channels that one unit adds: `[batch, h, w, c]` to `[batch, h, w, growth]`."""
     import keras
 
     from ban_tf.architectures import blocks

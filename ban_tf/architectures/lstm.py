@@ -1,15 +1,15 @@
 """Language models of long short-term memory, `lstm-LAYERS-UNITS`.
 
 An embedding of words, LAYERS of LSTM, and logits by that same embedding (Press and Wolf, 2016),
-with dropout between all of these but within no recurrence (Zaremba et al., 2014).
+with dropout between all of these but not within the recurrence (Zaremba et al., 2014).
 
 `lstm-2-1500` has 51.0 million parameters for the 10,000 words of Penn Treebank, where Furlanello et
-al., 2018, Table 6, print 52. The text of the paper speaks of one layer; `lstm-1-1500` has 33.0.
+al., 2018, Table 6, print 52. The text of the paper mentions one layer; `lstm-1-1500` has 33.0.
 
 Keras can run an LSTM in several ways on a CPU. Two layers of 256 units, 20 streams of 35 steps: a
 training step took 538 ms with Keras's default (`use_cudnn="auto"`), 575 ms with `use_cudnn=False`,
 686 ms unrolled, 923 ms unrolled under XLA (after three minutes of compiling) and 1112 ms under XLA
-otherwise (medians, interleaved, a busy machine). So the default it is; on a GPU it is cuDNN.
+otherwise (medians, interleaved, a busy machine). So the default is used; on a GPU that is cuDNN.
 
 References:
     Zaremba, Sutskever and Vinyals, 2014, "Recurrent Neural Network Regularization",
@@ -70,10 +70,9 @@ def build(
 
     Args:
         vocabulary: The words; only their number counts.
-        layers: How many LSTMs stand upon each other.
-        units: Of each, and of the embedding.
-        batch_size: Streams of text that are read side by side. If given, each keeps its state
-            from one batch to the next (`stateful`); if None, every batch starts anew.
+        layers: The number of stacked LSTMs.
+        units: Units of each LSTM, and of the embedding.
+        batch_size: The number of streams of a stateful model; None for a stateless one.
         steps: Words in a batch, or None for any number.
         dropout: The rate between layers.
 
@@ -102,7 +101,7 @@ def build(
 def recurrent_layers(
     x: Any, layers: int, units: int, dropout: float, stateful: bool, largest: float
 ) -> Any:
-    """LSTM upon LSTM, dropout after each, weights from ±`largest`; `[batch, steps, units]`."""
+    """Stacks LSTMs with dropout after each, weights from ±`largest`; `[batch, steps, units]`."""
     import keras
 
     for layer in range(1, layers + 1):

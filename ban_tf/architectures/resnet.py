@@ -1,21 +1,21 @@
 """Residual students of a DenseNet, `resnet-KIND-UNITS-RATIO@densenet-...`.
 
-They are those of Furlanello et al., 2018, Table 5. `resnet-wide-4-1@densenet-90-60` has the first
-convolution and the classifier of a densenet-90-60, and in place of each dense block 4 residual
-units, which lead to the same shapes: H channels after the block's transition, at the same
-resolution. Units are pre-activated:
+These are the networks of Furlanello et al., 2018, Table 5. `resnet-wide-4-1@densenet-90-60` has
+the first convolution and the classifier of a densenet-90-60, and in place of each dense block 4
+residual units, which lead to the same shapes: H channels after the block's transition, at the
+same resolution. Units are pre-activated:
 
 - `wide`: two 3×3 convolutions, both of RATIO times H channels, and after the last unit of a block a
   transition like a DenseNet's: normalize, ReLU, 1×1 convolution to H;
 - `bottleneck`: a 1×1, a 3×3 and a 1×1 convolution of RATIO times H/4, H/4 and H channels.
 
 Where the channels change, the shortcut is a 1×1 convolution of the pre-activated input. A student
-has the first convolution and the classifier from its teacher, frozen
+uses the first convolution and the classifier of its teacher, frozen
 (`ban_tf.distillation.sharing`); without a teacher they are trained like all other layers.
 
-Parameters, in millions, without those two layers, beside the paper's, for densenet-90-60 with
-`final_transition` and 100 classes. The wide ones are the paper's but for rounding, which tells that
-they are built like this; of the bottleneck ones the paper does not say enough:
+Parameters, in millions, without those two layers, and the paper's, for densenet-90-60 with
+`final_transition` and 100 classes. The wide ones equal the paper's up to rounding, which confirms
+their structure; the paper does not describe the bottleneck ones completely:
 
                     paper   ours                          paper   ours
     wide-1-1         20.9  20.99      bottleneck-14-0.5     7.3   7.60
@@ -82,12 +82,12 @@ def build(
 
     Args:
         input_shape: Height, width and channels of one image.
-        num_classes: How many logits the network gives.
+        num_classes: The number of logits.
         kind: "wide" or "bottleneck".
-        units: Residual units in place of each dense block.
-        ratio: Of their width to that of the teacher.
-        teacher: The name of the DenseNet whose shapes are taken over.
-        compression: Of that DenseNet; see `densenet.plan`, as for the next two.
+        units: Residual units instead of each dense block.
+        ratio: The ratio of their width to that of the teacher.
+        teacher: The name of the DenseNet with the same shapes.
+        compression: See `densenet.plan`.
         bottleneck: See `densenet.plan`.
         final_transition: See `densenet.plan`.
         dropout: The rate before the last convolution of each unit.
@@ -132,7 +132,7 @@ def build(
 
 
 def _unit(x: Any, inner: int, channels: int, kind: str, dropout: float, name: str) -> Any:
-    """One residual unit: `[batch, h, w, c]` to `[batch, h, w, channels]`."""
+    """Applies a residual unit: `[batch, h, w, c]` to `[batch, h, w, channels]`."""
     import keras
 
     from ban_tf.architectures import blocks

@@ -1,14 +1,14 @@
 """Wide residual networks (Zagoruyko and Komodakis, 2016), `wrn-DEPTH-WIDTH`.
 
 A 3×3 convolution to 16 channels; three groups of residual blocks at full, half and quarter
-resolution with 16, 32 and 64 times WIDTH channels; batch normalization, ReLU, the mean over all
-positions, and one dense layer. A block is pre-activated: normalize, ReLU, convolve, twice, with
+resolution with 16, 32 and 64 times WIDTH channels; batch normalization, ReLU, global average
+pooling, and one dense layer. A block is pre-activated: normalize, ReLU, convolve, twice, with
 optional dropout before the second convolution. DEPTH counts the convolutions: 6n + 4 for n
-blocks a group.
+blocks per group.
 
-As in the authors' code, where a block changes the shape its shortcut is a 1×1 convolution of
-the pre-activated input; elsewhere it is the raw input. Weight decay is left to the optimizer,
-softmax to the loss.
+As in the authors' code, the shortcut of a block that changes the shape is a 1×1 convolution of
+the pre-activated input; otherwise it is the raw input. Weight decay is part of the optimizer,
+softmax of the loss.
 
 References:
     Zagoruyko and Komodakis, 2016, "Wide Residual Networks", arXiv 1605.07146.
@@ -43,7 +43,7 @@ def parse(name: str) -> dict[str, int]:
         nearest = max(10, 6 * round((depth - 4) / 6) + 4)
         raise InputError(
             f"--arch={name}: the depth of a wide ResNet must be 6n+4 (10, 16, 22, 28, 40, ...), "
-            f"not {depth}; wrn-{nearest}-{width} is near"
+            f"not {depth}; wrn-{nearest}-{width} is close"
         )
     if width < 1:
         raise InputError(
@@ -64,9 +64,9 @@ def build(
 
     Args:
         input_shape: Height, width and channels of one image.
-        num_classes: How many logits the network gives.
+        num_classes: The number of logits.
         depth: 6n + 4, the number of convolutions outside the shortcuts (and the dense layer).
-        width: The factor of the channels.
+        width: The width factor of the channels.
         dropout: The rate between the two convolutions of a block.
 
     Returns:

@@ -127,5 +127,5 @@ def test_bare_names_are_completed():
 def test_networks_for_images_and_for_text_are_kept_apart():
     with pytest.raises(ValueError, match="lstm-1-128 is a language model"):
         architectures.build("lstm", (8, 8, 1), 10)
-    with pytest.raises(ValueError, match="wrn-16-1 is no language model"):
+    with pytest.raises(ValueError, match="wrn-16-1 is not a language model"):
         architectures.build_language_model("wrn", WORDS)
