@@ -24,12 +24,12 @@ class Origin(NamedTuple):
     Attributes:
         operation: The layer or operation.
         inputs: The tensors that this call of it was given.
-        index: Which of the outputs of this call it is.
+        output_index: Which of the outputs of this call it is.
     """
 
     operation: Any
     inputs: list[Any]
-    index: int
+    output_index: int
 
 
 def origin(tensor: Any) -> Origin:

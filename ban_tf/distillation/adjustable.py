@@ -139,7 +139,7 @@ class Adjustables:
 class AdjustableModel(DistributedModel):
     """A model whose objective, and the numbers in its loss, may be assigned at any time."""
 
-    _adjustables: Adjustables | None = None
+    _adjustables: Any = None  # `Adjustables`, once the constructor is done
 
     def _adjust(
         self, objective: Any, label_weight: Any, teacher_weight: Any, temperature: Any

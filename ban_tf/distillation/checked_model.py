@@ -24,6 +24,8 @@ class CheckedModel(AdjustableModel):
     """
 
     check_data: bool = True
+    train_function: Any  # Keras's, like the next
+    test_function: Any
     distill_void: bool = True
     _doubt: str | None = None  # what is wrong with the labels if no loss was compiled
     _assumes_loss = False  # whether a step has used the label cross-entropy in its place

@@ -37,7 +37,10 @@ class Preparing(_Model):
     through; called directly, the model takes prepared input.
     """
 
-    _predicts_raw = False  # whether what follows in `predict` prepares its own input
+    @property
+    def _predicts_raw(self) -> bool:
+        """Whether what `predict` calls next prepares its own input."""
+        return False
 
     def _preparation(self) -> Preparation:
         return Preparation(self)

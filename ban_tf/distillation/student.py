@@ -243,7 +243,7 @@ class BornAgainModel(Preparing, SavingModel):
         known = vars(self).get("_prepares")
         if known is None or known[0] != key:
             known = key, preparation.Preparation(models[0], models[1:])
-            vars(self)["_prepares"] = known
+            self.__dict__["_prepares"] = known  # not tracked by Keras
         return known[1]
 
     @property

@@ -34,7 +34,6 @@ from ban_tf.compat.loss_kinds import VALUES
 from ban_tf.compat.outputs import batch_size
 from ban_tf.distillation import matching, student_outputs, teachers
 from ban_tf.distillation.checked_model import CheckedModel
-from ban_tf.distillation.distillation_losses import DistillationTerms
 from ban_tf.distillation.proxy import StudentProxy
 from ban_tf.errors import InputError
 
@@ -61,7 +60,7 @@ class TaughtModel(CheckedModel, StudentProxy):
 
     teacher: Any = None
     expects_teacher: bool = False
-    _further: DistillationTerms | None = None
+    _further: Any = None  # `DistillationTerms`, if there are `distillation_losses`
 
     @property
     def _is_taught(self) -> bool:
@@ -249,8 +248,7 @@ class TaughtModel(CheckedModel, StudentProxy):
         """Returns the weighted objective in a list; an empty one without a teacher signal."""
         if not target.teacher_logits:
             return []
-        learning = matching.learning(self.objective, students)
-        learning = {name: students[name] for name in learning}
+        learning = {name: students[name] for name in matching.learning(self.objective, students)}
         names = list(student_outputs.by_name(self, y_pred))
         teacher_loss = matching.teacher_loss(
             self._at_present(),
