@@ -1,4 +1,4 @@
-"""What a student is asked to match: one topic a file, all of them functions of tensors first.
+"""The objectives of students: one topic per file, functions of tensors first.
 
 The names of `names.py`, the classes, and their aliases in the paper.
 """
@@ -38,7 +38,7 @@ _HOMES = {
     "FunctionObjective": "function",
     "as_distillation_loss": "keras_distillation",
 }
-# As their papers call them.
+# Names in their papers.
 _ALIASES = {
     "BAN": "DarkKnowledge",
     "KD": "DarkKnowledge",
@@ -55,12 +55,12 @@ def get(objective: Any, **options: Any) -> Any:
     """Returns an objective.
 
     Args:
-        objective: An `Objective`, a name from `OBJECTIVES`, a function or where it is found, or
-            what `keras.saving.serialize_keras_object` made of an objective.
-        **options: Arguments of the objective's constructor to change, such as `temperature`.
+        objective: An `Objective`, a name from `OBJECTIVES`, a function or its name, or the result
+            of `keras.saving.serialize_keras_object` for an objective.
+        **options: Arguments of the objective's constructor, such as `temperature`.
 
     Raises:
-        InputError: There is no such objective, or it has no such option.
+        InputError: The objective or the option does not exist.
     """
     from ban_tf.objectives.function import FunctionObjective
     from ban_tf.objectives.objective import Objective
@@ -89,7 +89,7 @@ def get(objective: Any, **options: Any) -> Any:
     return type(objective).from_config({**config, **options})
 
 
-# What is callable, or a class, and is an argument of another place.
+# Callables and classes that belong to other arguments.
 _ELSEWHERE = {
     "losses.Loss": "a loss for labels belongs in `compile(loss=...)`",
     "metrics.Metric": "a metric belongs in `compile(metrics=...)`",
@@ -100,7 +100,7 @@ _ELSEWHERE = {
 
 
 def _check_function(objective: Any) -> None:
-    """Checks that an objective that is none of ours is a function of three arguments."""
+    """Checks that a custom objective is a function of three arguments."""
     import keras
 
     for path, hint in _ELSEWHERE.items():
@@ -127,7 +127,7 @@ def _check_function(objective: Any) -> None:
 def _takes_three(function: Any) -> bool:
     from ban_tf.compat import keras_private
 
-    # The third argument of a loss or metric of Keras is no tensor.
+    # The third argument of a Keras loss or metric is not a tensor.
     if keras_private.is_of_keras(function, "losses", "metrics"):
         return False
     try:
@@ -140,12 +140,12 @@ def _takes_three(function: Any) -> bool:
 
 
 def resolve(objective: Any, temperature: float | None = None, **options: Any) -> tuple[Any, float]:
-    """Returns an objective, and the weight of the label term beside it unless one is given.
+    """Returns an objective and the default weight of its label term.
 
     Args:
         objective: As for `get`; or a dictionary from output names to these, for models of which
-            some outputs are distilled: the label term then counts, for the sake of the others.
-        temperature: The objective's temperature, None for its own.
+            only some outputs are distilled: the label term then has weight 1 for the others.
+        temperature: The temperature; None for the objective's default.
         **options: As for `get`.
 
     Raises:
@@ -154,7 +154,7 @@ def resolve(objective: Any, temperature: float | None = None, **options: Any) ->
     if temperature is not None:
         options["temperature"] = temperature
     if isinstance(objective, Mapping) and not _is_config(objective):
-        return {name: get(each, **options) for name, each in objective.items()}, 1.0
+        return {name: get(entry, **options) for name, entry in objective.items()}, 1.0
     found = get(objective, **options)
     if isinstance(objective, str):
         return found, parse(objective)[1]
@@ -169,7 +169,7 @@ def _from_config(config: Mapping[str, Any]) -> Any:
     import keras
 
     for module in set(_HOMES.values()):
-        importlib.import_module(f"ban_tf.objectives.{module}")  # Keras finds what is imported
+        importlib.import_module(f"ban_tf.objectives.{module}")  # registers the class with Keras
     try:
         return keras.saving.deserialize_keras_object(dict(config))
     except TypeError as error:

@@ -1,4 +1,4 @@
-"""Labels weighted by the teacher's confidence: what is left of it without its dark knowledge."""
+"""CWTM and importance weighting: labels weighted by teacher confidence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ban_tf.objectives.objective import CLASSES, Objective, teacher_probabilitie
 class ConfidenceWeighted(Objective):
     """Label cross-entropy, weighted by the teacher's maximum probability; CWTM.
 
-    Furlanello et al., 2018, eq. 10. The maximum counts even where the teacher is wrong, and the
+    Furlanello et al., 2018, eq. 10. The maximum is used even if the teacher is wrong, and the
     weights sum to one over the batch.
     """
 
@@ -45,7 +45,7 @@ class ConfidenceWeighted(Objective):
 class ImportanceWeighted(ConfidenceWeighted):
     """Label cross-entropy, weighted by the teacher's probability of the true class.
 
-    Furlanello et al., 2018, eq. 9: what the true-class term of distillation amounts to.
+    Furlanello et al., 2018, eq. 9: the true-class term of distillation.
     """
 
     def weights(self, labels: Any, teacher_logits: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Knowledge distillation: the whole distribution of the teacher (BAN)."""
+"""Knowledge distillation from the teacher's distribution (BAN)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,8 @@ def divergence(teacher_logits: Any, student_logits: Any, temperature: Any = 1.0)
 
     The gradient with respect to student logits is that of the cross-entropy to the teacher,
     `T (q_T - p_T)` (Furlanello et al., 2018, eq. 5, where T is 1); but unlike the cross-entropy
-    it is zero when the student believes what the teacher does. Computed from log-probabilities,
-    which are finite where probabilities vanish. Zero where the teacher has no class that the
-    student could learn.
+    it is zero if the distributions are equal. Computed from log-probabilities, which are finite
+    when probabilities underflow. Zero if the teacher has no class that the student could learn.
 
     Args:
         teacher_logits: `[batch, ..., classes]`, as from `as_class_pair`.
@@ -46,12 +45,11 @@ def divergence(teacher_logits: Any, student_logits: Any, temperature: Any = 1.0)
 
 
 def standardized(logits: Any) -> Any:
-    """Returns logits `[batch, ..., classes]` shifted and scaled to mean 0 and deviation 1 each.
+    """Standardizes logits `[batch, ..., classes]` to mean 0 and deviation 1 per sample.
 
-    The deviation is that of the paper (Sun et al., 2024), divided by the number of classes and
-    not by one less; classes that are ruled out are left out, and stay ruled out. Logits that are
-    all equal become zeros, and so does their gradient, where the derivative of a square root would
-    be infinite.
+    As in the paper (Sun et al., 2024), the variance is divided by the number of classes, not by one
+    less; ruled-out classes are excluded and stay ruled out. Logits that are all equal become
+    zeros, and so does their gradient, where the derivative of the square root would be infinite.
     """
     possible = is_possible(logits)
     count = ops.maximum(ops.sum(ops.cast(possible, logits.dtype), axis=-1, keepdims=True), 1.0)
@@ -66,15 +64,15 @@ def standardized(logits: Any) -> Any:
 
 @keras.saving.register_keras_serializable("ban_tf")
 class DarkKnowledge(Objective):
-    """Match the teacher's distribution (eq. 5 of Furlanello et al., 2018); BAN.
+    """Matches the teacher's distribution (eq. 5 of Furlanello et al., 2018); BAN.
 
     Args:
-        temperature: Both distributions are softened by it, and the loss is multiplied by its
-            square, so that gradients keep their size (Hinton et al., 2015). The paper uses 1.
+        temperature: Softens both distributions; the loss is multiplied by its square, so that the
+            scale of gradients does not change (Hinton et al., 2015). The paper uses 1.
         standardize: Whether the logits of each sample are standardized before they are divided
-            by the temperature, so that the student may have logits of its own scale (Sun et al.,
-            2024, who use a temperature of 2). Of two classes that leaves nothing but which of them
-            is the higher, and no gradient.
+            by the temperature, so that the student's logits may have another scale (Sun et al.,
+            2024, who use a temperature of 2). With two classes only their order remains, and
+            there is no gradient.
 
     Raises:
         InputError: The temperature is not positive.
@@ -90,10 +88,10 @@ class DarkKnowledge(Objective):
             self.kinds = (CATEGORICAL,)
 
     def for_kind(self, kind: str, output: str) -> Objective:
-        """Returns the objective for an output; of values, the distance is the squared error.
+        """Returns the objective for a kind of output; for values that is the squared error.
 
-        That is what the divergence is between normal distributions of one deviation around the
-        teacher's and the student's value.
+        The squared error is the divergence between normal distributions of equal variance around
+        the teacher's and the student's value.
         """
         fit = super().for_kind(kind, output)
         return SquaredError() if kind == VALUES else fit
@@ -120,16 +118,14 @@ class DarkKnowledge(Objective):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> DarkKnowledge:
-        """Makes the objective from its configuration, under the former spelling, too."""
+        """Creates the objective from its configuration; accepts the former spelling, too."""
         config = dict(config)
         if "standardise" in config:
             config["standardize"] = config.pop("standardise")
         return cls(**config)
 
     def why_idle(self, classes: int, samples: int | None = None) -> str | None:
-        """Standardized logits of two classes are 1 and -1 whatever they were."""
+        """Returns a reason for standardized logits of two classes, which are always 1 and -1."""
         if self.standardize and classes == 2:
-            return (
-                "the standardized logits of two classes are 1 and -1 whatever they were; give 'kd'"
-            )
+            return "the standardized logits of two classes are always 1 and -1; give 'kd'"
         return None

@@ -1,4 +1,4 @@
-"""Decoupled knowledge distillation: the true class and the others, each with its own weight."""
+"""Decoupled knowledge distillation: separate weights for the true class and the others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ban_tf.objectives.objective import (
 
 
 def decoupled_divergences(target: Any, teacher_logits: Any, student_logits: Any) -> tuple[Any, Any]:
-    """Splits KL(p || q) into what concerns the target class and what concerns the others.
+    """Splits KL(p || q) into the divergences of the target class and of the others.
 
     With `p_t` the teacher's probability of the target, KL(p || q) is the first of the returned
     divergences plus `(1 - p_t)` times the second (Zhao et al., 2022, eq. 6).
@@ -42,17 +42,17 @@ def decoupled_divergences(target: Any, teacher_logits: Any, student_logits: Any)
     q_binary, q_others = _log_split(is_target, student_logits)
     of_target = ops.sum(ops.exp(p_binary) * (p_binary - q_binary), axis=-1)
     of_others = ops.sum(ops.exp(p_others) * (p_others - q_others), axis=-1)
-    # Where the teacher has no class but the target, there is nothing to tell the others apart.
+    # Zero if the teacher has no class besides the target.
     beside = has_any(ops.where(is_target, RULED_OUT, teacher_logits))
     return of_target, ops.where(beside, of_others, 0.0)
 
 
 def _log_split(is_target: Any, logits: Any) -> tuple[Any, Any]:
-    """Log-probabilities of (target, not target) `[..., 2]`, and of the others `[..., classes]`."""
-    # The target has probability 0 among the others, and a logarithm that is finite.
+    """Returns log-probabilities of (target, not target) `[..., 2]` and of the others."""
+    # The target has probability 0 among the others, with a finite logarithm.
     others = ops.where(is_target, ops.cast(RULED_OUT, logits.dtype), logits)
     of_target = ops.sum(ops.where(is_target, logits, ops.zeros_like(logits)), axis=-1)
-    # From logits rather than as log(1 - p_t), which rounding makes infinite.
+    # From logits instead of log(1 - p_t), which rounding can make infinite.
     binary = ops.stack([of_target, ops.logsumexp(others, axis=-1)], axis=-1)
     return ops.log_softmax(binary, axis=-1), ops.log_softmax(others, axis=-1)
 
@@ -61,14 +61,14 @@ def _log_split(is_target: Any, logits: Any) -> tuple[Any, Any]:
 class DecoupledKnowledge(Objective):
     """Decoupled knowledge distillation (Zhao et al., 2022); DKD.
 
-    `T^2 (alpha TCKD + beta NCKD)`, eq. 7 of that paper: ordinary distillation would weight the
-    knowledge about the other classes (NCKD) by how unsure the teacher is of the target, and so
-    have little of it where the teacher is sure. The paper adds the label cross-entropy; the warm-up
-    of the loss over the first epochs, in its code, is left out.
+    `T^2 (alpha TCKD + beta NCKD)`, eq. 7 of that paper: ordinary distillation weights the
+    knowledge about the other classes (NCKD) by one minus the teacher's probability of the target,
+    which is small if the teacher is confident. The paper adds the label cross-entropy; the warm-up
+    of the loss over the first epochs, in its code, is not implemented.
 
     Args:
         alpha: Weight of the target-class divergence.
-        beta: Weight of the non-target-class divergence, which the paper tunes for each pair of
+        beta: Weight of the non-target-class divergence, which the paper tunes per pair of
             networks; 8 is the default of its code for CIFAR-100.
         temperature: As for `DarkKnowledge`.
 
@@ -99,9 +99,9 @@ class DecoupledKnowledge(Objective):
         sample_weight: Any = None,
         seed: Any = None,
     ) -> Any:
-        """Returns the loss of each sample, `[batch, ...]`; a soft label's target is its highest.
+        """Returns the loss per sample, `[batch, ...]`; the target of a soft label is its argmax.
 
-        Where there is no label, the loss is zero.
+        The loss is zero without a label.
         """
         teacher_logits, student_logits = as_class_pair(teacher_logits, student_logits)
         form = label_forms.read(labels, student_logits)
@@ -119,10 +119,7 @@ class DecoupledKnowledge(Objective):
         return {"alpha": self.alpha, "beta": self.beta, "temperature": self.temperature}
 
     def why_idle(self, classes: int, samples: int | None = None) -> str | None:
-        """Of two classes, one is left beside the target, which has all there is."""
+        """Returns a reason for two classes: besides the target there is only one."""
         if classes == 2 and not self.alpha:
-            return (
-                "`alpha` is 0, and beside the target there is one class alone, of which there is "
-                "nothing to tell; give `alpha` a weight"
-            )
+            return "`alpha` is 0 and there are only two classes; give `alpha` a weight"
         return None

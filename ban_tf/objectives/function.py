@@ -15,14 +15,14 @@ from ban_tf.system import user_code
 
 @keras.saving.register_keras_serializable("ban_tf")
 class FunctionObjective(Objective):
-    """An objective of the user's own.
+    """A custom objective.
 
     Args:
         function: `(labels, teacher_logits, student_logits) -> loss per sample [batch, ...]`, or
-            where it is found, as "package.module:function".
+            its name, "package.module:function".
 
     Raises:
-        InputError: There is no such function.
+        InputError: The function does not exist.
     """
 
     needs_labels = True
@@ -45,7 +45,7 @@ class FunctionObjective(Objective):
         sample_weight: Any = None,
         seed: Any = None,
     ) -> Any:
-        """Returns what the function returns, `[batch, ...]`.
+        """Returns the result of the function, `[batch, ...]`.
 
         Raises:
             InputError: The function did not return one loss per sample.
@@ -60,16 +60,16 @@ class FunctionObjective(Objective):
         return losses
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments; the function by where it is found.
+        """Returns the constructor's arguments, the function by its name.
 
         Raises:
-            InputError: No name leads to it, as to a lambda or a partial function.
+            InputError: The function has no name, such as a lambda or a partial function.
         """
         return {"function": user_code.name_of(self.function, "objective")}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> FunctionObjective:
-        """Finds the function again.
+        """Creates the objective; looks the function up by its name.
 
         Raises:
             InputError: Its module is not imported.

@@ -1,4 +1,4 @@
-"""Objectives inside Keras's own `keras.distillation.Distiller`."""
+"""Objectives for Keras's `keras.distillation.Distiller`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ban_tf.objectives import get
 class ObjectiveDistillation(keras.distillation.DistillationLoss):
     """The mean of an objective over the batch, as a `DistillationLoss` on logits.
 
-    `Distiller` shows its losses neither labels nor sample weights, so only objectives that
-    need no labels fit. Several outputs are matched one by one, and their losses added.
+    `Distiller` passes neither labels nor sample weights to its losses, so that only objectives
+    without labels can be used. The losses of several outputs are added.
 
     Args:
         objective: As for `ban_tf.objectives.get`.
@@ -35,10 +35,10 @@ class ObjectiveDistillation(keras.distillation.DistillationLoss):
             )
 
     def validate_model_compatibility(self, teacher: keras.Model, student: keras.Model) -> None:
-        """Is asked by `Distiller` before training.
+        """Called by `Distiller` before training.
 
         Raises:
-            InputError: A model gives probabilities, which would be softened as if logits.
+            InputError: A model returns probabilities, which would be treated as logits.
         """
         for name, model in (("teacher", teacher), ("student", student)):
             other = set(final_activations(model).values()) - {"linear"}
@@ -61,7 +61,7 @@ class ObjectiveDistillation(keras.distillation.DistillationLoss):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> ObjectiveDistillation:
-        """Makes the loss from its configuration."""
+        """Creates the loss from its configuration."""
         return cls(keras.saving.deserialize_keras_object(config["objective"]))
 
 

@@ -1,9 +1,9 @@
-"""The forms that labels come in: class indices, distributions over classes, and no label at all.
+"""The forms of labels: class indices, distributions over classes, and missing labels.
 
-A label of `VOID` (-1) is no label, and neither is a row of zeros, which a one-hot encoding makes
+A label of `VOID` (-1) is missing, and so is a row of zeros, which a one-hot encoding makes
 of -1. Such a position has no loss, no weight among the samples of its batch and no gradient.
 
-Values that are neither a class nor a distribution are never taken for one: they raise an error,
+Values that are neither a class nor a distribution raise an error,
 and where a compiled program cannot (XLA, JAX) the loss is NaN.
 """
 
@@ -19,15 +19,15 @@ from ban_tf.compat.tracing import is_symbolic
 from ban_tf.errors import InputError
 
 VOID = -1
-# How far the probabilities of a label may add up to other than one: bfloat16 has 8 bits.
+# Tolerance for the sum of a label's probabilities: bfloat16 has 8 bits.
 SUM_TOLERANCE = 0.02
 
 
 class LabelForm(NamedTuple):
-    """Labels that were read.
+    """Parsed labels.
 
     Attributes:
-        values: Class indices `[batch, ...]` as int32, 0 where there is none; or distributions
+        values: Class indices `[batch, ...]` as int32, 0 if missing; or distributions
             `[batch, ..., classes]`.
         is_index: Whether they are class indices.
         valid: Whether there is a label, bool `[batch, ...]`.
@@ -45,12 +45,12 @@ def read(labels: Any, logits: Any) -> LabelForm:
 
     Args:
         labels: Integers `[batch, ...]` or `[batch, ..., 1]` of any dtype, or distributions
-            `[batch, ..., classes]`; told apart by their shape. Of two classes, floats between 0
-            and 1 in the place of integers are the probability of the second.
+            `[batch, ..., classes]`; distinguished by their shape. With two classes, floats between
+            0 and 1 instead of integers are the probability of the second class.
         logits: `[batch, ..., classes]`.
 
     Raises:
-        InputError: The shapes do not fit together, or there are no labels.
+        InputError: The shapes do not match, or there are no labels.
     """
     if labels is None:
         raise InputError("`labels` is None, but this objective needs labels.")
@@ -89,10 +89,10 @@ def valid(labels: Any, logits: Any) -> Any:
 
 
 def as_numbers(labels: Any) -> Any:
-    """Returns labels as a tensor in which every class index and -1 are numbers.
+    """Returns labels in a dtype that can represent every class index and -1.
 
-    Bool and the integers of few bits become int32: a uint8 holds neither -1 nor class 300, and
-    nothing can be added to a bool. Integers of 64 bits, and floats, stay what they are.
+    Bool and small integers become int32: a uint8 can represent neither -1 nor class 300, and bool
+    has no arithmetic. 64-bit integers and floats are unchanged.
 
     Args:
         labels: An array or tensor of any dtype.
@@ -101,17 +101,17 @@ def as_numbers(labels: Any) -> Any:
     dtype = keras.backend.standardize_dtype(labels.dtype)
     if keras.backend.is_float_dtype(dtype) or dtype in ("int32", "int64"):
         return labels
-    wide = dtype in ("uint32", "uint64") and keras.backend.backend() != "jax"  # it has no int64
+    wide = dtype in ("uint32", "uint64") and keras.backend.backend() != "jax"  # JAX has no int64
     return ops.cast(labels, "int64" if wide else "int32")
 
 
 def is_distribution(labels: Any, logits: Any) -> bool:
-    """Tells whether labels of one shape are distributions over the classes of the other."""
+    """Returns whether labels are distributions over the classes of logits, by their shapes."""
     return len(labels) == len(logits) and labels[-1] == logits[-1]
 
 
 def distribution(labels: Any, logits: Any) -> Any:
-    """Returns labels as distributions `[batch, ..., classes]`; zeros where there is no label.
+    """Returns labels as distributions `[batch, ..., classes]`; zeros for missing labels.
 
     Args:
         labels: As for `read`.
@@ -128,9 +128,9 @@ def distribution(labels: Any, logits: Any) -> Any:
 
 
 def where_valid(form: LabelForm, values: Any) -> Any:
-    """Returns values `[batch, ...]` or `[batch, ..., classes]`, zero where there is no label.
+    """Returns values `[batch, ...]` or `[batch, ..., classes]`, zero for missing labels.
 
-    They are NaN where a label could not be read.
+    They are NaN for invalid labels.
     """
     valid, readable = form.valid, form.readable
     if len(values.shape) > len(valid.shape):
@@ -140,7 +140,7 @@ def where_valid(form: LabelForm, values: Any) -> Any:
 
 
 def sentence_of(error: str) -> str | None:
-    """Returns what a TensorFlow error says of labels that could not be read; None if nothing."""
+    """Returns the message about invalid labels in a TensorFlow error; None if there is none."""
     found = re.search(r"\[(`labels` must be .*? Received:)\] \[(.*?)\]", error)
     return " ".join(found.groups()) if found else None
 
@@ -161,7 +161,7 @@ def _read_distributions(labels: Any) -> LabelForm:
 
 
 def _read_probabilities(labels: Any) -> LabelForm:
-    """Reads the probability of the second of two classes."""
+    """Reads labels that are the probability of the second of two classes."""
     valid = labels != VOID
     readable = ops.logical_or(ops.logical_not(valid), ops.logical_and(labels >= 0, labels <= 1))
     readable = _require(
@@ -187,16 +187,16 @@ def _read_indices(labels: Any, classes: int) -> LabelForm:
 
 
 def _require(holds: Any, message: str, values: Any) -> Any:
-    """Raises an error, with one of the values, unless `holds` is true everywhere.
+    """Raises an error with one of the values unless `holds` is true everywhere.
 
-    XLA leaves the check of a graph out. So does JAX, where the host looks at labels before steps.
+    XLA drops this check in a graph. So does JAX, where the host checks labels before steps.
 
     Returns:
-        `holds`. What is computed from it waits for the check: no weight has moved before.
+        `holds`. Results that depend on it are computed after the check, before any weight changes.
     """
     if is_symbolic(holds):
         return _require_later(holds, message, values)
-    found, values = (ops.convert_to_numpy(each) for each in (holds, values))
+    found, values = (ops.convert_to_numpy(tensor) for tensor in (holds, values))
     if not found.all():
         raise InputError(f"{message} {values[~found][0]:g}")
     return holds

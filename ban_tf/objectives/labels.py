@@ -1,4 +1,4 @@
-"""Cross-entropy to the labels, whichever form they come in."""
+"""Cross-entropy to labels of any form."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from ban_tf.objectives.objective import RULED_OUT, Objective, as_float, is_possi
 def cross_entropy(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any:
     """Returns the cross-entropy `[batch, ...]` of logits to labels in any form.
 
-    Smoothed labels are `(1 - e) y + e / n` for n classes (Szegedy et al., 2016), of which those
-    that are ruled out, by a logit of minus infinity, are none. Where there is no label (see
+    Smoothed labels are `(1 - e) y + e / n` for n classes (Szegedy et al., 2016), not counting
+    those that are ruled out by a logit of minus infinity. For missing labels (see
     `label_forms`), the loss is zero, and so is its gradient.
 
     Args:
         labels: As for `label_forms.read`.
         logits: `[batch, ..., classes]`.
-        label_smoothing: e, the share of the label's mass that is spread over all classes.
+        label_smoothing: e, the fraction of the label's mass that is spread over all classes.
 
     Raises:
-        InputError: The shapes do not fit together.
+        InputError: The shapes do not match.
     """
     logits = as_float(logits)
     return _cross_entropy(label_forms.read(labels, logits), logits, label_smoothing)
 
 
 def _cross_entropy(form: label_forms.LabelForm, logits: Any, label_smoothing: float) -> Any:
-    # Void logits too: the gradient of a loss that is left out must not be infinite times zero.
+    # Also replaces void logits: the gradient of a dropped loss must not be infinite times zero.
     logits = ops.where(ops.expand_dims(form.valid, -1), logits, ops.zeros_like(logits))
-    # Zero times a logarithm that is minus infinity would be no number.
+    # Zero times a logarithm of minus infinity would be NaN.
     logits = ops.maximum(logits, RULED_OUT)
     if form.is_index:
         losses = ops.sparse_categorical_crossentropy(form.values, logits, from_logits=True)
@@ -53,7 +53,7 @@ def _cross_entropy(form: label_forms.LabelForm, logits: Any, label_smoothing: fl
 
 @keras.saving.register_keras_serializable("ban_tf")
 class Labels(Objective):
-    """The labels alone: every generation is trained as generation 0 is, the null hypothesis.
+    """Only labels: every generation is trained like generation 0, the null hypothesis.
 
     Args:
         label_smoothing: Between 0 and 1 (Yuan et al., 2020, compare with it).
@@ -88,13 +88,13 @@ class Labels(Objective):
 
 @keras.saving.register_keras_serializable("ban_tf")
 class LabelCrossEntropy(keras.losses.Loss):
-    """A Keras loss that takes integer, one-hot and soft labels alike.
+    """A Keras loss for integer, one-hot and soft labels.
 
-    A label of -1, or a row of zeros, is no label: like the `ignore_class` of Keras's losses, it is
-    left out of the mean.
+    A label of -1, or a row of zeros, is missing: like the `ignore_class` of Keras's losses, it is
+    excluded from the mean.
 
     Attributes:
-        output_kind: The kind of the output that it is for.
+        output_kind: The kind of the output.
 
     Args:
         from_logits: Whether predictions are logits; probabilities otherwise.

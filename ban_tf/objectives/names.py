@@ -1,4 +1,4 @@
-"""What an objective is called, where it lives, and whether labels come along.
+"""The names of objectives, their modules and the default weights of their label terms.
 
 This table needs no Keras, so that a command line is checked before Keras is imported. To add
 an objective, write its module and add its line here.
@@ -18,10 +18,10 @@ class Entry(NamedTuple):
 
     module: str
     name: str
-    label_weight: float  # weight of the label term that its paper adds
+    label_weight: float  # weight of the label term in its paper
     options: MappingProxyType[str, Any] = MappingProxyType({})
     has_temperature: bool = True
-    regression: bool = False  # for values, not for classes
+    regression: bool = False  # for values instead of classes
 
 
 def _regression(name: str, label_weight: float) -> Entry:
@@ -46,7 +46,7 @@ OBJECTIVES = {
 
 FORMER_NAMES = {"kd-standardised": "kd-standardized"}
 
-# Those that the command line offers.
+# The objectives of the command line.
 OF_CLASSES = tuple(name for name, entry in OBJECTIVES.items() if not entry.regression)
 
 
@@ -55,14 +55,14 @@ def parse(name: str, *, flag: bool = False) -> tuple[str, float]:
 
     Args:
         name: Such as "kd", "kd+labels" or "my_package.my_module:my_function".
-        flag: Whether it was given as a flag, for messages.
+        flag: Whether it is the value of a flag, for messages.
 
     Returns:
-        The name without "+labels", and the weight of the label term beside it: 1.0 with
-        "+labels", else what its paper has. For "labels" that is the whole of the loss.
+        The name without "+labels", and the weight of the label term: 1.0 with "+labels",
+        otherwise that of its paper. For "labels" it is the whole loss.
 
     Raises:
-        InputError: There is no such objective, or as a flag none for classes.
+        InputError: The objective does not exist, or is not for classes (as a flag).
     """
     given = f"--objective={name}" if flag else f"`objective` {name!r}"
     base, plus, rest = name.partition("+")

@@ -1,9 +1,9 @@
-"""The base of all objectives: what a student is asked to match, sample by sample.
+"""The base class of objectives: the loss of a student per sample.
 
-An objective gives a loss per sample. Where the paper weights samples against each other
-(Furlanello et al., 2018, eq. 9 and 10), the weights are given apart and not normalized, so that
-a train step can normalize them over all replicas with `normalize`. Sample weights, masks,
-reductions and regularization are left to Keras.
+An objective returns a loss per sample. If the paper weights samples relative to each other
+(Furlanello et al., 2018, eq. 9 and 10), the weights are returned separately and not normalized, so
+that a train step can normalize them over all replicas with `normalize`. Keras applies sample
+weights, masks, reductions and regularization.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ CLASSES = (CATEGORICAL, BINARY)
 _IN_WORDS = {CATEGORICAL: "categorical", BINARY: "binary", VALUES: "a regression (values)"}
 
 
-# A logit far below any other, yet finite at any usual temperature: a probability of zero.
+# A logit that gives probability zero, but is finite at all usual temperatures.
 RULED_OUT = -1e30
 
 
 class Objective:
-    """What a student is asked to match.
+    """The base class of objectives.
 
-    An objective knows neither models nor data. It gives a loss per sample (per token, for
-    sequences). A subclass overrides `losses`, with this very signature; `weights`, if its samples
-    are weighted against each other; and `get_config`, if its constructor takes arguments.
+    An objective is independent of models and data. It returns a loss per sample (per token, for
+    sequences). A subclass overrides `losses` with the same signature; `weights`, if its samples
+    are weighted relative to each other; and `get_config`, if its constructor takes arguments.
 
     Attributes:
-        needs_labels: Whether the labels are looked at.
-        needs_teacher: Whether the teacher's logits are looked at.
-        label_weight: Weight of the label term that its paper adds.
-        temperature: The number that logits are divided by, None if there is none.
-        traces_temperature: Whether `losses` works, too, while `temperature` is a scalar tensor,
-            which each step reads anew.
-        kinds: The kinds of outputs that it is for: "categorical" (logits over the last axis),
+        needs_labels: Whether it uses the labels.
+        needs_teacher: Whether it uses the teacher's logits.
+        label_weight: Weight of the label term in its paper.
+        temperature: The divisor of logits; None if it has no temperature.
+        traces_temperature: Whether `losses` also works with a scalar tensor as `temperature`,
+            which each step reads again.
+        kinds: The supported kinds of outputs: "categorical" (logits over the last axis),
             "binary" (units, each as the logits of no and yes) and "values" (a regression).
     """
 
@@ -59,8 +59,8 @@ class Objective:
         """Sets an attribute.
 
         Raises:
-            InputError: It is an argument of an objective that a model trains with: its steps are
-                traced with what it was.
+            InputError: It is an argument of an objective in use by a model, whose steps are traced
+                with the former value.
         """
         if vars(self).get("_in_use") and name in inspect.signature(type(self)).parameters:
             instead = (
@@ -75,7 +75,7 @@ class Objective:
         super().__setattr__(name, value)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Returns what a copy has: all but that a model trains with it."""
+        """Returns the state of a copy, which is not in use by a model."""
         return {name: value for name, value in vars(self).items() if name != "_in_use"}
 
     def losses(
@@ -91,52 +91,51 @@ class Objective:
 
         Args:
             labels: Integers `[batch, ...]` or `[batch, ..., 1]` of any dtype, or distributions
-                `[batch, ..., classes]`; None where `needs_labels` is False.
+                `[batch, ..., classes]`; None if `needs_labels` is False.
             teacher_logits: `[batch, ..., classes]`; no gradient flows into them.
             student_logits: `[batch, ..., classes]`.
             sample_weight: `[batch]` or `[batch, ...]`, for objectives that compare the samples of
-                a batch with each other. It is not multiplied in: that is for whoever averages.
-            seed: For objectives that draw at random: two integers such as (seed, step), as an
-                int32 tensor `[2]` in a train step.
+                a batch with each other. The losses are not multiplied by it.
+            seed: For random objectives: two integers such as (seed, step), as an int32 tensor
+                `[2]` in a train step.
 
         Returns:
-            `[batch, ...]`, float64 if logits are, else float32.
+            `[batch, ...]`, float64 if logits are, otherwise float32.
         """
         raise NotImplementedError
 
     def why_idle(self, classes: int, samples: int | None = None) -> str | None:
-        """Returns why the gradient of `losses` is zero whatever the student says, if it is.
+        """Returns why the gradient of `losses` is always zero, if it is.
 
         Args:
-            classes: How many classes the logits are of.
-            samples: How many samples a batch has, positions of sequences counted; None if it is
-                not known.
+            classes: The number of classes.
+            samples: The number of samples in a batch, including positions of sequences; None if
+                unknown.
 
         Returns:
-            The reason, to follow "cannot teach, because", and what would be right; None where there
-            is a gradient.
+            The reason and what would be right, as the end of a sentence; None with a gradient.
         """
         return None
 
     def weights(self, labels: Any, teacher_logits: Any) -> Any:
-        """Returns batch-wide weights `[batch, ...]`, not normalized; None if all are equal."""
+        """Returns unnormalized batch-wide weights `[batch, ...]`; None if all are equal."""
         return None
 
     def for_kind(self, kind: str, output: str) -> Objective:
-        """Returns this objective, or what it means for outputs of a kind.
+        """Returns this objective, or its equivalent for a kind of outputs.
 
         Args:
             kind: "categorical", "binary" or "values".
             output: The name of the output, for messages.
 
         Raises:
-            InputError: It is not for outputs of that kind.
+            InputError: It does not support outputs of that kind.
         """
         if kind in self.kinds:
             return self
         classes = "kd or another objective for classes"
         fit = "mse, huber, bounded or kd" if kind == VALUES else classes
-        kinds = " and ".join("regression" if each == VALUES else each for each in self.kinds)
+        kinds = " and ".join("regression" if own == VALUES else own for own in self.kinds)
         raise InputError(
             f"`objective` {type(self).__name__} is for {kinds} outputs, but the output "
             f"{output!r} is {_IN_WORDS[kind]}; give {fit}."
@@ -151,14 +150,14 @@ class Objective:
         sample_weight: Any = None,
         seed: Any = None,
     ) -> Any:
-        """Returns the loss of each sample `[batch, ...]`, batch-wide weights included.
+        """Returns the loss of each sample `[batch, ...]`, including batch-wide weights.
 
         Args:
             labels: As for `losses`.
             teacher_logits: As for `losses`.
             student_logits: As for `losses`.
-            sample_weight: `[batch]` or `[batch, ...]`; enters how batch-wide weights are
-                normalized, and is not itself multiplied in: that is for whoever averages.
+            sample_weight: `[batch]` or `[batch, ...]`; only used to normalize batch-wide weights.
+                The losses are not multiplied by it.
             seed: As for `losses`.
         """
         losses = self.losses(
@@ -173,7 +172,7 @@ class Objective:
         """Returns this objective as a `keras.distillation.DistillationLoss`.
 
         Raises:
-            InputError: It needs labels, which Keras does not hand to distillation losses.
+            InputError: It needs labels, which Keras does not pass to distillation losses.
         """
         from ban_tf.objectives.keras_distillation import ObjectiveDistillation
 
@@ -185,7 +184,7 @@ class Objective:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Objective:
-        """Makes an objective from its configuration."""
+        """Creates an objective from its configuration."""
         return cls(**config)
 
     def __repr__(self) -> str:
@@ -196,19 +195,19 @@ class Objective:
 def normalize(
     weights: Any, sample_weight: Any = None, reduce: Callable[[Any], Any] | None = None
 ) -> Any:
-    """Scales batch-wide weights so that their mean over the batch is one.
+    """Scales batch-wide weights to a mean of one over the batch.
 
-    The mean of weighted losses is then the sum of losses times weights that sum to one, as in
+    The mean of weighted losses then equals the sum of losses times weights that sum to one, as in
     Furlanello et al., 2018, eq. 9 and 10. Samples of weight zero are not part of the batch.
 
     Args:
         weights: `[batch, ...]`, not negative.
-        sample_weight: `[batch]` or `[batch, ...]`, or None where all count alike.
+        sample_weight: `[batch]` or `[batch, ...]`, or None for equal weights.
         reduce: Sums a scalar over replicas.
 
     Returns:
         `weights * sum(sample_weight) / sum(sample_weight * weights)`, `[batch, ...]`; zeros
-        where the total weight is zero.
+        if the total weight is zero.
     """
     weights = ops.stop_gradient(weights)
     counted = counts(sample_weight, weights)
@@ -219,10 +218,10 @@ def normalize(
 
 
 def counts(sample_weight: Any, like: Any) -> Any:
-    """Returns how much each sample counts, with the shape `[batch, ...]` and dtype of `like`.
+    """Returns the weight of each sample, with the shape `[batch, ...]` and dtype of `like`.
 
     Args:
-        sample_weight: `[batch]`, `[batch, ...]` or `[batch, ..., 1]`; None where all count alike.
+        sample_weight: `[batch]`, `[batch, ...]` or `[batch, ..., 1]`; None for equal weights.
         like: `[batch, ...]`.
     """
     if sample_weight is None:
@@ -236,24 +235,24 @@ def counts(sample_weight: Any, like: Any) -> Any:
 
 
 def as_float(logits: Any) -> Any:
-    """Returns logits as float64 if they are, else as float32, whatever the model computed in."""
+    """Returns logits as float64 if they are, otherwise as float32."""
     logits = ops.convert_to_tensor(logits)
     wide = keras.backend.standardize_dtype(logits.dtype) == "float64"
     return ops.cast(logits, "float64" if wide else "float32")
 
 
 def as_pair(teacher_logits: Any, student_logits: Any) -> tuple[Any, Any]:
-    """Returns the teacher's and the student's logits, ready to be compared.
+    """Returns the teacher's and the student's logits in one precision.
 
     Args:
         teacher_logits: `[batch, ..., classes]`.
         student_logits: `[batch, ..., classes]`.
 
     Returns:
-        Both in the student's precision (`as_float`), the teacher's without a gradient.
+        Both in the student's precision (`as_float`), the teacher's without gradient.
 
     Raises:
-        InputError: Their shapes differ, which broadcasting would hide.
+        InputError: Their shapes differ; broadcasting would hide that.
     """
     student_logits = as_float(student_logits)
     teacher_logits = ops.cast(ops.convert_to_tensor(teacher_logits), student_logits.dtype)
@@ -269,12 +268,12 @@ def as_pair(teacher_logits: Any, student_logits: Any) -> tuple[Any, Any]:
 
 
 def as_class_pair(teacher_logits: Any, student_logits: Any) -> tuple[Any, Any]:
-    """Returns `as_pair` of logits in which classes may be ruled out by minus infinity.
+    """Returns `as_pair` for logits in which classes may be ruled out by minus infinity.
 
-    Differences and products of infinities would be no numbers: these logits become `RULED_OUT`. A
-    class that the student rules out is none that it can learn, so the teacher's distribution is
-    conditioned on the others; `has_any` tells where it has none of them. A class that the teacher
-    alone rules out keeps its probability of 0.
+    Differences and products of infinities would be NaN, so these logits become `RULED_OUT`. The
+    student cannot learn a class that it rules out, so the teacher's distribution is conditioned
+    on the others; `has_any` returns where it has any of them. A class that only the teacher rules
+    out keeps its probability of 0.
     """
     teacher_logits, student_logits = as_pair(teacher_logits, student_logits)
     student_logits = ops.maximum(student_logits, RULED_OUT)
@@ -285,54 +284,54 @@ def as_class_pair(teacher_logits: Any, student_logits: Any) -> tuple[Any, Any]:
 
 
 def is_possible(logits: Any) -> Any:
-    """Returns which classes logits `[batch, ..., classes]` do not rule out, at any temperature."""
+    """Returns which classes logits `[batch, ..., classes]` do not rule out."""
     return logits > RULED_OUT / 1e7
 
 
 def has_any(logits: Any) -> Any:
-    """Returns where logits `[batch, ..., classes]` leave any class possible, `[batch, ...]`."""
+    """Returns where logits `[batch, ..., classes]` have any possible class, `[batch, ...]`."""
     return ops.any(is_possible(logits), axis=-1)
 
 
 def teacher_probabilities(teacher_logits: Any) -> Any:
-    """Returns the teacher's distribution `[batch, ..., classes]`; no gradient flows into it."""
+    """Returns the teacher's distribution `[batch, ..., classes]` without gradient."""
     return ops.softmax(ops.stop_gradient(as_float(teacher_logits)), axis=-1)
 
 
 def at_temperature(objective: Any, temperature: Any) -> Any:
     """Returns an objective, or a dictionary of them, at the temperature of a scalar tensor."""
     if isinstance(objective, Mapping):
-        return {name: at_temperature(each, temperature) for name, each in objective.items()}
+        return {name: at_temperature(entry, temperature) for name, entry in objective.items()}
     if objective is None or objective.temperature is None:
         return objective
-    softened = copy.copy(objective)  # which no model has yet
+    softened = copy.copy(objective)  # not in use by a model yet
     softened.temperature = temperature
     return softened
 
 
 def take_into_use(objective: Any) -> None:
-    """Keeps the arguments of an objective, or of all in a dictionary, from being assigned."""
-    for each in objective.values() if isinstance(objective, Mapping) else [objective]:
-        if isinstance(each, Objective):
-            vars(each)["_in_use"] = True
-            take_into_use(getattr(each, "objective", None))  # that another one is built on
+    """Marks an objective, or all in a dictionary, as in use, so that arguments are read-only."""
+    for entry in objective.values() if isinstance(objective, Mapping) else [objective]:
+        if isinstance(entry, Objective):
+            vars(entry)["_in_use"] = True
+            take_into_use(getattr(entry, "objective", None))  # a nested objective
 
 
 def shared_temperature(objective: Any) -> float | None:
     """Returns the temperature of an objective, or of all in a dictionary that have one.
 
-    None where there is none, where they differ, and where one cannot be traced as a tensor.
+    None if there is none, if they differ, or if one cannot be traced as a tensor.
     """
     several = objective.values() if isinstance(objective, Mapping) else [objective]
-    softened = [each for each in several if each is not None and each.temperature is not None]
-    if not all(each.traces_temperature for each in softened):
+    softened = [entry for entry in several if entry is not None and entry.temperature is not None]
+    if not all(entry.traces_temperature for entry in softened):
         return None
-    found = {each.temperature for each in softened}
+    found = {entry.temperature for entry in softened}
     return found.pop() if len(found) == 1 else None
 
 
 def needs_teacher(objective: Any) -> bool:
-    """Tells whether an objective, or any in a dictionary, looks at a teacher."""
+    """Returns whether an objective, or any in a dictionary, uses a teacher."""
     return getattr(objective, "needs_teacher", True)
 
 
@@ -374,7 +373,7 @@ def check_weight(name: str, weight: float) -> float:
 
 
 def _as_number(value: Any) -> float:
-    """Returns a number, also a scalar array, as a float; NaN for all else."""
+    """Returns a number or scalar array as a float; NaN for other values."""
     try:
         return float("nan") if isinstance(value, (str, bytes, bool)) else float(value)
     except (TypeError, ValueError):

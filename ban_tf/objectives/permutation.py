@@ -1,4 +1,4 @@
-"""Dark knowledge with permuted predictions: how much is in the shape, how much in the classes."""
+"""DKPP: dark knowledge with permuted predictions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ban_tf.objectives.objective import (
     is_possible,
 )
 
-_LAST = 2**31 - 1  # above every key that is drawn
+_LAST = 2**31 - 1  # above every random key
 
 
 @keras.saving.register_keras_serializable("ban_tf")
@@ -25,7 +25,7 @@ class PermutedDarkKnowledge(Objective):
     """The teacher's distribution with all but its highest probability permuted; DKPP.
 
     Furlanello et al., 2018, eq. 11: a new uniform permutation for each sample and each step.
-    An example has the same permutation on whichever replica it is.
+    The permutation of an example does not depend on its replica.
 
     Args:
         temperature: As for `DarkKnowledge`.
@@ -61,14 +61,14 @@ class PermutedDarkKnowledge(Objective):
 def permute(logits: Any, seed: Any = None) -> Any:
     """Permutes all entries but the highest, uniformly and independently for each sample.
 
-    Classes that are ruled out (see `as_class_pair`) stay where they are.
+    Ruled-out classes (see `as_class_pair`) keep their positions.
 
     To permute logits is to permute probabilities: a softmax treats all classes alike.
 
     Args:
-        logits: `[batch, ..., classes]`. Of several highest entries the first one stays.
+        logits: `[batch, ..., classes]`. Of several highest entries the first keeps its position.
         seed: An integer, or two as a tensor `[2]`; the same seed gives the same permutations.
-            None draws anew from Keras's global generator.
+            None draws from Keras's global generator.
 
     Returns:
         `[batch, ..., classes]`.
@@ -76,16 +76,16 @@ def permute(logits: Any, seed: Any = None) -> Any:
     logits = ops.convert_to_tensor(logits)
     classes = logits.shape[-1]
     positions = ops.arange(classes, dtype="int32")
-    # Not argmax, which need not find the first of several on every backend and device.
+    # Not argmax, which may not return the first of several on every backend and device.
     is_highest = logits == ops.max(logits, axis=-1, keepdims=True)
-    # Where nothing is highest, because nothing is a number, the last one may stay.
+    # If all are NaN there is no highest entry; then the last one stays.
     first = ops.min(ops.where(is_highest, positions, classes - 1), axis=-1, keepdims=True)
     possible = is_possible(logits)
     # Sorting by random keys lists the others in random order, after the highest.
     keys = ops.where(positions == first, -1, random_integers(ops.shape(logits), seed))
     keys = ops.where(possible, keys, _LAST)
     shuffled = ops.argsort(keys, axis=-1)
-    # The index in that list of what each position receives: the highest, the others, the rest.
+    # The index in that list of the entry for each position: the highest, the others, the rest.
     others = ops.cast(ops.logical_and(possible, positions != first), "int32")
     ruled_out = ops.cast(ops.logical_not(possible), "int32")
     before_rest = classes - ops.sum(ruled_out, axis=-1, keepdims=True)
@@ -97,10 +97,10 @@ def permute(logits: Any, seed: Any = None) -> Any:
 
 
 def random_integers(shape: Any, seed: Any = None) -> Any:
-    """Draws int32 numbers of at least 0, of a shape, from a seed that may be a tensor.
+    """Draws nonnegative int32 numbers from a seed that may be a tensor.
 
-    A replica draws for the whole global batch and takes what falls to its own examples, so that
-    each example has the numbers that it has on one device.
+    A replica draws for the whole global batch and takes the numbers of its examples, so that they
+    are the same as on one device.
     """
     if seed is not None and distribute.in_replica():
         share = distribute.share(shape[0])
@@ -120,10 +120,10 @@ def _random_integers(shape: Any, seed: Any) -> Any:
 
 
 class _GivenSeed(keras.random.SeedGenerator):
-    """Hands a seed that is a tensor to `keras.random`, which takes only integers otherwise."""
+    """Passes a seed tensor to `keras.random`, which otherwise only takes integers."""
 
     def __init__(self, value: Any):
-        self.value = value  # no state, hence no `super().__init__()`, which makes a variable
+        self.value = value  # no state, hence no `super().__init__()`, which creates a variable
 
     def next(self, ordered: bool = True) -> Any:
         """Returns the seed `[2]`."""

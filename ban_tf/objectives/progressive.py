@@ -1,4 +1,4 @@
-"""From the labels to the teacher, step by step."""
+"""Linear annealing from the label loss to the teacher loss."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ban_tf.objectives.objective import CLASSES, Objective
 
 @keras.saving.register_keras_serializable("ban_tf")
 class Progressive(Objective):
-    """A mixture of labels and teacher in which the teacher's share grows from 0 to 1.
+    """A mixture of label and teacher loss in which the weight of the teacher grows from 0 to 1.
 
-    `(1 - a) * (label cross-entropy) + a * (objective)`, where a is step / steps and then stays 1:
-    the student is bound to its teacher ever more tightly. Furlanello et al., 2018, tried to
-    constrain students progressively, and found them slightly worse.
+    `(1 - a) * (label cross-entropy) + a * (objective)`, where a is step / steps and then stays 1.
+    Furlanello et al., 2018, tried such progressive constraints, and found the students slightly
+    worse.
 
     Args:
-        objective: As for `ban_tf.objectives.get`; it must not weight samples against each other.
-        steps: Optimizer steps after which the teacher alone counts.
+        objective: As for `ban_tf.objectives.get`; it must not use batch-wide weights.
+        steps: Optimizer steps after which only the teacher counts.
 
     Raises:
-        InputError: `steps` is below 1, or the objective weights samples.
+        InputError: `steps` is below 1, or the objective uses batch-wide weights.
     """
 
     kinds: tuple[str, ...] = CLASSES
@@ -40,8 +40,8 @@ class Progressive(Objective):
             raise InputError(f"`steps` must be at least 1. Received: {steps}")
         if type(self.objective).weights is not Objective.weights:
             raise InputError(
-                f"{type(self.objective).__name__} weights the labels of a batch by the teacher: "
-                "there is nothing to pass to from labels."
+                f"{type(self.objective).__name__} weights the labels of a batch by the teacher, "
+                "and has no teacher loss to anneal to."
             )
         self.steps = int(steps)
         self.kinds = tuple(kind for kind in CLASSES if kind in self.objective.kinds)
@@ -55,9 +55,9 @@ class Progressive(Objective):
         sample_weight: Any = None,
         seed: Any = None,
     ) -> Any:
-        """Returns the mixture for each sample, `[batch, ...]`; without a seed, the teacher's.
+        """Returns the mixture for each sample, `[batch, ...]`; without a seed, the teacher loss.
 
-        Where there is no label, it is zero throughout.
+        It is zero for missing labels.
         """
         teacher_term = self.objective.losses(
             labels, teacher_logits, student_logits, sample_weight=sample_weight, seed=seed
@@ -73,7 +73,7 @@ class Progressive(Objective):
         return label_forms.where_valid(form, mixture)
 
     def why_idle(self, classes: int, samples: int | None = None) -> str | None:
-        """What the mixture ends with must teach."""
+        """Returns the reason of the final objective."""
         return self.objective.why_idle(classes, samples)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Objectives for values: a regression learns from the values that its teacher predicts."""
+"""Objectives for regression: the student matches the values of its teacher."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class SquaredError(Objective):
         """Returns the squared error, averaged over the last axis, `[batch, ...]`.
 
         Args:
-            labels: Not looked at.
+            labels: Not used.
             teacher_logits: The teacher's values, `[batch, ..., units]`.
             student_logits: The student's values, `[batch, ..., units]`.
-            sample_weight: Not looked at.
-            seed: Not looked at.
+            sample_weight: Not used.
+            seed: Not used.
         """
         theirs, ours = as_pair(teacher_logits, student_logits)
         return ops.mean(ops.square(ours - theirs), axis=-1)
@@ -42,10 +42,10 @@ class SquaredError(Objective):
 
 @keras.saving.register_keras_serializable("ban_tf")
 class HuberError(Objective):
-    """The Huber error to the teacher's value: squared where it is small, absolute where large.
+    """The Huber error to the teacher's value: squared if small, absolute if large.
 
     Args:
-        delta: Where the one passes into the other.
+        delta: The threshold between the two.
 
     Raises:
         InputError: `delta` is not positive.
@@ -70,7 +70,7 @@ class HuberError(Objective):
         """Returns the Huber error, averaged over the last axis; see `SquaredError.losses`."""
         theirs, ours = as_pair(teacher_logits, student_logits)
         error = ops.abs(ours - theirs)
-        near = ops.minimum(error, self.delta)  # so that the far branch has no part in gradients
+        near = ops.minimum(error, self.delta)  # so that the other branch has no gradient
         return ops.mean(0.5 * ops.square(near) + self.delta * (error - near), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
@@ -80,14 +80,14 @@ class HuberError(Objective):
 
 @keras.saving.register_keras_serializable("ban_tf")
 class TeacherBounded(Objective):
-    """The squared error to the label, where the student is not better than its teacher.
+    """The squared error to the label if the student is not better than its teacher.
 
     Chen et al., 2017, "Learning Efficient Object Detection Models with Knowledge Distillation",
-    eq. 4: `|s - y|^2` where `|s - y|^2 + margin > |t - y|^2`, else 0. The teacher's value is no
-    target but a bound. The paper adds the label loss (eq. 5), with `teacher_weight` as its nu.
+    eq. 4: `|s - y|^2` where `|s - y|^2 + margin > |t - y|^2`, else 0. The teacher's value is a
+    bound, not a target. The paper adds the label loss (eq. 5), with `teacher_weight` as its nu.
 
     Args:
-        margin: By how much the student's squared error has to be below the teacher's.
+        margin: The required difference of the teacher's and the student's squared error.
 
     Raises:
         InputError: The margin is negative or not finite.
@@ -115,8 +115,8 @@ class TeacherBounded(Objective):
             labels: Values `[batch, ..., units]`, or `[batch, ...]` of a single unit.
             teacher_logits: The teacher's values, `[batch, ..., units]`.
             student_logits: The student's values, `[batch, ..., units]`.
-            sample_weight: Not looked at.
-            seed: Not looked at.
+            sample_weight: Not used.
+            seed: Not used.
 
         Raises:
             InputError: The labels have another shape.

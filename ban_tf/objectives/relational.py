@@ -1,4 +1,4 @@
-"""DIST: match how the teacher ranks classes and samples, not its very probabilities."""
+"""DIST: match the teacher's relations between classes and samples, not its probabilities."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ def pearson_distance(a: Any, b: Any, weight: Any, axis: int) -> Any:
     Args:
         a: `[samples, classes]`.
         b: `[samples, classes]`.
-        weight: Weight of each entry, broadcast against them; weights of one give the ordinary
-            correlation.
-        axis: The axis to correlate along.
+        weight: Weight of each entry, broadcast; weights of one give the ordinary correlation.
+        axis: The axis of the correlation.
 
     Returns:
-        The distance, between 0 and 2, without that axis; 1 where an array does not vary.
+        The distance, between 0 and 2, without that axis; 1 if an array is constant.
     """
     return 1.0 - ops.sum(
         weight * _standard(a, weight, axis) * _standard(b, weight, axis), axis=axis
@@ -42,12 +41,12 @@ def pearson_distance(a: Any, b: Any, weight: Any, axis: int) -> Any:
 def _standard(x: Any, weight: Any, axis: int) -> Any:
     """Shifts `x` to a weighted mean of 0 and scales it to a weighted norm of 1 along an axis."""
 
-    def total(each: Any) -> Any:
-        return ops.sum(weight * each, axis=axis, keepdims=True)
+    def total(values: Any) -> Any:
+        return ops.sum(weight * values, axis=axis, keepdims=True)
 
     centerd = x - ops.divide_no_nan(total(x), total(ops.ones_like(x)))
     square = total(ops.square(centerd))
-    # What varies by rounding alone does not vary; scaled up, it would give enormous gradients.
+    # Variation due to rounding counts as none; scaled up, it would give huge gradients.
     varies = square > 1e-12 * total(ops.square(x))
     norm = ops.sqrt(ops.where(varies, square, ops.ones_like(square)))
     return ops.where(varies, centerd / norm, ops.zeros_like(x))
@@ -62,8 +61,8 @@ class RelationalMatch(Objective):
     of one class over the batch, averaged over classes. The paper adds the label cross-entropy.
 
     `intra` belongs to the batch: it is added to every sample, so that the mean is the paper's
-    loss. Leading dimensions (the steps of a sequence) count as samples, each as much as its
-    sample weight. On several replicas the batch is the replica's own share.
+    loss. Leading dimensions (the steps of a sequence) count as samples, weighted by their
+    sample weights. On several replicas the batch is that of the replica.
 
     Args:
         beta: Weight of the relation between classes.
@@ -104,7 +103,7 @@ class RelationalMatch(Objective):
         student_logits = ops.reshape(student_logits, (-1, classes))
         p = ops.softmax(softened(teacher_logits, self.temperature), axis=-1)
         q = ops.softmax(softened(student_logits, self.temperature), axis=-1)
-        # A class that is ruled out for a sample has no part in either relation.
+        # A class that is ruled out for a sample is part of neither relation.
         possible = ops.cast(is_possible(student_logits), p.dtype)
         inter = pearson_distance(p, q, possible, axis=1)
         weight = ops.reshape(counted, (-1, 1)) * possible
@@ -119,7 +118,7 @@ class RelationalMatch(Objective):
         return {"beta": self.beta, "gamma": self.gamma, "temperature": self.temperature}
 
     def why_idle(self, classes: int, samples: int | None = None) -> str | None:
-        """Two numbers correlate perfectly or not at all, and one with nothing."""
+        """Returns a reason for one or two numbers, whose correlation is constant."""
         between_classes = self.beta > 0 and classes > 2
         between_samples = self.gamma > 0 and (samples is None or samples > 2)
         if between_classes or between_samples:
