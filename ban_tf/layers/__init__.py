@@ -1,4 +1,4 @@
-"""Keras layers that are faster or otherwise missing in Keras itself."""
+"""Keras layers that are faster than the stock layers, and model transformations."""
 
 from __future__ import annotations
 

@@ -3,18 +3,18 @@
 Keras builds batch normalization from separate operations: moments, a reciprocal root, a
 product, a sum, and for half precision a float32 copy of the whole input. TensorFlow has one
 operation for all of it, forward and backward, which reads half precision and computes its
-statistics in float32. `BatchNormalization` uses that operation where it computes exactly what
-the stock layer does, and is the stock layer everywhere else:
+statistics in float32. `BatchNormalization` uses that operation where it is equivalent, and the
+stock computation otherwise:
 
 1. the fused operation applies to inputs `[batch, ..., channels]` of rank 3 to 5, normalized
    over the last axis, in float32, bfloat16 or float16, on the TensorFlow backend;
 2. the stock computation remains for masks, renormalization, statistics synchronized between
    replicas, other axes (TensorFlow has no such kernel on CPUs), float64, an epsilon below
-   what GPUs accept, and rank 2, where it is the faster of the two.
+   what GPUs accept, and rank 2, where it is faster.
 
-On CPUs the operation is oneDNN's, which in half precision takes five to ten times as long where
-the channels do not fill its vectors of 16 (in a DenseNet, where they grow by 12). There they are
-filled up with zeros, and taken out of the result again. In float32 that gains nothing.
+On CPUs the operation is oneDNN's, which in half precision takes five to ten times as long if the
+number of channels is not a multiple of 16 (as in a DenseNet with growth 12). Then the channels are
+padded with zeros, and the padding is removed from the result. In float32 that gains nothing.
 
 Weights, configuration and saved files are those of the stock layer; see `stand_in`.
 """
@@ -35,7 +35,7 @@ if keras.backend.backend() == "tensorflow":
 
 FUSED_DTYPES = ("float32", "bfloat16", "float16")
 FUSED_RANKS = (3, 4, 5)
-# cuDNN refuses a smaller epsilon; 1.001e-5 is what TensorFlow and keras.applications use.
+# cuDNN does not support a smaller epsilon; 1.001e-5 is what TensorFlow and keras.applications use.
 SMALLEST_FUSED_EPSILON = 1.001e-5
 CPU_VECTOR = 16
 
@@ -48,9 +48,9 @@ class BatchNormalization(keras.layers.BatchNormalization, metaclass=StandIn):
 
     Call arguments:
         inputs: `[batch, ..., channels]` (any rank and axis that the stock layer takes).
-        training: Whether to normalize by the batch's own statistics and to update the moving
+        training: Whether to normalize by the batch statistics and to update the moving
             ones, unless `trainable` is off.
-        mask: Which positions count; the stock computation handles it.
+        mask: Which positions count; uses the stock computation.
 
     Returns:
         The normalized inputs, same shape, in the layer's compute dtype.
@@ -72,7 +72,7 @@ class BatchNormalization(keras.layers.BatchNormalization, metaclass=StandIn):
         return ops.cast(outputs, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the stock layer's configuration, whatever `synchronize` has done."""
+        """Returns the stock layer's configuration, also after `synchronize`."""
         config = super().get_config()
         return {**config, "synchronized": getattr(self, "_as_given", config["synchronized"])}
 
@@ -85,7 +85,7 @@ class BatchNormalization(keras.layers.BatchNormalization, metaclass=StandIn):
             and keras.backend.standardize_dtype(inputs.dtype) in FUSED_DTYPES
             and self.epsilon >= SMALLEST_FUSED_EPSILON
             and not self.synchronized
-            and not getattr(self, "renorm", False)  # an option since Keras 3.13
+            and not getattr(self, "renorm", False)  # only since Keras 3.13
         )
 
     def _normalize(self, inputs: Any, mean: Any = None, variance: Any = None) -> tuple:
@@ -114,7 +114,7 @@ class BatchNormalization(keras.layers.BatchNormalization, metaclass=StandIn):
             mean=tf.zeros([0]) if training else _fill(ops.cast(mean, "float32"), filler),
             variance=tf.zeros([0]) if training else _fill(ops.cast(variance, "float32"), filler),
             epsilon=self.epsilon,
-            exponential_avg_factor=1.0,  # the statistics of this batch alone
+            exponential_avg_factor=1.0,  # only the statistics of this batch
             is_training=training,
         )
         outputs, mean, variance = (
@@ -126,8 +126,8 @@ class BatchNormalization(keras.layers.BatchNormalization, metaclass=StandIn):
         outputs.set_shape(inputs.shape)
         if not training:
             return outputs, mean, variance
-        # The operation returns the unbiased variance, n / (n - 1) times the one that it
-        # normalized by; Keras keeps the latter. One single value has no unbiased variance.
+        # The operation returns the unbiased variance, n / (n - 1) times the one used for
+        # normalization; Keras stores the latter. A single value has no unbiased variance.
         count = tf.cast(tf.size(inputs, out_type=tf.int64) // channels, "float32")
         biased = tf.math.multiply_no_nan(variance, (count - 1.0) / count)
         return outputs, mean, biased
@@ -138,7 +138,7 @@ class BatchNormalization(keras.layers.BatchNormalization, metaclass=StandIn):
 
 
 def synchronize(model: keras.Model) -> None:
-    """Has a model normalize by the whole batch of all replicas in training.
+    """Makes a model normalize by the whole batch of all replicas in training.
 
     That is a matter of how it is trained, and not saved with the model.
     """

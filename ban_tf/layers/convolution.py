@@ -8,9 +8,8 @@ kernel's size: the convolution of the inputs, their channels in the place of the
 output gradients as one large kernel. Said that way, it runs at the full speed.
 
 Wide ResNets on 32x32 images spend the last third of their arithmetic on maps of 8x8. There
-`python -m benchmarks.convolution` measures what this is worth. It does not pay in float32, for
-larger maps, for few channels, for kernels of 1x1, with AMX (whose code for it is good), nor on
-GPUs, and there `Conv2D` is the stock layer.
+`python -m benchmarks.convolution` measures the gain. There is none in float32, for larger maps, for
+few channels, for kernels of 1x1, with AMX, or on GPUs; there `Conv2D` is the stock layer.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ FEWEST_CHANNELS = 32
 
 @stands_in_for(keras.layers.Conv2D)
 class Conv2D(keras.layers.Conv2D, metaclass=StandIn):
-    """`keras.layers.Conv2D`, with a faster gradient where there is one.
+    """`keras.layers.Conv2D` with a faster gradient by the kernel where possible.
 
     The arguments, weights and outputs are the stock layer's; so is the gradient by the kernel,
     up to the rounding of bfloat16.
@@ -63,7 +62,7 @@ class Conv2D(keras.layers.Conv2D, metaclass=StandIn):
 
 @functools.cache
 def hardware_suits() -> bool:
-    """Tells whether convolutions run where the other gradient is the faster one."""
+    """Returns whether the other gradient is faster on this hardware."""
     return (
         keras.backend.backend() == "tensorflow"
         and not tf.config.list_physical_devices("GPU")
@@ -72,12 +71,12 @@ def hardware_suits() -> bool:
 
 
 def from_processor(flags: set[str]) -> bool:
-    """Decides by a processor's instructions, as the kernel names them."""
+    """Decides by a processor's feature flags."""
     return "avx512_bf16" in flags and "amx_bf16" not in flags
 
 
 def convolve(inputs: Any, kernel: Any, strides: tuple[int, int], padding: str) -> Any:
-    """Convolves, with `kernel_gradient` in the place of TensorFlow's.
+    """Convolves, with `kernel_gradient` instead of TensorFlow's gradient.
 
     Args:
         inputs: `[batch, height, width, channels]`.
@@ -112,14 +111,14 @@ def convolve(inputs: Any, kernel: Any, strides: tuple[int, int], padding: str) -
 def kernel_gradient(
     inputs: Any, upstream: Any, size: tuple[int, int], strides: tuple[int, int], padding: str
 ) -> Any:
-    """Returns what `tf.raw_ops.Conv2DBackpropFilter` does, by a convolution.
+    """Returns the result of `tf.raw_ops.Conv2DBackpropFilter`, computed by a convolution.
 
     Args:
         inputs: `[batch, height, width, channels]`, heights and widths known.
         upstream: The gradient by the outputs, `[batch, output height, output width, filters]`.
         size: Height and width of the kernel.
-        strides: Of the convolution whose gradient it is.
-        padding: "SAME" or "VALID", likewise.
+        strides: The strides of the convolution.
+        padding: The padding of the convolution, "SAME" or "VALID".
 
     Returns:
         `[kernel height, kernel width, channels, filters]`.
@@ -138,11 +137,11 @@ def kernel_gradient(
         explicit_paddings=[0, 0, *pads[0], *pads[1], 0, 0],
         dilations=[1, *strides, 1],
     )
-    # Rows and columns that the strides left over belong to no position of the kernel.
+    # Drops rows and columns that the strides skip at the end.
     return tf.transpose(moved[:, : size[0], : size[1]], [1, 2, 0, 3])
 
 
 def _same_padding(inputs: int, outputs: int, size: int, stride: int) -> list[int]:
-    """Zeros before and after, as TensorFlow spreads them."""
+    """Returns the zeros before and after, as in TensorFlow."""
     total = max((outputs - 1) * stride + size - inputs, 0)
     return [total // 2, total - total // 2]

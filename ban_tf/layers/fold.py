@@ -1,15 +1,15 @@
-"""A network for inference alone: batch normalization becomes part of the layers before it.
+"""Folds batch normalization into the layers before it, for inference.
 
-A frozen network normalizes by numbers that no longer change, which is a product and a sum for each
-channel. Where a convolution or dense layer hands its result to nothing but a batch normalization,
-the product goes into its kernel and the sum into its bias, and the normalization is gone:
+In a frozen network, batch normalization is a constant scale and shift per channel. If the result of
+a convolution or dense layer is only used by a batch normalization, the scale is folded into its
+kernel and the shift into its bias, and the normalization is removed:
 
     gamma (k x + b - mean) / deviation + beta  =  (s k) x + (s (b - mean) + beta),
     s = gamma / deviation, deviation = sqrt(variance + epsilon).
 
-A teacher is such a network: `BornAgainModel(student, teacher=fold(teacher))`. What it saves depends
-on how many of its normalizations follow a convolution at once (all in ResNet or MobileNet, one of
-two in a wide ResNet, where the other follows a sum); `python -m benchmarks.fold` measures it.
+A teacher is such a network: `BornAgainModel(student, teacher=fold(teacher))`. The gain depends
+on how many normalizations directly follow a convolution (all in ResNet or MobileNet, one of two in
+a wide ResNet, where the other follows a sum); `python -m benchmarks.fold` measures it.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ from ban_tf.errors import InputError
 from ban_tf.layers.batch_normalization import BatchNormalization
 from ban_tf.layers.convolution import Conv2D
 
-# What multiplies a layer's result channel by channel: the weight, and how many of its last axes
-# count the channels.
+# The weight that scales a layer's result per channel, and how many of its last axes are channels.
 _KERNELS = {
     keras.layers.Dense: ("kernel", 1),
     keras.layers.Conv1D: ("kernel", 1),
@@ -39,25 +38,25 @@ _KERNELS = {
     keras.layers.SeparableConv1D: ("pointwise_kernel", 1),
     keras.layers.SeparableConv2D: ("pointwise_kernel", 1),
 }
-# What reads numbers that half precision does not have: words, pixels from 0 to 255.
+# Layers with inputs that half precision cannot represent: token ids, pixels from 0 to 255.
 _EXACT = (keras.layers.Embedding, keras.layers.Rescaling)
 
 
 def fold(model: keras.Model, precision: str | None = None) -> keras.Model:
     """Returns a copy of a model for inference, with batch normalization folded into other layers.
 
-    Normalizations that follow something else stay, as fused ones. Layer names stay; those of folded
-    normalizations are gone.
+    Other normalizations stay, as fused ones. Layer names are unchanged; folded normalizations are
+    removed.
 
     Args:
         model: A built Functional or Sequential model.
-        precision: A dtype policy that the copy computes in, such as "mixed_bfloat16". Its last
-            layers keep theirs, and so do embeddings, what is inside wrappers, and layers whose
-            policy is not that of the model. By default all layers keep theirs.
+        precision: The dtype policy of the copy, such as "mixed_bfloat16". The last layers keep
+            theirs, and so do embeddings, layers inside wrappers, and layers whose policy is not
+            that of the model. By default all layers keep theirs.
 
     Returns:
-        A Functional model with outputs equal to those of `model(x, training=False)`, to rounding.
-        It is not for training: none of its weights are trainable.
+        A Functional model with outputs equal to those of `model(x, training=False)`, up to
+        rounding. None of its weights are trainable.
 
     Raises:
         InputError: The model has no weights yet, or cannot be rebuilt layer by layer, as a
@@ -93,10 +92,10 @@ def _check_precision(precision: str) -> None:
 
 
 def copy_folded(model: keras.Model, folded: keras.Model) -> None:
-    """Gives what `fold` returned the weights that the model has by now."""
+    """Updates the result of `fold` to the present weights of the model."""
     normalizations = dict(_pairs(model))
     for layer in folded.layers:
-        if not layer.weights:  # inputs among them, which Keras names anew
+        if not layer.weights:  # includes inputs, which Keras renames
             continue
         source = model.get_layer(layer.name)
         if isinstance(source, keras.Model):
@@ -110,7 +109,7 @@ def copy_folded(model: keras.Model, folded: keras.Model) -> None:
 def _structure(model: keras.Model, precision: str | None, policy: str) -> keras.Model:
     graph = _graph(model)
     folding = dict(_pairs(model))
-    gone = {each.name for each in folding.values()}
+    gone = {normalization.name for normalization in folding.values()}
     last = {id(keras_private.origin(tensor).operation) for tensor in graph.outputs}
 
     def clone(layer: Any) -> Any:
@@ -136,16 +135,16 @@ def _structure(model: keras.Model, precision: str | None, policy: str) -> keras.
 
 
 def _graph(model: keras.Model) -> keras.Model:
-    """A model as a Functional one."""
+    """Returns a model as a Functional one."""
     if isinstance(model, keras.Sequential):
         return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     return model
 
 
 def _pairs(model: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
-    """Yields the name of each layer that can take in a normalization, and that normalization."""
+    """Yields the name of each layer into which a normalization can be folded, and the latter."""
     graph = _graph(model)
-    # Layers may have been called outside this graph as well, which is not its concern.
+    # Ignores calls of layers outside this graph.
     nodes = keras_private.all_calls(graph)
     calls = Counter(id(node.operation) for node in nodes)
     readers = defaultdict(list)
@@ -162,14 +161,14 @@ def _pairs(model: keras.Model) -> Iterator[tuple[str, keras.Layer]]:
             if (
                 isinstance(after, keras.layers.BatchNormalization)
                 and calls[id(after)] == 1
-                and None not in readers[id(result)]  # outputs go by their layers' names
+                and None not in readers[id(result)]  # outputs have their layers' names
                 and after.axis in (-1, len(tensor.shape) - 1)
             ):
                 yield layer.name, after
 
 
 def _kernel(layer: Any) -> tuple[str, int] | None:
-    """What `_KERNELS` says of a layer whose result is linear."""
+    """Returns the entry of `_KERNELS` for a layer without an activation."""
     if getattr(layer, "activation", None) is not keras.activations.linear:
         return None
     if getattr(layer, "data_format", "channels_last") != "channels_last":
@@ -190,7 +189,8 @@ def _fold_into(layer: keras.Layer, source: keras.Layer, after: keras.Layer) -> N
     known = _kernel(source)
     assert known is not None
     name, axes = known
-    for own, theirs in zip(layer.weights, source.weights, strict=False):  # maybe but for the bias
+    # The source may lack the bias.
+    for own, theirs in zip(layer.weights, source.weights, strict=False):
         own.assign(theirs)
     kernel = np.asarray(getattr(source, name), np.float64)
     getattr(layer, name).assign(kernel * scale.reshape(kernel.shape[-axes:]))

@@ -1,14 +1,14 @@
-"""The faster layers for a model that exists already.
+"""Replaces layers of an existing model by the faster ones.
 
 `fuse` rebuilds a Functional or Sequential model, and the models nested in it, layer by layer:
 batch normalization becomes the fused layer, a convolution the one with the faster gradient,
-every other layer a copy of itself; then the weights are copied. The given model is left as it
-was. What is hidden inside a subclassed layer or a wrapper (`keras.layers.TimeDistributed`) stays
-as it is: only its owner knows how to rebuild it.
+every other layer a copy of itself; then the weights are copied. The given model is unchanged, and
+so are layers inside a subclassed layer or a wrapper (`keras.layers.TimeDistributed`), which cannot
+be rebuilt from outside.
 
-What it saves depends on the network and the machine; `python -m benchmarks.fuse` measures it. On
-two CPU cores with bfloat16 instructions, with images of 32x32, a training step took these parts
-of its former time (median of neighboring steps and quartiles): in float32 MobileNetV2 0.92
+The gain depends on the network and the machine; `python -m benchmarks.fuse` measures it. On two CPU
+cores with bfloat16 instructions, with images of 32x32, a training step took these fractions of its
+former time (median of neighboring steps and quartiles): in float32 MobileNetV2 0.92
 [0.88, 1.03], ResNet50 0.89 [0.84, 1.04]; in mixed_bfloat16 MobileNetV2 0.94 [0.81, 0.97],
 ResNet50 0.84 [0.77, 0.98].
 """
@@ -64,7 +64,7 @@ def _clone_layer(layer: keras.Layer) -> keras.Layer:
 
 
 def _copy_trainable(source: keras.Layer, target: keras.Layer) -> None:
-    # From the outside in: setting the flag of a model sets those of its layers.
+    # Outer models first: setting the flag of a model sets those of its layers.
     target.trainable = source.trainable
     for inner_source, inner_target in zip(
         getattr(source, "layers", ()), getattr(target, "layers", ()), strict=True

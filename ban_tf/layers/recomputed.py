@@ -1,10 +1,10 @@
-"""A part of a network that keeps nothing in memory between the forward and the backward pass.
+"""A part of a network that is recomputed in the backward pass to save memory.
 
-`keras.RematScope` says that of whole models, but under TensorFlow (Keras 3.15) it fails for
-whatever takes a `training` argument; the function beneath it, `keras.remat`, does not. That
-function runs its argument twice, so it must be given one without side effects: weights go in as
-arguments, and moving statistics and the state of random draws come out as results, which are
-assigned once. Both passes therefore drop the same units, and statistics move once in a step.
+`keras.RematScope` is for whole models, but under TensorFlow (Keras 3.15) it fails for layers with a
+`training` argument; the underlying function `keras.remat` does not. That function runs its argument
+twice, which must therefore have no side effects: weights are passed as arguments, and moving
+statistics and random states are returned as results and assigned once. Both passes therefore drop
+the same units, and statistics are updated once per step.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ def _functional() -> type:
 
 @stands_in_for(_functional())
 class Recomputed(keras.Model, metaclass=StandIn):
-    """A Functional model that is computed again in the backward pass of training.
+    """A Functional model that is recomputed in the backward pass of training.
 
     Outputs, gradients, moving statistics and weights are those of `keras.Model(inputs, outputs)`.
-    Plain Keras loads it as that.
+    Plain Keras loads it as such a model.
 
     Args:
         inputs: As for `keras.Model`.
@@ -37,7 +37,7 @@ class Recomputed(keras.Model, metaclass=StandIn):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.autocast = False  # weights pass through in full precision, to the layers that cast
+        self.autocast = False  # weights are passed in full precision, and cast by the layers
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Runs the graph; see the class."""
@@ -45,8 +45,8 @@ class Recomputed(keras.Model, metaclass=StandIn):
         if not training:
             return run(inputs, training=training, mask=mask)
         trainable = self.trainable_variables
-        # Read here, not when the second pass comes: by then they have been assigned.
-        state = [(each, ops.stop_gradient(each)) for each in self.non_trainable_variables]
+        # Read before the second pass, when they are already assigned.
+        state = [(value, ops.stop_gradient(value)) for value in self.non_trainable_variables]
         changed: list[keras.Variable] = []
 
         def part(inputs: Any, weights: list[Any]) -> Any:

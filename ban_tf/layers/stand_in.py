@@ -1,10 +1,9 @@
-"""Classes that are saved under the names of Keras's own.
+"""Classes that are saved under the names of Keras's stock classes.
 
-A file that holds one loads in plain Keras, without this package, as the class it stands in for;
-where this package is imported, it loads as the class that was saved. For that, Keras must find its
-own class by the module and name that it writes into the file, which are those of the Python class,
-and ours by the name that it is registered under. Everything else, `repr` and `pickle` among it,
-goes by the module where the class is at home.
+Plain Keras, without this package, loads such a file with the stock class; if this package is
+imported, it is loaded with the class that was saved. For that, Keras must find its stock class by
+the module and name in the file, which are those of the Python class, and ours by its registered
+name. Everything else, such as `repr` and `pickle`, uses the module that defines the class.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from ban_tf.compat.registration import PACKAGE
 
 
 class StandIn(type(keras.Layer)):  # type: ignore[misc]  # a metaclass known only at run time
-    """The metaclass of these classes, whose `__module__` is for Keras's eyes."""
+    """The metaclass of these classes, whose `__module__` is that of the stock class."""
 
     def __repr__(cls) -> str:
         home = vars(cls).get("_home")
@@ -40,7 +39,7 @@ copyreg.pickle(StandIn, _reduce)
 
 
 class _AsStock:
-    """What stands in for a stock class, as Keras is to see it in its older file format."""
+    """Represents an object as one of the stock class for Keras's older file format."""
 
     def __init__(self, stock: type, config: dict[str, Any]):
         self._stock, self._config = stock, config
@@ -54,18 +53,18 @@ class _AsStock:
 
 
 def stands_in_for(stock: type) -> Callable[[type], type]:
-    """Decorates a class of this package that is saved as a stock class.
+    """Returns a decorator for a class that is saved as a stock class.
 
     Args:
-        stock: The class of Keras. Both have the same configuration.
+        stock: The Keras class; both must have the same configuration.
     """
 
     def decorate(cls: Any) -> type:
         cls._home = cls.__module__
         keras.saving.register_keras_serializable(PACKAGE, cls.__qualname__)(cls)
         cls.__module__, cls.__name__ = stock.__module__, stock.__name__
-        # HDF5 files know an object by its registered name alone. Keras unwraps it first, as it
-        # would unwrap a decorated function.
+        # HDF5 files only contain an object's registered name. Keras unwraps it first, like a
+        # decorated function.
         cls.__wrapped__ = property(lambda self: _AsStock(stock, self.get_config()))
         return cls
 
