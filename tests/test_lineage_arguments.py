@@ -262,7 +262,7 @@ def _stateful():
 )
 def test_a_shared_layer_that_training_changes_is_refused(backbone, names):
     shared = backbone()
-    with pytest.raises(ValueError, match=f"`build` returns networks that share trainable.*{names}"):
+    with pytest.raises(ValueError, match=f"`build` returns networks that share weights.*{names}"):
         ban_tf.Lineage(lambda: _with_head(lambda: shared), generations=1, objective="labels")
     with pytest.raises(ValueError, match=f"`teacher` shares weights.*{names}"):
         ban_tf.BornAgainModel(_with_head(lambda: shared), teacher=_with_head(lambda: shared))

@@ -1,7 +1,7 @@
-"""Which of a model's losses are its own (`add_loss`), and which only regularize its activities.
+"""Distinguishes a model's own losses (`add_loss`) from those of activity regularizers.
 
-Keras adds what an `activity_regularizer` returns by `add_loss`, too, and keeps both in one list. So
-what these regularizers return is counted while the model is called.
+Keras also adds the results of an `activity_regularizer` by `add_loss`, and keeps both in one list.
+So the calls of these regularizers are counted while the model is called.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-# Of the pass that is being traced; replicas are traced in threads of their own.
+# Of the current trace; each replica is traced in its own thread.
 _pass = threading.local()
 
 
@@ -33,7 +33,7 @@ class _Counted:
 
 @contextlib.contextmanager
 def counting(model: keras.Model) -> Iterator[None]:
-    """Counts, inside the block, the losses of activity regularizers of a model that is called."""
+    """Counts the losses of a model's activity regularizers inside the block."""
     _pass.count = 0
     counted = {}
     for layer in model._flatten_layers():
@@ -41,7 +41,7 @@ def counting(model: keras.Model) -> Iterator[None]:
         if regularizer is not None and not isinstance(regularizer, _Counted):
             counted[layer] = regularizer
     for layer, regularizer in counted.items():
-        # Not by assignment, of which Keras would keep track.
+        # Not by assignment, which Keras would track.
         vars(layer)["activity_regularizer"] = _Counted(regularizer)
     try:
         yield
@@ -51,7 +51,7 @@ def counting(model: keras.Model) -> Iterator[None]:
 
 
 def has_own(model: keras.Model) -> bool:
-    """Tells whether a model added losses beside regularization in its last `counting` pass.
+    """Returns whether a model added losses besides regularization in its last `counting` pass.
 
     Args:
         model: The model, in the step of that pass.

@@ -1,4 +1,4 @@
-"""Arrays in memory as batches: in tuples and dictionaries of any depth, text among them."""
+"""Batches of arrays in memory, in tuples and dictionaries of any depth, including text."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Slices(keras.utils.PyDataset):
 
     Args:
         given: Inputs, labels and sample weights; the latter two may be None.
-        batch_size: How many rows a batch has.
-        shuffle: Whether rows are in another order in each epoch, by NumPy's global random numbers.
+        batch_size: The number of rows in a batch.
+        shuffle: Whether rows are shuffled in each epoch, by NumPy's global random state.
     """
 
     def __init__(self, given: tuple, batch_size: int, shuffle: bool):
@@ -48,7 +48,7 @@ class Slices(keras.utils.PyDataset):
 
 
 def map_arrays(structure: Any, function: Callable[[Any], Any]) -> Any:
-    """Maps a function over arrays; a list is one, as for `tf.data`, and None stays None."""
+    """Maps a function over arrays; a list counts as an array, as in `tf.data`; None stays None."""
     if isinstance(structure, tuple):
         items = [map_arrays(item, function) for item in structure]
         return type(structure)(*items) if hasattr(structure, "_fields") else tuple(items)
@@ -65,17 +65,17 @@ def leaves(structure: Any) -> list[Any]:
 
 
 def as_arrays(structure: Any) -> Any:
-    """Makes NumPy arrays of lists, tensors and data frames."""
+    """Converts lists, tensors and data frames to NumPy arrays."""
     return map_arrays(structure, np.asarray)
 
 
 def is_text(array: Any) -> bool:
-    """Tells whether an array holds strings."""
+    """Returns whether an array contains strings."""
     return isinstance(array, np.ndarray) and array.dtype.kind in "USO"
 
 
 def as_text(structure: Any) -> Any:
-    """Preprocessors take text as lists of Python's own strings."""
+    """Returns text as lists of Python strings, for preprocessors."""
 
     def decoded(item: Any) -> Any:
         if isinstance(item, list):
@@ -86,10 +86,10 @@ def as_text(structure: Any) -> Any:
 
 
 def as_fed(structure: Any) -> Any:
-    """Arrays as Keras feeds them; text, which a model without a preprocessor takes, as tensors."""
+    """Returns arrays for Keras; text for a model without a preprocessor becomes tensors."""
     structure = as_arrays(structure)
     if not any(map(is_text, leaves(structure))):
         return structure
-    import tensorflow as tf  # which has a dtype for text
+    import tensorflow as tf  # has a dtype for text
 
     return map_arrays(structure, tf.convert_to_tensor)

@@ -1,4 +1,4 @@
-"""Fresh models: from a function, or as copies of a model, layer by layer."""
+"""Creates fresh models, from a function or by copying a model layer by layer."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from ban_tf.errors import InputError
 def copy_layer(
     layer: keras.Layer, kind: type | None = None, config: dict[str, Any] | None = None
 ) -> keras.Layer:
-    """Returns a layer of the same configuration with weights of its own.
+    """Returns a layer of the same configuration with its own weights.
 
-    What was adapted to data (a vocabulary, a mean) is not in the configuration and is copied, also
-    into layers within the layer: a layer that two models share can be saved, but not loaded.
+    Adapted state (a vocabulary, a mean) is not in the configuration and is copied, also into nested
+    layers: a layer that two models share can be saved, but not loaded.
 
     Args:
         layer: A layer or operation.
-        kind: The class of the copy, if not that of the layer.
-        config: The configuration of the copy, if not that of the layer.
+        kind: The class of the copy; by default that of the layer.
+        config: The configuration of the copy; by default that of the layer.
     """
     made: Any = kind or type(layer)
     copy = made.from_config(config or layer.get_config())
@@ -46,7 +46,7 @@ def _is_adapted(layer: keras.Layer) -> bool:
 
 
 def _copy_adapted(source: keras.Layer, target: keras.Layer) -> None:
-    """Copies what a preprocessing layer learned, in the form in which Keras would save it."""
+    """Copies the adapted state of a preprocessing layer, in the form in which Keras saves it."""
     if source.built:
         variables: dict[str, Any] = {}
         source.save_own_variables(variables)
@@ -60,13 +60,13 @@ def _copy_adapted(source: keras.Layer, target: keras.Layer) -> None:
 
 
 def first_line(error: Exception) -> str:
-    """Returns the first line of what an error says, or what it is if it says nothing."""
+    """Returns the first line of an error's message, or its type if there is none."""
     said = str(error).strip()
     return said.splitlines()[0] if said else repr(error)
 
 
 def cannot_rebuild(model: keras.Model) -> str:
-    """Returns the sentence about a model that is to be copied layer by layer, and cannot."""
+    """Returns the error message for a model that cannot be copied layer by layer."""
     return (
         "model must be a Functional or Sequential model whose layers can be rebuilt from their "
         f"configuration. Received: {model.name!r} of type {type(model).__name__}"
@@ -74,14 +74,14 @@ def cannot_rebuild(model: keras.Model) -> str:
 
 
 def with_new_weights(model: keras.Model, argument: str = "build") -> keras.Model:
-    """Returns a copy of a Functional or Sequential model, initialized anew.
+    """Returns a copy of a Functional or Sequential model with fresh weights.
 
     Args:
         model: The model.
-        argument: Where it was given, for messages.
+        argument: The name of the argument, for messages.
 
     Raises:
-        InputError: A layer of it cannot be made again from its configuration.
+        InputError: A layer cannot be rebuilt from its configuration.
     """
     try:
         if preparation.of(model) is not None:
@@ -95,23 +95,22 @@ def with_new_weights(model: keras.Model, argument: str = "build") -> keras.Model
 
 
 def _prepared_alike(model: keras.Model) -> keras.Model:
-    # `clone_model` would return its graph alone. A preprocessor has no weights that are trained.
+    # `clone_model` would only return its graph. A preprocessor has no trainable weights.
     copy = copy_layer(model)
     copy.preprocessor = model.preprocessor
     return copy
 
 
 def with_same_weights(model: keras.Model) -> keras.Model:
-    """Returns a copy of a Functional or Sequential model that shares nothing with it.
+    """Returns a copy of a Functional or Sequential model with the same weight values.
 
-    Layers that several of the models in it share become layers of each of them: Keras cannot load
-    what it saves of a shared one.
+    Layers that several nested models share are duplicated: Keras cannot load a saved shared layer.
 
     Args:
         model: A built model.
 
     Raises:
-        InputError: A layer of it cannot be made again from its configuration, or its class
+        InputError: A layer cannot be rebuilt from its configuration, or the class of the model
             computes something else than its graph.
     """
     try:
@@ -130,7 +129,7 @@ def _copy_model(model: keras.Model) -> keras.Model:
             raise
     copy = copy_layer(model)
     if preparation.of(copy) is not None:
-        copy.preprocessor = None  # it is called on input that is prepared
+        copy.preprocessor = None  # its input is already prepared
     return copy
 
 
@@ -156,7 +155,7 @@ def _copy_weights(source: keras.Model, target: keras.Model) -> None:
 
 
 def _has_own_config(model: keras.Model) -> bool:
-    """Whether the class of a model makes it again, as those of KerasHub do, and not its graph."""
+    """Returns whether a model is rebuilt by its class (as in KerasHub) and not by its graph."""
     return not type(model).get_config.__module__.startswith("keras.")
 
 
@@ -164,18 +163,18 @@ def _has_graph(layer: Any) -> bool:
     return isinstance(layer, keras.Sequential | keras.Function)
 
 
-def builder(
+def as_model_factory(
     build: Callable[[], keras.Model] | keras.Model, argument: str = "build"
 ) -> Callable[[], keras.Model]:
-    """Returns a function that makes a fresh model.
+    """Returns a function that creates a fresh model.
 
     Args:
         build: A function that returns a fresh model, or a model to be cloned with new weights.
-        argument: Where it was given, for messages.
+        argument: The name of the argument, for messages.
 
     Raises:
-        InputError: It is neither, or (when called) the model cannot be cloned, has no weights, is
-            the one that was returned before, or differs from the first in more than its weights.
+        InputError: It is neither, or (when called) the model cannot be cloned, has no weights, was
+            already returned before, or differs from the first in more than its weights.
     """
     fresh, same = build, SameNetwork(argument)
     known: weakref.WeakSet[keras.Model] = weakref.WeakSet()
@@ -196,12 +195,12 @@ def builder(
         model = fresh()
         if not isinstance(model, keras.Model) or not model.built:
             raise InputError(
-                f"`{argument}` must return a Keras model whose weights exist; begin it with "
+                f"`{argument}` must return a Keras model whose weights exist; start it with "
                 f"keras.Input, or call it once on data. Received: {model!r}"
             )
         if model in known:
             raise InputError(
-                f"`{argument}` returned the model {model.name!r} twice; it must make a new one."
+                f"`{argument}` returned the model {model.name!r} twice; it must create a new one."
             )
         known.add(model)
         same.check(model)

@@ -1,8 +1,8 @@
-"""Iterators over several devices that end when they are done with.
+"""Datasets over several devices, whose iterators are destroyed immediately.
 
-`iterators` says what holds them up. A data set over N devices has N + 1 iterators, and with four
-logical devices of one processor a training looked as if it hung. `tf.distribute` has no option for
-it, so two names of TensorFlow's own are replaced; nobody with one device depends on them.
+See `iterators` for the cause. A dataset over N devices has N + 1 iterators, and with four logical
+devices of one processor a training seemed to hang. `tf.distribute` has no option for this, so two
+private names of TensorFlow are replaced; training on one device does not depend on them.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ _stock_device_dataset = stock._create_device_dataset
 
 
 def end_at_once() -> None:
-    """Has data sets that are distributed over devices from here on end at once."""
+    """Makes the iterators of datasets that are distributed from here on end immediately."""
     stock._create_device_dataset = _device_dataset
     stock.OwnedMultiDeviceIterator = _Iterator
 
 
 def _device_dataset(*arguments: Any) -> Any:
-    return untuned(_stock_device_dataset(*arguments))  # which reads what the host has made
+    return untuned(_stock_device_dataset(*arguments))  # only reads batches of the host
 
 
 class _Iterator(stock.OwnedMultiDeviceIterator):
     def __init__(self, dataset: Any = None, devices: Any = None, **options: Any):
-        if dataset is not None and all("GPU" not in str(each).upper() for each in devices):
+        if dataset is not None and all("GPU" not in str(device).upper() for device in devices):
             dataset = untuned(dataset)
         super().__init__(dataset, devices, **options)

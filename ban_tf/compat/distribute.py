@@ -1,8 +1,8 @@
-"""Replicas that train in step with each other, and what they know of the global batch.
+"""Replicas of synchronous training, and their examples in the global batch.
 
-A global batch is one batch, however many replicas share it: each holds some consecutive examples
-of it, in the order of the replicas, and maybe none. Under other Keras backends, and without a
-strategy, there is one replica, and everything here is the identity.
+A global batch is divided among replicas: each has some consecutive examples of it, in the order
+of the replicas, possibly none. Under other Keras backends, and without a strategy, there is one
+replica, and everything here is the identity.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 
 import keras
 
-# Replicas are traced in threads of their own.
+# Each replica is traced in its own thread.
 _step = threading.local()
 
 
-class Share(NamedTuple):
+class ReplicaSlice(NamedTuple):
     """A replica's examples among those of the global batch; int32 scalars.
 
     Attributes:
-        first: How many examples the replicas before this one hold.
-        size: How many this one holds.
-        total: How many all of them hold.
+        first: The number of examples of the replicas before this one.
+        size: The number of examples of this one.
+        total: The number of examples of all replicas.
     """
 
     first: Any
@@ -33,7 +33,7 @@ class Share(NamedTuple):
 
 
 def replica_count() -> int:
-    """Returns how many replicas train in step with each other."""
+    """Returns the number of replicas."""
     if keras.backend.backend() != "tensorflow":
         return 1
     import tensorflow as tf
@@ -42,7 +42,7 @@ def replica_count() -> int:
 
 
 def current_scope() -> Callable[[], Any]:
-    """Returns a function that enters the strategy, if any, in whose scope it is asked for."""
+    """Returns a function that enters the scope of the present strategy, if any."""
     if keras.backend.backend() != "tensorflow":
         return contextlib.nullcontext
     import tensorflow as tf
@@ -55,7 +55,7 @@ def _no_scope() -> Any:
 
 
 def in_replica() -> bool:
-    """Tells whether this is the computation of one replica of several."""
+    """Returns whether this is the computation of one replica of several."""
     if replica_count() == 1:
         return False
     import tensorflow as tf
@@ -64,26 +64,26 @@ def in_replica() -> bool:
 
 
 def sum_over_replicas(values: Any) -> Any:
-    """Returns the sum of a tensor, or of each of a list of them, over all replicas.
+    """Returns the sum of a tensor, or of each in a list, over all replicas.
 
-    Where there is one replica, and in a symbolic build, before any replica runs, that is the
-    tensor itself.
+    With one replica, and in a symbolic build before any replica runs, that is the tensor
+    itself.
     """
     if not in_replica():
         return values
     import tensorflow as tf
 
-    # A tensor that was put on no device would have nowhere to be summed.
+    # A tensor without a device could not be summed.
     placed = tf.nest.map_structure(tf.identity, values)
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, placed)
 
 
 def on_replicas(strategy: Any, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a function that runs on all replicas, for what comes out equal on all of them.
+    """Returns a function that runs on all replicas and returns one of their equal results.
 
     Args:
         strategy: A `tf.distribute.Strategy`.
-        function: What each replica does; it returns tensors.
+        function: The function of each replica; it returns tensors.
     """
     import tensorflow as tf
 
@@ -93,17 +93,17 @@ def on_replicas(strategy: Any, function: Callable[..., Any]) -> Callable[..., An
 
     def run_and_take_one(*arguments: Any) -> Any:
         local = strategy.experimental_local_results
-        return keras.tree.map_structure(lambda each: local(each)[0], run(*arguments))
+        return keras.tree.map_structure(lambda value: local(value)[0], run(*arguments))
 
     return run_and_take_one
 
 
 @contextlib.contextmanager
 def sharing(size: Any) -> Iterator[None]:
-    """Lets `share` know, within one step, what the replicas were asked for once.
+    """Caches the per-replica batch sizes for the duration of one step.
 
     Args:
-        size: How many examples this replica has.
+        size: The number of examples of this replica.
     """
     _step.share = _share(size)
     try:
@@ -112,26 +112,26 @@ def sharing(size: Any) -> Iterator[None]:
         _step.share = None
 
 
-def share(size: Any) -> Share:
-    """Returns which examples of the global batch this replica has.
+def share(size: Any) -> ReplicaSlice:
+    """Returns this replica's slice of the global batch.
 
     Args:
-        size: How many it has; what `sharing` was given is taken instead.
+        size: Its number of examples; within `sharing` the cached slice is returned instead.
     """
     return known_share() or _share(size)
 
 
-def known_share() -> Share | None:
-    """Returns what `share` was told for this step, if anything."""
+def known_share() -> ReplicaSlice | None:
+    """Returns the cached slice of this step, if any."""
     return getattr(_step, "share", None)
 
 
-def part_of_mean(mean: Any, size: Any) -> Any:
-    """Returns what a replica has part in the mean over the global batch.
+def scale_to_global_mean(mean: Any, size: Any) -> Any:
+    """Scales a replica's mean to its contribution to the global mean.
 
     Args:
-        mean: Of its own examples, a float scalar; no number where it has none.
-        size: How many examples it has.
+        mean: The mean over its examples, a float scalar; NaN if it has none.
+        size: Its number of examples.
     """
     if not in_replica():
         return mean
@@ -140,12 +140,12 @@ def part_of_mean(mean: Any, size: Any) -> Any:
     return keras.ops.where(mine.size > 0, mean * parts, keras.ops.zeros_like(mean))
 
 
-def _share(size: Any) -> Share:
+def _share(size: Any) -> ReplicaSlice:
     if not in_replica():
-        return Share(0, size, size)
+        return ReplicaSlice(0, size, size)
     import tensorflow as tf
 
-    place = tf.distribute.get_replica_context().replica_id_in_sync_group
+    index = tf.distribute.get_replica_context().replica_id_in_sync_group
     size = tf.cast(size, tf.int32)
-    sizes = sum_over_replicas(tf.one_hot(place, replica_count(), dtype=tf.int32) * size)
-    return Share(tf.math.cumsum(sizes, exclusive=True)[place], size, tf.reduce_sum(sizes))
+    sizes = sum_over_replicas(tf.one_hot(index, replica_count(), dtype=tf.int32) * size)
+    return ReplicaSlice(tf.math.cumsum(sizes, exclusive=True)[index], size, tf.reduce_sum(sizes))

@@ -1,15 +1,14 @@
 """A hash of what a model computes: configuration, graph, constants, code and weights.
 
-Two models that compute different things have different fingerprints. The same model, built again in
-another process, has the same one: names that Keras counts up, memory addresses, initializers and
-the seeds of Keras's own layers are left out. What is described, in this order:
+Models that compute different functions have different fingerprints. The same model, built again in
+another process, has the same one: automatic names, memory addresses, initializers and the seeds of
+Keras's layers are excluded. The description contains, in this order:
 
-1. of a Functional model, its graph: each call with its arguments, arrays among them;
-2. of a layer, its class, its `get_config()`, the layers in it, and what it keeps in files of its
-   own (vocabularies, tables);
-3. of code that is not a library's, also what its configuration may leave out: the attributes of the
-   object, the code of its class, and of functions their code, defaults, closures and the globals
-   that they read.
+1. for a Functional model, its graph: each call with its arguments, including arrays;
+2. for a layer, its class, its `get_config()`, its nested layers, and its asset files
+   (vocabularies, tables);
+3. for custom code, also what its configuration may omit: the attributes of the object, the code of
+   its class, and of functions their code, defaults, closures and the globals that they read.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ _LIBRARIES = {
     "tensorflow_text",
     "torch",
 }
-# Created by Keras while an object is used, beside what a bare layer or model has.
+# Attributes that Keras adds to used objects, besides those of a bare layer or model.
 _BOOKKEEPING = {
     "_auto_config",
     "_build_shapes_dict",
@@ -70,8 +69,8 @@ def of_model(model: keras.Model, weights: bool = True) -> str:
 
     Args:
         model: A built model.
-        weights: Whether its weights count. Without them, fingerprints compare networks within
-            one process, so that globals and class attributes, which they share, do not count.
+        weights: Whether weights are included. Without them, fingerprints compare networks within
+            one process, so that shared globals and class attributes are excluded.
 
     Returns:
         64 hexadecimal digits.
@@ -84,11 +83,11 @@ def of_model(model: keras.Model, weights: bool = True) -> str:
 
 
 def configuration(model: keras.Model, code_data: bool = True) -> Any:
-    """Describes everything about a model but the values of its weights.
+    """Describes everything about a model except the values of its weights.
 
     Args:
         model: A built model.
-        code_data: Whether globals and class attributes that its code reads count.
+        code_data: Whether globals and class attributes that its code reads are included.
 
     Returns:
         A structure that JSON can hold, equal for equal networks.
@@ -102,7 +101,7 @@ def of_code(function: Callable[..., Any]) -> str:
 
 
 def of_object(value: Any) -> str:
-    """Returns the fingerprint of any object: its configuration, and code that is not a library's.
+    """Returns the fingerprint of any object: its configuration and its custom code.
 
     Args:
         value: Such as a loss, an optimizer, or a function.
@@ -119,7 +118,7 @@ def of_array(array: Any) -> str:
     """Returns the hash of an array's dtype, shape and content."""
     array = np.asarray(array)
     content = hashlib.sha256(f"{array.dtype} {array.shape}".encode())
-    if array.dtype.hasobject:  # strings, as in a vocabulary
+    if array.dtype.hasobject:  # strings, such as a vocabulary
         content.update(json.dumps(array.tolist(), default=repr).encode())
     else:
         content.update(np.ascontiguousarray(array).tobytes())
@@ -144,16 +143,16 @@ def _is_library(module: str | None) -> bool:
 
 
 def _name(kind: Any) -> str:
-    """A class or function by name; a library's without its module, which releases move."""
+    """Returns the name of a class or function, without the module for libraries (may change)."""
     module = kind.__module__ or "builtins"
     return f"{module.split('.')[0] if _is_library(module) else module}:{kind.__qualname__}"
 
 
 @functools.cache
 def _bare() -> frozenset[str]:
-    """Attributes that Keras itself gives to every operation, layer and model."""
-    # Named, and without an initializer: Keras's counters and Python's random numbers stay as they
-    # are.
+    """Returns the attributes of every Keras operation, layer and model."""
+    # Named, and without an initializer, so that Keras's counters and Python's random state do not
+    # change.
     inputs = keras.Input((1,), name="fingerprint_input")
     layer = keras.layers.Identity(name="fingerprint_identity")
     sequential = keras.Sequential([inputs, layer], name="fingerprint_sequential")
@@ -166,17 +165,17 @@ def _bare() -> frozenset[str]:
 
 
 class _Description:
-    """Describes objects; one that comes up again is named by its number."""
+    """Describes objects; repeated ones are replaced by their numbers."""
 
     def __init__(self, model: keras.Model | None, code_data: bool):
         self._code_data = code_data
         self._seen: dict[int, int] = {}
         self._places: dict[int, list[Any]] = {}  # of a graph's tensors
-        self._kept: list[Any] = []  # so that no id is given twice
+        self._kept: list[Any] = []  # so that ids stay unique
         self._weights = {id(variable) for variable in (model.weights if model else ())}
 
     def of(self, value: Any) -> Any:
-        """Returns a structure of lists, strings and numbers that stands for any object."""
+        """Returns a structure of lists, strings and numbers that describes any object."""
         if value is None or isinstance(value, (bool, int, float, str)):
             return value if type(value) in (bool, int, float, str, type(None)) else repr(value)
         if isinstance(value, (bytes, complex, range)) or value is Ellipsis:
@@ -248,7 +247,7 @@ class _Description:
             described["inside"] = self.of(list(inside))
             described["assets"] = _assets(operation)
         library = _is_library(type(operation).__module__)
-        # What a library's class needs is in its configuration, but for what users give to it.
+        # The configuration of a library's class is complete, except for custom arguments.
         described["attributes"] = {
             name: self.of(value)
             for name, value in _sorted(vars(operation).items())
@@ -273,7 +272,7 @@ class _Description:
         ]
         inputs = model._inputs_struct
         if len(model.inputs) > 1 and not isinstance(inputs, Mapping):
-            # Data given by name finds its input by it, unless Keras made it up.
+            # Data in dictionaries is matched by the input's name, unless that is automatic.
             calls.append([_given_name(tensor) for tensor in keras.tree.flatten(inputs)])
         return {
             "calls": calls,
@@ -326,7 +325,7 @@ def _sorted(items: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
 
 
 def _own_code(value: Any) -> bool:
-    """Whether a value is a function or object of code that is no library's."""
+    """Returns whether a value is a function or object of custom code."""
     if isinstance(value, (types.FunctionType, functools.partial, types.MethodType)):
         return True
     data = (type(None), bool, int, float, str, bytes, list, tuple, dict, set, keras.Operation)
@@ -339,7 +338,7 @@ def _given_name(tensor: Any) -> str | None:
 
 
 def _cleaned(config: Any) -> Any:
-    """A configuration without how weights start, and without layers, which are described apart."""
+    """Returns a configuration without initializers and without layers, described separately."""
     if isinstance(config, Mapping):
         if "class_name" in config and isinstance(config.get("config"), Mapping):
             if {"name", "trainable"} <= set(config["config"]):
@@ -356,7 +355,7 @@ def _cleaned(config: Any) -> Any:
 
 
 def _assets(layer: keras.Layer) -> list[list[str]]:
-    """What a layer keeps in files of its own when it is saved, such as a vocabulary."""
+    """Returns the asset files of a saved layer, such as a vocabulary."""
     if not hasattr(layer, "save_assets"):
         return []
     with tempfile.TemporaryDirectory() as folder:

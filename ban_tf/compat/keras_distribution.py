@@ -1,4 +1,4 @@
-"""What Keras 3 needs to train right on several replicas, and at all on several workers.
+"""Fixes for Keras 3 on several replicas and workers.
 
 Keras 3.15's `fit` on TensorFlow, under `tf.distribute`,
 
@@ -14,7 +14,7 @@ Keras 3.15's `fit` on TensorFlow, under `tf.distribute`,
 6. leaves each replica its own moving statistics of batch normalization, so that workers differ:
    here they have the mean, weighted by their shares of the batch.
 
-`DistributedModel` mends all of it, and where there is one replica it is `keras.Model`.
+`DistributedModel` works around all of these; with one replica it is `keras.Model`.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if keras.backend.backend() == "tensorflow":
 
 
 class LossMean(keras.metrics.Mean):
-    """The mean over examples of a loss of which replicas have parts that add up to it."""
+    """The mean over examples of a loss that is the sum of the replicas' parts."""
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Adds a batch.
 
         Args:
-            values: The loss, as Keras hands it over: times the number of replicas.
-            sample_weight: How many examples this replica has.
+            values: The loss as Keras passes it: times the number of replicas.
+            sample_weight: The number of examples of this replica.
         """
         if not distribute.in_replica():
             super().update_state(values, sample_weight)
@@ -69,7 +69,7 @@ class _AcrossReplicas(keras.losses.Loss):
 
 
 class DistributedModel(keras.Model):
-    """A `keras.Model` that trains on several replicas, or workers, as it does on one device.
+    """A `keras.Model` that trains on several replicas or workers like on one device.
 
     Build and compile it under `strategy.scope()`. `compute_loss` returns the replica's part of
     the loss, as `weighting.mean` does.
@@ -85,17 +85,17 @@ class DistributedModel(keras.Model):
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         if several(self):
-            # Here, so that one device needs none of the private names that it replaces.
+            # Imported here, so that one device needs no private names.
             from ban_tf.compat import device_iterators
 
             device_iterators.end_at_once()
 
     def train_step(self, *state_and_data: Any) -> Any:
-        """Keras's training step, on this replica's share of the batch."""
+        """Runs Keras's training step on this replica's part of the batch."""
         return self._sharing(super().train_step, *state_and_data, statistics=True)
 
     def test_step(self, *state_and_data: Any) -> Any:
-        """Keras's evaluation step, on this replica's share of the batch."""
+        """Runs Keras's evaluation step on this replica's part of the batch."""
         return self._sharing(super().test_step, *state_and_data, statistics=False)
 
     def _sharing(self, step: Callable[..., Any], *state_and_data: Any, statistics: bool) -> Any:
@@ -130,16 +130,16 @@ class DistributedModel(keras.Model):
             self._build_in_scope(data_batch)
 
     def build_for(self, batches: Any) -> bool:
-        """Makes what `fit` makes before its first step, so that it can be restored.
+        """Creates the variables that `fit` creates in its first step, so that they can be restored.
 
         Args:
-            batches: A data set, distributed or not.
+            batches: A dataset, distributed or not.
 
         Returns:
-            Whether the model is one of a strategy; others make it in their first step.
+            Whether the model has a strategy; other models create them in their first step.
 
         Raises:
-            InputError: What is asked for cannot be had on several replicas.
+            InputError: An option is not supported on several replicas.
         """
         if keras_private.strategy_of(self) is None:
             return False
@@ -151,7 +151,7 @@ class DistributedModel(keras.Model):
         return True
 
     def _build_in_scope(self, data_batch: Any) -> None:
-        # Not in `compile`: Keras does not compile what it loads where a class has its own.
+        # Not in `compile`: Keras does not compile loaded models whose class overrides it.
         with self._distribute_strategy.scope():
             if several(self):
                 _check(self)
@@ -163,7 +163,7 @@ class DistributedModel(keras.Model):
                 _average_over_replicas(self._compile_loss)
 
     def _as_built(self, data_batch: Any) -> Any:
-        """Returns the batch that `compile`'s losses and metrics are built for."""
+        """Returns the batch for which the compiled losses and metrics are built."""
         return data_batch
 
 
@@ -185,13 +185,13 @@ def additional_losses(model: keras.Model, size: Any) -> list[Any]:
     once = model._get_regularization_losses()
     means = model.losses[: len(model.losses) - len(once)]
     return [
-        *[distribute.part_of_mean(ops.sum(each), size) for each in means],
+        *[distribute.scale_to_global_mean(ops.sum(each), size) for each in means],
         *[ops.sum(each) / distribute.replica_count() for each in once],
     ]
 
 
 def as_data(dataset: Any) -> Any:
-    """Returns a data set that holds all epochs, one after the other, in a form that `fit` takes.
+    """Returns a dataset of all epochs in a form that `fit` accepts.
 
     Args:
         dataset: A `tf.distribute.DistributedDataset`, a `tf.data.Dataset`, or the result of this.
@@ -215,7 +215,7 @@ def _check(model: keras.Model) -> None:
 
 
 def _average_over_replicas(compiled: Any) -> None:
-    """Has the losses of a `CompileLoss` that is built reduced over the global batch."""
+    """Makes the losses of a built `CompileLoss` reduce over the global batch."""
     if compiled is not None:
         compiled._flat_losses = [
             each if isinstance(each.loss, _AcrossReplicas) else _across_replicas(each)
@@ -228,15 +228,18 @@ def _across_replicas(compiled: Any) -> Any:
 
 
 def _sum_before_use(optimizer: keras.optimizers.Optimizer) -> None:
-    """Has an optimizer clip, and look for infinities in, the sum of all replicas' gradients."""
+    """Makes an optimizer clip, and check for infinities, the sum of all replicas' gradients."""
     if optimizer is None or getattr(optimizer, "_sums_before_use", False):
         return
     apply = optimizer.apply
 
     def apply_sum(grads: Any, trainable_variables: Any = None) -> None:
-        there = [each for each in grads if each is not None]
+        there = [gradient for gradient in grads if gradient is not None]
         summed = iter(distribute.sum_over_replicas(_of_some(there)))
-        apply([None if each is None else next(summed) for each in grads], trainable_variables)
+        apply(
+            [None if gradient is None else next(summed) for gradient in grads],
+            trainable_variables,
+        )
 
     optimizer.apply = apply_sum
     inner = getattr(optimizer, "inner_optimizer", optimizer)
@@ -245,14 +248,14 @@ def _sum_before_use(optimizer: keras.optimizers.Optimizer) -> None:
 
 
 def _of_some(gradients: list[Any]) -> list[Any]:
-    """Returns gradients without the NaN that means over no examples have where a share is empty."""
+    """Replaces NaN gradients of replicas without examples by zeros."""
 
     def numbers() -> list[Any]:
         return [
-            each
-            if isinstance(each, tf.IndexedSlices)
-            else tf.where(tf.math.is_nan(each), tf.zeros_like(each), each)
-            for each in gradients
+            gradient
+            if isinstance(gradient, tf.IndexedSlices)
+            else tf.where(tf.math.is_nan(gradient), tf.zeros_like(gradient), gradient)
+            for gradient in gradients
         ]
 
     share = distribute.known_share()
@@ -260,9 +263,9 @@ def _of_some(gradients: list[Any]) -> list[Any]:
 
 
 def _statistics(model: keras.Model) -> list[Any]:
-    """Variables that layers move by themselves, each replica its own: moving means, and the like.
+    """Returns variables that layers update on each replica, such as moving means.
 
-    Not the state of a recurrent layer, which belongs to the rows of the batch.
+    Excludes the states of recurrent layers, which belong to the rows of the batch.
     """
     layers = [layer for layer in model._flatten_layers(include_self=False) if layer.trainable]
     return [
@@ -275,9 +278,11 @@ def _statistics(model: keras.Model) -> list[Any]:
 
 
 def _results_of_all(model: keras.Model, statistics: list[Any]) -> dict[str, Any]:
-    """Returns the metrics of all replicas, and levels their statistics, in one exchange."""
-    counted = [each for each in model.metrics_variables if each.aggregation in ("sum", "mean")]
-    values = [ops.convert_to_tensor(each) for each in counted]
+    """Returns the metrics of all replicas, and averages their statistics, in one all-reduce."""
+    counted = [
+        variable for variable in model.metrics_variables if variable.aggregation in ("sum", "mean")
+    ]
+    values = [ops.convert_to_tensor(variable) for variable in counted]
     summed = distribute.sum_over_replicas([*values, *_weighted(statistics)])
     for variable, value in zip(statistics, summed[len(counted) :], strict=True):
         variable.assign(value)
@@ -295,8 +300,10 @@ def _weighted(statistics: list[Any]) -> list[Any]:
         return []
     share = distribute.share(None)
     part = ops.cast(share.size, "float32") / ops.cast(share.total, "float32")
-    # Those of an empty share may not even be numbers.
-    return [ops.where(share.size > 0, ops.cast(each, "float32") * part, 0.0) for each in statistics]
+    # The statistics of a replica without examples may be NaN.
+    return [
+        ops.where(share.size > 0, ops.cast(value, "float32") * part, 0.0) for value in statistics
+    ]
 
 
 def _of_one_replica(specification: Any) -> Any:
@@ -306,19 +313,19 @@ def _of_one_replica(specification: Any) -> Any:
 
 
 def _steps(model: keras.Model, step_function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Returns what takes `steps_per_execution` steps, and gives the metrics of all replicas."""
+    """Returns a function that runs `steps_per_execution` steps; returns all metrics."""
     strategy = model.distribute_strategy
     step_function = model._autoconvert_optionals(step_function)
 
     def one_step(data: Any) -> Any:
         outputs = strategy.run(step_function, args=(data,))
-        # After their exchange all replicas have the same.
+        # After the all-reduce all replicas have the same.
         return keras.tree.map_structure(
             lambda each: strategy.experimental_local_results(each)[0], outputs
         )
 
     def next_step(iterator: Any) -> Any:
-        # Within the graph: workers agree there whether any of them has data left.
+        # In the graph, where workers agree whether any of them has more data.
         return one_step(iterator.get_next())
 
     if not model.run_eagerly:

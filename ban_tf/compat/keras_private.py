@@ -1,7 +1,7 @@
-"""Private names of Keras that other packages need, each behind one function.
+"""Wrappers around private names of Keras, one function each.
 
-Where a release of Keras lacks a name, the attribute error says which one; nothing is assumed in its
-place. `tests/contract` checks that each does what is relied on.
+If a release of Keras lacks a name, the attribute error names it; there are no fallbacks.
+`tests/contract` checks that each works as expected.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["DataAdapter"]
 
 
 class Origin(NamedTuple):
-    """Where a symbolic tensor comes from.
+    """The origin of a symbolic tensor.
 
     Attributes:
         operation: The layer or operation.
@@ -49,7 +49,7 @@ def all_calls(model: keras.Model) -> list[Any]:
 
 
 def layers_in(model: keras.Layer) -> list[keras.Layer]:
-    """Returns all layers inside a layer or model, at any depth, without itself."""
+    """Returns all nested layers of a layer or model, at any depth, without itself."""
     return list(model._flatten_layers(include_self=False))
 
 
@@ -61,7 +61,7 @@ def functional_of(model: keras.Model) -> keras.Model:
 
 
 def output_structure(model: keras.Model) -> Any:
-    """Returns a Functional model's outputs as it nests them; None for another model."""
+    """Returns a Functional model's outputs in their structure; None for other models."""
     return model._outputs_struct if is_functional(model) else None
 
 
@@ -71,7 +71,7 @@ def is_functional(model: keras.Model) -> bool:
 
 
 def learning_rate(optimizer: keras.optimizers.Optimizer) -> Any:
-    """Returns an optimizer's schedule, or else the variable of its learning rate."""
+    """Returns an optimizer's schedule, or the variable of its learning rate."""
     return optimizer._learning_rate
 
 
@@ -81,7 +81,7 @@ def validates(model: keras.Model, epoch: int, frequency: Any) -> bool:
 
 
 def data_adapter(x: Any, **options: Any) -> DataAdapter:
-    """Returns what `fit` reads data of any kind with."""
+    """Returns the adapter with which `fit` reads data of any kind."""
     return data_adapters.get_data_adapter(x, **options)
 
 

@@ -1,4 +1,4 @@
-"""What a compiled loss says of the output that it is for."""
+"""What a compiled loss implies about its output."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ KINDS = (CATEGORICAL, BINARY, VALUES)
 
 
 class LossMeaning(NamedTuple):
-    """What a loss says of its output.
+    """The implications of a loss for its output.
 
     Attributes:
         name: The loss, for messages.
-        kind: "categorical", "binary" or "values"; None for a loss of the user's own, which does
-            not say, and for one that fits several kinds.
-        from_logits: Whether it takes logits (True) or probabilities (False); None if it does not
-            say.
-        axis: The axis that it takes classes to be on.
-        void: The label that it leaves out (`ignore_class`), or None.
+        kind: "categorical", "binary" or "values"; None for a custom loss, and for one
+            that fits several kinds.
+        from_logits: Whether it takes logits (True) or probabilities (False); None if
+            unknown.
+        axis: The axis of the classes.
+        void: The label that it ignores (`ignore_class`), or None.
     """
 
     name: str
@@ -60,7 +60,7 @@ _KINDS = {
     "cosine_similarity": VALUES,
     "circle": VALUES,
 }
-# What losses without an argument `from_logits` take.
+# Losses without an argument `from_logits`.
 _FROM_LOGITS = {
     "kl_divergence": False,
     "categorical_generalized_cross_entropy": False,
@@ -69,33 +69,33 @@ _FROM_LOGITS = {
 
 
 def by_output(loss: Any, names: Sequence[str]) -> dict[str, list[Any]]:
-    """Returns the losses of each output, as Keras deals them out.
+    """Returns the losses of each output, assigned as in Keras.
 
     Args:
-        loss: What `compile` was given: one loss for all, or a list or dictionary of them.
+        loss: The `loss` of `compile`: one loss for all, or a list or dictionary of them.
         names: The names of the model's outputs.
 
     Returns:
-        The losses of every output, an empty list where it has none.
+        The losses of every output, possibly an empty list.
     """
     if isinstance(loss, Mapping) and not _is_config(loss):
         if len(names) == len(loss) == 1:  # Keras may have another name for the only output
             loss = dict(zip(names, loss.values(), strict=True))
         return {name: _flat(_at(loss, name)) for name in names}
     if isinstance(loss, (list, tuple)) and any("/" in name for name in names):
-        entries = {f"output_{index}": each for index, each in enumerate(loss)}
+        entries = {f"output_{index}": entry for index, entry in enumerate(loss)}
         return {name: _flat(_at(entries, name)) for name in names}
     if isinstance(loss, (list, tuple)) and len(loss) == len(names):
-        return {name: _flat(each) for name, each in zip(names, loss, strict=True)}
+        return {name: _flat(entry) for name, entry in zip(names, loss, strict=True)}
     return {name: _flat(loss) for name in names}
 
 
 def meaning(loss: Any, units: int | None = None) -> LossMeaning:
-    """Returns what a loss says.
+    """Returns what a loss implies about its output.
 
     Args:
         loss: A name, a function, a `keras.losses.Loss`, or the configuration of one.
-        units: Entries of the output's last axis, by which Keras decides what "crossentropy" is.
+        units: Entries of the output's last axis, by which Keras interprets "crossentropy".
     """
     if isinstance(loss, str) and loss.lower() in ("crossentropy", "ce"):
         loss = "binary_crossentropy" if units == 1 else "categorical_crossentropy"
@@ -121,13 +121,13 @@ def meaning(loss: Any, units: int | None = None) -> LossMeaning:
 
 
 def resolved(loss: Any) -> Any:
-    """Returns what Keras makes of a loss that is given by name, by configuration or as a class."""
+    """Returns the loss object or function for a name, a configuration or a class."""
     by_description = isinstance(loss, (str, Mapping)) or inspect.isclass(loss)
     return keras.losses.get(loss) if by_description else loss
 
 
 def _void(loss: Any, options: Mapping[str, Any]) -> int | None:
-    """The label that a loss, or one that it is built on, leaves out."""
+    """Returns the label that a loss, or one that it wraps, ignores."""
     found = getattr(loss, "ignore_class", None)
     found = options.get("ignore_class") if found is None else found
     if found is not None or not isinstance(loss, keras.losses.Loss):
@@ -141,7 +141,7 @@ def _void(loss: Any, options: Mapping[str, Any]) -> int | None:
 
 
 def _unwrapped(loss: Any) -> tuple[Any, dict[str, Any]]:
-    """The function that a loss computes in the end, and the arguments that it is given."""
+    """Returns the function that a loss finally calls, and its arguments."""
     options: dict[str, Any] = {}
     while True:
         if isinstance(loss, functools.partial):
@@ -164,7 +164,7 @@ def _is_config(loss: Mapping[str, Any]) -> bool:
 
 
 def _at(loss: Any, path: str) -> Any:
-    """Returns the entry of nested losses for an output that is named by its path, as `p/0`."""
+    """Returns the entry of nested losses for an output with a path such as `p/0`."""
     if isinstance(loss, Mapping):
         if path in loss:
             return loss[path]
@@ -180,5 +180,5 @@ def _flat(losses: Any) -> list[Any]:
     if losses is None:
         return []
     if isinstance(losses, (list, tuple)):
-        return [found for each in losses for found in _flat(each)]
+        return [found for entry in losses for found in _flat(entry)]
     return [losses]

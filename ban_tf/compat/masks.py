@@ -1,4 +1,4 @@
-"""Keras's masks: which positions of a batch count. Keras keeps them with its tensors."""
+"""Keras's masks, which are attached to tensors: which positions of a batch count."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any
 
 from keras import ops
 
-# JAX's tracers take no attributes; these also find what Keras keeps beside them.
+# JAX's tracers have no attributes; these functions also find masks that Keras stores elsewhere.
 from keras.src.backend import get_keras_mask, set_keras_mask
 
 
 def mask_of(output: Any) -> Any:
-    """Returns the mask `[batch, ...]` that Keras keeps with a tensor, or None."""
+    """Returns the mask `[batch, ...]` of a tensor, or None."""
     return get_keras_mask(output)
 
 
 def with_mask(tensor: Any, mask: Any) -> Any:
-    """Returns a tensor after setting its mask `[batch, ...]`, unless that is None."""
+    """Sets the mask `[batch, ...]` of a tensor, unless that is None; returns the tensor."""
     if mask is not None:
         set_keras_mask(tensor, mask)
     return tensor

@@ -1,7 +1,7 @@
-"""Which metrics a step updates: what was not measured is not reported.
+"""Records which metrics a step updates; others are not reported.
 
-A step is traced once and run many times, so the names of its results are settled while it is
-traced. Replicas are traced in threads of their own, and each keeps its own notes.
+A step is traced once and run many times, so that the names of its results are fixed while it is
+traced. Each replica is traced in its own thread, and has its own list.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def note(*metrics: keras.metrics.Metric | None) -> None:
 
 
 def updated(metric: keras.metrics.Metric) -> bool:
-    """Tells whether a metric has a result to report.
+    """Returns whether a metric has a result to report.
 
-    Within a step, that is whether the step updates it. Elsewhere it is whether its `count` is not
-    zero; a metric without one is only required to be built.
+    Within a step, it must be updated by the step. Elsewhere its `count` must not be zero; a metric
+    without a `count` must only be built.
     """
     if getattr(_trace, "updated", None) is not None:
         return id(metric) in _trace.updated

@@ -1,4 +1,4 @@
-"""What can be said about models before training: one sentence for each mistake.
+"""Checks of models before training, with one sentence per mistake.
 
 For data, see `data_checks`.
 """
@@ -23,7 +23,7 @@ def check_student(student: Any) -> None:
     """Checks that there is a model to train.
 
     Raises:
-        InputError: It is no Keras model.
+        InputError: It is not a Keras model.
     """
     if not isinstance(student, keras.Model):
         raise InputError(f"`student` must be a Keras model. Received: {student!r}")
@@ -41,7 +41,7 @@ def check_flag(name: str, value: Any) -> bool:
 
 
 def check_count(name: str, value: Any, least: int) -> int:
-    """Returns an argument that is an integer of at least `least`; True and 2.0 are none.
+    """Returns an integer argument of at least `least`; True and 2.0 are not accepted.
 
     Raises:
         InputError: It is not.
@@ -53,10 +53,10 @@ def check_count(name: str, value: Any, least: int) -> int:
 
 
 def check_objective(objective: Any, student: keras.Model) -> None:
-    """Checks that an objective for each output names outputs that are there.
+    """Checks that the outputs named by an objective exist.
 
     Raises:
-        InputError: It names another.
+        InputError: An output does not exist.
     """
     names = outputs.output_names(student)
     if isinstance(student, keras.Sequential):
@@ -76,19 +76,19 @@ def check_gradients(
     shapes: Mapping[str, tuple[int | None, ...]],
     batch_size: int | None = None,
 ) -> None:
-    """Checks that an objective has a gradient on each output of which enough is known.
+    """Checks that an objective has a gradient for each output, as far as its kind is known.
 
     Args:
         objective: An `Objective`, or a dictionary of these by output.
-        kinds: The kinds of outputs, by name; None where it is not known.
+        kinds: The kinds of outputs by name; None if unknown.
         shapes: Their shapes `(batch, ..., units)`.
-        batch_size: Examples in a batch; None if it is not known.
+        batch_size: Examples in a batch; None if unknown.
 
     Raises:
-        InputError: Whatever the student says, the gradient is zero.
+        InputError: The gradient is always zero.
     """
     for name, shape in shapes.items():
-        # One number for each example may have no axis of its own.
+        # A single value per example may have no axis.
         _, *positions, units = shape if len(shape) > 1 else (*shape, 1)
         found = objective.get(name) if isinstance(objective, Mapping) else objective
         classes = {CATEGORICAL: units, BINARY: 2}.get(kinds.get(name) or "")
@@ -102,50 +102,49 @@ def check_gradients(
 
 
 def check_teacher(teacher: Any, student: keras.Model, objective: Any) -> None:
-    """Compares what is known of both models before any training starts.
+    """Checks that teacher and student are compatible, as far as known before training.
 
     Raises:
-        InputError: They do not fit together.
+        InputError: They are not compatible.
     """
     for model in getattr(teacher, "models", []):
         changed = shared_weights.changed_by_training(student, model)
         if changed:
             raise InputError(
-                "`teacher` shares weights with the student that training changes "
-                f"({', '.join(changed[:3])}), so that it would change while it teaches; freeze "
+                "`teacher` shares weights that training changes with the student "
+                f"({', '.join(changed[:3])}), so that it would change during training; freeze "
                 "them (layer.trainable = False), or give a copy: keras.models.clone_model(...) "
                 "with set_weights(...)."
             )
         if not model.built:
             raise InputError(
-                f"`teacher` {model.name!r} has no weights yet, so that it has nothing to teach; "
-                "train it, or load its weights, first."
+                f"`teacher` {model.name!r} has no weights yet; train it or load its weights first."
             )
         _check_shapes(model, student, objective)
 
 
-def check_opinion(name: str, theirs: Mapping[str, Any]) -> None:
-    """Checks that the teacher has something to say on an output.
+def check_teacher_output(name: str, theirs: Mapping[str, Any]) -> None:
+    """Checks that the teacher has an output.
 
     Raises:
-        InputError: It has other outputs.
+        InputError: It does not have this output.
     """
     if name not in theirs:
         raise InputError(
-            f"`teacher` has no output {name!r} to learn from; it has {', '.join(theirs)}. Name the "
+            f"`teacher` has no output {name!r}; it has {', '.join(theirs)}. Name the "
             "outputs to distill by giving `objective` as a dictionary."
         )
 
 
 def check_classes(theirs: int, ours: int) -> None:
-    """Checks that teacher and student know as many classes.
+    """Checks that teacher and student have the same number of classes.
 
     Raises:
         InputError: They do not.
     """
     if theirs != ours:
         raise InputError(
-            f"`teacher` tells {theirs} classes apart where the student has {ours}; both need the "
+            f"`teacher` has {theirs} classes, but the student has {ours}; both need the "
             "same classes."
         )
 
@@ -153,22 +152,22 @@ def check_classes(theirs: int, ours: int) -> None:
 def _check_shapes(teacher: keras.Model, student: keras.Model, objective: Any) -> None:
     theirs, ours = output_shapes(teacher), output_shapes(student)
     if theirs is None or ours is None:
-        return  # a subclass: the step compares what comes out
+        return  # a subclass: the step compares the outputs
     theirs = outputs.aligned(theirs, list(ours))
     wanted = list(objective) if isinstance(objective, Mapping) else list(ours)
     for name in wanted:
-        check_opinion(name, theirs)
-        # One unit tells two classes apart.
+        check_teacher_output(name, theirs)
+        # One unit is equivalent to two classes.
         check_classes(*(max(2, shape[-1] or 2) for shape in (theirs[name], ours[name])))
         if len(theirs[name]) != len(ours[name]):
             raise InputError(
-                f"`teacher` has outputs of shape {theirs[name]} where the student has "
+                f"`teacher` has outputs of shape {theirs[name]}, but the student has "
                 f"{ours[name]}; both need the same axes."
             )
 
 
 def output_shapes(model: keras.Model) -> dict[str, tuple] | None:
-    """Returns the shapes of the outputs of a model by name; None if they are not known."""
+    """Returns the shapes of the outputs of a model by name; None if unknown."""
     if not getattr(model, "outputs", None):
         return None
     names = outputs.output_names(model)
@@ -179,20 +178,20 @@ def output_shapes(model: keras.Model) -> dict[str, tuple] | None:
 
 
 def check_lasting(x: Any, fit: Mapping[str, Any]) -> None:
-    """Checks that data is there for more than one generation.
+    """Checks that the data can be used for more than one generation.
 
     Args:
         x: As for `fit`.
         fit: Further arguments of `fit`.
 
     Raises:
-        InputError: It is a generator that is not endless, as Keras tells by the number of steps.
+        InputError: It is a finite generator; Keras treats it as infinite if the steps are given.
     """
     validation = fit.get("validation_data")
     data = {"x": (x, "steps_per_epoch"), "validation_data": (validation, "validation_steps")}
     for name, (value, steps) in data.items():
         if inspect.isgenerator(value) and fit.get(steps) is None:
             raise InputError(
-                f"`{name}` is a generator, of which nothing is left after generation 0; give a "
+                f"`{name}` is a generator, which is exhausted after generation 0; give a "
                 f"tf.data.Dataset, a keras.utils.PyDataset, or `{steps}` with an endless one."
             )

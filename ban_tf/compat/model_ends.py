@@ -1,12 +1,11 @@
-"""The last activation of a model, read from its Keras graph without running it.
+"""Finds the last activation of a model from its Keras graph, without running it.
 
-The walk starts at an output and goes back through layers that only move or copy numbers, nested
-models included, until it meets one that computes. All the way it keeps track of where the
-output's last axis is: a softmax over that axis gives a distribution over classes, one over
-another axis does not.
+The walk starts at an output and goes back through layers that only move or copy values, including
+nested models, until it finds one that computes. It tracks the position of the output's last axis: a
+softmax over that axis gives a distribution over classes, one over another axis does not.
 
-`None` means that the graph does not show the end, as in a subclass of `keras.Model` or in a layer
-of the user's own; see `traced_ends` for these.
+`None` means that the graph does not show the end, as in a subclass of `keras.Model` or a custom
+layer; see `traced_ends` for these.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ import keras
 from ban_tf.compat import keras_private
 
 LINEAR, SOFTMAX, SIGMOID = "linear", "softmax", "sigmoid"
-# Seen, and neither logits nor probabilities over the last axis, such as a softmax over another one.
+# Neither logits nor probabilities over the last axis, such as a softmax over another one.
 OTHER = "other"
 
 _SIGMOIDS = ("sigmoid", "hard_sigmoid", "sparse_sigmoid")
@@ -38,7 +37,7 @@ _IDENTITIES = (
     keras.layers.Masking,
 )
 _RESHAPES = (keras.layers.Reshape, keras.layers.Flatten)
-# Choose, repeat or average whole positions, which leaves distributions distributions.
+# Layers that select, repeat or average whole positions, which preserves distributions.
 _BY_POSITION = (
     keras.layers.Cropping1D,
     keras.layers.Cropping2D,
@@ -58,7 +57,7 @@ _MERGES = (
     keras.layers.Maximum,
     keras.layers.Minimum,
 )
-# Have an activation of their own that is not the last thing they do, or none at all.
+# Layers whose activation is not their last operation, or that have none.
 _LINEAR_LAYERS = (
     keras.layers.RNN,
     keras.layers.Bidirectional,
@@ -76,16 +75,16 @@ _RESHAPING_OPERATIONS = ("Reshape", "Squeeze", "ExpandDims", "Flatten", "Ravel")
 
 
 def visible_end(tensor: Any, axis: int | None = -1) -> str | None:
-    """Returns what was applied last to get a symbolic tensor.
+    """Returns the last activation of a symbolic tensor.
 
     Args:
         tensor: A `KerasTensor` `[batch, ..., units]` of a Functional model's graph.
-        axis: Which of its axes is the last one of the output, counted from the end; None if none
-            is, since axes were merged.
+        axis: The axis that is the last one of the output, counted from the end; None if there is
+            none, since axes were merged.
 
     Returns:
-        "linear", "softmax" or "sigmoid"; "other" for what is none of them; None if the graph does
-        not show it.
+        "linear", "softmax" or "sigmoid"; "other" for anything else; None if the graph
+        does not show it.
     """
     operation, inputs, index = keras_private.origin(tensor)
     if isinstance(operation, keras.layers.InputLayer):
@@ -98,11 +97,11 @@ def visible_end(tensor: Any, axis: int | None = -1) -> str | None:
         return visible_end(inputs[0], moved)
     if isinstance(operation, keras.layers.Average):
         # The mean of probabilities is a probability, as in an exported ensemble.
-        return common([visible_end(each, axis) for each in inputs])
+        return common([visible_end(tensor, axis) for tensor in inputs])
     if isinstance(operation, keras.layers.Concatenate):
         return _of_concatenation(operation, inputs, axis)
     if isinstance(operation, _MERGES):
-        found = common([visible_end(each, axis) for each in inputs])
+        found = common([visible_end(tensor, axis) for tensor in inputs])
         return found if found in (LINEAR, None) else OTHER
     if type(operation).__name__ == "Log" and not isinstance(operation, keras.layers.Layer):
         # Log-probabilities are logits: their softmax gives the probabilities.
@@ -111,7 +110,7 @@ def visible_end(tensor: Any, axis: int | None = -1) -> str | None:
 
 
 def layer_end(layer: Any, axis: int | None = -1, rank: int | None = None) -> str | None:
-    """Returns what a layer applies last; None if that cannot be seen.
+    """Returns the last activation of a layer; None if unknown.
 
     Args:
         layer: A Keras layer or operation.
@@ -137,7 +136,7 @@ def layer_end(layer: Any, axis: int | None = -1, rank: int | None = None) -> str
 
 
 def activation_end(activation: Callable[..., Any] | None, axis: int | None = -1) -> str | None:
-    """Returns what an activation function makes of numbers; None for a function of the user's."""
+    """Returns the name of an activation function; None for a custom function."""
     if activation is None:
         return LINEAR
     name = getattr(activation, "__name__", "")
@@ -151,7 +150,7 @@ def activation_end(activation: Callable[..., Any] | None, axis: int | None = -1)
 
 
 def common(ends: Sequence[str | None]) -> str | None:
-    """Returns the end that all inputs of a mean share; "other" if they differ."""
+    """Returns the common end of all inputs of a mean; "other" if they differ."""
     found = set(ends)
     if None in found or not found:
         return None
@@ -161,12 +160,12 @@ def common(ends: Sequence[str | None]) -> str | None:
 def axis_before_reshape(
     before: Sequence[int | None], after: Sequence[int | None], axis: int | None
 ) -> int | None:
-    """Returns where an axis was before a reshape, counted from the end; None if nowhere.
+    """Returns the position of an axis before a reshape, counted from the end; None if it is lost.
 
-    An axis survives if it has as many entries and as many numbers lie behind each of them.
+    An axis survives if its length and the number of values behind each entry are unchanged.
 
     Args:
-        before: Shape before, with None for what is not known.
+        before: Shape before, with None for unknown sizes.
         after: Shape after.
         axis: The axis of `after`, counted from the end.
     """
@@ -194,7 +193,7 @@ _COMPUTES = object()
 
 
 def _moved(operation: Any, inputs: Sequence[Any], output: Any, axis: int | None) -> Any:
-    """Where the axis is in the input of a layer that moves numbers; `_COMPUTES` if it does not."""
+    """Returns the axis in the input of a layer that moves values; `_COMPUTES` for other layers."""
     name = type(operation).__name__
     rank = len(output.shape)
     if isinstance(operation, _IDENTITIES) or name in ("Cast", "StopGradient", "Identity"):
@@ -222,9 +221,9 @@ def _moved(operation: Any, inputs: Sequence[Any], output: Any, axis: int | None)
 
 
 def _of_concatenation(layer: Any, inputs: Sequence[Any], axis: int | None) -> str | None:
-    found = common([visible_end(each, axis) for each in inputs])
+    found = common([visible_end(tensor, axis) for tensor in inputs])
     rank = len(inputs[0].shape)
-    # Several distributions in one axis are not one.
+    # Several concatenated distributions are not a distribution.
     if found == SOFTMAX and axis is not None and layer.axis % rank - rank == axis:
         return OTHER
     return found

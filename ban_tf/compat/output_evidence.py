@@ -1,4 +1,4 @@
-"""Gathers what is known of a model's outputs, for `output_kinds` to decide by."""
+"""Collects the evidence about a model's outputs for `output_kinds`."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def collect(
     activation: Any = None,
     called: tuple[Any, Mapping[str, Any]] | None = None,
 ) -> dict[str, Evidence]:
-    """Returns what is known of each output of a model.
+    """Returns the evidence about each output of a model.
 
     Args:
         model: Any Keras model.
         role: "student" or "teacher".
-        loss: What it was compiled with, or None.
+        loss: The compiled loss, or None.
         output_kind: An argument: a kind, or kinds by output.
         activation: An argument: an activation, or activations by output.
-        called: The inputs that it was called with, and the outputs that came, by name. Without
-            them only what the model's graph shows is known: of a subclass, nothing.
+        called: The inputs and outputs of a call, by name. Without them only the model's graph is
+            used, which a subclass does not have.
     """
     visible = outputs.visible_ends(model)
     tensors: Mapping[str, Any]
@@ -49,7 +49,7 @@ def collect(
             role=role,
             kind=declared(output_kind, name),
             activation=declared(activation, name),
-            losses=[loss_kinds.meaning(each, units) for each in losses[name]],
+            losses=[loss_kinds.meaning(loss, units) for loss in losses[name]],
             compiled=compiled,
             end=ends.get(name),
             kept=keras_private.kept_logits(tensor) is not None,
@@ -59,10 +59,10 @@ def collect(
 
 
 def known(evidence: Evidence) -> Meaning | None:
-    """Returns what an output means, before its model is called; None if a call may show more.
+    """Returns the meaning of an output before its model is called; None if a call may show more.
 
     Raises:
-        InputError: What is known contradicts itself, or a call will leave it in doubt, too.
+        InputError: The evidence is contradictory, or a call will not resolve the doubt.
     """
     try:
         return resolve(evidence)
@@ -73,7 +73,7 @@ def known(evidence: Evidence) -> Meaning | None:
 
 
 def kind_if_known(evidence: Evidence) -> str | None:
-    """Returns the kind of an output, or None if it is in doubt or contradicts itself."""
+    """Returns the kind of an output; None if it is in doubt or contradictory."""
     try:
         return kind_of(evidence)
     except ValueError:

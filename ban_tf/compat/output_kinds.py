@@ -1,4 +1,4 @@
-"""What each output of a model means: its kind, and what was applied to it last.
+"""Determines the meaning of each output of a model: its kind and its last activation.
 
 There are three kinds: "categorical" (a distribution over the last axis), "binary" (independent
 yes-or-no units, one or many) and "values" (a regression). Nothing is guessed from shapes. The kind
@@ -13,8 +13,8 @@ follows, in this order, from
    are categorical, and a single one binary.
 
 Whether the numbers are logits follows from the argument, the model's end, and the loss's
-`from_logits`, in this order. What remains in doubt is refused by a sentence that names the
-argument to give.
+`from_logits`, in this order. Remaining doubt raises an error that names the argument
+to give.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ _ACTIVATION_OF = {CATEGORICAL: SOFTMAX, BINARY: SIGMOID, VALUES: LINEAR}
 
 
 class Meaning(NamedTuple):
-    """What an output means.
+    """The meaning of an output.
 
     Attributes:
         kind: "categorical", "binary" or "values".
-        activation: What was applied last, by which numbers become logits: "linear", "softmax" or
-            "sigmoid"; always "linear" for values, which stay as they are.
+        activation: The last activation, by which outputs are converted to logits: "linear",
+            "softmax" or "sigmoid"; always "linear" for values, which are not converted.
     """
 
     kind: str
@@ -45,19 +45,19 @@ class Meaning(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """All that is known of an output.
+    """The evidence about an output.
 
     Attributes:
-        name: Of the output.
+        name: The name of the output.
         role: "student", "teacher", or "member" of an ensemble.
         kind: The argument `output_kind`, or None.
         activation: The argument `student_activation` or `teacher_activation`, or None.
-        losses: What its compiled losses say; empty if it has none.
+        losses: The meanings of its compiled losses; empty if it has none.
         compiled: Whether the model has a compiled loss for any output.
         end: The model's end, as `model_ends.visible_end` returns it.
-        kept: Whether Keras keeps the logits that probabilities were made of.
+        kept: Whether Keras keeps the logits of the probabilities.
         units: Entries of the last axis, or None.
-        taught: What the teacher's compiled loss says of the kind, or None.
+        taught: The kind by the teacher's compiled loss, or None.
     """
 
     name: str
@@ -78,14 +78,14 @@ class Evidence(NamedTuple):
 
 
 class DoubtError(InputError):
-    """What an output means is not known."""
+    """The meaning of an output is unknown."""
 
 
 def resolve(evidence: Evidence) -> Meaning:
-    """Returns what an output means.
+    """Returns the meaning of an output.
 
     Raises:
-        InputError: What is known contradicts itself, or leaves doubt (`DoubtError`).
+        InputError: The evidence is contradictory or leaves doubt (`DoubtError`).
     """
     kind = kind_of(evidence)
     if kind is None:
@@ -94,10 +94,10 @@ def resolve(evidence: Evidence) -> Meaning:
 
 
 def kind_of(evidence: Evidence) -> str | None:
-    """Returns the kind of an output; None if nothing tells.
+    """Returns the kind of an output; None if unknown.
 
     Raises:
-        InputError: What is known contradicts itself.
+        InputError: The evidence is contradictory.
     """
     loss = _loss_kind(evidence)
     declared = _KIND_OF.get(evidence.activation)
@@ -134,16 +134,16 @@ def kind_of(evidence: Evidence) -> str | None:
     if declared or end or evidence.taught:
         return declared or end or evidence.taught
     if not evidence.compiled and LINEAR in (evidence.end, evidence.activation):
-        # The label cross-entropy trains what has no loss: over logits, or of a single one.
+        # Without a loss, the label cross-entropy is used: categorical; binary for a single logit.
         return _default_kind(evidence)
     return None
 
 
 def activation_of(evidence: Evidence, kind: str) -> str:
-    """Returns what was applied last to an output of a kind.
+    """Returns the last activation of an output of a kind.
 
     Raises:
-        InputError: What is known contradicts itself, or leaves doubt (`DoubtError`).
+        InputError: The evidence is contradictory or leaves doubt (`DoubtError`).
     """
     if kind == VALUES:
         return LINEAR
@@ -183,13 +183,13 @@ def _check_probabilities(evidence: Evidence, from_logits: bool | None = None) ->
 
 
 def teacher_meaning(student: str, own_units: int | None, evidence: Evidence) -> Meaning:
-    """Returns what a teacher's output means, whose kind is the student's.
+    """Returns the meaning of a teacher's output, whose kind must be the student's.
 
     Args:
         student: The kind of the student's output.
         own_units: Entries of the last axis of the student's output. One unit of one model and two
-            classes of the other say the same.
-        evidence: Of the teacher's output; its `kind` is not looked at.
+            classes of the other are equivalent.
+        evidence: The evidence about the teacher's output; its `kind` is not used.
 
     Raises:
         InputError: Its end contradicts the kind, or leaves doubt (`DoubtError`).
@@ -206,7 +206,7 @@ def teacher_meaning(student: str, own_units: int | None, evidence: Evidence) -> 
             f"{_output(evidence)} ends in a {evidence.activation or evidence.end}, which makes "
             f"it {end!r}, but that of the student is {kind!r}; both need the same kind."
         )
-    # Its own losses matter where nothing else shows, and if they are for outputs of this kind.
+    # Its own losses only count if nothing else is known, and if they are for this kind.
     seen = evidence.activation is not None or evidence.end is not None
     losses = [] if seen else [loss for loss in evidence.losses if loss.kind == kind]
     return Meaning(kind, activation_of(evidence._replace(losses=losses), kind))
@@ -215,7 +215,7 @@ def teacher_meaning(student: str, own_units: int | None, evidence: Evidence) -> 
 def check_declared(
     argument: str, given: Any, allowed: Sequence[str], names: Sequence[str] | None
 ) -> None:
-    """Checks an argument that says something for all outputs, or for each by name.
+    """Checks an argument for all outputs, or for each output by name.
 
     Args:
         argument: Its name.
@@ -224,7 +224,7 @@ def check_declared(
         names: The names of the outputs, if known.
 
     Raises:
-        InputError: It is none of these, or names an output that is not there.
+        InputError: It is none of these, or names an output that does not exist.
     """
     if isinstance(given, Mapping) and names:
         unknown = sorted(set(given) - set(names))
@@ -242,7 +242,7 @@ def check_declared(
 
 
 def declared(given: Any, name: str) -> str | None:
-    """Returns what an argument that `check_declared` has passed says of an output."""
+    """Returns the value for an output of an argument that `check_declared` has accepted."""
     return given.get(name) if isinstance(given, Mapping) else given
 
 

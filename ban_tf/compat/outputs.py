@@ -1,10 +1,9 @@
-"""A model's outputs by name, and the numbers that objectives work on.
+"""A model's outputs by name, and their conversion to logits.
 
-An objective for classes works on logits. A model that ends in a softmax is as welcome as one that
-gives logits, because log-probabilities are logits up to a constant per example, and a softmax at
-any temperature ignores that constant. A binary unit is a choice between two classes, whose logits
-are 0 and the unit's own. Values stay as they are. Which of these an output is, is decided in
-`output_kinds`.
+An objective for classes works on logits. Models that end in a softmax are supported, too, because
+log-probabilities are logits up to a constant per example, and a softmax at any temperature ignores
+that constant. A binary unit is a choice between two classes, whose logits are 0 and the unit's own.
+Values are not converted. `output_kinds` decides which of these an output is.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ def _entries(structure: Any) -> dict[Any, Any]:
 
 
 def _is_nested(entry: Any) -> bool:
-    """Whether an entry is a structure of tensors, and not the numbers of one in lists."""
+    """Returns whether an entry is a structure of tensors, and not a nested list of numbers."""
     return isinstance(entry, (dict, list, tuple)) and any(
         hasattr(leaf, "shape") for leaf in keras.tree.flatten(entry)
     )
@@ -65,12 +64,12 @@ def _paths(structure: Any) -> Iterator[tuple[str, Any]]:
 
 
 def aligned(by_name: dict[str, Any], names: list[str]) -> dict[str, Any]:
-    """Returns another model's outputs under the names that this model has for them.
+    """Returns another model's outputs under this model's names.
 
     Args:
         by_name: The other model's outputs by name.
-        names: This model's names. Where none is shared (Keras made them up) and there are as
-            many of both, outputs belong together by their order.
+        names: This model's names. If none is shared (Keras's automatic names) and the numbers are
+            equal, outputs are matched by their order.
     """
     if len(by_name) == len(names) and not set(names) & set(by_name):
         return dict(zip(names, by_name.values(), strict=True))
@@ -78,11 +77,11 @@ def aligned(by_name: dict[str, Any], names: list[str]) -> dict[str, Any]:
 
 
 def structured_like(structure: Any, by_name: dict[str, Any]) -> Any:
-    """Returns values by name in the structure that the model's outputs came in.
+    """Returns values by name in the structure of the model's outputs.
 
     Args:
         structure: As for `named`.
-        by_name: What `named(structure, ...)` was turned into.
+        by_name: Values with the names of `named(structure, ...)`.
     """
     return _packed(structure, iter(by_name.values()))
 
@@ -98,9 +97,9 @@ def _packed(structure: Any, values: Iterator[Any]) -> Any:
 
 
 def output_names(model: keras.Model) -> list[str] | None:
-    """Returns the names of a Functional model's outputs; None where there are none to know.
+    """Returns the names of a Functional model's outputs; None for other models.
 
-    An output that a model gives several times has the name once, and then with a number.
+    Repeated outputs get a number after their name.
     """
     structure = keras_private.output_structure(model)
     if isinstance(structure, dict) or (
@@ -115,9 +114,9 @@ def output_names(model: keras.Model) -> list[str] | None:
 
 
 def is_counted(name: str, class_name: str) -> bool:
-    """Tells whether a name is one that Keras gives to objects of a class, such as `dense_3`.
+    """Returns whether a name is an automatic one of Keras, such as `dense_3`.
 
-    Optimizers are named after their class in other ways than layers: `adamw`, `SGD`.
+    Automatic names of optimizers have other forms than those of layers: `adamw`, `SGD`.
     """
     base = re.sub(r"_\d+$", "", name)
     return base.replace("_", "").lower() == class_name.replace("_", "").lower()
@@ -132,7 +131,7 @@ def have_counted_names(model: keras.Model) -> bool:
 
 
 def final_activations(model: keras.Model) -> dict[str, str]:
-    """Returns the activation behind each output of a model, by the output's name.
+    """Returns the last activation of each output of a model, by the output's name.
 
     Args:
         model: Any Keras model.
@@ -146,7 +145,7 @@ def final_activations(model: keras.Model) -> dict[str, str]:
 
 
 def visible_ends(model: keras.Model) -> dict[str, str | None]:
-    """Returns what the model's graph shows of each output, as `model_ends.visible_end` does.
+    """Returns `model_ends.visible_end` of each output of a model.
 
     Args:
         model: Any Keras model. One without a graph (a subclass, or a Sequential model that is not
@@ -156,7 +155,7 @@ def visible_ends(model: keras.Model) -> dict[str, str | None]:
 
 
 def symbolic(model: keras.Model) -> dict[str, keras.KerasTensor]:
-    """Returns the outputs in a model's graph by name; nothing for a model without a graph."""
+    """Returns the symbolic outputs of a model by name; empty for a model without a graph."""
     if isinstance(model, keras.Sequential):
         tensors = getattr(model, "outputs", None) if model.built else None
         return named(tensors[0]) if tensors else {}
@@ -165,14 +164,14 @@ def symbolic(model: keras.Model) -> dict[str, keras.KerasTensor]:
 
 
 def to_logits(outputs: Any, activation: str, kind: str | None = None) -> Any:
-    """Turns one output of a model into float32 logits, exactly.
+    """Converts one output of a model to float32 logits, exactly.
 
     Args:
         outputs: `[batch, ..., classes]`; for binary units `[batch, ..., units]`, or `[batch]` for
             a single one; values `[batch, ..., units]`.
-        activation: What the model applied last: "linear", "softmax" or "sigmoid".
-        kind: "categorical", "binary" or "values". None takes a softmax and several linear units
-            for categorical, a sigmoid and a single linear unit for binary.
+        activation: The last activation: "linear", "softmax" or "sigmoid".
+        kind: "categorical", "binary" or "values". None treats a softmax and several linear units
+            as categorical, a sigmoid and a single linear unit as binary.
 
     Returns:
         Categorical: logits `[batch, ..., classes]`. Binary: logits of no and yes, `[batch, ..., 2]`
@@ -208,19 +207,19 @@ def log_probabilities(outputs: np.ndarray, activation: str) -> np.ndarray:
 
     Args:
         outputs: `[batch, ..., classes]`.
-        activation: What the model applied last: "linear" or "softmax".
+        activation: The last activation: "linear" or "softmax".
     """
     logits = to_logits(ops.convert_to_tensor(outputs), activation)
     return ops.convert_to_numpy(ops.log_softmax(ops.cast(logits, "float64"), axis=-1))
 
 
 def _two_classes(units: Any) -> Any:
-    """Logits of no and yes, `[..., 2]`, of the logits of yes."""
+    """Returns logits of no and yes, `[..., 2]`, given the logits of yes."""
     if len(units.shape) > 1 and units.shape[-1] == 1:
         units = ops.squeeze(units, axis=-1)
     return ops.stack([ops.zeros_like(units), units], axis=-1)
 
 
 def batch_size(y_pred: Any) -> Any:
-    """Returns how many examples a model's outputs are of."""
+    """Returns the number of examples of a model's outputs."""
     return ops.shape(keras.tree.flatten(y_pred)[0])[0]

@@ -1,11 +1,11 @@
-"""Models that prepare their own input, as KerasHub's tasks do with their `preprocessor`.
+"""Models that prepare their own input, such as KerasHub's tasks with a `preprocessor`.
 
 Such a model takes raw input (images of any size, text) in `fit`, `evaluate` and `predict`, and maps
 its `preprocess_samples` over the data; called directly, it takes prepared input. Any model with a
 `preprocessor` that is not None and a method `preprocess_samples(x, y=None, sample_weight=None)`
-counts as one. Here the data of a student and its teachers is prepared for each of them: a teacher
-that prepares its input as the student does shares the student's, any other one gets the raw input
-through its own preprocessor, or the raw input itself if it has none.
+counts as one. Here the data is prepared for a student and each of its teachers: a teacher with the
+same preparation uses the student's input, any other one gets the raw input through its own
+preprocessor, or the raw input itself if it has none.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ class Inputs(NamedTuple):
     """A batch for a student and its teachers.
 
     Attributes:
-        student: What the student takes.
-        teachers: What teachers take that prepare it in another way, by their number.
+        student: The student's input.
+        teachers: The inputs of teachers with another preparation, by their index.
     """
 
     student: Any
     teachers: dict[str, Any]
 
     def of(self, number: int) -> Any:
-        """Returns what a teacher takes."""
+        """Returns the input of a teacher."""
         return self.teachers.get(str(number), self.student)
 
 
 def of(model: Any) -> Callable[..., Any] | None:
-    """Returns how a model prepares a batch, or None if it takes input as it comes."""
+    """Returns the function with which a model prepares a batch; None if it has none."""
     if getattr(model, "preprocessor", None) is None:
         return None
     prepare = getattr(model, "preprocess_samples", None)
@@ -49,7 +49,7 @@ def of(model: Any) -> Callable[..., Any] | None:
 
 
 def same(first: keras.Model, second: keras.Model) -> bool:
-    """Tells whether two models prepare their input alike."""
+    """Returns whether two models prepare their input in the same way."""
     if of(first) is None or of(second) is None:
         return of(first) is of(second)
     if type(first).preprocess_samples is not type(second).preprocess_samples:
@@ -61,10 +61,10 @@ def same(first: keras.Model, second: keras.Model) -> bool:
 
 
 def inputs_and_labels(inputs: Any, labels: Any) -> tuple[Any, Any]:
-    """Takes a batch apart that `Preparation` made.
+    """Splits a batch of `Preparation` into inputs and labels.
 
     Returns:
-        The inputs, as `Inputs` where teachers have their own, and the labels as the user gave them.
+        The inputs, as `Inputs` if teachers have their own, and the labels as the user gave them.
     """
     if not (isinstance(labels, dict) and _TEACHERS in labels):
         return inputs, labels
@@ -72,11 +72,11 @@ def inputs_and_labels(inputs: Any, labels: Any) -> tuple[Any, Any]:
 
 
 class Preparation:
-    """Prepares the data of a student and of models that teach it.
+    """Prepares the data of a student and its teachers.
 
     Args:
-        student: The model that is trained, evaluated or asked for predictions.
-        teachers: The models that teach it.
+        student: The model that is trained, evaluated or used for prediction.
+        teachers: Its teachers.
 
     Attributes:
         alone: The same without teachers.
@@ -93,23 +93,23 @@ class Preparation:
 
     @property
     def needed(self) -> bool:
-        """Whether anything is to be done."""
+        """Whether any model prepares its input."""
         return bool(self._student or self._teachers)
 
     @property
     def differs(self) -> bool:
-        """Whether a teacher takes another input than the student."""
+        """Whether a teacher has another input than the student."""
         return bool(self._teachers)
 
     def batch(self, x: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """Prepares a batch.
 
         Returns:
-            What `keras.utils.pack_x_y_sample_weight` returns. Inputs of teachers stand beside the
-            labels, see `inputs_and_labels`.
+            What `keras.utils.pack_x_y_sample_weight` returns. Inputs of teachers are packed with
+            the labels, see `inputs_and_labels`.
 
         Raises:
-            ValueError: The preprocessor of a teacher makes labels, which are not the student's.
+            ValueError: The preprocessor of a teacher creates labels other than the student's.
         """
         raw = x
         if self._student:
@@ -134,15 +134,15 @@ class Preparation:
         batch_size: int | None = None,
         shuffle: bool = False,
     ) -> Any:
-        """Returns data as `fit` takes it, prepared batch by batch.
+        """Returns data for `fit`, prepared batch by batch.
 
         Args:
-            x: What `fit` takes: arrays or lists, or whole batches from a `tf.data.Dataset`, a
+            x: As for `fit`: arrays or lists, or whole batches from a `tf.data.Dataset`, a
                 `keras.utils.PyDataset` or a generator.
             y: As for `fit`.
             sample_weight: As for `fit`.
-            batch_size: Of arrays; 32 if it is None.
-            shuffle: Whether arrays are shuffled anew in each epoch.
+            batch_size: The batch size for arrays; 32 if None.
+            shuffle: Whether arrays are shuffled in each epoch.
 
         Raises:
             ValueError: `x` is something else.
@@ -160,13 +160,13 @@ class Preparation:
             yield self.batch(*batch) if isinstance(batch, tuple) else self.batch(batch)
 
     def _sliced(self, given: tuple, batch_size: int, shuffle: bool) -> Any:
-        # Batch by batch as they come, and not within `tf.data`: there KerasHub's preprocessors
-        # round in another way than when `predict` is given arrays.
+        # Not within `tf.data`, where KerasHub's preprocessors round differently than in `predict`
+        # on arrays.
         return _PreparedBatches(Slices(given, batch_size, shuffle), self)
 
 
 class _PreparedBatches(keras.utils.PyDataset):
-    """A `PyDataset` whose batches are prepared when they are read."""
+    """A `PyDataset` that prepares its batches when they are read."""
 
     def __init__(self, batches: keras.utils.PyDataset, preparation: Preparation):
         super().__init__(batches.workers, batches.use_multiprocessing, batches.max_queue_size)
@@ -192,8 +192,8 @@ def _inputs_alone(prepare: Callable[..., Any], x: Any) -> Any:
     inputs, labels, weights = keras.utils.unpack_x_y_sample_weight(prepare(as_text(x)))
     if labels is not None or weights is not None:
         raise InputError(
-            "The preprocessor of `teacher` makes labels or sample weights from the input, and "
-            "differs from the student's, so that it is not known which labels count; give both "
+            "The preprocessor of `teacher` creates labels or sample weights from the input, and "
+            "differs from the student's, so that it is unknown which labels count; give both "
             "the same preprocessor, or set `preprocessor` to None and prepare the data yourself."
         )
     return inputs

@@ -1,8 +1,8 @@
-"""What stateful recurrent layers of a student and its teachers carry from batch to batch.
+"""Captures and restores the states of stateful recurrent layers of a student and its teachers.
 
-Keras does not list it among a model's variables. On several replicas each carries the states of
-its own rows of the batch; captured, they are those of the whole batch in its order, however many
-replicas carried them.
+Keras does not include them in a model's variables. On several replicas each has the states of its
+own rows of the batch; captured states are those of the whole batch in its order, independent of the
+number of replicas.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ def variables(model: keras.Model) -> list[Any]:
 
 
 def capture(model: keras.Model) -> list[np.ndarray]:
-    """Copies the states out of a model, on all workers at the same moment; `[batch, units]`."""
+    """Returns copies of the states, `[batch, units]`; all workers must call it together."""
     states = variables(model)
     if not states or not keras_distribution.several(model):
-        return [np.array(keras.ops.convert_to_numpy(each)) for each in states]
+        return [np.array(keras.ops.convert_to_numpy(state)) for state in states]
     gather = distribute.on_replicas(model.distribute_strategy, lambda: _of_the_batch(states))
-    return [each.numpy() for each in gather()]
+    return [state.numpy() for state in gather()]
 
 
 def restore(model: keras.Model, captured: list[np.ndarray]) -> None:
-    """Puts captured states back, those of its own rows on each replica.
+    """Restores captured states, on each replica those of its own rows.
 
     Raises:
-        InputError: They are those of another model, or of a batch of another size.
+        InputError: They belong to another model or batch size.
     """
     states = variables(model)
     several = bool(states) and keras_distribution.several(model)
     replicas = model.distribute_strategy.num_replicas_in_sync if several else 1
-    shapes = [(each.shape[0] * replicas, *each.shape[1:]) for each in states]
+    shapes = [(state.shape[0] * replicas, *state.shape[1:]) for state in states]
     if shapes != [array.shape for array in captured]:
         raise InputError("The checkpoint belongs to another model or another optimizer.")
     if several:
@@ -57,17 +57,17 @@ def restore(model: keras.Model, captured: list[np.ndarray]) -> None:
 
 
 def _of_the_batch(states: list[Any]) -> list[Any]:
-    """In a replica: the states of all, as the sum of what each has in its own place."""
+    """In a replica: returns the states of all, as the sum of zero-padded states."""
     import tensorflow as tf
 
     share = distribute.share(states[0].shape[0])
     around = [share.first, share.total - share.first - share.size]
-    padded = [tf.pad(each.value, [around, *[[0, 0]] * (len(each.shape) - 1)]) for each in states]
+    padded = [tf.pad(state.value, [around, *[[0, 0]] * (len(state.shape) - 1)]) for state in states]
     return distribute.sum_over_replicas(padded)
 
 
 def _take(states: list[Any], captured: list[np.ndarray]) -> list[Any]:
-    """In a replica: gives each state its rows of what was captured."""
+    """In a replica: returns its rows of the captured states."""
     share = distribute.share(states[0].shape[0])
     for state, array in zip(states, captured, strict=True):
         rows = keras.ops.convert_to_tensor(array)[share.first :]

@@ -1,9 +1,9 @@
-"""The classes that Keras finds in files, once this package is imported.
+"""Registers the classes of this package with Keras, so that saved files can be loaded.
 
-Keras builds from a file only classes that are registered with it. Registering them takes Keras, and
-`import ban_tf` must not import that: the command line answers `--help` at once. So only names are
-registered, as soon as Keras is imported by anybody; a module of ours is imported when one of its
-classes is met in a file, and puts the class itself in the place of its name.
+Keras only loads registered classes from a file. Registration needs Keras, which `import ban_tf`
+must not import, so that `--help` is fast. So only names are registered, as soon as Keras is
+imported; the module of a class is imported when the class is found in a file, and replaces the name
+by the class.
 """
 
 from __future__ import annotations
@@ -45,18 +45,18 @@ CLASSES = {
 
 
 class _Deferred:
-    """Stands for a class that is not imported yet, as far as Keras needs it to read a file."""
+    """A placeholder for a class that is not imported yet, for Keras's deserialization."""
 
     def __init__(self, name: str):
         self.name = name
 
     def from_config(self, config: dict[str, Any]) -> Any:
-        """Imports the class, and makes an object of it."""
+        """Imports the class, and creates an object of it."""
         return getattr(importlib.import_module(CLASSES[self.name]), self.name).from_config(config)
 
 
 class _AfterKeras(importlib.abc.MetaPathFinder):
-    """Finds Keras as it is found without it, and registers the names once Keras is imported."""
+    """An import hook that registers the names once Keras is imported."""
 
     def __init__(self) -> None:
         self._searching = False

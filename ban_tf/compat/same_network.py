@@ -1,8 +1,8 @@
-"""Whether every network that `build` returns is the same but for the values of its weights.
+"""Checks that all networks that `build` returns only differ in the values of their weights.
 
-Networks are created once for all generations of equal shape, and only their weights are set anew.
-A constant that `build` draws (random features, a table of positions), or a rate, would thus be that
-of one network, with the weights of another: what is kept would not be what was trained.
+Networks are created once for all generations of equal shape, and only their weights are reset. A
+constant that `build` draws (random features, a position table), or a rate, would thus be combined
+with the weights of another network: the saved network would not be the trained one.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ class SameNetwork:
     """Compares networks with the first one of their kind.
 
     Args:
-        argument: Where the function that builds them was given, for messages.
+        argument: The argument with the function that builds them, for messages.
     """
 
     def __init__(self, argument: str):
         self._argument = argument
-        # In the scope of a strategy a network may be built for one replica's rows alone.
+        # In the scope of a strategy a network may be built with the per-replica batch size.
         self._first: dict[int, Any] = {}
 
     def check(self, model: keras.Model) -> None:
@@ -38,22 +38,22 @@ class SameNetwork:
         different = difference(first, found)
         if different:
             raise InputError(
-                f"`{self._argument}` returns networks that differ in {different}. They may differ "
-                "in their weights alone, or what is kept would not be what was trained: draw it "
-                f"once, outside `{self._argument}`, from a fixed seed, or make it a weight "
+                f"`{self._argument}` returns networks that differ in {different}. They may only "
+                "differ in their weights, or the saved network would not be the trained one: draw "
+                f"it once, outside `{self._argument}`, from a fixed seed, or make it a weight "
                 "(add_weight(..., trainable=False))."
             )
 
 
 def difference(first: Any, second: Any, where: str = "the network") -> str | None:
-    """Names the first difference of two descriptions; None if they are equal.
+    """Returns the first difference of two descriptions; None if they are equal.
 
-    Seeds are no difference: they shape initial weights and draws, not the network.
+    Seeds are ignored: they affect initial weights and draws, not the network.
 
     Args:
-        first: What `fingerprint.configuration` returned.
+        first: The result of `fingerprint.configuration`.
         second: The same for another network.
-        where: The layer that they are a part of, for the result.
+        where: The layer that they belong to, for the result.
     """
     if first == second:
         return None
@@ -74,7 +74,7 @@ def _difference_of_lists(first: list, second: list, where: str) -> str | None:
         if _is_seed(name):
             return None
         return difference(*values, f"`{name.lstrip('_')}` of {where}")
-    if first and isinstance(first[0], dict):  # a call: the operation, and what it is called with
+    if first and isinstance(first[0], dict):  # a call: the operation and its arguments
         where = _class_name(first[0]) or where
     return _first_difference(list(zip(first, second, strict=True)), where)
 

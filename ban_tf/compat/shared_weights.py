@@ -1,8 +1,8 @@
-"""Weights that two models have in common, and which of them training changes.
+"""Finds weights that two models share and that training changes.
 
-A frozen backbone may serve a teacher, its student and every generation: nothing changes it. Shared
-weights that the optimizer updates, or that a layer updates by itself (the moving statistics of a
-batch normalization, the state of a recurrent layer), would change the teacher while it teaches.
+A teacher, its student and all generations may share a frozen backbone. Shared weights that the
+optimizer or a layer updates (the moving statistics of a batch normalization, the state of a
+recurrent layer) would change the teacher during training.
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ from ban_tf.system.seeds import derive_seed
 
 
 def changed_by_training(student: keras.Model, other: keras.Model) -> list[str]:
-    """Finds what training the student would change in another model.
+    """Returns what training the student would change in another model.
 
-    Layers that were adapted to data beforehand (a vocabulary, a mean) stay as they are, and so do
-    frozen layers.
+    Adapted layers (a vocabulary, a mean) and frozen layers do not change.
 
     Args:
-        student: The model to be trained.
-        other: A model that may hold the same layers or variables.
+        student: The model to train.
+        other: A model that may share layers or variables.
 
     Returns:
         Paths of shared variables and names of shared layers that training changes, or that have
@@ -51,7 +50,7 @@ def changed_by_training(student: keras.Model, other: keras.Model) -> list[str]:
 
 
 def _layers(model: keras.Model) -> Iterator[keras.Layer]:
-    """The layers of a model at any depth, without inputs and what prepares them."""
+    """Yields the layers of a model at any depth, without inputs and preprocessing layers."""
     preprocessor = getattr(model, "preprocessor", None) if preparation.of(model) else None
     apart = preprocessor._flatten_layers() if isinstance(preprocessor, keras.Layer) else ()
     ignored = {id(layer) for layer in apart}
@@ -61,27 +60,27 @@ def _layers(model: keras.Model) -> Iterator[keras.Layer]:
 
 
 def _updated_by_layers(model: keras.Model) -> Iterator[Any]:
-    """Variables that layers may update in their own forward pass; frozen layers do not."""
+    """Yields variables that layers may update in their forward pass; frozen layers do not."""
     for layer in _layers(model):
         if layer.trainable:
             yield from layer._non_trainable_variables
 
 
 def _may_change(layer: keras.Layer) -> bool:
-    """Whether a shared layer has no variables yet, or a state that any forward pass changes."""
+    """Returns whether a shared layer is not built, or has state that a forward pass changes."""
     return not layer.built or bool(getattr(layer, "stateful", False))
 
 
 def restart_shared_seeds(model: keras.Model, other: keras.Model, seed: int) -> None:
     """Restarts the random generators of layers that two models share, such as a frozen dropout.
 
-    A generator counts its draws. In a layer that all generations share, the count at the beginning
-    of one would depend on how long the one before it was trained in this process.
+    A generator counts its draws. In a layer that all generations share, the count at the start of
+    one would depend on how long this process trained the one before it.
 
     Args:
         model: A model.
         other: Another one, with all or some of its layers.
-        seed: Of the new sequence of draws.
+        seed: The seed of the new sequence of draws.
     """
     theirs = {id(layer) for layer in _layers(other)}
     shared = [layer for layer in _layers(model) if id(layer) in theirs]

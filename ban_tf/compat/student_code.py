@@ -1,8 +1,8 @@
-"""What a student's class has of its own in the place of `keras.Model`'s, and how it is called.
+"""Finds and calls methods of `keras.Model` that a student's class overrides.
 
-Keras trains the `BornAgainModel` around a student. That one is compiled, and has the optimizer, the
-losses and the metrics. A student's own `compute_loss` or `compute_metrics` expects them in itself:
-its `super().compute_loss(...)` reads them there. Inside `lend` it has them.
+Keras trains the `BornAgainModel` around a student. The former is compiled, and has the optimizer,
+the losses and the metrics. A student's own `compute_loss` or `compute_metrics` needs them as its
+own attributes, for `super().compute_loss(...)`. Inside `lend` it has them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _COMPILED = _PUBLIC + _PRIVATE
 
 
 def overrides(student: keras.Model, name: str) -> bool:
-    """Tells whether a student has a method or property of its own instead of `keras.Model`'s.
+    """Returns whether a student overrides a method or property of `keras.Model`.
 
     Args:
         student: Any Keras model.
@@ -44,15 +44,15 @@ def overrides(student: keras.Model, name: str) -> bool:
 
 
 def check_steps(student: keras.Model) -> None:
-    """Checks that a student leaves to Keras how batches are trained, evaluated and predicted.
+    """Checks that a student does not override Keras's steps and loops.
 
     Raises:
-        InputError: It has a step, or a loop, of its own, which would not be called.
+        InputError: It has its own step or loop, which would not be called.
     """
     refused: tuple[str, ...] = _REFUSED
     if not hasattr(
         student, "preprocess_samples"
-    ):  # KerasHub's tasks prepare data there, see `preparation`
+    ):  # KerasHub's tasks only prepare data there, see `preparation`
         refused += _REFUSED_WITHOUT_PREPROCESSOR
     own = [name for name in refused if overrides(student, name)]
     if own:
@@ -64,15 +64,15 @@ def check_steps(student: keras.Model) -> None:
 
 
 def check_replicas(student: keras.Model) -> None:
-    """Checks that a student's loss can be shared out among several replicas.
+    """Checks that a student's loss can be computed on several replicas.
 
     Raises:
-        InputError: The student computes it itself.
+        InputError: The student has its own `compute_loss`.
     """
     if overrides(student, "compute_loss"):
         raise InputError(
-            f"`student` {type(student).__name__} has its own compute_loss, of which it is unknown "
-            "how the losses of several replicas make up that of the whole batch; use one replica."
+            f"`student` {type(student).__name__} has its own compute_loss, and it is unknown "
+            "how to combine the losses of several replicas; use one replica."
         )
 
 
@@ -82,7 +82,7 @@ def lend(
 ) -> Iterator[None]:
     """Gives a student, inside the block, what the model around it was compiled with.
 
-    Blocks may be nested or, as replicas are traced in threads that take turns, interleaved.
+    Blocks may be nested or interleaved, since replicas are traced in alternating threads.
 
     Args:
         trained: The model that Keras trains.
@@ -109,12 +109,12 @@ def lend(
 
 
 class _Losses(list):
-    """The losses that Keras collects from layers, and whether anybody looked at them."""
+    """The losses that Keras collects from layers, and whether they were read."""
 
     read = False
 
     def __bool__(self) -> bool:
-        # Keras's `losses` asks whether there is a list in the place of what it would collect.
+        # Keras's `losses` tests whether there is such a list.
         self.read = True
         return True
 
@@ -131,7 +131,7 @@ def compute_loss(
         training: Whether the loss is for training.
 
     Returns:
-        What it returned, and whether it looked at `losses`, and therefore counts them.
+        The loss, and whether it read `losses` and therefore includes them.
     """
     watched = _Losses(losses)
     before = vars(student)["_losses_override"]
@@ -147,10 +147,10 @@ def predict_step(trained: keras.Model, student: keras.Model, *state_and_data: An
     """Calls a student's own `predict_step`.
 
     Args:
-        trained: The model that Keras predicts with.
+        trained: The model whose `predict` is called.
         student: The model inside it.
         *state_and_data: The batch; before it, on JAX, the trainable and other variables of
-            `trained`, of which those of the student are some.
+            `trained`, which include those of the student.
     """
     if len(state_and_data) == 1:
         return student.predict_step(*state_and_data)

@@ -1,9 +1,9 @@
-"""The last activation of a model, read from the computation that it is traced to.
+"""Finds the last activation of a model from its traced computation.
 
-For models whose Keras graph does not show it: a subclass of `keras.Model`, a layer or function of
-the user's own at the end. In a TensorFlow graph the operations behind an output are there to be
-looked at; where there is none (eager execution, JAX) the model is traced once more, which computes
-nothing and changes no variable.
+For models whose Keras graph does not show it: a subclass of `keras.Model`, or a custom layer or
+function at the end. In a TensorFlow graph the operations behind an output can be inspected; without
+one (eager execution, JAX) the model is traced once more, which computes nothing and changes no
+variable.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if keras.backend.backend() == "tensorflow":
 elif keras.backend.backend() == "jax":
     import jax
 
-# What an operation does to the numbers whose meaning is looked for.
+# The effect of an operation on the values.
 _SAME, _RESHAPE, _TRANSPOSE, _ROWS = "same", "reshape", "transpose", "rows"
 _MERGE, _DIVIDE, _LOG, _UNKNOWN = "merge", "divide", "log", "unknown"
 
@@ -63,7 +63,7 @@ _JAX = {
 
 
 class _Step(NamedTuple):
-    """An operation that gave a tensor: what it does, to what, and along which axis."""
+    """The operation of a tensor: its effect, its inputs and its axis."""
 
     what: str
     inputs: Sequence[Any]
@@ -73,16 +73,16 @@ class _Step(NamedTuple):
 
 
 def traced_ends(model: keras.Model, inputs: Any, outputs: Sequence[Any]) -> list[str | None]:
-    """Returns what was applied last to each output of a model; see `model_ends.visible_end`.
+    """Returns the last activation of each output of a model; see `model_ends.visible_end`.
 
     Args:
         model: Any built Keras model.
-        inputs: What it was called with.
-        outputs: What came out, as a flat list of tensors; symbolic ones if the inputs are.
+        inputs: The inputs of a call.
+        outputs: Its outputs, as a flat list of tensors; symbolic ones if the inputs are.
     """
     if keras.backend.backend() == "tensorflow":
-        if all(_is_in_graph(each) for each in outputs):
-            return [_end(each, -1, _tensorflow_step) for each in outputs]
+        if all(_is_in_graph(output) for output in outputs):
+            return [_end(output, -1, _tensorflow_step) for output in outputs]
         trace = _of_function
     elif keras.backend.backend() == "jax":
         trace = _of_jaxpr
@@ -91,25 +91,25 @@ def traced_ends(model: keras.Model, inputs: Any, outputs: Sequence[Any]) -> list
     if model not in _found:
         try:
             _found[model] = trace(model, inputs)
-        except Exception:  # whatever a model does that can only be run, not traced
+        except Exception:  # models that cannot be traced
             _found[model] = [None] * len(outputs)
     return _found[model]
 
 
-# Of models that were traced only to look at them.
+# Of models that are traced only for inspection.
 _found: weakref.WeakKeyDictionary[keras.Model, list[str | None]] = weakref.WeakKeyDictionary()
 
 
 def _end(tensor: Any, axis: int | None, step_of: Callable[[Any], _Step]) -> str | None:
-    """Walks back from a tensor to what computed it; `axis` as in `model_ends.visible_end`."""
+    """Walks back from a tensor to its computation; `axis` as in `model_ends.visible_end`."""
     step = step_of(tensor)
     if step.what in (LINEAR, SIGMOID):
         return step.what
     if step.what == SOFTMAX:
         return SOFTMAX if axis is not None and axis in (step.axes or (-1,)) else OTHER
     if step.what in (_MERGE, _DIVIDE):
-        ends = [_end(each, axis, step_of) for each in step.inputs]
-        # Shifted, scaled or clipped logits are logits; of probabilities nothing is known then.
+        ends = [_end(tensor, axis, step_of) for tensor in step.inputs]
+        # Shifted, scaled or clipped logits are logits; for probabilities the result is unknown.
         return LINEAR if LINEAR in ends and set(ends) <= {LINEAR, None} else None
     if step.what == _LOG:
         return _end_of_logarithm(step.inputs[0], axis, step_of)
@@ -118,16 +118,16 @@ def _end(tensor: Any, axis: int | None, step_of: Callable[[Any], _Step]) -> str 
 
 
 def _end_of_logarithm(tensor: Any, axis: int | None, step_of: Callable[[Any], _Step]) -> str | None:
-    """Log-probabilities are logits, clipped or shifted by a small number ones included."""
+    """Log-probabilities are logits, also if clipped or shifted by a small number."""
     step = step_of(tensor)
     if step.what != _MERGE:
         return LINEAR if _end(tensor, axis, step_of) == SOFTMAX else None
-    ends = {_end_of_logarithm(each, axis, step_of) for each in step.inputs}
+    ends = {_end_of_logarithm(source, axis, step_of) for source in step.inputs}
     return LINEAR if LINEAR in ends else None
 
 
 def _moved(step: _Step, axis: int | None) -> Any:
-    """Where the axis is in the operation's input."""
+    """Returns the axis in the operation's input."""
     if step.what == _SAME or (axis is None and step.what != _UNKNOWN):
         return axis
     if step.what == _RESHAPE:
@@ -167,12 +167,12 @@ def _tensorflow_step(tensor: Any) -> _Step:
     axes = None
     if what == _TRANSPOSE:
         axes = tf.get_static_value(inputs[1])
-        axes = None if axes is None else [int(each) for each in axes]
+        axes = None if axes is None else [int(index) for index in axes]
     return _Step(what, inputs, before, _shape(tensor), axes)
 
 
 def _sum_of(numerator: Any, divisor: Any) -> list[int] | None:
-    """The axis that a divisor sums the numerator over, if it does: that normalizes it."""
+    """Returns the axis over which the divisor sums the numerator, which normalizes it."""
     operation = divisor.op
     if operation.type != "Sum" or operation.inputs[0] is not numerator:
         return None
@@ -184,7 +184,7 @@ def _sum_of(numerator: Any, divisor: Any) -> list[int] | None:
 
 
 def _inside(operation: Any) -> Sequence[Any] | None:
-    """The outputs of a function in the graph, as tensors of the function's own graph."""
+    """Returns the outputs of a function in the graph, as tensors of the function's graph."""
     name = operation.get_attr("f").name
     function = operation.graph._get_function(name)
     return None if function is None else function.graph.outputs  # None if it is not of Python
@@ -199,7 +199,7 @@ def _as_tensor(value: Any) -> Any:
 
 
 def _of_function(model: keras.Model, inputs: Any) -> list[str | None]:
-    """Traces a model to a graph of its own, which is not run."""
+    """Traces a model to a new graph, which is not run."""
     specification = keras.tree.map_structure(
         lambda each: tf.TensorSpec(
             each.shape, "string" if each.dtype == "string" else tf.as_dtype(each.dtype)
@@ -221,14 +221,14 @@ class _Node(NamedTuple):
 def _of_jaxpr(model: keras.Model, inputs: Any) -> list[str | None]:
     inputs = keras.tree.map_structure(
         lambda each: (
-            # The size of the batch does not matter; other axes that are not known cannot be traced.
+            # The batch size does not matter; other unknown axes cannot be traced.
             jax.ShapeDtypeStruct((each.shape[0] or 2, *each.shape[1:]), each.dtype)
             if isinstance(each, keras.KerasTensor)
             else each
         ),
         inputs,
     )
-    # Within `fit` variables have their values in the scope of the step alone.
+    # Within `fit` variables only have values in the scope of the step.
     state = [(variable, variable.value) for variable in model.variables]
     with keras.StatelessScope(state_mapping=state):
         traced = jax.make_jaxpr(lambda each: model(each, training=False))(inputs)
@@ -241,7 +241,7 @@ def _leaf() -> _Node:
 
 
 def _nodes(jaxpr: Any, arguments: Sequence[_Node]) -> list[_Node]:
-    """Returns the outputs of a jaxpr, calls of others written out."""
+    """Returns the outputs of a jaxpr, with nested calls inlined."""
     known = dict(zip(jaxpr.invars, arguments, strict=True))
 
     def read(variable: Any) -> _Node:
@@ -249,7 +249,7 @@ def _nodes(jaxpr: Any, arguments: Sequence[_Node]) -> list[_Node]:
         return _leaf() if literal else known.get(variable) or _leaf()
 
     for equation in jaxpr.eqns:
-        inputs = [read(each) for each in equation.invars]
+        inputs = [read(variable) for variable in equation.invars]
         inner = next(
             (
                 equation.params[key]
@@ -264,7 +264,7 @@ def _nodes(jaxpr: Any, arguments: Sequence[_Node]) -> list[_Node]:
         else:
             found = [_jax_node(equation, inputs)] * len(equation.outvars)
         known.update(zip(equation.outvars, found, strict=False))
-    return [read(each) for each in jaxpr.outvars]
+    return [read(variable) for variable in jaxpr.outvars]
 
 
 def _jax_node(equation: Any, inputs: Sequence[_Node]) -> _Node:
@@ -279,7 +279,7 @@ def _jax_node(equation: Any, inputs: Sequence[_Node]) -> _Node:
 
 
 def _normalizes(numerator: _Node, divisor: _Node) -> list[int] | None:
-    """As `_sum_of`, for JAX, where a sum is spread over the axis that it lost."""
+    """Like `_sum_of` for JAX, where a sum is broadcast over the reduced axis."""
     while divisor.step.what in (_ROWS, _RESHAPE):
         divisor = divisor.step.inputs[0]
     axes, inputs = divisor.step.axes, divisor.step.inputs
@@ -291,13 +291,13 @@ def _normalizes(numerator: _Node, divisor: _Node) -> list[int] | None:
 def ends_of(
     model: keras.Model, visible: Mapping[str, str | None], outputs: Mapping[str, Any], inputs: Any
 ) -> dict[str, str | None]:
-    """Returns what was applied last to each output of a model that was just called.
+    """Returns the last activation of each output of a model that was just called.
 
     Args:
         model: The model.
-        visible: What its graph shows, by output; see `outputs.visible_ends`.
+        visible: The ends that its graph shows, by output; see `outputs.visible_ends`.
         outputs: Its outputs by name.
-        inputs: What it was called with.
+        inputs: The inputs of the call.
     """
     if all(visible.get(name) is not None for name in outputs):
         return {name: visible[name] for name in outputs}

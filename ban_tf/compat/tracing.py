@@ -1,4 +1,4 @@
-"""Whether numbers are there to be looked at, or only stand for those of a later step."""
+"""Distinguishes concrete from symbolic tensors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import keras
 
 
 def is_symbolic(tensor: Any) -> bool:
-    """Tells whether a tensor, or a variable, has no value yet, as inside a compiled step."""
+    """Returns whether a tensor or variable has no concrete value, as inside a compiled step."""
     if isinstance(tensor, keras.Variable):
         tensor = tensor.value
     if isinstance(tensor, keras.KerasTensor):

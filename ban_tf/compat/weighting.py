@@ -1,4 +1,4 @@
-"""How much each sample counts: Keras's weights, masks and reduction, for losses made elsewhere."""
+"""Applies Keras's sample weights, masks and reduction to given losses."""
 
 from __future__ import annotations
 
@@ -15,55 +15,55 @@ from ban_tf.errors import InputError
 
 
 class PerSample(keras.losses.Loss):
-    """Keras's own reduction (weights, masks, replicas) of values that are losses already."""
+    """Keras's reduction (weights, masks, replicas) of values that are already losses."""
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """Returns the losses, which come in the place of labels, as they are."""
+        """Returns the losses, which are passed as labels, unchanged."""
         return y_true
 
 
 def reduce(losses: Any, output: Any, sample_weight: Any) -> Any:
-    """Returns the mean of losses over what counts, a scalar, as Keras computes it.
+    """Returns the weighted mean of losses, a scalar, as in Keras.
 
     Args:
         losses: `[batch, ...]`.
-        output: The model's output that they belong to, which carries Keras's mask.
+        output: The model's output of the losses, which carries Keras's mask.
         sample_weight: `[batch]` or `[batch, ...]`, or None.
     """
     return mean(PerSample(name="per_sample", dtype="float32"), losses, output, sample_weight)
 
 
 def mean(loss: keras.losses.Loss, labels: Any, output: Any, sample_weight: Any) -> Any:
-    """Returns what a Keras loss says of a batch; of several replicas, this one's part of it.
+    """Returns a Keras loss of a batch; on several replicas, this one's part of it.
 
-    Keras takes the mean of each replica's share, and then the mean of these, which weights the
-    examples of unequal shares unequally. Here each share's sum is divided by what counts in the
-    whole batch, so that the parts, and their gradients, add up to those of one device.
+    Keras takes the mean of the replicas' means, which weights examples of unequal parts unequally.
+    Here each replica's sum is divided by the total weight of the whole batch, so that the parts
+    and their gradients add up to those on one device.
 
     Args:
-        loss: Its `reduction` says what is divided by.
-        labels: As the loss takes them.
+        loss: The loss; its `reduction` determines the divisor.
+        labels: As for the loss.
         output: The model's output, which carries Keras's mask.
-        sample_weight: As the loss takes it, or None.
+        sample_weight: As for the loss, or None.
     """
     if not distribute.in_replica() or loss.reduction in (None, "none", "sum"):
         return loss(labels, output, sample_weight)
     losses = loss.call(
         *keras.tree.map_structure(
-            lambda each: ops.convert_to_tensor(each, loss.dtype), (labels, output)
+            lambda value: ops.convert_to_tensor(value, loss.dtype), (labels, output)
         )
     )
     size = ops.shape(keras.tree.flatten(output)[0])[0]
-    if not len(losses.shape):  # a mean that the loss has taken by itself
-        return distribute.part_of_mean(losses, size)
+    if not len(losses.shape):  # the loss has already taken the mean
+        return distribute.scale_to_global_mean(losses, size)
     add_up = PerSample(name="sum", reduction="sum", dtype=loss.dtype)
-    summed = ops.sum(add_up(losses, output, sample_weight))  # Keras adds up no empty share
+    summed = ops.sum(add_up(losses, output, sample_weight))  # Keras cannot sum an empty part
     weight = sample_weight if loss.reduction == "mean_with_sample_weight" else None
     return ops.divide_no_nan(summed, _divisor(losses, output, weight, distribute.share(size)))
 
 
-def _divisor(losses: Any, output: Any, sample_weight: Any, share: distribute.Share) -> Any:
-    """What the sum of losses `[batch, ...]` of all replicas is to be divided by."""
+def _divisor(losses: Any, output: Any, sample_weight: Any, share: distribute.ReplicaSlice) -> Any:
+    """Returns the divisor for the sum of losses `[batch, ...]` of all replicas."""
     masks = [mask for mask in map(mask_of, (output, losses)) if mask is not None]
     if masks or sample_weight is not None:
         weights = combine(sample_weight, None, losses)
@@ -90,33 +90,33 @@ def combine(sample_weight: Any, mask: Any, like: Any) -> Any:
 
 
 def by_output(sample_weight: Any, names: list[str]) -> dict[str, Any]:
-    """Returns sample weights by output: one array given for all of them counts for each."""
+    """Returns sample weights by output; a single array is used for all outputs."""
     if sample_weight is None or isinstance(sample_weight, (dict, list, tuple)):
         return outputs.named(sample_weight, names)
     return dict.fromkeys(names, sample_weight)
 
 
 class TermWeights(NamedTuple):
-    """Sample weights of the label term and of the teacher term, each as Keras takes them."""
+    """Sample weights of the label term and of the teacher term, each as for Keras."""
 
     labels: Any
     teacher: Any
 
 
 def by_term(sample_weight: Any, outputs_known: Collection[str]) -> TermWeights:
-    """Returns sample weights by term: those given as they are count for both.
+    """Returns sample weights by term; plain weights are used for both.
 
     Args:
-        sample_weight: As Keras takes it, or a dictionary of "labels" and "teacher", of which one
-            may be left out and then counts all samples alike.
-        outputs_known: The names that outputs go by. Keys that are names of outputs are that.
+        sample_weight: As for Keras, or a dictionary of "labels" and "teacher", of which a missing
+            one means equal weights.
+        outputs_known: The names of outputs, which have priority as keys.
 
     Raises:
         InputError: A dictionary has a key that is neither.
     """
     if not isinstance(sample_weight, dict) or set(sample_weight) <= set(outputs_known):
         return TermWeights(sample_weight, sample_weight)
-    # As Keras arranges weights beside the labels and recorded outputs of arrays.
+    # Keras's structure of weights for arrays of labels and recorded outputs.
     keys = {"teacher" if name == "teacher_logits" else name for name in sample_weight}
     if not keys <= set(TermWeights._fields):
         names = ", ".join(sorted(map(str, set(sample_weight) - set(outputs_known))))
@@ -129,15 +129,15 @@ def by_term(sample_weight: Any, outputs_known: Collection[str]) -> TermWeights:
 
 
 def check_class_weight(x: Any, sample_weight: Any, recorded: bool) -> None:
-    """Checks that `class_weight` of `fit` can be combined with the rest.
+    """Checks that `class_weight` of `fit` can be combined with the other arguments.
 
     Args:
         x: As for `fit`.
         sample_weight: As for `fit`.
-        recorded: Whether labels come with recorded outputs of a teacher.
+        recorded: Whether labels are packed with recorded outputs of a teacher.
 
     Raises:
-        InputError: Class weights do not reach the labels, or samples have weights by term.
+        InputError: Class weights cannot be applied, or samples have weights by term.
     """
     if recorded:
         raise InputError(
@@ -155,15 +155,15 @@ def check_class_weight(x: Any, sample_weight: Any, recorded: bool) -> None:
 
 
 def beside(sample_weight: Any, labels: Any, recorded: bool) -> Any:
-    """Returns sample weights by term in the structure that Keras demands beside arrays of labels.
+    """Returns sample weights by term in the structure that Keras needs for arrays of labels.
 
     Args:
         sample_weight: As for `fit`.
         labels: As for `fit`.
-        recorded: Whether labels come with recorded outputs of a teacher.
+        recorded: Whether labels are packed with recorded outputs of a teacher.
 
     Raises:
-        InputError: There are several arrays of labels, beside which Keras takes none by term.
+        InputError: There are several arrays of labels, for which Keras has no weights by term.
     """
     nested = isinstance(labels, (dict, list, tuple))
     by_terms = isinstance(sample_weight, dict) and set(sample_weight) <= set(TermWeights._fields)

@@ -183,7 +183,7 @@ class DistillationTerms:
                 )
             # What Keras's Loss objects reduce is divided by the replicas already.
             replicas = distribute.replica_count() if _is_scaled(loss) else 1
-            total = total + distribute.part_of_mean(weight * replicas * value, size)
+            total = total + distribute.scale_to_global_mean(weight * replicas * value, size)
         return total
 
 

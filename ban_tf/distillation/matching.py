@@ -154,7 +154,7 @@ def signals(
     theirs = outputs.aligned(theirs, list(students))  # what is recorded may be no more than these
     found = {}
     for name, student in students.items():
-        checks.check_opinion(name, theirs)
+        checks.check_teacher_output(name, theirs)
         found[name] = teacher.signal(given[theirs[name]], theirs[name], student)
         sizes = found[name].shape[-1], student.logits.shape[-1]
         if student.kind != VALUES:

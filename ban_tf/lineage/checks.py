@@ -158,8 +158,8 @@ def check_networks(
         The networks by the arguments that build them.
 
     Raises:
-        InputError: A network cannot be built or distilled, or two networks share trainable
-            weights.
+        InputError: A network cannot be built or distilled, or two networks share weights
+            that training changes.
     """
     with seeds.seeded(0):  # does not advance the user's random state
         teacher = first_model or build()
@@ -175,7 +175,7 @@ def check_networks(
     changed = shared_weights.changed_by_training(network, teacher)
     if changed:
         raise InputError(
-            "`build` returns networks that share trainable weights "
+            "`build` returns networks that share weights that training changes "
             f"({', '.join(changed[:3])}), so that generations would not start fresh; freeze them "
             "(layer.trainable = False), or create these layers inside `build`."
         )

@@ -79,7 +79,7 @@ class Lineage(TrainedGenerations):
 
     Raises:
         InputError: An argument is unknown, has the wrong type or is out of range; or the networks
-            of `build` cannot be distilled into each other, share trainable weights, or differ in
+            of `build` cannot be distilled into each other, share weights that training changes, or differ in
             more than their weights.
         RunDirectoryError: The directory cannot be used, or holds a run with other settings.
     """
@@ -111,9 +111,11 @@ class Lineage(TrainedGenerations):
     ):
         given = {name: value for name, value in locals().items() if name != "self"}
         lineage_checks.check_arguments(given)
-        self._build = copies.builder(build)
+        self._build = copies.as_model_factory(build)
         self._student_build = (
-            self._build if student_build is None else copies.builder(student_build, "student_build")
+            self._build
+            if student_build is None
+            else copies.as_model_factory(student_build, "student_build")
         )
         self.number_of_generations = int(generations)
         self.objective = objective

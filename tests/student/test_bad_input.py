@@ -107,7 +107,7 @@ def test_teachers_that_cannot_teach_are_refused(tmp_path):
     unbuilt = keras.Sequential([keras.layers.Dense(CLASSES)])
     with pytest.raises(ValueError, match=r"`teacher` .* has no weights yet"):
         ban_tf.BornAgainModel(network(0), unbuilt)
-    with pytest.raises(ValueError, match="5 classes apart where the student has 4"):
+    with pytest.raises(ValueError, match="5 classes, but the student has 4"):
         other = keras.Sequential([keras.Input((6,)), keras.layers.Dense(5)])
         ban_tf.BornAgainModel(network(0), [network(1), other])
     with pytest.raises(ValueError, match="both need the same axes"):
@@ -123,7 +123,7 @@ def test_recorded_outputs_that_are_missing_from_training_data_are_asked_for():
         model.fit(x, y, verbose=0)
     model.evaluate(x, y, verbose=0)  # has the labels to go by
     recorded = {"labels": y, "teacher_logits": np.zeros((len(y), 5), "float32")}
-    with pytest.raises(ValueError, match="`teacher` tells 5 classes apart where the student has 4"):
+    with pytest.raises(ValueError, match="`teacher` has 5 classes, but the student has 4"):
         model.fit(x, recorded, verbose=0)
     with pytest.raises(ValueError, match=r"`class_weight` does not reach .*`sample_weight`"):
         model.fit(x, recorded, class_weight={0: 2.0}, verbose=0)

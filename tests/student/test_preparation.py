@@ -201,7 +201,7 @@ def test_what_cannot_be_combined_is_refused():
     student = _task(seed=1)
     model = ban_tf.BornAgainModel(student, Deriving(Labelling()), "kd")
     model.compile("sgd", SCE)
-    with pytest.raises(ValueError, match="preprocessor of `teacher` makes labels"):
+    with pytest.raises(ValueError, match="preprocessor of `teacher` creates labels"):
         model.train_on_batch(RAW, LABELS)
     other = ban_tf.BornAgainModel(student, _task(1 / 100), "kd+labels")
     other.compile("sgd", SCE)
