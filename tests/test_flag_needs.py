@@ -272,7 +272,7 @@ def test_each_column_of_the_paper_has_its_own_objective(name, tmp_path, monkeypa
             ["run", "--dataset=digits", "--data_dir=there"],
             "--data_dir=there",
         ),
-        (evaluate.main, ["run", "--dataset=folder:x", "--data_dir=there"], "for TFDS data sets"),
+        (evaluate.main, ["run", "--dataset=folder:x", "--data_dir=there"], "for TFDS datasets"),
         (
             report_command.main,
             ["run", "--control=labels"],

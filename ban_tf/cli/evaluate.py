@@ -33,7 +33,7 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "dataset",
         None,
-        "digits, a TFDS data set, folder:PATH, text or text:PATH.",
+        "digits, a TFDS dataset, folder:PATH, text or text:PATH.",
         required=True,
         flag_values=values,
     )
@@ -49,7 +49,7 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     if data_dir and not takes_it:
         raise InputError(
             f"--data_dir={data_dir} does nothing with --dataset={dataset}; it is for TFDS "
-            "data sets. Leave it out."
+            "datasets. Leave it out."
         )
     run = Run(names[0])
     command.import_tensorflow()

@@ -48,7 +48,7 @@ def _check_validation(fit: Mapping[str, Any]) -> None:
     if scalar or (isinstance(data, (tuple, list)) and len(data) > 3):
         received = repr(data) if scalar else f"{len(data)} entries"
         raise InputError(
-            "`validation_data` must be a data set, or a tuple (x, y) or (x, y, sample_weight). "
+            "`validation_data` must be a dataset, or a tuple (x, y) or (x, y, sample_weight). "
             f"Received: {received}"
         )
     often = fit.get("validation_freq", 1)

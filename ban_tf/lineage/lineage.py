@@ -79,8 +79,8 @@ class Lineage(TrainedGenerations):
 
     Raises:
         InputError: An argument is unknown, has the wrong type or is out of range; or the networks
-            of `build` cannot be distilled into each other, share weights that training changes, or differ in
-            more than their weights.
+            of `build` cannot be distilled into each other, share weights that training changes, or
+            differ in more than their weights.
         RunDirectoryError: The directory cannot be used, or holds a run with other settings.
     """
 

@@ -239,7 +239,7 @@ class ImageClassification(Task):
 def check_first_model(
     model: keras.Model, path: str, dataset: str, data: datasets.ImageData
 ) -> None:
-    """Checks that a model can be generation 0 on a data set.
+    """Checks that a model can be generation 0 on a dataset.
 
     Raises:
         InputError: Its inputs or outputs do not fit.

@@ -1,6 +1,6 @@
 """Loads new data from a function in each epoch of a single `fit`.
 
-Keras takes one data set and reads it again in every epoch. `EpochData` calls a function when an
+Keras takes one dataset and reads it again in every epoch. `EpochData` calls a function when an
 epoch begins, so that one `fit`, with its callbacks, its optimizer and its traced step, gets new
 data in each. An infinite stream is passed to Keras directly: it is read on through all epochs,
 which keeps its buffers full.
