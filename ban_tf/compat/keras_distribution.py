@@ -218,8 +218,8 @@ def _average_over_replicas(compiled: Any) -> None:
     """Makes the losses of a built `CompileLoss` reduce over the global batch."""
     if compiled is not None:
         compiled._flat_losses = [
-            each if isinstance(each.loss, _AcrossReplicas) else _across_replicas(each)
-            for each in compiled._flat_losses
+            entry if isinstance(entry.loss, _AcrossReplicas) else _across_replicas(entry)
+            for entry in compiled._flat_losses
         ]
 
 
@@ -321,7 +321,7 @@ def _steps(model: keras.Model, step_function: Callable[[Any], Any]) -> Callable[
         outputs = strategy.run(step_function, args=(data,))
         # After the all-reduce all replicas have the same.
         return keras.tree.map_structure(
-            lambda each: strategy.experimental_local_results(each)[0], outputs
+            lambda value: strategy.experimental_local_results(value)[0], outputs
         )
 
     def next_step(iterator: Any) -> Any:
@@ -330,8 +330,8 @@ def _steps(model: keras.Model, step_function: Callable[[Any], Any]) -> Callable[
 
     if not model.run_eagerly:
         one_step, next_step = (
-            tf.function(each, reduce_retracing=True, autograph=False)
-            for each in (one_step, next_step)
+            tf.function(step, reduce_retracing=True, autograph=False)
+            for step in (one_step, next_step)
         )
 
     def function(iterator: Any) -> Any:

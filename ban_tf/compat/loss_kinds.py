@@ -133,9 +133,9 @@ def _void(loss: Any, options: Mapping[str, Any]) -> int | None:
     if found is not None or not isinstance(loss, keras.losses.Loss):
         return found
     inner = {
-        _void(each, _unwrapped(each)[1])
-        for each in vars(loss).values()
-        if each is not loss and (isinstance(each, keras.losses.Loss) or callable(each))
+        _void(inner, _unwrapped(inner)[1])
+        for inner in vars(loss).values()
+        if inner is not loss and (isinstance(inner, keras.losses.Loss) or callable(inner))
     } - {None}
     return inner.pop() if len(inner) == 1 else None
 

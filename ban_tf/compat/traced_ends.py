@@ -206,10 +206,10 @@ def _of_function(model: keras.Model, inputs: Any) -> list[str | None]:
         ),
         keras.tree.map_structure(_as_tensor, inputs),
     )
-    function = tf.function(lambda each: model(each, training=False), autograph=False)
+    function = tf.function(lambda batch: model(batch, training=False), autograph=False)
     graph = function.get_concrete_function(specification)
     outputs = keras.tree.flatten(graph.structured_outputs)
-    return [_end(each, -1, _tensorflow_step) for each in outputs]
+    return [_end(output, -1, _tensorflow_step) for output in outputs]
 
 
 class _Node(NamedTuple):
@@ -231,9 +231,9 @@ def _of_jaxpr(model: keras.Model, inputs: Any) -> list[str | None]:
     # Within `fit` variables only have values in the scope of the step.
     state = [(variable, variable.value) for variable in model.variables]
     with keras.StatelessScope(state_mapping=state):
-        traced = jax.make_jaxpr(lambda each: model(each, training=False))(inputs)
+        traced = jax.make_jaxpr(lambda batch: model(batch, training=False))(inputs)
     outputs = _nodes(traced.jaxpr, [_leaf() for _ in traced.jaxpr.invars])
-    return [_end(each, -1, lambda node: node.step) for each in outputs]
+    return [_end(output, -1, lambda node: node.step) for output in outputs]
 
 
 def _leaf() -> _Node:

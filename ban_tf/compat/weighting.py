@@ -70,22 +70,22 @@ def _divisor(losses: Any, output: Any, sample_weight: Any, share: distribute.Rep
         for mask in masks:
             weights = combine(weights, mask, losses)
         return distribute.sum_over_replicas(ops.sum(weights))
-    each = ops.prod(ops.convert_to_tensor(ops.shape(losses)[1:], "int32"))
-    return ops.cast(share.total * each, losses.dtype)
+    positions = ops.prod(ops.convert_to_tensor(ops.shape(losses)[1:], "int32"))
+    return ops.cast(share.total * positions, losses.dtype)
 
 
 def combine(sample_weight: Any, mask: Any, like: Any) -> Any:
     """Returns sample weight times mask, of `like`'s shape `[batch, ...]`; None without either."""
     combined = None
-    for each in (sample_weight, mask):
-        if each is None:
+    for factor in (sample_weight, mask):
+        if factor is None:
             continue
-        each = ops.cast(each, like.dtype)
-        while len(each.shape) > len(like.shape):
-            each = ops.squeeze(each, axis=-1)
-        while len(each.shape) < len(like.shape):
-            each = ops.expand_dims(each, axis=-1)
-        combined = each if combined is None else combined * each
+        factor = ops.cast(factor, like.dtype)
+        while len(factor.shape) > len(like.shape):
+            factor = ops.squeeze(factor, axis=-1)
+        while len(factor.shape) < len(like.shape):
+            factor = ops.expand_dims(factor, axis=-1)
+        combined = factor if combined is None else combined * factor
     return None if combined is None else ops.broadcast_to(combined, ops.shape(like))
 
 

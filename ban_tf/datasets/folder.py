@@ -38,9 +38,9 @@ def check(path: str) -> tuple[str, ...]:
                 "PATH/train/CLASS and PATH/test/CLASS."
             )
         classes[part] = sorted(
-            each.name
-            for each in (root / part).iterdir()
-            if each.is_dir() and not each.name.startswith(".")
+            entry.name
+            for entry in (root / part).iterdir()
+            if entry.is_dir() and not entry.name.startswith(".")
         )
         for name in classes[part]:
             if not _files(root / part / name):

@@ -95,7 +95,8 @@ def evaluation_batches(
         np.pad(np.ones(predicted, np.float32), missing),
     )
     cut = tuple(
-        _part(_cut(_streams(each, batch_size), unroll), num_shards, shard_range) for each in arrays
+        _part(_cut(_streams(array, batch_size), unroll), num_shards, shard_range)
+        for array in arrays
     )
     return iterators.untuned(tf.data.Dataset.from_tensor_slices(cut))
 

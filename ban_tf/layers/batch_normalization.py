@@ -106,7 +106,7 @@ class BatchNormalization(keras.layers.BatchNormalization, metaclass=StandIn):
         offset = ops.cast(self.beta, "float32") if self.center else tf.zeros([channels])
         flat = inputs if len(inputs.shape) == 4 else _as_images(inputs)
         filler = -channels % _vector(keras.backend.standardize_dtype(inputs.dtype))
-        flat, scale, offset = (_fill(each, filler) for each in (flat, scale, offset))
+        flat, scale, offset = (_fill(tensor, filler) for tensor in (flat, scale, offset))
         fused = tf.raw_ops.FusedBatchNormV3(
             x=flat,
             scale=scale,
@@ -118,8 +118,8 @@ class BatchNormalization(keras.layers.BatchNormalization, metaclass=StandIn):
             is_training=training,
         )
         outputs, mean, variance = (
-            _first(each, channels) if filler else each
-            for each in (fused.y, fused.batch_mean, fused.batch_variance)
+            _first(tensor, channels) if filler else tensor
+            for tensor in (fused.y, fused.batch_mean, fused.batch_variance)
         )
         if len(inputs.shape) != 4:
             outputs = tf.reshape(outputs, tf.shape(inputs))

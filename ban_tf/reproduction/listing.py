@@ -28,7 +28,7 @@ def show(experiments: Iterable[Experiment], root: pathlib.Path) -> None:
     if not console.is_terminal:
         console.width = _FILE_WIDTH
     experiments = list(experiments)
-    left = console.width - max(len(each.name) for each in experiments) - 4
+    left = console.width - max(len(experiment.name) for experiment in experiments) - 4
     table = Table(box=SIMPLE_HEAD, show_edge=False)
     table.add_column("experiment", no_wrap=True)
     table.add_column("paper (ours)")
