@@ -28,7 +28,7 @@ def flags_page() -> str:
         "`--name=value`, or by a file of them with `--flagfile=FILE`.",
         "## ban-tf train",
         "The same as `python -m ban_tf.main`.",
-        "Flags marked * may change when a run is gone on with; the others are what it is.",
+        "Flags marked * may change when a run is resumed.",
     ]
     defined = flags.FlagValues()
     options.define_flags(defined)

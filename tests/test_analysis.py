@@ -75,7 +75,7 @@ def test_labels_may_be_one_hot(batch):
 def test_a_row_sums_up_several_batches(batch):
     labels, teacher, student = batch
     halves = [slice(0, len(labels) // 2), slice(len(labels) // 2, None)]
-    row = analysis.summarise(
+    row = analysis.summarize(
         [analysis.decompose(labels[half], teacher[half], student[half]) for half in halves]
     )
     p, q = _softmax(teacher), _softmax(student)
@@ -95,7 +95,7 @@ def test_a_row_sums_up_several_batches(batch):
 
 def test_equal_weights_have_full_entropy_and_a_perfect_student_no_gradient():
     logits = np.eye(4, dtype="float32") * 5
-    row = analysis.summarise([analysis.decompose(np.arange(4), logits, logits)])
+    row = analysis.summarize([analysis.decompose(np.arange(4), logits, logits)])
     assert row["weight_entropy"] == pytest.approx(1.0)
     assert row["true_class_share"] == row["dark_knowledge_share"] == 0.0
     assert row["teacher_agreement"] == 1.0 and row["kl_divergence"] == pytest.approx(0.0)

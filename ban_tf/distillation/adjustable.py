@@ -1,4 +1,4 @@
-"""Weights and a temperature that may change while a model trains, without another trace.
+"""Weights and a temperature that may change during training without retracing.
 
 A number that is written into a traced step stays what it was when the step was traced. Here it
 is read from a variable instead. These variables belong to the state of a model, so that compiled
@@ -42,12 +42,12 @@ class Adjustable:
         self.assign(value)
 
     def assign(self, value: Any) -> None:
-        """Takes a number, or a function of the epoch, in the place of what there was."""
+        """Sets a number, or a function of the epoch."""
         self._put(self.read(value))
         self.schedule = value if callable(value) else None
 
     def read(self, value: Any) -> float:
-        """Returns the number that `assign` would take, without taking it.
+        """Returns the number that `assign` would set, without setting it.
 
         Raises:
             InputError: It is out of range.
@@ -55,7 +55,7 @@ class Adjustable:
         return self._check(value(self._epoch) if callable(value) else value)
 
     def begin_epoch(self, epoch: int) -> None:
-        """Takes the number that the schedule, if there is one, has for an epoch."""
+        """Sets the number that the schedule, if any, returns for an epoch."""
         self._epoch = epoch
         if self.schedule:
             self._put(self.read(self.schedule))
@@ -144,7 +144,7 @@ class AdjustableModel(DistributedModel):
     def _adjust(
         self, objective: Any, label_weight: Any, teacher_weight: Any, temperature: Any
     ) -> None:
-        """Takes the arguments of the constructor; see `BornAgainModel`."""
+        """Sets the arguments of the constructor; see `BornAgainModel`."""
         self._adjustables = Adjustables(
             _weight("label_weight", 0.0 if label_weight is None else label_weight),
             _weight("teacher_weight", teacher_weight),
@@ -160,7 +160,7 @@ class AdjustableModel(DistributedModel):
 
     @property
     def objective(self) -> Any:
-        """What the student is asked to match."""
+        """The objective that the student minimizes."""
         return self._objective
 
     @objective.setter
@@ -252,7 +252,7 @@ class AdjustableModel(DistributedModel):
         )
 
     def _begin_epoch(self, epoch: int) -> None:
-        """Takes the numbers that schedules have for an epoch."""
+        """Sets the numbers that schedules return for an epoch."""
         self._sync()
         for each in self._adjustables.all:
             each.begin_epoch(epoch)
@@ -260,7 +260,7 @@ class AdjustableModel(DistributedModel):
             self._soften()
 
     def _soften(self) -> None:
-        """Gives the objective the temperature that was assigned."""
+        """Sets the objective's temperature to the one that was assigned."""
         traced = self._shared_temperature is not None
         self._objective, _ = objectives.resolve(
             self._objective, temperature=self._adjustables.temperature.number
@@ -280,7 +280,7 @@ class AdjustableModel(DistributedModel):
             self.jax_state_sync()
 
     def _trace_again(self) -> None:
-        """Has the steps traced once more, the next step of a `fit` under way included."""
+        """Makes Keras trace the steps again, also during `fit`."""
         for name in ("train", "test"):
             if getattr(self, f"{name}_function", None) is not None:
                 getattr(self, f"make_{name}_function")(force=True)

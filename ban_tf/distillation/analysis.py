@@ -74,7 +74,7 @@ def decompose(labels: Any, teacher_logits: Any, student_logits: Any) -> dict[str
     }
 
 
-def summarise(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def summarize(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Puts what `decompose` found in several batches into one row.
 
     Args:
@@ -135,11 +135,11 @@ class Analysis(keras.callbacks.Callback):
 
     Args:
         batches: (inputs, labels) pairs that can be gone through again and again.
-        file: Where to keep the rows, as JSON; a training that is gone on with goes on with them.
+        file: Where to keep the rows, as JSON; a resumed training appends to them.
         log_directory: Where to write TensorBoard's scalars and histograms.
 
     Attributes:
-        rows: One dictionary for each epoch: its number from 1 on, and what `summarise` returns.
+        rows: One dictionary for each epoch: its number from 1 on, and what `summarize` returns.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class Analysis(keras.callbacks.Callback):
         """Adds a row."""
         if self._measure is None:
             return
-        found = summarise([self._measure(*batch[:2]) for batch in self._batches])
+        found = summarize([self._measure(*batch[:2]) for batch in self._batches])
         self.rows = [row for row in self.rows if row["epoch"] <= epoch]
         self.rows.append({"epoch": epoch + 1, **found})
         if self._file is not None:
@@ -184,9 +184,7 @@ class Analysis(keras.callbacks.Callback):
         labels, given = self.model.teacher.split(inputs, labels)
         y_pred = self.model.student(inputs, training=False)
         if not given or len(keras.tree.flatten(y_pred)) > 1:
-            raise InputError(
-                "An analysis needs a teacher that can be asked, and a student of one output."
-            )
+            raise InputError("An analysis needs an online teacher, and a student with one output.")
         students = self.model.learning_outputs(inputs, y_pred)
         teacher_logits = matching.signals(self.model.teacher, given, students, list(students))
         ((name, student),) = students.items()

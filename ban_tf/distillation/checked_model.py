@@ -1,4 +1,4 @@
-"""A student whose data is looked at before it trains, and whose labels train what they are for."""
+"""A student whose data is checked before training, and whose labels reach the right outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ban_tf.errors import InputError
 
 
 class CheckedModel(AdjustableModel):
-    """What `BornAgainModel` knows of its labels.
+    """The label handling of `BornAgainModel`.
 
     Attributes:
         check_data: Whether data is looked at before training; see `data_checks`.
@@ -53,7 +53,7 @@ class CheckedModel(AdjustableModel):
         }
 
     def _check(self, x: Any, y: Any, sample_weight: Any = None) -> None:
-        """Looks at data before a training or an evaluation.
+        """Checks data before training or evaluation.
 
         Raises:
             InputError: It is certainly wrong.
@@ -67,7 +67,7 @@ class CheckedModel(AdjustableModel):
 
     @contextlib.contextmanager
     def _checking(self) -> Iterator[None]:
-        """Says in a sentence what is wrong with labels that a step meets in the block."""
+        """Converts errors about labels in a step to `InputError`."""
         try:
             with data_checks.labels_in_range(self):
                 yield
@@ -135,7 +135,7 @@ class CheckedModel(AdjustableModel):
         return contextlib.nullcontext() if compiled else added_losses.counting(self.student)
 
     def make_train_function(self, force: bool = False) -> Any:
-        """Makes what trains on one batch; under JAX, after a look at its labels."""
+        """Makes the training function; under JAX it checks labels first."""
         made = self.train_function
         super().make_train_function(force)
         if self.train_function is not made:
@@ -143,7 +143,7 @@ class CheckedModel(AdjustableModel):
         return self.train_function
 
     def make_test_function(self, force: bool = False) -> Any:
-        """Makes what evaluates one batch; under JAX, after a look at its labels."""
+        """Makes the evaluation function; under JAX it checks labels first."""
         made = self.test_function
         super().make_test_function(force)
         if self.test_function is not made:

@@ -14,7 +14,7 @@ from ban_tf.errors import InputError
 
 
 def _parts(given: Any, share: float) -> tuple[Any, Any]:
-    """The first and the last part of arrays, as `validation_split` shares them out."""
+    """Returns the first and the last part of arrays, as `validation_split` divides them."""
     given = as_arrays(given)
     end = int(len(leaves(given)[0]) * (1.0 - share))
 
@@ -31,7 +31,7 @@ else:
 
 
 class Preparing(_Model):
-    """What a `keras.Model` has in front of `fit`, `evaluate` and `predict` to prepare data there.
+    """Prepares data in front of `fit`, `evaluate` and `predict` of a `keras.Model`.
 
     Only batches that are given one by one, as to `train_on_batch`, and whole data sets pass
     through; called directly, the model takes prepared input.
@@ -66,7 +66,7 @@ class Preparing(_Model):
             options["validation_data"] = preparation.data(validation)
         return super().fit(data, shuffle=False, **options)
 
-    # By which its arguments are told apart.
+    # So that arguments can be bound to their names.
     fit.__signature__ = inspect.signature(keras.Model.fit)  # type: ignore[attr-defined]
 
     def evaluate(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
@@ -166,7 +166,7 @@ class PreparedModel(Preparing, keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> Any:
-        """Makes the model again."""
+        """Rebuilds the model."""
         config = dict(config)
         preprocessor = config.pop("preprocessor")
         model = super().from_config(config, custom_objects)

@@ -1,4 +1,4 @@
-"""A model that stands for another one in `fit`: its outputs, weights, layers, metrics and code.
+"""A model that wraps another one for `fit`: its outputs, weights, layers, metrics and code.
 
 Keras trains this model, the user's own stays as it was given. Without a teacher the two cannot be
 told apart: equal histories, `evaluate` in the same order, the same weights in `get_weights`.
@@ -30,7 +30,7 @@ class StudentProxy(DistributedModel):
     def __init__(self, student: keras.Model, **options: Any):
         checks.check_student(student)
         student_code.check_steps(student)
-        # The student's own policy, as loss scaling goes by it; its inputs are left as they come.
+        # Loss scaling follows the student's policy; its inputs are not cast.
         options.setdefault("dtype", student.dtype_policy)
         super().__init__(**options)
         if several(self):
@@ -47,7 +47,7 @@ class StudentProxy(DistributedModel):
 
     @property
     def output_names(self) -> list[str]:
-        """The student's, by which `compile` knows losses and metrics given by name."""
+        """The student's output names, by which `compile` matches losses and metrics."""
         return self.student.output_names
 
     @property
@@ -92,7 +92,7 @@ class StudentProxy(DistributedModel):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """What the student has when it is compiled, then `further_metrics`."""
+        """The student's compiled metrics, then `further_metrics`."""
         if "student" not in vars(self):
             return []
         with self._lend():

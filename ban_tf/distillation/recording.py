@@ -9,7 +9,7 @@ example, memory-mapped when it is read, so that nothing of it needs to fit into 
    more value for what remains, spread evenly over all other classes.
 
 Rows are appended as they are computed to `view-<n>.begun`, which becomes `view-<n>.npy` when it
-is complete: a recording that was killed goes on with the first row that is missing. Behind the
+is complete: an interrupted recording resumes with the first missing row. Behind the
 last row of a complete view stands the SHA-256 of all before it, where NumPy does not look; a view
 that is found is checked against it, and recorded again if it has changed. A folder is named after
 everything that its content depends on, and so serves every run that would record the same; a lock

@@ -26,7 +26,7 @@ class SavingModel(TaughtModel):
         """Saves the student, and all it takes to train on, in a `.keras` file.
 
         A teacher that was given as a path is found there again. One that was given as a model is
-        left out, so that checkpoints do not grow with it, unless it is asked for.
+        left out by default, so that checkpoints do not grow with it.
 
         Args:
             filepath: As for `keras.Model.save`.
@@ -43,14 +43,14 @@ class SavingModel(TaughtModel):
 
     @property
     def variables(self) -> list[Any]:
-        """All state: the student's; with a teacher, that of the teacher's terms beside it."""
+        """All variables: the student's, and with a teacher those of the teacher's terms."""
         if not self._is_taught:
             return self.student.variables
         return [*super().variables, *self._projections("variables")]
 
     @property
     def weights(self) -> list[Any]:
-        """The student's weights; with a teacher, those of `distillation_losses` after them."""
+        """The student's weights, and with a teacher those of `distillation_losses` after them."""
         return [*super().weights, *self._projections("weights")]
 
     def _projections(self, kind: str) -> list[Any]:
@@ -59,19 +59,19 @@ class SavingModel(TaughtModel):
         return self._further.variables(kind)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Returns what `pickle` and `copy` make the model of again, the teacher included."""
+        """Returns what `pickle` and `copy` rebuild the model from, the teacher included."""
         make, arguments = super().__reduce__()
         return _taught, (make, arguments, self.teacher)
 
     def save_own_variables(self, store: Any) -> None:
-        """Saves what is not the student's: the state of draws, and of `distillation_losses`."""
+        """Saves the state of random draws and of `distillation_losses`."""
         store["draws"] = self._draws.state
         held = self._further.variables("weights") if self._further else []
         for index, variable in enumerate(held):
             store[f"projection_{index}"] = variable
 
     def load_own_variables(self, store: Any) -> None:
-        """Loads what `save_own_variables` saved; older files have nothing of it."""
+        """Loads what `save_own_variables` saved; older files lack it."""
         names = set(store.keys())
         if "draws" in names:
             self._draws.state.assign(store["draws"])
@@ -80,12 +80,12 @@ class SavingModel(TaughtModel):
             self._further.restore([np.array(store[f"projection_{each}"]) for each in numbers])
 
     def save_assets(self, dir_path: str) -> None:
-        """Puts the teacher beside the student's weights, where `save` was asked to."""
+        """Saves the teacher, if `save` includes it."""
         if getattr(self, "_include_teacher", False):
             teacher_files.write(self.teacher, dir_path)
 
     def load_assets(self, dir_path: str) -> None:
-        """Takes the teacher from the file, if it is there."""
+        """Loads the teacher, if the file has one."""
         found = teacher_files.read(dir_path)
         if found:
             self.teacher = found
@@ -111,7 +111,7 @@ class SavingModel(TaughtModel):
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: dict | None = None) -> Any:
-        """Makes the model again; a teacher that was not saved is missed when training."""
+        """Rebuilds the model; training without restoring an unsaved teacher raises an error."""
         deserialize = keras.saving.deserialize_keras_object
         config = {
             **config,

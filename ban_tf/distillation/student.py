@@ -32,7 +32,7 @@ from ban_tf.errors import InputError
 
 @keras.saving.register_keras_serializable("ban_tf")
 class BornAgainModel(Preparing, SavingModel):
-    """A Keras model in training with a teacher (Furlanello et al., 2018).
+    """Trains a Keras model with a teacher (Furlanello et al., 2018).
 
     The loss is `label_weight * (compiled loss) + teacher_weight * (objective)` plus the
     student's regularization losses. Without a teacher it is the compiled loss alone, weighted
@@ -47,7 +47,7 @@ class BornAgainModel(Preparing, SavingModel):
     `label_weight`, `teacher_weight` and `temperature` may be assigned at any time, in a callback
     during `fit`, too: the next step takes them, without being traced again. `objective` and
     `teacher` may be assigned likewise; the next step is then traced once more. `copy.deepcopy`
-    and `pickle` keep the teacher, which `save` leaves out unless it is asked for.
+    and `pickle` keep the teacher, which `save` leaves out by default.
 
     A model with a `preprocessor` and `preprocess_samples`, such as a task of KerasHub, is given raw
     data, and each teacher the same raw data through a preprocessor of its own if it has one; see
@@ -131,8 +131,8 @@ class BornAgainModel(Preparing, SavingModel):
         self.check_data = checks.check_flag("check_data", check_data)
         self.expects_teacher = False
         self._adjust(objective, label_weight, teacher_weight, temperature)
-        # Its state is a variable, so that one traced step serves generations of different seeds,
-        # and none of the weights.
+        # Its state is a variable that is not a weight, so that one traced step serves generations
+        # of different seeds.
         seed = checks.check_count("seed", seed, least=0)
         self._draws = keras.random.SeedGenerator(seed, name="draws")
         terms = pairs(distillation_losses)
@@ -147,7 +147,7 @@ class BornAgainModel(Preparing, SavingModel):
             self.built = True
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Keeps Keras from finding a teacher's layers, and taking them for the student's own.
+        """Hides a teacher's layers from Keras, which would track them as the student's.
 
         `teacher` may be assigned whatever `__init__` takes.
         """
@@ -176,7 +176,7 @@ class BornAgainModel(Preparing, SavingModel):
 
     @property
     def seed(self) -> int:
-        """Seed of the objective's own draws."""
+        """Seed of the random draws of the objective."""
         return int(ops.convert_to_numpy(self._draws.state)[0])
 
     @seed.setter
@@ -185,14 +185,14 @@ class BornAgainModel(Preparing, SavingModel):
         self._draws.state.assign([seed, count])
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
-        """Returns the student's own outputs."""
+        """Returns the outputs of the student."""
         with self._counting_losses():
             if self._further:
                 return self._further.call_student(self.student, inputs, training)
             return super().call(inputs, training=training)
 
     def fit(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
-        """Trains the student as `keras.Model.fit` does, after a look at the data.
+        """Trains the student as `keras.Model.fit` does, after checking the data.
 
         Raises:
             InputError: Data is certainly wrong; see `data_checks`.
@@ -215,7 +215,7 @@ class BornAgainModel(Preparing, SavingModel):
             return super().fit(x, y, **options)
 
     def evaluate(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
-        """Evaluates the student as `keras.Model.evaluate` does, after a look at the data.
+        """Evaluates the student as `keras.Model.evaluate` does, after checking the data.
 
         Raises:
             InputError: As for `fit`.
@@ -233,7 +233,7 @@ class BornAgainModel(Preparing, SavingModel):
         student_outputs.check(self, batch_size)
         self._check(x, y, options.get("sample_weight"))
         if keras.backend.backend() == "jax":
-            # A step that JAX compiles holds the teacher's weights as they were then.
+            # A compiled JAX step holds the teacher's weights at the time of compilation.
             self.train_function = self.test_function = None
 
     def _preparation(self) -> preparation.Preparation:
@@ -251,7 +251,7 @@ class BornAgainModel(Preparing, SavingModel):
         return student_code.overrides(self.student, "predict")
 
     def known_kinds(self) -> dict[str, str | None]:
-        """Returns the kinds of the student's outputs by name, as far as they are known so far.
+        """Returns the kinds of the student's outputs by name, None where they are not known yet.
 
         Returns:
             "categorical", "binary" or "values"; None where that is in doubt, or a step may show
@@ -284,6 +284,6 @@ def _by_name(
     arguments: tuple[Any, ...],
     options: dict[str, Any],
 ) -> dict[str, Any]:
-    """Returns the further arguments of `fit` by their names, wherever they were given."""
+    """Returns the further arguments of `fit` by name, also those given by position."""
     given = inspect.signature(function).bind_partial(x, y, *arguments, **options).arguments
     return {name: value for name, value in given.items() if name not in ("x", "y")}

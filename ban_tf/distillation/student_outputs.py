@@ -1,4 +1,4 @@
-"""What the outputs of a student mean, and which of them learn from its teacher."""
+"""The kinds of a student's outputs, and which of them learn from the teacher."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def evidence(model: TaughtModel, called: Any = None) -> dict[str, Evidence]:
-    """Returns what is known of the meaning of each output, by its name.
+    """Returns the evidence for the kind of each output, by name.
 
     Args:
         model: The model around the student.
@@ -29,7 +29,7 @@ def evidence(model: TaughtModel, called: Any = None) -> dict[str, Evidence]:
         activation=model.student_activation,
         called=called,
     )
-    if student_code.overrides(model.student, "compute_loss"):  # which says nothing
+    if student_code.overrides(model.student, "compute_loss"):  # which does not tell the kind
         found = {name: each._replace(compiled=True) for name, each in found.items()}
     if not isinstance(model.teacher, teachers.OnlineTeacher):
         return found
@@ -49,7 +49,7 @@ def check(model: TaughtModel, batch_size: int | None) -> None:
         InputError: It cannot.
     """
     if not model._is_taught and not model.expects_teacher:
-        return  # plain Keras, which asks for no meaning
+        return  # plain Keras, which needs no kinds
     collected = evidence(model)
     names = matching.learning(model.objective, collected)
     found = {name: known(collected[name]) for name in names if name in collected}

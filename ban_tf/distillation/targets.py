@@ -82,7 +82,7 @@ def without_void(labels: Any, void: int, logits: Any) -> tuple[Any, Any]:
     Args:
         labels: In any form, see `label_forms.read`.
         void: The label that stands for none.
-        logits: `[batch, ..., classes]`, by whose shape distributions are told apart.
+        logits: `[batch, ..., classes]`, whose shape identifies labels that are distributions.
 
     Returns:
         Class 0 in the place of the label for none, and the mask; the labels as they are and None
@@ -101,7 +101,7 @@ def marked(labels: Any, void: int, logits: Any) -> Any:
     Args:
         labels: In any form, see `label_forms.read`.
         void: The label that stands for none.
-        logits: `[batch, ..., classes]`, by whose shape distributions are told apart.
+        logits: `[batch, ..., classes]`, whose shape identifies labels that are distributions.
     """
     labels = label_forms.as_numbers(labels)
     if void == label_forms.VOID:

@@ -1,4 +1,4 @@
-"""A model whose loss has a teacher's terms beside that of the labels.
+"""A model whose loss adds the terms of a teacher to that of the labels.
 
 Each step
 
@@ -39,7 +39,7 @@ from ban_tf.errors import InputError
 
 
 class Target(NamedTuple):
-    """What a student learns from: the labels, and what the teacher has to say.
+    """The targets of a batch: labels and teacher outputs.
 
     That is what its `split` returns by output, and, where `distillation_losses` ask for it, all
     that they may look at (see `OnlineTeacher.observe`).
@@ -64,15 +64,15 @@ class TaughtModel(CheckedModel, StudentProxy):
 
     @property
     def _is_taught(self) -> bool:
-        """Whether there is a teacher, and an objective that looks at it."""
+        """Whether there is a teacher, and an objective that uses it."""
         return self.teacher is not None and objectives.needs_teacher(self.objective)
 
     def train_step(self, *state_and_data: Any) -> Any:
-        """Keras's training step, with the teacher's opinion of the batch beside the labels."""
+        """Runs the training step on labels and teacher outputs."""
         return self._beside_teacher(super().train_step, *state_and_data)
 
     def test_step(self, *state_and_data: Any) -> Any:
-        """Keras's evaluation step, with the teacher's opinion of the batch beside the labels."""
+        """Runs the evaluation step on labels and teacher outputs."""
         return self._beside_teacher(super().test_step, *state_and_data)
 
     def _beside_teacher(self, step: Callable[..., Any], *state_and_data: Any) -> Any:
@@ -80,7 +80,7 @@ class TaughtModel(CheckedModel, StudentProxy):
             return self._with_teacher(step, *state_and_data)
 
     def _with_teacher(self, step: Callable[..., Any], *state_and_data: Any) -> Any:
-        *state, data = state_and_data  # JAX passes its state along
+        *state, data = state_and_data  # JAX passes its state
         if not self._is_taught:
             return step(*state, data)
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -89,7 +89,7 @@ class TaughtModel(CheckedModel, StudentProxy):
             return step(*state, (inputs, self._with_signal(inputs, labels), sample_weight))
 
     def _with_signal(self, inputs: Any, labels: Any) -> Any:
-        """Returns labels with the teacher's outputs, or as they are if it has none for them."""
+        """Returns labels with the teacher's outputs, or unchanged labels if there are none."""
         inputs, labels = preparation.inputs_and_labels(inputs, labels)
         if isinstance(self.teacher, teachers.OnlineTeacher):
             if inputs is None:
@@ -114,7 +114,7 @@ class TaughtModel(CheckedModel, StudentProxy):
 
         In a training loop of your own, give the inputs too: a model as teacher is called on them.
         """
-        if self.building:  # what is compiled, with which a teacher has nothing to do
+        if self.building:  # only what is compiled; the teacher is not part of it
             y = self._labels_alone(y)
         elif self._is_taught and not isinstance(y, Target):
             y = self._with_signal(x, y)
@@ -127,7 +127,7 @@ class TaughtModel(CheckedModel, StudentProxy):
                 "`teacher` is a RecordedTeacher, but the batches bring nothing recorded; give them "
                 "the form (x, {'labels': y, 'teacher_logits': t})."
             )
-        # Before replicas meet: another one's pass then takes the place of this one's.
+        # Before replicas synchronize, when another replica may run in this thread.
         additional = keras_distribution.additional_losses(self, batch_size(y_pred))
         if student_code.overrides(self.student, "compute_loss"):
             label_term, additional = self._own_label_term(
@@ -146,9 +146,9 @@ class TaughtModel(CheckedModel, StudentProxy):
     def _label_term(
         self, target: Target, y_pred: Any, students: dict[str, matching.Answer], sample_weight: Any
     ) -> list[Any]:
-        """Returns the weighted label loss in a list; an empty one if labels do not count."""
+        """Returns the weighted label loss in a list; an empty list if labels have no weight."""
         weight = self._adjustables.label_weight
-        # Validation data without a teacher signal has the labels to go by.
+        # Validation data without teacher outputs is judged by its labels.
         only_labels = not target.teacher_logits
         compiled = keras_private.compiled_loss(self)
         alone = compiled is None and self._adds_losses()
@@ -182,7 +182,7 @@ class TaughtModel(CheckedModel, StudentProxy):
             )
             if label_loss is None:
                 return []
-        # Labels that do not count are still worth reporting.
+        # The label loss is reported even if its weight is zero.
         self._track(self._label_loss, label_loss, y_pred)
         return [label_loss if only_labels else weight.times(label_loss)]
 
@@ -217,7 +217,7 @@ class TaughtModel(CheckedModel, StudentProxy):
         training: bool,
         additional: list[Any],
     ) -> tuple[list[Any], list[Any]]:
-        """Returns the student's own weighted loss in a list, and what is to be added to it."""
+        """Returns the weighted loss of the student's `compute_loss`, and losses to add to it."""
         weight = self._adjustables.label_weight
         only_labels = not target.teacher_logits
         if target.labels is None and not only_labels and weight.stays_zero:
@@ -233,7 +233,7 @@ class TaughtModel(CheckedModel, StudentProxy):
             return [loss], []
         additional = additional if counted else []
         if additional:
-            loss = loss - ops.sum(additional)  # which `label_weight` is not for
+            loss = loss - ops.sum(additional)  # which `label_weight` does not weight
         self._track(self._label_loss, loss, y_pred)
         return [weight.times(loss)], additional
 
@@ -245,7 +245,7 @@ class TaughtModel(CheckedModel, StudentProxy):
         sample_weight: Any,
         training: bool,
     ) -> list[Any]:
-        """Returns the weighted objective in a list; an empty one without a teacher signal."""
+        """Returns the weighted objective in a list; an empty list without teacher outputs."""
         if not target.teacher_logits:
             return []
         learning = {name: students[name] for name in matching.learning(self.objective, students)}
@@ -262,13 +262,13 @@ class TaughtModel(CheckedModel, StudentProxy):
         )
         self._track(self._teacher_loss, teacher_loss, y_pred)
         if any(student.kind != VALUES for student in learning.values()):
-            measured.note(self._agreement)  # of values nothing is the same class
+            measured.note(self._agreement)  # values have no classes to agree on
         return [self._adjustables.teacher_weight.times(teacher_loss)]
 
     def _distillation_term(
         self, target: Target, y_pred: Any, students: dict[str, matching.Answer], sample_weight: Any
     ) -> list[Any]:
-        """Returns the sum of `distillation_losses` in a list; an empty one if there are none."""
+        """Returns the sum of `distillation_losses` in a list; an empty list if there are none."""
         if target.teacher_seen is None:
             return []
         ours, theirs = {"outputs": y_pred}, target.teacher_seen
@@ -308,7 +308,7 @@ class TaughtModel(CheckedModel, StudentProxy):
 
     @property
     def further_metrics(self) -> list[keras.metrics.Metric]:
-        """What a teacher adds to the student's metrics."""
+        """The metrics that a teacher adds to those of the student."""
         if not self._is_taught:
             return []
         further = [self._further_loss] if self._further else []
@@ -319,18 +319,18 @@ class TaughtModel(CheckedModel, StudentProxy):
         return inputs, self._labels_alone(labels), sample_weight
 
     def _labels_alone(self, labels: Any) -> Any:
-        """Returns labels without a teacher's outputs or inputs that come with them."""
+        """Returns labels without the teacher's outputs and inputs."""
         _, labels = preparation.inputs_and_labels(None, labels)
         recorded = isinstance(self.teacher, teachers.RecordedTeacher)
         return labels["labels"] if recorded and teachers.is_recorded(labels) else labels
 
     def _draw(self, training: bool) -> Any:
-        """Returns the seed of this step's draws: two integers, another pair each step."""
+        """Returns the seed of this step: two integers, different in each step."""
         seed, count = ops.unstack(ops.cast(ops.convert_to_tensor(self._draws.state), "int32"))
         if keras.backend.backend() != "jax":
             count = 0 if self.optimizer is None else self.optimizer.iterations
         elif training:
-            self._draws.next()  # JAX steps do not see the optimizer's own count
+            self._draws.next()  # JAX steps cannot read the optimizer's step count
         return ops.stack([seed, ops.cast(count, "int32")])
 
     def _track(self, tracker: keras.metrics.Metric, loss: Any, y_pred: Any) -> None:

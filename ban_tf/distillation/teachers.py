@@ -1,4 +1,4 @@
-"""Where the teacher's outputs come from: asked while training, or recorded beforehand.
+"""Online and precomputed teacher outputs.
 
 A teacher is never part of its student. It is held behind a plain object, which Keras does
 not search for layers, so that its weights are neither trained nor saved nor counted with the
@@ -28,7 +28,7 @@ from ban_tf.errors import InputError
 
 
 class Output(Protocol):
-    """What a teacher has to know of the student's output that learns from it."""
+    """What a teacher needs to know about the student's output."""
 
     @property
     def kind(self) -> str:
@@ -44,7 +44,7 @@ class Output(Protocol):
 
 
 class Teacher(Protocol):
-    """Gives the teacher signal for a batch."""
+    """Returns the teacher outputs of a batch."""
 
     def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any] | None]:
         """Returns the batch's own labels, and what the teacher gives by output (or None)."""
@@ -62,7 +62,7 @@ class Teacher(Protocol):
 
 
 class OnlineTeacher:
-    """One model or several, asked for their opinion of each batch as it comes.
+    """One or several models that are run on each batch.
 
     Several teachers count as one whose distribution is the mean of theirs (You et al., 2017), unit
     by unit for binary outputs; of values, the mean counts.
@@ -93,11 +93,11 @@ class OnlineTeacher:
         self._lookouts: dict[tuple[str, ...], keras.Model] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Returns what a copy has: all but what was seen in the last call."""
+        """Returns the state of a copy: all but the evidence of the last call."""
         return {**vars(self), "_evidence": [{} for _ in self.models], "_lookouts": {}}
 
     def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, list[Any]]]:
-        """Returns the labels as they came, and by output what each model gives for the inputs."""
+        """Returns the labels unchanged, and by output name the outputs of each model."""
         given = [
             model(_inputs_of(index, inputs), training=False)
             for index, model in enumerate(self.models)
@@ -136,7 +136,7 @@ class OnlineTeacher:
         return {name: found.pop() for name, found in kinds.items() if len(found) == 1}
 
     def observe(self, inputs: Any, layers: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Asks a single teacher, and looks into it in the same pass.
+        """Returns the outputs of a single teacher, and its features from the same pass.
 
         Args:
             inputs: What the model takes.
@@ -157,7 +157,7 @@ class OnlineTeacher:
         return self._ask(inputs, [seen["outputs"]]), _constant(seen)
 
     def _ask(self, inputs: Any, given: Sequence[Any]) -> dict[str, list[Any]]:
-        """Returns by output what each model gives; takes down what is seen of each output."""
+        """Returns the outputs of each model by name, and records the evidence for their kinds."""
         joint: dict[str, list[Any]] = {}
         for index, (model, output) in enumerate(zip(self.models, given, strict=True)):
             by_name = outputs.named(output, outputs.output_names(model))
@@ -187,12 +187,12 @@ class _Own(NamedTuple):
 
 
 def is_recorded(labels: Any) -> bool:
-    """Tells whether labels come with a teacher's recorded outputs."""
+    """Returns whether labels include precomputed teacher outputs."""
     return isinstance(labels, dict) and set(labels) == {"labels", "teacher_logits"}
 
 
 class RecordedTeacher:
-    """A teacher whose outputs were computed beforehand and come along with the labels.
+    """A teacher whose outputs are precomputed and passed with the labels.
 
     Batches then have the form `(x, {"labels": y, "teacher_logits": t})`, where `t` is an array, or
     a dictionary of arrays by output name: logits `[batch, ..., classes]` of a categorical output;
@@ -202,18 +202,18 @@ class RecordedTeacher:
     """
 
     def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any] | None]:
-        """Takes the recorded outputs out of the batch's labels."""
+        """Splits the labels of a batch from the precomputed outputs."""
         if is_recorded(labels):
             return labels["labels"], outputs.named(labels["teacher_logits"])
         return labels, None
 
     def signal(self, given: Any, name: str, student: Output) -> Any:
-        """Returns the recorded numbers in the shape of the student's; see `Teacher.signal`."""
+        """Returns the precomputed outputs in the student's shape; see `Teacher.signal`."""
         return recorded_signal(given, student)
 
 
 def recorded_signal(given: Any, student: Output) -> Any:
-    """Returns logits or values that were computed beforehand, in the shape of the student's.
+    """Returns precomputed logits or values in the student's shape.
 
     Args:
         given: See `RecordedTeacher`.
@@ -225,12 +225,12 @@ def recorded_signal(given: Any, student: Output) -> Any:
         return outputs.to_logits(given, "linear", BINARY)
     two_classes = student.kind == CATEGORICAL and student.units == 2
     if two_classes and (len(given.shape) < rank or given.shape[-1] == 1):
-        return outputs.to_logits(given, "linear", BINARY)  # one unit tells two classes apart
+        return outputs.to_logits(given, "linear", BINARY)  # one unit distinguishes two classes
     return outputs.to_logits(given, "linear", student.kind)
 
 
 class AbsentTeacher:
-    """Stands where a saved model had a teacher that was not saved with it.
+    """Replaces the teacher of a loaded model that was saved without it.
 
     Args:
         saved: What `teacher_files.reference` returned of it.
@@ -241,7 +241,7 @@ class AbsentTeacher:
         self.paths = [] if saved == "absent" else split_weights(saved)[0]
 
     def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any] | None]:
-        """Asks for the teacher.
+        """Raises an error that asks for the teacher.
 
         Raises:
             InputError: Always.
@@ -271,7 +271,7 @@ def mean_values(values: Sequence[Any], weights: Sequence[float] | None = None) -
 
 
 def mean_logits(logits: Sequence[Any], weights: Sequence[float] | None = None) -> Any:
-    """Logits of the mean of several distributions.
+    """Returns logits of the mean of several distributions.
 
     Args:
         logits: Arrays `[batch, ..., classes]`, one for each member.
@@ -324,7 +324,7 @@ def load_model(path: str | pathlib.Path) -> keras.Model:
 
 
 def as_teacher(teacher: Any, activation: Any = None) -> Teacher | None:
-    """Makes a teacher out of whatever a user may hand over.
+    """Returns the teacher that the argument `teacher` describes.
 
     Args:
         teacher: None, a Keras model, a path to a `.keras` file, a list of either (averaged), a list
@@ -342,7 +342,7 @@ def as_teacher(teacher: Any, activation: Any = None) -> Teacher | None:
     models = [
         load_model(each) if isinstance(each, (str, pathlib.Path)) else each for each in several
     ]
-    # A model in training with a teacher of its own counts as the student that it trains.
+    # A `BornAgainModel` teaches by the student that it trains.
     models = [
         model.student if isinstance(getattr(model, "student", None), keras.Model) else model
         for model in models

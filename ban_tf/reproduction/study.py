@@ -1,7 +1,7 @@
 """One row of a table as one study: the runs that its columns need, and the table beside ours.
 
 Each run is a `python -m ban_tf.main` of its own, in a directory of its own, so that a study that
-was interrupted goes on where it stopped. A teacher that is trained apart is shared by all rows
+was interrupted resumes where it stopped. A teacher that is trained apart is shared by all rows
 that learn from it.
 """
 
@@ -28,7 +28,7 @@ class RunFailedError(RunError):
     """A run of a study ended with an exit code other than 0."""
 
     def __init__(self, code: int):
-        super().__init__(f"a run ended with exit code {code}; the same command goes on with it.")
+        super().__init__(f"a run ended with exit code {code}; the same command resumes it.")
         self.code = code
 
 

@@ -226,7 +226,7 @@ class Task:
         Raises:
             InputError: The inputs cannot be used, or the task has no such command.
         """
-        raise _unknown(run, "asked for predictions")
+        raise _unknown(run, "used for predictions")
 
     @classmethod
     def predict(
@@ -243,7 +243,7 @@ class Task:
         Raises:
             InputError: A file cannot be read, or the task has no such command.
         """
-        raise _unknown(run, "asked for predictions")
+        raise _unknown(run, "used for predictions")
 
     @classmethod
     def served(
