@@ -1,4 +1,4 @@
 """The paper's tables, row by row: `ban-tf reproduce --list`.
 
-`tables` says what the paper trained and what came out, `study` trains it again.
+`tables` has the paper's experiments and results, `study` reproduces them.
 """

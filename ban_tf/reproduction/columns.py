@@ -1,4 +1,4 @@
-"""What a row of each table reports: its columns, and the runs that they need."""
+"""The columns of each table, and the runs that they need."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def table_2(
     """Returns the columns of Table 2; BAN-1 to 3, their ensembles, the objectives.
 
     Args:
-        figures: The paper's, one for each column.
-        third_ensemble: Which row of ours is Ens*3.
+        figures: The paper's figures, one per column.
+        third_ensemble: Our row for Ens*3.
     """
-    # The paper trained BAN and BAN-1 apart; here they are one and the same network.
+    # The paper trained BAN and BAN-1 separately; here they are the same network.
     places = (
         ("Teacher", "teacher", "generation 0"),
         ("BAN", "ban", "generation 1"),

@@ -1,8 +1,8 @@
-"""What this project measured for itself: the rows under `evidence`, each beside its control.
+"""This project's own experiments: the rows under `evidence`, each with its control.
 
 The paper has no figures for them. `--seeds=N` repeats a row. The control, called "labels" or
-"baseline", is the same network on labels alone, from the same initial weights: without a teacher,
-and in ensembles as large.
+"baseline", is the same network trained only on labels, from the same initial weights, with
+ensembles of the same size.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A row of a table of results: what has to be trained for it, and where its figures are found."""
+"""A row of a table of results: its runs, and the sources of its figures."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ class Column:
 
     Attributes:
         name: As in the paper.
-        paper: The paper's figure; None where it has none.
-        run: Which of the experiment's runs ours comes from.
-        row: "generation 0" or "ensemble 1-2": which row of that run's summary.
-        metric: Which of its numbers; errors are fractions there.
+        paper: The paper's figure; None if it has none.
+        run: The name of the run with our figure.
+        row: The row of that run's summary, such as "generation 0" or "ensemble 1-2".
+        metric: The metric in that row; errors are fractions there.
     """
 
     name: str
@@ -31,10 +31,10 @@ class Experiment:
     Attributes:
         name: Such as "table2/densenet-112-33".
         flagfile: Below `flags/`, without its ending.
-        runs: By name the flags that each run adds to the flagfile's.
-        columns: What is reported.
-        teacher: The flagfile of the network that teaches, if it is trained apart; all runs but
-            those of a generation 0 alone are given its model.
+        runs: The flags that each run adds to the flagfile's, by name.
+        columns: The reported figures.
+        teacher: The flagfile of the teacher, if it is trained separately; all runs except those
+            of only a generation 0 use its model.
         millions: The parameters that the paper gives, in millions.
     """
 

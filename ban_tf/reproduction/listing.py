@@ -14,15 +14,15 @@ from rich.table import Table
 from ban_tf.reproduction import study
 from ban_tf.reproduction.experiment import Column, Experiment
 
-_FILE_WIDTH = 100  # columns where nobody's terminal says how many
+_FILE_WIDTH = 100  # columns if there is no terminal
 
 
 def show(experiments: Iterable[Experiment], root: pathlib.Path) -> None:
-    """Prints a line for each experiment: the paper's figures, with ours in brackets.
+    """Prints a line per experiment: the paper's figures, with ours in brackets.
 
     Args:
-        experiments: What is to be listed.
-        root: Where our runs are kept; each in itself, or in folders `seed-N`.
+        experiments: The experiments.
+        root: The directory of our runs; each directly in it, or in folders `seed-N`.
     """
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -45,13 +45,13 @@ def show(experiments: Iterable[Experiment], root: pathlib.Path) -> None:
 
 
 def _wrapped(cells: Iterable[str], width: int) -> str:
-    """Cells that are not empty, in lines, each cell within one."""
+    """Returns the nonempty cells, wrapped between cells."""
     together = ", ".join(cell.replace(" ", "\xa0") for cell in cells if cell)
     return textwrap.fill(together, max(width, 20), break_on_hyphens=False).replace("\xa0", " ")
 
 
 def _cell(experiment: Experiment, root: pathlib.Path, column: Column) -> str:
-    """Such as "BAN 16.95 (17.02)"; empty if there is neither figure."""
+    """Returns a cell such as "BAN 16.95 (17.02)"; empty if there is neither figure."""
     ours = _ours(experiment, root, column)
     figures = [
         "" if column.paper is None else f" {column.paper:.2f}",

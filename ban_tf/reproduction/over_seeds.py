@@ -1,7 +1,7 @@
-"""A row of a table over several seeds: each seed a study of its own, and then all compared.
+"""A row of a table over several seeds: one study per seed, and a comparison of all.
 
-The seeds' studies are in `seed-N` below the folder of all. What is gained is paired by seed, over
-generation 0 and over the control; see `report.comparison`.
+The seeds' studies are in subfolders `seed-N`. Gains over generation 0 and over the control are
+paired by seed; see `report.comparison`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from ban_tf.reproduction.experiment import Experiment
 
 
 def directory(root: pathlib.Path, seed: int) -> pathlib.Path:
-    """Returns where a seed's study is kept."""
+    """Returns the directory of a seed's study."""
     return root / f"seed-{seed}"
 
 
 def run(
     experiment: Experiment, root: pathlib.Path, seeds: Sequence[int], further: Sequence[str] = ()
 ) -> None:
-    """Trains what an experiment lacks of each seed; see `study.run`."""
+    """Trains the unfinished runs of each seed; see `study.run`."""
     for seed in seeds:
         study.run(experiment, directory(root, seed), [*further, f"--seed={seed}"])
 
@@ -40,12 +40,14 @@ def finished(
 
 
 def show(experiment: Experiment, root: pathlib.Path, seeds: Sequence[int]) -> None:
-    """Compares what is there of each seed, prints the tables and writes the page.
+    """Compares the finished runs of each seed, prints the tables and writes the page.
 
     Raises:
-        InputError: Nothing is there.
+        InputError: There are no finished runs.
     """
-    from ban_tf.report import comparison_page  # SciPy and plots, for which --list need not wait
+    from ban_tf.report import (
+        comparison_page,
+    )  # late, so that --list does not wait for SciPy and matplotlib
 
     found = finished(experiment, root, seeds)
     if not found:

@@ -1,8 +1,8 @@
-"""One row of a table as one study: the runs that its columns need, and the table beside ours.
+"""One row of a table as one study: runs what its columns need, and prints paper and own results.
 
-Each run is a `python -m ban_tf.main` of its own, in a directory of its own, so that a study that
-was interrupted resumes where it stopped. A teacher that is trained apart is shared by all rows
-that learn from it.
+Each run is a separate `python -m ban_tf.main` with its own directory, so that a study that
+was interrupted resumes where it stopped. A separately trained teacher is shared by all rows that
+use it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class RunFailedError(RunError):
 
 
 def execute(arguments: Sequence[str]) -> None:
-    """Runs `python -m ban_tf.main` in a process of its own.
+    """Runs `python -m ban_tf.main` in a new process.
 
     Raises:
         RunFailedError: It ended with another exit code than 0.
@@ -49,16 +49,16 @@ def run(
     further: Sequence[str] = (),
     execute: Callable[[Sequence[str]], None] = execute,
 ) -> None:
-    """Trains what an experiment's columns need, as far as it is not there yet.
+    """Trains the unfinished runs of an experiment.
 
     Args:
         experiment: The row of a table.
-        root: Where all experiments are kept.
+        root: The directory of all experiments.
         further: Flags for every run, such as `--data_dir=...`.
         execute: Given the arguments of `ban_tf.main`, runs it.
 
     Raises:
-        InputError: The flagfile is not there.
+        InputError: The flagfile does not exist.
         RunFailedError: A run failed.
     """
     flagfile = _flagfile(experiment.flagfile)
@@ -75,7 +75,7 @@ def run(
 
 
 def directory(experiment: Experiment, root: pathlib.Path, run: str) -> pathlib.Path:
-    """Returns where one of an experiment's runs is kept."""
+    """Returns the directory of one of an experiment's runs."""
     if run == "teacher":
         assert experiment.teacher is not None
         return root / "teachers" / experiment.teacher
@@ -83,7 +83,7 @@ def directory(experiment: Experiment, root: pathlib.Path, run: str) -> pathlib.P
 
 
 def figure(experiment: Experiment, root: pathlib.Path, column: Column) -> float | None:
-    """Returns our figure for a column, in the paper's unit; None if it is not there."""
+    """Returns our figure for a column, in the paper's unit; None if the run is not finished."""
     try:
         found = summary.load(directory(experiment, root, column.run))
     except InputError:
@@ -99,7 +99,7 @@ def figure(experiment: Experiment, root: pathlib.Path, column: Column) -> float 
 
 
 def show(experiment: Experiment, root: pathlib.Path) -> None:
-    """Prints an experiment's columns, the paper's figures beside ours."""
+    """Prints an experiment's columns, the paper's figures and ours."""
     table = Table(box=SIMPLE_HEAD, show_edge=False, title=experiment.name, title_justify="left")
     perplexity = any("perplexity" in column.metric for column in experiment.columns)
     table.add_column("perplexity" if perplexity else "test error (%)")
