@@ -66,7 +66,7 @@ def api_page() -> str:
         thing = getattr(ban_tf, name)
         if isinstance(thing, ModuleType):
             parts += [f"## Module ban_tf.{name}", inspect.getdoc(thing) or ""]
-            for member in sorted(getattr(thing, "__all__", ())):
+            for member in _names_of(thing):
                 each = getattr(thing, member)
                 if (inspect.isclass(each) or inspect.isfunction(each)) and each not in seen:
                     parts += _entry(f"ban_tf.{name}.{member}", each, own)
@@ -74,13 +74,22 @@ def api_page() -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
+def _names_of(module: ModuleType) -> list[str]:
+    """Returns the public names of a module: those of `__all__`, or else what it defines."""
+    if hasattr(module, "__all__"):
+        return sorted(module.__all__)
+    return sorted(
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    )
+
+
 def _documented() -> set[type]:
     """The classes that have an entry of their own."""
     public = [getattr(ban_tf, name) for name in ban_tf.__all__]
     modules = [thing for thing in public if isinstance(thing, ModuleType)]
-    public += [
-        getattr(module, name) for module in modules for name in getattr(module, "__all__", ())
-    ]
+    public += [getattr(module, name) for module in modules for name in _names_of(module)]
     return {thing for thing in public if inspect.isclass(thing)}
 
 
