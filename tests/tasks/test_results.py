@@ -8,7 +8,7 @@ import pytest
 
 from ban_tf.report import comparison_page
 
-DOCS = pathlib.Path(__file__).parents[1] / "docs"
+DOCS = pathlib.Path(__file__).parents[2] / "docs"
 COMPARISONS = sorted((DOCS / "results").glob("*.json"))
 PAGE = (DOCS / "results.md").read_text()
 

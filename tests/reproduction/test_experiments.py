@@ -18,7 +18,7 @@ from ban_tf.reproduction.experiment import Column, Experiment
 from ban_tf.reproduction.tables import EXPERIMENTS
 from ban_tf.tasks import runner
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 FLAGFILES = sorted(
     path.relative_to(ROOT)
     for path in (ROOT / "flags").rglob("*.cfg")

@@ -12,7 +12,7 @@ from ban_tf.cli import reproduce as study_command
 from ban_tf.config import idle, options
 from ban_tf.reproduction.tables import EXPERIMENTS
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 
 TEXT = "--dataset=text"
 LABELS = "--objective=labels"
