@@ -31,7 +31,7 @@ def copy_layer(
     """
     made: Any = kind or type(layer)
     copy = made.from_config(config or layer.get_config())
-    copy.name = layer.name  # a configuration that Keras made up holds none that it made up
+    copy.name = layer.name  # Keras's automatic configuration has no automatic names
     if isinstance(layer, keras.Layer) and any(map(_is_adapted, layer._flatten_layers())):
         if layer.built:
             copy.build_from_config(layer.get_build_config() or {})

@@ -29,7 +29,7 @@ import numpy as np
 
 from ban_tf.compat import python_code
 
-# Known by name and configuration; the code of all other packages is part of the description.
+# Described by name and configuration; the code of all other packages is part of the description.
 _LIBRARIES = {
     "ban_tf",
     "builtins",
@@ -96,7 +96,7 @@ def configuration(model: keras.Model, code_data: bool = True) -> Any:
 
 
 def of_code(function: Callable[..., Any]) -> str:
-    """Returns the hash of what a function does: its code, and that of all of a user's it reads."""
+    """Returns the hash of a function's code, including all custom code that it reads."""
     return _of_any(function, code_data=True)
 
 

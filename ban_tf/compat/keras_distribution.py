@@ -168,25 +168,25 @@ class DistributedModel(keras.Model):
 
 
 def several(model: keras.Model) -> bool:
-    """Tells whether a model trains on several replicas."""
+    """Returns whether a model trains on several replicas."""
     strategy = keras_private.strategy_of(model)
     return strategy is not None and strategy.num_replicas_in_sync > 1
 
 
 def additional_losses(model: keras.Model, size: Any) -> list[Any]:
-    """Returns regularization losses, once for all replicas, and this one's part of others.
+    """Returns a replica's part of regularization losses and of other losses.
 
     Args:
         model: A model in a step.
         size: How many examples this replica has.
     """
     if not distribute.in_replica():
-        return [model._aggregate_additional_loss(each) for each in model.losses]
+        return [model._aggregate_additional_loss(loss) for loss in model.losses]
     once = model._get_regularization_losses()
     means = model.losses[: len(model.losses) - len(once)]
     return [
-        *[distribute.scale_to_global_mean(ops.sum(each), size) for each in means],
-        *[ops.sum(each) / distribute.replica_count() for each in once],
+        *[distribute.scale_to_global_mean(ops.sum(loss), size) for loss in means],
+        *[ops.sum(loss) / distribute.replica_count() for loss in once],
     ]
 
 

@@ -23,7 +23,7 @@ class Origin(NamedTuple):
 
     Attributes:
         operation: The layer or operation.
-        inputs: The tensors that this call of it was given.
+        inputs: The input tensors of this call.
         output_index: Which of the outputs of this call it is.
     """
 
@@ -33,7 +33,7 @@ class Origin(NamedTuple):
 
 
 def origin(tensor: Any) -> Origin:
-    """Returns where a tensor of a Functional model comes from."""
+    """Returns the origin of a tensor of a Functional model."""
     operation, node, index = tensor._keras_history
     return Origin(operation, operation._inbound_nodes[node].input_tensors, index)
 

@@ -173,7 +173,7 @@ def output_shapes(model: keras.Model) -> dict[str, tuple] | None:
     names = outputs.output_names(model)
     structure = keras_private.output_structure(model)
     structure = model.outputs if structure is None else structure
-    shapes = {name: tuple(each.shape) for name, each in outputs.named(structure, names).items()}
+    shapes = {name: tuple(output.shape) for name, output in outputs.named(structure, names).items()}
     return shapes if all(shapes.values()) else None
 
 

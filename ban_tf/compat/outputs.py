@@ -123,7 +123,7 @@ def is_counted(name: str, class_name: str) -> bool:
 
 
 def have_counted_names(model: keras.Model) -> bool:
-    """Tells whether any output of a Functional model goes by a name that Keras made up."""
+    """Returns whether any output of a Functional model has an automatic name of Keras."""
     if isinstance(keras_private.output_structure(model), dict):
         return False
     makers = [keras_private.origin(tensor).operation for tensor in symbolic(model).values()]
@@ -182,7 +182,7 @@ def to_logits(outputs: Any, activation: str, kind: str | None = None) -> Any:
         binary = activation == "sigmoid" or (activation == "linear" and single)
         kind = BINARY if binary else CATEGORICAL
     dtype = "float64" if keras.backend.standardize_dtype(outputs.dtype) == "float64" else "float32"
-    # Keras keeps the tensor that went into a softmax or sigmoid: nothing is lost by rounding.
+    # Keras keeps the input of a softmax or sigmoid, so that there is no rounding error.
     kept = keras_private.kept_logits(outputs)
     numbers = ops.cast(outputs, dtype)
     if kind == VALUES:

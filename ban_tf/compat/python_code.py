@@ -8,7 +8,7 @@ from typing import Any
 
 
 def functions_of(attribute: Any) -> list[types.FunctionType]:
-    """Returns the functions that an attribute of a class stands for."""
+    """Returns the functions of a class attribute."""
     if isinstance(attribute, property):
         attribute = [attribute.fget, attribute.fset]
     elif isinstance(attribute, (staticmethod, classmethod)):
@@ -34,7 +34,7 @@ def describe(code: types.CodeType) -> list[Any]:
 
 
 def names_read(code: types.CodeType) -> set[str]:
-    """Returns the names that a function and the functions in it read."""
+    """Returns the names that a function and its nested functions read."""
     inner = (item for item in code.co_consts if isinstance(item, types.CodeType))
     return set(code.co_names).union(*map(names_read, inner))
 

@@ -15,9 +15,8 @@ import keras
 
 from ban_tf.errors import InputError
 
-# A step of the student's own says itself what is minimized or measured, so that no teacher can
-# have part in it; so does what makes a step of many. A `fit` of its own would have to be called in
-# the place of ours.
+# A custom step computes its own loss and metrics, so that a teacher cannot be added; the same holds
+# for functions that create steps. A custom `fit` would have to replace ours.
 _REFUSED = (
     *("train_step", "test_step"),
     *("make_train_function", "make_test_function", "make_predict_function"),
@@ -80,7 +79,7 @@ def check_replicas(student: keras.Model) -> None:
 def lend(
     trained: keras.Model, student: keras.Model, compiled_metrics: bool = True
 ) -> Iterator[None]:
-    """Gives a student, inside the block, what the model around it was compiled with.
+    """Gives a student the compiled attributes of the model around it, inside the block.
 
     Blocks may be nested or interleaved, since replicas are traced in alternating threads.
 
@@ -93,7 +92,7 @@ def lend(
     if not loan["blocks"]:
         loan["before"] = {name: held[name] for name in _COMPILED if name in held}
     loan["blocks"] += 1
-    # Not by assignment, of which Keras would keep track.
+    # Not by assignment, which Keras would track.
     held.update({name: getattr(trained, name, None) for name in _PUBLIC})  # some come by `compile`
     held.update({name: getattr(trained, name) for name in _PRIVATE})
     if not compiled_metrics:
