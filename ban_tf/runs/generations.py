@@ -14,10 +14,10 @@ import numpy as np
 from absl import logging
 
 from ban_tf.compat import fingerprint
-from ban_tf.system.csv_tables import from_csv, to_csv
 from ban_tf.errors import CorruptFileError, RunDirectoryError
 from ban_tf.runs.history import Rows
 from ban_tf.runs.rundir import RunDirectory
+from ban_tf.system.csv_tables import from_csv, to_csv
 from ban_tf.system.files import convert_os_errors
 
 

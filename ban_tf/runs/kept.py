@@ -15,9 +15,8 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from ban_tf.compat import keras_private
-from ban_tf.compat import fingerprint
-from ban_tf.runs.history import TrainingState, Rows
+from ban_tf.compat import fingerprint, keras_private
+from ban_tf.runs.history import Rows, TrainingState
 
 
 class Outcome(NamedTuple):
@@ -36,7 +35,9 @@ class Outcome(NamedTuple):
     kept: dict[str, float]
 
 
-def outcome(model: keras.Model, record: TrainingState, keep: str, fit: Mapping[str, Any]) -> Outcome:
+def outcome(
+    model: keras.Model, record: TrainingState, keep: str, fit: Mapping[str, Any]
+) -> Outcome:
     """Returns the result of a finished training.
 
     Args:
@@ -107,8 +108,6 @@ def split(x: Any, fit: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     if not fraction or fit.get("validation_data") is not None:
         return x, fit
     (x, fit["y"], fit["sample_weight"]), fit["validation_data"] = (
-        keras_private.split_off_validation(
-            (x, fit.get("y"), fit.get("sample_weight")), fraction
-        )
+        keras_private.split_off_validation((x, fit.get("y"), fit.get("sample_weight")), fraction)
     )
     return x, fit
