@@ -42,7 +42,7 @@ class Status(NamedTuple):
         best_error: The lowest test error of a generation, a fraction; None if not finished.
         updated: The time of the last write to its directory.
         resume: The command that resumes it.
-        trouble: Why it is unreadable; empty if it is readable.
+        trouble: Why it is unreadable, or what is wrong with its manifest; else empty.
     """
 
     path: pathlib.Path
@@ -101,7 +101,9 @@ def status(path: pathlib.Path) -> Status:
         state = "finished"
     else:
         state = "interrupted"
-    return Status(path, state, finished, epoch, wanted, best, updated, reading.resume(run))
+    return Status(
+        path, state, finished, epoch, wanted, best, updated, reading.resume(run), run.trouble
+    )
 
 
 def _asked(run: reading.RunReader, flag: str) -> str | None:
@@ -172,7 +174,7 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     for run in found:
         if run.state == "interrupted":
             console.print(f"\nResume {run.path}:\n  {run.resume}", markup=False, soft_wrap=True)
-        elif run.trouble:
+        elif run.state == "unreadable":
             console.print(f"\n{run.path}: {run.trouble}", markup=False, soft_wrap=True)
 
 

@@ -21,8 +21,19 @@ def run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
     Returns:
         The comparison; see `report.comparison`.
     """
-    with RunDirectory(options.directory):  # locked, so that no other process does the same
+    # Locked, so that no other process does the same.
+    with RunDirectory(options.directory, holds=_holds(options)):
         return _run(options, run_one)
+
+
+def _holds(options: Options) -> tuple[str, ...]:
+    """Returns patterns of what earlier runs of the same seeds wrote, beside one another."""
+    directory, recordings = (
+        path.resolve() for path in (options.directory, options.recordings_directory)
+    )
+    inside = directory in recordings.parents
+    shared = recordings.relative_to(directory).parts[:1] if inside else ()
+    return ("seed-*", "report.html*", "summary.md*", "summary.json*", *shared)
 
 
 def _run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from ban_tf.system import csv_tables
 from ban_tf.errors import CorruptFileError, RunDirectoryError
 from ban_tf.metrics import summary as summary_module
-from ban_tf.runs.rundir import MANIFEST, RunDirectory
+from ban_tf.runs.manifests import MANIFEST
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.system import csv_tables
 
 DATA = "data.json"
 VOCABULARY = "vocabulary.json"
@@ -122,8 +123,7 @@ def read_vocabulary(run: RunReader) -> tuple[str, ...]:
     """
     if VOCABULARY not in run.names():
         raise RunDirectoryError(
-            f"{run.path} holds no {VOCABULARY}; resume it once to write it: "
-            f"{resume(run)}"
+            f"{run.path} holds no {VOCABULARY}; resume it once to write it: {resume(run)}"
         )
     words = _json(run, VOCABULARY).get("words")
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):

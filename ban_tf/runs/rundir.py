@@ -2,10 +2,11 @@
 
 Every file is written under a temporary name, flushed to the disk and then renamed.
 `manifest.json` is written last: it lists the valid files with size and SHA-256. Files that it
-does not list are ignored, and a listed file is checked whenever it is read. While a listed file
-is replaced, both its former and its new content are valid. A process that is killed between any
-two instructions, or a disk that fails at any of them, therefore always leaves a resumable
-directory.
+does not list are ignored, and a listed file is checked whenever it is read. The manifest has a
+checksum, too; if it is damaged, the one before it, `manifest.previous.json`, is used. While a
+listed file is replaced, both its former and its new content are valid. A process that is killed
+between any two instructions, or a disk that fails at any of them, therefore always leaves a
+resumable directory.
 
 Only one process may write: `lock` is held through the kernel, and is released when the process
 dies, for any reason.
@@ -14,23 +15,27 @@ dies, for any reason.
 from __future__ import annotations
 
 import fcntl
-import hashlib
-import json
 import os
 import pathlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from absl import logging
 
 from ban_tf.errors import CorruptFileError, RunDirectoryError
-from ban_tf.system.files import PARTIAL, convert_os_errors, make_directory, write_atomically
+from ban_tf.runs import manifests
+from ban_tf.runs.manifests import LOCK, MANIFEST, PREVIOUS
+from ban_tf.system.files import (
+    PARTIAL,
+    convert_os_errors,
+    is_temporary,
+    make_directory,
+    write_atomically,
+)
 
 if TYPE_CHECKING:
     from ban_tf.distribution.workers import Workers
-
-MANIFEST = "manifest.json"
-FORMAT = 1
 
 
 class RunDirectory:
@@ -38,17 +43,20 @@ class RunDirectory:
 
     Args:
         path: The directory; created if it does not exist.
+        holds: Patterns of what it may hold although it is no run, at its top; else a directory
+            without a manifest must be empty.
 
     Raises:
-        RunDirectoryError: It cannot be created or written, another process uses it, or its
-            manifest is invalid.
+        RunDirectoryError: It cannot be created or written, another process uses it, it holds
+            other files than a run's, or its manifest is invalid.
     """
 
-    def __init__(self, path: str | os.PathLike):
+    def __init__(self, path: str | os.PathLike, holds: tuple[str, ...] = ()):
         self.path = pathlib.Path(path)
+        manifests.check_new(self.path, holds)
         try:
             make_directory(self.path)
-            self._lock = (self.path / "lock").open("a")
+            self._lock = (self.path / LOCK).open("a")
         except OSError as error:
             raise RunDirectoryError(
                 f"{self.path} cannot be written ({error.strerror}); choose another directory."
@@ -61,10 +69,18 @@ class RunDirectory:
                 f"{self.path} is in use by another process, or by another Lineage of this one; "
                 "wait for it, or choose another directory."
             ) from error
-        self._manifest = self._read_manifest()
+        try:
+            self._manifest = self._read_manifest()
+        except RunDirectoryError:
+            self._lock.close()
+            raise
+        # Whether the manifest on the disk is this one, undamaged.
+        self._stored = (self.path / MANIFEST).exists() and not self.trouble
 
     # Whether this process may write.
     writes = True
+    # What was wrong with the manifest when it was last read.
+    trouble = ""
 
     def close(self) -> None:
         """Releases the lock, so that other processes can use the directory."""
@@ -107,22 +123,26 @@ class RunDirectory:
         contents = {
             name: content
             for name, content in (files or {}).items()
-            if recorded.get(name) != _entry(content) or not self._is_whole(name)
+            if recorded.get(name) != manifests.entry(content) or not self._is_whole(name)
         }
-        new = {name: _entry(content) for name, content in contents.items()}
+        new = {name: manifests.entry(content) for name, content in contents.items()}
         replaced = {
-            name: {**new[name], "former": _accepted(recorded[name])}
+            name: {**new[name], "former": manifests.accepted(recorded[name])}
             for name in new
             if name in recorded
         }
         kept = {name: entry for name, entry in recorded.items() if name not in remove}
         metadata = {**self._manifest["facts"], **(metadata or {})}
         with convert_os_errors(self.path):
+            self._prepare()
             if replaced:
                 self._save_manifest(files={**recorded, **replaced})
             for name, content in contents.items():
                 write_atomically(self.path / name, content)
-            self._save_manifest(files={**kept, **new}, facts=metadata)
+            self._save_manifest(files={**recorded, **new}, facts=metadata)
+            if remove:
+                # A second time, so that the manifest before this one has the new files, too.
+                self._save_manifest(files={**kept, **new})
             for name in remove:
                 (self.path / name).unlink(missing_ok=True)
 
@@ -133,6 +153,7 @@ class RunDirectory:
             SaveError: As for `commit`.
         """
         with convert_os_errors(self.path):
+            self._prepare()
             write_atomically(self.path / name, content)
 
     def remove_untracked(self, prefixes: tuple[str, ...]) -> None:
@@ -140,14 +161,24 @@ class RunDirectory:
 
         Args:
             prefixes: Prefixes of names that are valid only if the manifest lists them; temporary
-                files are deleted in any case.
+                files of our own are deleted in any case.
         """
+        listed = self._manifest["files"]
         with convert_os_errors(self.path):
-            for path in self.path.rglob("*"):
-                name = path.relative_to(self.path).as_posix()
-                orphan = name.startswith(prefixes) and name not in self._manifest["files"]
-                if path.is_file() and (orphan or name.endswith(PARTIAL)):
-                    path.unlink(missing_ok=True)
+            for name in self._names_on_disk():
+                orphan = name.startswith(prefixes) and name not in listed
+                # Earlier versions left "history.csv.partial".
+                old = name.endswith(PARTIAL) and name.removesuffix(PARTIAL) in {*listed, MANIFEST}
+                if orphan or old or is_temporary(name.rpartition("/")[-1]):
+                    (self.path / name).unlink(missing_ok=True)
+
+    def _names_on_disk(self) -> list[str]:
+        """Returns the names of all files but those in folders with a lock, which are runs, too."""
+        found = []
+        for folder, folders, files in os.walk(self.path):
+            folders[:] = [name for name in folders if not pathlib.Path(folder, name, LOCK).exists()]
+            found.extend(pathlib.Path(folder, name) for name in files)
+        return [path.relative_to(self.path).as_posix() for path in found]
 
     def read(self, name: str) -> bytes:
         """Returns a file's content.
@@ -170,12 +201,12 @@ class RunDirectory:
             raise CorruptFileError(
                 f"{self.path / name} cannot be read ({error.strerror})."
             ) from error
-        accepted = _accepted(entry)
+        accepted = manifests.accepted(entry)
         if len(content) not in [content_entry["size"] for content_entry in accepted]:
             raise CorruptFileError(
                 f"{self.path / name} has {len(content)} bytes where {entry['size']} were written."
             )
-        if _entry(content) not in accepted:
+        if manifests.entry(content) not in accepted:
             raise CorruptFileError(f"{self.path / name} has changed since it was written.")
         return content
 
@@ -187,32 +218,27 @@ class RunDirectory:
         return True
 
     def _read_manifest(self) -> dict[str, Any]:
-        path = self.path / MANIFEST
-        if not path.exists():
-            return {"format": FORMAT, "files": {}, "facts": {}}
-        try:
-            manifest = json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise RunDirectoryError(f"{path} cannot be read as a manifest: {error}") from error
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise RunDirectoryError(f"{path} is not a manifest of format {FORMAT}.")
-        for part in ("files", "facts"):
-            if not isinstance(manifest.get(part), dict):
-                raise RunDirectoryError(f"{path} lacks the entry {part!r}.")
-        for name, entry in manifest["files"].items():
-            if not _is_inside(name) or not _is_entry(entry):
-                raise RunDirectoryError(f"{path} has an invalid entry for the file {name!r}.")
-        if not _is_metadata(manifest["facts"]):
-            raise RunDirectoryError(f"{path} has invalid metadata of settings or generations.")
+        manifest, trouble = manifests.read(self.path)
+        if trouble != self.trouble:
+            self.trouble = trouble
+            if trouble:
+                logging.warning("%s", trouble)
         return manifest
+
+    def _prepare(self) -> None:
+        """Marks the directory as a run's before its first file is written."""
+        if not self._stored:
+            self._save_manifest()
 
     def _save_manifest(self, **parts: dict[str, Any]) -> None:
         manifest = {**self._manifest, **parts}
-        if manifest == self._manifest:
-            return
-        content = json.dumps(manifest, indent=1, sort_keys=True).encode()
-        write_atomically(self.path / MANIFEST, content)
-        self._manifest = manifest
+        if self._stored:
+            if manifest == self._manifest:
+                return
+            if self._manifest != manifests.empty():  # with which the run would start again
+                write_atomically(self.path / PREVIOUS, manifests.encode(self._manifest))
+        write_atomically(self.path / MANIFEST, manifests.encode(manifest))
+        self._manifest, self._stored = manifest, True
 
 
 class ReadOnlyDirectory(RunDirectory):
@@ -279,45 +305,3 @@ def open_shared(path: str | os.PathLike, workers: Workers) -> RunDirectory:
             "file system that all workers share."
         )
     return directory
-
-
-def _entry(content: bytes) -> dict[str, Any]:
-    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def _accepted(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Returns the valid contents of a file: several if its replacement was interrupted."""
-    own = {"size": entry["size"], "sha256": entry["sha256"]}
-    return [own, *entry.get("former", [])]
-
-
-def _is_entry(entry: Any) -> bool:
-    return (
-        isinstance(entry, dict)
-        and isinstance(entry.get("size"), int)
-        and isinstance(entry.get("sha256"), str)
-        and isinstance(entry.get("former", []), list)
-        and all(map(_is_entry, entry.get("former", [])))
-    )
-
-
-def _is_metadata(metadata: Mapping[str, Any]) -> bool:
-    """Validates the metadata schema."""
-    known = metadata.get("generations", {})
-    return (
-        isinstance(metadata.get("settings", {}), dict)
-        and isinstance(known, dict)
-        and all(
-            number.isdigit()
-            and isinstance(entry, dict)
-            and isinstance(entry.get("epochs"), int)
-            and isinstance(entry.get("finished"), bool)
-            and isinstance(entry.get("teachers"), dict)
-            for number, entry in known.items()
-        )
-    )
-
-
-def _is_inside(name: str) -> bool:
-    path = pathlib.PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts

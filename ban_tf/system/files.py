@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from ban_tf.errors import SaveError
 
-PARTIAL = ".partial"
+MARK, PARTIAL = ".ban_tf-", ".partial"  # of temporary files, so that only our own are deleted
 
 
 @contextlib.contextmanager
@@ -53,6 +53,11 @@ def convert_os_errors(path: str | os.PathLike) -> Iterator[None]:
         ) from error
 
 
+def is_temporary(name: str) -> bool:
+    """Returns whether `write_atomically` gives such a name to its temporary files."""
+    return name.startswith(MARK) and name.endswith(PARTIAL)
+
+
 def write_atomically(path: pathlib.Path, content: bytes) -> None:
     """Replaces a file atomically, even if power fails.
 
@@ -60,7 +65,7 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
         OSError: The disk is full or cannot be written; the old file, if any, is unchanged.
     """
     make_directory(path.parent)
-    temporary = path.with_name(path.name + PARTIAL)
+    temporary = path.with_name(f"{MARK}{path.name}{PARTIAL}")
     try:
         with temporary.open("wb") as file:
             file.write(content)

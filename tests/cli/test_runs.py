@@ -102,6 +102,18 @@ def test_what_is_wrong_with_an_unreadable_run_is_said(tmp_path, capsys):
     assert "0 of" not in out and "Go on" not in out
 
 
+def test_a_damaged_manifest_is_said_and_the_one_before_it_listed(tmp_path, capsys, caplog):
+    _make(tmp_path / "run", 1, gens=3)
+    with RunDirectory(tmp_path / "run") as directory:
+        directory.commit(metadata={"more": 1})
+    (tmp_path / "run" / "manifest.json").write_text("{")
+    assert runs.main([str(tmp_path), "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["state"], row["finished"]) == ("interrupted", 1)
+    assert "manifest.previous.json, is used" in row["trouble"] and row["trouble"] in caplog.text
+    assert (tmp_path / "run" / "manifest.json").read_text() == "{"
+
+
 def test_looking_leaves_no_trace(tmp_path):
     _make(tmp_path / "done", 1, gens=0, errors=[0.5])
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
