@@ -9,11 +9,13 @@ between any two instructions, or a disk that fails at any of them, therefore alw
 resumable directory.
 
 Only one process may write: `lock` is held through the kernel, and is released when the process
-dies, for any reason.
+dies, for any reason. Before each write, it must still be the file that was locked: a directory
+that was moved, deleted or replaced is not written.
 """
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pathlib
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import logging
 
-from ban_tf.errors import CorruptFileError, RunDirectoryError
+from ban_tf.errors import CorruptFileError, RunDirectoryError, SaveError
 from ban_tf.runs import manifests
 from ban_tf.runs.manifests import LOCK, MANIFEST, PREVIOUS
 from ban_tf.system.files import (
@@ -117,7 +119,8 @@ class RunDirectory:
             remove: Files to remove from the manifest and then delete.
 
         Raises:
-            SaveError: The disk is full or cannot be written; no valid file is damaged.
+            SaveError: The disk is full or cannot be written, or the directory was moved, deleted or
+                replaced; no valid file is damaged.
         """
         recorded = self._manifest["files"]
         contents = {
@@ -138,7 +141,7 @@ class RunDirectory:
             if replaced:
                 self._save_manifest(files={**recorded, **replaced})
             for name, content in contents.items():
-                write_atomically(self.path / name, content)
+                self._write(name, content)
             self._save_manifest(files={**recorded, **new}, facts=metadata)
             if remove:
                 # A second time, so that the manifest before this one has the new files, too.
@@ -154,7 +157,7 @@ class RunDirectory:
         """
         with convert_os_errors(self.path):
             self._prepare()
-            write_atomically(self.path / name, content)
+            self._write(name, content)
 
     def remove_untracked(self, prefixes: tuple[str, ...]) -> None:
         """Deletes unlisted files that a killed process left behind.
@@ -162,7 +165,11 @@ class RunDirectory:
         Args:
             prefixes: Prefixes of names that are valid only if the manifest lists them; temporary
                 files of our own are deleted in any case.
+
+        Raises:
+            SaveError: As for `commit`.
         """
+        self._check_held()
         listed = self._manifest["files"]
         with convert_os_errors(self.path):
             for name in self._names_on_disk():
@@ -225,6 +232,33 @@ class RunDirectory:
                 logging.warning("%s", trouble)
         return manifest
 
+    def _write(self, name: str, content: bytes) -> None:
+        self._check_held()
+        write_atomically(self.path / name, content)
+
+    def _check_held(self) -> None:
+        """Checks that the path still leads to the directory that was locked.
+
+        Raises:
+            SaveError: It was moved, deleted or replaced, or was closed.
+        """
+        if self._lock.closed:
+            raise SaveError(f"{self.path} was closed; open it again to write to it.")
+        held = os.fstat(self._lock.fileno())
+        if _is_at(held, self.path / LOCK):
+            return
+        with contextlib.suppress(OSError):  # Linux alone knows the new place
+            lock = pathlib.Path(f"/proc/self/fd/{self._lock.fileno()}").readlink()
+            if _is_at(held, lock):
+                raise SaveError(
+                    f"{self.path} was moved to {lock.parent} while it was in use; nothing more is "
+                    "written, and the run can be resumed from there."
+                )
+        raise SaveError(
+            f"{self.path} or its lock was moved, deleted or replaced while it was in use; nothing "
+            "more is written to it."
+        )
+
     def _prepare(self) -> None:
         """Marks the directory as a run's before its first file is written."""
         if not self._stored:
@@ -236,8 +270,8 @@ class RunDirectory:
             if manifest == self._manifest:
                 return
             if self._manifest != manifests.empty():  # with which the run would start again
-                write_atomically(self.path / PREVIOUS, manifests.encode(self._manifest))
-        write_atomically(self.path / MANIFEST, manifests.encode(manifest))
+                self._write(PREVIOUS, manifests.encode(self._manifest))
+        self._write(MANIFEST, manifests.encode(manifest))
         self._manifest, self._stored = manifest, True
 
 
@@ -275,6 +309,13 @@ class ReadOnlyDirectory(RunDirectory):
 
     def remove_untracked(self, prefixes: tuple[str, ...]) -> None:
         """Deletes nothing."""
+
+
+def _is_at(file: os.stat_result, path: pathlib.Path) -> bool:
+    try:
+        return os.path.samestat(file, path.stat())
+    except OSError:
+        return False
 
 
 def open_shared(path: str | os.PathLike, workers: Workers) -> RunDirectory:

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 
+import keras
 import numpy as np
 import pytest
 
@@ -114,6 +115,26 @@ def test_reports_are_complete_after_a_disk_that_fails_at_each_of_their_writes(
     assert len(disk.failed) == starts - 1 > 10
     ours, theirs = (kill_and_resume.contents(path) for path in (trained, tmp_path / "run"))
     kill_and_resume.compare(ours, theirs)
+
+
+class Move(keras.callbacks.Callback):
+    """Moves the run's directory in its second epoch."""
+
+    def __init__(self, old, new):
+        super().__init__()
+        self.old, self.new = old, new
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 1 and not self.new.exists():
+            self.old.rename(self.new)
+
+
+def test_a_run_whose_directory_is_moved_stops_and_is_resumed_there(tmp_path, undisturbed):
+    old, new = tmp_path / "old", tmp_path / "new"
+    with pytest.raises(SaveError, match=f"{old} was moved to {new}"):
+        run_once(old, callbacks=[Move(old, new)])
+    assert not old.exists()
+    assert_equal(run_once(new), undisturbed)
 
 
 DAMAGES = {

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -302,6 +303,76 @@ def test_a_manifest_of_an_earlier_version_has_no_checksum_and_is_read(tmp_path):
     assert "sha256" in json.loads(path.read_text())
     with RunDirectory(tmp_path) as directory:
         assert directory.metadata["1"] == {"9": "of numbers", "10": "keys"}
+
+
+def _contents(folder):
+    return {
+        path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+WRITES = {
+    "commit": lambda directory: directory.commit({"a": b"2", "new/b": b"3"}, metadata={"epoch": 2}),
+    "untracked": lambda directory: directory.write_untracked("c", b"4"),
+    "clean-up": lambda directory: directory.remove_untracked(("a",)),
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_moved_directory_is_noticed_before_the_next_write(tmp_path, write):
+    old, new = tmp_path / "old", tmp_path / "new"
+    with RunDirectory(old) as directory:
+        directory.commit({"a": b"1"})
+        old.rename(new)
+        before = _contents(new)
+        with pytest.raises(SaveError, match=f"{old} was moved to {new} while"):
+            WRITES[write](directory)
+        assert not old.exists() and _contents(new) == before
+        with pytest.raises(RunDirectoryError, match="in use by another process"):
+            RunDirectory(new)
+    with RunDirectory(new) as directory:
+        assert directory.read("a") == b"1"
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_new_run_at_the_same_place_is_not_written(tmp_path, write):
+    old, new = tmp_path / "parent" / "run", tmp_path / "moved" / "run"
+    with RunDirectory(old) as directory:
+        directory.commit({"a": b"1"})
+        old.parent.rename(new.parent)
+        with RunDirectory(old) as other:
+            other.commit({"a": b"theirs"})
+            other.write_untracked("ab", b"theirs")
+            before = _contents(old), _contents(new)
+            with pytest.raises(SaveError, match=f"{old} was moved to {new} while"):
+                WRITES[write](directory)
+            assert (_contents(old), _contents(new)) == before
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_a_deleted_directory_is_not_made_again(tmp_path, write):
+    with RunDirectory(tmp_path / "run") as directory:
+        directory.commit({"a": b"1"})
+        shutil.rmtree(tmp_path / "run")
+        with pytest.raises(SaveError, match="moved, deleted or replaced"):
+            WRITES[write](directory)
+        assert not (tmp_path / "run").exists()
+
+
+def test_a_lock_that_was_replaced_is_noticed(tmp_path):
+    with RunDirectory(tmp_path) as directory:
+        directory.commit({"a": b"1"})
+        (tmp_path / "lock").unlink()
+        with RunDirectory(tmp_path) as other, pytest.raises(SaveError, match="its lock was moved"):
+            directory.commit({"a": b"2"})
+        assert other.read("a") == b"1"
+
+
+def test_a_closed_directory_is_not_written(tmp_path):
+    with RunDirectory(tmp_path) as directory:
+        directory.commit({"a": b"1"})
+    with pytest.raises(SaveError, match="was closed"):
+        directory.commit({"a": b"2"})
 
 
 _AS_AN_ORDINARY_USER = (
