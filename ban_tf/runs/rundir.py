@@ -181,7 +181,7 @@ class RunDirectory:
 
     def _names_on_disk(self) -> list[str]:
         """Returns the names of all files but those in folders with a lock, which are runs, too."""
-        found = []
+        found: list[pathlib.Path] = []
         for folder, folders, files in os.walk(self.path):
             folders[:] = [name for name in folders if not pathlib.Path(folder, name, LOCK).exists()]
             found.extend(pathlib.Path(folder, name) for name in files)
