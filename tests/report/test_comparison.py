@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import re
@@ -14,6 +15,7 @@ from scipy import stats
 from ban_tf.cli import report as report_command
 from ban_tf.cli import seed_sweep
 from ban_tf.config import options
+from ban_tf.errors import RunDirectoryError
 from ban_tf.report import comparison, comparison_page
 
 
@@ -264,3 +266,11 @@ def test_seeds_are_run_one_after_the_other_and_compared(tmp_path, capsys):
     assert (tmp_path / "study" / "report.html").is_file()
     assert (tmp_path / "study" / "seed-5" / "manifest.json").is_file()
     assert "Seed 6 (3 of 3)" in capsys.readouterr().out
+    # And again, with what a kill left, and recordings beside the seeds.
+    (tmp_path / "study" / ".ban_tf-report.html.partial").write_text("")
+    (tmp_path / "study" / "teachers").mkdir()
+    (tmp_path / "study" / "teachers" / "view-0.npy").write_text("")
+    again = dataclasses.replace(wanted, recordings=str(tmp_path / "study" / "teachers"))
+    assert seed_sweep.run(again, lambda one: None) == result
+    with pytest.raises(RunDirectoryError, match=r"such as teachers/view-0\.npy"):
+        seed_sweep.run(wanted, run_one)
