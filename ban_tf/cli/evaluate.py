@@ -61,6 +61,6 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     path = values.json
     if path:
         try:
-            pathlib.Path(path).write_text(json.dumps(result, indent=1) + "\n")
+            pathlib.Path(path).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
         except OSError as error:
             raise InputError(f"--json={path} cannot be written ({error.strerror}).") from error

@@ -109,7 +109,7 @@ def status(path: pathlib.Path) -> Status:
 def _asked(run: reading.RunReader, flag: str) -> str | None:
     """Returns the last value of a flag in the run's flagfile."""
     try:
-        lines = (run.path / "run.cfg").read_text().splitlines()
+        lines = (run.path / "run.cfg").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
     return next(

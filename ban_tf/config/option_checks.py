@@ -35,6 +35,7 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
     """
     if given is None:
         given = _changed(options)
+    _check_lines(options)
     _check_bounds(options)
     if options.warmup_epochs > options.epochs:
         raise OptionsError(
@@ -75,6 +76,15 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
         return options
     except InputError as error:
         raise OptionsError(str(error)) from error
+
+
+def _check_lines(options: Options) -> None:
+    """Refuses values that would be several flags in `run.cfg`, which has one on each line."""
+    for name, value in dataclasses.asdict(options).items():
+        if isinstance(value, str) and ("\0" in value or len(f"{value}.".splitlines()) > 1):
+            raise OptionsError(
+                f"--{name} must be a single line; it is {value.encode('unicode_escape').decode()}."
+            )
 
 
 def _check_bounds(options: Options) -> None:
@@ -132,7 +142,7 @@ def _check_idle(options: Options, given: Iterable[str]) -> None:
 
 def _lines(file: pathlib.Path) -> list[str]:
     try:
-        return file.read_text().splitlines()
+        return file.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
 

@@ -140,7 +140,11 @@ def _reachable(builder: Any, downloads: Any) -> bool:
     if not urls or builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         return True
     for pattern in ("*.INFO", "*/*.INFO"):
-        if any(url in note.read_text() for note in downloads.glob(pattern) for url in urls):
+        if any(
+            url in note.read_text(encoding="utf-8", errors="replace")
+            for note in downloads.glob(pattern)
+            for url in urls
+        ):
             return True
     try:
         requests.head(urls[0], timeout=_NETWORK_TIMEOUT)

@@ -53,7 +53,7 @@ def write(teacher: Teacher | None, folder: str | pathlib.Path) -> None:
         model.save(folder / f"teacher-{index}.keras")
     weights = getattr(teacher, "weights", None)
     if weights is not None:
-        (folder / _WEIGHTS).write_text(json.dumps(weights))
+        (folder / _WEIGHTS).write_text(json.dumps(weights), encoding="utf-8")
 
 
 def read(folder: str | pathlib.Path) -> list[Any]:
@@ -63,4 +63,6 @@ def read(folder: str | pathlib.Path) -> list[Any]:
     models = [load_model(path) for path in found]
     if not (folder / _WEIGHTS).is_file():
         return models
-    return list(zip(models, json.loads((folder / _WEIGHTS).read_text()), strict=True))
+    return list(
+        zip(models, json.loads((folder / _WEIGHTS).read_text(encoding="utf-8")), strict=True)
+    )

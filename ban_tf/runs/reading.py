@@ -19,7 +19,7 @@ from ban_tf.errors import CorruptFileError, RunDirectoryError
 from ban_tf.metrics import summary as summary_module
 from ban_tf.runs.manifests import MANIFEST
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import csv_tables
+from ban_tf.system import csv_tables, shown
 
 DATA = "data.json"
 VOCABULARY = "vocabulary.json"
@@ -211,8 +211,9 @@ def settings(run: RunReader) -> dict[str, Any]:
 
 
 def resume(run: RunReader) -> str:
-    """Returns the command that resumes a run."""
-    return f"python -m ban_tf.main --flagfile={run.path / 'run.cfg'} --workdir={run.path}"
+    """Returns the command that resumes a run, quoted for a shell."""
+    flags = [f"--flagfile={run.path / 'run.cfg'}", f"--workdir={run.path}"]
+    return shown.command(["python", "-m", "ban_tf.main", *flags])
 
 
 def _json(run: RunReader, name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pathlib
 def processor_flags(path: str = "/proc/cpuinfo") -> set[str]:
     """Returns the processor's feature flags; empty if the kernel does not list them."""
     try:
-        lines = pathlib.Path(path).read_text().splitlines()
+        lines = pathlib.Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return set()
     for line in lines:

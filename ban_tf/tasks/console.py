@@ -10,6 +10,7 @@ import keras
 from ban_tf.config.options import Options
 from ban_tf.report import table
 from ban_tf.runs.rundir import RunDirectory
+from ban_tf.system import shown
 
 
 def begin(
@@ -30,10 +31,11 @@ def begin(
     """
     many = f"up to {options.max_gens}" if options.gens == "auto" else str(options.gens)
     print(
-        f"{' to '.join(options.architectures)} ({model.count_params():,} parameters) on {data}; "
+        f"{' to '.join(options.architectures)} ({model.count_params():,} parameters) on "
+        f"{shown.escaped(data)}; "
         f"generation 0 and {many} born again by {options.objective}, {options.epochs} epoch(s) "
         f"each, {keras.config.dtype_policy().name}{devices and ', on ' + devices}; "
-        f"stored in {directory.path}.",
+        f"stored in {shown.escaped(directory.path)}.",
         flush=True,
     )
 
@@ -48,7 +50,10 @@ def end(result: dict[str, Any], directory: RunDirectory, started: float) -> None
     """
     table.show(result)
     seconds = time.perf_counter() - started
-    print(f"\nIn {seconds:.0f} s. The models and the report are in {directory.path}:")
+    print(
+        f"\nIn {seconds:.0f} s. The models and the report are in {shown.escaped(directory.path)}:"
+    )
     print("  generation-*/model.keras, ensemble.keras, report.html, summary.md, summary.json")
-    print(f"Look at the curves:  tensorboard --logdir {directory.path / 'tensorboard'}")
+    curves = shown.command(["tensorboard", "--logdir", str(directory.path / "tensorboard")])
+    print(f"Look at the curves:  {curves}")
     print(f"One more generation: the same command with --gens={len(result['generations'])}")

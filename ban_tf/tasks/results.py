@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import shlex
 from typing import TYPE_CHECKING, Any
 
 from ban_tf.config import idle
@@ -15,7 +14,7 @@ from ban_tf.metrics import summary
 from ban_tf.report import analysis_report, content, page, table, tensorboard
 from ban_tf.runs import generations
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import environment
+from ban_tf.system import environment, shown
 
 if TYPE_CHECKING:
     from ban_tf.tasks.task import Task
@@ -53,7 +52,7 @@ def command(options: Options) -> str:
         for name, value in options.effective().items()
         if value != getattr(defaults, name)
     ]
-    return shlex.join(["python", "-m", "ban_tf.main", *flags])
+    return shown.command(["python", "-m", "ban_tf.main", *flags])
 
 
 def run_facts(options: Options, dataset: str) -> dict[str, Any]:
