@@ -8,6 +8,7 @@ import pathlib
 import shlex
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -15,7 +16,7 @@ import ban_tf
 from ban_tf.config import options
 from ban_tf.runs import reading
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import shown
+from ban_tf.system import csv_tables, shown
 
 
 @pytest.mark.parametrize(
@@ -80,3 +81,39 @@ def test_text_files_are_utf_8_in_every_locale():
         and "encoding" not in [keyword.arg for keyword in call.keywords]
     ]
     assert not found
+
+
+def test_no_cell_of_a_spreadsheet_is_a_formula():
+    rows = [["=1+1.png", "@cat", "-0.5", "1e-05", "-"], ["a=b.png", "\tdog", -2.0, "+3", "x,y"]]
+    assert csv_tables.for_spreadsheets(["image", "=class"], rows) == (
+        "image,'=class\n'=1+1.png,'@cat,-0.5,1e-05,'-\na=b.png,'\tdog,-2.0,+3,\"x,y\"\n"
+    )
+
+
+@pytest.mark.parametrize("locale", [{"LC_ALL": "POSIX"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
+def test_names_are_shown_in_every_locale(locale, tmp_path):
+    with RunDirectory(tmp_path / "größe\u202e") as directory:
+        directory.commit({"run.cfg": b"--gens=1\n"})
+    environment = {**os.environ, "PYTHONCOERCECLOCALE": "0", **locale}
+    environment.pop("PYTHONIOENCODING", None)
+    for command, code in (
+        (["runs", "."], 0),
+        (["runs", "ü"], 2),
+        (["--data_dir=ü", "--gens=ü"], 2),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "ban_tf", *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            check=False,
+        )
+        assert done.returncode == code, done.stderr
+        assert b"Traceback" not in done.stderr
+        assert "\u202e".encode() not in done.stdout
+    assert (
+        b"\\u202e"
+        in subprocess.run(
+            [sys.executable, "-m", "ban_tf", "runs", str(tmp_path)], capture_output=True, check=True
+        ).stdout
+    )

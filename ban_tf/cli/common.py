@@ -7,6 +7,7 @@ Python with a list of arguments.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 import tempfile
@@ -15,6 +16,7 @@ from collections.abc import Callable, Sequence
 from absl import flags
 
 from ban_tf.errors import BanError
+from ban_tf.system import shown
 
 # Ways to ask for help; absl adds a full list of its own flags as --helpfull.
 HELP = {"--help", "-help", "-h", "--helpshort", "-?"}
@@ -49,11 +51,23 @@ def run(
     try:
         work(values, values([name, *arguments])[1:])
     except (flags.Error, BanError) as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print_error(name, error)
         return 2
     except BrokenPipeError:
         return 1
     return 0
+
+
+def print_error(name: str, error: BaseException) -> None:
+    """Prints an error of a command; `name` is the command."""
+    print(shown.escaped(f"{name}: {error}", keep="\n"), file=sys.stderr)
+
+
+def allow_any_text() -> None:
+    """Prints characters that the locale lacks as escapes, rather than raising an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def import_tensorflow() -> None:

@@ -19,6 +19,7 @@ from ban_tf.cli import common as command
 from ban_tf.config import registry
 from ban_tf.errors import InputError
 from ban_tf.runs import reading
+from ban_tf.system import shown
 from ban_tf.system.files import write_atomically
 
 NAME = "ban-tf export"
@@ -133,5 +134,5 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
         values.output,
         values.preprocessing,
     )
-    print(path)
-    print(f"{path}.json")
+    print(shown.escaped(path))
+    print(shown.escaped(f"{path}.json"))

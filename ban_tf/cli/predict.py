@@ -12,7 +12,7 @@ from ban_tf.config import registry
 from ban_tf.datasets import folder
 from ban_tf.errors import InputError
 from ban_tf.runs import reading
-from ban_tf.system import csv_tables
+from ban_tf.system import csv_tables, shown
 
 NAME = "ban-tf predict"
 USAGE = """ban-tf predict RUN FILE [FILE ...] [flags]
@@ -66,14 +66,15 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     command.import_tensorflow()
     task = registry.of(reading.settings(run).get("dataset", "")).load()
     predictions = task.predict(run, files, values.model, values.top)
+    content = csv_tables.for_spreadsheets(predictions.headings, predictions.rows)
     if table == "-":
-        print(csv_tables.write(predictions.headings, predictions.rows), end="")
+        print(content, end="")
         return
     for line in predictions.lines:
-        print(line)
+        print(shown.escaped(line, keep="\t"))
     if table:
         try:
-            content = csv_tables.write(predictions.headings, predictions.rows)
-            pathlib.Path(table).write_text(content, encoding="utf-8", newline="")
+            # Names of files may be no UTF-8.
+            pathlib.Path(table).write_bytes(content.encode(errors="backslashreplace"))
         except OSError as error:
             raise InputError(f"--csv={table} cannot be written ({error.strerror}).") from error

@@ -10,6 +10,7 @@ from absl import flags
 from ban_tf.cli import common as command
 from ban_tf.errors import InputError
 from ban_tf.report import comparison_page, content, page, plots, table
+from ban_tf.system import shown
 from ban_tf.system.files import write_atomically
 
 NAME = "ban-tf report"
@@ -64,15 +65,15 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     output, pictures = pathlib.Path(values.output), values.figures
     result = comparison_page.write(names, output, values.control, pictures)
     for name in result["left_out"]:
-        print(f"{name} has no results yet and is left out.")
+        print(f"{shown.escaped(name)} has no results yet and is left out.")
     for name in [name for group in result["groups"] for name in group["runs"]]:
         _again(content.read(name), pictures)
-    print(output / "report.html")
+    print(shown.escaped(output / "report.html"))
 
 
 def _again(run: content.Content, pictures: bool) -> None:
     write(run)
-    print(run.path / "report.html")
+    print(shown.escaped(run.path / "report.html"))
     if pictures:
         _write_figures(run)
 
@@ -97,4 +98,4 @@ def _write_figures(run: content.Content) -> None:
     draw = plots.perplexity_by_generation if perplexities else plots.error_by_generation
     file = run.path / "figures" / f"{draw.__name__}.png"
     write_atomically(file, plots.png(draw(run.summary)))
-    print(file)
+    print(shown.escaped(file))

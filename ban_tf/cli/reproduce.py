@@ -10,9 +10,9 @@ from __future__ import annotations
 import argparse
 import difflib
 import pathlib
-import sys
 from collections.abc import Sequence
 
+from ban_tf.cli import common
 from ban_tf.errors import InputError
 from ban_tf.reproduction import listing, over_seeds, study
 from ban_tf.reproduction.experiment import Experiment
@@ -59,10 +59,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             listing.show(EXPERIMENTS.values(), known.workdir)
     except InputError as error:
-        print(f"ban-tf: {error}", file=sys.stderr)
+        common.print_error("ban-tf", error)
         return 2
     except study.RunFailedError as error:
-        print(f"ban-tf: {error}", file=sys.stderr)
+        common.print_error("ban-tf", error)
         return error.code
     return 0
 

@@ -20,6 +20,7 @@ from ban_tf.errors import InputError
 from ban_tf.metrics.table import METRICS
 from ban_tf.runs import reading
 from ban_tf.runs.rundir import MANIFEST
+from ban_tf.system import shown
 
 NAME = "ban-tf runs"
 USAGE = """ban-tf runs [FOLDER ...] [flags]
@@ -160,22 +161,31 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
         print(json.dumps(rows, indent=1))
         return
     if not found:
-        print(f"No runs in {', '.join(names or ['runs'])}.")
+        print(f"No runs in {shown.escaped(', '.join(names or ['runs']))}.")
         return
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=0)
     for column in _COLUMNS:
         table.add_column(column, overflow="fold", justify="left")
     for run in found:
         error = "" if run.best_error is None else METRICS["error"].shown(run.best_error)
-        cells = (str(run.path), run.state, _done(run), error, f"{run.updated:%Y-%m-%d %H:%M}")
+        cells = (
+            shown.escaped(run.path),
+            run.state,
+            _done(run),
+            error,
+            f"{run.updated:%Y-%m-%d %H:%M}",
+        )
         table.add_row(*(Text(cell) for cell in cells))
     console = Console(highlight=False)
     console.print(table)
     for run in found:
         if run.state == "interrupted":
-            console.print(f"\nResume {run.path}:\n  {run.resume}", markup=False, soft_wrap=True)
+            text = f"\nResume {run.path}:\n  {run.resume}"
         elif run.state == "unreadable":
-            console.print(f"\n{run.path}: {run.trouble}", markup=False, soft_wrap=True)
+            text = f"\n{run.path}: {run.trouble}"
+        else:
+            continue
+        console.print(shown.escaped(text, keep="\n"), markup=False, soft_wrap=True)
 
 
 def _done(run: Status) -> str:

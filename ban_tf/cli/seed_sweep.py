@@ -9,6 +9,7 @@ from typing import Any
 
 from ban_tf.config.options import Options
 from ban_tf.runs.rundir import RunDirectory
+from ban_tf.system import shown
 
 
 def run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
@@ -43,10 +44,11 @@ def _run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
     directories: list[str | pathlib.Path] = []
     for seed in range(options.seed, options.seed + options.seeds):
         directory = options.directory / f"seed-{seed}"
-        print(f"\nSeed {seed} ({len(directories) + 1} of {options.seeds}), in {directory}")
+        where = shown.escaped(directory)
+        print(f"\nSeed {seed} ({len(directories) + 1} of {options.seeds}), in {where}")
         run_one(dataclasses.replace(options, seed=seed, seeds=1, workdir=str(directory)))
         directories.append(directory)
     result = comparison_page.write(directories, options.directory)
     print("\n" + comparison_page.write_markdown(result))
-    print(f"The comparison is in {options.directory / 'report.html'}.")
+    print(f"The comparison is in {shown.escaped(options.directory / 'report.html')}.")
     return result

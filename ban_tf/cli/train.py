@@ -48,7 +48,7 @@ def _main(arguments: list[str]) -> int:
         else:
             runner.run(options)
     except InputError as error:
-        print(f"ban-tf: {error}", file=sys.stderr)
+        command.print_error("ban-tf", error)
         return 2
     except KeyboardInterrupt as error:
         signals.cancel_alarm()
@@ -59,7 +59,7 @@ def _main(arguments: list[str]) -> int:
         )
         return 128 + getattr(error, "signal_number", signal.SIGINT)
     except BanError as error:
-        print(f"ban-tf: {error}", file=sys.stderr)
+        command.print_error("ban-tf", error)
         return 1
     return 0
 
@@ -79,7 +79,7 @@ def _parse(arguments: list[str]) -> list[str]:
     try:
         return flags.FLAGS(arguments)
     except flags.Error as error:
-        print(f"ban-tf: {error}", file=sys.stderr)
+        command.print_error("ban-tf", error)
         sys.exit(2)
 
 
@@ -89,5 +89,6 @@ def main(arguments: Sequence[str]) -> NoReturn:
     Args:
         arguments: The command line without the program.
     """
+    command.allow_any_text()
     app.run(_main, argv=["ban-tf train", *arguments], flags_parser=_parse)
     raise AssertionError("app.run ends the process")

@@ -47,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         The exit code: that of the verb, or 2 if there is no such verb.
     """
+    common.allow_any_text()
     verb, rest = (arguments[0], list(arguments[1:])) if arguments else ("", [])
     if not arguments or verb in common.HELP or verb == "help":
         print(usage())

@@ -19,6 +19,7 @@ from ban_tf.metrics.table import METRICS, Metric
 from ban_tf.report import comparison, comparison_plots, document, plots
 from ban_tf.report.table import markdown_table
 from ban_tf.system.files import write_atomically
+from ban_tf.system.shown import escaped
 
 # The Brier score is only in summary.json.
 _SHOWN = tuple(name for name in comparison.COMPARED if name != "brier_score")
@@ -126,7 +127,7 @@ def write_markdown(result: Mapping[str, Any]) -> str:
     parts.append(
         "\n".join(f"- {group['name']}: {_description(group)}" for group in result["groups"])
     )
-    return "\n\n".join(parts) + "\n"
+    return escaped("\n\n".join(parts), keep="\n") + "\n"
 
 
 def _title(result: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from ban_tf.errors import RunDirectoryError
 from ban_tf.metrics import ensembles
 from ban_tf.runs import reading
+from ban_tf.system import shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +92,8 @@ def read(path: str | pathlib.Path) -> Content:
                 f"{run.path}/generation-{number}/predictions.npz has shape {rows.shape}, but "
                 f"the test set needs {shape}."
             )
-    return ImageContent(**common, class_names=facts.class_names, predictions=predictions, test=test)
+    names = tuple(map(shown.escaped, facts.class_names))
+    return ImageContent(**common, class_names=names, predictions=predictions, test=test)
 
 
 def _with_label_loss(rows: list[dict[str, float]]) -> list[dict[str, float]]:

@@ -14,6 +14,8 @@ from typing import TypeAlias
 
 import jinja2
 
+from ban_tf.system import shown
+
 
 @dataclasses.dataclass(frozen=True)
 class Paragraph:
@@ -113,9 +115,10 @@ def render(title: str, sections: Sequence[Section], lead: Sequence[Block] = ()) 
         sections: The sections in order.
         lead: Blocks before the first section.
     """
-    shown = [section for section in sections if section.blocks]
+    kept = [section for section in sections if section.blocks]
     template = _environment().get_template("page.html.jinja")
-    return template.render(title=title, sections=shown, lead=lead)
+    text = template.render(title=title, sections=kept, lead=lead)
+    return shown.escaped(text, keep="\n\t")
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from ban_tf.metrics.table import METRICS
 from ban_tf.runs.reading import ANALYSIS
+from ban_tf.system.shown import escaped
 
 _OF_IMAGES = ("error", "negative_log_likelihood", "expected_calibration_error")
 _OF_TEXT = ("validation_perplexity", "perplexity", "error")
@@ -122,7 +123,7 @@ def write_markdown(summary: dict[str, Any], has_analysis: bool = False) -> str:
             "## Files",
             "\n".join(f"- `{path}`: {meaning}" for path, meaning in run["files"].items()),
         ]
-    return "\n\n".join(parts) + "\n"
+    return escaped("\n\n".join(parts), keep="\n") + "\n"
 
 
 def notes(summary: dict[str, Any]) -> str:

@@ -9,6 +9,9 @@ from typing import Any
 
 from ban_tf.errors import InputError
 
+# Spreadsheets take text that begins with one of these for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 def write(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Returns a table as CSV, with a line feed after each row."""
@@ -17,6 +20,25 @@ def write(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     writer.writerow(headings)
     writer.writerows(rows)
     return text.getvalue()
+
+
+def for_spreadsheets(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Returns a table as CSV whose text no spreadsheet takes for a formula.
+
+    An apostrophe is put before text that begins with `=`, `+`, `-`, `@`, a tab or a carriage
+    return; numbers are left alone.
+    """
+    return write(list(map(_as_text, headings)), (list(map(_as_text, row)) for row in rows))
+
+
+def _as_text(cell: Any) -> Any:
+    if not isinstance(cell, str) or not cell.startswith(_FORMULA):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:

@@ -220,3 +220,11 @@ def test_bad_arguments_are_code_2(arguments, message, capsys, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert report_command.main(arguments) == 2
     assert message in capsys.readouterr().err
+
+
+def test_reports_show_class_names_without_what_is_hidden(tmp_path, monkeypatch):
+    monkeypatch.setattr(finished_run, "CLASSES", ("cat\u202e", "dog\x07", "fox"))
+    finished_run.make(tmp_path / "run")
+    text = page.write(content.read(tmp_path / "run"))
+    assert "cat\\u202e" in text
+    assert not {"\u202e", "\x07"} & set(text)
