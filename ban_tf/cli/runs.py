@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import fcntl
 import json
 import pathlib
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from ban_tf.metrics.table import METRICS
 from ban_tf.runs import reading
 from ban_tf.runs.rundir import MANIFEST
 from ban_tf.system import shown
+from ban_tf.system.lock_state import is_locked
 
 NAME = "ban-tf runs"
 USAGE = """ban-tf runs [FOLDER ...] [flags]
@@ -96,7 +96,7 @@ def status(path: pathlib.Path) -> Status:
     finished = max(finished, reported)
     if wanted is None and reported == finished > 0:
         wanted = reported
-    if _held(path):
+    if is_locked(path / "lock"):
         state = "running"
     elif wanted is not None and reported >= wanted and complete:
         state = "finished"
@@ -133,18 +133,6 @@ def _best_error(run: reading.RunReader) -> tuple[float | None, int, bool]:
     rows = summary["generations"]
     complete = _asked(run, "final_student") != "true" or "final_student" in summary
     return min(row["error"] for row in rows), len(rows), complete
-
-
-def _held(path: pathlib.Path) -> bool:
-    """Returns whether a process holds the run's lock."""
-    try:
-        with (path / "lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _define(values: flags.FlagValues) -> None:

@@ -1,5 +1,6 @@
 """Access to the operating system: files, signals, hardware, seeds and custom modules.
 
-`files` writes files atomically and locks them, `signals` defers Ctrl-C and SIGTERM until the state
-is saved, `seeds` derives seeds, `shown` makes text safe for the screen and the shell.
+`files` writes files atomically and locks them, `lock_state` looks at locks, `signals` defers
+Ctrl-C, SIGTERM and SIGHUP until the state is saved, `seeds` derives seeds, `shown` makes text safe
+for the screen and the shell.
 """
