@@ -26,6 +26,7 @@ from absl import flags
 from ban_tf.cli import common as command
 from ban_tf.distribution import cluster
 from ban_tf.errors import InputError
+from ban_tf.system import signals
 
 _USAGE = "ban-tf launch --workers=2 -- FLAGS OF ban_tf.main"
 
@@ -76,7 +77,7 @@ def run(count: int, arguments: Sequence[str], grace: float) -> int:
     def forward(number: int, frame: object) -> None:
         _signal(workers, number)
 
-    before = {sent: signal.signal(sent, forward) for sent in (signal.SIGINT, signal.SIGTERM)}
+    before = {sent: signal.signal(sent, forward) for sent in signals.handled()}
     readers = [
         threading.Thread(target=_show, args=(index, worker.stdout))
         for index, worker in enumerate(workers)

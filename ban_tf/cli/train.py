@@ -1,12 +1,14 @@
 """`ban-tf train --gens=3 --arch=wrn`: trains the generations that the flags describe.
 
 Exit codes: 0 for success, 1 if training failed, 2 for invalid input, 75 if another worker failed,
-130 and 143 if interrupted. Our own errors are printed as one sentence; those of custom code, of
+129 (SIGHUP), 130 (Ctrl-C) and 143 (SIGTERM)
+if interrupted. Our own errors are printed as one sentence; those of custom code, of
 Keras and of TensorFlow keep their traceback, and end with code 1.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging as standard_logging
 import signal
@@ -27,7 +29,7 @@ options_module.define_flags()
 
 
 def _main(arguments: list[str]) -> int:
-    for number in signals.SIGNALS:
+    for number in signals.handled():
         signal.signal(number, signals.raise_interrupt)
     sys.unraisablehook = signals.unraisable_hook
     try:
@@ -53,10 +55,13 @@ def _main(arguments: list[str]) -> int:
     except KeyboardInterrupt as error:
         signals.cancel_alarm()
         saved = getattr(error, "saved", "") or "up to the last finished epoch"
-        print(
-            f"\nban-tf: interrupted; all is saved {saved}; the same command resumes from there.",
-            file=sys.stderr,
-        )
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(
+                f"\nban-tf: interrupted; all is saved {saved}; the same command resumes from "
+                "there.",
+                file=sys.stderr,
+                flush=True,
+            )
         return 128 + getattr(error, "signal_number", signal.SIGINT)
     except BanError as error:
         command.print_error("ban-tf", error)

@@ -198,8 +198,8 @@ class Lineage(TrainedGenerations):
     ) -> Lineage:
         """Trains the generations that are not finished yet.
 
-        With a directory, each epoch is saved, and Ctrl-C and SIGTERM save before they stop. A
-        resumed run is bit-identical to an uninterrupted one, provided the data order is: give a
+        With a directory, each epoch is saved, and Ctrl-C, SIGTERM and SIGHUP save before they stop.
+        A resumed run is bit-identical to an uninterrupted one, provided the data order is: give a
         function, or data in a fixed order with `shuffle=False`.
 
         Args:
@@ -229,7 +229,7 @@ class Lineage(TrainedGenerations):
 
         Raises:
             DivergenceError: The loss became NaN or infinite.
-            Interrupted: Ctrl-C or SIGTERM was received; everything is saved.
+            Interrupted: Ctrl-C, SIGTERM or SIGHUP was received; everything is saved.
             RunDirectoryError: The run in the directory cannot be resumed.
             SaveError: The directory can no longer be written.
             InputError: An argument has the wrong type or is out of range; the data is empty,

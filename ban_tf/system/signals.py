@@ -1,7 +1,7 @@
-"""Defers Ctrl-C and SIGTERM until the state of a training is saved.
+"""Defers Ctrl-C, SIGTERM and SIGHUP until the state of a training is saved.
 
 The first signal is handled at the end of the current step. The second one stops the process
-immediately.
+immediately; only a further SIGHUP does not, as a terminal that is closed sends several.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_HANGUP = getattr(signal, "SIGHUP", None)  # not on Windows
 _PATIENCE = 2.0  # seconds after which `Interrupted` is raised again if it was swallowed
 
 
@@ -29,6 +29,14 @@ class Interrupted(KeyboardInterrupt):
         super().__init__(saved)
         self.signal_number = signal_number
         self.saved = saved
+
+
+def handled() -> list[int]:
+    """Returns the signals that stop a training: not SIGHUP where it is ignored, as by `nohup`."""
+    found: list[int] = [signal.SIGINT, signal.SIGTERM]
+    if _HANGUP is not None and signal.getsignal(_HANGUP) is not signal.SIG_IGN:
+        found.append(_HANGUP)
+    return found
 
 
 class StopRequest:
@@ -86,11 +94,13 @@ def defer_signals() -> Iterator[StopRequest]:
         return
 
     def note(signal_number: int, frame: object) -> None:
+        if requests and signal_number == _HANGUP:
+            return
         if requests:
             raise_interrupt(signal_number)
         requests.signal_number = signal_number
 
-    before = {number: signal.signal(number, note) for number in SIGNALS}
+    before = {number: signal.signal(number, note) for number in handled()}
     try:
         yield requests
     finally:

@@ -127,7 +127,9 @@ def test_a_given_teacher_with_other_classes_is_refused(tmp_path):
     assert "7 classes" in done.stderr
 
 
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
+)
 def test_an_interrupted_run_says_how_to_go_on(sent, code, tmp_path):
     arguments = ["--gens=0", "--epochs=500", "--arch=wrn-10-1", "--progress=lines"]
     process = subprocess.Popen(

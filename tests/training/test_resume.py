@@ -147,6 +147,39 @@ def test_a_signal_that_nobody_has_answered_is_raised_at_the_end():
     assert caught.value.signal_number == signal.SIGTERM
 
 
+def test_a_closed_terminal_may_send_its_signal_twice():
+    before = signal.getsignal(signal.SIGHUP)
+    with pytest.raises(Interrupted) as caught, signals.defer_signals():
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGHUP)
+        deferred = True
+    assert deferred
+    assert caught.value.signal_number == signal.SIGHUP
+    assert signal.getsignal(signal.SIGHUP) is before
+
+
+@pytest.mark.parametrize("first", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_ctrl_c_after_any_signal_stops_at_once(first):
+    deferred = False
+    with pytest.raises(Interrupted) as caught, signals.defer_signals():
+        os.kill(os.getpid(), first)
+        os.kill(os.getpid(), signal.SIGINT)
+        deferred = True
+    assert not deferred
+    assert caught.value.signal_number == signal.SIGINT
+
+
+def test_a_training_under_nohup_outlives_its_terminal():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals.defer_signals() as request:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not request
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_an_interruption_that_something_swallows_comes_again(monkeypatch):
     monkeypatch.setattr(signals, "_PATIENCE", 0.05)
     before = signal.signal(signal.SIGTERM, signals.raise_interrupt)
