@@ -19,6 +19,9 @@ from ban_tf.distribution import cluster
 from ban_tf.errors import InputError, OptionsError
 from ban_tf.objectives import names as objective_names
 
+_HIGHEST_SEED = 2**31 - 1
+_LONGEST_NAME = 255  # bytes of one name, in all common file systems
+
 if TYPE_CHECKING:
     from ban_tf.config.options import Options
 
@@ -35,7 +38,7 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
     """
     if given is None:
         given = _changed(options)
-    _check_lines(options)
+    _check_text(options)
     _check_bounds(options)
     if options.warmup_epochs > options.epochs:
         raise OptionsError(
@@ -51,13 +54,19 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
             "--checkpoint=best chooses by validation, but --validation_fraction is 0; "
             "set it, for example to 0.1."
         )
-    if options.teacher_from and not pathlib.Path(options.teacher_from).is_file():
+    # Unlike that of pathlib, this `isfile` is false for names that are too long.
+    if options.teacher_from and not os.path.isfile(options.teacher_from):  # noqa: PTH113
         raise OptionsError(
             f"--teacher_from names a file that does not exist: {options.teacher_from}"
         )
-    if options.workdir is not None and not options.workdir:
-        raise OptionsError("--workdir is empty; name a folder, or leave the flag out.")
-    _check_writable(options.directory)
+    if options.seed + options.seeds - 1 > _HIGHEST_SEED:
+        raise OptionsError(
+            f"--seeds={options.seeds} from --seed={options.seed} on passes the highest seed, "
+            f"{_HIGHEST_SEED}; choose a lower --seed."
+        )
+    _check_writable("workdir", options.directory)
+    if options.recordings:
+        _check_writable("recordings", options.recordings_directory)
     try:
         objective_names.parse(options.objective, flag=True)
         task = registry.of(options.dataset)
@@ -78,9 +87,11 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
         raise OptionsError(str(error)) from error
 
 
-def _check_lines(options: Options) -> None:
-    """Refuses values that would be several flags in `run.cfg`, which has one on each line."""
+def _check_text(options: Options) -> None:
+    """Refuses empty values, and those that would be several lines, and so flags, in `run.cfg`."""
     for name, value in dataclasses.asdict(options).items():
+        if value == "":
+            raise OptionsError(f"--{name} is empty; give it a value, or leave the flag out.")
         if isinstance(value, str) and ("\0" in value or len(f"{value}.".splitlines()) > 1):
             raise OptionsError(
                 f"--{name} must be a single line; it is {value.encode('unicode_escape').decode()}."
@@ -188,11 +199,22 @@ def _check_variants(options: Options) -> None:
         )
 
 
-def _check_writable(directory: pathlib.Path) -> None:
+def _check_writable(flag: str, directory: pathlib.Path) -> None:
+    """Checks that a folder can be created, or is there and can be written; it is not touched."""
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in directory.parts):
+        raise OptionsError(
+            f"--{flag}={directory} cannot be created: a name in it is longer than "
+            f"{_LONGEST_NAME} bytes; choose another --{flag}."
+        )
     nearest = directory.absolute()
-    while not nearest.exists():
-        nearest = nearest.parent
+    try:
+        while not nearest.exists():
+            nearest = nearest.parent
+    except OSError as error:
+        raise OptionsError(
+            f"--{flag}={directory} cannot be created ({error.strerror}); choose another --{flag}."
+        ) from error
     if not nearest.is_dir():
-        raise OptionsError(f"--workdir={directory} cannot be created: {nearest} is a file.")
-    if not os.access(nearest, os.W_OK):
-        raise OptionsError(f"--workdir={directory} cannot be written: {nearest} is not writable.")
+        raise OptionsError(f"--{flag}={directory} cannot be created: {nearest} is a file.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OptionsError(f"--{flag}={directory} cannot be written: {nearest} is not writable.")

@@ -48,6 +48,11 @@ class ImageClassification(Task):
             seed=options.seed,
             cache=options.cache,
         )
+        if options.teacher_top is not None and options.teacher_top > self.data.num_classes:
+            raise InputError(
+                f"--teacher_top={options.teacher_top} is more than the {self.data.num_classes} "
+                f"classes of --dataset={options.dataset}."
+            )
 
     def open(self, directory: RunDirectory) -> None:
         """Decides whether teacher outputs are recorded."""

@@ -1,6 +1,7 @@
 """The command line: bad input is one sentence and exit code 2, before TensorFlow is imported."""
 
 import dataclasses
+import os
 import re
 import signal
 import subprocess
@@ -54,15 +55,47 @@ def test_bad_values_are_one_sentence_that_names_the_flag(changes, message):
     assert "\n" not in str(caught.value)
 
 
-def test_an_empty_workdir_is_refused():
-    with pytest.raises(options.OptionsError, match="--workdir is empty"):
-        _options(workdir="")
-
-
 def test_a_workdir_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(options.OptionsError, match="--workdir"):
         _options(workdir=str(tmp_path / "file" / "run"))
+
+
+@pytest.mark.parametrize("flag", ["workdir", "recordings"])
+def test_a_folder_that_cannot_be_written_is_refused(flag, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        os, "access", lambda path, mode: path != tmp_path
+    )  # root may write anywhere
+    with pytest.raises(options.OptionsError, match=f"--{flag}=.* is not writable"):
+        _options(**{flag: str(tmp_path / "run")})
+
+
+@pytest.mark.parametrize(
+    ("changes", "flag"),
+    [
+        ({"workdir": "a" * 300}, "--workdir"),
+        ({"workdir": "runs/" + "ü" * 130}, "--workdir"),
+        ({"workdir": "abc/" * 2000}, "--workdir"),
+        ({"recordings": "a" * 300}, "--recordings"),
+        ({"objective": f"{'m' * 300}:f"}, "--workdir"),
+        ({"teacher_from": "a" * 300}, "--teacher_from"),
+    ],
+)
+def test_names_that_the_file_system_does_not_take_are_refused(changes, flag):
+    with pytest.raises(options.OptionsError, match=flag):
+        _options(**changes)
+
+
+@pytest.mark.parametrize("flag", ["workdir", "dataset", "arch", "objective"])
+def test_empty_values_are_refused(flag):
+    with pytest.raises(options.OptionsError, match=f"--{flag} is empty"):
+        _options(**{flag: ""})
+
+
+def test_the_last_of_several_seeds_is_in_bounds():
+    _options(seed=2**31 - 3, seeds=3)
+    with pytest.raises(options.OptionsError, match=r"--seeds=3 from --seed=2147483646"):
+        _options(seed=2**31 - 2, seeds=3)
 
 
 def test_names_are_resolved_and_the_directory_follows_from_them():
@@ -88,6 +121,7 @@ def test_the_flagfile_of_a_run_gives_the_same_options(tmp_path):
         (["--no_such_flag"], "no_such_flag"),
         (["gens=3"], "not a flag"),
         (["--batch_size=5000"], "--batch_size=5000"),
+        (["--teacher_top=11", "--teacher_signal=recorded"], "the 10 classes"),
         (["--train_examples=5000"], "--train_examples=5000"),
         (["--arch=nowhere.at_all:build"], "nowhere.at_all"),
     ],

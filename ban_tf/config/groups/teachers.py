@@ -22,7 +22,8 @@ class TeacherOptions:
     )
     teacher_from: str | None = flag(
         None,
-        "A pretrained .keras model to use as generation 0.",
+        "A pretrained .keras model to use as generation 0. An empty value takes back that of a "
+        "flagfile, as for --student_arch, --data_dir and --recordings.",
         of_some_tasks=True,
         may_be_empty=True,
     )
