@@ -2,10 +2,11 @@
 
 A name starts with its family. A family is one module, listed in the table `FAMILIES`, with `FORM`
 (the form of its names), `DEFAULT` (the full name for the bare family name), `NAMED` (the settings
-in a name), `parse(name)` (the settings of one name, or an InputError) and `build(input_shape,
-num_classes, ...)` that takes those settings. A family of language models has `TASK = "text"`, and
-its `build` takes a vocabulary instead; see `build_language_model`. To add an architecture, write
-such a module and add it to the table. Custom networks are in `custom`.
+in a name), `parse(name)` (the settings of one name, or an InputError), and two functions that take
+those settings: `extent` (see `check_extent`) and `build(input_shape, num_classes, ...)`. A family
+of language models has `TASK = "text"`, and its `build` takes a vocabulary instead; see
+`build_language_model`. To add an architecture, write such a module and add it to the table. Custom
+networks are in `custom`.
 
 Names are checked without importing Keras, so that misspelled ones are reported immediately; family
 modules therefore only import it in `build`.
@@ -17,12 +18,14 @@ import difflib
 import importlib
 import inspect
 import math
+import re
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from ban_tf.architectures import custom
 from ban_tf.errors import InputError
+from ban_tf.system import hardware
 
 if TYPE_CHECKING:
     import keras
@@ -34,6 +37,9 @@ FAMILIES = {
     "resnet": "ban_tf.architectures.resnet",
     "wrn": "ban_tf.architectures.wide_resnet",
 }
+
+# The deepest networks of the literature have 1202 layers; beyond that, building takes minutes.
+_MOST_LAYERS = 2000
 
 # `build` arguments that come from the dataset.
 _SIZES = ("input_shape", "num_classes", "vocabulary", "batch_size", "steps")
@@ -55,6 +61,8 @@ def resolve(name: str) -> str:
     if ":" in name:
         custom.parse(name)
         return name
+    if re.search(r"\d{10}", name):
+        raise InputError(f"--arch={name}: numbers in names have at most nine digits")
     family = _family(name)
     full = family.DEFAULT if name.lower() in FAMILIES else name.lower()
     family.parse(full)
@@ -127,6 +135,35 @@ def build_language_model(
     family = _family(name)
     sizes = {"batch_size": batch_size, "steps": steps}
     return family.build(vocabulary, **family.parse(name), **sizes, **options)
+
+
+def check_extent(name: str) -> None:
+    """Checks that a network is not too deep to build, nor too large for this machine.
+
+    Nothing is built: `extent` of a family returns the number of layers, and a lower bound of the
+    number of parameters. Custom networks are not checked.
+
+    Args:
+        name: A full name.
+
+    Raises:
+        InputError: It has too many layers, or its weights and gradients exceed the memory.
+    """
+    if ":" in name:
+        return
+    family = _family(name)
+    layers, parameters = family.extent(**family.parse(name))
+    if layers > _MOST_LAYERS:
+        raise InputError(
+            f"--arch={name} has {layers:,} layers; networks of more than {_MOST_LAYERS:,} are not "
+            "built. Choose a smaller depth"
+        )
+    needed, memory = parameters * 2 * 4, hardware.memory()
+    if memory is not None and needed > memory:
+        raise InputError(
+            f"--arch={name} needs more than {needed / 2**30:,.0f} GiB for its weights and "
+            f"gradients, but this machine has {memory / 2**30:,.1f} GiB. Choose a smaller network"
+        )
 
 
 def task(name: str) -> str:

@@ -53,6 +53,11 @@ def parse(name: str) -> dict[str, int]:
     return lstm.parse_recurrent(name, "cnn-lstm", FORM)
 
 
+def extent(layers: int, units: int) -> tuple[int, int]:
+    """Returns the number of layers, and a lower bound of that of parameters; builds nothing."""
+    return lstm.extent(layers, units)
+
+
 def characters(vocabulary: Sequence[str], least: int) -> np.ndarray:
     """Spells each word between a start and a stop, padded with zeros.
 

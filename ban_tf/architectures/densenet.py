@@ -135,6 +135,15 @@ def _share_out(added: int, units: int) -> tuple[int, ...]:
     return tuple(channels + (unit < left_over) for unit in range(units))
 
 
+def extent(
+    depth: int, growth: int, depth_factor: float = 1.0, compression_factor: float = 1.0
+) -> tuple[int, int]:
+    """Returns the number of layers, and a lower bound of that of parameters; builds nothing."""
+    # The 1×1 convolutions of a block alone have twice the square of the channels that it adds.
+    added = (depth - 4) // 6 * growth * compression_factor
+    return round(depth * depth_factor), int(_BLOCKS * 2 * added**2)
+
+
 def build(
     input_shape: tuple[int, int, int],
     num_classes: int,

@@ -65,6 +65,12 @@ def parse(name: str) -> dict[str, Any]:
     return {"kind": match[1], "units": units, "ratio": ratio, "teacher": match[4]}
 
 
+def extent(kind: str, units: int, ratio: float, teacher: str) -> tuple[int, int]:
+    """Returns a lower bound of the number of layers; none is known of that of parameters."""
+    convolutions = 2 if kind == "wide" else 3
+    return 3 * units * convolutions, 0
+
+
 def build(
     input_shape: tuple[int, int, int],
     num_classes: int,

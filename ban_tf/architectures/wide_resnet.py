@@ -52,6 +52,12 @@ def parse(name: str) -> dict[str, int]:
     return {"depth": depth, "width": width}
 
 
+def extent(depth: int, width: int) -> tuple[int, int]:
+    """Returns the number of layers, and a lower bound of that of parameters; builds nothing."""
+    convolutions = 2 * ((depth - 4) // 6) - 1  # of each group, between maps of the same width
+    return depth, sum(convolutions * (3 * channels * width) ** 2 for channels in (16, 32, 64))
+
+
 def build(
     input_shape: tuple[int, int, int],
     num_classes: int,

@@ -79,8 +79,10 @@ class Declaration:
         """Checks that a network is made for this task.
 
         Raises:
-            InputError: It is made for other data.
+            InputError: It is made for other data, or too large for this machine.
         """
+        if self.networks is None:
+            architectures.check_extent(network)
         if self.networks is None and architectures.task(network) != self.data:
             raise InputError(
                 f"--arch={network} is for {architectures.task(network)}, but "

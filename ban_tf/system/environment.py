@@ -7,6 +7,8 @@ import os
 import pathlib
 import platform
 
+from ban_tf.system import hardware
+
 _PACKAGES = ("ban_tf", "tensorflow", "keras", "numpy", "scipy")
 
 
@@ -45,8 +47,5 @@ def _processor() -> str:
 
 
 def _memory() -> str:
-    try:
-        pages, size = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
-        return ""
-    return f"{pages * size / 2**30:.0f} GiB"
+    memory = hardware.memory()
+    return f"{memory / 2**30:.0f} GiB" if memory else ""

@@ -1,7 +1,8 @@
-"""CPU feature flags from `/proc/cpuinfo`."""
+"""CPU feature flags from `/proc/cpuinfo`, and the size of the memory."""
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 
@@ -16,3 +17,11 @@ def processor_flags(path: str = "/proc/cpuinfo") -> set[str]:
         if name.strip() in ("flags", "Features"):
             return set(value.split())
     return set()
+
+
+def memory() -> int | None:
+    """Returns the bytes of memory of this machine; None if the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, OSError, ValueError):
+        return None

@@ -169,3 +169,49 @@ def test_what_a_users_code_raises_passes_unchanged(builders, name, error, messag
 def test_options_for_a_users_builder_are_refused(builders):
     with pytest.raises(ValueError, match=r"--dropout=0.3: .* takes no such options"):
         architectures.build(f"{builders}:good", (8, 8, 1), 10, dropout=0.3)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("wrn-10-1", "wrn-40-4", "densenet-22-12", "densenet-40-12", "densenet-22-12@depth=2"),
+        *("densenet-40-24@compression=0.75", "densenet-40-12@compression=1.5"),
+        *("resnet-wide-2-1@densenet-22-12", "resnet-bottleneck-4-0.5@densenet-22-12"),
+    ],
+)
+def test_the_bound_on_parameters_is_below_their_number(name):
+    family = architectures._family(name)
+    layers, parameters = family.extent(**family.parse(name))
+    assert layers > 3
+    assert parameters < architectures.count_parameters(name, (8, 8, 1), 10)[0]
+    architectures.check_extent(name)
+
+
+@pytest.mark.parametrize("name", ["lstm-2-16", "cnn-lstm-1-32"])
+def test_the_bound_on_parameters_is_below_those_of_language_models(name):
+    family = architectures._family(name)
+    _, parameters = family.extent(**family.parse(name))
+    assert parameters < architectures.count_parameters(name, ["<eos>", "a", "b"])[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("wrn-100000-1", "100,000 layers"),
+        ("wrn-10-100000", "GiB"),
+        ("densenet-10000-12", "10,000 layers"),
+        ("densenet-1000-12@depth=10", "10,000 layers"),
+        ("densenet-10-1000000", "GiB"),
+        ("lstm-5000-8", "5,000 layers"),
+        ("cnn-lstm-1-1000000", "GiB"),
+        ("resnet-wide-1000-1@densenet-22-12", "6,000 layers"),
+    ],
+)
+def test_networks_that_no_machine_trains_are_refused_without_building_them(name, message):
+    with pytest.raises(InputError, match=message):
+        architectures.check_extent(name)
+
+
+def test_endless_numbers_in_names_are_refused():
+    with pytest.raises(InputError, match="nine digits"):
+        architectures.resolve(f"wrn-{'1' * 5000}-1")

@@ -32,6 +32,8 @@ def _options(**changes):
     [
         ({"arch": "wrn-15-1"}, "--arch"),
         ({"arch": "wrm-16-1"}, "--arch"),
+        ({"arch": "wrn-100000-1"}, "--arch=wrn-100000-1"),
+        ({"student_arch": "wrn-10-100000"}, "--arch=wrn-10-100000"),
         ({"objective": "kdd"}, "--objective=kdd.*did you mean"),
         ({"objective": "kd+lables"}, r"\+labels"),
         ({"objective": "huber"}, "--objective=huber is for regression"),
