@@ -85,6 +85,10 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
         return options
     except InputError as error:
         raise OptionsError(str(error)) from error
+    except OSError as error:  # such as a name that is too long, or no permission
+        raise OptionsError(
+            f"--dataset={options.dataset} cannot be read ({error.strerror})."
+        ) from error
 
 
 def _check_text(options: Options) -> None:

@@ -81,6 +81,8 @@ def test_a_folder_that_cannot_be_written_is_refused(flag, tmp_path, monkeypatch)
         ({"recordings": "a" * 300}, "--recordings"),
         ({"objective": f"{'m' * 300}:f"}, "--workdir"),
         ({"teacher_from": "a" * 300}, "--teacher_from"),
+        ({"dataset": f"folder:{'a' * 300}", "workdir": "run"}, "--dataset"),
+        ({"dataset": f"text:{'a' * 300}", "workdir": "run"}, "--dataset"),
     ],
 )
 def test_names_that_the_file_system_does_not_take_are_refused(changes, flag):
