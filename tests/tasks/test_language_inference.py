@@ -163,7 +163,7 @@ def test_an_export_without_preprocessing_takes_numbers_of_words(run, tmp_path):
         (predict.main, ["absent.txt"], "absent.txt cannot be read as UTF-8 text"),
         (predict.main, ["LINES", "--model=9"], "--model=9 must be ensemble or the number"),
         (predict.main, ["LINES", "--csv=LINES"], "is a file to predict; choose another"),
-        (export.main, ["--to=litert", "--preprocessing"], "which --to=litert cannot hold"),
+        (export.main, ["--to=litert", "--preprocessing"], "which --to=litert does not support"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence_and_code_2(
