@@ -3,6 +3,7 @@
 import ast
 import importlib.util
 import pathlib
+import subprocess
 
 import pytest
 
@@ -144,3 +145,16 @@ def test_a_private_name_is_noticed(code):
 def test_a_private_attribute_of_something_else_is_noticed():
     assert _other_private({"a": ast.parse("model._unheard_of")})
     assert not _other_private({"a": ast.parse("self._known = 1"), "b": ast.parse("a._known")})
+
+
+def test_every_package_is_installed():
+    folders = {path.parent for path in PACKAGE.rglob("*.py")}
+    assert all((folder / "__init__.py").is_file() for folder in folders)
+    tracked = subprocess.run(
+        ["git", "check-ignore", *(str(folder / "__init__.py") for folder in folders)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not tracked.stdout, "ignored by git, and so missing from a clone"
