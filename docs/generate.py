@@ -6,6 +6,7 @@ import dataclasses
 import inspect
 import math
 import pathlib
+import re
 from types import ModuleType
 
 from absl import flags
@@ -120,7 +121,8 @@ def _signature(name: str, thing: object) -> str:
     if inspect.isclass(thing) and "__init__" not in vars(thing):
         return f"{name}(...)"  # its base's, which changes with the version of Keras
     try:
-        return f"{name}{inspect.signature(thing)}".replace("'", "")
+        shown = f"{name}{inspect.signature(thing)}".replace("'", "")
+        return re.sub(r"<function ([\w.<>]+) at 0x[0-9a-f]+>", r"\1", shown)
     except (TypeError, ValueError):
         return name
 

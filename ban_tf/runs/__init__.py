@@ -1,7 +1,7 @@
 """A run on disk: its files, its generations, and how it is read.
 
-`rundir` writes whole files, which `manifests` names and checks; `generations` and `history` are what a
-run keeps of its training, `reading` reads a run that may still be in progress, `inference` loads its
+`rundir` writes whole files, which `manifests` names and checks; `generations` and `history` are
+what a run keeps of its training; `reading` reads a run, also one in progress; `inference` loads its
 models.
 """
 

@@ -15,7 +15,7 @@ from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import runner, teacher_signal
 
 SMALL = {
-    "arch": "tests.test_teacher_signal:build",
+    "arch": "tests.tasks.test_teacher_signal:build",
     "train_examples": 150,
     "epochs": 3,
     "gens": 1,
