@@ -1,6 +1,7 @@
 """A run is resumed with the networks, the training and the data that it was begun with."""
 
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -221,7 +222,11 @@ t.run({str(tmp_path)!r}, generations=1, objective="kd")
 t.run({str(tmp_path)!r}, generations=1, objective="kd", build=lambda: t.build(rate=0.2))
 """
     done = subprocess.run(
-        [sys.executable, "-c", program], cwd="tests", capture_output=True, text=True, check=False
+        [sys.executable, "-c", program],
+        cwd=pathlib.Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert "`build` was a network" in done.stderr.splitlines()[-1]
     assert (tmp_path / "generation-1" / "model.keras").exists()
