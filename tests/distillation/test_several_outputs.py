@@ -125,7 +125,7 @@ def test_sample_weights_by_output_count_for_the_teacher_term_of_that_output():
 
 def test_outputs_that_are_not_there_are_named():
     with pytest.raises(ValueError, match="`objective` names the outputs color"):
-        ban_tf.BornAgainModel(two_heads(0), objective={"colour": "kd"})
+        ban_tf.BornAgainModel(two_heads(0), objective={"color": "kd"})
     one_head = keras.Sequential([keras.Input((6,)), layers.Dense(CLASSES)])
     with pytest.raises(ValueError, match="`teacher` has no output 'kind'"):
         ban_tf.BornAgainModel(two_heads(0), teacher=one_head, objective="kd")
