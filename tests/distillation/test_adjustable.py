@@ -1,11 +1,6 @@
 """Weights, temperature and objective change while a model trains: assigned, or by a schedule."""
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
-
+import jax_process
 import keras
 import numpy as np
 import pytest
@@ -477,17 +472,9 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
+@jax_process.needed
 def test_compiled_jax_steps_take_what_is_assigned():
-    process = subprocess.run(
-        [sys.executable, "-c", ON_JAX],
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    found = json.loads(process.stdout.splitlines()[-1])
+    found = jax_process.run(ON_JAX)
     teacher, student, labels = (np.array(found[each]) for each in ("teacher", "student", "y"))
 
     def total(label_weight, teacher_weight, temperature):

@@ -1,11 +1,6 @@
 """A born-again generation with Keras on JAX, in a process of its own."""
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
-
+import jax_process
 import numpy as np
 import pytest
 from twins import softmax
@@ -62,17 +57,9 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
+@jax_process.needed
 def test_a_generation_is_born_again_on_jax():
-    process = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    found = json.loads(process.stdout.splitlines()[-1])
+    found = jax_process.run(PROGRAM)
     assert found["backend"] == "jax"
     # One step is the hand-written gradient.
     x, before = np.array(found["x"]), np.array(found["before"])

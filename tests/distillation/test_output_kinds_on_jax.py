@@ -1,13 +1,7 @@
 """Output kinds with Keras on JAX, in a process of its own."""
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
-
+import jax_process
 import numpy as np
-import pytest
 
 PROGRAM = """
 import json
@@ -49,17 +43,9 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
+@jax_process.needed
 def test_the_ends_of_subclasses_are_seen_on_jax_too():
-    process = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    found = json.loads(process.stdout.splitlines()[-1])
+    found = jax_process.run(PROGRAM)
     assert "`output_kind`" in found.pop("doubt")
     for name, (student, teacher, loss, agrees) in found.items():
         s, t = np.array(student), np.array(teacher)

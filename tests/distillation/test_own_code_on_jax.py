@@ -1,13 +1,7 @@
 """A student's own code, and projections, with Keras on JAX, in a process of its own."""
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
-
+import jax_process
 import numpy as np
-import pytest
 
 PROGRAM = """
 import json
@@ -76,17 +70,9 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
+@jax_process.needed
 def test_own_code_and_projections_on_jax():
-    process = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    found = json.loads(process.stdout.splitlines()[-1])
+    found = jax_process.run(PROGRAM)
     assert found["plain"] == found["ours"]
     assert found["ours"]["history"]["constant"] == [7.0, 7.0]
     ours, theirs = (np.array(each) for each in found["outputs"])

@@ -1,11 +1,6 @@
 """Sample weights of the label term and of the teacher term, each by itself."""
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
-
+import jax_process
 import keras
 import numpy as np
 import pytest
@@ -218,20 +213,13 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
+@jax_process.needed
 def test_on_jax_too_with_a_teacher_and_with_its_recorded_outputs():
     (x, y), (of_labels, of_teacher) = data(SIZE), weights()
     teacher, student = np.random.default_rng(4).normal(size=(2, 6, 4))
     given = {"x": x, "y": y, "teacher": teacher, "student": student}
     given |= {"of_labels": of_labels, "of_teacher": of_teacher}
-    process = subprocess.run(
-        [sys.executable, "-c", ON_JAX, json.dumps({k: v.tolist() for k, v in given.items()})],
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
+    found = jax_process.run(ON_JAX, {k: v.tolist() for k, v in given.items()})
     label, divergence = by_sample(x @ teacher, x @ student, y)
     wanted = [np.mean(of_labels * label), np.mean(of_teacher * divergence)]
-    np.testing.assert_allclose(json.loads(process.stdout.splitlines()[-1]), [wanted] * 4, rtol=1e-4)
+    np.testing.assert_allclose(found, [wanted] * 4, rtol=1e-4)
