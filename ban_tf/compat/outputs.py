@@ -144,6 +144,11 @@ def final_activations(model: keras.Model) -> dict[str, str]:
     return {name: end for name, end in found.items() if end in ACTIVATIONS}
 
 
+def first_activation(model: keras.Model) -> str:
+    """Returns the last activation of a model's first output; "linear" if it is not visible."""
+    return next(iter(final_activations(model).values()), "linear")
+
+
 def visible_ends(model: keras.Model) -> dict[str, str | None]:
     """Returns `model_ends.visible_end` of each output of a model.
 

@@ -54,8 +54,7 @@ def load(run: reading.RunReader, which: str = ENSEMBLE) -> keras.Model:
 
 def output_kind(model: keras.Model) -> str:
     """Returns the kind of a model's outputs: "logits" or "probabilities"."""
-    activation = next(iter(outputs.final_activations(model).values()), "linear")
-    return "logits" if activation == "linear" else "probabilities"
+    return "logits" if outputs.first_activation(model) == "linear" else "probabilities"
 
 
 def classifier(model: keras.Model, facts: reading.DataFacts) -> keras.Model:
@@ -94,7 +93,7 @@ def log_probabilities(
     Returns:
         Normalized log-probabilities, float64 `[examples, classes]`.
     """
-    activation = next(iter(outputs.final_activations(model).values()), "linear")
+    activation = outputs.first_activation(model)
     std = np.asarray(facts.std, np.float32)
     scale, shift = 1.0 / (255.0 * std), -np.asarray(facts.mean, np.float32) / std
     raw = [

@@ -162,10 +162,7 @@ class ImageClassification(Task):
         """Returns cross-entropy and accuracy."""
         options = self.options
         networks = [self.build(options.arch), self.build(options.architectures[-1])]
-        ends = {
-            next(iter(outputs.final_activations(network).values()), "linear")
-            for network in networks
-        }
+        ends = {outputs.first_activation(network) for network in networks}
         if len(ends) > 1:
             raise InputError(
                 f"--student_arch={options.student_arch} and --arch={options.arch} must both end in "

@@ -66,6 +66,6 @@ def log_probabilities(
 ) -> np.ndarray:
     """Returns a model's log-probabilities on one split of the data, `[examples, classes]`."""
     batches = pipeline.evaluation_batches(split, data, EVALUATION_BATCH)
-    activation = next(iter(outputs.final_activations(model).values()), "linear")
+    activation = outputs.first_activation(model)
     raw = model.predict(batches.map(lambda images, labels: images), verbose=0)
     return outputs.log_probabilities(raw, activation)

@@ -95,7 +95,7 @@ def next_words(
         text.unknown_share(vocabulary, np.concatenate(contexts)), "given"
     )
     model = inference.load(run, which)
-    activation = next(iter(outputs.final_activations(model).values()), "linear")
+    activation = outputs.first_activation(model)
     at_a_time = model.input_shape[0] or _LINES  # a stateful model has a fixed batch size
     found = []
     for start in range(0, len(contexts), at_a_time):
