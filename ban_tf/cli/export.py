@@ -74,7 +74,7 @@ def export(
             f"--to={to} needs {' and '.join(missing)}, which is not installed: "
             f'pip install "ban_tf[{to}]".'
         )
-    task = registry.of(reading.settings(run).get("dataset", ""))
+    task = registry.of_settings(reading.settings(run))
     command.import_tensorflow()
     model, described = task.load().served(run, which, preprocessing, to)
     manifest = {"run": str(run.path), "model": name.replace("-", " "), "format": to, **described}

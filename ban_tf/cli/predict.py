@@ -64,7 +64,7 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     if table in files:
         raise InputError(f"--csv={table} is a file to predict; choose another file for the table.")
     command.import_tensorflow()
-    task = registry.of(reading.settings(run).get("dataset", "")).load()
+    task = registry.of_settings(reading.settings(run)).load()
     predictions = task.predict(run, files, values.model, values.top)
     content = csv_tables.for_spreadsheets(predictions.headings, predictions.rows)
     if table == "-":

@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+from collections.abc import Mapping
+from typing import Any
 
 from ban_tf.config.declaration import IMAGES, TEXT, Declaration
 from ban_tf.errors import InputError
@@ -39,6 +41,11 @@ def of(dataset: str) -> Declaration:
     if prefix in _registered:
         return _registered[prefix]
     return (None if prefix in _OF_IMAGES else _from_entry_point(prefix)) or IMAGES
+
+
+def of_settings(settings: Mapping[str, Any]) -> Declaration:
+    """Returns the task of a run, by the settings that it recorded."""
+    return of(settings.get("dataset", ""))
 
 
 def register(declaration: Declaration) -> None:

@@ -51,7 +51,7 @@ class Run:
     @property
     def task(self) -> Declaration:
         """The declaration of the run's task."""
-        return registry.of(self.settings.get("dataset", ""))
+        return registry.of_settings(self.settings)
 
     @property
     def settings(self) -> Mapping[str, Any]:
