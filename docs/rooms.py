@@ -69,10 +69,10 @@ def arrows() -> set[tuple[str, str]]:
 def drawing() -> str:
     """Returns a Mermaid diagram; an arrow is left out where a longer way says the same."""
     found = arrows()
-    below = {each: {low for high, low in found if high == each} for each in ROOMS}
+    below = {name: {low for high, low in found if high == name} for name in ROOMS}
     reach: dict[str, set[str]] = {}
-    for each in ROOMS:
-        reach[each] = below[each].union(*(reach[low] for low in below[each]))
+    for name in ROOMS:
+        reach[name] = below[name].union(*(reach[low] for low in below[name]))
     lines = ["```mermaid", "graph BT"]
     for high in ROOMS[:-1]:  # `__main__` is drawn as little as `__init__`
         for low in sorted(below[high], key=ROOMS.index):

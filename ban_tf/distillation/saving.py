@@ -77,7 +77,7 @@ class SavingModel(TaughtModel):
             self._draws.state.assign(store["draws"])
         if self._further:
             numbers = range(sum(name.startswith("projection_") for name in names))
-            self._further.restore([np.array(store[f"projection_{each}"]) for each in numbers])
+            self._further.restore([np.array(store[f"projection_{number}"]) for number in numbers])
 
     def save_assets(self, dir_path: str) -> None:
         """Saves the teacher, if `save` includes it."""
