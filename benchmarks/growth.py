@@ -14,6 +14,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import psutil
 
 import ban_tf
 from ban_tf.datasets import pipeline
@@ -119,10 +120,7 @@ def plot(results: dict[str, list[dict[str, float]]], path: Path) -> None:
 
 def _resident() -> float:
     """Memory of this process, in MB."""
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    raise OSError("/proc/self/status does not tell the memory of this process")
+    return psutil.Process().memory_info().rss / 2**20
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 
 WARM_UP = 2
 
@@ -95,7 +96,7 @@ def machine() -> dict[str, Any]:
         "processor": model,
         "cores": os.cpu_count(),
         "instructions": sorted(wanted & hardware.processor_flags()),
-        "load_average": round(os.getloadavg()[0], 1),
+        "load_average": round(psutil.getloadavg()[0], 1),
         "python": platform.python_version(),
         **versions,
     }

@@ -87,7 +87,7 @@ def run(count: int, arguments: Sequence[str], grace: float) -> int:
     try:
         return wait(workers, grace)
     finally:
-        _signal(workers, signal.SIGKILL)
+        _kill(workers)
         for reader in readers:
             reader.join()
         for sent, handler in before.items():
@@ -125,7 +125,7 @@ def wait(workers: list[subprocess.Popen], grace: float) -> int:
                     flush=True,
                 )
         if time.monotonic() > deadline:
-            _signal(workers, signal.SIGKILL)
+            _kill(workers)
         with contextlib.suppress(subprocess.TimeoutExpired):
             next(worker for worker in workers if worker.poll() is None).wait(0.2)
     failed |= {
@@ -145,6 +145,11 @@ def _signal(workers: list[subprocess.Popen], number: int) -> None:
     for worker in workers:
         if worker.poll() is None:
             worker.send_signal(number)
+
+
+def _kill(workers: list[subprocess.Popen]) -> None:
+    for worker in workers:
+        worker.kill()  # which does nothing to one that has ended
 
 
 def _define(values: flags.FlagValues) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import io
-import os
 import pathlib
 import re
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 
 from ban_tf.datasets.image_data import Split
 from ban_tf.errors import InputError
+from ban_tf.system import hardware
 from ban_tf.system.files import file_lock, write_atomically
 
 _BATCH = 1000
@@ -59,7 +59,8 @@ def load(
     train = "train" if train_examples is None else f"train[:{train_examples}]"
     class_names = tuple(builder.info.features["label"].names)
     if cache == "auto":
-        cache = "disk" if _bytes(builder) > _LARGEST_SHARE * _memory() else "memory"
+        most = _LARGEST_SHARE * (hardware.memory() or 0)
+        cache = "disk" if _bytes(builder) > most else "memory"
     read = _read_from_disk if cache == "disk" else _read
     return read(name, builder, train), read(name, builder, "test"), class_names
 
@@ -68,11 +69,6 @@ def _bytes(builder: Any) -> int:
     """Returns the size of all decoded images."""
     count = sum(builder.info.splits[part].num_examples for part in ("train", "test"))
     return count * int(np.prod(builder.info.features["image"].shape))
-
-
-def _memory() -> int:
-    """Returns the size of the machine's memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _builder(name: str, data_dir: str | None) -> Any:

@@ -16,12 +16,13 @@ that was moved, deleted or replaced is not written.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import pathlib
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import filelock
 import numpy as np
 from absl import logging
 
@@ -38,6 +39,8 @@ from ban_tf.system.files import (
 
 if TYPE_CHECKING:
     from ban_tf.distribution.workers import Workers
+
+_ATTEMPTS, _PAUSE = 4, 0.05  # to lock a directory; the pause is in seconds
 
 
 class RunDirectory:
@@ -64,14 +67,7 @@ class RunDirectory:
                 f"{self.path} cannot be written ({error.strerror}); choose another directory."
             ) from error
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            self._lock.close()
-            raise RunDirectoryError(
-                f"{self.path} is in use by another process, or by another Lineage of this one; "
-                "wait for it, or choose another directory."
-            ) from error
-        try:
+            self._take_lock()
             self._manifest = self._read_manifest()
         except RunDirectoryError:
             self._lock.close()
@@ -83,6 +79,31 @@ class RunDirectory:
     writes = True
     # What was wrong with the manifest when it was last read.
     trouble = ""
+
+    def _take_lock(self) -> None:
+        """Locks the directory through the kernel, which also releases the lock of a dead process.
+
+        Outside Linux, looking at a lock takes it for an instant (see `system.lock_state`), so that
+        one that is held is tried again.
+
+        Raises:
+            RunDirectoryError: Another process holds the lock, or the file system has none.
+        """
+        try:
+            for attempt in range(_ATTEMPTS):
+                if attempt:
+                    time.sleep(_PAUSE)
+                if filelock.lock_descriptor(self._lock.fileno(), blocking=False):
+                    return
+        except OSError as error:
+            raise RunDirectoryError(
+                f"{self.path} cannot be locked ({error.strerror}); choose a directory on another "
+                "file system."
+            ) from error
+        raise RunDirectoryError(
+            f"{self.path} is in use by another process, or by another Lineage of this one; "
+            "wait for it, or choose another directory."
+        )
 
     def close(self) -> None:
         """Releases the lock, so that other processes can use the directory."""

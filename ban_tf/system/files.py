@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import pathlib
 import sys
 from collections.abc import Iterator
+
+import filelock
 
 from ban_tf.errors import SaveError
 
@@ -26,11 +27,9 @@ def file_lock(path: str | os.PathLike, otherwise: str) -> Iterator[None]:
         OSError: The file cannot be created.
     """
     with pathlib.Path(path).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not filelock.lock_descriptor(lock.fileno(), blocking=False):
             print(f"{otherwise}; waiting for it.", file=sys.stderr)
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            filelock.lock_descriptor(lock.fileno())
         yield
 
 
@@ -79,7 +78,9 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
 
 
 def _fsync_directory(folder: pathlib.Path) -> None:
-    """Fsyncs a directory."""
+    """Fsyncs a directory, where the system can."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows, which opens no directories
+        return
     number = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pathlib
 
 
@@ -21,7 +20,9 @@ def processor_flags(path: str = "/proc/cpuinfo") -> set[str]:
 
 def memory() -> int | None:
     """Returns the bytes of memory of this machine; None if the system does not say."""
+    import psutil
+
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, OSError, ValueError):
+        return psutil.virtual_memory().total
+    except (OSError, psutil.Error):
         return None

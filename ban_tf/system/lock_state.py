@@ -1,4 +1,4 @@
-"""Whether a process holds the lock of a file, found without taking it even for an instant."""
+"""Whether a process holds the lock of a file; on Linux found without taking it for an instant."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import pathlib
 import re
 import struct
 from typing import BinaryIO
+
+import filelock
 
 # Of each lock in /proc/locks that is held: device (hexadecimal) and inode of its file.
 _LOCK = re.compile(r"^\d+:(?! ->).* ([0-9a-f]+):([0-9a-f]+):(\d+) \d+ \w+$", re.MULTILINE)
@@ -19,7 +21,8 @@ def is_locked(path: str | os.PathLike) -> bool:
     """Returns whether a process holds a lock on a file.
 
     A process that starts at the same moment is not kept from locking it. Where there is no
-    /proc/locks (outside Linux), the lock is tried for an instant instead, as a reader.
+    /proc/locks (outside Linux), the lock is tried for an instant instead, as a reader if the
+    system has such locks.
     """
     try:
         with pathlib.Path(path).open("rb") as file:
@@ -60,8 +63,10 @@ def _is_locked_elsewhere(file: BinaryIO) -> bool:
 
 
 def _is_refused(file: BinaryIO) -> bool:
-    import fcntl
-
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return not filelock.lock_descriptor(file.fileno(), blocking=False)
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
