@@ -35,7 +35,7 @@ class RunDirectoryError(InputError):
 
 
 class CorruptFileError(RunDirectoryError):
-    """The content of a file does not match the manifest."""
+    """The content of a file does not match the manifest, or is not of the file's format."""
 
 
 class SaveError(RunError):

@@ -53,7 +53,12 @@ def from_csv(content: bytes) -> list[dict[str, float]]:
     Raises:
         InputError: The content is not a table of numbers.
     """
-    rows = list(csv.DictReader(io.StringIO(content.decode())))
+    try:
+        rows = list(csv.DictReader(io.StringIO(content.decode())))
+    except csv.Error as error:  # such as a cell of a hundred thousand characters
+        raise InputError(f"This is not a table: {error}.") from error
+    if not rows and content.strip():
+        raise InputError("The table has no rows.")
     if any(None in row or None in row.values() for row in rows):
         raise InputError("A row of the table has a different number of columns than its heading.")
     return [{name: float(value) for name, value in row.items() if value} for row in rows]

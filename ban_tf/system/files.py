@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import filelock
 
 from ban_tf.errors import SaveError
+from ban_tf.system import safe_files
 
 MARK, PARTIAL = ".ban_tf-", ".partial"  # of temporary files, so that only our own are deleted
 
@@ -26,7 +27,7 @@ def file_lock(path: str | os.PathLike, otherwise: str) -> Iterator[None]:
     Raises:
         OSError: The file cannot be created.
     """
-    with pathlib.Path(path).open("a") as lock:
+    with open(path, "a", opener=safe_files.regular) as lock:
         if not filelock.lock_descriptor(lock.fileno(), blocking=False):
             print(f"{otherwise}; waiting for it.", file=sys.stderr)
             filelock.lock_descriptor(lock.fileno())
@@ -66,7 +67,8 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
     make_directory(path.parent)
     temporary = path.with_name(f"{MARK}{path.name}{PARTIAL}")
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)  # it might be a link, or a pipe
+        with temporary.open("xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -10,6 +10,8 @@ from typing import BinaryIO
 
 import filelock
 
+from ban_tf.system import safe_files
+
 # Of each lock in /proc/locks that is held: device (hexadecimal) and inode of its file.
 _LOCK = re.compile(r"^\d+:(?! ->).* ([0-9a-f]+):([0-9a-f]+):(\d+) \d+ \w+$", re.MULTILINE)
 _LOCKS = pathlib.Path("/proc/locks")
@@ -25,7 +27,7 @@ def is_locked(path: str | os.PathLike) -> bool:
     system has such locks.
     """
     try:
-        with pathlib.Path(path).open("rb") as file:
+        with safe_files.open_below(pathlib.Path(path)) as file:
             if not _LOCKS.is_file():
                 return _is_refused(file)
             return _is_listed(file) or _is_locked_elsewhere(file)
