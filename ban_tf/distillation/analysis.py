@@ -10,6 +10,7 @@ same examples after every epoch of a `BornAgainModel`.
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -19,8 +20,9 @@ import numpy as np
 from keras import ops
 
 from ban_tf.distillation import matching
-from ban_tf.errors import InputError
+from ban_tf.errors import CorruptFileError, InputError
 from ban_tf.objectives.label_forms import distribution
+from ban_tf.system import json_schema, safe_files
 from ban_tf.system.files import convert_os_errors, write_atomically
 
 BINS = 20
@@ -153,7 +155,7 @@ class Analysis(keras.callbacks.Callback):
         self._file = None if file is None else pathlib.Path(file)
         self._log_directory = log_directory
         self.rows: list[dict[str, Any]] = []
-        if self._file is not None and self._file.exists():
+        if self._file is not None and os.path.lexists(self._file):
             self.rows = read(self._file)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
@@ -191,22 +193,43 @@ class Analysis(keras.callbacks.Callback):
         return decompose(labels, teacher_logits[name], student.logits)
 
 
-def read(file: pathlib.Path) -> list[dict[str, Any]]:
+_HISTOGRAM = {
+    "type": "array",
+    "minItems": BINS,
+    "maxItems": BINS,
+    "items": {"type": "integer", "minimum": 0, "maximum": 1_000_000},
+}
+_ROW = {
+    "type": "object",
+    "properties": {
+        "epoch": {"type": "integer", "minimum": 1, "maximum": 1_000_000_000},
+        **dict.fromkeys(RANGES, _HISTOGRAM),
+    },
+    "required": ["epoch", *RANGES, *QUANTITIES, "weight_entropy"],
+    "additionalProperties": {"type": "real"},
+}
+_SCHEMA = {"type": "array", "minItems": 1, "maxItems": 100_000, "items": _ROW}
+
+
+def read(file: pathlib.Path, root: pathlib.Path | None = None) -> list[dict[str, Any]]:
     """Reads the rows that an analysis has kept.
+
+    Args:
+        file: The file.
+        root: The folder that no symbolic link to the file may leave, if any.
 
     Raises:
         InputError: The file is not one of them.
     """
     try:
-        rows = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise InputError(f"{file} is not JSON ({error}); delete it to go on without.") from error
-    expected = {"epoch", *RANGES, *QUANTITIES}
-    if not isinstance(rows, list) or any(
-        not isinstance(row, dict) or not expected <= row.keys() for row in rows
-    ):
-        raise InputError(f"{file} does not hold the rows of an analysis; delete it to go on.")
-    return rows
+        return json_schema.read(safe_files.read_below(file, root), _SCHEMA, file)
+    except (OSError, CorruptFileError) as error:
+        reason = (
+            f"{file} cannot be read ({error.strerror})." if isinstance(error, OSError) else error
+        )
+        raise InputError(
+            f"{str(reason).removesuffix('.')}; delete it to continue without."
+        ) from error
 
 
 def write_tensorboard(directory: str | pathlib.Path, rows: Sequence[Mapping[str, Any]]) -> None:

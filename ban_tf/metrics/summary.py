@@ -30,27 +30,104 @@ selection.
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
-from ban_tf.errors import InputError
+from ban_tf.errors import CorruptFileError, InputError
 from ban_tf.metrics import classification, intervals
 from ban_tf.metrics.ensembles import mean_log_probabilities
 from ban_tf.metrics.table import METRICS, OF_TEXT
+from ban_tf.system import json_schema, safe_files
 
 FORMAT = 1
 _RUN_KEYS = ("dataset", "architecture", "objective", "seed")
-_METRICS = ("examples", *(name for name in METRICS if name not in OF_TEXT))
-_COMMON_KEYS = (*_METRICS, "error_interval", "change_in_error")
-_KEYS = {
-    "generations": ("generation", "taught_by", *_COMMON_KEYS, "seconds", "extra"),
-    "ensembles": ("name", "members", *_COMMON_KEYS),
+
+_TEXT = {"type": "string"}
+_TEXTS = {"type": "object", "additionalProperties": _TEXT}
+_COUNT = {"type": "integer", "minimum": 0}
+_NUMBER = {"type": "number"}
+# Probabilities sum to one up to rounding.
+_CHANCE = {"type": "number", "minimum": -0.01, "maximum": 1.01}
+_INTERVAL = {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2}
+_DIFFERENCE = {"type": "number", "minimum": -2, "maximum": 2}
+_CHANGE = {
+    "type": ["object", "null"],
+    "required": ["difference", "low", "high", "mcnemar_p"],
+    "properties": {
+        "difference": _DIFFERENCE,
+        "low": _DIFFERENCE,
+        "high": _DIFFERENCE,
+        "mcnemar_p": _CHANCE,
+    },
 }
-_CHANGE_KEYS = ("difference", "low", "high", "mcnemar_p")
+_UNBOUNDED = (*OF_TEXT, "negative_log_likelihood", "brier_score")  # and may be infinite
+_METRICS = {
+    name: {"type": "number", "minimum": -0.01} if name in _UNBOUNDED else _CHANCE
+    for name in METRICS
+}
+_ROW = {
+    "examples": {"type": "integer", "minimum": 1},
+    **_METRICS,
+    "error_interval": _INTERVAL,
+    "change_in_error": _CHANGE,
+    "perplexity_interval": {**_INTERVAL, "type": ["array", "null"]},
+}
+_GENERATION = {
+    "generation": _COUNT,
+    "taught_by": _TEXT,
+    **_ROW,
+    "seconds": {"type": ["number", "null"], "minimum": 0, "maximum": 1e12},
+    "extra": {"type": "object", "properties": {"collapsed": {"type": "boolean"}}},
+}
+_ENSEMBLE = {
+    "name": _TEXT,
+    "members": {"type": "array", "items": _COUNT, "minItems": 1},
+    **_ROW,
+}
+_OPTIONAL = (*OF_TEXT, "perplexity_interval")
+
+
+def _row(properties: dict[str, Any]) -> dict[str, Any]:
+    required = [name for name in properties if name not in _OPTIONAL]
+    return {"type": "object", "required": required, "properties": properties}
+
+
+_MOST_ROWS = 20_000
+_RUN = {
+    "type": "object",
+    "required": list(_RUN_KEYS),
+    "properties": {
+        "dataset": _TEXT,
+        "architecture": _TEXT,
+        "objective": _TEXT,
+        "command": _TEXT,
+        "finished": _TEXT,
+        "seed": {"type": "integer"},
+        "epochs": _COUNT,
+        "environment": _TEXTS,
+        "files": _TEXTS,
+    },
+}
+_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "format": {"const": FORMAT},
+        "run": _RUN,
+        "average": {"enum": ["probabilities", "logits"]},
+        "generations": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": _MOST_ROWS,
+            "items": _row(_GENERATION),
+        },
+        "ensembles": {"type": "array", "maxItems": _MOST_ROWS, "items": _row(_ENSEMBLE)},
+        "final_student": _row({**_GENERATION, "generation": {"type": ["string", "integer"]}}),
+    },
+    "required": ["format", "run", "average", "generations", "ensembles"],
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +231,7 @@ def assemble(
     Raises:
         InputError: If entries are missing.
     """
-    _require(run, _RUN_KEYS, "`run`")
+    json_schema.check(run, {**_RUN, "properties": {}}, "`run`", InputError)
     generations = [
         {
             "generation": member.generation,
@@ -195,36 +272,42 @@ def judge(summary: dict[str, Any]) -> None:
 
 
 def load(path: str | Path) -> dict[str, Any]:
-    """Reads a `summary.json` and checks that all its entries are present.
+    """Reads and checks a `summary.json`.
 
     Args:
         path: The file, or its run directory.
 
     Raises:
-        InputError: If the file is missing, not JSON, of another format, or lacks a key.
+        InputError: If the file cannot be read, or is not a summary; see `from_json`.
     """
     path = Path(path)
     if path.is_dir():
         path = path / "summary.json"
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
+        content = safe_files.read_below(path)
     except OSError as error:
         raise InputError(f"Cannot read the summary {path}: {error.strerror}.") from error
-    except ValueError as error:
-        raise InputError(f"{path} is not a JSON file: {error}.") from error
-    _require(summary, ("format",), str(path))
-    if summary["format"] != FORMAT:
-        raise InputError(
-            f"{path} must be a summary of format {FORMAT}. Received: {summary['format']!r}."
-        )
-    _require(summary, ("run", "average", "generations", "ensembles"), str(path))
-    _require(summary["run"], _RUN_KEYS, f"{path}: run")
-    for part, keys in _KEYS.items():
-        for index, row in enumerate(summary[part]):
-            place = f"{path}: {part}[{index}]"
-            _require(row, keys, place)
-            if row["change_in_error"] is not None:
-                _require(row["change_in_error"], _CHANGE_KEYS, f"{place}: change_in_error")
+    return from_json(content, path)
+
+
+def from_json(content: bytes, name: object) -> dict[str, Any]:
+    """Returns the summary in a `summary.json`, after checking its entries.
+
+    Args:
+        content: The content of the file.
+        name: The name of the file, for messages.
+
+    Raises:
+        InputError: It is not JSON, of another format, or an entry is missing or invalid.
+    """
+    summary = json_schema.read(content, _SCHEMA, name)
+    numbers = [row["generation"] for row in summary["generations"]]
+    kinds = {"perplexity" in row for row in [*summary["generations"], *summary["ensembles"]]}
+    members = [number for row in summary["ensembles"] for number in row["members"]]
+    if numbers != list(range(len(numbers))) or max(members, default=0) >= len(numbers):
+        raise CorruptFileError(f"{name} must have the generations 0, 1, 2, ... in this order.")
+    if len(kinds) > 1:
+        raise CorruptFileError(f"{name} has a perplexity in some rows and none in others.")
     judge(summary)  # older summaries are not adjusted
     return summary
 
@@ -247,13 +330,3 @@ def row(
         change = intervals.change_in_error(wrong, reference_wrong)
     interval = intervals.wilson_interval(int(wrong.sum()), len(wrong))
     return {**metrics, "error_interval": list(interval), "change_in_error": change}
-
-
-def _require(mapping: Any, keys: Sequence[str], place: str) -> None:
-    if not isinstance(mapping, dict):
-        raise InputError(f"{place} must be a dictionary. Received: {type(mapping).__name__}.")
-    missing = [key for key in keys if key not in mapping]
-    if missing:
-        raise InputError(
-            f"{place} lacks {', '.join(missing)}. Received: {', '.join(map(str, mapping))}."
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import Iterable
 from typing import Any
@@ -37,8 +38,8 @@ def draw(directory: RunDirectory, generations: Iterable[int]) -> bytes | None:
     found: dict[int, list[dict[str, Any]]] = {}
     for generation in generations:
         file = places(directory, generation)["file"]
-        if file.exists():
-            found[generation] = analysis.read(file)
+        if os.path.lexists(file):
+            found[generation] = analysis.read(file, directory.path)
     if not found:
         return None
     confidence = ("teacher_confidence_histogram", "the teacher's confidence")

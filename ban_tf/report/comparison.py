@@ -57,7 +57,7 @@ def read(directories: Sequence[str | pathlib.Path]) -> tuple[list[Run], list[str
         InputError: A directory is not a run, or none of them has results.
     """
     readers = [reading.RunReader(directory) for directory in directories]
-    done = [reader for reader in readers if (reader.path / "summary.json").is_file()]
+    done = [reader for reader in readers if reading.has_summary(reader)]
     runs = [
         Run(reader.path, reading.settings(reader), reading.read_summary(reader)) for reader in done
     ]

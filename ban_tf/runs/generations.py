@@ -14,10 +14,13 @@ import numpy as np
 from absl import logging
 
 from ban_tf.compat import fingerprint
+from ban_tf.compat.copies import first_line
 from ban_tf.errors import CorruptFileError, RunDirectoryError
+from ban_tf.runs import reading, schemas
 from ban_tf.runs.history import Rows
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system.csv_tables import from_csv, to_csv
+from ban_tf.system import archives
+from ban_tf.system.csv_tables import to_csv
 from ban_tf.system.files import convert_os_errors
 
 
@@ -139,33 +142,51 @@ def read(
     prefix = folder(number)
     model = build()
     try:
-        content = directory.read(f"{prefix}/model.keras")
+        _load_weights(model, directory, f"{prefix}/model.keras")
     except CorruptFileError as error:
         raise RunDirectoryError(
             f"{error} Generation {number} is finished, and this file was its only copy: restore "
             "the file from a backup, or start again in another directory."
         ) from error
-    with convert_os_errors(tempfile.gettempdir()), tempfile.TemporaryDirectory() as copy:
-        # Only the weights: custom classes need not be registered with Keras.
-        path = pathlib.Path(copy) / "model.keras"
-        path.write_bytes(content)
-        model.load_weights(path)
-    history, timings = (_rows(directory, f"{prefix}/{name}.csv") for name in ("history", "timings"))
+    history, timings = (_rows(directory, prefix, name) for name in schemas.TABLES)
     return Generation(
         number,
-        metadata["taught_by"],
+        metadata.get("taught_by", teachers_text(list(teachers))),
         model.get_weights(),
         history,
         timings,
-        collapsed=metadata["collapsed"],
+        collapsed=metadata.get("collapsed", False),
         kept=metadata.get("kept", {}),  # runs of earlier versions have none
     )
 
 
-def _rows(directory: RunDirectory, name: str) -> Rows:
+def _load_weights(model: keras.Model, directory: RunDirectory, file: str) -> None:
+    """Loads only the weights of a `.keras` file: custom classes need not be registered.
+
+    Raises:
+        CorruptFileError: The file is damaged, or is not that of such a model.
+    """
+    content, name = directory.read(file), directory.path / file
+    archives.check_keras(content, name)
+    with convert_os_errors(tempfile.gettempdir()), tempfile.TemporaryDirectory() as copy:
+        path = pathlib.Path(copy) / "model.keras"
+        path.write_bytes(content)
+        try:
+            model.load_weights(path)
+        except Exception as error:  # Keras and h5py raise many kinds
+            raise CorruptFileError(
+                f"{name} does not hold the weights of this network: {first_line(error)}"
+            ) from error
+    if not all(
+        np.isfinite(array).all() for array in model.get_weights() if array.dtype.kind == "f"
+    ):
+        raise CorruptFileError(f"{name} has a weight that is NaN or infinite.")
+
+
+def _rows(directory: RunDirectory, prefix: str, name: str) -> Rows:
     """Reads a table; returns no rows if the file is damaged."""
     try:
-        return from_csv(directory.read(name))
+        return reading.rows(directory, f"{prefix}/{name}.csv", schemas.TABLES[name])
     except CorruptFileError as error:
         logging.warning("%s Continuing without it.", error)
         return []

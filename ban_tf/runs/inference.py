@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pathlib
 import tempfile
+from typing import Any
 
 import keras
 import numpy as np
 
 from ban_tf.compat import outputs
+from ban_tf.compat.copies import first_line
 from ban_tf.datasets.image_data import Rows
 from ban_tf.distillation import teachers
-from ban_tf.errors import RunDirectoryError
+from ban_tf.errors import CorruptFileError, RunDirectoryError
 from ban_tf.runs import reading
+from ban_tf.system import archives
 from ban_tf.system.files import convert_os_errors
 
 ENSEMBLE = "ensemble"
@@ -50,6 +53,29 @@ def load(run: reading.RunReader, which: str = ENSEMBLE) -> keras.Model:
             raise RunDirectoryError(f"Generation 0 of {run.path} was {given}, which is gone.")
         return teachers.load_model(given)
     return _from_bytes(run, name)
+
+
+def check_fits(model: keras.Model, facts: reading.DataFacts, run: reading.RunReader) -> None:
+    """Checks that a model takes images of the described shape, and returns as many classes.
+
+    Raises:
+        RunDirectoryError: It does not.
+    """
+    shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    wanted = (None, *facts.input_shape), (None, len(facts.class_names))
+    if not all(_agree(shape, other) for shape, other in zip(shapes, wanted, strict=True)):
+        raise RunDirectoryError(
+            f"{run.path / reading.DATA} describes images of shape {facts.input_shape} in "
+            f"{len(facts.class_names)} classes, which is not what the model takes and returns."
+        )
+
+
+def _agree(shape: Any, wanted: tuple[int | None, ...]) -> bool:
+    return (
+        isinstance(shape, tuple)
+        and len(shape) == len(wanted)
+        and all(None in pair or pair[0] == pair[1] for pair in zip(shape, wanted, strict=True))
+    )
 
 
 def output_kind(model: keras.Model) -> str:
@@ -105,7 +131,18 @@ def log_probabilities(
 
 def _from_bytes(run: reading.RunReader, name: str) -> keras.Model:
     content = run.read(name)
+    archives.check_keras(content, run.path / name)
     with convert_os_errors(tempfile.gettempdir()), tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "model.keras"
         path.write_bytes(content)
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        try:
+            model = keras.models.load_model(path, compile=False, safe_mode=True)
+        except Exception as error:  # Keras and h5py raise many kinds
+            raise CorruptFileError(
+                f"{run.path / name} could not be read as a Keras model: {first_line(error)}"
+            ) from error
+    if not all(
+        np.isfinite(array).all() for array in model.get_weights() if array.dtype.kind == "f"
+    ):
+        raise CorruptFileError(f"{run.path / name} has a weight that is NaN or infinite.")
+    return model

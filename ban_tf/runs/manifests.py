@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from ban_tf.errors import RunDirectoryError
+from ban_tf.runs import schemas
+from ban_tf.system import json_schema, safe_files
 from ban_tf.system.files import PARTIAL, is_temporary
 
 MANIFEST = "manifest.json"
 PREVIOUS = "manifest.previous.json"
 LOCK = "lock"
 FORMAT = 1
-_PARTS = {"format", "files", "facts"}
 
 
 def empty() -> dict[str, Any]:
@@ -47,7 +48,7 @@ def read(folder: pathlib.Path) -> tuple[dict[str, Any], str]:
         RunDirectoryError: It is damaged, and so is the one before it, if any; or this user may not
             read it.
     """
-    if not (folder / MANIFEST).exists():
+    if not os.path.lexists(folder / MANIFEST):
         return empty(), ""
     try:
         return _load(folder / MANIFEST), ""
@@ -72,7 +73,7 @@ def check_new(folder: pathlib.Path, holds: tuple[str, ...] = ()) -> None:
     Raises:
         RunDirectoryError: It holds other files, or generations.
     """
-    if (folder / MANIFEST).exists():
+    if os.path.lexists(folder / MANIFEST):
         return
     if any(path.is_file() for path in folder.glob("generation-*/*")):
         raise RunDirectoryError(
@@ -108,27 +109,16 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
 
 def _load(path: pathlib.Path) -> dict[str, Any]:
     try:
-        manifest = json.loads(path.read_bytes().decode())
-    except (OSError, ValueError, RecursionError) as error:
-        raise RunDirectoryError(f"{path} cannot be read as a manifest: {error}.") from error
-    if not isinstance(manifest, dict):
-        raise RunDirectoryError(f"{path} is not a manifest of format {FORMAT}.")
-    checksum = manifest.pop("sha256", None)  # earlier versions wrote none
-    if checksum not in (None, _checksum(manifest)):
+        content = safe_files.read_below(path, path.parent)
+    except OSError as error:
+        raise RunDirectoryError(
+            f"{path} cannot be read as a manifest ({error.strerror})."
+        ) from error
+    manifest = json_schema.parse(content, path)
+    checksum = manifest.pop("sha256", None) if isinstance(manifest, dict) else None
+    if checksum not in (None, _checksum(manifest)):  # earlier versions wrote none
         raise RunDirectoryError(f"{path}, the manifest, has changed since it was written.")
-    if manifest.get("format") != FORMAT:
-        raise RunDirectoryError(f"{path} is not a manifest of format {FORMAT}.")
-    unknown = sorted(manifest.keys() - _PARTS)
-    if unknown:
-        raise RunDirectoryError(f"{path}, the manifest, has an unknown entry {unknown[0]!r}.")
-    for part in ("files", "facts"):
-        if not isinstance(manifest.get(part), dict):
-            raise RunDirectoryError(f"{path} lacks the entry {part!r}.")
-    for name, listed in manifest["files"].items():
-        if not _is_inside(name) or not _is_entry(listed):
-            raise RunDirectoryError(f"{path} has an invalid entry for the file {name!r}.")
-    if not _is_metadata(manifest["facts"]):
-        raise RunDirectoryError(f"{path} has invalid metadata of settings or generations.")
+    json_schema.check(manifest, schemas.MANIFEST, path)
     return manifest
 
 
@@ -141,35 +131,3 @@ def accepted(entry: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Returns the valid contents of a file: several if its replacement was interrupted."""
     own = {"size": entry["size"], "sha256": entry["sha256"]}
     return [own, *entry.get("former", [])]
-
-
-def _is_entry(entry: Any) -> bool:
-    return (
-        isinstance(entry, dict)
-        and isinstance(entry.get("size"), int)
-        and isinstance(entry.get("sha256"), str)
-        and isinstance(entry.get("former", []), list)
-        and all(map(_is_entry, entry.get("former", [])))
-    )
-
-
-def _is_metadata(metadata: Mapping[str, Any]) -> bool:
-    """Validates the metadata schema."""
-    known = metadata.get("generations", {})
-    return (
-        isinstance(metadata.get("settings", {}), dict)
-        and isinstance(known, dict)
-        and all(
-            number.isdigit()
-            and isinstance(entry, dict)
-            and isinstance(entry.get("epochs"), int)
-            and isinstance(entry.get("finished"), bool)
-            and isinstance(entry.get("teachers"), dict)
-            for number, entry in known.items()
-        )
-    )
-
-
-def _is_inside(name: str) -> bool:
-    path = pathlib.PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts

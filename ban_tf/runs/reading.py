@@ -17,15 +17,16 @@ import numpy as np
 
 from ban_tf.errors import CorruptFileError, RunDirectoryError
 from ban_tf.metrics import summary as summary_module
+from ban_tf.runs import schemas
 from ban_tf.runs.manifests import MANIFEST
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import csv_tables, shown
+from ban_tf.system import archives, csv_tables, json_schema, safe_files, shown
 
 DATA = "data.json"
 VOCABULARY = "vocabulary.json"
 TEST = "test.npz"
+SUMMARY = "summary.json"
 ANALYSIS = "analysis.png"
-_DATA_KEYS = ("dataset", "class_names", "input_shape", "mean", "std")
 
 
 class RunReader(RunDirectory):
@@ -40,7 +41,7 @@ class RunReader(RunDirectory):
 
     def __init__(self, path: str | os.PathLike):
         self.path = pathlib.Path(path)
-        if not (self.path / MANIFEST).is_file():
+        if not os.path.lexists(self.path / MANIFEST):
             raise RunDirectoryError(f"{self.path} is not a run: it holds no {MANIFEST}.")
         self._manifest = self._read_manifest()
 
@@ -103,16 +104,12 @@ def read_data_facts(run: RunReader) -> DataFacts:
         RunDirectoryError: The run is not on images, or the file is incomplete.
     """
     _require_images(run)
-    facts = _json(run, DATA)
-    missing = [key for key in _DATA_KEYS if key not in facts]
-    if missing:
-        raise RunDirectoryError(f"{run.path / DATA} lacks {', '.join(missing)}.")
+    facts = json_schema.read(run.read(DATA), schemas.DATA, run.path / DATA)
     channels = facts["input_shape"][-1]
     if len(facts["mean"]) != channels or len(facts["std"]) != channels:
         raise RunDirectoryError(f"{run.path / DATA} needs a mean and std for {channels} channels.")
-    return DataFacts(
-        facts["dataset"], *(tuple(facts[key]) for key in _DATA_KEYS if key != "dataset")
-    )
+    several = ("class_names", "input_shape", "mean", "std")
+    return DataFacts(facts["dataset"], *(tuple(facts[key]) for key in several))
 
 
 def read_vocabulary(run: RunReader) -> tuple[str, ...]:
@@ -125,10 +122,8 @@ def read_vocabulary(run: RunReader) -> tuple[str, ...]:
         raise RunDirectoryError(
             f"{run.path} holds no {VOCABULARY}; resume it once to write it: {resume(run)}"
         )
-    words = _json(run, VOCABULARY).get("words")
-    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
-        raise RunDirectoryError(f"{run.path / VOCABULARY} has no list of words.")
-    return tuple(words)
+    name = run.path / VOCABULARY
+    return tuple(json_schema.read(run.read(VOCABULARY), schemas.VOCABULARY, name)["words"])
 
 
 def _require_images(run: RunReader) -> None:
@@ -146,10 +141,14 @@ def read_summary(run: RunReader) -> dict[str, Any]:
         RunDirectoryError: The run is not finished.
         InputError: The file is not a summary.
     """
-    if not (run.path / "summary.json").is_file():
+    if not has_summary(run):
         raise RunDirectoryError(f"{run.path} has no results yet; finish it first: {resume(run)}")
-    run.read("summary.json")  # checks size and hash
-    return summary_module.load(run.path)
+    return summary_module.from_json(run.read(SUMMARY), run.path / SUMMARY)
+
+
+def has_summary(run: RunReader) -> bool:
+    """Returns whether there is a `summary.json`, of whatever content."""
+    return os.path.lexists(run.path / SUMMARY)
 
 
 def read_predictions(run: RunReader, generations: int) -> list[np.ndarray]:
@@ -160,9 +159,26 @@ def read_predictions(run: RunReader, generations: int) -> list[np.ndarray]:
     """
     _require_images(run)
     return [
-        _arrays(run, f"generation-{number}/predictions.npz", ("00000",))[0]
-        for number in range(generations)
+        predictions(run, f"generation-{number}/predictions.npz") for number in range(generations)
     ]
+
+
+def predictions(run: RunDirectory, name: str) -> np.ndarray:
+    """Reads the log-probabilities in a file, float64 [examples, classes].
+
+    Raises:
+        CorruptFileError: The file is damaged, or holds something else.
+    """
+    found = _arrays(run, name, ("00000",))[0]
+    if found.dtype.kind != "f" or found.ndim != 2 or not found.size:
+        raise CorruptFileError(f"{run.path / name} does not hold predictions.")
+    with np.errstate(over="ignore"):
+        sums = np.exp(found, dtype=np.float64).sum(axis=-1)
+    if not np.all(np.abs(sums - 1.0) < 1e-3):
+        raise CorruptFileError(
+            f"{run.path / name} does not hold the logarithms of probabilities that sum to 1."
+        )
+    return found
 
 
 def read_test(run: RunReader) -> Test:
@@ -171,7 +187,14 @@ def read_test(run: RunReader) -> Test:
     Raises:
         RunDirectoryError: The file is missing or damaged.
     """
-    return Test(*_arrays(run, TEST, ("labels", "shown", "images")))
+    test = Test(*_arrays(run, TEST, ("labels", "shown", "images")))
+    labels, shown, images = test.labels, test.shown, test.images
+    whole = all(array.dtype.kind in "iu" and array.ndim == 1 for array in (labels, shown))
+    if not (whole and images.dtype == np.uint8 and images.ndim == 4 and len(shown) == len(images)):
+        raise CorruptFileError(f"{run.path / TEST} does not hold labels and images of a test set.")
+    if not len(labels) or labels.min() < 0:
+        raise CorruptFileError(f"{run.path / TEST} has no labels, or one below 0.")
+    return test
 
 
 def read_history(run: RunReader, number: int, name: str = "history") -> list[dict[str, float]]:
@@ -187,27 +210,67 @@ def read_history(run: RunReader, number: int, name: str = "history") -> list[dic
     """
     file = f"generation-{number}/{name}.csv"
     if file in run.names():
-        content = run.read(file)
-    elif (run.path / file).is_file():  # of an unfinished generation
-        content = (run.path / file).read_bytes()
-    else:
-        return []
+        return rows(run, file, schemas.TABLES[name])
+    content = read_unlisted(run, file)  # of an unfinished generation
+    return [] if content is None else _table(content, schemas.TABLES[name], run.path / file)
+
+
+def rows(run: RunDirectory, name: str, schema: json_schema.Schema) -> list[dict[str, float]]:
+    """Reads a listed table of numbers that fits a schema.
+
+    Raises:
+        CorruptFileError: The file is damaged, or is not such a table.
+    """
+    return _table(run.read(name), schema, run.path / name)
+
+
+def _table(
+    content: bytes, schema: json_schema.Schema, name: pathlib.Path
+) -> list[dict[str, float]]:
     try:
-        return csv_tables.from_csv(content)
+        found = csv_tables.from_csv(content)
     except ValueError as error:
-        raise RunDirectoryError(f"{run.path / file} is not a table of numbers.") from error
+        raise CorruptFileError(f"{name} is not a table of numbers.") from error
+    json_schema.check(found, schema, name)
+    return found
+
+
+def read_unlisted(run: RunReader, name: str) -> bytes | None:
+    """Reads a file that the manifest does not list; returns None if it does not exist.
+
+    Raises:
+        CorruptFileError: It is not a regular file, is too large, or is outside the run.
+    """
+    try:
+        return safe_files.read_below(run.path / name, run.path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise CorruptFileError(f"{run.path / name} cannot be read ({error.strerror}).") from error
 
 
 def finished_generations(run: RunReader) -> list[int]:
     """Returns the numbers of the finished generations."""
     given = [0] if settings(run).get("teacher_from") else []
     known = run.metadata.get("generations", {})
-    return sorted({*given, *(int(number) for number, state in known.items() if state["finished"])})
+    found = sorted({*given, *(int(number) for number, state in known.items() if state["finished"])})
+    if found != list(range(len(found))):
+        raise RunDirectoryError(
+            f"{run.path / MANIFEST} lists the finished generations {found}, which are not all up "
+            "to the last one."
+        )
+    return found
 
 
 def settings(run: RunReader) -> dict[str, Any]:
-    """Returns the settings of the run."""
-    return run.metadata.get("settings", {})
+    """Returns the settings of the run.
+
+    Raises:
+        RunDirectoryError: One that models depend on has the wrong type.
+    """
+    found = run.metadata.get("settings", {})
+    json_schema.check(found, schemas.SETTINGS, f"{run.path / MANIFEST}: settings")
+    return found
 
 
 def resume(run: RunReader) -> str:
@@ -216,20 +279,6 @@ def resume(run: RunReader) -> str:
     return shown.command(["python", "-m", "ban_tf.main", *flags])
 
 
-def _json(run: RunReader, name: str) -> dict[str, Any]:
-    try:
-        content = json.loads(run.read(name))
-    except json.JSONDecodeError as error:
-        raise RunDirectoryError(f"{run.path / name} is not JSON: {error}.") from error
-    if not isinstance(content, dict):
-        raise RunDirectoryError(f"{run.path / name} is not a JSON dictionary.")
-    return content
-
-
-def _arrays(run: RunReader, name: str, keys: tuple[str, ...]) -> list[np.ndarray]:
-    content = run.read(name)
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            return [archive[key] for key in keys]
-    except (KeyError, ValueError, OSError) as error:
-        raise CorruptFileError(f"{run.path / name} does not hold {', '.join(keys)}.") from error
+def _arrays(run: RunDirectory, name: str, keys: tuple[str, ...]) -> list[np.ndarray]:
+    found = archives.arrays(run.read(name), run.path / name, keys)
+    return [found[key] for key in keys]

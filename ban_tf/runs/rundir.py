@@ -29,6 +29,7 @@ from absl import logging
 from ban_tf.errors import CorruptFileError, RunDirectoryError, SaveError
 from ban_tf.runs import manifests
 from ban_tf.runs.manifests import LOCK, MANIFEST, PREVIOUS
+from ban_tf.system import safe_files
 from ban_tf.system.files import (
     PARTIAL,
     convert_os_errors,
@@ -61,7 +62,8 @@ class RunDirectory:
         manifests.check_new(self.path, holds)
         try:
             make_directory(self.path)
-            self._lock = (self.path / LOCK).open("a")
+            safe_files.check_inside(self.path / LOCK, self.path)
+            self._lock = open(self.path / LOCK, "a", opener=safe_files.regular)  # noqa: SIM115
         except OSError as error:
             raise RunDirectoryError(
                 f"{self.path} cannot be written ({error.strerror}); choose another directory."
@@ -168,7 +170,7 @@ class RunDirectory:
                 # A second time, so that the manifest before this one has the new files, too.
                 self._save_manifest(files={**kept, **new})
             for name in remove:
-                (self.path / name).unlink(missing_ok=True)
+                self._delete(name)
 
     def write_untracked(self, name: str, content: bytes) -> None:
         """Writes a file atomically without listing it, such as the history of a running generation.
@@ -198,7 +200,7 @@ class RunDirectory:
                 # Earlier versions left "history.csv.partial".
                 old = name.endswith(PARTIAL) and name.removesuffix(PARTIAL) in {*listed, MANIFEST}
                 if orphan or old or is_temporary(name.rpartition("/")[-1]):
-                    (self.path / name).unlink(missing_ok=True)
+                    self._delete(name)
 
     def _names_on_disk(self) -> list[str]:
         """Returns the names of all files but those in folders with a lock, which are runs, too."""
@@ -218,8 +220,16 @@ class RunDirectory:
         entry = self._manifest["files"].get(name)
         if entry is None:
             raise CorruptFileError(f"{self.path / name} is not listed in {MANIFEST}.")
+        accepted = manifests.accepted(entry)
+        sizes = [content_entry["size"] for content_entry in accepted]
         try:
-            content = (self.path / name).read_bytes()
+            with safe_files.open_below(self.path / name, self.path) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size not in sizes:
+                    raise CorruptFileError(
+                        f"{self.path / name} has {size} bytes where {entry['size']} were written."
+                    )
+                content = file.read(size)
         except PermissionError as error:
             raise RunDirectoryError(
                 f"{self.path / name} may not be read ({error.strerror}); fix its "
@@ -229,11 +239,6 @@ class RunDirectory:
             raise CorruptFileError(
                 f"{self.path / name} cannot be read ({error.strerror})."
             ) from error
-        accepted = manifests.accepted(entry)
-        if len(content) not in [content_entry["size"] for content_entry in accepted]:
-            raise CorruptFileError(
-                f"{self.path / name} has {len(content)} bytes where {entry['size']} were written."
-            )
         if manifests.entry(content) not in accepted:
             raise CorruptFileError(f"{self.path / name} has changed since it was written.")
         return content
@@ -255,7 +260,12 @@ class RunDirectory:
 
     def _write(self, name: str, content: bytes) -> None:
         self._check_held()
+        safe_files.check_inside((self.path / name).parent, self.path)
         write_atomically(self.path / name, content)
+
+    def _delete(self, name: str) -> None:
+        safe_files.check_inside((self.path / name).parent, self.path)
+        (self.path / name).unlink(missing_ok=True)
 
     def _check_held(self) -> None:
         """Checks that the path still leads to the directory that was locked.

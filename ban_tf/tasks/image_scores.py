@@ -16,6 +16,7 @@ from ban_tf.compat import outputs
 from ban_tf.datasets import pipeline
 from ban_tf.errors import CorruptFileError
 from ban_tf.lineage.lineage import Lineage
+from ban_tf.runs import reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.training import checkpoints
 
@@ -36,7 +37,7 @@ def predictions(
     results = []
     for generation in lineage.generations:
         name = f"generation-{generation.number}/predictions.npz"
-        found = _kept(directory, name)
+        found = _kept(directory, name, (len(data.test.labels), data.num_classes))
         if found is None:
             if generation.pretrained:
                 predictor = lineage.model(generation.number)
@@ -50,12 +51,15 @@ def predictions(
     return results
 
 
-def _kept(directory: RunDirectory, name: str) -> np.ndarray | None:
+def _kept(directory: RunDirectory, name: str, shape: tuple[int, int]) -> np.ndarray | None:
     """Returns stored predictions; None if there are none, or the file is damaged."""
     if name not in directory.names():
         return None
     try:
-        return checkpoints.unpack(directory.read(name))[0][0]
+        found = reading.predictions(directory, name)
+        if found.shape != shape:
+            raise CorruptFileError(f"{directory.path / name} is not of this test set.")
+        return found
     except CorruptFileError as error:
         logging.warning("%s It is computed again.", error)
         return None

@@ -8,7 +8,7 @@ on no other file. The last two are kept.
 from __future__ import annotations
 
 import dataclasses
-import zipfile
+import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,10 +17,11 @@ import numpy as np
 from absl import logging
 
 from ban_tf.compat import fingerprint
-from ban_tf.errors import CorruptFileError, DivergenceError, InputError
+from ban_tf.errors import CorruptFileError, DivergenceError, InputError, RunDirectoryError
+from ban_tf.runs import schemas
 from ban_tf.runs.history import HistoryCallback, TrainingState
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import signals
+from ban_tf.system import json_schema, signals
 from ban_tf.system.csv_tables import to_csv
 from ban_tf.training import checkpoints
 
@@ -209,23 +210,29 @@ def restore(model: keras.Model, directory: RunDirectory, folder: str) -> Restore
     """
     for name in reversed(directory.names(f"{folder}/checkpoint-")):
         try:
-            restored = _unpack(directory.read(name))
-        except (CorruptFileError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            restored = _unpack(directory.read(name), directory.path / name)
+        except CorruptFileError as error:
             logging.warning("%s Resuming from the checkpoint before it.", error)
             continue
-        checkpoints.restore(model, restored.state)
+        try:
+            checkpoints.restore(model, restored.state)
+        except InputError as error:
+            raise RunDirectoryError(f"{directory.path / name}: {error}") from error
         return restored
     return None
 
 
-def _unpack(content: bytes) -> Restored:
-    arrays, notes = checkpoints.unpack(content)
+def _unpack(content: bytes, name: pathlib.Path) -> Restored:
+    arrays, notes = checkpoints.unpack(content, name)
+    json_schema.check(notes, schemas.NOTES, f"{name}: its notes")
     metrics, best = notes.pop("metrics"), notes.pop("best_weights", 0)
+    if metrics + best > len(arrays) or (notes.get("best") and not best):
+        raise CorruptFileError(f"{name} lacks arrays: the best weights or metrics are missing.")
     names = {field.name for field in dataclasses.fields(TrainingState)}
     record = TrainingState(**{key: value for key, value in notes.items() if key in names})
     state = len(arrays) - metrics - best
+    if not all(np.isfinite(array).all() for array in arrays[:state] if array.dtype.kind == "f"):
+        raise CorruptFileError(f"{name} has a weight that is NaN or infinite.")
     if record.best:
-        if not best:
-            raise KeyError("The best weights are missing.")
         record.best_weights = arrays[state + metrics :]
     return Restored(record, arrays[:state], arrays[state : state + metrics])

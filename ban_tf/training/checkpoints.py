@@ -18,6 +18,7 @@ import numpy as np
 
 from ban_tf.compat import recurrent_states
 from ban_tf.errors import InputError
+from ban_tf.system import archives, json_schema
 from ban_tf.training import optimizers
 
 _NOTES = "notes"
@@ -67,7 +68,8 @@ def _values(variables: list[Any]) -> list[np.ndarray]:
 
 def _assign(variables: list[Any], values: list[np.ndarray]) -> None:
     shapes = [tuple(variable.shape) for variable in variables]
-    if shapes != [array.shape for array in values]:
+    numbers = all(array.dtype.kind in "fiubV" for array in values)  # V: bfloat16
+    if shapes != [array.shape for array in values] or not numbers:
         raise InputError("The checkpoint belongs to another model or another optimizer.")
     for variable, array in zip(variables, values, strict=True):
         variable.assign(array)
@@ -82,9 +84,16 @@ def pack(arrays: list[np.ndarray], notes: Mapping[str, Any] | None = None) -> by
     return buffer.getvalue()
 
 
-def unpack(content: bytes) -> tuple[list[np.ndarray], dict[str, Any]]:
-    """Returns the arguments of `pack`. Nothing is unpickled."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        notes = json.loads(archive[_NOTES].tobytes().decode())
-        arrays = [archive[name] for name in sorted(archive.files) if name != _NOTES]
-    return arrays, notes
+def unpack(content: bytes, name: object = "The checkpoint") -> tuple[list[np.ndarray], Any]:
+    """Returns the arguments of `pack`. Nothing is unpickled.
+
+    Args:
+        content: The content of the file.
+        name: The name of the file, for messages.
+
+    Raises:
+        CorruptFileError: The content is something else.
+    """
+    found = archives.arrays(content, name, [_NOTES])
+    notes = json_schema.parse(found.pop(_NOTES).tobytes(), f"{name}: its notes")
+    return [found[key] for key in sorted(found)], notes

@@ -98,7 +98,7 @@ def test_what_is_wrong_with_an_unreadable_run_is_said(tmp_path, capsys):
     (tmp_path / "broken" / "manifest.json").write_text('{"settings": ')
     assert runs.main([str(tmp_path)]) == 0
     out = capsys.readouterr().out
-    assert f"{tmp_path / 'broken' / 'manifest.json'} cannot be read as a manifest" in out
+    assert f"{tmp_path / 'broken' / 'manifest.json'} is not a JSON file" in out
     assert "0 of" not in out and "Go on" not in out
 
 

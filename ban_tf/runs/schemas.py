@@ -1,0 +1,136 @@
+"""The schemas of a run's files; see `system.json_schema` for their types.
+
+That of `summary.json` is in `metrics.summary`, and that of `analysis.json` in
+`distillation.analysis`. Entries that are not declared may hold anything: settings of other tasks,
+and entries of later versions.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ban_tf.system.json_schema import Schema
+
+_COUNT = {"type": "integer", "minimum": 0}
+_POSITIVE = {"type": "integer", "minimum": 1}
+_POSITIVE_OR_NULL = {"type": ["integer", "null"], "minimum": 1}
+_COUNT_OR_NULL = {"type": ["integer", "null"], "minimum": 0}
+_TEXT = {"type": "string"}
+_TEXT_OR_NULL = {"type": ["string", "null"]}
+_FLAG = {"type": "boolean"}
+_METRICS = {"type": "object", "additionalProperties": {"type": "real"}}
+
+
+def _object(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": list(required), "properties": properties}
+
+
+_CONTENT = {"size": _COUNT, "sha256": {"type": "string", "pattern": r"^[0-9a-f]{64}\Z"}}
+_LISTED = _object(
+    ("size", "sha256"),
+    **_CONTENT,
+    former={"type": "array", "items": _object(("size", "sha256"), **_CONTENT)},
+)
+_GENERATION = _object(
+    ("epochs", "finished", "teachers"),
+    epochs=_POSITIVE,
+    finished=_FLAG,
+    teachers={"type": "object", "additionalProperties": _TEXT},
+    # Of a finished one, in this version.
+    taught_by=_TEXT,
+    collapsed=_FLAG,
+    kept=_METRICS,
+)
+_PRECISION = {"enum": ["float32", "mixed_bfloat16", "mixed_float16"]}
+_METADATA = _object(
+    settings={"type": "object"},
+    generations={
+        "type": "object",
+        "propertyNames": {"pattern": r"^(0|[1-9][0-9]{0,5})\Z"},
+        "additionalProperties": _GENERATION,
+    },
+    recipe=_object(epochs=_POSITIVE),
+    teacher_signal=_object(("recorded", "views"), recorded=_FLAG, views=_POSITIVE_OR_NULL),
+    precision=_PRECISION,
+    teacher_precision=_PRECISION,
+    opened=_COUNT,
+)
+
+MANIFEST: Schema = {
+    "type": "object",
+    "required": ["format", "files", "facts"],
+    "properties": {
+        "format": {"const": 1},
+        "files": {
+            "type": "object",
+            "propertyNames": {"type": "file"},
+            "additionalProperties": _LISTED,
+        },
+        "facts": _METADATA,
+    },
+    "additionalProperties": False,
+}
+
+# The settings on which the use of a run's models depends.
+SETTINGS: Schema = _object(
+    dataset=_TEXT,
+    seed={"type": "integer"},
+    arch=_TEXT_OR_NULL,
+    student_arch=_TEXT_OR_NULL,
+    teacher_from=_TEXT_OR_NULL,
+    batch_size={**_POSITIVE_OR_NULL, "maximum": 2**24},
+    unroll={**_POSITIVE_OR_NULL, "maximum": 2**24},
+    ensemble_average={"enum": ["probabilities", "logits"]},
+)
+
+_PER_CHANNEL = {"type": "array", "minItems": 1, "maxItems": 2**14}
+DATA: Schema = _object(
+    ("dataset", "class_names", "input_shape", "mean", "std"),
+    dataset=_TEXT,
+    class_names={"type": "strings", "minItems": 1},
+    input_shape={
+        "type": "array",
+        "minItems": 3,
+        "maxItems": 3,
+        "items": {"type": "integer", "minimum": 1, "maximum": 2**14},
+    },
+    mean={**_PER_CHANNEL, "items": {"type": "number", "minimum": -1e6, "maximum": 1e6}},
+    std={**_PER_CHANNEL, "items": {"type": "number", "exclusiveMinimum": 0, "maximum": 1e6}},
+)
+
+VOCABULARY: Schema = _object(("words",), words={"type": "strings", "minItems": 1})
+
+# A table of CSV has no integers.
+_EPOCH = {"type": "number", "minimum": 1, "maximum": 1e9}
+
+
+def _rows(*required: str, **columns: Any) -> dict[str, Any]:
+    row = _object(("epoch", *required), epoch=_EPOCH, **columns)
+    row["additionalProperties"] = {"type": "real"}
+    return {"type": "array", "maxItems": 100_000, "items": row}
+
+
+_SECONDS = {"type": "number", "minimum": 0, "maximum": 1e12}
+HISTORY: Schema = _rows()
+TIMINGS: Schema = _rows("seconds", seconds=_SECONDS)
+TABLES = {"history": HISTORY, "timings": TIMINGS}
+
+# What a checkpoint holds besides arrays: the fields of `history.TrainingState`, and how many of
+# its arrays are metrics and the best weights.
+NOTES: Schema = _object(
+    ("metrics",),
+    metrics=_COUNT,
+    best_weights=_COUNT,
+    epochs=_COUNT,
+    step=_COUNT,
+    steps=_COUNT_OR_NULL,
+    seconds=_SECONDS,
+    history=HISTORY,
+    timings=TIMINGS,
+    best={"type": ["object", "null"], "required": ["epoch"], "properties": {"epoch": _EPOCH}},
+    stopped=_FLAG,
+    retried=_FLAG,
+    unvalidated={"type": ["object", "null"], "additionalProperties": {"type": "real"}},
+    measured={"type": "object", "additionalProperties": _EPOCH},
+    ended=_FLAG,
+)
