@@ -19,7 +19,7 @@ from ban_tf.cli import common as command
 from ban_tf.config import registry
 from ban_tf.errors import InputError
 from ban_tf.runs import reading
-from ban_tf.system import shown
+from ban_tf.system import safe_files, shown
 from ban_tf.system.files import write_atomically
 
 NAME = "ban-tf export"
@@ -67,6 +67,8 @@ def export(
     """
     name = which if which == "ensemble" else f"generation-{which}"
     path = pathlib.Path(output or run.path / "export" / f"{name}-{to}{FORMATS[to]}")
+    if not output:
+        _check_inside(path, run.path)
     _check_output(path, to)
     missing = [name for name in _NEEDED.get(to, ()) if importlib.util.find_spec(name) is None]
     if missing:
@@ -83,6 +85,13 @@ def export(
         path.with_name(path.name + ".json"), (json.dumps(manifest, indent=1) + "\n").encode()
     )
     return path
+
+
+def _check_inside(path: pathlib.Path, root: pathlib.Path) -> None:
+    try:
+        safe_files.check_inside(path, root)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}); use --output.") from error
 
 
 def _check_output(path: pathlib.Path, to: str) -> None:

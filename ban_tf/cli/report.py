@@ -10,7 +10,7 @@ from absl import flags
 from ban_tf.cli import common as command
 from ban_tf.errors import InputError
 from ban_tf.report import comparison_page, content, page, plots, table
-from ban_tf.system import shown
+from ban_tf.system import safe_files, shown
 from ban_tf.system.files import write_atomically
 
 NAME = "ban-tf report"
@@ -97,5 +97,9 @@ def _write_figures(run: content.Content) -> None:
     perplexities = table.has_perplexities(run.summary)
     draw = plots.perplexity_by_generation if perplexities else plots.error_by_generation
     file = run.path / "figures" / f"{draw.__name__}.png"
-    write_atomically(file, plots.png(draw(run.summary)))
+    try:
+        safe_files.check_inside(file.parent, run.path)
+        write_atomically(file, plots.png(draw(run.summary)))
+    except OSError as error:
+        raise InputError(f"{file} cannot be written ({error.strerror}).") from error
     print(shown.escaped(file))

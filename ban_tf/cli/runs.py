@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from absl import flags
@@ -43,7 +44,8 @@ class Status(NamedTuple):
         best_error: The lowest test error of a generation, a fraction; None if not finished.
         updated: The time of the last write to its directory.
         resume: The command that resumes it.
-        trouble: Why it is unreadable, or what is wrong with its manifest; else empty.
+        trouble: Why it is unreadable, or what is wrong with its manifest or its results; else
+            empty.
     """
 
     path: pathlib.Path
@@ -72,25 +74,35 @@ def find(folder: str | pathlib.Path) -> list[Status]:
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}; runs are in runs/ by default.")
     found = [
-        status(path.parent)
-        for path in sorted(folder.rglob(MANIFEST))
-        if not (path.parents[1] / MANIFEST).is_file()  # a final student is part of its run
+        status(path)
+        for path in sorted(_with_manifest(folder))
+        if not os.path.lexists(path.parent / MANIFEST)  # a final student is part of its run
     ]
     return sorted(found, key=lambda run: run.updated, reverse=True)
 
 
+def _with_manifest(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields the folders that have a manifest, even one that is no file."""
+    for place, folders, files in os.walk(folder):
+        if MANIFEST in (*folders, *files):
+            yield pathlib.Path(place)
+
+
 def status(path: pathlib.Path) -> Status:
     """Returns the status of a run, without locking it."""
-    updated = datetime.datetime.fromtimestamp((path / MANIFEST).stat().st_mtime)
+    updated = datetime.datetime.fromtimestamp((path / MANIFEST).lstat().st_mtime)
     try:
         run = reading.RunReader(path)
         finished = len(reading.finished_generations(run))
         epoch = len(reading.read_history(run, finished))
-        wanted = _wanted(run)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        trouble = str(error) if isinstance(error, InputError) else f"{path / MANIFEST} is damaged."
-        return Status(path, "unreadable", 0, 0, None, None, updated, "", trouble)
-    best, reported, complete = _best_error(run)
+        flags = _flags(run)
+    except InputError as error:
+        return Status(path, "unreadable", 0, 0, None, None, updated, "", str(error))
+    wanted, trouble = _wanted(flags), run.trouble
+    try:
+        best, reported, complete = _best_error(run, flags)
+    except InputError as error:  # once the run is resumed, they are written again
+        best, reported, complete, trouble = None, 0, False, str(error)
     # A pretrained generation 0 is in the summary, too. With --gens=auto the total is the number of
     # generations in the summary.
     finished = max(finished, reported)
@@ -102,36 +114,30 @@ def status(path: pathlib.Path) -> Status:
         state = "finished"
     else:
         state = "interrupted"
-    return Status(
-        path, state, finished, epoch, wanted, best, updated, reading.resume(run), run.trouble
-    )
+    return Status(path, state, finished, epoch, wanted, best, updated, reading.resume(run), trouble)
 
 
-def _asked(run: reading.RunReader, flag: str) -> str | None:
-    """Returns the last value of a flag in the run's flagfile."""
-    try:
-        lines = (run.path / "run.cfg").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return None
-    return next(
-        (line[len(flag) + 3 :] for line in lines[::-1] if line.startswith(f"--{flag}=")), None
-    )
+def _flags(run: reading.RunReader) -> dict[str, str]:
+    """Returns the flags in the run's flagfile; of one that is given twice, the last value."""
+    content = reading.read_unlisted(run, "run.cfg") or b""
+    lines = content.decode(errors="replace").splitlines()
+    pairs = (line.removeprefix("--").partition("=") for line in lines if line.startswith("--"))
+    return {name: value for name, _, value in pairs}
 
 
-def _wanted(run: reading.RunReader) -> int | None:
-    """Returns the number of generations in the run's flagfile, including generation 0."""
-    number = _asked(run, "gens")
-    return None if number in (None, AUTO) else int(number) + 1
+def _wanted(flags: Mapping[str, str]) -> int | None:
+    """Returns the number of generations that flags ask for, including generation 0."""
+    number = flags.get("gens", AUTO)
+    return int(number) + 1 if number.isdecimal() and len(number) < 10 else None
 
 
-def _best_error(run: reading.RunReader) -> tuple[float | None, int, bool]:
+def _best_error(run: reading.RunReader, flags: Mapping[str, str]) -> tuple[float | None, int, bool]:
     """Returns the lowest test error, the number of generations, and whether these are final."""
-    try:
-        summary = reading.read_summary(run)
-    except InputError:
+    if not reading.has_summary(run):
         return None, 0, False
+    summary = reading.read_summary(run)
     rows = summary["generations"]
-    complete = _asked(run, "final_student") != "true" or "final_student" in summary
+    complete = flags.get("final_student") != "true" or "final_student" in summary
     return min(row["error"] for row in rows), len(rows), complete
 
 
@@ -167,13 +173,13 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     console = Console(highlight=False)
     console.print(table)
     for run in found:
+        lines = []
+        if run.trouble:
+            lines += ["", shown.escaped(f"{run.path}: {run.trouble}")]
         if run.state == "interrupted":
-            text = f"\nResume {run.path}:\n  {run.resume}"
-        elif run.state == "unreadable":
-            text = f"\n{run.path}: {run.trouble}"
-        else:
-            continue
-        console.print(shown.escaped(text, keep="\n"), markup=False, soft_wrap=True)
+            lines += ["", shown.escaped(f"Resume {run.path}:"), shown.escaped(f"  {run.resume}")]
+        for line in lines:
+            console.print(line, markup=False, soft_wrap=True)
 
 
 def _done(run: Status) -> str:

@@ -86,6 +86,14 @@ def read(path: str | pathlib.Path) -> Content:
     test = reading.read_test(run)
     facts = reading.read_data_facts(run)
     shape = (len(test.labels), len(facts.class_names))
+    if (
+        test.labels.max() >= shape[1]
+        or test.images.shape[1:] != facts.input_shape
+        or not np.isin(test.shown, np.arange(shape[0])).all()
+    ):
+        raise RunDirectoryError(
+            f"{run.path / reading.TEST} has other classes or images than {reading.DATA} describes."
+        )
     for number, rows in enumerate(predictions):
         if rows.shape != shape:
             raise RunDirectoryError(

@@ -47,7 +47,7 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         summary.Member(
             number,
             run.metadata.get("generations", {}).get(str(number), {}).get("taught_by", "given"),
-            inference.log_probabilities(inference.load(run, str(number)), data.test.images, facts),
+            inference.log_probabilities(_model(run, str(number), facts), data.test.images, facts),
         )
         for number in reading.finished_generations(run)
     ]
@@ -77,6 +77,7 @@ def probabilities(
         InputError: The model does not exist, a file is not an image, or an array does not fit.
     """
     facts = reading.read_data_facts(run)
+    model = _model(run, which, facts)
     if isinstance(images, np.ndarray):
         if images.dtype != np.uint8 or images.shape[1:] != facts.input_shape:
             raise InputError(
@@ -85,7 +86,7 @@ def probabilities(
             )
     else:
         images = np.stack([read_image(path, facts.input_shape) for path in images])
-    return np.exp(inference.log_probabilities(inference.load(run, which), images, facts))
+    return np.exp(inference.log_probabilities(model, images, facts))
 
 
 def predict(
@@ -135,7 +136,7 @@ def served(
 ) -> tuple[keras.Model, dict[str, Any]]:
     """Returns a model for export, and its description for the manifest."""
     facts = reading.read_data_facts(run)
-    model = inference.load(run, which)
+    model = _model(run, which, facts)
     manifest = {
         "class_names": list(facts.class_names),
         "input": {
@@ -148,6 +149,12 @@ def served(
         "output": "probabilities" if preprocessing else inference.output_kind(model),
     }
     return (inference.classifier(model, facts) if preprocessing else model), manifest
+
+
+def _model(run: reading.RunReader, which: str, facts: reading.DataFacts) -> keras.Model:
+    model = inference.load(run, which)
+    inference.check_fits(model, facts, run)
+    return model
 
 
 def _listed(names: Sequence[str], most: int = 5) -> str:

@@ -11,11 +11,13 @@ import tensorflow as tf
 
 from ban_tf import architectures
 from ban_tf.compat import outputs
+from ban_tf.compat.copies import first_line
 from ban_tf.config.options import ARCHITECTURE
 from ban_tf.datasets import text
-from ban_tf.errors import InputError
+from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import summary, tokens
 from ban_tf.runs import inference, reading
+from ban_tf.runs.rundir import MANIFEST
 from ban_tf.tasks import language_scores
 from ban_tf.tasks.language_training import reset_states
 
@@ -40,17 +42,18 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     Raises:
         InputError: The text cannot be read, or the run has no vocabulary.
     """
-    vocabulary, settings = reading.read_vocabulary(run), reading.settings(run)
+    vocabulary, settings = _vocabulary(run), reading.settings(run)
     words = text.encode(text.read_test(dataset), vocabulary)
     unknown = text.unknown_share(vocabulary, words)
     language_scores.warn_of_unknown_words(unknown, "given")
     finished = reading.finished_generations(run)
-    models = [inference.load(run, str(number)) for number in finished]
+    models = [_load(run, str(number), vocabulary) for number in finished]
+    sizes = _streams(run, models)
     average = settings.get("ensemble_average", "probabilities")
     scores = language_scores.score(
         models,
         summary.groups(len(models)),
-        (settings["batch_size"], settings["unroll"]),
+        sizes,
         words,
         average,
     )
@@ -69,7 +72,10 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
         "unknown_words": unknown,
     }
     known = run.metadata.get("generations", {})
-    members = [summary.Member(number, known[str(number)]["taught_by"], None) for number in finished]
+    members = [
+        summary.Member(number, known.get(str(number), {}).get("taught_by", "given"), None)
+        for number in finished
+    ]
     return summary.assemble(about, members, rows, average)
 
 
@@ -89,12 +95,12 @@ def next_words(
     Raises:
         InputError: The model or the vocabulary does not exist, or a word cannot be encoded.
     """
-    vocabulary = reading.read_vocabulary(run)
+    vocabulary = _vocabulary(run)
     contexts = [text.encode([text.END, *line], vocabulary)[-CONTEXT:] for line in lines]
     language_scores.warn_of_unknown_words(
         text.unknown_share(vocabulary, np.concatenate(contexts)), "given"
     )
-    model = inference.load(run, which)
+    model = _load(run, which, vocabulary)
     activation = outputs.first_activation(model)
     at_a_time = model.input_shape[0] or _LINES  # a stateful model has a fixed batch size
     found = []
@@ -119,16 +125,57 @@ def stateless(run: reading.RunReader, which: str) -> keras.Model:
         run: The run.
         which: "ensemble", or the number of a generation.
     """
-    loaded = inference.load(run, which)
+    vocabulary = _vocabulary(run)
+    loaded = _load(run, which, vocabulary)
     if which == inference.ENSEMBLE:
         return loaded
     settings = reading.settings(run)
-    name = settings["arch"] if which == "0" else settings.get("student_arch") or settings["arch"]
-    chosen = {flag: settings.get(flag) for flag in ARCHITECTURE}
-    chosen = {flag: chosen[flag] for flag in architectures.settings(name) & set(chosen)}
-    model = architectures.build_language_model(name, reading.read_vocabulary(run), **chosen)
-    model.set_weights(loaded.get_weights())
+    names = [settings.get("arch"), None if which == "0" else settings.get("student_arch")]
+    try:
+        name = [name for name in names if name][-1]
+        chosen = {flag: settings.get(flag) for flag in ARCHITECTURE}
+        chosen = {flag: chosen[flag] for flag in architectures.settings(name) & set(chosen)}
+        architectures.check_extent(architectures.resolve(name))
+        model = architectures.build_language_model(name, vocabulary, **chosen)
+        model.set_weights(loaded.get_weights())
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise RunDirectoryError(
+            f"{run.path / MANIFEST} has settings that are not those of generation {which}: "
+            f"{first_line(error)}"
+        ) from error
     return model
+
+
+def _vocabulary(run: reading.RunReader) -> tuple[str, ...]:
+    vocabulary = reading.read_vocabulary(run)
+    if text.END not in vocabulary:
+        raise RunDirectoryError(f"{run.path / reading.VOCABULARY} lacks the word {text.END}.")
+    return vocabulary
+
+
+def _load(run: reading.RunReader, which: str, vocabulary: Sequence[str]) -> keras.Model:
+    """Loads a model, and checks that it predicts the words of a vocabulary."""
+    model = inference.load(run, which)
+    takes, returns = (getattr(model, f"{end}_shape", None) or () for end in ("input", "output"))
+    if (len(takes), len(returns)) != (2, 3) or returns[-1] != len(vocabulary):
+        raise RunDirectoryError(
+            f"{run.path / reading.VOCABULARY} has {len(vocabulary)} words, which are not those "
+            "that the model predicts."
+        )
+    return model
+
+
+def _streams(run: reading.RunReader, models: Sequence[keras.Model]) -> tuple[int, int]:
+    """Returns the streams of a run, and the steps of its batches."""
+    settings = reading.settings(run)
+    streams, steps = settings.get("batch_size"), settings.get("unroll")
+    fits = all(model.input_shape[0] in (None, streams) for model in models)
+    if streams is None or steps is None or not fits:
+        raise RunDirectoryError(
+            f"{run.path / MANIFEST} has settings batch_size and unroll that are not those of its "
+            "models, or lacks them."
+        )
+    return streams, steps
 
 
 def predictor(model: keras.Model, vocabulary: Sequence[str]) -> keras.Model:
@@ -173,7 +220,7 @@ def served(
             f"--preprocessing makes the model take strings, which --to={to} does not support; use "
             "--to=saved_model or keras, or leave it out."
         )
-    vocabulary, model = reading.read_vocabulary(run), stateless(run, which)
+    vocabulary, model = _vocabulary(run), stateless(run, which)
     manifest = {
         "vocabulary": list(vocabulary),
         "input": {
