@@ -6,10 +6,13 @@ If a release of Keras lacks a name, the attribute error names it; there are no f
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import keras
+from keras.src.backend.common import global_state
 from keras.src.models.functional import Functional
 from keras.src.trainers import data_adapters
 from keras.src.trainers.data_adapters import array_slicing
@@ -150,3 +153,23 @@ def replace(owner: Any, name: str, value: Any) -> None:
     """
     getattr(owner, name)
     setattr(owner, name, value)
+
+
+def count_numbers(config: str) -> int:
+    """Returns how many numbers the variables of a network have, without allocating them.
+
+    Args:
+        config: The network as JSON, as `keras.Model.to_json` returns it. If it cannot be built
+            here, or has a variable with a constant, those of the layers before it are counted.
+    """
+    key = "uninitialized_variables"
+    before = global_state.get_global_attribute(key, [])
+    global_state.set_global_attribute(key, [])
+    try:
+        scope = keras.StatelessScope(initialize_variables=False)
+        with scope, contextlib.suppress(Exception):  # loading it raises the same
+            keras.models.model_from_json(config)
+        created = global_state.get_global_attribute(key)
+        return sum(math.prod(variable.shape) for variable in created)
+    finally:
+        global_state.set_global_attribute(key, before)

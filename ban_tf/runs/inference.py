@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ban_tf.compat import outputs
+from ban_tf.compat import keras_private, outputs
 from ban_tf.compat.copies import first_line
 from ban_tf.datasets.image_data import Rows
 from ban_tf.distillation import teachers
@@ -131,7 +131,12 @@ def log_probabilities(
 
 def _from_bytes(run: reading.RunReader, name: str) -> keras.Model:
     content = run.read(name)
-    archives.check_keras(content, run.path / name)
+    config = archives.check_keras(content, run.path / name)
+    # Before Keras allocates them: each of these numbers is in the file, too.
+    if keras_private.count_numbers(config) > archives.most_unpacked(len(content)):
+        raise CorruptFileError(
+            f"{run.path / name} has {len(content):,} bytes and describes a network of more weights."
+        )
     with convert_os_errors(tempfile.gettempdir()), tempfile.TemporaryDirectory() as folder:
         path = pathlib.Path(folder) / "model.keras"
         path.write_bytes(content)

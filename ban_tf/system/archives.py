@@ -52,8 +52,11 @@ def arrays(content: bytes, name: object, keys: Collection[str] = ()) -> dict[str
     return found
 
 
-def check_keras(content: bytes, name: object) -> None:
+def check_keras(content: bytes, name: object) -> str:
     """Checks that a `.keras` file is bounded in memory; Keras reads it afterwards.
+
+    Returns:
+        The configuration of the model, JSON.
 
     Raises:
         CorruptFileError: It is not such a file, unpacks to too much, or refers to other files.
@@ -62,8 +65,10 @@ def check_keras(content: bytes, name: object) -> None:
         with _opened(content) as archive:
             if archive.getinfo(_CONFIG).file_size > LARGEST_TEXT:
                 raise ValueError(f"its {_CONFIG} is longer than {LARGEST_TEXT:,} bytes")
-            json_schema.read(archive.read(_CONFIG), {"type": "object"}, f"its {_CONFIG}")
+            config = archive.read(_CONFIG)
+            json_schema.read(config, {"type": "object"}, f"its {_CONFIG}")
             _check_weights(archive.read(_WEIGHTS))
+            return config.decode()
     except Exception as error:
         raise CorruptFileError(f"{name} is not a Keras model: {_line(error)}.") from error
 
@@ -79,8 +84,13 @@ def _opened(content: bytes) -> zipfile.ZipFile:
     return archive
 
 
+def most_unpacked(length: int) -> int:
+    """Returns to how many bytes an archive of so many bytes may unpack."""
+    return max(LARGEST_UNPACKED, LARGEST_RATIO * length)
+
+
 def _check_size(unpacked: int, length: int) -> None:
-    if unpacked > max(LARGEST_UNPACKED, LARGEST_RATIO * length):
+    if unpacked > most_unpacked(length):
         raise ValueError(f"its {length:,} bytes would unpack to {unpacked:,}")
 
 

@@ -297,3 +297,14 @@ def test_the_inputs_of_a_functional_model_keep_their_structure():
     assert set(model._inputs_struct) == {"a", "b"}
     assert isinstance(model, keras.Function)
     assert not isinstance(keras.Sequential([keras.layers.Dense(1)]), keras.Function)
+
+
+def test_numbers_are_counted_before_they_are_allocated():
+    layers = [keras.Input((4,)), keras.layers.Dense(10), keras.layers.BatchNormalization()]
+    model = keras.Sequential(layers)
+    config = model.to_json()
+    assert keras_private.count_numbers(config) == model.count_params()
+    huge = config.replace('"units": 10,', '"units": 1000000000000,')
+    assert keras_private.count_numbers(huge) == 5 * 10**12 + 40
+    assert keras_private.count_numbers("{}") == 0
+    assert keras.models.model_from_json(config).count_params() == model.count_params()

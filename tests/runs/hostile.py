@@ -67,6 +67,10 @@ def _network():
     return keras.Sequential(layers)
 
 
+def huge_config():
+    return _network().to_json().replace('"units": 10,', '"units": 10000000000,').encode()
+
+
 def keras_bytes(model, folder):
     model.save(folder / "model.keras")
     return (folder / "model.keras").read_bytes()
