@@ -3,7 +3,8 @@
 A name starts with its family. A family is one module, listed in the table `FAMILIES`, with `FORM`
 (the form of its names), `DEFAULT` (the full name for the bare family name), `NAMED` (the settings
 in a name), `parse(name)` (the settings of one name, or an InputError), and two functions that take
-those settings: `extent` (see `check_extent`) and `build(input_shape, num_classes, ...)`. A family
+those settings and its options: `extent` (see `check_extent`) and `build(input_shape, num_classes,
+...)`. A family
 of language models has `TASK = "text"`, and its `build` takes a vocabulary instead; see
 `build_language_model`. To add an architecture, write such a module and add it to the table. Custom
 networks are in `custom`.
@@ -14,12 +15,13 @@ modules therefore only import it in `build`.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
 import inspect
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +139,20 @@ def build_language_model(
     return family.build(vocabulary, **family.parse(name), **sizes, **options)
 
 
-def check_extent(name: str) -> None:
+@contextlib.contextmanager
+def named(flag: str) -> Iterator[None]:
+    """Names a flag in the errors of a network, which name --arch.
+
+    Args:
+        flag: "arch" or "student_arch".
+    """
+    try:
+        yield
+    except InputError as error:
+        raise InputError(str(error).replace("--arch", f"--{flag}")) from error
+
+
+def check_extent(name: str, **options: Any) -> None:
     """Checks that a network is not too deep to build, nor too large for this machine.
 
     Nothing is built: `extent` of a family returns the number of layers, and a lower bound of the
@@ -145,14 +160,16 @@ def check_extent(name: str) -> None:
 
     Args:
         name: A full name.
+        **options: Settings besides the name, as for `build`.
 
     Raises:
-        InputError: It has too many layers, or its weights and gradients exceed the memory.
+        InputError: It has too many layers, or its weights and gradients exceed the memory; or an
+            option is out of range.
     """
     if ":" in name:
         return
     family = _family(name)
-    layers, parameters = family.extent(**family.parse(name))
+    layers, parameters = family.extent(**family.parse(name), **options)
     if layers > _MOST_LAYERS:
         raise InputError(
             f"--arch={name} has {layers:,} layers; networks of more than {_MOST_LAYERS:,} are not "

@@ -53,7 +53,7 @@ def parse(name: str) -> dict[str, int]:
     return lstm.parse_recurrent(name, "cnn-lstm", FORM)
 
 
-def extent(layers: int, units: int) -> tuple[int, int]:
+def extent(layers: int, units: int, **options: Any) -> tuple[int, int]:
     """Returns the number of layers, and a lower bound of that of parameters; builds nothing."""
     return lstm.extent(layers, units)
 

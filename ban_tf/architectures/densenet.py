@@ -45,6 +45,7 @@ DEFAULT = "densenet-22-12"
 NAMED = ("depth", "growth", "depth_factor", "compression_factor")
 
 _BLOCKS = 3
+_DEEPEST = 10_000  # that is planned; fewer are built
 
 
 class Block(NamedTuple):
@@ -68,8 +69,11 @@ def parse(name: str) -> dict[str, Any]:
             "densenet-90-60@depth=2"
         )
     depth, growth = int(match[1]), int(match[2])
-    if depth < 10:
-        raise InputError(f"--arch={name}: the depth of a DenseNet must be at least 10, not {depth}")
+    if not 10 <= depth <= _DEEPEST:
+        raise InputError(
+            f"--arch={name}: the depth of a DenseNet must be at least 10 and at most {_DEEPEST:,}, "
+            f"not {depth}"
+        )
     if growth < 1:
         raise InputError(
             f"--arch={name}: the growth of a DenseNet must be at least 1, not {growth}"
@@ -116,6 +120,11 @@ def plan(
         width = channels + units * growth
         last = index == _BLOCKS - 1
         transition = int(width * compression) if final_transition or not last else None
+        if transition == 0:
+            raise InputError(
+                f"--compression={compression}: a transition would keep none of its {width} "
+                "channels; choose a larger one"
+            )
         added = round(width * compression_factor) - channels
         growths = _share_out(added, max(1, round(units * depth_factor)))
         blocks.append(Block(growths, transition))
@@ -136,12 +145,31 @@ def _share_out(added: int, units: int) -> tuple[int, ...]:
 
 
 def extent(
-    depth: int, growth: int, depth_factor: float = 1.0, compression_factor: float = 1.0
+    depth: int,
+    growth: int,
+    *,
+    depth_factor: float = 1.0,
+    compression_factor: float = 1.0,
+    dropout: float = 0.0,
+    remat: bool = False,
+    **options: Any,
 ) -> tuple[int, int]:
     """Returns the number of layers, and a lower bound of that of parameters; builds nothing."""
-    # The 1×1 convolutions of a block alone have twice the square of the channels that it adds.
-    added = (depth - 4) // 6 * growth * compression_factor
-    return round(depth * depth_factor), int(_BLOCKS * 2 * added**2)
+    channels, dense_blocks = plan(
+        depth,
+        growth,
+        depth_factor=depth_factor,
+        compression_factor=compression_factor,
+        **options,
+    )
+    parameters = 0
+    for block in dense_blocks:
+        for added in block.growths:
+            # A 3×3 convolution reads all channels so far, or (after a 1×1 convolution) 4 × added.
+            parameters += 9 * added * min(4 * added, channels)
+            channels += added
+        channels = block.transition or channels
+    return round(depth * depth_factor), parameters
 
 
 def build(

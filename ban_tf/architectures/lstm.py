@@ -57,7 +57,7 @@ def parse_recurrent(name: str, family: str, form: str) -> dict[str, int]:
     return {"layers": int(match[1]), "units": int(match[2])}
 
 
-def extent(layers: int, units: int) -> tuple[int, int]:
+def extent(layers: int, units: int, **options: Any) -> tuple[int, int]:
     """Returns the number of layers, and a lower bound of that of parameters; builds nothing."""
     return layers, 8 * layers * units**2
 

@@ -65,10 +65,19 @@ def parse(name: str) -> dict[str, Any]:
     return {"kind": match[1], "units": units, "ratio": ratio, "teacher": match[4]}
 
 
-def extent(kind: str, units: int, ratio: float, teacher: str) -> tuple[int, int]:
-    """Returns a lower bound of the number of layers; none is known of that of parameters."""
+def extent(
+    kind: str, units: int, ratio: float, teacher: str, *, dropout: float = 0.0, **options: Any
+) -> tuple[int, int]:
+    """Returns the number of layers, and a lower bound of that of parameters; builds nothing."""
+    _, dense_blocks = densenet.plan(**densenet.parse(teacher), **options)
     convolutions = 2 if kind == "wide" else 3
-    return 3 * units * convolutions, 0
+    # Of a unit, the 3×3 convolution whose input is as wide as its output.
+    narrower = 1 if kind == "wide" else _EXPANSION
+    widths = [
+        max(1, round(ratio * (block.transition or sum(block.growths)) / narrower))
+        for block in dense_blocks
+    ]
+    return len(widths) * units * convolutions, sum(9 * units * width**2 for width in widths)
 
 
 def build(

@@ -52,7 +52,7 @@ def parse(name: str) -> dict[str, int]:
     return {"depth": depth, "width": width}
 
 
-def extent(depth: int, width: int) -> tuple[int, int]:
+def extent(depth: int, width: int, **options: Any) -> tuple[int, int]:
     """Returns the number of layers, and a lower bound of that of parameters; builds nothing."""
     convolutions = 2 * ((depth - 4) // 6) - 1  # of each group, between maps of the same width
     return depth, sum(convolutions * (3 * channels * width) ** 2 for channels in (16, 32, 64))

@@ -18,6 +18,7 @@ from absl import flags
 from ban_tf.errors import BanError
 from ban_tf.system import shown
 
+_LONGEST = 1000  # characters of a message, whatever value is in it
 # Ways to ask for help; absl adds a full list of its own flags as --helpfull.
 HELP = {"--help", "-help", "-h", "--helpshort", "-?"}
 
@@ -59,8 +60,11 @@ def run(
 
 
 def print_error(name: str, error: BaseException) -> None:
-    """Prints an error of a command; `name` is the command."""
-    print(shown.escaped(f"{name}: {error}", keep="\n"), file=sys.stderr)
+    """Prints an error of a command in one line; `name` is the command."""
+    text = shown.escaped(f"{name}: {error}")
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    print(text, file=sys.stderr)
 
 
 def allow_any_text() -> None:

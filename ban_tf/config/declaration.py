@@ -75,19 +75,24 @@ class Declaration:
             )
         return network
 
-    def check_network(self, network: str, dataset: str) -> None:
+    def check_network(self, network: str, dataset: str, **settings: Any) -> None:
         """Checks that a network is made for this task.
+
+        Args:
+            network: Its name.
+            dataset: The name of the dataset.
+            **settings: Flags of the network besides its name.
 
         Raises:
             InputError: It is made for other data, or too large for this machine.
         """
-        if self.networks is None:
-            architectures.check_extent(network)
         if self.networks is None and architectures.task(network) != self.data:
             raise InputError(
                 f"--arch={network} is for {architectures.task(network)}, but "
                 f"--dataset={dataset} has {self.data}."
             )
+        if self.networks is None:
+            architectures.check_extent(network, **settings)
 
     def settings(self, network: str) -> set[str]:
         """Returns the flags of a network besides its name, such as "dropout"."""

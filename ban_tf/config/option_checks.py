@@ -73,7 +73,8 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
         task.check(options.dataset)
         options = dataclasses.replace(options, arch=task.resolve(options.arch))
         if options.student_arch:
-            student_arch = task.resolve(options.student_arch)
+            with architectures.named("student_arch"):
+                student_arch = task.resolve(options.student_arch)
             options = dataclasses.replace(options, student_arch=student_arch)
         architectures.check_settings(
             options.architectures, options.architecture_settings(), task.settings
@@ -122,8 +123,11 @@ def _changed(options: Options) -> list[str]:
 def _check_task(options: Options) -> None:
     """Checks that the task supports the networks, the schedule and the strategy."""
     task = registry.of(options.dataset)
-    for name in options.architectures:
-        task.check_network(name, options.dataset)
+    for flag, name in zip(("arch", "student_arch"), options.architectures, strict=False):
+        settings = options.architecture_settings()
+        known = {key: settings[key] for key in task.settings(name) & settings.keys()}
+        with architectures.named(flag):
+            task.check_network(name, options.dataset, **known)
     asked = {
         "schedule=plateau": options.schedule == "plateau",
         "strategy=multiworker": cluster.several(options),

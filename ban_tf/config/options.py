@@ -120,8 +120,7 @@ def from_flags(values: flags.FlagValues) -> Options:
         OptionsError: A value is invalid.
     """
     found: dict[str, Any] = {name: values[name].value for name in FLAGS}
-    # An empty value resets what a flagfile set.
-    found |= {name: None for name, flag in FLAGS.items() if flag.may_be_empty and found[name] == ""}
+    found |= {name: None for name in FLAGS if found[name] == "" and _takes_back(name, values)}
     found["gens"] = _number_or_auto(found["gens"])
     found |= {
         name: value
@@ -130,6 +129,22 @@ def from_flags(values: flags.FlagValues) -> Options:
     }
     given = [name for name in found if _asks(name, values, found)]
     return check(Options(**found), given)
+
+
+def _takes_back(name: str, values: flags.FlagValues) -> bool:
+    """Returns whether the empty value of a flag takes back that of a flagfile, which is before it.
+
+    Raises:
+        OptionsError: There is none to take back; such as where a variable of the shell is not set.
+    """
+    if not FLAGS[name].may_be_empty:
+        return False  # and is refused by `check`
+    if values[name].present < 2:
+        raise OptionsError(
+            f"--{name} is empty, and no flagfile before it sets it; give it a value, or leave the "
+            "flag out."
+        )
+    return True
 
 
 def _asks(name: str, values: flags.FlagValues, found: Mapping[str, Any]) -> bool:

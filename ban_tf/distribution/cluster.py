@@ -104,6 +104,11 @@ def check(options: Any) -> None:
             f"--virtual_devices={options.virtual_devices} is for --strategy=mirrored; leave it out "
             "with one device, and with workers, which have one processor each."
         )
+    if options.virtual_devices and options.batch_size < options.virtual_devices:
+        raise InputError(
+            f"--batch_size={options.batch_size} is that of all replicas, and must be at least "
+            f"--virtual_devices={options.virtual_devices}."
+        )
     if several(options) and options.seeds > 1:
         raise InputError(
             f"--seeds={options.seeds} repeats a run in one process; give workers one --seed at a "

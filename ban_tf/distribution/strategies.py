@@ -40,6 +40,11 @@ def start(
         InputError: The cluster or the devices do not exist.
     """
     workers = _start(strategy, virtual_devices, worker_timeout, batch_size if evenly else None)
+    if batch_size < workers.replicas:
+        raise InputError(
+            f"--batch_size={batch_size} is that of all replicas, of which there are "
+            f"{workers.replicas}: give at least as many, or use --strategy=one."
+        )
     if (evenly or workers.count > 1) and batch_size % workers.replicas:
         raise InputError(
             f"--batch_size={batch_size} is that of all replicas, and must be a multiple of "

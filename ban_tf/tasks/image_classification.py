@@ -131,9 +131,10 @@ class ImageClassification(Task):
 
     def build(self, network: str) -> keras.Model:
         """Builds a network from normalized images to logits."""
-        model = architectures.build(
-            network, self.data.input_shape, self.data.num_classes, **self.settings_of(network)
-        )
+        with architectures.named(self.flag_of(network)):
+            model = architectures.build(
+                network, self.data.input_shape, self.data.num_classes, **self.settings_of(network)
+            )
         if self.options.sync_batch_norm:
             batch_normalization.synchronize(model)
         return model

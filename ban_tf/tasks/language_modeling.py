@@ -120,9 +120,10 @@ class LanguageModeling(Task):
         return self._build(network, self.options.batch_size // distribute.replica_count())
 
     def _build(self, network: str, batch_size: int | None) -> keras.Model:
-        return architectures.build_language_model(
-            network, self.data.vocabulary, batch_size, **self.options.architecture_settings()
-        )
+        with architectures.named(self.flag_of(network)):
+            return architectures.build_language_model(
+                network, self.data.vocabulary, batch_size, **self.options.architecture_settings()
+            )
 
     def ensemble_member(self, lineage: Lineage, number: int) -> keras.Model:
         """Returns a stateless copy of a generation."""

@@ -146,6 +146,10 @@ class Task:
         chosen = self.options.architecture_settings()
         return {name: value for name, value in chosen.items() if name in known}
 
+    def flag_of(self, network: str) -> str:
+        """Returns the flag that names a network: "arch" or "student_arch"."""
+        return "arch" if network == self.options.arch else "student_arch"
+
     def ensemble_member(self, lineage: Lineage, number: int) -> keras.Model:
         """Returns a generation as a member of the saved ensemble."""
         return lineage.model(number)

@@ -200,6 +200,12 @@ def test_an_empty_value_takes_back_what_a_flagfile_set(tmp_path):
     assert parsed.architectures == ["wrn-16-1"]
 
 
+@pytest.mark.parametrize("flag", ["teacher_from", "student_arch", "data_dir", "recordings"])
+def test_an_empty_value_that_takes_nothing_back_is_refused(flag):
+    with pytest.raises(options.OptionsError, match=f"--{flag} is empty, and no flagfile"):
+        _parse(f"--{flag}=")
+
+
 def test_a_student_that_always_shares_its_ends_cannot_be_told_not_to():
     with pytest.raises(options.OptionsError, match="--share_ends=false"):
         _parse("--student_arch=resnet-wide-1-1@densenet-10-4", "--share_ends=false")

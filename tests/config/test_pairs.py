@@ -134,7 +134,7 @@ def test_a_run_that_draws_activations_together(tmp_path):
     [
         ({"gens": "auto", "validation_fraction": 0.0}, "--gens=auto stops by validation"),
         ({"student_arch": "wrm-10-1"}, "did you mean wrn-10-1"),
-        ({"student_arch": "lstm"}, "--arch=lstm-1-128 is for text"),
+        ({"student_arch": "lstm"}, "--student_arch=lstm-1-128 is for text"),
         ({"student_arch": "densenet", "activation_weight": 1.0, "gens": 2}, "it needs --gens=1"),
         ({"objective": "cwtm", "tighten_epochs": 1.0}, "--objective=cwtm only has labels"),
         (
