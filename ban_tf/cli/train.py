@@ -33,11 +33,7 @@ def _main(arguments: list[str]) -> int:
         signal.signal(number, signals.raise_interrupt)
     sys.unraisablehook = signals.unraisable_hook
     try:
-        if len(arguments) > 1:
-            raise options_module.OptionsError(
-                f"{arguments[1]!r} is not a flag; flags look like --gens=3."
-            )
-        options = options_module.from_flags(flags.FLAGS)
+        options = checked(arguments, flags.FLAGS)
         if options.arch == "wrn-16-1" and flags.FLAGS["arch"].value == "wrn":
             print("--arch=wrn means wrn-16-1.")
         if not options.tensorflow_log:
@@ -77,12 +73,38 @@ def _quieten() -> None:
     logging.get_absl_handler().setFormatter(standard_logging.Formatter("ban-tf: %(message)s"))
 
 
-def _parse(arguments: list[str]) -> list[str]:
+def checked(arguments: Sequence[str], values: flags.FlagValues) -> options_module.Options:
+    """Returns the options of a command line.
+
+    Args:
+        arguments: What was left of the command line when its flags were parsed.
+        values: The flags.
+
+    Raises:
+        OptionsError: There is an argument that is not a flag, or a value is invalid.
+    """
+    if len(arguments) > 1:
+        raise options_module.OptionsError(
+            f"{arguments[1]!r} is not a flag; flags look like --gens=3."
+        )
+    return options_module.from_flags(values)
+
+
+def parse(arguments: list[str], values: flags.FlagValues = flags.FLAGS) -> list[str]:
+    """Parses the flags of a command line, and returns the other arguments.
+
+    Args:
+        arguments: The command line with the program.
+        values: The flags.
+
+    Raises:
+        SystemExit: A flag is unknown or of another type, or the help was printed.
+    """
     if command.HELP & set(arguments):
-        print(usage.usage(flags.FLAGS))
+        print(usage.usage(values))
         sys.exit(0)
     try:
-        return flags.FLAGS(arguments)
+        return values(arguments)
     except flags.Error as error:
         command.print_error("ban-tf", error)
         sys.exit(2)
@@ -95,5 +117,5 @@ def main(arguments: Sequence[str]) -> NoReturn:
         arguments: The command line without the program.
     """
     command.allow_any_text()
-    app.run(_main, argv=["ban-tf train", *arguments], flags_parser=_parse)
+    app.run(_main, argv=["ban-tf train", *arguments], flags_parser=parse)
     raise AssertionError("app.run ends the process")

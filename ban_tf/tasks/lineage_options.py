@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from ban_tf import objectives
 from ban_tf.compat import fingerprint
 from ban_tf.config.options import Options
 from ban_tf.distribution.workers import Workers
+from ban_tf.errors import InputError
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import user_code
+from ban_tf.tasks.task import Task
 from ban_tf.training import optimizers, precision
 
 
@@ -48,6 +51,44 @@ def own_code(options: Options) -> dict[str, str]:
         for name, value in names.items()
         if ":" in value
     }
+
+
+def check_objective(task: Task) -> None:
+    """Calls a custom objective once, with the labels of two examples and random logits.
+
+    Raises:
+        InputError: It does not return one loss per sample, or none that the student can minimize.
+            Errors of the function itself are not caught.
+    """
+    options = task.options
+    base, _ = objectives.parse(options.objective)
+    if ":" not in base:
+        return
+    objective = objectives.get(base)
+    labels = next(iter(task.analyzed_batches()))[1][:2]
+    shape = (*labels.shape, task.build(options.architectures[-1]).output_shape[-1])
+    if options.mixup:
+        labels = tf.one_hot(labels, shape[-1])
+    teacher, student = tf.random.stateless_normal((2, *shape), (0, 0))
+
+    @tf.function(autograph=False)  # as Keras traces its training step
+    def call() -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(student)
+            losses = objective.losses(labels, teacher, student)
+        return losses, tape.gradient(losses, student)
+
+    losses, gradient = call()
+    if tuple(losses.shape) != shape[:-1]:
+        raise InputError(
+            f"--objective={options.objective} must return one loss per sample, of shape "
+            f"{shape[:-1]} for logits of shape {shape}; it returned {tuple(losses.shape)}."
+        )
+    if gradient is None:
+        raise InputError(
+            f"--objective={options.objective} must be a differentiable function of the student's "
+            "logits; it has no gradient."
+        )
 
 
 def set_precision(options: Options, directory: RunDirectory, workers: Workers) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from collections.abc import Callable
@@ -39,32 +40,19 @@ def run(options: Options, nested: bool = False) -> dict[str, Any]:
     started = time.perf_counter()
     if options.deterministic:
         tf.config.experimental.enable_op_determinism()
-    declaration = registry.of(options.dataset)
-    workers = strategies.start(
-        options.strategy,
-        virtual_devices=options.virtual_devices,
-        worker_timeout=options.worker_timeout,
-        batch_size=options.batch_size,
-        evenly=declaration.equal_shares,
-        jit=options.jit == "yes",
-    )
-    task = declaration.load()(options, workers)
-    workers.run_on_chief_first(task.load)
-    steps = task.steps_per_epoch()
-    speed = _speed(task, steps)
-    first_model = task.first_model()
-    code = lineage_options.own_code(options)
+    prepared = prepare(options)
+    task, workers = prepared.task, prepared.task.workers
     with (
         open_shared(options.directory, workers) as directory,
         strategies.abort_on_peer_failure(workers),
     ):
-        lineage = _lineage(task, directory, steps, first_model, code)
+        lineage = _lineage(prepared, directory)
         directory.commit({"run.cfg": options.flagfile().encode(), **task.files()})
         if workers.chief:
             on = strategies.describe(workers)
             model = task.build(options.arch)
             console.begin(options, model, task.describe(), directory, on)
-        _fit(task, lineage, directory, steps, speed)
+        _fit(prepared, lineage, directory)
         result = results.report(task, lineage, directory) if workers.chief else {}
         if options.final_student:
             workers.barrier()  # wait for the ensemble, its teacher, to be written
@@ -81,14 +69,55 @@ def run(options: Options, nested: bool = False) -> dict[str, Any]:
     return result
 
 
-def _lineage(
-    task: Task,
-    directory: RunDirectory,
-    steps: int,
-    first_model: keras.Model | None,
-    code: dict[str, str],
-) -> Lineage:
-    """Returns the lineage of a run; `steps` are those of an epoch."""
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """What is known of a run before its directory is opened.
+
+    Attributes:
+        task: The task, with its data.
+        steps: The steps of an epoch.
+        speed: Arguments of `compile` that only affect speed.
+        first_model: The pretrained generation 0, if any.
+        code: Fingerprints of custom functions.
+    """
+
+    task: Task
+    steps: int
+    speed: dict[str, Any]
+    first_model: keras.Model | None
+    code: dict[str, str]
+
+
+def prepare(options: Options) -> Prepared:
+    """Loads the data and checks it and custom code against the options; nothing is written.
+
+    Args:
+        options: The options of the run.
+
+    Raises:
+        InputError: The devices, the data, a teacher or custom code cannot be used.
+    """
+    declaration = registry.of(options.dataset)
+    workers = strategies.start(
+        options.strategy,
+        virtual_devices=options.virtual_devices,
+        worker_timeout=options.worker_timeout,
+        batch_size=options.batch_size,
+        evenly=declaration.equal_shares,
+        jit=options.jit == "yes",
+    )
+    task = declaration.load()(options, workers)
+    workers.run_on_chief_first(task.load)
+    steps = task.steps_per_epoch()
+    speed = _speed(task, steps)
+    first_model = task.first_model()
+    code = lineage_options.own_code(options)
+    lineage_options.check_objective(task)
+    return Prepared(task, steps, speed, first_model, code)
+
+
+def _lineage(prepared: Prepared, directory: RunDirectory) -> Lineage:
+    task, first_model = prepared.task, prepared.first_model
     options, workers = task.options, task.workers
     teacher_precision = lineage_options.set_precision(options, directory, workers)
     task.open(directory)
@@ -96,11 +125,11 @@ def _lineage(
     if options.student_arch:
         student_build = functools.partial(task.build, options.student_arch)
     always_shared = task.declaration.shares_ends(options.architectures[-1])
-    known_by = {**code, **task.identity()}
+    known_by = {**prepared.code, **task.identity()}
     teacher = first_model and f"weights of hash {fingerprint.of_weights(first_model.get_weights())}"
     return Lineage(
         functools.partial(task.build, options.arch),
-        **lineage_options.arguments(options, steps),
+        **lineage_options.arguments(options, prepared.steps),
         **task.lineage_arguments(first_model),
         teacher_precision=teacher_precision,
         directory=directory,
@@ -115,10 +144,9 @@ def _lineage(
     )
 
 
-def _fit(
-    task: Task, lineage: Lineage, directory: RunDirectory, steps: int, speed: dict[str, Any]
-) -> None:
-    """Trains the generations that are missing; `speed` are arguments for `compile`."""
+def _fit(prepared: Prepared, lineage: Lineage, directory: RunDirectory) -> None:
+    """Trains the generations that are missing."""
+    task, steps = prepared.task, prepared.steps
     options = task.options
     lineage.fit(
         task.training_batches,
@@ -129,7 +157,7 @@ def _fit(
         compile=lambda epochs: {
             "optimizer": lineage_options.make_optimizer(options, epochs, steps),
             **task.compile_arguments(),
-            **speed,
+            **prepared.speed,
         },
         callbacks=functools.partial(_callbacks, task, directory),
         examples_per_epoch=steps * task.examples_per_step(),
