@@ -92,6 +92,10 @@ def visible_end(tensor: Any, axis: int | None = -1) -> str | None:
     inner = getattr(operation, "outputs", None) if isinstance(operation, keras.Model) else None
     if inner:
         return visible_end(inner[index], axis)
+    if _reshapes(operation):
+        # Several reshapes in a row are one, such as a Flatten before a Reshape.
+        while _reshapes(keras_private.origin(inputs[0]).operation):
+            inputs = keras_private.origin(inputs[0]).inputs
     moved = _moved(operation, inputs, tensor, axis)
     if moved is not _COMPUTES:
         return visible_end(inputs[0], moved)
@@ -201,7 +205,7 @@ def _moved(operation: Any, inputs: Sequence[Any], output: Any, axis: int | None)
     if isinstance(operation, keras.layers.Activation):
         linear = operation.activation is keras.activations.linear
         return axis if linear else _COMPUTES
-    if isinstance(operation, _RESHAPES) or name in _RESHAPING_OPERATIONS:
+    if _reshapes(operation):
         return axis_before_reshape(inputs[0].shape, output.shape, axis)
     if isinstance(operation, keras.layers.Permute):
         return None if axis is None else (0, *operation.dims)[axis] - rank
@@ -218,6 +222,10 @@ def _moved(operation: Any, inputs: Sequence[Any], output: Any, axis: int | None)
         channels_last = operation.data_format == "channels_last"
         return axis if axis is None or channels_last else axis - (len(inputs[0].shape) - rank)
     return _COMPUTES
+
+
+def _reshapes(operation: Any) -> bool:
+    return isinstance(operation, _RESHAPES) or type(operation).__name__ in _RESHAPING_OPERATIONS
 
 
 def _of_concatenation(layer: Any, inputs: Sequence[Any], axis: int | None) -> str | None:

@@ -113,6 +113,10 @@ def _end(tensor: Any, axis: int | None, step_of: Callable[[Any], _Step]) -> str 
         return LINEAR if LINEAR in ends and set(ends) <= {LINEAR, None} else None
     if step.what == _LOG:
         return _end_of_logarithm(step.inputs[0], axis, step_of)
+    if step.what == _RESHAPE:
+        # Several reshapes in a row are one.
+        while (inner := step_of(step.inputs[0])).what == _RESHAPE:
+            step = step._replace(inputs=inner.inputs, before=inner.before)
     moved = _moved(step, axis)
     return None if moved is _UNKNOWN else _end(step.inputs[0], moved, step_of)
 

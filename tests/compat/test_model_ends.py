@@ -23,6 +23,14 @@ ENDS = {
         "softmax",
     ),
     "softmax, last axes merged": (lambda x: ops.reshape(ops.softmax(x), (-1, 12)), "other"),
+    "softmax, last axes merged and split again": (
+        lambda x: ops.reshape(ops.reshape(ops.softmax(x), (-1, 12)), (-1, 3, 4)),
+        "softmax",
+    ),
+    "softmax, last axes merged and split elsewhere": (
+        lambda x: ops.reshape(ops.reshape(ops.softmax(x), (-1, 12)), (-1, 4, 3)),
+        "other",
+    ),
     "sigmoid, last axes merged": (lambda x: ops.reshape(ops.sigmoid(x), (-1, 12)), "sigmoid"),
     "logits, last axes merged": (lambda x: ops.reshape(x, (-1, 12)), "linear"),
     "softmax, transposed": (lambda x: ops.transpose(ops.softmax(x), (0, 2, 1)), "other"),
@@ -107,6 +115,11 @@ def test_a_model_that_cannot_be_traced_shows_nothing():
 
 KERAS_LAYERS = {
     "reshape": ([layers.Softmax(), layers.Reshape((12, 1, 4))], (3, 4, 4), "softmax"),
+    "flat and back": (
+        [layers.Softmax(), layers.Flatten(), layers.Reshape((12, 1, 4))],
+        (3, 4, 4),
+        "softmax",
+    ),
     "cropping": ([layers.Softmax(), layers.Cropping2D(1)], (5, 5, 4), "softmax"),
     "padding": ([layers.Softmax(), layers.ZeroPadding2D(1)], (5, 5, 4), None),
     "nearest": ([layers.Softmax(), layers.UpSampling2D(2)], (2, 2, 4), "softmax"),
