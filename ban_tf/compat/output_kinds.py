@@ -182,7 +182,9 @@ def _check_probabilities(evidence: Evidence, from_logits: bool | None = None) ->
     )
 
 
-def teacher_meaning(student: str, own_units: int | None, evidence: Evidence) -> Meaning:
+def teacher_meaning(
+    student: str, own_units: int | None, evidence: Evidence, own_end: str | None = None
+) -> Meaning:
     """Returns the meaning of a teacher's output, whose kind must be the student's.
 
     Args:
@@ -190,9 +192,11 @@ def teacher_meaning(student: str, own_units: int | None, evidence: Evidence) -> 
         own_units: Entries of the last axis of the student's output. One unit of one model and two
             classes of the other are equivalent.
         evidence: The evidence about the teacher's output; its `kind` is not used.
+        own_end: The end of the student's output, or None if unknown.
 
     Raises:
-        InputError: Its end contradicts the kind, or leaves doubt (`DoubtError`).
+        InputError: Its end contradicts the kind or the student's end, or leaves doubt
+            (`DoubtError`).
     """
     _check_probabilities(evidence)
     kind = student
@@ -205,6 +209,12 @@ def teacher_meaning(student: str, own_units: int | None, evidence: Evidence) -> 
         raise InputError(
             f"{_output(evidence)} ends in a {evidence.activation or evidence.end}, which makes "
             f"it {end!r}, but that of the student is {kind!r}; both need the same kind."
+        )
+    if kind == VALUES and own_end in (SOFTMAX, SIGMOID) and evidence.end == LINEAR:
+        raise InputError(
+            f"{_output(evidence)} does not end in a {own_end} as that of the student does, whose "
+            f"loss makes both values to be compared: end the teacher in a {own_end}, too, or give "
+            f"`output_kind` {_KIND_OF[own_end]!r}."
         )
     # Its own losses only count if nothing else is known, and if they are for this kind.
     seen = evidence.activation is not None or evidence.end is not None

@@ -26,12 +26,14 @@ class Answer(NamedTuple):
         logits: As from `outputs.to_logits`; of values, the values.
         kind: "categorical", "binary" or "values".
         units: Entries of the output's last axis.
+        end: The student's last activation, or None if unknown.
     """
 
     output: Any
     logits: Any
     kind: str = CATEGORICAL
     units: int | None = None
+    end: str | None = None
 
 
 class Labels(NamedTuple):
@@ -66,7 +68,7 @@ def answers(
         output = y_pred[name]
         kind, activation = resolve(evidence[name])
         logits = outputs.to_logits(output, activation, kind)
-        found[name] = Answer(output, logits, kind, evidence[name].units)
+        found[name] = Answer(output, logits, kind, evidence[name].units, evidence[name].end)
     return found
 
 

@@ -39,6 +39,10 @@ class Output(Protocol):
         """Entries of the output's last axis."""
 
     @property
+    def end(self) -> str | None:
+        """The student's last activation, or None if unknown."""
+
+    @property
     def logits(self) -> Any:
         """As from `outputs.to_logits`."""
 
@@ -108,7 +112,9 @@ class OnlineTeacher:
         """Returns the teachers' joint numbers to match; see `Teacher.signal`."""
         joint = []
         for evidence, output in zip(self._evidence, given, strict=True):
-            kind, activation = teacher_meaning(student.kind, student.units, evidence[name])
+            kind, activation = teacher_meaning(
+                student.kind, student.units, evidence[name], student.end
+            )
             joint.append(ops.stop_gradient(outputs.to_logits(output, activation, kind)))
         mean = mean_values if student.kind == VALUES else mean_logits
         return mean(joint, self.weights)
@@ -183,6 +189,7 @@ class _Own(NamedTuple):
 
     kind: str
     units: int | None
+    end: str | None = None
     logits: Any = None
 
 
