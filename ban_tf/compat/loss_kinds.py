@@ -27,6 +27,7 @@ class LossMeaning(NamedTuple):
             unknown.
         axis: The axis of the classes.
         void: The label that it ignores (`ignore_class`), or None.
+        signed: Whether -1 among its labels means no, as for a hinge loss.
     """
 
     name: str
@@ -34,6 +35,7 @@ class LossMeaning(NamedTuple):
     from_logits: bool | None = None
     axis: int = -1
     void: int | None = None
+    signed: bool = False
 
 
 # By the names of Keras's functions, on which its classes are built. Dice and Tversky, which fit
@@ -60,6 +62,7 @@ _KINDS = {
     "cosine_similarity": VALUES,
     "circle": VALUES,
 }
+_SIGNED = ("hinge", "squared_hinge")
 # Losses without an argument `from_logits`.
 _FROM_LOGITS = {
     "kl_divergence": False,
@@ -78,13 +81,17 @@ def by_output(loss: Any, names: Sequence[str]) -> dict[str, list[Any]]:
     Returns:
         The losses of every output, possibly an empty list.
     """
-    if isinstance(loss, Mapping) and not _is_config(loss):
+    if _is_dictionary(loss):
         if len(names) == len(loss) == 1:  # Keras may have another name for the only output
             loss = dict(zip(names, loss.values(), strict=True))
         return {name: _flat(_at(loss, name)) for name in names}
     if isinstance(loss, (list, tuple)) and any("/" in name for name in names):
         entries = {f"output_{index}": entry for index, entry in enumerate(loss)}
         return {name: _flat(_at(entries, name)) for name in names}
+    if isinstance(loss, (list, tuple)) and any(_is_dictionary(entry) for entry in loss):
+        # Losses of all outputs together, and of some of them.
+        each = [by_output(entry, names) for entry in loss]
+        return {name: [one for found in each for one in found[name]] for name in names}
     if isinstance(loss, (list, tuple)) and len(loss) == len(names):
         return {name: _flat(entry) for name, entry in zip(names, loss, strict=True)}
     return {name: _flat(loss) for name in names}
@@ -117,7 +124,7 @@ def meaning(loss: Any, units: int | None = None) -> LossMeaning:
     else:
         from_logits = _FROM_LOGITS.get(key)
     axis = options.get("axis", -1) if _KINDS[key] == CATEGORICAL else -1
-    return LossMeaning(name, _KINDS[key], from_logits, axis, void)
+    return LossMeaning(name, _KINDS[key], from_logits, axis, void, key in _SIGNED)
 
 
 def resolved(loss: Any) -> Any:
@@ -159,8 +166,9 @@ def _is_of_keras(function: Any) -> bool:
     return keras_private.is_of_keras(function, "losses")
 
 
-def _is_config(loss: Mapping[str, Any]) -> bool:
-    return {"class_name", "config"} <= loss.keys()
+def _is_dictionary(loss: Any) -> bool:
+    """Returns whether a loss is a dictionary of losses, and no configuration of one."""
+    return isinstance(loss, Mapping) and not {"class_name", "config"} <= loss.keys()
 
 
 def _at(loss: Any, path: str) -> Any:
@@ -171,6 +179,8 @@ def _at(loss: Any, path: str) -> Any:
         name, _, rest = path.partition("/")
         return _at(loss[name], rest) if rest and name in loss else None
     index, _, rest = path.partition("/")
+    if isinstance(loss, (list, tuple)) and index and not index.isdigit():
+        return [_at(entry, path) for entry in loss]
     if isinstance(loss, (list, tuple)) and index.isdigit() and int(index) < len(loss):
         return _at(loss[int(index)], rest)
     return loss

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from ban_tf.compat import added_losses, keras_private, student_code
+from ban_tf.compat.keras_distribution import several
 from ban_tf.compat.loss_kinds import VALUES
 from ban_tf.distillation import data_checks, matching, targets, teachers
 from ban_tf.distillation.adjustable import AdjustableModel
@@ -21,6 +22,7 @@ class CheckedModel(AdjustableModel):
     Attributes:
         check_data: Whether data is looked at before training; see `data_checks`.
         distill_void: Whether positions without a label learn from the teacher.
+        assumes_loss: Whether a step has used the label cross-entropy, as no loss was compiled.
     """
 
     check_data: bool = True
@@ -28,7 +30,8 @@ class CheckedModel(AdjustableModel):
     test_function: Any
     distill_void: bool = True
     _doubt: str | None = None  # what is wrong with the labels if no loss was compiled
-    _assumes_loss = False  # whether a step has used the label cross-entropy in its place
+    _asserts = False  # whether steps that are made check labels outside of XLA
+    assumes_loss = False
 
     @property
     def has_loss(self) -> bool:
@@ -61,7 +64,7 @@ class CheckedModel(AdjustableModel):
         self._doubt_labels(data_checks.check_data(self, x, y, sample_weight))
 
     def _doubt_labels(self, doubt: str | None) -> None:
-        if doubt and self._assumes_loss:
+        if doubt and self.assumes_loss:
             raise InputError(doubt)
         self._doubt = self._doubt or doubt
 
@@ -84,6 +87,11 @@ class CheckedModel(AdjustableModel):
         void = targets.void_of(loss, names)
         try:
             by_name = targets.by_output(labels, names, loss)
+            losses = self.compared_losses(names)
+            by_name = {
+                name: targets.unsigned(values, losses.get(name, []))
+                for name, values in by_name.items()
+            }
         except InputError:
             if self.label_reading_outputs(names) or not self.distill_void:
                 raise
@@ -111,7 +119,7 @@ class CheckedModel(AdjustableModel):
         Raises:
             InputError: It is not for such labels.
         """
-        self._assumes_loss = True
+        self.assumes_loss = True
         by_name = targets.by_output(labels, list(students))
         regressions = [name for name in by_name if students[name].kind == VALUES]
         if self._doubt or (regressions and counts):
@@ -137,7 +145,8 @@ class CheckedModel(AdjustableModel):
     def make_train_function(self, force: bool = False) -> Any:
         """Makes the training function; under JAX it checks labels first."""
         made = self.train_function
-        super().make_train_function(force)
+        with self._asserting_labels():
+            super().make_train_function(force)
         if self.train_function is not made:
             self.train_function = self._after_a_look(self.train_function)
         return self.train_function
@@ -145,14 +154,39 @@ class CheckedModel(AdjustableModel):
     def make_test_function(self, force: bool = False) -> Any:
         """Makes the evaluation function; under JAX it checks labels first."""
         made = self.test_function
-        super().make_test_function(force)
+        with self._asserting_labels():
+            super().make_test_function(force)
         if self.test_function is not made:
             self.test_function = self._after_a_look(self.test_function)
         return self.test_function
 
+    @contextlib.contextmanager
+    def _asserting_labels(self) -> Iterator[None]:
+        """Makes steps that are made inside the block check labels if XLA compiles them."""
+        # XLA drops the assertions in a step; on several replicas, these are no single tensors.
+        self._asserts = bool(self.jit_compile) and not several(self)
+        try:
+            yield
+        finally:
+            self._asserts = False
+
+    def _autoconvert_optionals(self, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Returns the step on a batch, as TensorFlow's loop over batches calls it."""
+        step = super()._autoconvert_optionals(step)
+        if not self._asserts:
+            return step
+
+        def checked(data: Any) -> Any:
+            results = step(data)
+            _, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+            data_checks.assert_labels(self, self._labels_alone(labels))
+            return results
+
+        return checked
+
     def _after_a_look(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if keras.backend.backend() != "jax":
-            return function  # TensorFlow checks labels in the step itself
+            return function  # TensorFlow checks labels in the step itself, or right after it
         return lambda state, batches: function(state, self._looked_at(batches))
 
     def _looked_at(self, batches: Iterable[Any]) -> Iterator[Any]:

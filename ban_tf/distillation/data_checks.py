@@ -2,7 +2,8 @@
 
 Only arrays are looked at, as a whole. Nothing is drawn from data sets, generators and
 `keras.utils.PyDataset`, and no model is run: both would change what training sees. Labels in
-these are looked at where they pass: by TensorFlow in the step, under JAX on the host before it.
+these are looked at where they pass: by TensorFlow in the step, or right after a step compiled by
+XLA; under JAX on the host before it.
 
 What plain Keras trains on is not refused: labels that a compiled loss ignores or that only a loss
 of the user's own can know, NaN that such a loss or a layer may replace.
@@ -17,6 +18,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from ban_tf.compat import keras_private, loss_kinds
 from ban_tf.compat import model_checks as checks
@@ -89,8 +91,12 @@ def check_labels(model: Any, y: Any, look_for_nan: bool = False) -> str | None:
     Raises:
         InputError: A label is certainly wrong.
     """
+    if y is None or not model.check_data:
+        return None
+    if keras.backend.backend() == "jax":
+        _check_width(y)
     shapes = checks.output_shapes(model.student)
-    if y is None or shapes is None or not model.check_data:
+    if shapes is None:
         return None
     reading, loss = model.label_reading_outputs(shapes), getattr(model, "loss", None)
     try:
@@ -111,12 +117,41 @@ def check_labels(model: Any, y: Any, look_for_nan: bool = False) -> str | None:
             _refuse_nan("y", array)
         for each in filter(_is_sparse, known):
             _check_range(array, shapes[name], each, name)
+        array = targets.unsigned(array, known)
         kind = model.known_kinds().get(name)
         problem = _unreadable(array, shapes[name], kind, void[name], name)
         if problem and name in reading and kind != VALUES:
             raise InputError(problem)
         doubt = doubt or problem
     return None if model.has_loss or doubt is None else f"{doubt}. {NO_LOSS}"
+
+
+def assert_labels(model: Any, y: Any) -> None:
+    """Adds checks to a TensorFlow graph: whether labels are in range, where shapes are known.
+
+    Args:
+        model: The `BornAgainModel`.
+        y: Labels of one batch, tensors.
+    """
+    shapes = checks.output_shapes(model.student)
+    if y is None or shapes is None or not model.check_data:
+        return
+    reading, loss = model.label_reading_outputs(shapes), getattr(model, "loss", None)
+    losses, kinds = model.compared_losses(list(shapes)), model.known_kinds()
+    void = targets.void_of(loss, list(shapes))
+    try:
+        labels = targets.by_output(y, list(shapes), loss)
+    except InputError:
+        return
+    for name, values in labels.items():
+        known = losses.get(name, [])
+        read = name in reading or model.assumes_loss or any(_is_sparse(each) for each in known)
+        if values is None or not read or kinds.get(name) == VALUES or shapes[name][-1] is None:
+            continue
+        logits = _as_classes(shapes[name], kinds.get(name))
+        label_forms.read(
+            targets.marked(targets.unsigned(values, known), void[name], logits), logits
+        )
 
 
 def largest_batch(x: Any, batch_size: int | None) -> int | None:
@@ -223,6 +258,23 @@ def _is_sparse(loss: Any) -> bool:
     return loss is keras.losses.sparse_categorical_crossentropy
 
 
+def _check_width(labels: Any) -> None:
+    """Checks that integers keep their value in JAX, which has 32 bits for them by default."""
+    widest = ops.convert_to_tensor(np.zeros(1, "int64")).dtype
+    if keras.backend.standardize_dtype(widest) == "int64":
+        return
+    for each in keras.tree.flatten(labels):
+        array = as_array(each)
+        if array is None or array.dtype.kind not in "iu" or array.dtype.itemsize < 4:
+            continue
+        for number in (np.max(array), np.min(array)):
+            if not -(2**31) <= int(number) < 2**31:
+                raise InputError(
+                    f"`y` holds {number}, which would become another number in the 32 bits of "
+                    f"JAX's integers; give smaller labels, floats, or {SWITCH}."
+                )
+
+
 def _check_range(labels: np.ndarray, shape: tuple, loss: Any, name: str) -> None:
     """Checks class indices for a compiled `SparseCategoricalCrossentropy`."""
     classes, ignored = shape[-1], loss_kinds.meaning(loss).void
@@ -247,15 +299,20 @@ def _unreadable(
         return f"`y` for output {name!r} is a regression"
     if shape[-1] is None:
         return None
-    if kind == BINARY or shape[-1] == 1:
-        shape = (*(shape[:-1] if shape[-1] == 1 else shape), 2)
-    logits = keras.KerasTensor(shape)
+    logits = _as_classes(shape, kind)
     for part in _parts(labels):
         try:
             label_forms.read(targets.marked(part, void, logits), logits)
         except InputError as error:
             return str(error).replace("`labels`", f"`y` for output {name!r}", 1)
     return None
+
+
+def _as_classes(shape: tuple, kind: str | None) -> keras.KerasTensor:
+    """Returns a symbolic output as logits of classes: a binary unit as no and yes."""
+    if kind == BINARY or shape[-1] == 1:
+        shape = (*(shape[:-1] if shape[-1] == 1 else shape), 2)
+    return keras.KerasTensor(shape)
 
 
 def _parts(labels: np.ndarray) -> Iterator[np.ndarray]:

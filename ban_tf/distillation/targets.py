@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from ban_tf.compat import loss_kinds, outputs
@@ -74,6 +75,21 @@ def void_of(loss: Any, names: Sequence[str]) -> dict[str, int]:
             ignored = loss_kinds.meaning(each).void
             void[name] = void[name] if ignored is None else ignored
     return void
+
+
+def unsigned(labels: Any, losses: Sequence[Any]) -> Any:
+    """Returns labels of an output, with 0 in the place of -1 where that means no.
+
+    Args:
+        labels: An array or tensor.
+        losses: The compiled losses of the output.
+    """
+    if labels is None or not any(loss_kinds.meaning(loss).signed for loss in losses):
+        return labels
+    if isinstance(labels, np.ndarray):
+        return np.where(labels == -1, 0, labels)
+    labels = label_forms.as_numbers(labels)
+    return ops.where(labels == -1, ops.zeros_like(labels), labels)
 
 
 def without_void(labels: Any, void: int, logits: Any) -> tuple[Any, Any]:

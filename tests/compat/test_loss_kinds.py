@@ -57,7 +57,14 @@ def test_crossentropy_alone_is_what_keras_takes_it_for():
         (["mse", None], {"a": ["mse"], "b": []}),
         ({"b": ["mse", "mae"]}, {"a": [], "b": ["mse", "mae"]}),
         (None, {"a": [], "b": []}),
+        (["mse", {"b": "mae"}], {"a": ["mse"], "b": ["mse", "mae"]}),
     ],
 )
 def test_losses_are_dealt_out_to_outputs(loss, expected):
     assert loss_kinds.by_output(loss, ["a", "b"]) == expected
+
+
+def test_nested_losses_may_be_for_a_whole_branch_and_for_parts_of_it():
+    loss = {"p": ["mse", {"x": "mae"}], "q": "bce"}
+    expected = {"p/x": ["mse", "mae"], "p/y": ["mse"], "q": ["bce"]}
+    assert loss_kinds.by_output(loss, list(expected)) == expected

@@ -8,6 +8,8 @@ from twins import CLASSES, data, network, sgd
 
 import ban_tf
 
+VOID_OF_LOSS = 255
+
 
 def born_again(**options):
     model = ban_tf.BornAgainModel(network(0), network(1), **options)
@@ -61,16 +63,41 @@ def test_soft_and_recorded_labels_and_validation_data_are_looked_at_too():
 
 
 @pytest.mark.parametrize("objective", ["kd+labels", "dkd"])
-@pytest.mark.parametrize("arrange", [as_dataset, as_py_dataset, as_generator])
-def test_in_a_stream_the_step_notices_labels(arrange, objective):
+@pytest.mark.parametrize(
+    ("arrange", "options"),
+    [
+        (as_dataset, {}),
+        (as_py_dataset, {}),
+        (as_generator, {}),
+        (as_dataset, {"jit_compile": True}),
+        (as_generator, {"jit_compile": True, "steps_per_execution": 2}),
+    ],
+)
+def test_in_a_stream_the_step_notices_labels(arrange, options, objective):
     x, y = data()
     model = born_again(objective=objective)
+    model.compile(sgd(), **options)
     with pytest.raises(ValueError, match=r"`y` must be classes from 0 to 3.* Received: 7"):
         model.fit(**arrange(x, spoilt(y, 7), None), verbose=0)
     with pytest.raises(ValueError, match=r"`y` must be classes from 0 to 3.* Received: 7"):
         given = arrange(x, spoilt(y, 7), None)
         steps = given.pop("steps_per_epoch", None)
         model.evaluate(**given, steps=steps, verbose=0)
+
+
+@pytest.mark.parametrize("void", [VOID_OF_LOSS, None])
+def test_a_step_compiled_by_xla_does_not_hide_labels_that_the_loss_has_no_class_for(void):
+    x, y = data()
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=void)
+    model = ban_tf.BornAgainModel(network(0))
+    model.compile(sgd(), loss, jit_compile=True)
+    stream = as_dataset(x, spoilt(y, VOID_OF_LOSS), None)
+    if void is None:
+        with pytest.raises(ValueError, match=r"`y` must be classes .* Received: 255"):
+            model.fit(**stream, verbose=0)
+    else:
+        assert np.isfinite(model.fit(**stream, verbose=0).history["loss"]).all()
+    assert model.predict(**stream, verbose=0).shape == (len(x), CLASSES)  # which reads no labels
 
 
 def test_a_compiled_loss_knows_its_classes():

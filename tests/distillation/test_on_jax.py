@@ -49,6 +49,23 @@ found["taught"] = [measure(still)]
 teacher.set_weights(linear(2).get_weights())
 found["taught"] += [measure(still), measure(born_again(linear(0), linear(2)))]
 
+class Subclass(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.last = keras.layers.Dense(4)
+
+    def call(self, inputs):
+        return self.last(inputs)
+
+def refusal(labels, objective="kd+labels"):
+    try:
+        born_again(Subclass(), linear(1), objective=objective).fit(x, labels, verbose=0)
+    except ValueError as error:
+        return str(error)
+found["refused"] = [
+    refusal(y + np.int64(2**32)), refusal(y.astype("uint32") - np.uint32(1), "cwtm"), refusal(y)
+]
+
 lineage = ban_tf.Lineage(lambda: linear(0), generations=2, objective="kd")
 lineage.fit(x, y, epochs=2, compile={"optimizer": "sgd"})
 found["generations"] = [row["generation"] for row in lineage.history]
@@ -73,5 +90,8 @@ def test_a_generation_is_born_again_on_jax():
     assert found["student_moved"] and not found["teacher_moved"]
     assert len(set(found["draws"])) == 3  # fresh permutations each step
     assert found["taught"][0] != found["taught"][1] == pytest.approx(found["taught"][2])
+    wide, unsigned, fine = found["refused"]
+    assert wide.startswith("`y` holds 429496729") and "check_data=False" in wide
+    assert unsigned.startswith("`y` holds 4294967295") and fine is None
     assert found["generations"] == [0, 0, 1, 1, 2, 2]
     np.testing.assert_allclose(found["sums"], 1.0, rtol=1e-5)

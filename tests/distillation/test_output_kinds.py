@@ -291,6 +291,31 @@ def test_the_ensemble_of_a_lineage_averages_what_its_outputs_are(kind):
     assert ("teacher_agreement" in lineage.table()[1]) == (kind != "values")
 
 
+@pytest.mark.parametrize("end", ["softmax", "sigmoid"])
+def test_probabilities_that_are_compared_as_values_are_not_compared_with_logits(end):
+    student = network(0, UNITS, end)
+    with pytest.raises(ValueError, match=f"teacher does not end in a {end} as"):
+        measure(student, network(1, UNITS), "mse", "binary", UNITS)
+    teacher = network(1, UNITS, end)
+    found = measure(student, teacher, "mse", "binary", UNITS)["teacher_loss"][0]
+    np.testing.assert_allclose(found, squared(*raw([teacher, student])), rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
+@pytest.mark.parametrize("objective", ["cwtm", "importance", "kd"])
+def test_of_a_hinge_loss_a_label_of_minus_one_means_no(loss, objective):
+    """As with 0 in its place for a binary cross-entropy: it is not the label for none."""
+    (x, _), labels = data(), labels_for("binary", UNITS)
+    losses = []
+    for compiled, y in ((loss, 2 * labels - 1), (BINARY, labels)):
+        model = ban_tf.BornAgainModel(
+            network(0, UNITS), network(1, UNITS), objective, label_weight=0.0, distill_void=False
+        )
+        model.compile(keras.optimizers.SGD(0.0), compiled)
+        losses.append(model.fit(x, y, verbose=0).history["teacher_loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-6)
+
+
 def test_a_lineage_in_doubt_is_refused_before_its_first_step():
     x, _ = data()
     lineage = ban_tf.Lineage(lambda: network(0, UNITS), 1, "cwtm")
