@@ -43,20 +43,15 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
         InputError: The text cannot be read, or the run has no vocabulary.
     """
     vocabulary, settings = _vocabulary(run), reading.settings(run)
-    words = text.encode(text.read_test(dataset), vocabulary)
-    unknown = text.unknown_share(vocabulary, words)
-    language_scores.warn_of_unknown_words(unknown, "given")
+    test = text.read_test(dataset)
     finished = reading.finished_generations(run)
     models = [_load(run, str(number), vocabulary) for number in finished]
     sizes = _streams(run, models)
+    words = text.encode(test, vocabulary)
+    unknown = text.unknown_share(vocabulary, words)
+    language_scores.warn_of_unknown_words(unknown, "given")
     average = settings.get("ensemble_average", "probabilities")
-    scores = language_scores.score(
-        models,
-        summary.groups(len(models)),
-        sizes,
-        words,
-        average,
-    )
+    scores = language_scores.score(models, summary.groups(len(models)), sizes, words, average)
     rows = [
         {
             **tokens.evaluate(score, scores[0] if index else None),
@@ -96,11 +91,11 @@ def next_words(
         InputError: The model or the vocabulary does not exist, or a word cannot be encoded.
     """
     vocabulary = _vocabulary(run)
+    model = _load(run, which, vocabulary)
     contexts = [text.encode([text.END, *line], vocabulary)[-CONTEXT:] for line in lines]
     language_scores.warn_of_unknown_words(
         text.unknown_share(vocabulary, np.concatenate(contexts)), "given"
     )
-    model = _load(run, which, vocabulary)
     activation = outputs.first_activation(model)
     at_a_time = model.input_shape[0] or _LINES  # a stateful model has a fixed batch size
     found = []

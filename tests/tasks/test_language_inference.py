@@ -4,6 +4,7 @@ import csv
 import itertools
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -173,3 +174,50 @@ def test_what_cannot_be_done_is_one_sentence_and_code_2(
     assert main([str(run.path), *filled]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def _copied(run, folder, change_settings=None, words=None):
+    path = shutil.copytree(run.path, folder / "copy")
+    with RunDirectory(path) as directory:
+        settings = {**directory.metadata["settings"], **(change_settings or {})}
+        files = {} if words is None else {"vocabulary.json": json.dumps({"words": words}).encode()}
+        directory.commit(files, metadata={"settings": settings})
+    return path
+
+
+@pytest.mark.parametrize("words", [[], "words", [1], None, ["<eos>"], ["a"] * 11, {}])
+def test_a_vocabulary_that_is_not_the_models_is_named(words, run, place, tmp_path, capsys):
+    path = _copied(run, tmp_path, words=words or "none")
+    for main, arguments in (
+        (predict.main, [str(place / "lines.txt")]),
+        (evaluate.main, [f"--dataset=text:{place}"]),
+        (export.main, ["--to=keras", f"--output={tmp_path / 'model.keras'}"]),
+    ):
+        assert main([str(path), *arguments]) == 2
+        error = capsys.readouterr().err
+        assert "vocabulary.json" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        *({"arch": "lstm-9-9"}, {"arch": "wrn-10-1"}, {"arch": None}, {"arch": "lstm-1-9999999"}),
+        *({"dropout": "x"}, {"dropout": -1.0}),
+    ],
+)
+def test_settings_that_are_not_the_models_are_named_in_an_export(settings, run, tmp_path, capsys):
+    path = _copied(run, tmp_path, settings)
+    arguments = ["--model=0", "--to=keras", f"--output={tmp_path / 'model.keras'}"]
+    assert export.main([str(path), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert "manifest.json" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": None}, {"batch_size": 3}, {"unroll": -1}])
+def test_settings_that_are_not_the_models_are_named_in_an_evaluation(
+    settings, run, place, tmp_path, capsys
+):
+    path = _copied(run, tmp_path, settings)
+    assert evaluate.main([str(path), f"--dataset=text:{place}"]) == 2
+    error = capsys.readouterr().err
+    assert "manifest.json" in error and error.count("\n") == 1
