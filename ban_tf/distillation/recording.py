@@ -35,6 +35,7 @@ from scipy import special
 
 from ban_tf.compat import fingerprint
 from ban_tf.errors import InputError
+from ban_tf.system import safe_files
 from ban_tf.system.files import file_lock
 
 
@@ -208,13 +209,13 @@ def _record_view(
 ) -> None:
     complete = _file(path, view)
     if complete.exists():
-        if _is_whole(complete):
+        if _is_whole(complete, form):
             advance(form.examples)
             return
         logging.warning("%s has changed since it was written, and is recorded again.", complete)
         complete.unlink()
     partial = complete.with_suffix(".begun")
-    with partial.open("a+b") as file:
+    with open(partial, "a+b", opener=safe_files.regular) as file:
         whole_rows = _cut_to_whole_rows(file, form)
         advance(whole_rows)
         if whole_rows < form.examples:
@@ -249,11 +250,15 @@ def _read(file: BinaryIO, place: int, size: int) -> bytes:
     return file.read(size)
 
 
-def _is_whole(file: pathlib.Path) -> bool:
-    """Whether a complete view holds what was written."""
-    with file.open("rb") as content:
-        size = content.seek(0, os.SEEK_END) - _TRAILER
-        return size > 0 and _digest(content, size) == _read(content, size, _TRAILER)
+def _is_whole(file: pathlib.Path, form: Form) -> bool:
+    """Whether a complete view holds what was written, and is of this shape."""
+    size = _HEADER + form.examples * form.row.itemsize
+    with open(file, "rb", opener=safe_files.regular) as content:
+        return (
+            content.seek(0, os.SEEK_END) == size + _TRAILER
+            and _read(content, 0, _HEADER) == _header(form)
+            and _digest(content, size) == _read(content, size, _TRAILER)
+        )
 
 
 def _digest(file: BinaryIO, size: int) -> bytes:

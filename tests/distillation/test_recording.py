@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -138,3 +140,18 @@ def test_a_recording_larger_than_the_disk_is_refused_before_it_starts(tmp_path):
 def test_top_must_leave_something_to_spread(top):
     with pytest.raises(ValueError, match="--teacher_top"):
         recording.Form(1, 1, 6, top)
+
+
+def test_a_view_of_another_shape_or_that_is_no_file_is_not_read(tmp_path):
+    _record(tmp_path, Source())
+    other = recording.Form(1, 20, 6)
+    recording.record(tmp_path / "other", other, lambda *_: [(0, np.arange(20))], Source().logits)
+    (tmp_path / "other" / "view-00000.npy").replace(tmp_path / "view-00001.npy")
+    again = Source()
+    recorded = _record(tmp_path, again)
+    assert {view for view, _ in again.seen} == {1} and recorded.view(1).shape == (25, 6)
+    for name in ("view-00001.npy", "lock"):
+        (tmp_path / name).unlink()
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(ValueError, match="it is not a regular file"):
+            _record(tmp_path, Source())
