@@ -149,3 +149,41 @@ def test_a_generation_without_a_teacher_is_passed_over():
     callback = analysis.Analysis([(np.ones((2, 5)), np.zeros(2))])
     model.fit(np.ones((2, 5)), np.zeros(2), verbose=0, callbacks=[callback])
     assert callback.rows == []
+
+
+def _rows(**changed):
+    row = {"epoch": 1, "weight_entropy": 1.0, **dict.fromkeys(analysis.QUANTITIES, 0.5)}
+    row |= {name: [1] * analysis.BINS for name in analysis.RANGES}
+    return json.dumps([{**row, **changed}]).encode()
+
+
+HOSTILE = {
+    "nothing": b"",
+    "no rows": b"[]",
+    "a dictionary": b"{}",
+    "no keys": b"[{}]",
+    "deep nesting": b"[" * 100_000,
+    "bytes that are no text": b"\xff",
+    "an epoch of text": _rows(epoch="1"),
+    "an epoch below 1": _rows(epoch=0),
+    "a share of text": _rows(dark_knowledge_share="x"),
+    "counts below 0": _rows(weight_histogram=[-1] * analysis.BINS),
+    "a trillion counts": _rows(weight_histogram=[10**12] * analysis.BINS),
+    "another number of bins": _rows(weight_histogram=[1]),
+}
+
+
+def test_rows_of_an_analysis_that_make_no_sense_are_refused(tmp_path):
+    file = tmp_path / "analysis.json"
+    file.write_bytes(_rows(kl_divergence=float("nan")))
+    assert analysis.read(file)[0]["epoch"] == 1
+    for kind, content in HOSTILE.items():
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"analysis\.json.*delete it to continue without"):
+            analysis.read(file)
+            raise AssertionError(kind)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "analysis.json").symlink_to(file)
+    file.write_bytes(_rows())
+    with pytest.raises(ValueError, match="a symbolic link leads out of the run"):
+        analysis.read(tmp_path / "run" / "analysis.json", tmp_path / "run")

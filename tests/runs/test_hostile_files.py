@@ -13,11 +13,13 @@ import pytest
 from PIL import Image
 
 from ban_tf.cli import evaluate, export, predict, report, runs
+from ban_tf.config import options
 from ban_tf.errors import BanError, CorruptFileError, RunDirectoryError, SaveError
 from ban_tf.runs import generations
 from ban_tf.runs.rundir import LOCK, MANIFEST, PREVIOUS, ReadOnlyDirectory, RunDirectory
 from ban_tf.system import archives
 from ban_tf.system.signals import Interrupted
+from ban_tf.tasks import results, runner
 from tests.runs import hostile
 from tests.tiny_lineage import Signal, build, run_once
 
@@ -547,3 +549,25 @@ def test_archives_are_read_as_they_were_written():
             assert found[key].dtype == array.dtype and found[key].flags.writeable
     with pytest.raises(CorruptFileError, match="x lacks the arrays other"):
         archives.arrays(hostile.npz(one=np.zeros(1)), "x", ["other"])
+
+
+def test_a_resumed_run_writes_hostile_results_again(tmp_path, monkeypatch):
+    original, given, run = results.report, [], tmp_path / "run"
+
+    def keep(task, lineage, directory):
+        given.extend([task, lineage])
+        return original(task, lineage, directory)
+
+    monkeypatch.setattr(results, "report", keep)
+    chosen = {"arch": "wrn-10-1", "gens": 0, "epochs": 1, "train_examples": 80, "batch_size": 32}
+    runner.run(options.check(options.Options(**chosen, progress="none", workdir=str(run))))
+    names = ("generation-0/predictions.npz", "summary.json", "test.npz", "ensemble.keras")
+    hostile.replace(run, names[0], hostile.npz(**{"00000": np.log(np.full((3, 2), 0.5))}))
+    hostile.replace(run, names[1], hostile.DEEP)
+    hostile.replace(run, names[2], hostile.bomb("labels.npy"))
+    hostile.make_pipe(run / names[3])
+    with RunDirectory(run) as directory:
+        original(*given, directory)
+        for name in names:
+            directory.read(name)
+    assert report.main([str(run)]) == 0
