@@ -151,7 +151,8 @@ def _vocabulary(run: reading.RunReader) -> tuple[str, ...]:
 def _load(run: reading.RunReader, which: str, vocabulary: Sequence[str]) -> keras.Model:
     """Loads a model, and checks that it predicts the words of a vocabulary."""
     model = inference.load(run, which)
-    takes, returns = (getattr(model, f"{end}_shape", None) or () for end in ("input", "output"))
+    takes: Any = getattr(model, "input_shape", None) or ()
+    returns: Any = getattr(model, "output_shape", None) or ()
     if (len(takes), len(returns)) != (2, 3) or returns[-1] != len(vocabulary):
         raise RunDirectoryError(
             f"{run.path / reading.VOCABULARY} has {len(vocabulary)} words, which are not those "
