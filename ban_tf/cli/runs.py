@@ -90,7 +90,7 @@ def _with_manifest(folder: pathlib.Path) -> Iterator[pathlib.Path]:
 
 def status(path: pathlib.Path) -> Status:
     """Returns the status of a run, without locking it."""
-    updated = datetime.datetime.fromtimestamp((path / MANIFEST).lstat().st_mtime)
+    updated = _time((path / MANIFEST).lstat().st_mtime)
     try:
         run = reading.RunReader(path)
         finished = len(reading.finished_generations(run))
@@ -115,6 +115,14 @@ def status(path: pathlib.Path) -> Status:
     else:
         state = "interrupted"
     return Status(path, state, finished, epoch, wanted, best, updated, reading.resume(run), trouble)
+
+
+def _time(seconds: float) -> datetime.datetime:
+    """Returns a time that a file system has noted, which may be after the year 9999."""
+    try:
+        return datetime.datetime.fromtimestamp(seconds)
+    except (OSError, OverflowError, ValueError):
+        return datetime.datetime.max
 
 
 def _flags(run: reading.RunReader) -> dict[str, str]:

@@ -18,7 +18,8 @@ _COUNT_OR_NULL = {"type": ["integer", "null"], "minimum": 0}
 _TEXT = {"type": "string"}
 _TEXT_OR_NULL = {"type": ["string", "null"]}
 _FLAG = {"type": "boolean"}
-_METRICS = {"type": "object", "additionalProperties": {"type": "real"}}
+_NUMBERS = {"additionalProperties": {"type": "real"}}
+_METRICS = {"type": "object", **_NUMBERS}
 
 
 def _object(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]:
@@ -104,16 +105,14 @@ VOCABULARY: Schema = _object(("words",), words={"type": "strings", "minItems": 1
 _EPOCH = {"type": "number", "minimum": 1, "maximum": 1e9}
 
 
-def _rows(*required: str, **columns: Any) -> dict[str, Any]:
-    row = _object(("epoch", *required), epoch=_EPOCH, **columns)
-    row["additionalProperties"] = {"type": "real"}
-    return {"type": "array", "maxItems": 100_000, "items": row}
+def _rows(others: dict[str, Any], **columns: Any) -> dict[str, Any]:
+    row = _object(("epoch", *columns), epoch=_EPOCH, **columns)
+    return {"type": "array", "maxItems": 100_000, "items": {**row, **others}}
 
 
 _SECONDS = {"type": "number", "minimum": 0, "maximum": 1e12}
-HISTORY: Schema = _rows()
-TIMINGS: Schema = _rows("seconds", seconds=_SECONDS)
-TABLES = {"history": HISTORY, "timings": TIMINGS}
+# The cells of a table are numbers in any case.
+TABLES = {"history": _rows({}), "timings": _rows({}, seconds=_SECONDS)}
 
 # What a checkpoint holds besides arrays: the fields of `history.TrainingState`, and how many of
 # its arrays are metrics and the best weights.
@@ -125,12 +124,12 @@ NOTES: Schema = _object(
     step=_COUNT,
     steps=_COUNT_OR_NULL,
     seconds=_SECONDS,
-    history=HISTORY,
-    timings=TIMINGS,
+    history=_rows(_NUMBERS),
+    timings=_rows(_NUMBERS, seconds=_SECONDS),
     best={"type": ["object", "null"], "required": ["epoch"], "properties": {"epoch": _EPOCH}},
     stopped=_FLAG,
     retried=_FLAG,
-    unvalidated={"type": ["object", "null"], "additionalProperties": {"type": "real"}},
+    unvalidated={"type": ["object", "null"], **_NUMBERS},
     measured={"type": "object", "additionalProperties": _EPOCH},
     ended=_FLAG,
 )

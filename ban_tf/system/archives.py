@@ -16,7 +16,6 @@ import numpy as np
 
 from ban_tf.errors import CorruptFileError
 from ban_tf.system import json_schema
-from ban_tf.system.safe_files import LARGEST_TEXT
 
 # An archive unpacks to at most this many bytes, or to this many times its length.
 LARGEST_UNPACKED, LARGEST_RATIO = 2**28, 20
@@ -63,8 +62,6 @@ def check_keras(content: bytes, name: object) -> str:
     """
     try:
         with _opened(content) as archive:
-            if archive.getinfo(_CONFIG).file_size > LARGEST_TEXT:
-                raise ValueError(f"its {_CONFIG} is longer than {LARGEST_TEXT:,} bytes")
             config = archive.read(_CONFIG)
             json_schema.read(config, {"type": "object"}, f"its {_CONFIG}")
             _check_weights(archive.read(_WEIGHTS))

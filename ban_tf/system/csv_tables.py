@@ -9,6 +9,7 @@ from typing import Any
 
 from ban_tf.errors import InputError
 
+_MOST_CELLS = 2_000_000  # of a table that is read
 # Spreadsheets take text that begins with one of these for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
@@ -53,6 +54,8 @@ def from_csv(content: bytes) -> list[dict[str, float]]:
     Raises:
         InputError: The content is not a table of numbers.
     """
+    if content.count(b",") + content.count(b"\n") > _MOST_CELLS:
+        raise InputError(f"The table has more than {_MOST_CELLS:,} cells.")
     try:
         rows = list(csv.DictReader(io.StringIO(content.decode())))
     except csv.Error as error:  # such as a cell of a hundred thousand characters

@@ -22,6 +22,7 @@ import jsonschema
 
 from ban_tf.errors import CorruptFileError, InputError
 from ban_tf.system import shown
+from ban_tf.system.safe_files import LARGEST_TEXT
 
 DEEPEST = 64  # lists and dictionaries inside each other
 _LARGEST = 2**63  # whole numbers beyond cannot be counted with
@@ -93,8 +94,11 @@ def parse(content: bytes, name: object) -> Any:
         name: The name of the file, for messages.
 
     Raises:
-        CorruptFileError: It is not JSON, or is nested deeper than `DEEPEST`.
+        CorruptFileError: It is not JSON, is nested deeper than `DEEPEST`, or is longer than
+            `LARGEST_TEXT`.
     """
+    if len(content) > LARGEST_TEXT:
+        raise CorruptFileError(f"{name} has more than {LARGEST_TEXT:,} bytes.")
     try:
         value = json.loads(content.decode())
     except RecursionError:

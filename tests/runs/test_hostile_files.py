@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
 import tracemalloc
@@ -127,6 +128,7 @@ CONTENTS = {
     "an empty archive": hostile.zipped({}),
     "other arrays": hostile.npz(x=np.zeros(3)),
     "a line of a megabyte": b'epoch,"' + b"x" * 2**20,
+    "ten million rows": b"epoch\n" + b"1\n" * 10**7,
 }
 
 
@@ -290,6 +292,12 @@ def test_settings_of_other_types_are_refused_by_what_needs_them(run, call, capsy
         hostile.change_manifest(run, change)
         refused(run, MANIFEST, call, capsys, ("predict", "export"))
         assert listed(run, capsys)[0].state == "unreadable"
+
+
+def test_a_time_that_no_calendar_has_is_listed(run, capsys):
+    for seconds in (2**33, 2**40, -(2**40)):  # as far as the file system takes them
+        os.utime(run / MANIFEST, (seconds, seconds))
+        assert listed(run, capsys)[0].state == "finished"
 
 
 def test_generations_with_a_gap_are_refused(run, call, capsys):
