@@ -25,6 +25,7 @@ def start(
     batch_size: int,
     evenly: bool,
     jit: bool,
+    threads: int | None = None,
 ) -> Workers:
     """Returns the workers of a run after all of them have started.
 
@@ -35,10 +36,14 @@ def start(
         batch_size: Examples in a batch of all replicas.
         evenly: Whether every replica must have the same number of examples.
         jit: Whether XLA is to compile the training step.
+        threads: Number of threads within an operation; None for TensorFlow's default.
 
     Raises:
-        InputError: The cluster or the devices do not exist.
+        InputError: The cluster or the devices do not exist, or TensorFlow has already started with
+            other threads.
     """
+    if threads is not None:
+        _set_threads(threads)
     workers = _start(strategy, virtual_devices, worker_timeout, batch_size if evenly else None)
     if batch_size < workers.replicas:
         raise InputError(
@@ -82,6 +87,15 @@ def _start(
     # more devices than cores; reduction on one device does not.
     sums = tf.distribute.ReductionToOneDevice() if kind == "CPU" else None
     return Workers(tf.distribute.MirroredStrategy([device.name for device in devices], sums))
+
+
+def _set_threads(count: int) -> None:
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(count)
+    except RuntimeError as error:
+        raise InputError(
+            f"--threads={count} must be set before TensorFlow starts ({error})."
+        ) from error
 
 
 def _split_processor(count: int) -> None:

@@ -199,8 +199,9 @@ class Lineage(TrainedGenerations):
         """Trains the generations that are not finished yet.
 
         With a directory, each epoch is saved, and Ctrl-C, SIGTERM and SIGHUP save before they stop.
-        A resumed run is bit-identical to an uninterrupted one, provided the data order is: give a
-        function, or data in a fixed order with `shuffle=False`.
+        A resumed run is bit-identical to an uninterrupted one, provided the data order is (give a
+        function, or data in a fixed order with `shuffle=False`) and versions, threads and processor
+        are; it warns if they are not.
 
         Args:
             x: As for `model.fit`, or a function `(generation, epoch, step) -> x` that returns the

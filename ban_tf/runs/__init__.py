@@ -1,8 +1,8 @@
 """A run on disk: its files, its generations, and how it is read.
 
 `rundir` writes whole files, which `manifests` names and checks; `generations` and `history` are
-what a run keeps of its training; `reading` reads a run, also one in progress; `inference` loads its
-models.
+what a run keeps of its training, and `surroundings` notes where that was; `reading` reads a run,
+also one in progress; `inference` loads its models.
 """
 
 from __future__ import annotations

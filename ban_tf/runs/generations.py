@@ -16,7 +16,7 @@ from absl import logging
 from ban_tf.compat import fingerprint
 from ban_tf.compat.copies import first_line
 from ban_tf.errors import CorruptFileError, RunDirectoryError
-from ban_tf.runs import reading, schemas
+from ban_tf.runs import reading, schemas, surroundings
 from ban_tf.runs.history import Rows
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import archives
@@ -77,6 +77,8 @@ def folder(number: int) -> str:
 def begin(directory: RunDirectory, number: int, epochs: int, teachers: dict[int, str]) -> int:
     """Records the epochs and teachers of a new generation, or checks those of a resumed one.
 
+    In both cases the surroundings are noted; see `surroundings`.
+
     Args:
         directory: The run.
         number: The generation's number.
@@ -89,6 +91,7 @@ def begin(directory: RunDirectory, number: int, epochs: int, teachers: dict[int,
     Raises:
         RunDirectoryError: It was started with other teachers.
     """
+    surroundings.note(directory)
     metadata = _metadata(directory, number)
     if metadata and directory.names(f"{folder(number)}/checkpoint-"):
         _check_teachers(directory, number, metadata, teachers)

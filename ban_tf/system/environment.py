@@ -6,33 +6,65 @@ import importlib.metadata
 import os
 import pathlib
 import platform
+from collections.abc import Iterable
 
 from ban_tf.system import hardware
 
 _PACKAGES = ("ban_tf", "tensorflow", "keras", "numpy", "scipy")
+_COMPUTING = ("tensorflow", "keras", "numpy", "jax")
 
 
 def describe() -> dict[str, str]:
     """Returns descriptions of versions and hardware, by name."""
-    import tensorflow as tf
-
-    facts = {"Python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            facts[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:  # not installed, run from a checkout
-            continue
+    facts = {"Python": platform.python_version(), **_versions(_PACKAGES)}
     facts["system"] = f"{platform.system()} {platform.release()} on {platform.machine()}"
     facts["processor"] = f"{_processor()}, {os.cpu_count()} cores"
     if memory := _memory():
         facts["memory"] = memory
+    facts["accelerators"] = _accelerators()
+    return facts
+
+
+def numerics() -> dict[str, str]:
+    """Returns what the last bits of a computation depend on besides its program, by name."""
+    import keras
+    import tensorflow as tf
+
+    threads = {
+        "within": tf.config.threading.get_intra_op_parallelism_threads(),
+        "between": tf.config.threading.get_inter_op_parallelism_threads(),
+    }
+    cores = hardware.usable_cores()
+    return {
+        "Python": platform.python_version(),
+        **_versions(_COMPUTING),
+        "backend": keras.backend.backend(),
+        "processor": _processor(),
+        "accelerators": _accelerators(),
+        # TensorFlow's 0 is one thread for each core that this process may use.
+        **{f"threads {place} operations": str(count or cores) for place, count in threads.items()},
+    }
+
+
+def _versions(packages: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:  # not installed, or run from a checkout
+            continue
+    return found
+
+
+def _accelerators() -> str:
+    import tensorflow as tf
+
     devices = [
         tf.config.experimental.get_device_details(device).get("device_name", device.name)
         for device in tf.config.list_physical_devices()
         if device.device_type != "CPU"
     ]
-    facts["accelerators"] = ", ".join(devices) or "none"
-    return facts
+    return ", ".join(devices) or "none"
 
 
 def _processor() -> str:

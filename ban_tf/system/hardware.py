@@ -1,7 +1,8 @@
-"""CPU feature flags from `/proc/cpuinfo`, and the size of the memory."""
+"""CPU feature flags from `/proc/cpuinfo`, usable cores, and the size of the memory."""
 
 from __future__ import annotations
 
+import os
 import pathlib
 
 
@@ -16,6 +17,13 @@ def processor_flags(path: str = "/proc/cpuinfo") -> set[str]:
         if name.strip() in ("flags", "Features"):
             return set(value.split())
     return set()
+
+
+def usable_cores() -> int:
+    """Returns the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # neither on Windows nor on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def memory() -> int | None:

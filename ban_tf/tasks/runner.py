@@ -105,6 +105,7 @@ def prepare(options: Options) -> Prepared:
         batch_size=options.batch_size,
         evenly=declaration.equal_shares,
         jit=options.jit == "yes",
+        threads=options.threads,
     )
     task = declaration.load()(options, workers)
     workers.run_on_chief_first(task.load)

@@ -64,3 +64,10 @@ class SpeedOptions:
         False,
         "Make every operation deterministic.",
     )
+    threads: int | None = flag(
+        None,
+        "Threads within an operation, on which the last bits of results depend; by default one "
+        "for each core.",
+        bounds=(1, 1024),
+        may_change=True,
+    )
