@@ -6,6 +6,7 @@ output `[batch, num_classes]` in float32: logits or probabilities.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -85,9 +86,19 @@ def _fits(taken: tuple[int | None, ...], given: tuple[int, ...]) -> bool:
 
 def _load(name: str) -> Callable:
     builder = user_code.load(name, f"--arch={name}")
-    if not callable(builder):
+    if not callable(builder) or not _takes_two(builder):
         raise InputError(
             f"--arch={name}: {name.partition(':')[2]} must be a function of (input_shape, "
-            f"num_classes), not {type(builder).__name__}"
+            f"num_classes), not {builder!r}"
         )
     return builder
+
+
+def _takes_two(function: Callable) -> bool:
+    try:
+        inspect.signature(function).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin without a signature
+        return True
+    return True

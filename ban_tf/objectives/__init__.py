@@ -69,6 +69,7 @@ def get(objective: Any, **options: Any) -> Any:
         base, _ = parse(objective)
         if ":" in base:
             objective = FunctionObjective(base)
+            _check_function(objective.function)
         else:
             entry = OBJECTIVES[base]
             module = importlib.import_module(f"ban_tf.objectives.{entry.module}")
