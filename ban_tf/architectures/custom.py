@@ -86,10 +86,15 @@ def _fits(taken: tuple[int | None, ...], given: tuple[int, ...]) -> bool:
 
 def _load(name: str) -> Callable:
     builder = user_code.load(name, f"--arch={name}")
-    if not callable(builder) or not _takes_two(builder):
+    if not callable(builder):
         raise InputError(
             f"--arch={name}: {name.partition(':')[2]} must be a function of (input_shape, "
-            f"num_classes), not {builder!r}"
+            f"num_classes), not {type(builder).__name__}"
+        )
+    if not _takes_two(builder):
+        raise InputError(
+            f"--arch={name}: {name.partition(':')[2]} must take (input_shape, num_classes); it "
+            "takes other arguments"
         )
     return builder
 

@@ -112,6 +112,9 @@ def no_model(input_shape, num_classes):
 def raises(input_shape, num_classes):
     raise RuntimeError("out of ideas")
 
+def of_classes(num_classes):
+    return good((8, 8, 1), num_classes)
+
 constant = 3
 """
 
@@ -139,6 +142,7 @@ def test_users_builder(builders, function):
     [
         ("my_networks:goood", "has no goood; did you mean good"),
         ("my_networks:constant", "constant must be a function.*not int"),
+        ("my_networks:of_classes", r"of_classes must take \(input_shape, num_classes\)"),
         ("my_networks:no_model", "must return a keras.Model, not str"),
         ("my_networks:one_class_more", r"must give one output \[batch, 10\], not \(None, 11\)"),
         ("my_networks:two_outputs", r"must give one output \[batch, 10\], not several"),

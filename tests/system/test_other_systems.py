@@ -13,7 +13,8 @@ import sklearn.datasets, sklearn.metrics, tensorboard.compat, tensorflow
 for name in ("fcntl", "resource", "pwd", "grp", "termios"):
     sys.modules[name] = None
 for home, names in {
-    os: ("sysconf", "O_DIRECTORY", "fork", "getuid", "geteuid", "getloadavg", "major", "minor"),
+    os: ("sysconf", "O_DIRECTORY", "fork", "getuid", "geteuid", "getloadavg", "major", "minor",
+         "sched_getaffinity"),
     signal: ("SIGKILL", "SIGHUP", "SIGALRM", "setitimer", "pthread_sigmask"),
 }.items():
     for name in names:

@@ -31,6 +31,10 @@ def hard(labels, teacher, student):
     return ops.argmax(student, axis=-1)
 
 
+def two(teacher, student):
+    return ops.mean(ops.square(teacher - student), axis=-1)
+
+
 def broken(labels, teacher, student):
     return student.no_such_attribute
 """
@@ -71,6 +75,7 @@ def test_one_that_returns_a_loss_per_sample_is_accepted(changes, prepare):
         ("of_batch", r"--objective=tiny_objectives:of_batch must return .* returned \(10,\)"),
         ("constant", "--objective=tiny_objectives:constant must be a differentiable function"),
         ("hard", "--objective=tiny_objectives:hard must be a differentiable function"),
+        ("two", "must take labels, teacher logits and student logits"),
         ("absent", "tiny_objectives has no absent"),
     ],
 )
