@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pathlib
 
+from ban_tf.errors import InputError
+
 
 def processor_flags(path: str = "/proc/cpuinfo") -> set[str]:
     """Returns the processor's feature flags; empty if the kernel does not list them."""
@@ -24,6 +26,25 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):  # neither on Windows nor on macOS
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def check_memory(needed: float, given: str, purpose: str) -> None:
+    """Checks that this machine has enough memory, if that is known.
+
+    Args:
+        needed: Bytes, at least.
+        given: What needs them, for the message.
+        purpose: What they are for.
+
+    Raises:
+        InputError: There are fewer.
+    """
+    there = memory()
+    if there is not None and needed > there:
+        raise InputError(
+            f"{given} needs more than {needed / 2**30:,.0f} GiB for {purpose}, but this machine "
+            f"has {there / 2**30:,.1f} GiB; choose less."
+        )
 
 
 def memory() -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from ban_tf.metrics import classification, summary
 from ban_tf.report import examples, plots
 from ban_tf.runs import reading
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import seeds
+from ban_tf.system import hardware, seeds
 from ban_tf.tasks import image_inference, image_scores, saturation, teacher_signal
 from ban_tf.tasks.task import Predictions, Task
 
@@ -163,6 +164,7 @@ class ImageClassification(Task):
         """Returns cross-entropy and accuracy."""
         options = self.options
         networks = [self.build(options.arch), self.build(options.architectures[-1])]
+        self._check_memory(networks)
         ends = {outputs.first_activation(network) for network in networks}
         if len(ends) > 1:
             raise InputError(
@@ -173,6 +175,24 @@ class ImageClassification(Task):
             from_logits=ends.pop() == "linear", label_smoothing=options.label_smoothing
         )
         return {"loss": loss, "weighted_metrics": ["accuracy"]}
+
+    def _check_memory(self, networks: Sequence[keras.Model]) -> None:
+        """Checks that a batch of the largest feature maps fits into the memory of a processor."""
+        if tf.config.list_physical_devices("GPU"):
+            return
+        shapes = [
+            tensor.shape
+            for network in networks
+            for layer in network.layers
+            for tensor in keras.tree.flatten(getattr(layer, "output", ()))
+        ]
+        largest = max((math.prod(size or 1 for size in shape[1:]) for shape in shapes), default=0)
+        size = self.options.batch_size
+        hardware.check_memory(
+            8 * largest * (size // self.workers.count),
+            f"--batch_size={size}",
+            "the largest feature maps and their gradients",
+        )
 
     def improved(self, lineage: Lineage) -> bool:
         """Returns whether the validation error fell by more than its 95 % interval."""

@@ -26,6 +26,7 @@ from ban_tf.metrics import tokens
 from ban_tf.objectives import names as objective_names
 from ban_tf.runs import reading
 from ban_tf.runs.rundir import RunDirectory
+from ban_tf.system import hardware
 from ban_tf.tasks import language_inference, language_scores, saturation
 from ban_tf.tasks.language_training import (
     LanguageAnalysis,
@@ -54,6 +55,13 @@ class LanguageModeling(Task):
     def load(self) -> None:
         """Reads the text."""
         self.data = text.load(self.options.dataset)
+        streams, steps = self._sizes
+        logits = streams // self.workers.count * steps * len(self.data.vocabulary)
+        hardware.check_memory(
+            8 * logits,
+            f"--batch_size={streams} with --unroll={steps}",
+            f"the logits of {len(self.data.vocabulary):,} words and their gradients",
+        )
         if self.workers.chief:
             warn_of_missing_labels(self.options)
             for part in ("validation", "test"):
