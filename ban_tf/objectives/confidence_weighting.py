@@ -37,7 +37,7 @@ class ConfidenceWeighted(Objective):
 
     def weights(self, labels: Any, teacher_logits: Any) -> Any:
         """Returns the teacher's maximum probability, `[batch, ...]`; 0 without a label."""
-        highest = ops.max(teacher_probabilities(teacher_logits), axis=-1)
+        highest = ops.max(teacher_probabilities(teacher_logits), axis=-1, initial=0.0)
         return label_forms.where_valid(label_forms.read(labels, teacher_logits), highest)
 
 

@@ -77,9 +77,11 @@ def permute(logits: Any, seed: Any = None) -> Any:
     classes = logits.shape[-1]
     positions = ops.arange(classes, dtype="int32")
     # Not argmax, which may not return the first of several on every backend and device.
-    is_highest = logits == ops.max(logits, axis=-1, keepdims=True)
+    # `initial`, since a replica may have no samples.
+    is_highest = logits == ops.max(logits, axis=-1, keepdims=True, initial=float("-inf"))
     # If all are NaN there is no highest entry; then the last one stays.
-    first = ops.min(ops.where(is_highest, positions, classes - 1), axis=-1, keepdims=True)
+    last = classes - 1
+    first = ops.min(ops.where(is_highest, positions, last), axis=-1, keepdims=True, initial=last)
     possible = is_possible(logits)
     # Sorting by random keys lists the others in random order, after the highest.
     keys = ops.where(positions == first, -1, random_integers(ops.shape(logits), seed))

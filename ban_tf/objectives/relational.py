@@ -107,7 +107,7 @@ class RelationalMatch(Objective):
         possible = ops.cast(is_possible(student_logits), p.dtype)
         inter = pearson_distance(p, q, possible, axis=1)
         weight = ops.reshape(counted, (-1, 1)) * possible
-        occurs = ops.cast(ops.max(possible, axis=0) > 0, p.dtype)
+        occurs = ops.cast(ops.max(possible, axis=0, initial=0.0) > 0, p.dtype)
         by_class = pearson_distance(p, q, weight, axis=0)
         intra = ops.divide_no_nan(ops.sum(occurs * by_class), ops.sum(occurs))
         losses = self.beta * inter + self.gamma * intra

@@ -248,3 +248,11 @@ def test_a_batch_of_no_weight_loses_nothing():
 
 def test_normalizing_weights_of_zero_gives_zero():
     np.testing.assert_array_equal(objectives.normalize(tf.zeros(3)), np.zeros(3))
+
+
+@pytest.mark.parametrize("name", [name for name in objectives.OBJECTIVES if name != "labels"])
+def test_a_replica_without_samples_has_no_losses(name):
+    labels, teacher, student = (each[:0] for each in draw((6, 5)))
+    objective = objectives.get(name)
+    labels = student if objective.kinds == ("values",) else labels
+    assert objective(labels, teacher, student, seed=tf.constant([0, 1])).shape == (0,)
