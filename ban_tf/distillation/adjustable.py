@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from keras import ops
 from ban_tf import objectives
 from ban_tf.compat import keras_private, masks
 from ban_tf.compat.keras_distribution import DistributedModel
+from ban_tf.errors import InputError
 from ban_tf.system import user_code
 
 Schedule = Callable[[int], float]
@@ -50,9 +52,16 @@ class Adjustable:
         """Returns the number that `assign` would set, without setting it.
 
         Raises:
-            InputError: It is out of range.
+            InputError: It is out of range, or a function that does not take the epoch alone.
         """
-        return self._check(value(self._epoch) if callable(value) else value)
+        if not callable(value):
+            return self._check(value)
+        if not _takes_epoch(value):
+            raise InputError(
+                f"`{self.variable.name}` must be a number, or a function of the epoch's index "
+                f"that returns one. Received: {value!r}"
+            )
+        return self._check(value(self._epoch))
 
     def begin_epoch(self, epoch: int) -> None:
         """Sets the number that the schedule, if any, returns for an epoch."""
@@ -284,6 +293,16 @@ class AdjustableModel(DistributedModel):
         for name in ("train", "test"):
             if getattr(self, f"{name}_function", None) is not None:
                 getattr(self, f"make_{name}_function")(force=True)
+
+
+def _takes_epoch(schedule: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(schedule).bind(0)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin without a signature
+        pass
+    return True
 
 
 def _weight(name: str, value: Any) -> Adjustable:

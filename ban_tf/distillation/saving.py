@@ -10,6 +10,7 @@ import numpy as np
 
 from ban_tf.distillation import adjustable, teacher_files
 from ban_tf.distillation.taught_model import TaughtModel
+from ban_tf.errors import InputError
 
 
 class SavingModel(TaughtModel):
@@ -34,7 +35,16 @@ class SavingModel(TaughtModel):
             *arguments: As for `keras.Model.save`.
             include_teacher: Whether the file is to hold the teacher, too.
             **options: As for `keras.Model.save`.
+
+        Raises:
+            InputError: It is an HDF5 file, from which this class cannot be loaded.
         """
+        if str(filepath).endswith((".h5", ".hdf5")):
+            raise InputError(
+                f"`filepath` {str(filepath)!r} is an HDF5 file, from which a model in training "
+                "cannot be loaded; give a path that ends in .keras, or save the plain model: "
+                "`model.student.save(...)`."
+            )
         self._include_teacher = include_teacher
         try:
             super().save(filepath, overwrite, *arguments, **options)

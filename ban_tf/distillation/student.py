@@ -29,6 +29,10 @@ from ban_tf.distillation.prepared_model import Preparing
 from ban_tf.distillation.saving import SavingModel
 from ban_tf.errors import InputError
 
+# Read while a step is traced.
+_FLAGS = ("distill_void", "check_data")
+_SETTINGS = ("output_kind", "student_activation", "teacher_activation", *_FLAGS)
+
 
 @keras.saving.register_keras_serializable("ban_tf")
 class BornAgainModel(Preparing, SavingModel):
@@ -45,9 +49,10 @@ class BornAgainModel(Preparing, SavingModel):
     those for labels.
 
     `label_weight`, `teacher_weight` and `temperature` may be assigned at any time, in a callback
-    during `fit`, too: the next step takes them, without being traced again. `objective` and
-    `teacher` may be assigned likewise; the next step is then traced once more. `copy.deepcopy`
-    and `pickle` keep the teacher, which `save` leaves out by default.
+    during `fit`, too: the next step takes them, without being traced again. `objective`, `teacher`,
+    `output_kind`, `student_activation`, `teacher_activation`, `distill_void` and `check_data` may
+    be assigned likewise; the next step is then traced once more. `copy.deepcopy` and `pickle` keep
+    the teacher, which `save` leaves out by default.
 
     A model with a `preprocessor` and `preprocess_samples`, such as a task of KerasHub, is given raw
     data, and each teacher the same raw data through a preprocessor of its own if it has one; see
@@ -120,15 +125,11 @@ class BornAgainModel(Preparing, SavingModel):
         **kwargs: Any,
     ):
         super().__init__(student, **kwargs)
-        names = outputs.output_names(student)
-        check_declared("output_kind", output_kind, KINDS, names)
-        check_declared("student_activation", student_activation, ACTIVATIONS, names)
-        check_declared("teacher_activation", teacher_activation, ACTIVATIONS, None)
         self.output_kind = output_kind
         self.student_activation = student_activation
         self.teacher_activation = teacher_activation
-        self.distill_void = checks.check_flag("distill_void", distill_void)
-        self.check_data = checks.check_flag("check_data", check_data)
+        self.distill_void = distill_void
+        self.check_data = check_data
         self.expects_teacher = False
         self._adjust(objective, label_weight, teacher_weight, temperature)
         # Its state is a variable that is not a weight, so that one traced step serves generations
@@ -147,11 +148,14 @@ class BornAgainModel(Preparing, SavingModel):
             self.built = True
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Hides a teacher's layers from Keras, which would track them as the student's.
+        """Checks settings, and hides a teacher's layers from Keras, which would track them.
 
         `teacher` may be assigned whatever `__init__` takes.
         """
-        if name == "teacher":
+        if name in _SETTINGS:
+            value = self._checked_setting(name, value)
+            self._trace_again()
+        elif name == "teacher":
             value = teachers.as_teacher(value, self.teacher_activation)
             if value is not None and objectives.needs_teacher(self.objective):
                 checks.check_teacher(value, self.student, self.objective)
@@ -159,6 +163,20 @@ class BornAgainModel(Preparing, SavingModel):
                 self._further.check(value, self.student)
             self._trace_again()
         super().__setattr__(name, value)
+
+    def _checked_setting(self, name: str, value: Any) -> Any:
+        """Returns what is assigned to one of `_SETTINGS`."""
+        if name in _FLAGS:
+            return checks.check_flag(name, value)
+        own = name != "teacher_activation"
+        allowed = KINDS if name == "output_kind" else ACTIVATIONS
+        names = outputs.output_names(self.student)
+        if isinstance(self.student, keras.Sequential):
+            names = ["output_0"]
+        check_declared(name, value, allowed, names if own else None)
+        if not own and isinstance(self.teacher, teachers.OnlineTeacher):
+            self.teacher.activation = value
+        return value
 
     def _check_further(self, objective: Any) -> None:
         if self._further and not objectives.needs_teacher(objective):
@@ -203,8 +221,8 @@ class BornAgainModel(Preparing, SavingModel):
         self._prepare(x, y, options, data_checks.largest_batch(x, options.get("batch_size")))
         options["sample_weight"] = _beside(y, options.get("sample_weight"))
         if isinstance(options.get("validation_data"), (tuple, list)):
-            self._check(*options["validation_data"])
             val_x, val_y, weights = keras.utils.unpack_x_y_sample_weight(options["validation_data"])
+            self._check(val_x, val_y, weights)
             options["validation_data"] = (val_x, val_y, _beside(val_y, weights))
         if self._is_taught and isinstance(self.teacher, teachers.OnlineTeacher):
             augmentation.warn_of(self.student)

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from ban_tf.compat import keras_private, outputs, student_code
 from ban_tf.compat import model_checks as checks
+from ban_tf.compat.loss_kinds import KINDS
 from ban_tf.compat.output_evidence import collect, kind_if_known, known
-from ban_tf.compat.output_kinds import Evidence
+from ban_tf.compat.output_kinds import ACTIVATIONS, Evidence, check_declared
 from ban_tf.distillation import matching, teachers
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def evidence(model: TaughtModel, called: Any = None) -> dict[str, Evidence]:
         activation=model.student_activation,
         called=called,
     )
+    if found:  # of a subclass, only a call shows the names
+        check_declared("output_kind", model.output_kind, KINDS, list(found))
+        check_declared("student_activation", model.student_activation, ACTIVATIONS, list(found))
     if student_code.overrides(model.student, "compute_loss"):  # which does not tell the kind
         found = {name: each._replace(compiled=True) for name, each in found.items()}
     if not isinstance(model.teacher, teachers.OnlineTeacher):

@@ -21,7 +21,13 @@ from ban_tf.compat import outputs
 from ban_tf.compat.copies import first_line
 from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL, VALUES
 from ban_tf.compat.output_evidence import collect
-from ban_tf.compat.output_kinds import Evidence, resolve, teacher_meaning
+from ban_tf.compat.output_kinds import (
+    ACTIVATIONS,
+    Evidence,
+    check_declared,
+    resolve,
+    teacher_meaning,
+)
 from ban_tf.compat.preparation import Inputs
 from ban_tf.distillation.distillation_losses import with_features
 from ban_tf.errors import InputError
@@ -167,6 +173,7 @@ class OnlineTeacher:
         joint: dict[str, list[Any]] = {}
         for index, (model, output) in enumerate(zip(self.models, given, strict=True)):
             by_name = outputs.named(output, outputs.output_names(model))
+            check_declared("teacher_activation", self.activation, ACTIVATIONS, list(by_name))
             evidence = self._evidence_of(model, (_inputs_of(index, inputs), by_name))
             if joint:
                 by_name, evidence = (outputs.aligned(i, list(joint)) for i in (by_name, evidence))

@@ -199,6 +199,12 @@ def test_labels_alone_may_take_turns_with_a_teacher():
         ("label_weight", -1, "`label_weight` must be a finite number of at least 0. Received: -1"),
         ("label_weight", "1", "`label_weight` must be a finite number.* Received: '1'"),
         ("teacher_weight", float("nan"), "`teacher_weight` must be a finite number of at least 0"),
+        (
+            "label_weight",
+            lambda: 0.5,
+            "`label_weight` must be a number, or a function of the epoch",
+        ),
+        ("temperature", lambda epoch, step: 2.0, "`temperature` must be a number, or a function"),
         ("teacher_weight", lambda epoch: -0.5, "`teacher_weight` .* Received: -0.5"),
         ("temperature", 0.0, "`temperature` must be positive and finite"),
         ("temperature", None, "`temperature` must be positive and finite. Received: None"),
@@ -277,6 +283,64 @@ def test_outputs_of_different_temperatures_keep_them_until_one_is_assigned():
     ]
     np.testing.assert_allclose(found, wanted, rtol=1e-5)
     assert model.temperature == 3.0
+
+
+def of_own_loss(y_true, y_pred):
+    return keras.ops.mean(y_pred, axis=-1)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_what_outputs_and_labels_mean_is_assigned_with_another_trace(within):
+    x, y = data()
+    y = np.where(np.arange(len(y)) % 3, y, -1)
+    model = ban_tf.BornAgainModel(
+        network(), network(1), "kd", output_kind="categorical", label_weight=0.0
+    )
+    model.compile(keras.optimizers.SGD(0.0), of_own_loss)
+    changes = [{}, {"distill_void": False}, {"output_kind": "values", "distill_void": True}]
+    teacher, student = logits(model)
+    if within:
+        callbacks = [Assign(changes)]
+        found = model.fit(
+            x, y, epochs=3, batch_size=len(x), verbose=0, callbacks=callbacks
+        ).history["teacher_loss"]
+    else:
+        found = []
+        for change in changes:
+            for name, value in change.items():
+                setattr(model, name, value)
+            found += model.fit(x, y, batch_size=len(x), verbose=0).history["teacher_loss"]
+    wanted = [
+        divergence(teacher, student),
+        divergence(teacher[y >= 0], student[y >= 0]),
+        ((teacher - student) ** 2).mean(),
+    ]
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+
+
+def test_what_a_teacher_ends_in_may_be_assigned():
+    model = ban_tf.BornAgainModel(network(), network(1, activation=keras.ops.softmax), "kd")
+    model.compile(keras.optimizers.SGD(0.0))
+    model.teacher_activation = "softmax"
+    assert model.teacher.activation == "softmax"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("output_kind", "box"),
+        ("student_activation", "relu"),
+        ("teacher_activation", 3),
+        ("distill_void", "no"),
+        ("check_data", None),
+    ],
+)
+def test_other_settings_are_checked_when_they_are_assigned(name, value):
+    model = still()
+    before = getattr(model, name)
+    with pytest.raises(ValueError, match=f"`{name}` must be"):
+        setattr(model, name, value)
+    assert getattr(model, name) == before
 
 
 def test_kd_needs_no_labels_until_they_are_to_count():

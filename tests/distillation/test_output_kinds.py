@@ -291,6 +291,16 @@ def test_the_ensemble_of_a_lineage_averages_what_its_outputs_are(kind):
     assert ("teacher_agreement" in lineage.table()[1]) == (kind != "values")
 
 
+@pytest.mark.parametrize("form", ["sequential", "subclass"])
+@pytest.mark.parametrize("name", ["output_kind", "student_activation", "teacher_activation"])
+def test_outputs_that_are_not_there_are_not_passed_over(name, form):
+    student = network(0, UNITS) if form == "sequential" else Subclass(0, UNITS)
+    student(data()[0])
+    given = {name: {"other": "categorical" if name == "output_kind" else "linear"}}
+    with pytest.raises(ValueError, match=f"`{name}` names the outputs other, but"):
+        measure(student, network(1, UNITS), None, "categorical", UNITS, **given)
+
+
 @pytest.mark.parametrize("end", ["softmax", "sigmoid"])
 def test_probabilities_that_are_compared_as_values_are_not_compared_with_logits(end):
     student = network(0, UNITS, end)

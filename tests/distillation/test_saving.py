@@ -72,6 +72,15 @@ def test_training_goes_on_after_loading_as_if_it_had_never_stopped(tmp_path, kep
     assert_equal_weights(again.teacher.models[0], teacher, atol=0)
 
 
+def test_an_hdf5_file_is_for_the_student_alone(tmp_path):
+    model = born_again(network(seed=1))
+    with pytest.raises(ValueError, match=r"whole\.h5' is an HDF5 file.* `model\.student\.save"):
+        model.save(tmp_path / "whole.h5")
+    assert not list(tmp_path.iterdir())
+    model.student.save(tmp_path / "student.h5")
+    assert_equal_weights(keras.models.load_model(tmp_path / "student.h5"), model.student, atol=0)
+
+
 def test_a_teacher_whose_file_is_gone_is_named_when_it_is_missed(tmp_path):
     x, _ = data()
     network(seed=1).save(tmp_path / "teacher.keras")
