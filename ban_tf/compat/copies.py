@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import pathlib
 import tempfile
 import weakref
@@ -163,6 +164,16 @@ def _has_graph(layer: Any) -> bool:
     return isinstance(layer, keras.Sequential | keras.Function)
 
 
+def _takes_nothing(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind()
+    except TypeError:
+        return False
+    except ValueError:  # a builtin without a signature
+        pass
+    return True
+
+
 def as_model_factory(
     build: Callable[[], keras.Model] | keras.Model, argument: str = "build"
 ) -> Callable[[], keras.Model]:
@@ -189,6 +200,10 @@ def as_model_factory(
         raise InputError(
             f"`{argument}` must be a Keras model or a function that returns one. Received: "
             f"{build!r}"
+        )
+    elif not _takes_nothing(build):
+        raise InputError(
+            f"`{argument}` must be a function that takes no arguments. Received: {build!r}"
         )
 
     def built() -> keras.Model:

@@ -67,6 +67,13 @@ class TaughtModel(CheckedModel, StudentProxy):
         """Whether there is a teacher, and an objective that uses it."""
         return self.teacher is not None and objectives.needs_teacher(self.objective)
 
+    @property
+    def trains_nothing(self) -> bool:
+        """Whether no term counts beside a teacher, as long as no other weight is assigned."""
+        held = self._adjustables
+        counts = [held.label_weight, held.teacher_weight]
+        return self._further is None and all(weight.stays_zero for weight in counts)
+
     def train_step(self, *state_and_data: Any) -> Any:
         """Runs the training step on labels and teacher outputs."""
         return self._beside_teacher(super().train_step, *state_and_data)

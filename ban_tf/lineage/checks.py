@@ -182,6 +182,11 @@ def check_networks(
     model = BornAgainModel(network, **student)
     if not getattr(model.objective, "needs_teacher", True):
         return networks
+    if model.trains_nothing:
+        raise InputError(
+            "`label_weight` and `teacher_weight` are both 0, so that born-again generations would "
+            "not be trained; give one of them, or objective='kd+labels'."
+        )
     if share_ends:
         sharing.check_ends(network, teacher)
     asked = prepare_teachers([teacher], teacher_precision)

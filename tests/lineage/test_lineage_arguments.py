@@ -52,6 +52,9 @@ def two_outputs():
         ({"label_weight": -1.0}, "`label_weight` must be"),
         ({"teacher_weight": float("nan")}, "`teacher_weight` must be"),
         ({"temperature": -3.0}, "`temperature` must be positive"),
+        ({"label_weight": lambda: 1.0}, "`label_weight` must be a number, or a function"),
+        ({"label_weight": 0.0, "teacher_weight": 0.0}, "are both 0"),
+        ({"objective": "kd", "teacher_weight": 0}, "are both 0"),
         ({"objective": "cwtm", "temperature": 2.0}, "no temperature"),
         ({"objective": 5}, "`objective` must be"),
         ({"objective": {"c": "kd"}}, "`objective` names"),
@@ -66,6 +69,22 @@ def two_outputs():
 def test_bad_arguments_are_refused_in_the_constructor(arguments, message):
     with pytest.raises(ValueError, match=message):
         ban_tf.Lineage(network, **arguments)
+
+
+@pytest.mark.parametrize("name", ["build", "student_build"])
+def test_a_function_that_needs_arguments_is_refused(name):
+    with pytest.raises(ban_tf.errors.InputError, match=f"`{name}` must be a function that takes"):
+        ban_tf.Lineage(**{"build": network, name: lambda width: network()})
+
+
+def test_validation_data_may_have_no_labels():
+    """As without a teacher in the first generation they count, they are asked for."""
+    model = ban_tf.BornAgainModel(network(), network(), "kd")
+    model.compile("sgd")
+    history = model.fit(X, Y, validation_data=(X,), verbose=0).history
+    assert history["val_loss"] == history["val_teacher_loss"]
+    with pytest.raises(ban_tf.errors.InputError, match="`y` is None"):
+        ban_tf.Lineage(network, 0).fit(X, Y, validation_data=(X,), verbose=0)
 
 
 def test_a_refused_directory_is_free_again(tmp_path):
