@@ -9,7 +9,7 @@ from keras import ops
 
 from ban_tf.compat.outputs import final_activations
 from ban_tf.errors import InputError
-from ban_tf.objectives import get
+from ban_tf.objectives.lookup import get
 
 
 @keras.saving.register_keras_serializable("ban_tf")

@@ -11,16 +11,13 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 from keras import ops
 
 from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL, KINDS, VALUES
 from ban_tf.errors import InputError
-
-if TYPE_CHECKING:
-    from ban_tf.objectives.keras_distillation import ObjectiveDistillation
 
 CLASSES = (CATEGORICAL, BINARY)
 _IN_WORDS = {CATEGORICAL: "categorical", BINARY: "binary", VALUES: "a regression (values)"}
@@ -167,16 +164,6 @@ class Objective:
         if weights is None:
             return losses
         return losses * ops.cast(normalize(weights, sample_weight), losses.dtype)
-
-    def as_distillation_loss(self) -> ObjectiveDistillation:
-        """Returns this objective as a `keras.distillation.DistillationLoss`.
-
-        Raises:
-            InputError: It needs labels, which Keras does not pass to distillation losses.
-        """
-        from ban_tf.objectives.keras_distillation import ObjectiveDistillation
-
-        return ObjectiveDistillation(self)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

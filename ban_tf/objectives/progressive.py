@@ -10,6 +10,7 @@ from keras import ops
 from ban_tf.errors import InputError
 from ban_tf.objectives import label_forms
 from ban_tf.objectives.labels import cross_entropy
+from ban_tf.objectives.lookup import get
 from ban_tf.objectives.objective import CLASSES, Objective
 
 
@@ -33,8 +34,6 @@ class Progressive(Objective):
     needs_labels = True
 
     def __init__(self, objective: Any = "kd", steps: int = 1):
-        from ban_tf.objectives import get
-
         self.objective = get(objective)
         if steps < 1:
             raise InputError(f"`steps` must be at least 1. Received: {steps}")

@@ -53,7 +53,7 @@ def test_models_that_give_probabilities_are_refused(wrong):
     models[wrong] = keras.Sequential([models[wrong], keras.layers.Softmax()])
     with pytest.raises(ValueError, match=f"`{wrong}` ends in a softmax"):
         keras.distillation.Distiller(
-            **models, distillation_losses=objectives.KD().as_distillation_loss()
+            **models, distillation_losses=objectives.as_distillation_loss(objectives.KD())
         )
 
 
