@@ -37,14 +37,14 @@ def load(run: reading.RunReader, which: str = ENSEMBLE) -> keras.Model:
         if f"{ENSEMBLE}.keras" not in run.names():
             raise RunDirectoryError(
                 f"{run.path} has no ensemble yet; finish the run ({reading.resume(run)}), or "
-                "choose a generation with --model."
+                "choose a generation."
             )
         return _from_bytes(run, f"{ENSEMBLE}.keras")
     if which not in map(str, finished):
         known = ", ".join(map(str, finished)) or "none"
         raise RunDirectoryError(
-            f"--model={which} must be ensemble or the number of a finished generation; "
-            f"{run.path} has {known}."
+            f"There is no model {which}: it must be {ENSEMBLE} or the number of a finished "
+            f"generation; {run.path} has {known}."
         )
     name = f"generation-{which}/model.keras"
     given = reading.settings(run).get("teacher_from")

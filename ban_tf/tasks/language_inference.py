@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from ban_tf import architectures
 from ban_tf.compat import outputs
@@ -108,8 +107,7 @@ def next_words(
         reset_states(model)
         raw = np.asarray(model(inputs, training=False))
         last = np.stack([raw[row, len(context) - 1] for row, context in enumerate(some)])
-        logits = outputs.to_logits(tf.constant(last), activation)
-        found.append(np.asarray(tf.nn.softmax(tf.cast(logits, tf.float64))))
+        found.append(np.exp(outputs.log_probabilities(last, activation)))
     return np.concatenate(found)
 
 
