@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import pathlib
-import shutil
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ from ban_tf.config import registry
 from ban_tf.errors import InputError
 from ban_tf.runs import reading
 from ban_tf.system import safe_files, shown
-from ban_tf.system.files import write_atomically
+from ban_tf.system.files import temporary_folder, write_atomically
 
 NAME = "ban-tf export"
 USAGE = """ban-tf export RUN --to=saved_model|keras|litert|onnx [flags]
@@ -103,18 +102,23 @@ def _check_output(path: pathlib.Path, to: str) -> None:
 
 
 def _write(model: Any, to: str, path: pathlib.Path) -> None:
+    """Writes the model beside its place, and then moves it there: a kill leaves no half of one."""
     import keras
 
-    if path.is_dir():
-        shutil.rmtree(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if to == "keras":
-            model.save(path)
-        else:
-            # Exporters need the input signature of a loaded model.
-            signature = [keras.InputSpec(shape=model.input_shape, dtype=model.inputs[0].dtype)]
-            model.export(path, format=_KERAS_NAMES[to], input_signature=signature, verbose=False)
+        with temporary_folder(path) as folder:
+            written = folder / path.name
+            if to == "keras":
+                model.save(written)
+            else:
+                # Exporters need the input signature of a loaded model.
+                inputs = [keras.InputSpec(shape=model.input_shape, dtype=model.inputs[0].dtype)]
+                model.export(
+                    written, format=_KERAS_NAMES[to], input_signature=inputs, verbose=False
+                )
+            if path.is_dir():
+                path.rename(folder / "former")
+            written.replace(path)
     except OSError as error:
         raise InputError(f"--output={path} cannot be written ({error.strerror}).") from error
 

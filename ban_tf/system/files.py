@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import shutil
 import sys
 from collections.abc import Iterator
 
@@ -77,6 +78,24 @@ def write_atomically(path: pathlib.Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _fsync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def temporary_folder(path: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Makes a folder beside `path`, to move files from it to `path` at once; deletes it at the end.
+
+    One that a killed process left is deleted first.
+
+    Raises:
+        OSError: The disk is full or cannot be written.
+    """
+    folder = path.with_name(f"{MARK}{path.name}{PARTIAL}")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fsync_directory(folder: pathlib.Path) -> None:
