@@ -123,6 +123,8 @@ class DistributedModel(keras.Model):
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         if self._distribute_strategy is None:
+            if iterator is not None:
+                self._build_ahead(iterator._distributed_dataset.element_spec)
             return
         if iterator is not None:
             self.build_for(iterator._distributed_dataset)
@@ -161,6 +163,9 @@ class DistributedModel(keras.Model):
             self._symbolic_build(data_batch=self._as_built(data_batch))
             if several(self):
                 _average_over_replicas(self._compile_loss)
+
+    def _build_ahead(self, data_batch: Any) -> None:
+        """Creates variables that Keras leaves to the first step, given a batch's specification."""
 
     def _as_built(self, data_batch: Any) -> Any:
         """Returns the batch for which the compiled losses and metrics are built."""

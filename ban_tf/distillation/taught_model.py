@@ -21,6 +21,7 @@ from keras import ops
 from ban_tf import objectives
 from ban_tf.compat import (
     distribute,
+    first_step,
     keras_distribution,
     keras_private,
     masks,
@@ -320,6 +321,18 @@ class TaughtModel(CheckedModel, StudentProxy):
             return []
         further = [self._further_loss] if self._further else []
         return [self._label_loss, self._teacher_loss, self._agreement, *further]
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """Makes the training function, after the optimizer's variables."""
+        lazy = self._further or student_code.overrides(self.student, "compute_loss")
+        if keras.backend.backend() == "tensorflow" and not lazy:
+            first_step.build_optimizer(self)
+        return super().make_train_function(force)
+
+    def _build_ahead(self, data_batch: Any) -> None:
+        _, labels, _ = keras.utils.unpack_x_y_sample_weight(self._as_built(data_batch))
+        if not student_code.overrides(self.student, "compute_metrics"):
+            first_step.build_metrics(self, labels, self.student)
 
     def _as_built(self, data_batch: Any) -> Any:
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data_batch)
