@@ -1,18 +1,18 @@
-"""Kills a run at random moments, goes on with it each time, and compares what comes out.
+"""Kills commands at random moments, resumes them each time, and compares the results.
 
     python -m tests.soak.kill_and_resume --kills=50
-    python -m tests.soak.kill_and_resume --kills=20 --signal=TERM -- --dataset=text --arch=lstm-1-16
+    python -m tests.soak.kill_and_resume --kills=8 --signal=TERM recording text export
 
-An undisturbed run comes first. Then the same command is started again and again and killed after
-a random time, until enough kills are done; one last start finishes it. SIGKILL kills at once; after
-SIGTERM and SIGINT, the process has to end by itself with the right code and one line. After each
-kill, everything that the manifest names has to be whole. In the end every array, row, metric,
-prediction and TensorBoard step has to be bit-identical to the undisturbed run's, and no file may
-be there that is not there as well. What may differ is time: seconds, dates, examples per second.
+An undisturbed run comes first. Then the same command is started again and again and killed, every
+other time when a file of a certain phase is written (see scenarios.py), else after a random time,
+until enough kills are done; one last start finishes it. SIGKILL kills at once; after SIGTERM and
+SIGINT, the process has to end by itself with the right code and one line. After each kill,
+everything that a manifest names has to be whole. In the end every array, row, metric, prediction
+and TensorBoard step has to be bit-identical to those of the undisturbed run, and no other file may
+exist. What may differ is time: seconds, dates, examples per second.
 
-Prints one JSON object: kills, resumes, the places where they fell, bytes lost, how long a process
-took to end, and whether all was identical. Further flags of `ban_tf.main` stand behind `--` and
-replace `SETTINGS`.
+Prints one JSON object per scenario: kills, resumes, the phases of the kills, bytes lost, how long a
+process took to end, and whether all was identical.
 """
 
 from __future__ import annotations
@@ -32,87 +32,85 @@ from typing import Any
 
 import numpy as np
 
-SETTINGS = (
-    "--train_examples=400",
-    "--arch=wrn-10-1",
-    "--dropout=0.2",
-    "--objective=dkpp",
-    "--checkpoint=best",
-)
+from tests.soak.scenarios import SCENARIOS, Command, Scenario, line
+
 # What a process ends with. One that is met before it is set up for signals just ends.
-_CODES = {"KILL": (-9,), "TERM": (143, -15), "INT": (130, -2)}
+_CODES = {"KILL": (-9,), "TERM": (143, -15), "INT": (130, -2), "HUP": (129, -1)}
 # Keys of JSON files, and tags of TensorBoard, that tell the time.
 _TIMES = ("seconds", "finished", "command", "environment", "words_per_second")
 _TIMED_TAGS = ("speed/examples_per_second", "summary", "_hparams_/session_start_info")
-
-
-def command(
-    directory: pathlib.Path, gens: int, epochs: int, checkpoint_steps: int, settings: Any
-) -> list[str]:
-    """Returns the command of a run."""
-    return [
-        *(sys.executable, "-m", "ban_tf.main", *settings, f"--gens={gens}", f"--epochs={epochs}"),
-        *(f"--checkpoint_steps={checkpoint_steps}", "--deterministic", "--progress=lines"),
-        f"--workdir={directory}",
-    ]
+_TICK = 0.005  # seconds between two looks at the files of a phase
 
 
 def soak(
-    kills: int,
-    gens: int,
-    epochs: int,
-    checkpoint_steps: int,
-    seed: int,
-    signal_name: str = "KILL",
-    settings: Any = SETTINGS,
+    scenario: Scenario, kills: int, size: Command, seed: int, signal_name: str = "KILL"
 ) -> dict[str, Any]:
-    """Kills a run so many times; returns what happened.
+    """Kills a scenario so many times; returns what happened.
+
+    Args:
+        scenario: One of `SCENARIOS`.
+        kills: How many kills.
+        size: Further flags of the trainings.
+        seed: Of the moments of the kills.
+        signal_name: A key of `_CODES`.
 
     Raises:
         AssertionError: A start failed by itself, or something is lost or not identical.
     """
     moments = random.Random(seed)
-    slowest = 0.0
-    with tempfile.TemporaryDirectory() as place:
-        whole, killed = pathlib.Path(place) / "whole", pathlib.Path(place) / "killed"
-        arguments = (gens, epochs, checkpoint_steps, settings)
+    slowest, half_written, starts, finished = 0.0, 0, 0, 0
+    places: collections.Counter[str] = collections.Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        whole, place, original = (pathlib.Path(folder) / name for name in ("whole", "it", "before"))
+        for path in (whole, original):
+            path.mkdir()
+        if scenario.before:
+            subprocess.run(line(scenario.before, original, size), check=True, capture_output=True)
+            shutil.copytree(original, whole, dirs_exist_ok=True)
         started = time.perf_counter()
-        subprocess.run(command(whole, *arguments), check=True, capture_output=True)
+        for command in scenario.commands:
+            subprocess.run(line(command, whole, size), check=True, capture_output=True)
         seconds = time.perf_counter() - started
         expected = contents(whole)
-        places, half_written, done, starts, finished = collections.Counter(), 0, 0, 0, 0
+        shutil.copytree(original, place)
         while True:
-            process = subprocess.Popen(
-                command(killed, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-            )
+            left = kills - sum(places.values())
+            processes = [
+                subprocess.Popen(
+                    line(command, place, size), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+                )
+                for command in scenario.commands
+            ]
             starts += 1
-            # Half of the whole: as often before something is reached as after it.
-            patience = moments.uniform(0.0, seconds / 2) if done < kills else None
-            try:
-                _, error = process.communicate(timeout=patience)
-            except subprocess.TimeoutExpired:
-                reported = (killed / "report.html").exists()
-                slowest = max(slowest, _stop(process, signal_name))
-                # Else the signal was not heard.
-                assert process.returncode or reported, f"it went on after SIG{signal_name}"
-                done += 1
-                places[_place(killed)] += 1
-                half_written += sum(path.stat().st_size for path in killed.rglob("*.partial"))
-                _assert_whole(killed)
-                print(f"kill {done}: {_place(killed)}", file=sys.stderr, flush=True)
+            victim = moments.choice(processes)
+            phase = moments.choice(scenario.phases) if scenario.phases and left % 2 else ""
+            delay = moments.uniform(0.0, 0.2 if phase else seconds / 2 / len(processes))
+            if left and _wait(victim, place, phase, delay):
+                slowest = max(slowest, _stop(victim, place, signal_name))
+                where = phase or _progress(place)
+                places[where] += 1
+                half_written += sum(path.stat().st_size for path in place.rglob("*.partial"))
+                print(f"kill {sum(places.values())}: {where}", file=sys.stderr, flush=True)
+            killed = victim.poll() not in (None, 0)
+            for process in processes:
+                _, error = process.communicate()
+                if process is not victim or not killed:
+                    assert process.returncode == 0, error.decode()
+            _assert_whole(place)
+            if killed:
                 continue
-            assert process.returncode == 0, error.decode()
             finished += 1
-            compared = compare(contents(killed), expected)
-            if done == kills:
+            compared = compare(contents(place), expected)
+            if not left:
                 break
-            shutil.rmtree(killed)  # it was finished before all kills were done
+            shutil.rmtree(place)  # it was finished before all kills were done
+            shutil.copytree(original, place)
     return {
-        "kills": done,
+        "kills": sum(places.values()),
         "resumes": starts - finished,
-        "runs_finished": finished,
-        "seconds_of_the_undisturbed_run": round(seconds, 1),
-        "kills_by_place": dict(places),
+        "finished": finished,
+        "seconds_undisturbed": round(seconds, 1),
+        "kills_by_phase": dict(places),
         "bytes_lost_of_what_counted": 0,
         "slowest_end_in_seconds": round(slowest, 2),
         "bytes_half_written_when_killed": half_written,
@@ -121,84 +119,133 @@ def soak(
     }
 
 
-def _stop(process: subprocess.Popen, name: str) -> float:
-    """Sends a signal, and sees to it that the process ends as it should; returns the seconds."""
+def _wait(process: subprocess.Popen, place: pathlib.Path, phase: str, delay: float) -> bool:
+    """Waits for the moment of a kill; returns whether the process is still there.
+
+    Args:
+        process: The process.
+        place: The folder of the scenario.
+        phase: A pattern of files; one that is written now begins the delay. "" begins it at once.
+        delay: Seconds.
+    """
+    if phase:
+        before = _written(place, phase)
+        while _written(place, phase) == before:
+            try:
+                process.wait(_TICK)
+                return False
+            except subprocess.TimeoutExpired:
+                pass
+    try:
+        process.wait(delay)
+    except subprocess.TimeoutExpired:
+        return True
+    return False
+
+
+def _written(place: pathlib.Path, pattern: str) -> dict[pathlib.Path, tuple[int, int]]:
+    """Returns size and time of the files of a pattern."""
+    found = {}
+    for path in place.glob(pattern):
+        try:
+            state = path.stat()
+        except FileNotFoundError:  # it was replaced just now
+            continue
+        found[path] = (state.st_size, state.st_mtime_ns)
+    return found
+
+
+def _stop(process: subprocess.Popen, place: pathlib.Path, name: str) -> float:
+    """Sends a signal, checks that the process ends as it should, and returns the seconds."""
+    training = "train" in process.args
+    reported = not training or any(place.rglob("report.html"))
     started = time.perf_counter()
     process.send_signal(getattr(signal, f"SIG{name}"))
-    _, error = process.communicate()
-    lines = error.decode().strip().splitlines()
-    if process.returncode:  # else it was done just then
-        assert process.returncode in _CODES[name], error.decode()
-        if process.returncode > 0:
-            # A warning, such as of a generation that collapsed, may stand before it.
-            said = [line for line in lines if "the same command resumes" in line]
-            assert said and said == lines[-1:] and b"Traceback" not in error, error.decode()
-    return time.perf_counter() - started
+    process.wait()
+    seconds = time.perf_counter() - started
+    if process.returncode == 0:  # it was done just then
+        assert reported, f"it went on after SIG{name}"
+        return seconds
+    error = process.stderr.read().decode()
+    assert process.returncode in _CODES[name], error
+    assert "Traceback" not in error, error
+    if process.returncode > 0 and training:
+        # A warning, such as of a generation that collapsed, may stand before it.
+        said = [text for text in error.splitlines() if "the same command resumes" in text]
+        assert said and said == error.strip().splitlines()[-1:], error
+    return seconds
 
 
-def _place(directory: pathlib.Path) -> str:
-    """How far a run is, as its manifest says."""
-    path = directory / "manifest.json"
-    if not path.exists():
-        return "before anything was written"
+def _progress(place: pathlib.Path) -> str:
+    """How far the runs of a folder are, as their manifests say."""
+    done = [_progress_of(path) for path in _manifests(place)]
+    return ", ".join(filter(None, done)) or "before anything was written"
+
+
+def _progress_of(path: pathlib.Path) -> str:
     manifest = json.loads(path.read_text())
     known = manifest["facts"].get("generations", {})
     done = sum(facts["finished"] for facts in known.values())
     if any(name.startswith(f"generation-{done}/checkpoint-") for name in manifest["files"]):
         return f"within generation {done}"
-    if list(directory.glob("final_student-*")):
-        return "in the final student"
     if any(name.endswith("predictions.npz") for name in manifest["files"]):
         return "in the reports"
-    return f"after {done} generations"
+    return f"after {done} generations" if known else ""
 
 
-def _assert_whole(directory: pathlib.Path) -> None:
-    """Reads everything that the manifest names, which checks sizes and hashes."""
+def _manifests(place: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(place.rglob("manifest.json"))
+
+
+def _assert_whole(place: pathlib.Path) -> None:
+    """Reads everything that the manifests name, which checks sizes and hashes."""
     from ban_tf.runs.reading import RunReader
 
-    if (directory / "manifest.json").exists():
-        run = RunReader(directory)
+    for path in _manifests(place):
+        run = RunReader(path.parent)
         for name in run.names():
             run.read(name)
 
 
-def contents(directory: pathlib.Path) -> dict[str, Any]:
-    """Returns everything that a finished run holds and that does not tell the time, by name."""
+def contents(place: pathlib.Path) -> dict[str, Any]:
+    """Returns everything that a folder holds and that does not tell the time, by name."""
     from ban_tf.training import checkpoints
 
     found: dict[str, Any] = {}
-    for path in sorted(directory.rglob("*")):
-        name = path.relative_to(directory).as_posix()
+    for path in sorted(place.rglob("*")):
+        name = path.relative_to(place).as_posix()
         if not path.is_file():
             continue
         if path.suffix == ".keras":
-            found |= {f"{name}[{i}]": each for i, each in enumerate(_weights(path))}
+            weights = _weights(path)
+            found |= {f"{name}[{index}]": array for index, array in enumerate(weights)}
         elif path.name == "predictions.npz":
             found[name] = checkpoints.unpack(path.read_bytes())[0][0]
         elif path.name.startswith("events.out.tfevents."):
             events = _events(path)
             assert not events.keys() & found.keys(), f"{path.parent} holds two event files"
-            found |= {f"{path.parent.relative_to(directory)}: {tag}": events[tag] for tag in events}
+            found |= {f"{path.parent.relative_to(place)}: {tag}": events[tag] for tag in events}
+        elif path.name == "manifest.json":
+            manifest = json.loads(path.read_text())
+            facts = json.dumps(manifest["facts"]).replace(str(place), "PLACE")
+            found[name] = (_timeless(json.loads(facts)), sorted(manifest["files"]))
         elif path.suffix == ".json" and not path.name.startswith("manifest."):
-            text = path.read_text().replace(str(directory), "RUN")  # a final student's teacher
+            text = path.read_text().replace(str(place), "PLACE")
             found[name] = _timeless(json.loads(text))
         elif path.suffix == ".cfg":
-            found[name] = path.read_text().replace(str(directory), "RUN")
+            found[name] = path.read_text().replace(str(place), "PLACE")
         elif path.suffix in (".csv", ".npy", ".npz") and path.name != "timings.csv":
             found[name] = path.read_bytes()
         else:
-            found[name] = "is there"
-    manifest = json.loads((directory / "manifest.json").read_text())
-    found["facts"], found["counted"] = manifest["facts"], sorted(manifest["files"])
+            found[name] = "exists"
     return found
 
 
 def _timeless(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _timeless(each) for key, each in value.items() if key not in _TIMES}
+        return {key: _timeless(item) for key, item in value.items() if key not in _TIMES}
     if isinstance(value, list):
-        return [_timeless(each) for each in value]
+        return [_timeless(item) for item in value]
     return value
 
 
@@ -240,17 +287,26 @@ def compare(ours: dict[str, Any], theirs: dict[str, Any]) -> int:
     return len(theirs)
 
 
+def size(gens: int, epochs: int, checkpoint_steps: int) -> Command:
+    """Returns the flags of the size of a training."""
+    return f"--gens={gens}", f"--epochs={epochs}", f"--checkpoint_steps={checkpoint_steps}"
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--gens", type=int, default=3)
+    parser.add_argument("--kills", type=int, default=50, help="kills of each scenario")
+    parser.add_argument("--gens", type=int, default=2)
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--checkpoint_steps", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--signal", dest="signal_name", choices=_CODES, default="KILL")
-    parser.add_argument("settings", nargs="*", default=SETTINGS)
-    print(json.dumps(soak(**vars(parser.parse_args())), indent=1))
+    parser.add_argument("--signal", choices=_CODES, default="KILL")
+    parser.add_argument("scenarios", nargs="*", default=["images"], help=", ".join(SCENARIOS))
+    known = parser.parse_args()
+    flags = size(known.gens, known.epochs, known.checkpoint_steps)
+    for name in known.scenarios:
+        outcome = soak(SCENARIOS[name], known.kills, flags, known.seed, known.signal)
+        print(json.dumps({name: outcome}, indent=1), flush=True)
 
 
 if __name__ == "__main__":
