@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -45,6 +46,22 @@ class Preparing(_Model):
     def _preparation(self) -> Preparation:
         return Preparation(self)
 
+    def prepared(self, x: Any, options: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Returns the data of `fit` prepared, if models prepare their own input.
+
+        Args:
+            x: As for `fit`; not a Keras adapter.
+            options: The arguments of `fit` about the data, such as `y`.
+
+        Returns:
+            `x` and the arguments that are left.
+        """
+        preparation, options = self._preparation(), dict(options)
+        if not preparation.needed:
+            return x, options
+        names = ("y", "sample_weight", "batch_size", "shuffle")
+        return preparation.data(x, **{name: options.pop(name, None) for name in names}), options
+
     def fit(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
         """Trains as `keras.Model.fit` does, on raw data where models prepare their own input."""
         preparation = self._preparation()
@@ -57,7 +74,11 @@ class Preparing(_Model):
         if share and validation is None:
             given, validation = _parts(given, share)
         size = options.pop("batch_size", None)
-        data = preparation.data(*given, size, bool(options.pop("shuffle", True)))
+        shuffle = bool(options.pop("shuffle", True))
+        if isinstance(x, keras_private.DataAdapter):
+            data = x  # of batches that `prepared` has prepared
+        else:
+            data = preparation.data(*given, size, shuffle)
         if isinstance(validation, (tuple, list)):
             validation_size = options.pop("validation_batch_size", None) or size
             x, y, weights = keras.utils.unpack_x_y_sample_weight(tuple(validation))

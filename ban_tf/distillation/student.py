@@ -216,9 +216,7 @@ class BornAgainModel(Preparing, SavingModel):
             InputError: Data is certainly wrong; see `data_checks`.
         """
         options = _by_name(super().fit, x, y, arguments, options)
-        if options.get("class_weight") is not None:
-            weighting.check_class_weight(x, options.get("sample_weight"), teachers.is_recorded(y))
-        self._prepare(x, y, options, data_checks.largest_batch(x, options.get("batch_size")))
+        self.check_fit(x, {**options, "y": y})
         options["sample_weight"] = _beside(y, options.get("sample_weight"))
         if isinstance(options.get("validation_data"), (tuple, list)):
             val_x, val_y, weights = keras.utils.unpack_x_y_sample_weight(options["validation_data"])
@@ -232,6 +230,21 @@ class BornAgainModel(Preparing, SavingModel):
         with self._checking():
             return super().fit(x, y, **options)
 
+    def check_fit(self, x: Any, options: Mapping[str, Any]) -> None:
+        """Checks training data as `fit` does, for arrays that `fit` gets batch by batch.
+
+        Args:
+            x: As for `fit`.
+            options: Further arguments of `fit`, by name.
+
+        Raises:
+            InputError: As for `fit`.
+        """
+        y, weights = options.get("y"), options.get("sample_weight")
+        if options.get("class_weight") is not None:
+            weighting.check_class_weight(x, weights, teachers.is_recorded(y))
+        self._prepare(x, y, weights, data_checks.largest_batch(x, options.get("batch_size")))
+
     def evaluate(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
         """Evaluates the student as `keras.Model.evaluate` does, after checking the data.
 
@@ -239,17 +252,15 @@ class BornAgainModel(Preparing, SavingModel):
             InputError: As for `fit`.
         """
         if not keras_private.is_called_by_fit(options):  # which has prepared the data
-            self._prepare(x, y, options)
+            self._prepare(x, y, options.get("sample_weight"))
             if "sample_weight" in options:
                 options["sample_weight"] = _beside(y, options["sample_weight"])
         with self._checking():
             return super().evaluate(x, y, *arguments, **options)
 
-    def _prepare(
-        self, x: Any, y: Any, options: dict[str, Any], batch_size: int | None = None
-    ) -> None:
+    def _prepare(self, x: Any, y: Any, sample_weight: Any, batch_size: int | None = None) -> None:
         student_outputs.check(self, batch_size)
-        self._check(x, y, options.get("sample_weight"))
+        self._check(x, y, sample_weight)
         if keras.backend.backend() == "jax":
             # A compiled JAX step holds the teacher's weights at the time of compilation.
             self.train_function = self.test_function = None

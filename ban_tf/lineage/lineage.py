@@ -30,7 +30,7 @@ from ban_tf.runs import generations, kept
 from ban_tf.runs.generations import Generation, check_last, check_settings, teachers_text
 from ban_tf.runs.rundir import RunDirectory, open_shared
 from ban_tf.system import seeds
-from ban_tf.training import training
+from ban_tf.training import array_epochs, training
 from ban_tf.training.trainer import Trainers
 
 
@@ -133,18 +133,18 @@ class Lineage(TrainedGenerations):
         self.recorded = recorded
         self._first_model = first_model
         self._needs_teacher = getattr(objectives.resolve(objective)[0], "needs_teacher", True)
-        networks = lineage_checks.check_networks(
-            self._build,
-            self._student_build,
-            first_model=first_model,
-            generations=self.number_of_generations,
-            share_ends=share_ends,
-            teacher_precision=teacher_precision,
-            recorded=recorded,
-            objective=objective,
-            label_weight=label_weight,
-            temperature=temperature,
+        shared: dict[str, Any] = {
+            "first_model": first_model,
+            "share_ends": share_ends,
+            "teacher_precision": teacher_precision,
+            "recorded": recorded,
+            "objective": objective,
+            "label_weight": label_weight,
+            "temperature": temperature,
             **student,
+        }
+        networks = lineage_checks.check_networks(
+            self._build, self._student_build, generations=self.number_of_generations, **shared
         )
         self._output_count = collapse.output_count(networks.values())
         self._workers = workers or current()
@@ -157,15 +157,7 @@ class Lineage(TrainedGenerations):
         self._notes_recipe = self.directory is not None and defaults is None
         self.generations: list[Generation] = []
         self._trainers = Trainers(
-            first_model=first_model,
-            share_ends=share_ends,
-            teacher_precision=teacher_precision,
-            recorded=recorded,
-            expects_teacher=bool(self.number_of_generations and self._needs_teacher),
-            objective=objective,
-            label_weight=label_weight,
-            temperature=temperature,
-            **student,
+            expects_teacher=bool(self.number_of_generations and self._needs_teacher), **shared
         )
         self._starts: list[str] = []
         if self.directory is not None:
@@ -199,9 +191,9 @@ class Lineage(TrainedGenerations):
         """Trains the generations that are not finished yet.
 
         With a directory, each epoch is saved, and Ctrl-C, SIGTERM and SIGHUP save before they stop.
-        A resumed run is bit-identical to an uninterrupted one, provided the data order is (give a
-        function, or data in a fixed order with `shuffle=False`) and versions, threads and processor
-        are; it warns if they are not.
+        A resumed run is bit-identical to an uninterrupted one, provided that versions, threads and
+        processor are equal (it warns if they are not), and the data order is: that of arrays
+        follows from the seed, and a function is called for each epoch.
 
         Args:
             x: As for `model.fit`, or a function `(generation, epoch, step) -> x` that returns the
@@ -242,14 +234,13 @@ class Lineage(TrainedGenerations):
         self._compile = functools.partial(lineage_checks.compile_arguments, compile)
         if self.number_of_generations:
             checks.check_lasting(x, fit)
-        starts_anywhere = callable(x)
-        batches = x if starts_anywhere else lambda generation, epoch, step: x
         if y is not None:
             fit["y"] = y
         x, fit = kept.split(x, fit)
         if self.chance is not None:
             collapse.check_measured(fit, self._compile(epochs), self._output_count)
         self._check_recipe(x, fit, epochs, verbose)
+        arrays, options = (None, fit) if callable(x) else array_epochs.separate(x, fit)
         for number in range(len(self.generations), self.number_of_generations + 1):
             generation = self._read(number, epochs)
             if verbose:
@@ -260,15 +251,16 @@ class Lineage(TrainedGenerations):
             if generation is None:
                 generation = self._train(
                     number,
-                    lambda *place, number=number: batches(number, *place),
+                    self._batches(number, x, arrays),
+                    arrays=None if arrays is None else (x, fit),
                     epochs=epochs,
                     compile=compile,
                     callbacks=training.callbacks_for(callbacks, number),
                     examples_per_epoch=examples_per_epoch,
-                    by_epoch=starts_anywhere,
+                    by_epoch=callable(x) or arrays is not None,
                     checkpoint_steps=checkpoint_steps,
                     verbose=verbose,
-                    **fit,
+                    **options,
                 )
             if generation.collapsed:
                 logging.warning(
@@ -280,6 +272,14 @@ class Lineage(TrainedGenerations):
             if number and self._stop is not None and self._stop(self):
                 break
         return self
+
+    def _batches(
+        self, number: int, x: Any, arrays: array_epochs.ArrayEpochs | None
+    ) -> Callable[..., Any]:
+        """Returns a generation's data, given completed epochs and steps."""
+        if arrays is not None:
+            return functools.partial(arrays.batches, seeds.derive_seed(self.seed, "order", number))
+        return functools.partial(x, number) if callable(x) else lambda epoch, step: x
 
     def _teacher_builder(self, number: int) -> Callable[[], keras.Model] | None:
         """Returns the function that builds a teacher; None for a pretrained model."""
@@ -315,6 +315,7 @@ class Lineage(TrainedGenerations):
         number: int,
         batches: Callable[..., Any],
         *,
+        arrays: tuple[Any, Mapping[str, Any]] | None,
         epochs: int,
         compile: Any,
         **options: Any,
@@ -337,20 +338,14 @@ class Lineage(TrainedGenerations):
                 epochs,
                 by_epochs=callable(compile),
             )
-        with seeds.seeded(seeds.derive_seed(self.seed, "weights", number)):
-            fresh = self.builder(number)()
-        self._starts.append(fingerprint.of_weights(fresh.get_weights()))
-        if self._starts.count(self._starts[-1]) > 1:
-            logging.warning(
-                "Generation %d has the same initial weights as an earlier generation: `build` sets "
-                "a seed. Remove it to get fresh weights.",
-                number,
-            )
+        fresh = self._fresh_model(number)
         trainer.begin(fresh, [self.generations[index] for index in teachers])
         shared_weights.restart_shared_seeds(
             trainer.model.student, fresh, seeds.derive_seed(self.seed, "shared", number)
         )
         trainer.model.seed = seeds.derive_seed(self.seed, "objective", number)
+        if arrays is not None:  # `fit` gets them batch by batch
+            trainer.model.check_fit(*arrays)
         online = [trainer.online_teacher] if self.recorded else []
         if online and callable(options.get("validation_data")):
             options["validation_data"] = options["validation_data"](number, *online)
@@ -380,6 +375,19 @@ class Lineage(TrainedGenerations):
             fresh.set_weights(outcome.weights)
             generations.write(self.directory, generation, fresh)
         return generation
+
+    def _fresh_model(self, number: int) -> keras.Model:
+        """Builds a generation's network, with initial weights of its own."""
+        with seeds.seeded(seeds.derive_seed(self.seed, "weights", number)):
+            fresh = self.builder(number)()
+        self._starts.append(fingerprint.of_weights(fresh.get_weights()))
+        if self._starts.count(self._starts[-1]) > 1:
+            logging.warning(
+                "Generation %d has the same initial weights as an earlier generation: `build` sets "
+                "a seed. Remove it to get fresh weights.",
+                number,
+            )
+        return fresh
 
     def _read(self, number: int, epochs: int) -> Generation | None:
         """Reads a finished generation; returns None if it does not exist."""

@@ -63,6 +63,7 @@ class EpochData(DataAdapter):
         steps: Remaining batches of each epoch, or None for all.
         before: Batches in the epochs before, if known.
         first: The result of `load` for the present position.
+        prepare: Prepares data and the arguments about it for a model that prepares its own input.
         strategy: The `tf.distribute.Strategy` of the model, if it has one.
 
     Raises:
@@ -78,8 +79,10 @@ class EpochData(DataAdapter):
         steps: int | None,
         before: int | None,
         first: Any,
+        prepare: Callable[[Any, dict[str, Any]], tuple[Any, dict[str, Any]]],
         strategy: Any = None,
     ):
+        self._prepare = prepare
         self._load, self._position, self._steps, self._strategy = load, position, steps, strategy
         self._options = {name: fit.pop(name) for name in _OF_THE_DATA if name in fit}
         self._loaded = position()
@@ -93,7 +96,8 @@ class EpochData(DataAdapter):
         if x is None:
             raise InputError("`x` returned None; it must return the data of an epoch.")
         # Not shuffled by default: shuffled data cannot start at a step.
-        data = keras_private.data_adapter(x, **{"shuffle": False, **self._options})
+        x, options = self._prepare(x, {"shuffle": False, **self._options})
+        data = keras_private.data_adapter(x, **options)
         found, (epoch, step) = data.num_batches, self._loaded
         if self._steps is None and is_endless(x):
             raise InputError("`x` returned endless data; give `steps_per_epoch`.")

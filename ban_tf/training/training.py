@@ -91,12 +91,45 @@ def train(
     """
     if not model.optimizer.built:  # a LossScaleOptimizer would add variables each time
         model.optimizer.build(model.trainable_variables)
-    if directory is None:
-        recorder = HistoryCallback(TrainingState(), keep, examples_per_epoch, exact=by_epoch)
-        others = list(callbacks([])) if callbacks else []
-        _fit(model, batches, [recorder, *others], epochs=epochs, by_epoch=by_epoch, **fit)
-        return kept.outcome(model, recorder.record, keep, fit)
+    if directory is not None:
+        return _train_with_checkpoints(
+            model,
+            batches,
+            directory,
+            epochs=epochs,
+            keep=keep,
+            examples_per_epoch=examples_per_epoch,
+            folder=folder,
+            callbacks=callbacks,
+            by_epoch=by_epoch,
+            checkpoint_steps=checkpoint_steps,
+            on_divergence=on_divergence,
+            workers=workers,
+            **fit,
+        )
+    recorder = HistoryCallback(TrainingState(), keep, examples_per_epoch, exact=by_epoch)
+    others = list(callbacks([])) if callbacks else []
+    _fit(model, batches, [recorder, *others], epochs=epochs, by_epoch=by_epoch, **fit)
+    return kept.outcome(model, recorder.record, keep, fit)
 
+
+def _train_with_checkpoints(
+    model: keras.Model,
+    batches: Callable[[int, int], Any],
+    directory: RunDirectory,
+    *,
+    epochs: int,
+    keep: str,
+    examples_per_epoch: int | None,
+    folder: str,
+    callbacks: Callbacks | None,
+    by_epoch: bool,
+    checkpoint_steps: int | None,
+    on_divergence: str,
+    workers: Workers | None,
+    **fit: Any,
+) -> Outcome:
+    """Trains as `train` does, with the checkpoints in `directory`."""
     directory.remove_untracked((f"{folder}/checkpoint-",))
     initial = checkpoints.capture(model) if on_divergence == "retry" else None
     within_epochs = by_epoch and fit.get("steps_per_epoch") is not None
@@ -180,6 +213,7 @@ def _fit(
                 steps=fit.pop("steps_per_epoch", None),
                 before=record.steps,
                 first=x,
+                prepare=model.prepared,
                 strategy=getattr(model, "distribute_strategy", None),
             )
         if record.step:

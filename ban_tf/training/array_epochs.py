@@ -1,0 +1,115 @@
+"""Arrays as the data of one epoch after another, in an order that follows from a seed.
+
+Keras shuffles arrays by random states of the process: one seed gives another order in another
+process and on another backend, and an interrupted training continues with other batches. Here the
+order depends on a seed and the epoch alone, so that training also resumes within an epoch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from ban_tf.compat import weighting
+from ban_tf.compat.array_batches import is_text
+from ban_tf.distillation import teachers
+from ban_tf.distillation.data_checks import as_array
+from ban_tf.system import seeds
+
+_OF_ARRAYS = ("y", "sample_weight", "batch_size", "shuffle")
+
+
+class ArrayEpochs:
+    """Arrays in memory, as data for each epoch of a training.
+
+    Args:
+        arrays: Inputs, labels and sample weights as for a `keras.utils.PyDataset`, all arrays
+            `[examples, ...]`.
+        shuffle: As for `fit`.
+        batch_size: Examples of a batch.
+        steps: Batches of an epoch.
+    """
+
+    def __init__(self, arrays: Any, shuffle: bool | str, batch_size: int, steps: int):
+        self._arrays, self._shuffle, self._batch_size = arrays, shuffle, batch_size
+        self._count = len(keras.tree.flatten(arrays)[0])
+        self.steps = steps
+
+    def batches(self, seed: int, epoch: int, step: int) -> keras.utils.PyDataset:
+        """Returns the batches of an epoch from a step on.
+
+        Args:
+            seed: The seed of the training.
+            epoch: The number of completed epochs.
+            step: The number of completed steps of the epoch.
+        """
+        rows = self._order(np.random.default_rng(seeds.derive_seed(seed, epoch)))
+        rows = rows[step * self._batch_size : self.steps * self._batch_size]
+        return _Batches(self._arrays, rows, self._batch_size)
+
+    def _order(self, generator: np.random.Generator) -> np.ndarray:
+        rows = np.arange(self._count)
+        if not self._shuffle:
+            return rows
+        if not isinstance(self._shuffle, str):
+            return generator.permutation(rows)
+        parts = np.split(rows, rows[:: self._batch_size][1:])  # "batch": within the batches
+        return np.concatenate([generator.permutation(part) for part in parts])
+
+
+def separate(x: Any, fit: Mapping[str, Any]) -> tuple[ArrayEpochs | None, dict[str, Any]]:
+    """Separates the arrays of `fit` from its other arguments.
+
+    Args:
+        x: As for `fit`.
+        fit: Further arguments of `fit`.
+
+    Returns:
+        The arrays, and the other arguments; None and `fit` where something else is given, or
+        arrays that Keras refuses.
+    """
+    y = fit.get("y")
+    weights = weighting.beside(fit.get("sample_weight"), y, teachers.is_recorded(y))
+    given = keras.utils.pack_x_y_sample_weight(x, y, weights)
+    flat = [as_array(part) for part in keras.tree.flatten(given)]
+    counts = {len(array) if array is not None and array.ndim else 0 for array in flat}
+    count, steps = min(counts, default=0), fit.get("steps_per_epoch")
+    if not count or len(counts) > 1:
+        return None, dict(fit)
+    # As Keras chooses it.
+    batch_size = fit.get("batch_size") or (math.ceil(count / steps) if steps else 32)
+    most = math.ceil(count / batch_size)
+    if steps is not None and steps > most:
+        return None, dict(fit)
+    arrays = keras.tree.pack_sequence_as(keras.tree.lists_to_tuples(given), flat)
+    epochs = ArrayEpochs(arrays, fit.get("shuffle", True), batch_size, steps or most)
+    others = {name: value for name, value in fit.items() if name not in _OF_ARRAYS}
+    return epochs, {**others, "steps_per_epoch": epochs.steps}
+
+
+class _Batches(keras.utils.PyDataset):
+    """Batches of rows of arrays; real numbers in the precision that Keras gives them in arrays."""
+
+    def __init__(self, arrays: Any, rows: np.ndarray, batch_size: int):
+        super().__init__()
+        self._arrays, self._rows, self._batch_size = arrays, rows, batch_size
+
+    def __len__(self) -> int:
+        return math.ceil(len(self._rows) / self._batch_size)
+
+    def __getitem__(self, index: int) -> Any:
+        rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
+        return keras.tree.map_structure(lambda array: _fed(array[rows]), self._arrays)
+
+
+def _fed(array: np.ndarray) -> Any:
+    """Returns an array as Keras takes it: text as a tensor, since NumPy's has no dtype there."""
+    if is_text(array):
+        import tensorflow as tf
+
+        return tf.convert_to_tensor(array)
+    return array.astype(keras.config.floatx()) if array.dtype.kind == "f" else array
