@@ -180,8 +180,10 @@ def test_a_function_is_an_objective():
 
 
 def test_a_function_is_found_by_its_place():
-    found = objectives.get("keras.losses:mean_squared_error")
-    assert found.function is keras.losses.mean_squared_error
+    found = objectives.get("keras.ops:where")
+    assert found.function is keras.ops.where
+    with pytest.raises(ValueError, match="must take labels, teacher logits and student logits"):
+        objectives.get("keras.losses:mean_squared_error")
 
 
 @pytest.mark.parametrize(
