@@ -72,12 +72,12 @@ def check_keras(content: bytes, name: object) -> str:
 
 def _opened(content: bytes) -> zipfile.ZipFile:
     if content.count(_ENTRY) > _MOST_ENTRIES:
-        raise ValueError(f"it has more than {_MOST_ENTRIES:,} entries")
+        raise CorruptFileError(f"it has more than {_MOST_ENTRIES:,} entries")
     archive = zipfile.ZipFile(io.BytesIO(content))
     entries = archive.infolist()
     _check_size(sum(entry.file_size for entry in entries), len(content))
     if any(entry.compress_type not in _METHODS for entry in entries):
-        raise ValueError("it is compressed by another method than deflate")
+        raise CorruptFileError("it is compressed by another method than deflate")
     return archive
 
 
@@ -88,7 +88,7 @@ def most_unpacked(length: int) -> int:
 
 def _check_size(unpacked: int, length: int) -> None:
     if unpacked > most_unpacked(length):
-        raise ValueError(f"its {length:,} bytes would unpack to {unpacked:,}")
+        raise CorruptFileError(f"its {length:,} bytes would unpack to {unpacked:,}")
 
 
 def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
@@ -101,9 +101,9 @@ def _array(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> np.ndarray:
         }[version]
         shape, fortran, dtype = read_header(file)
         if dtype.hasobject or not dtype.itemsize:
-            raise ValueError(f"{entry.filename} holds objects rather than numbers")
+            raise CorruptFileError(f"{entry.filename} holds objects rather than numbers")
         if math.prod(shape) * dtype.itemsize != entry.file_size - file.tell():
-            raise ValueError(f"{entry.filename} has another length than its header says")
+            raise CorruptFileError(f"{entry.filename} has another length than its header says")
         data = bytearray(file.read())
     return np.ndarray(shape, dtype, data, order="F" if fortran else "C")
 
@@ -118,11 +118,11 @@ def _check_weights(content: bytes) -> None:
         if isinstance(item, h5py.Dataset):
             sizes.append(math.prod(item.shape) * item.dtype.itemsize)
             if item.external or item.is_virtual:
-                raise ValueError(f"{name} of its {_WEIGHTS} is in another file")
+                raise CorruptFileError(f"{name} of its {_WEIGHTS} is in another file")
         else:
             for key in item:
                 if not isinstance(item.get(key, getlink=True), h5py.HardLink):
-                    raise ValueError(f"{name} of its {_WEIGHTS} is in another file")
+                    raise CorruptFileError(f"{name} of its {_WEIGHTS} is in another file")
 
     with h5py.File(io.BytesIO(content), "r") as file:
         look("/", file)
