@@ -121,6 +121,13 @@ class DistributedModel(keras.Model):
             return super()._make_function(step_function, *arguments, **options)
         return _steps(self, step_function)
 
+    def _autoconvert_optionals(self, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        return self.around_step(super()._autoconvert_optionals(step))
+
+    def around_step(self, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Returns what TensorFlow's loop calls on each batch: a step, which XLA may compile."""
+        return step
+
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         if self._distribute_strategy is None:
             if iterator is not None:

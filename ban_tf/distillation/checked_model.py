@@ -170,9 +170,8 @@ class CheckedModel(AdjustableModel):
         finally:
             self._asserts = False
 
-    def _autoconvert_optionals(self, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
-        """Returns the step on a batch, as TensorFlow's loop over batches calls it."""
-        step = super()._autoconvert_optionals(step)
+    def around_step(self, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        """Returns the step on a batch, followed by a check of its labels if XLA compiles it."""
         if not self._asserts:
             return step
 

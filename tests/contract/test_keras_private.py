@@ -308,3 +308,22 @@ def test_numbers_are_counted_before_they_are_allocated():
     assert keras_private.count_numbers(huge) == 5 * 10**12 + 40
     assert keras_private.count_numbers("{}") == 0
     assert keras.models.model_from_json(config).count_params() == model.count_params()
+
+
+def test_what_is_around_the_step_on_a_batch_may_be_overridden():
+    class Watched(keras.Sequential):
+        seen = 0
+
+        def _autoconvert_optionals(self, step):
+            step = super()._autoconvert_optionals(step)
+
+            def watched(data):
+                self.seen += tf.is_symbolic_tensor(keras.tree.flatten(data)[0])
+                return step(data)
+
+            return watched
+
+    model = Watched([keras.Input((3,)), keras.layers.Dense(2)])
+    model.compile("sgd", "mse", jit_compile=True)
+    model.fit(np.zeros((4, 3)), np.zeros((4, 2)), verbose=0)
+    assert model.seen
