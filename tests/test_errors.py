@@ -2,10 +2,10 @@
 
 import ast
 import pathlib
-import subprocess
 import sys
 
 import pytest
+import warm
 
 import ban_tf
 from ban_tf import errors
@@ -48,9 +48,7 @@ def folder(tmp_path_factory):
 
 def _run(folder, *flags):
     command = [sys.executable, "-m", "ban_tf.main", "--epochs=1", "--gens=1", "--progress=none"]
-    return subprocess.run(
-        [*command, *flags], cwd=folder, capture_output=True, text=True, check=False
-    )
+    return warm.run([*command, *flags], cwd=folder)
 
 
 @pytest.mark.parametrize(

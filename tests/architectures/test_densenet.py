@@ -1,13 +1,13 @@
 """DenseNets: sizes that Huang et al. print, their structure, and students of other shapes."""
 
 import pickle
-import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import warm
 
 from ban_tf import architectures
 from ban_tf.architectures import blocks, densenet
@@ -189,7 +189,7 @@ def test_plain_keras_loads_a_recomputing_network_as_a_plain_one(tmp_path, suffix
         "assert momenta == {0.9}, momenta\n"
         "assert not any(name.startswith('ban_tf') for name in sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
+    warm.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
     np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), model(images), atol=1e-6)
 
 

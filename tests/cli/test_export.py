@@ -6,12 +6,12 @@ import csv
 import importlib.util
 import json
 import pathlib
-import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+import warm
 from PIL import Image
 
 from ban_tf.cli import evaluate, export, predict
@@ -137,7 +137,7 @@ def read_elsewhere(run, images, tmp_path_factory):
             ]
     script.append("assert 'ban_tf' not in sys.modules")
     command = [sys.executable, "-c", "\n".join(script)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = warm.run(command)
     assert done.returncode == 0, done.stderr
     return folder
 

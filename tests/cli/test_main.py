@@ -8,19 +8,14 @@ import subprocess
 import sys
 
 import pytest
+import warm
 from absl import flags
 
 from ban_tf.config import options
 
 
 def _run(*arguments, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "ban_tf.main", *arguments],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return warm.run([sys.executable, "-m", "ban_tf.main", *arguments], cwd=cwd)
 
 
 def _options(**changes):
@@ -182,13 +177,7 @@ def test_a_given_teacher_with_other_classes_is_refused(tmp_path):
 )
 def test_an_interrupted_run_says_how_to_go_on(sent, code, tmp_path):
     arguments = ["--gens=0", "--epochs=500", "--arch=wrn-10-1", "--progress=lines"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ban_tf.main", *arguments],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = warm.Process([sys.executable, "-m", "ban_tf.main", *arguments], cwd=tmp_path)
     for line in process.stdout:
         if "epoch 2/500" in line:
             process.send_signal(sent)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+import warm
 from keras import layers
 
 from ban_tf.compat import fingerprint
@@ -33,9 +33,7 @@ def test_what_computes_something_else_has_another_fingerprint(name, weights):
 
 
 def test_the_same_network_has_the_same_fingerprint_in_another_process():
-    found = subprocess.run(
-        [sys.executable, "-c", _ELSEWHERE], check=True, capture_output=True, text=True
-    )
+    found = warm.run([sys.executable, "-c", _ELSEWHERE], check=True)
     here = {name: fingerprint.of_model(networks.build(name, 0)) for name in networks.PAIRS}
     assert json.loads(found.stdout) == here
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import warm
 from keras import layers
 
 import ban_tf
@@ -112,7 +112,7 @@ def test_ensembles_of_members_that_share_a_layer_load_without_this_package(tmp_p
         ensemble(members, output_kind="categorical").save(tmp_path / f"{name}.keras")
         answers = [_softmax(member(tf.constant(data))) for member in members]
         expected[name] = np.mean(answers, axis=0)
-    subprocess.run([sys.executable, "-c", _ELSEWHERE, str(tmp_path)], check=True)
+    warm.run([sys.executable, "-c", _ELSEWHERE, str(tmp_path)], check=True)
     for name, mean in expected.items():
         np.testing.assert_allclose(np.load(tmp_path / f"{name}.out.npy"), mean, atol=1e-6)
 

@@ -1,11 +1,11 @@
 """BANE: the mean of its members, in a file that plain Keras loads."""
 
-import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+import warm
 
 import ban_tf
 from ban_tf.distillation.ensemble import ensemble
@@ -64,7 +64,7 @@ def test_the_file_loads_in_keras_without_this_package(tmp_path):
         f"np.save({str(tmp_path / 'y.npy')!r}, model.predict(x, verbose=0))\n"
         "assert not any(name.startswith('ban_tf') for name in sys.modules)\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True)
+    warm.run([sys.executable, "-c", script], check=True)
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), mean.predict(x, verbose=0), atol=1e-6)
 
 

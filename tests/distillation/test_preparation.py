@@ -5,13 +5,13 @@ The expected values are computed with NumPy from weights and from the preparatio
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import warm
 from keras import layers
 
 import ban_tf
@@ -250,7 +250,7 @@ def test_an_ensemble_keeps_its_preprocessor_in_its_file(tmp_path):
         "model = keras.models.load_model('ensemble.keras')\n"
         "np.save('outputs.npy', model.predict(np.load('raw.npy'), verbose=0))\n"
     )
-    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
+    warm.run([sys.executable, "-c", script], check=True, cwd=tmp_path)
     expected = mean.predict(RAW, verbose=0)
     np.testing.assert_allclose(np.load(tmp_path / "outputs.npy"), expected, atol=1e-6)
 

@@ -1,11 +1,11 @@
 """A student is a plain Keras model when it comes out, and the whole trains on after loading."""
 
-import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+import warm
 from twins import assert_equal_weights, data, network, sgd
 
 import ban_tf
@@ -45,7 +45,7 @@ def test_the_student_is_saved_and_exported_without_its_teacher_and_loads_without
     student.save(tmp_path / "student.keras")
     model.export(tmp_path / "exported", verbose=False)  # the student's
     np.save(tmp_path / "x.npy", x)
-    subprocess.run([sys.executable, "-c", PLAIN, str(tmp_path)], check=True, capture_output=True)
+    warm.run([sys.executable, "-c", PLAIN, str(tmp_path)], check=True)
     expected = student.predict(x, verbose=0)
     for name in ("loaded", "served"):
         np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), expected, atol=1e-6)

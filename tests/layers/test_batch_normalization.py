@@ -1,12 +1,12 @@
 """The fused layer against the stock layer and against float64 NumPy."""
 
-import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import warm
 
 from ban_tf.layers import BatchNormalization
 
@@ -259,7 +259,7 @@ np.save(sys.argv[3], model.predict(np.load(sys.argv[2]), verbose=0))
 
 def run_python(code, *arguments):
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    finished = subprocess.run(command, capture_output=True, text=True)
+    finished = warm.run(command)
     assert finished.returncode == 0, finished.stderr
 
 

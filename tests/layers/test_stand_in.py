@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import pickle
-import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+import warm
 
 from ban_tf import layers
 from ban_tf.layers.recomputed import Recomputed
@@ -102,7 +102,7 @@ def test_files_load_in_plain_keras_and_as_they_were_with_this_package(tmp_path, 
     (tmp_path / "model.json").write_text(model.to_json())
     script = _ELSEWHERE.format(first=first)
     command = [sys.executable, "-c", script]
-    found = subprocess.run(command, check=True, cwd=tmp_path, capture_output=True, text=True)
+    found = warm.run(command, check=True, cwd=tmp_path)
     for outputs in np.load(tmp_path / "outputs.npy"):
         np.testing.assert_allclose(outputs, model(IMAGES), rtol=1e-5, atol=1e-6)
     assert found.stdout.split() == (["False", "True"] if first else ["True", "False"])

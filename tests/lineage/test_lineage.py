@@ -2,12 +2,12 @@
 
 import os
 import signal
-import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+import warm
 
 import ban_tf
 from ban_tf.errors import RunDirectoryError
@@ -197,9 +197,9 @@ def _arrays(directory):
 
 def test_a_killed_run_ends_bit_identical_to_one_that_was_not(tmp_path):
     """Dropout, permutations, shuffling, momentum and the best epoch all go on as they would."""
-    subprocess.run(_command(tmp_path / "whole"), check=True, capture_output=True)
+    warm.run(_command(tmp_path / "whole"), check=True)
     for stop_at in ("generation 0/1  epoch 2/4", "generation 1/1  epoch 3/4"):
-        process = subprocess.Popen(_command(tmp_path / "killed"), stdout=subprocess.PIPE, text=True)
+        process = warm.Process(_command(tmp_path / "killed"))
         for line in process.stdout:
             if line.startswith(stop_at):
                 os.kill(process.pid, signal.SIGKILL)
@@ -207,7 +207,7 @@ def test_a_killed_run_ends_bit_identical_to_one_that_was_not(tmp_path):
         else:
             pytest.fail(f"{stop_at} was never reached")
         process.communicate()
-    done = subprocess.run(_command(tmp_path / "killed"), check=True, capture_output=True, text=True)
+    done = warm.run(_command(tmp_path / "killed"), check=True)
     assert "generation 0/1  epoch" not in done.stdout
     for ours, theirs in zip(_arrays(tmp_path / "killed"), _arrays(tmp_path / "whole"), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -218,7 +218,7 @@ def test_a_killed_run_ends_bit_identical_to_one_that_was_not(tmp_path):
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path):
     command = _command(tmp_path / "run")
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = warm.Process(command)
     for line in process.stdout:
         if line.startswith("generation 0/1  epoch 3/4"):
             os.kill(process.pid, signal.SIGKILL)
@@ -226,6 +226,6 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path):
     process.communicate()
     newest = max((tmp_path / "run" / "generation-0").glob("checkpoint-*.npz"))
     newest.write_bytes(newest.read_bytes()[:-100])
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = warm.run(command, check=True)
     assert "bytes where" in done.stderr
     assert "generation 1/1  epoch 4/4" in done.stdout

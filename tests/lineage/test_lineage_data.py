@@ -4,7 +4,6 @@ import importlib.util
 import json
 import os
 import pathlib
-import subprocess
 import sys
 
 import keras
@@ -13,6 +12,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 import tiny_lineage
+import warm
 
 import ban_tf
 from ban_tf.system import signals
@@ -208,14 +208,12 @@ with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
                 compile={"optimizer": lambda: keras.optimizers.SGD(t.RATE)})
 print(json.dumps([asked, [w.tolist() for w in lineage.generations[0].weights]]))
 """
-    done = subprocess.run(
+    done = warm.run(
         [sys.executable, "-c", program],
         env={
             **os.environ,
             "PYTHONPATH": os.pathsep.join([str(pathlib.Path(__file__).parent), *sys.path]),
         },
-        capture_output=True,
-        text=True,
         check=True,
     )
     asked, weights = json.loads(done.stdout.splitlines()[-1])

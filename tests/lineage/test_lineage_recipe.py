@@ -2,7 +2,6 @@
 
 import json
 import pathlib
-import subprocess
 import sys
 
 import keras
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tensorflow as tf
+import warm
 
 import ban_tf
 from ban_tf.errors import RunDirectoryError
@@ -221,12 +221,9 @@ import test_lineage_recipe as t
 t.run({str(tmp_path)!r}, generations=1, objective="kd")
 t.run({str(tmp_path)!r}, generations=1, objective="kd", build=lambda: t.build(rate=0.2))
 """
-    done = subprocess.run(
+    done = warm.run(
         [sys.executable, "-c", program],
         cwd=pathlib.Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert "`build` was a network" in done.stderr.splitlines()[-1]
     assert (tmp_path / "generation-1" / "model.keras").exists()

@@ -2,10 +2,10 @@
 
 import importlib
 import json
-import subprocess
 import sys
 
 import pytest
+import warm
 
 from ban_tf.compat import fingerprint
 from ban_tf.config import options
@@ -88,9 +88,7 @@ def test_code_has_the_same_hash_in_another_process(folder):
         "from ban_tf.compat import fingerprint;"
         "print(fingerprint.of_code(own_code.objective), fingerprint.of_code(own_code.builder))"
     )
-    found = subprocess.run(
-        [sys.executable, "-c", script, str(folder)], capture_output=True, text=True, check=True
-    )
+    found = warm.run([sys.executable, "-c", script, str(folder)], check=True)
     import own_code
 
     ours = [fingerprint.of_code(each) for each in (own_code.objective, own_code.builder)]

@@ -5,12 +5,12 @@ import itertools
 import json
 import pathlib
 import shutil
-import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
+import warm
 from absl import flags
 
 import ban_tf
@@ -139,7 +139,7 @@ def test_exports_take_lines_of_text_in_a_process_without_this_package(run, tmp_p
         script += [read[to].format(str(path)), f"np.save({str(tmp_path / f'{to}-{which}')!r}, y)"]
     script.append("assert 'ban_tf' not in sys.modules")
     command = [sys.executable, "-c", "\n".join(script)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = warm.run(command, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for to, which in cases:
         expected = language_inference.next_words(run, [line.split() for line in lines], which)

@@ -1,12 +1,12 @@
 """`ban_tf.Run`: a run as the library reads it."""
 
-import subprocess
 import sys
 
 import docstring_examples
 import keras
 import numpy as np
 import pytest
+import warm
 from PIL import Image
 from scipy.special import softmax
 
@@ -21,7 +21,7 @@ def _train(folder, seed):
         *(sys.executable, "-m", "ban_tf", "train", "--gens=2", "--epochs=1", "--arch=wrn-10-1"),
         *("--train_examples=150", "--progress=none", f"--seed={seed}", f"--workdir={folder}"),
     ]
-    subprocess.run(command, check=True, capture_output=True)
+    warm.run(command, check=True)
     return folder
 
 

@@ -5,10 +5,10 @@ import os
 import pathlib
 import re
 import shutil
-import subprocess
 import sys
 
 import pytest
+import warm
 from absl import flags
 
 from ban_tf.config import options, registry
@@ -41,11 +41,8 @@ def place(tmp_path_factory):
 
 def _main(place, *arguments):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(place), str(ROOT)])}
-    return subprocess.run(
+    return warm.run(
         [sys.executable, "-m", "ban_tf.main", "--progress=none", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
         cwd=place,
         env=environment,
     )

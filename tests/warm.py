@@ -1,0 +1,172 @@
+"""Programs in processes of their own that need not import TensorFlow again.
+
+Importing TensorFlow takes seconds, in each of the many processes that tests start. Here a process
+that has imported it, and no more, is forked for each program. What such a process does is what a
+new one does, except for what depends on the import itself: its order, its messages, and
+environment variables that are read by it.
+"""
+
+from __future__ import annotations
+
+import array
+import functools
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+_TESTS = pathlib.Path(__file__).parent
+
+
+class Process:
+    """A program that runs; like a `subprocess.Popen` with text in pipes."""
+
+    def __init__(self, command, *, cwd=None, env=None):
+        """Starts a program.
+
+        Args:
+            command: As for `subprocess`; `sys.executable` and `-m MODULE`, `-c CODE` or a path.
+            cwd: Its folder; that of the tests by default.
+            env: All of its environment variables; those of the tests by default.
+        """
+        self.args = [str(part) for part in command]
+        assert self.args[0] == sys.executable
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by `communicate`)
+        reading, writing = os.pipe()
+        request = {
+            "arguments": self.args[1:],
+            "cwd": str(cwd or pathlib.Path.cwd()),
+            "environment": dict(os.environ if env is None else env),
+        }
+        self.pid = _ask(request, [writing, self._errors.fileno()])
+        os.close(writing)
+        self.stdout = os.fdopen(reading, encoding="utf-8", errors="replace")
+        self.returncode = None
+
+    def send_signal(self, number):
+        """Sends a signal to the program."""
+        os.kill(self.pid, number)
+
+    def wait(self):
+        """Waits until the program ends, and returns its exit code; minus the signal if it died."""
+        if self.returncode is None:
+            self.returncode = os.waitstatus_to_exitcode(_ask({"wait": self.pid}))
+        return self.returncode
+
+    def communicate(self):
+        """Waits until the program ends, and returns what it printed and did not read yet."""
+        output = self.stdout.read()
+        self.stdout.close()
+        self.wait()
+        self._errors.seek(0)
+        errors = self._errors.read()
+        self._errors.close()
+        return output, errors
+
+
+def run(command, *, cwd=None, env=None, check=False):
+    """Runs a program to its end, as `subprocess.run` with `capture_output` and `text`.
+
+    Raises:
+        subprocess.CalledProcessError: It failed, and `check` is set.
+    """
+    process = Process(command, cwd=cwd, env=env)
+    output, errors = process.communicate()
+    if check and process.returncode:
+        print(output, errors)  # for pytest to show
+        raise subprocess.CalledProcessError(process.returncode, command, output, errors)
+    return subprocess.CompletedProcess(command, process.returncode, output, errors)
+
+
+def _ask(request, descriptors=()):
+    connection = _server()
+    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
+    content = json.dumps(request).encode()
+    connection.sendmsg([len(content).to_bytes(4, "little")], [rights] if descriptors else [])
+    connection.sendall(content)
+    return int.from_bytes(_read(connection, 8), "little")
+
+
+def _read(connection, size):
+    content = b""
+    while len(content) < size:
+        part = connection.recv(size - len(content))
+        if not part:
+            raise EOFError
+        content += part
+    return content
+
+
+@functools.cache
+def _server():
+    ours, theirs = socket.socketpair()
+    subprocess.Popen(
+        [sys.executable, str(pathlib.Path(__file__)), str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        stdin=subprocess.DEVNULL,
+    )
+    theirs.close()
+    return ours
+
+
+def _serve(connection):
+    """Forks for each request; returns in the child, with what it is to run."""
+    import keras  # noqa: F401 (that the child need not)
+    import tensorflow  # noqa: F401
+
+    while True:
+        try:
+            size, descriptors, *_ = socket.recv_fds(connection, 4, 2)
+            if not size:
+                sys.exit()
+            request = json.loads(_read(connection, int.from_bytes(size, "little")))
+        except (EOFError, ConnectionResetError):
+            sys.exit()
+        if "wait" in request:
+            _, answer = os.waitpid(request["wait"], 0)
+        else:
+            answer = os.fork()
+            if not answer:
+                connection.close()
+                for number, descriptor in enumerate(descriptors, start=1):
+                    os.dup2(descriptor, number)
+                    os.close(descriptor)
+                return request
+        for descriptor in descriptors:
+            os.close(descriptor)
+        connection.sendall(answer.to_bytes(8, "little"))
+
+
+def _become(request):
+    """Makes this process what Python is at the start of a program; returns code and its name."""
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    paths = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    sys.path[:0] = [path for path in paths if path and path not in sys.path]
+    kind, *rest = request["arguments"]
+    if kind in ("-m", "-c"):
+        sys.path.insert(0, request["cwd"])
+        sys.argv = [kind, *rest[1:]]
+        return kind, rest[0]
+    sys.path.insert(0, str(pathlib.Path(kind).parent))
+    sys.argv = [kind, *rest]
+    return "", kind
+
+
+if __name__ == "__main__":
+    import runpy
+
+    sys.path.remove(str(_TESTS))
+    _kind, _what = _become(_serve(socket.socket(fileno=int(sys.argv[1]))))
+    if _kind == "-m":
+        runpy.run_module(_what, run_name="__main__", alter_sys=True)
+    elif _kind == "-c":
+        exec(compile(_what, "<string>", "exec"), {"__name__": "__main__"})
+    else:
+        runpy.run_path(_what, run_name="__main__")
