@@ -12,13 +12,13 @@ from types import ModuleType
 from absl import flags
 
 import ban_tf
-from ban_tf.cli import evaluate, export, predict, runs
+from ban_tf.cli import doctor, evaluate, export, predict, runs
 from ban_tf.cli import report as report_command
 from ban_tf.config import options
 from ban_tf.report.table import markdown_table
 
 FOLDER = pathlib.Path(__file__).parent
-_COMMANDS = (export, predict, evaluate, report_command, runs)
+_COMMANDS = (export, predict, evaluate, report_command, runs, doctor)
 
 
 def flags_page() -> str:

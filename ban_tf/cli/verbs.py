@@ -22,7 +22,17 @@ VERBS = {
     "export": "write a model for serving: SavedModel, Keras, LiteRT or ONNX",
     "launch": "train with several worker processes on this machine",
     "reproduce": "train and list the rows of the paper's tables",
+    "doctor": "print versions, devices and free memory, and what is missing here",
 }
+
+
+# What `ban-tf` alone shows before the verbs.
+_FIRST_STEPS = """\
+To begin, offline and in less than two minutes on two CPU cores:
+  ban-tf train --gens=3 --arch=wrn
+It ends with a table and the path of its report.html. `ban-tf doctor` checks
+this machine; `ban-tf train --dataset=folder:PATH` takes images of your own.
+"""
 
 
 def usage() -> str:
@@ -50,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     common.allow_any_text()
     verb, rest = (arguments[0], list(arguments[1:])) if arguments else ("", [])
     if not arguments or verb in common.HELP or verb == "help":
-        print(usage())
+        print(usage() if arguments else f"{_FIRST_STEPS}\n{usage()}")
         return 0
     if verb.startswith("-"):
         verb, rest = "train", list(arguments)

@@ -25,6 +25,12 @@ def test_help_has_a_line_for_each_verb(arguments, capsys):
     assert max(map(len, shown.splitlines())) <= 80
 
 
+def test_without_arguments_the_first_command_is_shown_before_the_verbs(capsys):
+    assert verbs.main([]) == 0
+    command = "ban-tf train --gens=3 --arch=wrn"
+    assert command in capsys.readouterr().out.partition("ban-tf VERB")[0]
+
+
 @pytest.mark.parametrize("verb", [verb for verb in verbs.VERBS if verb != "train"])
 def test_each_verb_has_a_help_of_its_own(verb, capsys):
     try:
