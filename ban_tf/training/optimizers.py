@@ -149,7 +149,8 @@ def make_optimizer(
     """Returns an optimizer by name.
 
     Args:
-        name: "sgd" (with Nesterov momentum) or any optimizer that Keras knows by name.
+        name: "sgd" (with Nesterov momentum), a class of `keras.optimizers` in any case, or a
+            registered name.
         learning_rate: A float or a schedule.
         momentum: Used by "sgd".
         weight_decay: Decay of the kernels.
@@ -166,7 +167,7 @@ def make_optimizer(
             nesterov=momentum > 0,
             global_clipnorm=clip_norm,
         )
-    kind = type(keras.optimizers.get(name))
+    kind = _optimizer_class(name)
     # Passed even if 0: some, such as AdamW and Muon, have another default.
     decays_by = {"weight_decay", "adam_weight_decay"} & set(inspect.signature(kind).parameters)
     optimizer = kind(
@@ -177,3 +178,17 @@ def make_optimizer(
     if weight_decay:
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
+
+
+def _optimizer_class(name: str) -> type[keras.optimizers.Optimizer]:
+    """Returns an optimizer's class; `keras.optimizers.get` lacks some of Keras's, such as Lamb."""
+    kinds = {key.lower(): value for key, value in vars(keras.optimizers).items()}
+    kind = kinds.get(name.lower())
+    if inspect.isclass(kind) and issubclass(kind, keras.optimizers.Optimizer):
+        return kind
+    try:
+        return type(keras.optimizers.get(name))
+    except ValueError:
+        raise InputError(
+            f"{name!r} is not the name of an optimizer of Keras {keras.__version__}."
+        ) from None

@@ -8,10 +8,10 @@ from typing import ClassVar
 from ban_tf.config import needs
 from ban_tf.config.flag import flag
 
-# Those that every supported Keras has.
+# Those of Keras, which is not imported for --help; an older Keras lacks the latest.
 _OPTIMIZERS = (
-    *("sgd", "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lion"),
-    *("muon", "nadam", "rmsprop"),
+    *("sgd", "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "ftrl", "lamb"),
+    *("lion", "muon", "nadam", "rmsprop", "schedulefreeadamw"),
 )
 
 
