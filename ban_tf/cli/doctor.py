@@ -30,7 +30,7 @@ installs what is missing, devices, and the precision that is fast here. Needs no
 
 # The requirements of each extra, as in setup.cfg.
 EXTRAS = {
-    "gpu": ("tensorflow[and-cuda]>=2.20",),
+    "gpu": ("tensorflow[and-cuda]>=2.21",),
     "jax": ("jax>=0.5",),
     "hub": ("keras-hub>=0.25",),
     "onnx": ("onnx>=1.16", "onnxruntime>=1.18", "tf2onnx>=1.16"),

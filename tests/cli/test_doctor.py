@@ -77,7 +77,7 @@ def test_missing_packages_have_a_command_that_installs_them():
 
 
 def test_an_extra_of_another_package_is_missing_if_what_it_brings_is():
-    needed = doctor._distributions("tensorflow[and-cuda]>=2.20")
+    needed = doctor._distributions("tensorflow[and-cuda]>=2.21")
     assert needed[0] == "tensorflow"
     assert any(name.startswith("nvidia-") for name in needed)
 
