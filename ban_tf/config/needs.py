@@ -65,6 +65,7 @@ def _without(name: str) -> Need:
 
 
 TFDS = Need("dataset", "TFDS datasets", lambda options: datasets.is_tfds(options.dataset))
+FOLDER = Need("dataset", "folders of images", lambda options: datasets.is_folder(options.dataset))
 SGD = Need("optimizer", "--optimizer=sgd", lambda options: options.optimizer == "sgd")
 PLATEAU = Need("schedule", "--schedule=plateau", lambda options: options.schedule == "plateau")
 AUTO = Need("gens", "--gens=auto", lambda options: options.gens == "auto")

@@ -5,6 +5,8 @@ Text is in `datasets.text`.
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 
 from ban_tf.datasets.image_data import ImageData, Split
@@ -42,6 +44,11 @@ def check(name: str) -> None:
         folder.check(name.removeprefix(_FOLDER))
 
 
+def is_folder(name: str) -> bool:
+    """Returns whether a dataset is a folder of images."""
+    return name.startswith(_FOLDER)
+
+
 def is_tfds(name: str) -> bool:
     """Returns whether a dataset is loaded by TensorFlow Datasets."""
     return name != "digits" and not name.startswith(_FOLDER)
@@ -60,6 +67,7 @@ def load(
     train_examples: int | None = None,
     seed: int = 0,
     cache: str = "auto",
+    skip_bad_files: bool = False,
 ) -> ImageData:
     """Loads a dataset.
 
@@ -72,11 +80,13 @@ def load(
         seed: Chooses the validation examples.
         cache: Where decoded images of TFDS datasets are stored: "memory", "disk" (next to the
             dataset, memory-mapped), or "auto": on disk if they would fill half of the memory.
+        skip_bad_files: Leave out files of a folder that cannot be read.
 
     Raises:
         InputError: The data cannot be loaded, or is invalid.
     """
     check(name)
+    skipped: tuple[str, ...] = ()
     if name == "digits":
         from ban_tf.datasets import digits
 
@@ -84,13 +94,16 @@ def load(
     elif name.startswith(_FOLDER):
         from ban_tf.datasets import folder
 
-        train, test, class_names = folder.load(name.removeprefix(_FOLDER))
+        found = folder.load(name.removeprefix(_FOLDER), skip_bad_files)
+        train, test, class_names = found.train, found.test, found.class_names
+        skipped = found.skipped
     else:
         from ban_tf.datasets import tfds
 
         train, test, class_names = tfds.load(name, data_dir, train_examples, cache)
     train = _first(name, train, train_examples)
-    return _assemble(name, train, test, class_names, validation_fraction, seed)
+    data = _assemble(name, train, test, class_names, validation_fraction, seed)
+    return dataclasses.replace(data, skipped=skipped)
 
 
 def _first(name: str, train: Split, count: int | None) -> Split:

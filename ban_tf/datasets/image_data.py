@@ -75,6 +75,7 @@ class ImageData:
         std: float32 `[channels]`, likewise.
         augment: Whether it is augmented by default.
         content: A hash of all examples; see `datasets.content`.
+        skipped: Why files were left out, a sentence for each that names it.
     """
 
     name: str
@@ -86,6 +87,7 @@ class ImageData:
     std: np.ndarray
     augment: bool
     content: str = ""
+    skipped: tuple[str, ...] = ()
 
     @property
     def num_classes(self) -> int:

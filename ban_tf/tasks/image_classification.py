@@ -29,6 +29,7 @@ from ban_tf.tasks.task import Predictions, Task
 
 # Training examples without augmentation, for `--analyse`.
 _ANALYZED = 1000
+SKIPPED = "skipped_files.txt"  # of a run with --skip_bad_files
 
 
 class ImageClassification(Task):
@@ -48,6 +49,7 @@ class ImageClassification(Task):
             train_examples=options.train_examples,
             seed=options.seed,
             cache=options.cache,
+            skip_bad_files=options.skip_bad_files,
         )
         if options.teacher_top is not None and options.teacher_top > self.data.num_classes:
             raise InputError(
@@ -81,7 +83,7 @@ class ImageClassification(Task):
         }
 
     def files(self) -> Mapping[str, bytes]:
-        """Returns the classes and the normalization of the images."""
+        """Returns the classes and the normalization of the images, and the files left out."""
         data = self.data
         facts = reading.DataFacts(
             data.name,
@@ -90,7 +92,11 @@ class ImageClassification(Task):
             tuple(float(value) for value in data.mean),
             tuple(float(value) for value in data.std),
         )
-        return {reading.DATA: facts.to_json()}
+        found = {reading.DATA: facts.to_json()}
+        if self.options.skip_bad_files:
+            lines = [f"{sentence}\n" for sentence in data.skipped]
+            found[SKIPPED] = "".join(lines).encode()
+        return found
 
     def steps_per_epoch(self) -> int:
         """Returns the number of full batches in an epoch."""

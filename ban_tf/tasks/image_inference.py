@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from ban_tf import datasets
-from ban_tf.datasets import folder
+from ban_tf.datasets import image_files
 from ban_tf.errors import InputError
 from ban_tf.metrics import summary
 from ban_tf.runs import inference, reading
@@ -32,7 +32,12 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         InputError: The data cannot be loaded, or does not fit the models.
     """
     facts = reading.read_data_facts(run)
-    data = datasets.load(dataset, data_dir=data_dir)
+    settings = reading.settings(run)
+    data = datasets.load(
+        dataset,
+        data_dir=data_dir,
+        skip_bad_files=settings.get("skip_bad_files", False),
+    )
     if tuple(data.class_names) != facts.class_names:
         raise InputError(
             f"--dataset={dataset} has the classes {_listed(data.class_names)}, but {run.path} was "
@@ -51,7 +56,6 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         )
         for number in reading.finished_generations(run)
     ]
-    settings = reading.settings(run)
     about = {
         "dataset": dataset,
         "architecture": settings.get("arch", "unknown"),
@@ -115,7 +119,7 @@ def predict(
 
 
 def read_image(path: str | pathlib.Path, shape: tuple[int, int, int]) -> np.ndarray:
-    """Reads and resizes an image, uint8 `[height, width, channels]`.
+    """Reads and resizes an image as in training, uint8 `[height, width, channels]`.
 
     Raises:
         InputError: The file does not exist, or is not an image.
@@ -125,7 +129,7 @@ def read_image(path: str | pathlib.Path, shape: tuple[int, int, int]) -> np.ndar
     height, width, channels = shape
     if channels not in (1, 3):
         raise InputError(f"Images of {channels} channels cannot be read from files.")
-    image = folder.open_image(path).convert("L" if channels == 1 else "RGB")
+    image = image_files.open_image(path).convert("L" if channels == 1 else "RGB")
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(image, dtype=np.uint8).reshape(shape)

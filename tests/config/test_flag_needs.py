@@ -16,6 +16,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 TEXT = "--dataset=text"
 LABELS = "--objective=labels"
+CLASSES = "--dataset=folder:classes"
 KD = "--objective=kd"
 
 # A flag, what it is given beside, and the flag that it does nothing with.
@@ -33,6 +34,8 @@ IDLE = [
     ("--train_examples=100", [TEXT], TEXT),
     ("--cache=disk", [TEXT], TEXT),
     ("--cache=memory", [], "--dataset=digits"),
+    ("--skip_bad_files", [TEXT], TEXT),
+    ("--skip_bad_files", [], "--dataset=digits"),
     ("--augment=no", [TEXT], TEXT),
     ("--label_weight=0.5", [LABELS], LABELS),
     ("--label_smoothing=0.1", [KD, "--teacher_from=teacher.keras"], KD),
@@ -99,6 +102,7 @@ AT_WORK = [
     ["--remat", "--student_arch=densenet"],
     ["--data_dir=there", "--cache=disk", "--dataset=cifar10"],
     ["--validation_fraction=0.2", "--train_examples=100", "--augment=no"],
+    ["--skip_bad_files", CLASSES],
     ["--label_weight=0.5", "--temperature=2", "--objective=kd"],
     ["--label_weight=0", "--temperature=2", "--objective=dkd"],
     ["--label_smoothing=0.1", LABELS, "--teacher_from=teacher.keras"],
@@ -123,6 +127,10 @@ AT_WORK = [
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     (tmp_path / "teacher.keras").write_text("")
+    for name in ("a", "b"):
+        for part in ("train", "test"):
+            (tmp_path / "classes" / part / name).mkdir(parents=True)
+            (tmp_path / "classes" / part / name / "image.png").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TF_CONFIG", raising=False)
 

@@ -53,11 +53,73 @@ def test_a_few_training_examples_come_from_more_than_one_class(tmp_path):
     assert len(data.train.labels) == 6
 
 
-def test_a_corrupt_image_is_named(tmp_path):
+def test_bad_files_are_named_at_once_a_few_of_many(tmp_path):
+    _write(tmp_path)
+    for part in ("train", "test"):
+        (tmp_path / part / "dog" / "broken.png").write_bytes(b"not an image")
+    with pytest.raises(ValueError, match=r"\(2\): .*train.dog.broken\.png .*test.dog.broken\.png"):
+        _load(tmp_path)
+    for number in range(5):
+        (tmp_path / "test" / "cat" / f"empty{number}.JPG").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"\(7\): .*And 2 more\. .*--skip_bad_files\.") as caught:
+        _load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_files_can_be_left_out_and_are_listed(tmp_path):
+    _write(tmp_path)
+    good = _load(tmp_path)
+    for name in ("broken.png", "two\nlines.png"):
+        (tmp_path / "train" / "dog" / name).write_bytes(b"not an image")
+    data = _load(tmp_path, skip_bad_files=True)
+    assert data.content == good.content
+    assert [sentence.count(".png cannot be read") for sentence in data.skipped] == [1, 1]
+    assert not any("\n" in sentence for sentence in data.skipped)
+
+
+def test_a_run_lists_the_files_that_it_skips(tmp_path):
     _write(tmp_path)
     (tmp_path / "train" / "dog" / "broken.png").write_bytes(b"not an image")
-    with pytest.raises(ValueError, match=r"broken\.png"):
+    asked = options.Options(
+        dataset=f"folder:{tmp_path}",
+        arch="wrn-10-1",
+        batch_size=2,
+        skip_bad_files=True,
+        workdir=str(tmp_path / "run"),
+    )
+    listed = runner.prepare(options.check(asked)).task.files()["skipped_files.txt"].decode()
+    assert "broken.png cannot be read" in listed
+    assert listed.count("\n") == 1
+
+
+def test_a_class_of_bad_files_alone_is_refused(tmp_path):
+    _write(tmp_path)
+    for file in (tmp_path / "test" / "dog").iterdir():
+        file.write_bytes(b"not an image")
+    with pytest.raises(ValueError, match="no image of dog in test can be read"):
+        _load(tmp_path, skip_bad_files=True)
+
+
+def test_what_is_not_read_is_counted_in_one_line(tmp_path, caplog):
+    _write(tmp_path)
+    for name in ("a/notes.txt", "b.txt", ".DS_Store", "c.heic"):
+        file = tmp_path / "train" / "cat" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"not an image")
+    (tmp_path / "train" / "labels.csv").write_bytes(b"")
+    with caplog.at_level("WARNING"):
         _load(tmp_path)
+    (line,) = [record.getMessage() for record in caplog.records]
+    for count in ("2 .txt", "1 .heic", "1 hidden or system", "1 outside of the folder of a class"):
+        assert count in line
+
+
+def test_a_class_without_images_says_what_it_holds(tmp_path):
+    _write(tmp_path)
+    (tmp_path / "train" / "fox").mkdir()
+    (tmp_path / "train" / "fox" / "a.heic").write_bytes(b"not an image")
+    with pytest.raises(ValueError, match=r"fox holds no images, but files: 1 \.heic"):
+        datasets.check(f"folder:{tmp_path}")
 
 
 def test_more_than_eight_bits_are_refused_rather_than_clipped(tmp_path):

@@ -50,6 +50,13 @@ class DataOptions:
         of_some_tasks=True,
         needs=(needs.TFDS,),
     )
+    skip_bad_files: bool = flag(
+        False,
+        "Leave out images of a folder that cannot be read; skipped_files.txt in the run lists "
+        "them.",
+        of_some_tasks=True,
+        needs=(needs.FOLDER,),
+    )
     augment: str = flag(
         "auto",
         "Random crops and flips: auto (depends on the dataset), yes or no.",

@@ -1,0 +1,157 @@
+"""Image files: which files of a folder are images, and how one is read.
+
+Every format that Pillow decodes without another program is read, whatever the suffix of the file;
+of several frames the first. The orientation in camera metadata is applied, and transparency is
+composited on white. Training and prediction read images with the same function. Images of more
+than eight bits per channel are refused.
+"""
+
+from __future__ import annotations
+
+import collections
+import functools
+import pathlib
+from typing import TYPE_CHECKING
+
+from ban_tf.errors import InputError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+BACKGROUND = "white"  # shows where an image is transparent
+HIDDEN = "hidden or system"
+# Pillow recognizes these formats, but decodes them only with another program.
+_NOT_DECODED = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
+# Left by archives, file servers and file managers, in any case.
+_SYSTEM = frozenset(
+    {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin"}
+)
+_ORIENTATION = 0x0112  # the EXIF tag
+
+
+def is_hidden(name: str) -> bool:
+    """Returns whether a file or folder of this name is hidden, or left by the system."""
+    return name.startswith(".") or name.lower() in _SYSTEM
+
+
+def find(folder: pathlib.Path, passed_over: collections.Counter[str]) -> list[pathlib.Path]:
+    """Returns the image files in a folder and in the folders in it, sorted.
+
+    A file is an image if its suffix is that of an image format, so that a damaged one is found
+    when it is read, or if its content is an image.
+
+    Args:
+        folder: The folder.
+        passed_over: To which the numbers of other files are added by reason: `HIDDEN`, or their
+            suffix.
+    """
+    files, folders, seen = [], [folder], set()
+    while folders:
+        inner = folders.pop()
+        real = inner.resolve()
+        if real in seen:  # by a symbolic link
+            continue
+        seen.add(real)
+        for entry in sorted(inner.iterdir()):
+            if is_hidden(entry.name):
+                passed_over[HIDDEN] += 1
+            elif entry.is_dir():
+                folders.append(entry)
+            elif _is_image(entry):
+                files.append(entry)
+            else:
+                passed_over[entry.suffix.lower() or "without suffix"] += 1
+    return sorted(files)
+
+
+def open_image(file: str | pathlib.Path) -> Image.Image:
+    """Reads an image file with Pillow: upright, without transparency.
+
+    Returns:
+        The image in its size; in mode L if its mode is gray, otherwise RGB.
+
+    Raises:
+        InputError: It does not exist, is not an image, or has more than eight bits per channel.
+    """
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(file, formats=_formats()) as image:
+            image.load()
+            deep = image.mode.startswith(("I", "F"))  # Pillow would clip these to white
+            opaque = None if deep else _on_background(_upright(image))
+    except MemoryError:
+        raise
+    except UnidentifiedImageError as error:
+        raise InputError(
+            f"{file} cannot be read as an image (it is in no format that Pillow decodes)."
+        ) from error
+    except Exception as error:  # decoders raise errors of many types for damaged files
+        raise InputError(f"{file} cannot be read as an image ({error}).") from error
+    if opaque is None:
+        raise InputError(
+            f"{file} has more than eight bits per channel (mode {image.mode}); save it with eight."
+        )
+    return opaque
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in Image.ID if name not in _NOT_DECODED)
+
+
+@functools.cache
+def _suffixes() -> frozenset[str]:
+    from PIL import Image
+
+    formats = _formats()
+    found = {suffix for suffix, name in Image.registered_extensions().items() if name in formats}
+    return frozenset(found)
+
+
+def _is_image(file: pathlib.Path) -> bool:
+    from PIL import Image
+
+    if not file.is_file() and not file.is_symlink():  # a pipe would block its reader
+        return False
+    if file.suffix.lower() in _suffixes():
+        return True
+    try:
+        with Image.open(file, formats=_formats()):
+            return True
+    except Exception:  # decoders raise errors of many types
+        return False
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Applies the orientation of the camera; without metadata or with damaged ones, none."""
+    from PIL.Image import Transpose
+
+    try:
+        orientation = image.getexif().get(_ORIENTATION)
+    except Exception:  # its parser raises errors of many types
+        return image
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[orientation]) if orientation in turns else image
+
+
+def _on_background(image: Image.Image) -> Image.Image:
+    """Returns an image in mode L or RGB, with transparency composited on `BACKGROUND`."""
+    from PIL import Image
+
+    mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    if image.mode.lower().endswith("a") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image)
+    return image.convert(mode)
