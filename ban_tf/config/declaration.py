@@ -120,7 +120,7 @@ IMAGES = Declaration(
     supports=frozenset(
         {
             *("data_dir", "cache", "validation_fraction", "train_examples"),
-            "skip_bad_files",
+            *("test_fraction", "skip_bad_files"),
             *("augment", "augmentation_seed", "mixup", "activation_weight"),
             *("teacher_from", "teacher_signal", "teacher_views", "teacher_top", "recordings"),
             *("final_student", "jit", "steps_per_execution", "sync_batch_norm"),
@@ -153,6 +153,7 @@ TEXT = Declaration(
         "cache": "it is for TFDS datasets",
         "validation_fraction": "a text has its own validation part",
         "train_examples": "a text is read as a whole",
+        "test_fraction": "a text has its own test part",
         "skip_bad_files": "it is for folders of images",
         "augment": "words are not cropped or flipped",
         "augmentation_seed": "words are not cropped or flipped",

@@ -66,6 +66,16 @@ def _without(name: str) -> Need:
 
 TFDS = Need("dataset", "TFDS datasets", lambda options: datasets.is_tfds(options.dataset))
 FOLDER = Need("dataset", "folders of images", lambda options: datasets.is_folder(options.dataset))
+SPLIT_FOLDER = Need(
+    "dataset",
+    "folders of classes without train and test",
+    lambda options: datasets.is_split_folder(options.dataset),
+)
+NO_VALIDATION = Need(
+    "dataset",
+    "data without a validation part",
+    lambda options: not datasets.has_validation(options.dataset),
+)
 SGD = Need("optimizer", "--optimizer=sgd", lambda options: options.optimizer == "sgd")
 PLATEAU = Need("schedule", "--schedule=plateau", lambda options: options.schedule == "plateau")
 AUTO = Need("gens", "--gens=auto", lambda options: options.gens == "auto")

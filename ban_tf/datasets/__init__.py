@@ -5,8 +5,6 @@ Text is in `datasets.text`.
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 
 from ban_tf.datasets.image_data import ImageData, Split
@@ -32,21 +30,45 @@ def check(name: str) -> None:
     """Checks the name of a dataset without loading anything.
 
     Raises:
-        InputError: The folder does not exist or has the wrong layout.
+        InputError: The name is a path, or the folder does not exist or has the wrong layout.
     """
     if not name:
         raise InputError(
             "--dataset is empty; give digits, a TFDS name such as cifar10, or folder:PATH."
         )
+    from ban_tf.datasets import folder_hints
+
     if name.startswith(_FOLDER):
         from ban_tf.datasets import folder
 
         folder.check(name.removeprefix(_FOLDER))
+    elif folder_hints.looks_like_path(name):
+        raise InputError(
+            f"--dataset={name} is a path. "
+            + (
+                folder_hints.forgotten(name)
+                or "Type --dataset=folder:PATH with a folder that exists."
+            )
+        )
 
 
 def is_folder(name: str) -> bool:
     """Returns whether a dataset is a folder of images."""
     return name.startswith(_FOLDER)
+
+
+def is_split_folder(name: str) -> bool:
+    """Returns whether a dataset is a folder of classes, without `train` and `test`."""
+    from ban_tf.datasets import folder_layout
+
+    return is_folder(name) and folder_layout.is_split(name.removeprefix(_FOLDER))
+
+
+def has_validation(name: str) -> bool:
+    """Returns whether a dataset has validation data of its own."""
+    from ban_tf.datasets import folder_layout
+
+    return is_folder(name) and folder_layout.has_validation(name.removeprefix(_FOLDER))
 
 
 def is_tfds(name: str) -> bool:
@@ -68,25 +90,31 @@ def load(
     seed: int = 0,
     cache: str = "auto",
     skip_bad_files: bool = False,
+    test_fraction: float = 0.2,
 ) -> ImageData:
     """Loads a dataset.
 
     Args:
         name: "digits", "folder:PATH", or the name of a TFDS image-classification dataset.
         data_dir: The directory of TFDS data; not used for digits and folders.
-        validation_fraction: Fraction of the training data used for validation.
+        validation_fraction: Fraction of the training data used for validation; not used for
+            folders with a validation folder.
         train_examples: Use only this number of training examples: the first ones, or for a folder
             a fixed random choice; validation examples are taken from these.
         seed: Chooses the validation examples.
         cache: Where decoded images of TFDS datasets are stored: "memory", "disk" (next to the
             dataset, memory-mapped), or "auto": on disk if they would fill half of the memory.
         skip_bad_files: Leave out files of a folder that cannot be read.
+        test_fraction: Fraction of the images used for testing, of a folder without `train` and
+            `test`; the same images whatever the seed.
 
     Raises:
         InputError: The data cannot be loaded, or is invalid.
     """
+    from ban_tf.datasets import content, splits
+
     check(name)
-    skipped: tuple[str, ...] = ()
+    validation, skipped = None, ()
     if name == "digits":
         from ban_tf.datasets import digits
 
@@ -94,16 +122,23 @@ def load(
     elif name.startswith(_FOLDER):
         from ban_tf.datasets import folder
 
-        found = folder.load(name.removeprefix(_FOLDER), skip_bad_files)
+        found = folder.load(name.removeprefix(_FOLDER), skip_bad_files, test_fraction)
         train, test, class_names = found.train, found.test, found.class_names
-        skipped = found.skipped
+        validation, skipped = found.validation, found.skipped
     else:
         from ban_tf.datasets import tfds
 
         train, test, class_names = tfds.load(name, data_dir, train_examples, cache)
     train = _first(name, train, train_examples)
-    data = _assemble(name, train, test, class_names, validation_fraction, seed)
-    return dataclasses.replace(data, skipped=skipped)
+    known_by = content.of_images(train, test, class_names, validation)
+    if validation is None:
+        train, validation = splits.cut_validation(
+            train, validation_fraction, seeds.derive_seed(seed, "validation")
+        )
+    mean, std = splits.channel_statistics(train.images)
+    augment = augmented_by_default(name)
+    parts = (train, validation, test)
+    return ImageData(name, *parts, class_names, mean, std, augment, known_by, skipped)
 
 
 def _first(name: str, train: Split, count: int | None) -> Split:
@@ -118,22 +153,3 @@ def _first(name: str, train: Split, count: int | None) -> Split:
         chosen = np.random.default_rng(0).permutation(len(train.labels))[:count]
         return train.select(chosen)
     return train.select(np.arange(count))
-
-
-def _assemble(
-    name: str,
-    train: Split,
-    test: Split,
-    class_names: tuple[str, ...],
-    validation_fraction: float,
-    seed: int,
-) -> ImageData:
-    from ban_tf.datasets import content, splits
-
-    known_by = content.of_images(train, test, class_names)
-    train, validation = splits.cut_validation(
-        train, validation_fraction, seeds.derive_seed(seed, "validation")
-    )
-    mean, std = splits.channel_statistics(train.images)
-    augment = augmented_by_default(name)
-    return ImageData(name, train, validation, test, class_names, mean, std, augment, known_by)

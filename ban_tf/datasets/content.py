@@ -22,7 +22,9 @@ _SAMPLED = 1024  # images of a larger one
 _AT_A_TIME = 1024
 
 
-def of_images(train: Split, test: Split, class_names: Sequence[str]) -> str:
+def of_images(
+    train: Split, test: Split, class_names: Sequence[str], validation: Split | None = None
+) -> str:
     """Returns the hash of an image dataset.
 
     Args:
@@ -30,8 +32,10 @@ def of_images(train: Split, test: Split, class_names: Sequence[str]) -> str:
             depend on the seed.
         test: The test examples.
         class_names: In the order of the labels.
+        validation: Validation examples that are not taken from the training examples.
     """
-    arrays = [array for split in (train, test) for array in (split.labels, _images(split))]
+    parts = (train, test) if validation is None else (train, test, validation)
+    arrays = [array for split in parts for array in (split.labels, _images(split))]
     return _hash(class_names, arrays)
 
 

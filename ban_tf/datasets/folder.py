@@ -1,7 +1,4 @@
-"""`PATH/{train,test}/CLASS`: a folder of images.
-
-Images may lie in further folders within that of their class; `image_files` defines what is read.
-"""
+"""Loads a folder of images: `folder_layout` finds the files, `image_files` reads them."""
 
 from __future__ import annotations
 
@@ -9,15 +6,17 @@ import collections
 import concurrent.futures
 import dataclasses
 import pathlib
+from typing import NamedTuple
 
 import numpy as np
 from absl import logging
 from PIL import Image
 
-from ban_tf.datasets import image_files
+from ban_tf.datasets import folder_hints, folder_layout, image_files, splits
+from ban_tf.datasets.folder_layout import ALL, TEST, TRAIN, VALIDATION
 from ban_tf.datasets.image_data import Split
 from ban_tf.errors import InputError
-from ban_tf.system import shown
+from ban_tf.system import seeds, shown
 
 _NAMED = 5  # bad files that a message names
 
@@ -28,27 +27,36 @@ class FolderData:
 
     Attributes:
         train: The training data.
+        validation: The validation data; None if the folder has none of its own.
         test: The test data.
         class_names: In the order of the labels.
         skipped: Why files were left out, a sentence for each that names it.
     """
 
     train: Split
+    validation: Split | None
     test: Split
     class_names: tuple[str, ...]
     skipped: tuple[str, ...] = ()
 
 
+class _Part(NamedTuple):
+    """Decoded images, and their labels int32 `[images]`."""
+
+    images: list[Image.Image]
+    labels: np.ndarray
+
+
 def check(path: str) -> tuple[str, ...]:
-    """Returns the names of the classes, sorted.
+    """Returns the names of the classes, in natural order.
 
     Raises:
         InputError: The folder has the wrong layout.
     """
-    return _scan(path)[0]
+    return folder_layout.scan(path).class_names
 
 
-def load(path: str, skip_bad_files: bool = False) -> FolderData:
+def load(path: str, skip_bad_files: bool = False, test_fraction: float = 0.2) -> FolderData:
     """Loads images of any sizes.
 
     Images of different sizes are resized to the most common size; if all are gray, there is one
@@ -57,91 +65,71 @@ def load(path: str, skip_bad_files: bool = False) -> FolderData:
     Args:
         path: The folder.
         skip_bad_files: Leave out files that cannot be read.
+        test_fraction: Fraction of each class for testing, if the folder has no `train` and `test`;
+            the choice does not depend on the seed of a run.
 
     Raises:
         InputError: The folder has the wrong layout, or an image cannot be read.
     """
-    names, files, passed_over = _scan(path)
+    names, files, passed_over = folder_layout.scan(path)
     if passed_over:
-        counts = ", ".join(f"{count} {reason}" for reason, count in passed_over.most_common())
+        counts = shown.escaped(folder_hints.counted(passed_over))
         logging.warning("%s: files that are not read: %s.", path, counts)
-    images, labels, skipped = {}, {}, []
+    parts, skipped = {}, []
     for part in files:
-        images[part], labels[part], bad = _read(files[part])
+        parts[part], bad = _read(files[part])
         skipped += bad
     if skipped and not skip_bad_files:
         raise InputError(
             f"--dataset=folder:{path} has bad files ({len(skipped)}): {_few(skipped)} Repair or "
             "delete them, or leave them out with --skip_bad_files."
         )
-    for part, found in labels.items():
-        _check_left(path, part, found, names)
     if skipped:
-        logging.warning(
-            "%s: bad files that are left out (%d): %s", path, len(skipped), _few(skipped)
+        count = len(skipped)
+        logging.warning("%s: bad files that are left out (%d): %s", path, count, _few(skipped))
+    if ALL in parts:
+        parts = _cut_test(path, parts[ALL], test_fraction, names)
+    for part in (TRAIN, TEST):
+        _check_left(path, part, parts[part].labels, names)
+    size, mode = _common(path, [image for part in parts.values() for image in part.images])
+    found = {
+        part: Split(_array(read.images, size, mode), read.labels) for part, read in parts.items()
+    }
+    return FolderData(found[TRAIN], found.get(VALIDATION), found[TEST], names, tuple(skipped))
+
+
+def _cut_test(path: str, every: _Part, fraction: float, names: tuple[str, ...]) -> dict[str, _Part]:
+    """Splits the images of a folder without `train` and `test`."""
+    for name, count in zip(names, np.bincount(every.labels, minlength=len(names)), strict=True):
+        if count < 2:
+            raise InputError(
+                f"--dataset=folder:{path}: class {name} has {count} image(s); at least two are "
+                "needed, one to train with and one to test with."
+            )
+    seed = seeds.derive_seed(0, "test")  # all runs have the same test data
+    held_out = splits.choose(every.labels, fraction, seed, at_least=1)
+    return {
+        part: _Part(
+            [image for image, here in zip(every.images, mask, strict=True) if here],
+            every.labels[mask],
         )
-    every = [image for part in images.values() for image in part]
-    sizes = collections.Counter(image.size for image in every)
+        for part, mask in ((TRAIN, ~held_out), (TEST, held_out))
+    }
+
+
+def _common(path: str, images: list[Image.Image]) -> tuple[tuple[int, int], str]:
+    """Returns the most common size, and the mode in which all images can be shown."""
+    sizes = collections.Counter(image.size for image in images)
     size = sizes.most_common(1)[0][0]
     if len(sizes) > 1:
         logging.warning("%s: images of %d sizes are resized to %dx%d.", path, len(sizes), *size)
-    mode = "L" if all(image.mode == "L" for image in every) else "RGB"
-    train, test = (
-        Split(_array(images[part], size, mode), labels[part]) for part in ("train", "test")
-    )
-    return FolderData(train, test, names, tuple(skipped))
-
-
-def _scan(
-    path: str,
-) -> tuple[tuple[str, ...], dict[str, list[tuple[pathlib.Path, int]]], collections.Counter[str]]:
-    """Returns class names, files and labels of each part, and numbers of files passed over."""
-    root = pathlib.Path(path).expanduser()
-    found: dict[str, dict[str, list[pathlib.Path]]] = {}
-    passed_over: collections.Counter[str] = collections.Counter()
-    for part in ("train", "test"):
-        if not (root / part).is_dir():
-            raise InputError(
-                f"--dataset=folder:{path} has no folder {part}; images are expected in "
-                "PATH/train/CLASS and PATH/test/CLASS."
-            )
-        found[part] = {}
-        for entry in sorted((root / part).iterdir()):
-            if image_files.is_hidden(entry.name):
-                passed_over[image_files.HIDDEN] += 1
-            elif not entry.is_dir():
-                passed_over["outside of the folder of a class"] += 1
-            else:
-                here: collections.Counter[str] = collections.Counter()
-                found[part][entry.name] = image_files.find(entry, here)
-                passed_over += here
-                if not found[part][entry.name]:
-                    others = ", ".join(f"{count} {reason}" for reason, count in here.most_common())
-                    raise InputError(
-                        f"{entry} holds no images{f', but files: {others}' if others else ''}."
-                    )
-    if set(found["train"]) != set(found["test"]):
-        only = sorted(set(found["train"]) ^ set(found["test"]))
-        raise InputError(
-            f"--dataset=folder:{path} must have the same classes in train and test; only in one of "
-            f"them: {', '.join(only)}."
-        )
-    names = tuple(found["train"])
-    if len(names) < 2:
-        raise InputError(
-            f"--dataset=folder:{path} has {len(names)} class(es); at least two are needed."
-        )
-    files = {
-        part: [(file, label) for label, name in enumerate(names) for file in found[part][name]]
-        for part in found
-    }
-    return names, files, passed_over
+    return size, "L" if all(image.mode == "L" for image in images) else "RGB"
 
 
 def _read(
     files: list[tuple[pathlib.Path, int]],
-) -> tuple[list[Image.Image], np.ndarray, list[str]]:
-    """Returns images, their labels, and a sentence for each file that cannot be read."""
+) -> tuple[_Part, list[str]]:
+    """Returns images with their labels, and a sentence for each file that cannot be read."""
 
     def read(file: pathlib.Path) -> Image.Image | str:
         try:
@@ -158,7 +146,7 @@ def _read(
             else:
                 images.append(image)
                 labels.append(label)
-    return images, np.array(labels, dtype=np.int32), bad
+    return _Part(images, np.array(labels, dtype=np.int32)), bad
 
 
 def _few(sentences: list[str]) -> str:
@@ -182,4 +170,4 @@ def _array(images: list[Image.Image], size: tuple[int, int], mode: str) -> np.nd
         if image.size != size:
             image = image.resize(size, Image.Resampling.BILINEAR)
         arrays.append(np.asarray(image, dtype=np.uint8).reshape(size[1], size[0], -1))
-    return np.stack(arrays)
+    return np.stack(arrays) if arrays else np.empty((0, size[1], size[0], len(mode)), np.uint8)

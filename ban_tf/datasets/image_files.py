@@ -34,6 +34,11 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".") or name.lower() in _SYSTEM
 
 
+def has_suffix(file: pathlib.Path) -> bool:
+    """Returns whether a name that is not hidden has the suffix of an image format."""
+    return file.suffix.lower() in _suffixes() and not is_hidden(file.name)
+
+
 def find(folder: pathlib.Path, passed_over: collections.Counter[str]) -> list[pathlib.Path]:
     """Returns the image files in a folder and in the folders in it, sorted.
 
@@ -117,7 +122,7 @@ def _is_image(file: pathlib.Path) -> bool:
 
     if not file.is_file() and not file.is_symlink():  # a pipe would block its reader
         return False
-    if file.suffix.lower() in _suffixes():
+    if has_suffix(file):
         return True
     try:
         with Image.open(file, formats=_formats()):

@@ -27,13 +27,27 @@ def cut_validation(split: Split, fraction: float, seed: int) -> tuple[Split, Spl
     """
     if not 0 <= fraction <= 0.5:
         raise InputError(f"--validation_fraction must be between 0 and 0.5; it is {fraction}.")
-    held_out = np.zeros(len(split.labels), dtype=bool)
-    generator = np.random.default_rng(seed)
-    for label in np.unique(split.labels):
-        members = np.flatnonzero(split.labels == label)
-        count = min(round(fraction * len(members)), len(members) - 1)
-        held_out[generator.permutation(members)[:count]] = True
+    held_out = choose(split.labels, fraction, seed)
     return split.select(~held_out), split.select(held_out)
+
+
+def choose(labels: np.ndarray, fraction: float, seed: int, at_least: int = 0) -> np.ndarray:
+    """Returns which examples are held out, bool `[examples]`.
+
+    Args:
+        labels: int32 `[examples]`.
+        fraction: Fraction of each class that is held out, in [0, 1); rounded.
+        seed: Seed of the choice.
+        at_least: Number of examples of each class that are held out at least; one of each class
+            always remains.
+    """
+    held_out = np.zeros(len(labels), dtype=bool)
+    generator = np.random.default_rng(seed)
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        count = min(max(round(fraction * len(members)), at_least), len(members) - 1)
+        held_out[generator.permutation(members)[:count]] = True
+    return held_out
 
 
 def channel_statistics(images: np.ndarray | Rows) -> tuple[np.ndarray, np.ndarray]:

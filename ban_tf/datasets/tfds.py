@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ban_tf.datasets import folder_hints
 from ban_tf.datasets.image_data import Split
 from ban_tf.errors import InputError
 from ban_tf.system import hardware
@@ -79,6 +80,7 @@ def _builder(name: str, data_dir: str | None) -> Any:
     except tfds.core.DatasetNotFoundError as error:
         close = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
         hint = f"did you mean {' or '.join(close)}? " if close else ""
+        hint = folder_hints.forgotten(name) or hint
         raise InputError(
             f"--dataset={name} is unknown; {hint}Give digits, the name of a TFDS dataset, or "
             "folder:PATH."

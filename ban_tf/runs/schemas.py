@@ -81,6 +81,8 @@ SETTINGS: Schema = _object(
     teacher_from=_TEXT_OR_NULL,
     batch_size={**_POSITIVE_OR_NULL, "maximum": 2**24},
     unroll={**_POSITIVE_OR_NULL, "maximum": 2**24},
+    skip_bad_files=_FLAG,
+    test_fraction={"type": "number", "minimum": 0.01, "maximum": 0.9},
     ensemble_average={"enum": ["probabilities", "logits"]},
 )
 

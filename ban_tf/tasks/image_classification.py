@@ -50,6 +50,7 @@ class ImageClassification(Task):
             seed=options.seed,
             cache=options.cache,
             skip_bad_files=options.skip_bad_files,
+            test_fraction=options.test_fraction,
         )
         if options.teacher_top is not None and options.teacher_top > self.data.num_classes:
             raise InputError(

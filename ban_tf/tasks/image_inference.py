@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from ban_tf import datasets
-from ban_tf.datasets import image_files
+from ban_tf.datasets import folder_layout, image_files
 from ban_tf.errors import InputError
 from ban_tf.metrics import summary
 from ban_tf.runs import inference, reading
@@ -37,8 +37,10 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         dataset,
         data_dir=data_dir,
         skip_bad_files=settings.get("skip_bad_files", False),
+        test_fraction=settings.get("test_fraction", 0.2),
     )
-    if tuple(data.class_names) != facts.class_names:
+    normalized = tuple(folder_layout.normalized(name) for name in facts.class_names)
+    if tuple(data.class_names) not in (facts.class_names, normalized):
         raise InputError(
             f"--dataset={dataset} has the classes {_listed(data.class_names)}, but {run.path} was "
             f"trained on {_listed(facts.class_names)}."

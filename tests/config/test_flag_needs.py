@@ -16,7 +16,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 
 TEXT = "--dataset=text"
 LABELS = "--objective=labels"
-CLASSES = "--dataset=folder:classes"
+CLASSES, PARTS = "--dataset=folder:classes", "--dataset=folder:parts"
 KD = "--objective=kd"
 
 # A flag, what it is given beside, and the flag that it does nothing with.
@@ -34,6 +34,10 @@ IDLE = [
     ("--train_examples=100", [TEXT], TEXT),
     ("--cache=disk", [TEXT], TEXT),
     ("--cache=memory", [], "--dataset=digits"),
+    ("--validation_fraction=0.2", [PARTS], PARTS),
+    ("--test_fraction=0.3", [TEXT], TEXT),
+    ("--test_fraction=0.3", [PARTS], PARTS),
+    ("--test_fraction=0.3", [], "--dataset=digits"),
     ("--skip_bad_files", [TEXT], TEXT),
     ("--skip_bad_files", [], "--dataset=digits"),
     ("--augment=no", [TEXT], TEXT),
@@ -102,7 +106,8 @@ AT_WORK = [
     ["--remat", "--student_arch=densenet"],
     ["--data_dir=there", "--cache=disk", "--dataset=cifar10"],
     ["--validation_fraction=0.2", "--train_examples=100", "--augment=no"],
-    ["--skip_bad_files", CLASSES],
+    ["--skip_bad_files", "--test_fraction=0.3", "--validation_fraction=0.2", CLASSES],
+    ["--skip_bad_files", PARTS],
     ["--label_weight=0.5", "--temperature=2", "--objective=kd"],
     ["--label_weight=0", "--temperature=2", "--objective=dkd"],
     ["--label_smoothing=0.1", LABELS, "--teacher_from=teacher.keras"],
@@ -128,9 +133,9 @@ AT_WORK = [
 def folder(tmp_path, monkeypatch):
     (tmp_path / "teacher.keras").write_text("")
     for name in ("a", "b"):
-        for part in ("train", "test"):
-            (tmp_path / "classes" / part / name).mkdir(parents=True)
-            (tmp_path / "classes" / part / name / "image.png").write_bytes(b"")
+        for part in ("classes", "parts/train", "parts/valid", "parts/test"):
+            (tmp_path / part / name).mkdir(parents=True)
+            (tmp_path / part / name / "image.png").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TF_CONFIG", raising=False)
 

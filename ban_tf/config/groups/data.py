@@ -31,9 +31,17 @@ class DataOptions:
     )
     validation_fraction: float = flag(
         0.1,
-        "Fraction of the training data used for validation.",
+        "Fraction of the training data used for validation; a folder may have a validation part.",
         bounds=(0.0, 0.5),
         of_some_tasks=True,
+        needs=(needs.NO_VALIDATION,),
+    )
+    test_fraction: float = flag(
+        0.2,
+        "Fraction of each class used for testing, of a folder of classes without train and test.",
+        bounds=(0.01, 0.9),
+        of_some_tasks=True,
+        needs=(needs.SPLIT_FOLDER,),
     )
     train_examples: int | None = flag(
         None,
