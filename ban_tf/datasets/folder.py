@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import concurrent.futures
 import dataclasses
+import hashlib
+import itertools
 import pathlib
 from typing import NamedTuple
 
@@ -12,7 +14,7 @@ import numpy as np
 from absl import logging
 from PIL import Image
 
-from ban_tf.datasets import folder_hints, folder_layout, image_files, splits
+from ban_tf.datasets import duplicates, folder_hints, folder_layout, image_files, splits
 from ban_tf.datasets.folder_layout import ALL, TEST, TRAIN, VALIDATION
 from ban_tf.datasets.image_data import Split
 from ban_tf.errors import InputError
@@ -41,10 +43,19 @@ class FolderData:
 
 
 class _Part(NamedTuple):
-    """Decoded images, and their labels int32 `[images]`."""
+    """Decoded images, and what is known of each."""
 
     images: list[Image.Image]
-    labels: np.ndarray
+    known: list[duplicates.Known]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Their labels, int32 `[images]`."""
+        return np.array([image.label for image in self.known], dtype=np.int32)
+
+    def select(self, chosen: np.ndarray) -> _Part:
+        """Returns some of the images, by a mask."""
+        return _Part(*(list(itertools.compress(values, chosen)) for values in self))
 
 
 def check(path: str) -> tuple[str, ...]:
@@ -91,6 +102,9 @@ def load(path: str, skip_bad_files: bool = False, test_fraction: float = 0.2) ->
         parts = _cut_test(path, parts[ALL], test_fraction, names)
     for part in (TRAIN, TEST):
         _check_left(path, part, parts[part].labels, names)
+    identical = duplicates.describe({part: read.known for part, read in parts.items()})
+    if identical:
+        logging.warning("%s: identical images: %s.", path, shown.escaped(identical))
     size, mode = _common(path, [image for part in parts.values() for image in part.images])
     found = {
         part: Split(_array(read.images, size, mode), read.labels) for part, read in parts.items()
@@ -108,13 +122,7 @@ def _cut_test(path: str, every: _Part, fraction: float, names: tuple[str, ...]) 
             )
     seed = seeds.derive_seed(0, "test")  # all runs have the same test data
     held_out = splits.choose(every.labels, fraction, seed, at_least=1)
-    return {
-        part: _Part(
-            [image for image, here in zip(every.images, mask, strict=True) if here],
-            every.labels[mask],
-        )
-        for part, mask in ((TRAIN, ~held_out), (TEST, held_out))
-    }
+    return {TRAIN: every.select(~held_out), TEST: every.select(held_out)}
 
 
 def _common(path: str, images: list[Image.Image]) -> tuple[tuple[int, int], str]:
@@ -129,24 +137,27 @@ def _common(path: str, images: list[Image.Image]) -> tuple[tuple[int, int], str]
 def _read(
     files: list[tuple[pathlib.Path, int]],
 ) -> tuple[_Part, list[str]]:
-    """Returns images with their labels, and a sentence for each file that cannot be read."""
+    """Returns what can be read, and a sentence for each file that cannot."""
 
-    def read(file: pathlib.Path) -> Image.Image | str:
+    def read(file: pathlib.Path) -> tuple[Image.Image, bytes] | str:
         try:
-            return image_files.open_image(file)
+            image = image_files.open_image(file)
         except InputError as error:
             return shown.escaped(error)
+        digest = hashlib.sha1(f"{image.mode} {image.size} ".encode(), usedforsecurity=False)
+        digest.update(image.tobytes())
+        return image, digest.digest()
 
-    images, labels, bad = [], [], []
+    images, known, bad = [], [], []
     with concurrent.futures.ThreadPoolExecutor() as threads:
         found = threads.map(read, [file for file, _ in files])
-        for image, (_, label) in zip(found, files, strict=True):
-            if isinstance(image, str):
-                bad.append(image)
+        for result, (file, label) in zip(found, files, strict=True):
+            if isinstance(result, str):
+                bad.append(result)
             else:
-                images.append(image)
-                labels.append(label)
-    return _Part(images, np.array(labels, dtype=np.int32)), bad
+                images.append(result[0])
+                known.append(duplicates.Known(file, label, result[1]))
+    return _Part(images, known), bad
 
 
 def _few(sentences: list[str]) -> str:
