@@ -39,8 +39,10 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         skip_bad_files=settings.get("skip_bad_files", False),
         test_fraction=settings.get("test_fraction", 0.2),
     )
-    normalized = tuple(folder_layout.normalized(name) for name in facts.class_names)
-    if tuple(data.class_names) not in (facts.class_names, normalized):
+    # By name: earlier versions had another order, and did not normalize names.
+    trained = [folder_layout.normalized(name) for name in facts.class_names]
+    names = [folder_layout.normalized(name) for name in data.class_names]
+    if sorted(trained) != sorted(names):
         raise InputError(
             f"--dataset={dataset} has the classes {_listed(data.class_names)}, but {run.path} was "
             f"trained on {_listed(facts.class_names)}."
@@ -65,7 +67,8 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         "seed": settings.get("seed", 0),
     }
     average = settings.get("ensemble_average", "probabilities")
-    return summary.summarize(about, members, data.test.labels, average)
+    labels = np.array([trained.index(name) for name in names])[data.test.labels]
+    return summary.summarize(about, members, labels, average)
 
 
 def probabilities(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import importlib.util
 import json
 import pathlib
+import shutil
 import sys
 
 import keras
@@ -250,6 +252,18 @@ def test_evaluation_on_a_data_set_uses_the_preprocessing_of_the_run(run, tmp_pat
     test = digits.load()[1]
     for number, row in enumerate(result["generations"]):
         right = _probabilities(run, test.images, str(number)).argmax(axis=-1) == test.labels
+        assert row["accuracy"] == pytest.approx(right.mean())
+
+
+def test_evaluation_compares_classes_by_name_whatever_their_order(run, tmp_path):
+    shutil.copytree(run.path, tmp_path / "run")
+    with RunDirectory(tmp_path / "run") as directory:
+        backwards = dataclasses.replace(FACTS, class_names=FACTS.class_names[::-1])
+        directory.commit({"data.json": backwards.to_json()})
+    result = image_inference.evaluate(reading.RunReader(tmp_path / "run"), "digits")
+    test = digits.load()[1]
+    for number, row in enumerate(result["generations"]):
+        right = _probabilities(run, test.images, str(number)).argmax(axis=-1) == 9 - test.labels
         assert row["accuracy"] == pytest.approx(right.mean())
 
 
