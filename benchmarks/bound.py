@@ -124,7 +124,9 @@ def _tell(found: dict[str, Any]) -> str:
         f"{times['memory']:.0f} ms"
     )
     operations = found["milliseconds_by_operation"].items()
-    return "\n".join([summary, *(f"  {each:8.1f} ms  {kind}" for kind, each in operations)])
+    return "\n".join(
+        [summary, *(f"  {operation:8.1f} ms  {kind}" for kind, operation in operations)]
+    )
 
 
 def main() -> None:

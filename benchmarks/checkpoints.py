@@ -44,8 +44,8 @@ def main(arguments: list[str]) -> None:
         runner.run(options.from_flags(flags.FLAGS))
     shares = [saved / (saved + trained) for saved, trained in zip(saving, epochs, strict=True)]
     result = {
-        "epoch_seconds": [round(each, 2) for each in epochs],
-        "saving_seconds": [round(each, 4) for each in saving],
+        "epoch_seconds": [round(timing, 2) for timing in epochs],
+        "saving_seconds": [round(entry, 4) for entry in saving],
         "median_share": round(statistics.median(shares), 5),
     }
     print(json.dumps(result), file=sys.stderr)

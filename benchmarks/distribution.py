@@ -64,7 +64,9 @@ def one_device(network: str, steps: int, batch_size: int) -> dict:
         "none": tf.distribute.get_strategy(),
         "mirrored": tf.distribute.MirroredStrategy(["CPU:0"]),
     }
-    contenders = {name: _step(each, network, batch_size)[0] for name, each in strategies.items()}
+    contenders = {
+        name: _step(strategy, network, batch_size)[0] for name, strategy in strategies.items()
+    }
     seconds = measuring.interleave(contenders, steps)
     return {"mirrored over none": measuring.compare(seconds, "mirrored", "none")}
 
@@ -92,7 +94,9 @@ def several(role: str, network: str, steps: int, batch_size: int) -> dict:
         started = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - started)
-    weights = sum(int(np.prod(each.shape)) * 4 for each in model.student.trainable_variables)
+    weights = sum(
+        int(np.prod(variable.shape)) * 4 for variable in model.student.trainable_variables
+    )
     return {
         "milliseconds": 1e3 * float(np.median(seconds)),
         "bytes_a_step": (_carried() - before) / steps,
@@ -125,7 +129,7 @@ def workers_over_replicas(arguments: list[str], turns: int) -> dict:
             task = {"type": "worker", "index": index}
             config = {"cluster": {"worker": addresses}, "task": task}
             pair.append(_started("worker", arguments, {"TF_CONFIG": json.dumps(config)}))
-        last, _ = [_told(each) for each in pair]
+        last, _ = [_told(entry) for entry in pair]
         ratios.append(last["milliseconds"] / replicas["milliseconds"])
     return {
         "workers over replicas": ratios,
@@ -150,7 +154,7 @@ def main() -> None:
         **workers_over_replicas(passed_on, arguments.turns),
     }
     print(f"mirrored on one device over none: {measuring.in_words(results['mirrored over none'])}")
-    several_turns = ", ".join(f"{each:.2f}" for each in results["workers over replicas"])
+    several_turns = ", ".join(f"{result:.2f}" for result in results["workers over replicas"])
     print(f"two workers over two replicas in one process, turn by turn: {several_turns}")
     print(f"a step carries {results['over the weights']:.2f} times the bytes of the weights")
     measuring.write(arguments.json, results)

@@ -62,7 +62,7 @@ def compare(seconds: Mapping[str, np.ndarray], name: str, against: str) -> dict[
 
 def milliseconds(seconds: Mapping[str, np.ndarray]) -> dict[str, float]:
     """Returns the median time of each contender's step."""
-    return {name: float(1e3 * np.median(each)) for name, each in seconds.items()}
+    return {name: float(1e3 * np.median(second)) for name, second in seconds.items()}
 
 
 def times_in_words(times: Mapping[str, float]) -> str:

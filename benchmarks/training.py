@@ -168,14 +168,14 @@ def pytorch_twin(model: keras.Model) -> Any:
         def __init__(self):
             super().__init__()
             self.parts = torch.nn.ModuleDict(
-                {each.name: made for each in layers if (made := counterpart(each)) is not None}
+                {layer.name: made for layer in layers if (made := counterpart(layer)) is not None}
             )
 
         def forward(self, images: Any) -> Any:
             values = {id(model.inputs[0]): images}
             for layer in layers:
-                (node,) = [each for each in layer._inbound_nodes if each.outputs]
-                given = [values[id(each)] for each in node.arguments.keras_tensors]
+                (node,) = [call for call in layer._inbound_nodes if call.outputs]
+                given = [values[id(tensor)] for tensor in node.arguments.keras_tensors]
                 if type(layer).__name__ == "Add":
                     result = sum(given[1:], given[0])
                 elif type(layer).__name__ == "Concatenate":

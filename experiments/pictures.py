@@ -54,8 +54,8 @@ def draw(
         InputError: There is nothing to draw.
     """
     if seeds is None:
-        found = [each.name.removeprefix("seed-") for each in root.glob("seed-*")]
-        seeds = sorted(int(each) for each in found if each.isdigit())
+        found = [folder.name.removeprefix("seed-") for folder in root.glob("seed-*")]
+        seeds = sorted(int(entry) for entry in found if entry.isdigit())
     figure, markdown = PICTURES[name](root, seeds)
     path = root / "evidence" / f"{name}.png"
     write_atomically(path, plots.png(figure, 150))
@@ -120,14 +120,14 @@ def _changes(
             name,
             f"{place:,}",
             *(
-                comparison_page.format_change(row[each]["change_from_control"], metric)
-                for each, metric in metrics.items()
+                comparison_page.format_change(row[value]["change_from_control"], metric)
+                for value, metric in metrics.items()
             ),
         )
         for name, points in series.items()
         for place, row in points
     ]
-    headings = (heading, along, *(f"{each.label}, change" for each in metrics.values()))
+    headings = (heading, along, *(f"{value.label}, change" for value in metrics.values()))
     figure = comparison_plots.changes_along(series, metrics, along, logarithmic)
     return figure, table.markdown_table(headings, lines, texts=2)
 
@@ -139,21 +139,21 @@ def _cost(root: pathlib.Path, seeds: Sequence[int]) -> tuple[Figure, str]:
         for group in _groups(name, root, seeds)
         for row in group["rows"]
     }
-    lineages = [each for each in ("kd", "kd+labels") if (each, "generation 1") in rows]
+    lineages = [kind for kind in ("kd", "kd+labels") if (kind, "generation 1") in rows]
     last = max((int(row.split()[1]) for _, row in rows if row.startswith("generation")), default=0)
     if not lineages:
         raise InputError(f"nothing of evidence/generations is in {root}.")
     start = (_EPOCHS, rows[lineages[0], "generation 0"])
     sought = {
-        _ALONE: [(each, (f"{each} epochs", "generation 0")) for each in _LONGER],
+        _ALONE: [(entry, (f"{entry} epochs", "generation 0")) for entry in _LONGER],
         _INDEPENDENT: _ensembles("labels", last),
     }
-    for each in lineages:
-        sought[f"{_NEWEST}, {each}"] = [
-            (_EPOCHS * (number + 1), (each, f"generation {number}"))
+    for lineage in lineages:
+        sought[f"{_NEWEST}, {lineage}"] = [
+            (_EPOCHS * (number + 1), (lineage, f"generation {number}"))
             for number in range(1, last + 1)
         ]
-        sought[f"{_ALL}, {each}"] = _ensembles(each, last)
+        sought[f"{_ALL}, {lineage}"] = _ensembles(lineage, last)
     series = {
         name: [start, *((epochs, rows[key]) for epochs, key in points if key in rows)]
         for name, points in sought.items()
@@ -174,10 +174,10 @@ def _costs(series: Mapping[str, Sequence[tuple[int, Any]]]) -> str:
     lines = []
     for (epochs, name), row in sorted(by_cost.items(), key=lambda each: each[0][0]):
         cells = [str(epochs), name]
-        for each in metrics:
-            cells.append(comparison_page.format_mean(row[each], metrics[each]))
+        for entry in metrics:
+            cells.append(comparison_page.format_mean(row[entry], metrics[entry]))
             cells += [
-                "" if other == name else _difference(row, by_cost.get((epochs, other)), each)
+                "" if other == name else _difference(row, by_cost.get((epochs, other)), entry)
                 for other in (_ALONE, _INDEPENDENT)
             ]
         lines.append(cells)

@@ -123,7 +123,9 @@ def test_no_module_raises_an_error_that_could_be_anybodys(module):
         and isinstance(node.exc.func, ast.Name)
     ]
     classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
-    bases = [base.id for each in classes for base in each.bases if isinstance(base, ast.Name)]
+    bases = [
+        base.id for definition in classes for base in definition.bases if isinstance(base, ast.Name)
+    ]
     known = set() if module.stem == "errors" else {*raised, *bases}
     assert not {"ValueError", "TypeError", "RuntimeError", "Exception"} & known
 

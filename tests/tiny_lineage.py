@@ -35,8 +35,8 @@ def batches_of(generation, epoch, step):
     """Another order in each epoch of each generation, from any step on."""
     rows = np.concatenate(
         [
-            np.random.default_rng([generation, each]).permutation(len(X)).reshape(STEPS, BATCH)
-            for each in range(epoch, 3 * EPOCHS)
+            np.random.default_rng([generation, number]).permutation(len(X)).reshape(STEPS, BATCH)
+            for number in range(epoch, 3 * EPOCHS)
         ]
     )[step:]
     return tf.data.Dataset.from_tensor_slices((X[rows], Y[rows]))

@@ -222,7 +222,7 @@ class AdjustableModel(DistributedModel):
     def variables(self) -> list[Any]:
         """All state: the weights, and the numbers that may be assigned."""
         held = [] if self._adjustables is None else self._adjustables.all
-        return [*super().variables, *[each.variable for each in held]]
+        return [*super().variables, *[adjustable.variable for adjustable in held]]
 
     def _adjusted(self) -> dict[str, Any]:
         """Returns the numbers and schedules for the configuration of the model."""
@@ -263,8 +263,8 @@ class AdjustableModel(DistributedModel):
     def _begin_epoch(self, epoch: int) -> None:
         """Sets the numbers that schedules return for an epoch."""
         self._sync()
-        for each in self._adjustables.all:
-            each.begin_epoch(epoch)
+        for adjustable in self._adjustables.all:
+            adjustable.begin_epoch(epoch)
         if self._adjustables.temperature.schedule:
             self._soften()
 
@@ -339,7 +339,9 @@ def with_first(callbacks: Any, first: keras.callbacks.Callback) -> Any:
         first: The other one.
     """
     if isinstance(callbacks, keras.callbacks.CallbackList):
-        former = [each for each in callbacks.callbacks if not isinstance(each, EpochCallback)]
+        former = [
+            callback for callback in callbacks.callbacks if not isinstance(callback, EpochCallback)
+        ]
         callbacks.callbacks = [first, *former]
         return callbacks
     return [first, *keras.tree.flatten(callbacks or [])]

@@ -128,7 +128,7 @@ class CheckedModel(AdjustableModel):
                 or f"Output {regressions[0]!r} gives values, which are no classes. "
                 f"{data_checks.NO_LOSS}"
             )
-        by_name = {name: each for name, each in by_name.items() if name not in regressions}
+        by_name = {name: label for name, label in by_name.items() if name not in regressions}
         if regressions and not by_name:
             return None
         return matching.label_loss(self._default_loss, by_name, students, sample_weight)

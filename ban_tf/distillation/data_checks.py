@@ -115,8 +115,8 @@ def check_labels(model: Any, y: Any, look_for_nan: bool = False) -> str | None:
         known = losses.get(name, [])
         if look_for_nan and known and all(loss_kinds.meaning(loss).kind for loss in known):
             _refuse_nan("y", array)
-        for each in filter(_is_sparse, known):
-            _check_range(array, shapes[name], each, name)
+        for compiled in filter(_is_sparse, known):
+            _check_range(array, shapes[name], compiled, name)
         array = targets.unsigned(array, known)
         kind = model.known_kinds().get(name)
         problem = _unreadable(array, shapes[name], kind, void[name], name)
@@ -145,7 +145,9 @@ def assert_labels(model: Any, y: Any) -> None:
         return
     for name, values in labels.items():
         known = losses.get(name, [])
-        read = name in reading or model.assumes_loss or any(_is_sparse(each) for each in known)
+        read = (
+            name in reading or model.assumes_loss or any(_is_sparse(compiled) for compiled in known)
+        )
         if values is None or not read or kinds.get(name) == VALUES or shapes[name][-1] is None:
             continue
         logits = _as_classes(shapes[name], kinds.get(name))
@@ -214,8 +216,8 @@ def as_array(values: Any) -> np.ndarray | None:
 
 
 def _refuse_nan(name: str, values: Any) -> None:
-    for each in keras.tree.flatten(values):
-        array = as_array(each)
+    for value in keras.tree.flatten(values):
+        array = as_array(value)
         if array is None or not np.issubdtype(array.dtype, np.floating):
             continue
         if np.isnan(np.min(array)):
@@ -263,8 +265,8 @@ def _check_width(labels: Any) -> None:
     widest = ops.convert_to_tensor(np.zeros(1, "int64")).dtype
     if keras.backend.standardize_dtype(widest) == "int64":
         return
-    for each in keras.tree.flatten(labels):
-        array = as_array(each)
+    for label in keras.tree.flatten(labels):
+        array = as_array(label)
         if array is None or array.dtype.kind not in "iu" or array.dtype.itemsize < 4:
             continue
         for number in (np.max(array), np.min(array)):

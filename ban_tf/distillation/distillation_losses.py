@@ -246,13 +246,13 @@ def _like(theirs: Any, ours: Any) -> Any:
 
 
 def _is_scaled(loss: Any) -> bool:
-    inner = [each for each in keras.tree.flatten(getattr(loss, "loss", None)) if each is not None]
-    return bool(inner) and all(isinstance(each, keras.losses.Loss) for each in inner)
+    inner = [part for part in keras.tree.flatten(getattr(loss, "loss", None)) if part is not None]
+    return bool(inner) and all(isinstance(part, keras.losses.Loss) for part in inner)
 
 
 def _warn_of_raw_divergence(loss: Any) -> None:
     if isinstance(loss, keras.distillation.LogitsDistillation) and any(
-        each is keras.losses.kl_divergence for each in keras.tree.flatten(loss.loss)
+        part is keras.losses.kl_divergence for part in keras.tree.flatten(loss.loss)
     ):
         warnings.warn(
             "LogitsDistillation(loss='kl_divergence') takes the divergence of logits, not of "

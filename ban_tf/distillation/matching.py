@@ -112,15 +112,15 @@ def fitting(objective: Any, kinds: Mapping[str, str]) -> dict[str, objectives.Ob
     """
     by_name = objective if isinstance(objective, Mapping) else dict.fromkeys(kinds, objective)
     by_name = {name: by_name[name] for name in kinds if by_name.get(name) is not None}
-    softened = {id(each) for name, each in by_name.items() if kinds[name] != VALUES}
-    for name, each in by_name.items():
-        temperature = each.temperature
-        if id(each) not in softened and isinstance(temperature, float) and temperature != 1.0:
+    softened = {id(one) for name, one in by_name.items() if kinds[name] != VALUES}
+    for name, one in by_name.items():
+        temperature = one.temperature
+        if id(one) not in softened and isinstance(temperature, float) and temperature != 1.0:
             raise InputError(
                 f"`temperature` is {temperature:g}, but the output {name!r} is a regression "
                 "(values), which has none; leave it out."
             )
-    return {name: each.for_kind(kinds[name], name) for name, each in by_name.items()}
+    return {name: one.for_kind(kinds[name], name) for name, one in by_name.items()}
 
 
 def objective_of(objective: Any, name: str) -> objectives.Objective:
@@ -235,8 +235,8 @@ def _without_void(
         return _Sample(given, theirs, logits, mask)
     # Zeros: a gradient that is left out must not be infinite times zero.
     theirs, logits = (
-        ops.where(ops.expand_dims(valid, -1), each, ops.zeros_like(each))
-        for each in (theirs, logits)
+        ops.where(ops.expand_dims(valid, -1), array, ops.zeros_like(array))
+        for array in (theirs, logits)
     )
     return _Sample(given, theirs, logits, masks.both(mask, valid))
 

@@ -51,8 +51,8 @@ def _parts(value: Any, seen: set[int]) -> Iterator[Any]:
                 "is not Keras's and would not be trained; give a keras.Variable."
             )
         return
-    for each in inner:
-        yield from _parts(each, seen)
+    for held in inner:
+        yield from _parts(held, seen)
 
 
 def _users(value: Any) -> bool:

@@ -128,7 +128,7 @@ class StudentProxy(DistributedModel):
 
     def _reported(self, results: dict[str, Any]) -> dict[str, Any]:
         """Returns results, without losses of outputs that have no labels, and further ones."""
-        missing = {each.name for each in self._losses_by_output() if not measured.updated(each)}
+        missing = {mean.name for mean in self._losses_by_output() if not measured.updated(mean)}
         known = {name: value for name, value in results.items() if name not in missing}
         further = [metric for metric in self.further_metrics if measured.updated(metric)]
         return {**known, **{metric.name: metric.result() for metric in further}}

@@ -29,7 +29,7 @@ def ends(model: keras.Model) -> list[int]:
     Raises:
         InputError: The model has no layer that is trained.
     """
-    first = next((each for each in model.layers if each.trainable_weights), None)
+    first = next((layer for layer in model.layers if layer.trainable_weights), None)
     last = _behind(model.outputs[0])
     if first is None or last is None:
         raise InputError(f"model {model.name!r} has no layers with weights to share.")
@@ -79,7 +79,7 @@ def check_ends(
     """
     for place in ends(student) if places is None else places:
         own, theirs = student.layers[place], teacher.layers[place]
-        shapes = [[tuple(each.shape) for each in layer.weights] for layer in (own, theirs)]
+        shapes = [[tuple(weight.shape) for weight in layer.weights] for layer in (own, theirs)]
         if shapes[0] != shapes[1]:
             raise InputError(
                 f"the student's layer {own.name!r} is to be its teacher's {theirs.name!r}, but "

@@ -34,16 +34,16 @@ def evidence(model: TaughtModel, called: Any = None) -> dict[str, Evidence]:
         check_declared("output_kind", model.output_kind, KINDS, list(found))
         check_declared("student_activation", model.student_activation, ACTIVATIONS, list(found))
     if student_code.overrides(model.student, "compute_loss"):  # which does not tell the kind
-        found = {name: each._replace(compiled=True) for name, each in found.items()}
+        found = {name: clues._replace(compiled=True) for name, clues in found.items()}
     if not isinstance(model.teacher, teachers.OnlineTeacher):
         return found
     taught = outputs.aligned(model.teacher.compiled_kinds(), list(found))
-    return {name: each._replace(taught=taught.get(name)) for name, each in found.items()}
+    return {name: clues._replace(taught=taught.get(name)) for name, clues in found.items()}
 
 
 def known_kinds(model: TaughtModel) -> dict[str, str | None]:
     """Returns the kinds of the outputs by name; see `BornAgainModel.known_kinds`."""
-    return {name: kind_if_known(each) for name, each in evidence(model).items()}
+    return {name: kind_if_known(clues) for name, clues in evidence(model).items()}
 
 
 def check(model: TaughtModel, batch_size: int | None) -> None:
@@ -57,7 +57,7 @@ def check(model: TaughtModel, batch_size: int | None) -> None:
     collected = evidence(model)
     names = matching.learning(model.objective, collected)
     found = {name: known(collected[name]) for name in names if name in collected}
-    kinds = {name: each.kind for name, each in found.items() if each is not None}
+    kinds = {name: kind.kind for name, kind in found.items() if kind is not None}
     matching.fitting(model.objective, kinds)
     checks.check_gradients(model.objective, kinds, shapes(model), batch_size)
 
@@ -77,9 +77,9 @@ def learning(model: TaughtModel, x: Any, y_pred: Any) -> dict[str, matching.Answ
     named = by_name(model, y_pred)
     names = matching.learning(model.objective, named)
     found = matching.answers(named, evidence(model, (x, named)), names)
-    kinds = {name: each.kind for name, each in found.items()}
+    kinds = {name: answer.kind for name, answer in found.items()}
     matching.fitting(model.objective, kinds)
-    found_shapes = {name: tuple(each.output.shape) for name, each in found.items()}
+    found_shapes = {name: tuple(answer.output.shape) for name, answer in found.items()}
     checks.check_gradients(model.objective, kinds, found_shapes)
     return found
 

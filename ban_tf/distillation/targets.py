@@ -71,8 +71,8 @@ def void_of(loss: Any, names: Sequence[str]) -> dict[str, int]:
     """
     void = dict.fromkeys(names, label_forms.VOID)
     for name, losses in losses_by_output(loss, names).items():
-        for each in losses:
-            ignored = loss_kinds.meaning(each).void
+        for inner in losses:
+            ignored = loss_kinds.meaning(inner).void
             void[name] = void[name] if ignored is None else ignored
     return void
 

@@ -179,8 +179,8 @@ class TaughtModel(CheckedModel, StudentProxy):
         else:
             if not only_labels and weight.is_zero:
                 students = {
-                    name: each._replace(logits=weight.gate(each.logits))
-                    for name, each in students.items()
+                    name: student._replace(logits=weight.gate(student.logits))
+                    for name, student in students.items()
                 }
             label_loss = self._default_label_loss(
                 target.labels,

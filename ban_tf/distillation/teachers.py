@@ -142,8 +142,8 @@ class OnlineTeacher:
         """Returns the kinds of outputs that the first model's compiled losses speak of, by name."""
         evidence = self._evidence_of(self.models[0], None)
         kinds = {
-            name: {loss.kind for loss in each.losses if loss.kind is not None}
-            for name, each in evidence.items()
+            name: {loss.kind for loss in clues.losses if loss.kind is not None}
+            for name, clues in evidence.items()
         }
         return {name: found.pop() for name, found in kinds.items() if len(found) == 1}
 
@@ -281,7 +281,7 @@ def mean_values(values: Sequence[Any], weights: Sequence[float] | None = None) -
     """
     if weights is None:
         return sum(values[1:], start=values[0]) / float(len(values))
-    return sum(share * each for share, each in zip(_shares(weights), values, strict=True))
+    return sum(share * value for share, value in zip(_shares(weights), values, strict=True))
 
 
 def mean_logits(logits: Sequence[Any], weights: Sequence[float] | None = None) -> Any:
@@ -297,12 +297,12 @@ def mean_logits(logits: Sequence[Any], weights: Sequence[float] | None = None) -
     """
     if len(logits) == 1:
         return logits[0]
-    log_probabilities = [ops.log_softmax(each, axis=-1) for each in logits]
+    log_probabilities = [ops.log_softmax(logit, axis=-1) for logit in logits]
     if weights is None:
         return ops.logsumexp(ops.stack(log_probabilities), axis=0) - ops.log(float(len(logits)))
     weighted = [
-        each + math.log(share)
-        for each, share in zip(log_probabilities, _shares(weights), strict=True)
+        probability + math.log(share)
+        for probability, share in zip(log_probabilities, _shares(weights), strict=True)
     ]
     return ops.logsumexp(ops.stack(weighted), axis=0)
 
@@ -352,9 +352,9 @@ def as_teacher(teacher: Any, activation: Any = None) -> Teacher | None:
         return teacher
     several = list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]
     several, weights = split_weights(several)
-    paths = [str(each) for each in several if isinstance(each, (str, pathlib.Path))]
+    paths = [str(given) for given in several if isinstance(given, (str, pathlib.Path))]
     models = [
-        load_model(each) if isinstance(each, (str, pathlib.Path)) else each for each in several
+        load_model(given) if isinstance(given, (str, pathlib.Path)) else given for given in several
     ]
     # A `BornAgainModel` teaches by the student that it trains.
     models = [
@@ -377,7 +377,7 @@ def split_weights(teachers: list[Any]) -> tuple[list[Any], list[float] | None]:
     Raises:
         InputError: Some have weights and others none, or a weight is not positive.
     """
-    pairs = [isinstance(each, (list, tuple)) and len(each) == 2 for each in teachers]
+    pairs = [isinstance(teacher, (list, tuple)) and len(teacher) == 2 for teacher in teachers]
     if not any(pairs):
         return teachers, None
     if not all(pairs):

@@ -126,8 +126,8 @@ def kernel_gradient(
     pads = [[0, 0], [0, 0]]
     if padding == "SAME":
         pads = [
-            _same_padding(*each)
-            for each in zip(inputs.shape[1:3], upstream.shape[1:3], size, strides, strict=True)
+            _same_padding(*sizes)
+            for sizes in zip(inputs.shape[1:3], upstream.shape[1:3], size, strides, strict=True)
         ]
     moved = tf.raw_ops.Conv2D(
         input=tf.transpose(inputs, [3, 1, 2, 0]),

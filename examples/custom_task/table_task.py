@@ -109,8 +109,8 @@ class TableClassification(Task):
     def rows(self, lineage: Any, groups: list[list[int]], directory: Any) -> list[dict[str, Any]]:
         """Evaluates generations and ensembles on the test rows."""
         predictions = [
-            self._log_probabilities(lineage.model(each.number), "test")
-            for each in lineage.generations
+            self._log_probabilities(lineage.model(generation.number), "test")
+            for generation in lineage.generations
         ]
         labels = self.parts["test"][1]
         return summary.rows(predictions, groups, labels, self.options.ensemble_average)

@@ -183,9 +183,9 @@ def test_plain_keras_loads_a_recomputing_network_as_a_plain_one(tmp_path, suffix
         "import sys, keras, numpy as np\n"
         f"model = keras.models.load_model('model{suffix}')\n"
         "np.save('logits.npy', model(np.load('images.npy')))\n"
-        "found = {type(each).__module__ for each in model._flatten_layers()}\n"
+        "found = {type(layer).__module__ for layer in model._flatten_layers()}\n"
         "assert all(module.startswith('keras.src.') for module in found), found\n"
-        "momenta = {getattr(each, 'momentum', 0.9) for each in model._flatten_layers()}\n"
+        "momenta = {getattr(layer, 'momentum', 0.9) for layer in model._flatten_layers()}\n"
         "assert momenta == {0.9}, momenta\n"
         "assert not any(name.startswith('ban_tf') for name in sys.modules)\n"
     )

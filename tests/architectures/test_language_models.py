@@ -60,7 +60,7 @@ def test_dropout_and_initial_weights_are_those_of_the_papers(name, dropouts, lar
     """Zaremba et al., 2014; Kim et al., 2016, have none between highway and LSTM."""
     model = architectures.build_language_model(name, WORDS, dropout=0.5)
     layers = [layer.name for layer in model.layers]
-    assert [each for each in layers if "dropout" in each] == dropouts
+    assert [item for item in layers if "dropout" in item] == dropouts
     assert layers[layers.index("lstm1") + 1] == "dropout1"
     for weight in model.trainable_weights:
         if "bias" not in weight.name:

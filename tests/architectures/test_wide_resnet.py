@@ -81,7 +81,7 @@ def test_he_initialization():
 
 def test_batch_normalization_is_fused():
     layers = architectures.build("wrn", (8, 8, 1), 10).layers
-    kinds = {type(each) for each in layers if isinstance(each, keras.layers.BatchNormalization)}
+    kinds = {type(layer) for layer in layers if isinstance(layer, keras.layers.BatchNormalization)}
     assert kinds == {BatchNormalization}
 
 

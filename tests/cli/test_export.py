@@ -46,7 +46,7 @@ def run(tmp_path_factory):
     members = [_model(seed) for seed in (0, 1, 2)]
     files = {"data.json": FACTS.to_json()}
     for name, model in {
-        **{f"generation-{number}/model": each for number, each in enumerate(members)},
+        **{f"generation-{number}/model": member for number, member in enumerate(members)},
         "ensemble": ensemble(members[1:], output_kind="categorical"),
     }.items():
         model.save(folder / "model.keras")

@@ -51,8 +51,8 @@ def test_states_are_told_apart(tmp_path):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "manifest.json").write_text("{")
     with RunDirectory(tmp_path / "under-way"):
-        found = {each.path.name: each for each in runs.find(tmp_path)}
-    assert {name: each.state for name, each in found.items()} == {
+        found = {entry.path.name: entry for entry in runs.find(tmp_path)}
+    assert {name: value.state for name, value in found.items()} == {
         "done": "finished",
         "cut": "interrupted",
         "extended": "interrupted",
@@ -141,7 +141,7 @@ def test_no_runs_and_no_folder_are_said(make, tmp_path, capsys):
 def test_a_run_that_decided_by_itself_when_to_stop_is_finished(tmp_path):
     _make(tmp_path / "auto", 2, gens="auto", errors=[0.3, 0.2])
     _make(tmp_path / "auto-cut", 1, gens="auto")
-    found = {each.path.name: each for each in runs.find(tmp_path)}
+    found = {entry.path.name: entry for entry in runs.find(tmp_path)}
     assert (found["auto"].state, found["auto"].wanted) == ("finished", 2)
     assert (found["auto-cut"].state, found["auto-cut"].wanted) == ("interrupted", None)
 
@@ -163,4 +163,4 @@ def test_what_is_for_images_says_so_of_a_run_on_text(tmp_path):
 def test_a_final_student_is_part_of_its_run(tmp_path):
     _make(tmp_path / "done", 1, gens=0, errors=[0.5])
     _make(tmp_path / "done" / "final_student-3", 1, gens=1)
-    assert [each.path.name for each in runs.find(tmp_path)] == ["done"]
+    assert [entry.path.name for entry in runs.find(tmp_path)] == ["done"]

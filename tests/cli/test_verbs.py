@@ -59,6 +59,6 @@ def test_a_wrong_verb_is_one_sentence_and_code_2(verb, hint, capsys):
 def test_the_three_ways_to_train_are_one(tmp_path):
     ways = (["ban_tf.main"], ["ban_tf", "train"], ["ban_tf"])
     shown = [_run(*way, "--gens=2", "--nonsense", cwd=tmp_path) for way in ways]
-    assert [each.returncode for each in shown] == [2, 2, 2]
-    assert len({each.stderr for each in shown}) == 1
+    assert [line.returncode for line in shown] == [2, 2, 2]
+    assert len({line.stderr for line in shown}) == 1
     assert "nonsense" in shown[0].stderr

@@ -53,7 +53,7 @@ def test_shared_ends_are_the_teachers_in_every_generation_and_never_move(width):
     lineage = _fit(
         ban_tf.Lineage(_network, 2, student_build=lambda: _network(width), share_ends=True)
     )
-    first, *others = (each.weights for each in lineage.generations)
+    first, *others = (generation.weights for generation in lineage.generations)
     for weights in others:
         for end in (0, 1, -2, -1):
             np.testing.assert_array_equal(weights[end], first[end])

@@ -70,7 +70,7 @@ def test_the_learning_rate_is_the_schedule_or_the_variable():
 )
 def test_validation_follows_its_frequency(frequency, expected):
     found = [keras_private.validates(_functional(), epoch, frequency) for epoch in range(4)]
-    assert [bool(each) for each in found] == [bool(each) for each in expected]
+    assert [bool(entry) for entry in found] == [bool(entry) for entry in expected]
 
 
 def test_validation_is_split_off_at_the_end():
@@ -231,7 +231,7 @@ def test_optimizers_and_built_losses_have_what_several_replicas_replace():
     model.evaluate(np.ones((4, 3)), {"a": np.ones((4, 2)), "b": np.ones((4, 4))}, verbose=0)
     flat = model._compile_loss._flat_losses
     replaced = flat[0]._replace(loss=None)
-    assert [isinstance(each.loss, Loss) for each in flat] == [True, True]
+    assert [isinstance(entry.loss, Loss) for entry in flat] == [True, True]
     assert replaced.loss is None
 
 
@@ -285,7 +285,7 @@ def test_functions_of_a_graph_are_found_by_name():
         return inner(x)
 
     graph = outer.get_concrete_function(tf.TensorSpec((2,))).graph
-    call = next(each for each in graph.get_operations() if "Call" in each.type)
+    call = next(operation for operation in graph.get_operations() if "Call" in operation.type)
     function = graph._get_function(call.get_attr("f").name)
     assert [tensor.shape for tensor in function.graph.outputs] == [(2,)]
     assert graph._get_function("no such function") is None

@@ -14,7 +14,7 @@ def _batch(size=8):
 
 def test_images_and_labels_are_blended_alike():
     images, labels = _batch()
-    mixed, soft = (np.asarray(each) for each in mixup.mix(images, labels, 3, 1.0, (1, 2)))
+    mixed, soft = (np.asarray(entry) for entry in mixup.mix(images, labels, 3, 1.0, (1, 2)))
     np.testing.assert_allclose(soft.sum(-1), 1.0, rtol=1e-6)
     for place in range(8):
         other = 7 - place

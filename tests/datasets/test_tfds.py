@@ -87,16 +87,16 @@ def test_images_larger_than_memory_are_read_from_disk_and_are_the_same(data_dir,
     arguments = {"batch_size": 4, "epochs": 2, "seed": 3, "augment": True}
     for data in (disk, again):
         ours, theirs = (
-            pipeline.training_batches(each, **arguments).as_numpy_iterator()
-            for each in (data, memory)
+            pipeline.training_batches(array, **arguments).as_numpy_iterator()
+            for array in (data, memory)
         )
         for (images, labels), (expected, expected_labels) in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(images, expected)
             np.testing.assert_array_equal(labels, expected_labels)
         for part in ("validation", "test"):
             ours, theirs = (
-                next(iter(pipeline.evaluation_batches(getattr(each, part), each, 50)))
-                for each in (data, memory)
+                next(iter(pipeline.evaluation_batches(getattr(array, part), array, 50)))
+                for array in (data, memory)
             )
             np.testing.assert_array_equal(ours[0], theirs[0])
             np.testing.assert_array_equal(ours[1], theirs[1])

@@ -149,7 +149,9 @@ def test_copies_have_what_a_layer_within_a_layer_was_adapted_to(copy):
     expected = hidden @ np.float64(model.layers[-1].kernel)
     copied = copy(model)
     np.testing.assert_allclose(copied(NUMBERS), expected, atol=1e-5)
-    assert not {id(each) for each in copied.variables} & {id(each) for each in model.variables}
+    assert not {id(variable) for variable in copied.variables} & {
+        id(variable) for variable in model.variables
+    }
 
 
 def test_a_member_whose_call_would_be_lost_is_refused():

@@ -103,7 +103,7 @@ def test_what_a_callback_assigns_counts_from_the_next_step_without_a_trace(count
     losses(model, 1)
     traces = counted.traces
     found = losses(model, len(by_epoch), [Assign(by_epoch)])
-    np.testing.assert_allclose(found, [expected(model, *each) for each in SETTINGS], rtol=1e-5)
+    np.testing.assert_allclose(found, [expected(model, *name) for name in SETTINGS], rtol=1e-5)
     if not options.get("run_eagerly"):
         assert counted.traces == traces > 0
     assert (model.label_weight, model.teacher_weight, model.temperature) == SETTINGS[-1]
@@ -114,7 +114,7 @@ def test_within_an_epoch_the_next_step_takes_what_was_assigned():
     model, (_, y) = still(label_weight=0.0), data()
     halves = []
     for part, weight, temperature in ((slice(16), 0.0, 1.0), (slice(16, None), 2.0, 3.0)):
-        teacher, student = (each[part] for each in logits(model))
+        teacher, student = (logit[part] for logit in logits(model))
         halves.append(
             weight * cross_entropy(y[part], student) + divergence(teacher, student, temperature)
         )
@@ -129,8 +129,8 @@ def test_the_gradient_follows_what_was_assigned():
         for options in ({}, {"label_weight": 0.3, "teacher_weight": 0.6, "temperature": 2.0})
     )
     x, y = data()
-    for each in (model, other):
-        each.compile(sgd())
+    for item in (model, other):
+        item.compile(sgd())
     model.train_on_batch(x, y)
     model.student.set_weights(network().get_weights())
     model.label_weight, model.teacher_weight, model.temperature = 0.3, 0.6, 2.0
@@ -272,7 +272,7 @@ def test_outputs_of_different_temperatures_keep_them_until_one_is_assigned():
     )
     model.compile(keras.optimizers.SGD(0.0))
     assert model.temperature is None
-    theirs, ours = (each.predict(x, verbose=0) for each in (teacher, model.student))
+    theirs, ours = (network.predict(x, verbose=0) for network in (teacher, model.student))
     found = model.fit(
         x, {"a": y, "b": y}, epochs=2, batch_size=32, verbose=0,
         callbacks=[Assign([{}, {"temperature": 3.0}])],
@@ -360,8 +360,8 @@ def test_numbers_are_no_weights_of_the_model():
     model, plain = still(), network()
     model.predict(data()[0], verbose=0)
     numbers = {"label_weight", "teacher_weight", "temperature"}
-    assert not numbers & {each.name for each in model.weights}
-    assert numbers <= {each.name for each in model.variables}
+    assert not numbers & {weight.name for weight in model.weights}
+    assert numbers <= {variable.name for variable in model.variables}
     assert len(model.trainable_variables) == len(plain.trainable_variables)
 
 
@@ -385,7 +385,9 @@ def test_schedules_give_each_epoch_its_numbers_without_a_trace(counted):
     losses(model, 1)
     traces = counted.traces
     found = losses(model, 4)
-    np.testing.assert_allclose(found, [expected(model, *at(each)) for each in range(4)], rtol=1e-5)
+    np.testing.assert_allclose(
+        found, [expected(model, *at(number)) for number in range(4)], rtol=1e-5
+    )
     assert counted.traces == traces
     assert model.temperature == 4.0
     resumed = still(counted(), **SCHEDULES)
@@ -539,7 +541,7 @@ print(json.dumps(found))
 @jax_process.needed
 def test_compiled_jax_steps_take_what_is_assigned():
     found = jax_process.run(ON_JAX)
-    teacher, student, labels = (np.array(found[each]) for each in ("teacher", "student", "y"))
+    teacher, student, labels = (np.array(found[name]) for name in ("teacher", "student", "y"))
 
     def total(label_weight, teacher_weight, temperature):
         return label_weight * cross_entropy(labels, student) + teacher_weight * divergence(
@@ -547,9 +549,11 @@ def test_compiled_jax_steps_take_what_is_assigned():
         )
 
     expected = [(0.7, 1.0, 1.0), (0.0, 0.3, 3.0), (1.0, 1.0, 1.0), (1.0, 1.0, 4.0)]
-    np.testing.assert_allclose(found["losses"], [total(*each) for each in expected], rtol=1e-4)
+    np.testing.assert_allclose(found["losses"], [total(*entry) for entry in expected], rtol=1e-4)
     assert found["traces"][0] == found["traces"][2], "another number was another trace"
     assert found["numbers"] == [1.0, 1.0, 4.0]
     np.testing.assert_allclose(
-        found["scheduled"], [total(0.1 * each, 1.0, 1.0 + each) for each in range(3)], rtol=1e-4
+        found["scheduled"],
+        [total(0.1 * number, 1.0, 1.0 + number) for number in range(3)],
+        rtol=1e-4,
     )

@@ -38,9 +38,9 @@ def test_the_decomposition_agrees_with_a_reference_in_float64(batch):
                 dark.append(difference)
         expected = {
             "true_class_gradient": true,
-            "dark_knowledge_gradient": sum(abs(each) for each in dark),
+            "dark_knowledge_gradient": sum(abs(entry) for entry in dark),
             "true_class_square": true**2,
-            "dark_knowledge_square": sum(each**2 for each in dark),
+            "dark_knowledge_square": sum(entry**2 for entry in dark),
             "teacher_confidence": max(p[place]),
             "weight": max(p[place]) / p.max(-1).sum(),
             "teacher_agreement": float(p[place].argmax() == q[place].argmax()),
@@ -126,7 +126,9 @@ def test_each_epoch_is_analysed_kept_and_logged(tmp_path):
     assert [row["epoch"] for row in callback.rows] == [1, 2, 3]
     assert json.loads((tmp_path / "analysis.json").read_text()) == callback.rows
     assert callback.rows[2]["kl_divergence"] < callback.rows[0]["kl_divergence"]
-    probabilities = [each.predict(x, verbose=0) for each in (*model.teacher.models, model.student)]
+    probabilities = [
+        network.predict(x, verbose=0) for network in (*model.teacher.models, model.student)
+    ]
     agreement = np.mean(probabilities[0].argmax(-1) == probabilities[1].argmax(-1))
     np.testing.assert_allclose(callback.rows[2]["teacher_agreement"], agreement, atol=1e-6)
     assert _tags(tmp_path / "logs") == {

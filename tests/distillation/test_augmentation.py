@@ -55,7 +55,7 @@ def test_layers_that_augment_are_warned_of(inside):
     layer = inside()
     with pytest.warns(UserWarning, match=SENTENCE) as found:
         _fit(*_pair(layer)[::-1])
-    sentences = [str(each.message) for each in found if SENTENCE in str(each.message)]
+    sentences = [str(entry.message) for entry in found if SENTENCE in str(entry.message)]
     assert len(sentences) == 1
     assert re.search(r"random|rand_augment|flip", sentences[0]) and "dataset.map" in sentences[0]
 

@@ -103,9 +103,9 @@ def test_the_stock_class_drops_regularization():
     plain = keras.models.clone_model(heavy, clone_function=lambda _: layers.Dense(CLASSES))
     plain.set_weights(heavy.get_weights())
     penalty = 10 * np.sum(np.square(heavy.get_weights()[0]))
-    found = [loss(stock(each, network(1)), x, y) for each in (heavy, plain)]
+    found = [loss(stock(item, network(1)), x, y) for item in (heavy, plain)]
     still(found[0] == found[1], "the student's regularization losses are dropped")
-    mine = [loss(ours(each, network(1)), x, y) for each in (heavy, plain)]
+    mine = [loss(ours(item, network(1)), x, y) for item in (heavy, plain)]
     np.testing.assert_allclose(mine[0] - mine[1], penalty, rtol=1e-5)
 
 
@@ -195,7 +195,7 @@ def test_the_stock_class_is_refused_by_backups_when_fresh(tmp_path):
 
 def test_the_stock_class_keeps_the_teacher_among_the_students_weights():
     models = [make(network(0), network(1)) for make in (stock, ours)]
-    numbers = [sum(np.size(each) for each in model.get_weights()) for model in models]
+    numbers = [sum(np.size(weight) for weight in model.get_weights()) for model in models]
     students = network(0).count_params()
     still(numbers[0] == 2 * students, "the teacher is saved in every checkpoint of its student")
     assert numbers[1] == students

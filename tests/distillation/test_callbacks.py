@@ -117,8 +117,8 @@ def test_a_checkpoint_holds_the_student_and_not_its_teacher(tmp_path, weights_on
         again.load_weights(path)
     else:
         again = keras.models.load_model(path)
-        assert [each.shape for each in again.student.weights] == [
-            each.shape for each in model.student.weights
+        assert [weight.shape for weight in again.student.weights] == [
+            weight.shape for weight in model.student.weights
         ]
     assert_equal_weights(again.student, model.student, atol=0)
 
@@ -148,9 +148,9 @@ def test_tensorboard_shows_what_the_history_holds(tmp_path):
         events.Reload()
         for name in ("loss", "teacher_loss", "label_loss", "teacher_agreement", "accuracy"):
             shown = [
-                float(np.frombuffer(each.tensor_proto.tensor_content or b"", "float32")[0])
-                if each.tensor_proto.tensor_content
-                else each.tensor_proto.float_val[0]
-                for each in events.Tensors(f"epoch_{name}")
+                float(np.frombuffer(event.tensor_proto.tensor_content or b"", "float32")[0])
+                if event.tensor_proto.tensor_content
+                else event.tensor_proto.float_val[0]
+                for event in events.Tensors(f"epoch_{name}")
             ]
             np.testing.assert_allclose(shown, history[prefix + name], rtol=1e-6)

@@ -56,8 +56,8 @@ def test_a_copy_has_no_other_teacher_than_the_model(form):
 def test_a_copy_keeps_distillation_losses(form):
     features = keras.distillation.FeatureDistillation("mse", "hidden", "hidden")
     student, teacher = network(0), network(1)
-    for each in (student, teacher):
-        each.layers[0].name = "hidden"
+    for item in (student, teacher):
+        item.layers[0].name = "hidden"
     model = ban_tf.BornAgainModel(student, teacher, distillation_losses=[(features, 0.3)])
     model.compile(sgd(), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     fitted(model)

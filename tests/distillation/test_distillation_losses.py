@@ -65,7 +65,7 @@ def test_one_step_is_the_hand_written_gradient_of_the_features():
         )
         for who in ("student", "teacher")
     )
-    ours, theirs = (np.float64(each.get_weights()[0]) for each in (student, teacher))
+    ours, theirs = (np.float64(network.get_weights()[0]) for network in (student, teacher))
     gradient = 2 * np.float64(x).T @ (x @ ours - x @ theirs) / (len(x) * 5)
     model = born_again(
         features(),
@@ -183,7 +183,7 @@ class Correlation(keras.distillation.DistillationLoss):
 
     def compute_loss(self, teacher_outputs, student_outputs, **kwargs):
         theirs, ours = (
-            each @ keras.ops.transpose(each) for each in (teacher_outputs, student_outputs)
+            array @ keras.ops.transpose(array) for array in (teacher_outputs, student_outputs)
         )
         return keras.ops.mean(keras.ops.square(theirs - ours))
 
@@ -193,7 +193,7 @@ def test_a_loss_of_the_users_own():
     model = born_again([(Correlation(), 2.0)])
     logs = model.test_on_batch(x, y, return_dict=True)
     teacher, student = (
-        each.predict(x, verbose=0) for each in (model.teacher.models[0], model.student)
+        network.predict(x, verbose=0) for network in (model.teacher.models[0], model.student)
     )
     expected = 2 * np.mean((teacher @ teacher.T - student @ student.T) ** 2)
     np.testing.assert_allclose(logs["distillation_loss"], expected, rtol=1e-4)
@@ -248,4 +248,4 @@ def test_a_term_in_mixed_precision_is_that_of_float32():
         student = named(0, "student")
         keras.config.set_dtype_policy(before)
         logs.append(born_again([features()], student=student).test_on_batch(x, y, return_dict=True))
-    np.testing.assert_allclose(*(each["distillation_loss"] for each in logs), rtol=3e-2)
+    np.testing.assert_allclose(*(log["distillation_loss"] for log in logs), rtol=3e-2)

@@ -30,7 +30,7 @@ def test_probabilities_are_the_mean_of_the_members(count, softmax):
     x = np.random.default_rng(0).normal(size=(7, 5)).astype("float32")
     members = [_member(seed, softmax) for seed in range(count)]
     raw = [member.predict(x, verbose=0) for member in members]
-    expected = np.mean(raw if softmax else [_softmax(each) for each in raw], axis=0)
+    expected = np.mean(raw if softmax else [_softmax(output) for output in raw], axis=0)
     mean = ensemble(members, output_kind="categorical")
     np.testing.assert_allclose(mean.predict(x, verbose=0), expected, atol=1e-6)
 
@@ -47,7 +47,9 @@ def test_single_logits_are_the_logits_of_yes():
     x = np.random.default_rng(0).normal(size=(7, 5)).astype("float32")
     keras.utils.set_random_seed(0)
     members = [keras.Sequential([keras.Input((5,)), keras.layers.Dense(1)]) for _ in range(2)]
-    expected = np.mean([1 / (1 + np.exp(-each.predict(x, verbose=0))) for each in members], axis=0)
+    expected = np.mean(
+        [1 / (1 + np.exp(-member.predict(x, verbose=0))) for member in members], axis=0
+    )
     mean = ensemble(members, output_kind="binary")
     np.testing.assert_allclose(mean.predict(x, verbose=0), expected, atol=1e-6)
 
@@ -104,8 +106,8 @@ def test_outputs_whose_names_are_counted_belong_together_by_their_order(softmax)
     members.append(_heads(2, softmax))
     assert members[2].output_names[0] == members[0].output_names[1]
     raw = [member.predict(x, verbose=0) for member in members]
-    classes = [each[0] if softmax else _softmax(each[0]) for each in raw]
-    expected = [np.mean(classes, axis=0), np.mean([each[1] for each in raw], axis=0)]
+    classes = [output[0] if softmax else _softmax(output[0]) for output in raw]
+    expected = [np.mean(classes, axis=0), np.mean([output[1] for output in raw], axis=0)]
     kinds = dict(zip(members[0].output_names, KINDS, strict=True))
     loss = ["categorical_crossentropy" if softmax else _from_logits(), "mse"]
     for options in ({"output_kind": kinds}, {"loss": loss}):
@@ -127,9 +129,9 @@ def test_the_heads_of_a_lineage_are_averaged_by_their_own_kind():
     lineage.fit(x, [labels, values], compile=compile, verbose=0)
     raw = [lineage.model(number).predict(x, verbose=0) for number in (0, 1, 2)]
     found = lineage.ensemble([0, 1, 2]).predict(x, verbose=0)
-    expected = np.mean([_softmax(each[0]) for each in raw], axis=0)
+    expected = np.mean([_softmax(output[0]) for output in raw], axis=0)
     np.testing.assert_allclose(found[0], expected, atol=1e-6)
-    np.testing.assert_allclose(found[1], np.mean([each[1] for each in raw], axis=0), atol=1e-6)
+    np.testing.assert_allclose(found[1], np.mean([output[1] for output in raw], axis=0), atol=1e-6)
 
 
 def test_outputs_in_dictionaries_belong_together_by_key():

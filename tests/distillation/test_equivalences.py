@@ -119,7 +119,9 @@ def test_the_teacher_is_not_touched_and_not_among_the_students_weights():
     model.fit(x, y, verbose=0)
     model.teacher = _network(seed=2, batch_norm=True)
     assert len(model.trainable_weights) == len(student.trainable_weights)
-    assert not {id(each) for each in teacher.variables} & {id(each) for each in model.variables}
+    assert not {id(variable) for variable in teacher.variables} & {
+        id(variable) for variable in model.variables
+    }
     assert len(model.optimizer.variables) == 2 + len(student.trainable_weights)
     for old, new in zip(before, teacher.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)

@@ -40,10 +40,10 @@ def test_evaluating_and_predicting_leave_everything_as_it_was(objective, further
     x, y = data()
     model = born_again(objective=objective, distillation_losses=further)
     model.train_on_batch(x, y)
-    measured = {id(each) for each in model.metrics_variables}
-    state = [each for each in model.variables if id(each) not in measured]
+    measured = {id(item) for item in model.metrics_variables}
+    state = [item for item in model.variables if id(item) not in measured]
     state += [*model.optimizer.variables, *model.teacher.models[0].variables]
-    before = [np.array(each) for each in state]
+    before = [np.array(entry) for entry in state]
     results = [model.evaluate(x, y, batch_size=8, verbose=0, return_dict=True) for _ in range(3)]
     predictions = [model.predict(x, verbose=0) for _ in range(2)]
     for variable, value in zip(state, before, strict=True):

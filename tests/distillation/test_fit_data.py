@@ -23,17 +23,17 @@ layers = keras.layers
 class Batches(keras.utils.PyDataset):
     def __init__(self, *arrays):
         super().__init__()
-        self.arrays = [each for each in arrays if each is not None]
+        self.arrays = [array for array in arrays if array is not None]
 
     def __len__(self):
         return len(self.arrays[0]) // 8
 
     def __getitem__(self, index):
-        return tuple(each[8 * index : 8 * index + 8] for each in self.arrays)
+        return tuple(array[8 * index : 8 * index + 8] for array in self.arrays)
 
 
 def as_dataset(x, y, weights):
-    arrays = tuple(each for each in (x, y, weights) if each is not None)
+    arrays = tuple(array for array in (x, y, weights) if array is not None)
     return {"x": tf.data.Dataset.from_tensor_slices(arrays).batch(8)}
 
 
@@ -98,8 +98,8 @@ def test_soft_labels_count_as_the_distribution_that_they_are():
     plain.compile(sgd(), keras.losses.CategoricalCrossentropy(from_logits=True))
     model = ban_tf.BornAgainModel(student)
     model.compile(sgd())
-    for each in (plain, model):
-        each.fit(x, soft, batch_size=8, shuffle=False, verbose=0)
+    for item in (plain, model):
+        item.fit(x, soft, batch_size=8, shuffle=False, verbose=0)
     assert_equal_weights(student, plain, atol=1e-6)
 
 
@@ -107,7 +107,10 @@ def test_class_weights_count_as_the_sample_weights_that_they_stand_for():
     x, y = data()
     weights = {0: 0.0, 1: 0.5, 2: 1.0, 3: 3.0}
     students = [network(), network()]
-    given = [{"class_weight": weights}, {"sample_weight": np.array([weights[each] for each in y])}]
+    given = [
+        {"class_weight": weights},
+        {"sample_weight": np.array([weights[entry] for entry in y])},
+    ]
     for student, argument in zip(students, given, strict=True):
         model = ban_tf.BornAgainModel(student, teacher=network(seed=1), objective="kd+labels")
         model.compile(sgd())

@@ -73,7 +73,7 @@ def test_it_is_refused_before_training(objective, units, activation):
 
     with pytest.raises(ValueError, match="cannot teach"):
         ban_tf.Lineage(build, 1, objective).fit(np.zeros((8, 6)), np.zeros(8))
-    assert all(not np.any(each.get_weights()[1]) for each in trained)
+    assert all(not np.any(entry.get_weights()[1]) for entry in trained)
 
 
 def test_it_cannot_be_assigned_either():
@@ -97,8 +97,8 @@ class Unseen(keras.Model):
 def test_where_classes_show_only_in_the_step_it_is_refused_there():
     x = np.random.default_rng(0).normal(size=(16, 6)).astype("float32")
     teacher, student = Unseen(), Unseen()
-    for each in (teacher, student):
-        each(x)
+    for network in (teacher, student):
+        network(x)
     model = ban_tf.BornAgainModel(student, teacher, "kd-standardized", student_activation="linear")
     model.compile("sgd")
     before = student.get_weights()
@@ -146,4 +146,4 @@ def test_units_that_their_loss_makes_independent_are_refused_before_training():
     lineage = ban_tf.Lineage(build, 1, objectives.DKD(alpha=0.0))
     with pytest.raises(ValueError, match="cannot teach the output"):
         lineage.fit(x, y, compile={"optimizer": "sgd", "loss": loss})
-    assert all(not np.any(each.get_weights()[1]) for each in trained)
+    assert all(not np.any(entry.get_weights()[1]) for entry in trained)

@@ -56,7 +56,7 @@ def test_every_output_learns_from_the_teachers(structure, last):
     expected = 0.0
     theirs, ours = (keras.tree.flatten(net.predict(x, verbose=0)) for net in (teacher, student))
     for t, s in zip(theirs, ours, strict=True):
-        t, s = (np.float64(each if last else softmax(each)) for each in (t, s))
+        t, s = (np.float64(item if last else softmax(item)) for item in (t, s))
         expected += np.mean(np.sum(t * (np.log(t) - np.log(s)), axis=-1))
     model = ban_tf.BornAgainModel(
         student, teacher, "kd", label_weight=0.0, output_kind="categorical"

@@ -178,7 +178,7 @@ def test_a_softmax_over_another_axis_is_no_distribution_over_classes():
         with pytest.raises(ValueError, match="`student_activation`"):
             model.fit(x, y, verbose=0)
     models = sequence(1, True), sequence(1, True)
-    student, teacher = (each.predict(x, verbose=0) for each in models)
+    student, teacher = (network.predict(x, verbose=0) for network in models)
     model = ban_tf.BornAgainModel(*models)
     model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
     found = model.fit(x, y, verbose=0).history["teacher_loss"][0]
@@ -270,7 +270,7 @@ def test_several_teachers_count_as_their_mean(kind):
     models = [network(seed, UNITS) for seed in range(3)]
     student, *teachers = raw(models)
     form = {"values": np.float64, "binary": sigmoid, "categorical": softmax}[kind]
-    mean = np.mean([form(each) for each in teachers], axis=0)
+    mean = np.mean([form(teacher) for teacher in teachers], axis=0)
     reference = {"values": squared, "binary": binary, "categorical": categorical}[kind]
     history = measure(models[0], models[1:], loss, kind, UNITS)
     np.testing.assert_allclose(
@@ -346,7 +346,7 @@ def test_what_a_teacher_was_compiled_with_tells_of_an_output_without_a_loss():
     teacher.compile("sgd", {"kind": LOSSES["categorical"][0], "box": "mse"})
     model = ban_tf.BornAgainModel(student, teacher, {"box": "kd"})
     model.compile(keras.optimizers.SGD(0.0), {"kind": LOSSES["categorical"][0]})
-    given, own = (each.predict(x, verbose=0)["box"] for each in (teacher, student))
+    given, own = (network.predict(x, verbose=0)["box"] for network in (teacher, student))
     labels = {"kind": y, "box": np.zeros((len(x), 4), "float32")}
     history = model.fit(x, labels, batch_size=32, verbose=0).history
     np.testing.assert_allclose(history["teacher_loss"][0], squared(given, own), rtol=1e-4)

@@ -243,7 +243,7 @@ def test_without_a_teacher_variables_line_up_with_the_students_and_layers_are_fo
     model = ban_tf.BornAgainModel(student)
     for names in ("variables", "weights", "trainable_variables", "non_trainable_variables"):
         ours, theirs = getattr(model, names), getattr(student, names)
-        assert [id(each) for each in ours] == [id(each) for each in theirs]
+        assert [id(layer) for layer in ours] == [id(layer) for layer in theirs]
     other = network(3)
     model.set_weights(other.get_weights())
     for one, expected in zip(student.get_weights(), other.get_weights(), strict=True):
@@ -251,7 +251,7 @@ def test_without_a_teacher_variables_line_up_with_the_students_and_layers_are_fo
     name = student.layers[-1].name
     assert model.get_layer(name) is student.layers[-1]
     taught = ban_tf.BornAgainModel(student, network(1))
-    assert [id(each) for each in taught.weights] == [id(each) for each in student.weights]
+    assert [id(weight) for weight in taught.weights] == [id(weight) for weight in student.weights]
 
 
 def test_one_number_for_each_example_needs_no_axis():

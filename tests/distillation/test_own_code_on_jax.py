@@ -75,7 +75,7 @@ def test_own_code_and_projections_on_jax():
     found = jax_process.run(PROGRAM)
     assert found["plain"] == found["ours"]
     assert found["ours"]["history"]["constant"] == [7.0, 7.0]
-    ours, theirs = (np.array(each) for each in found["outputs"])
+    ours, theirs = (np.array(entry) for entry in found["outputs"])
     gradient = np.mean(2 * (0.5 * ours - theirs) * ours)
     np.testing.assert_allclose(found["scale"], 0.5 - 0.1 * gradient, rtol=1e-5)
     assert {"size", "label_loss", "teacher_loss", "distillation_loss"} < set(found["taught"])

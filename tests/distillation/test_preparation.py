@@ -79,7 +79,7 @@ def _log_softmax(logits):
 
 
 def _logits(model, scale):
-    kernel, bias = (np.float64(each) for each in model.get_weights())
+    kernel, bias = (np.float64(weight) for weight in model.get_weights())
     return np.float64(RAW) * scale @ kernel + bias
 
 
@@ -183,7 +183,7 @@ def test_several_teachers_have_their_own_input_each():
     model = ban_tf.BornAgainModel(student, several, "kd")
     model.compile(keras.optimizers.SGD(0.0), SCE)
     pairs = zip(several, (1 / 255, 1 / 100, 1.0), strict=True)
-    mean = np.mean([np.exp(_log_softmax(_logits(each, scale))) for each, scale in pairs], axis=0)
+    mean = np.mean([np.exp(_log_softmax(_logits(pair, scale))) for pair, scale in pairs], axis=0)
     expected = _divergence(np.log(mean + 1e-300), _logits(student, 1 / 255)).mean()
     found = model.evaluate(RAW, LABELS, verbose=0, return_dict=True)
     np.testing.assert_allclose(found["teacher_loss"], expected, rtol=1e-4)
@@ -225,7 +225,7 @@ def test_a_lineage_and_its_ensemble_prepare_their_input(build):
     settings = {"optimizer": keras.optimizers.SGD(0.1), "loss": SCE}
     lineage.fit(RAW, LABELS, epochs=2, verbose=0, compile=settings)
     members = [lineage.model(number) for number in (0, 1)]
-    probabilities = [np.exp(_log_softmax(_logits(each, 1 / 255))) for each in members]
+    probabilities = [np.exp(_log_softmax(_logits(member, 1 / 255))) for member in members]
     for model, expected in zip(members, probabilities, strict=True):
         logits = model.predict(RAW, verbose=0)
         np.testing.assert_allclose(np.exp(_log_softmax(logits)), expected, atol=1e-5)
@@ -291,6 +291,6 @@ def test_a_lineage_of_keras_hub_classifiers_has_an_ensemble_for_raw_images():
     settings = {"optimizer": keras.optimizers.SGD(0.1), "loss": SCE}
     lineage.fit(images, LABELS[:12], verbose=0, compile=settings)
     members = [lineage.model(number).predict(images, verbose=0) for number in (0, 1)]
-    expected = np.mean([np.exp(_log_softmax(np.float64(each))) for each in members], axis=0)
+    expected = np.mean([np.exp(_log_softmax(np.float64(member))) for member in members], axis=0)
     found = lineage.ensemble([0, 1]).predict(images, verbose=0)
     np.testing.assert_allclose(found, expected, atol=1e-5)

@@ -38,7 +38,7 @@ class Hint(keras.distillation.DistillationLoss):
 
     def compute_loss(self, teacher_outputs, student_outputs, **kwargs):
         projection = next(
-            each for each in keras.tree.flatten(self.held) if isinstance(each, keras.Layer)
+            entry for entry in keras.tree.flatten(self.held) if isinstance(entry, keras.Layer)
         )
         return ops.mean(ops.square(projection(student_outputs) - teacher_outputs))
 
@@ -128,8 +128,8 @@ def test_the_saved_student_has_no_projection_and_the_model_in_training_keeps_it(
     model.fit(x, y, epochs=2, verbose=0)
     model.student.save(tmp_path / "student.keras")
     plain = keras.models.load_model(tmp_path / "student.keras")
-    assert [each.shape for each in plain.get_weights()] == [
-        each.shape for each in network(NARROW).get_weights()
+    assert [weight.shape for weight in plain.get_weights()] == [
+        weight.shape for weight in network(NARROW).get_weights()
     ]
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", compile=False)

@@ -121,7 +121,9 @@ def test_everything_that_was_given_is_there_after_loading(tmp_path):
     assert ours == theirs
     assert isinstance(again.optimizer, keras.optimizers.Adam)
     x, y = data()
-    again_logs, logs = (each.evaluate(x, y, return_dict=True, verbose=0) for each in (again, model))
+    again_logs, logs = (
+        network.evaluate(x, y, return_dict=True, verbose=0) for network in (again, model)
+    )
     assert again_logs == logs
 
 

@@ -37,7 +37,7 @@ def test_frozen_layers_stay_as_they_are():
         model.layers[0].trainable = False
         return model
 
-    frozen = [np.array(each) for each in network().layers[0].get_weights()]
+    frozen = [np.array(weight) for weight in network().layers[0].get_weights()]
     x, y = data()
     student = build()
     model = ban_tf.BornAgainModel(student, teacher=network(seed=1), objective="kd")

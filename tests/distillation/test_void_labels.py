@@ -42,7 +42,7 @@ def sparse(ignore_class=None):
 
 
 def logits(seed):
-    kernel, bias = (np.float64(each) for each in network(seed).get_weights())
+    kernel, bias = (np.float64(weight) for weight in network(seed).get_weights())
     return np.float64(X) @ kernel + bias
 
 
@@ -245,11 +245,11 @@ def test_narrow_integers_mark_positions_without_a_label_as_others_do(objective, 
 def test_bool_labels_of_binary_outputs_train_as_numbers_do(objective, dtype):
     found = []
     labels = RANDOM.integers(0, 2, (6, 5, CLASSES))
-    for each in (labels.astype(dtype), labels.astype("int32")):
+    for array in (labels.astype(dtype), labels.astype("int32")):
         student = network(0)
         model = ban_tf.BornAgainModel(student, network(1), objective)
         model.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
-        model.fit(X, each, verbose=0)
+        model.fit(X, array, verbose=0)
         found.append(student.get_weights())
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)

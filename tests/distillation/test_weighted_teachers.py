@@ -49,9 +49,12 @@ def test_one_teacher_may_have_a_weight():
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_formulas_are_those_of_weighted_means(dtype):
     first, second, third = np.random.default_rng(0).normal(size=(3, 5, 4)) * 3
-    given = [np.asarray(each, dtype) for each in (first, second, third)]
+    given = [np.asarray(network, dtype) for network in (first, second, third)]
     found = np.float64(mean_logits(given, [2.0, 1.0, 0.5]))
-    ends = [np.exp(each) / np.exp(each).sum(-1, keepdims=True) for each in (first, second, third)]
+    ends = [
+        np.exp(network) / np.exp(network).sum(-1, keepdims=True)
+        for network in (first, second, third)
+    ]
     expected = (2.0 * ends[0] + ends[1] + 0.5 * ends[2]) / 3.5
     rtol = 1e-12 if dtype == "float64" else 1e-5
     np.testing.assert_allclose(np.exp(found), expected, rtol=rtol)
@@ -69,7 +72,7 @@ def test_units_and_values_have_weighted_means_too(loss, activation):
     model.compile("sgd", loss=loss)
     y = np.random.default_rng(1).uniform(size=(len(x), 4)).astype("float32")
     logs = model.evaluate(x, y, batch_size=len(x), verbose=0, return_dict=True)
-    q, *ends = (np.float64(each.predict(x, verbose=0)) for each in (student, *teachers))
+    q, *ends = (np.float64(item.predict(x, verbose=0)) for item in (student, *teachers))
     p = 0.75 * ends[0] + 0.25 * ends[1]
     if activation:
         expected = np.mean(p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q)))

@@ -189,7 +189,7 @@ def test_activity_regularizers_alone_leave_the_label_loss(calls):
     model = ban_tf.BornAgainModel(keras.Model(inputs, layers.Dense(CLASSES)(outputs)))
     model.compile(keras.optimizers.SGD(0.0))
     found = model.fit(X, Y, batch_size=len(X), verbose=0).history["loss"][0]
-    kernel, bias, *last = (np.float64(each) for each in model.student.get_weights())
+    kernel, bias, *last = (np.float64(weight) for weight in model.student.get_weights())
     hidden, penalty = np.float64(X), 0.0
     for _ in range(calls):
         hidden = hidden @ kernel + bias

@@ -79,7 +79,7 @@ def assert_trains_alike(
         model = (
             student if plain else ban_tf.BornAgainModel(student, teacher=teacher, objective="kd")
         )
-        before = [np.array(each) for each in student.get_weights()]
+        before = [np.array(weight) for weight in student.get_weights()]
         model.compile(optimizer(), loss, **_fresh(compile))
         options = {"epochs": 2, "batch_size": 8, "shuffle": False, "verbose": 0, **_fresh(fit)}
         arranged = arrange(x, soft if plain else y, sample_weight)

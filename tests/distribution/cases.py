@@ -94,7 +94,7 @@ def masked():
     y = generator.integers(0, CLASSES, (18, 5))
     history = model.fit(x, y, batch_size=8, epochs=2, verbose=0, shuffle=False).history
     found = {f"history/{name}": np.array(values) for name, values in history.items()}
-    return found | {f"weights/{i}": each for i, each in enumerate(model.student.get_weights())}
+    return found | {f"weights/{i}": weight for i, weight in enumerate(model.student.get_weights())}
 
 
 def void(objective, **options):
@@ -191,7 +191,7 @@ def annealed():
         x, y, batch_size=8, epochs=2, verbose=0, shuffle=False, callbacks=[Anneal()]
     )
     found = {f"history/{name}": np.array(values) for name, values in history.history.items()}
-    return found | {f"weights/{i}": each for i, each in enumerate(model.student.get_weights())}
+    return found | {f"weights/{i}": weight for i, weight in enumerate(model.student.get_weights())}
 
 
 CASES = {
@@ -260,7 +260,7 @@ def main(out, count, *names):
         keras.utils.set_random_seed(0)
         with strategy.scope():
             arrays = CASES[name]()
-        found |= {f"{name}/{replicas}/{part}": each for part, each in arrays.items()}
+        found |= {f"{name}/{replicas}/{part}": array for part, array in arrays.items()}
     np.savez(out, **found)
 
 

@@ -20,7 +20,7 @@ def check_command(words):
     assert words[:3] == ["python", "-m", "ban_tf.main"]
     values = flags.FlagValues()
     options.define_flags(values)
-    arguments = [re.sub(r"^--flagfile=", f"--flagfile={ROOT}/", each) for each in words[3:]]
+    arguments = [re.sub(r"^--flagfile=", f"--flagfile={ROOT}/", word) for word in words[3:]]
     assert values(["main", *arguments])[1:] == []
     assert options.from_flags(values).strategy == "multiworker"
 
@@ -42,7 +42,7 @@ def test_the_manifest_of_kubernetes_gives_each_pod_its_place():
     pod = job["spec"]["template"]["spec"]
     assert pod["subdomain"] == service["metadata"]["name"]
     (container,) = pod["containers"]
-    text = {each["name"]: each.get("value") for each in container["env"]}["TF_CONFIG"]
+    text = {entry["name"]: entry.get("value") for entry in container["env"]}["TF_CONFIG"]
     for index in range(job["spec"]["completions"]):
         found = cluster.read({"TF_CONFIG": text.replace("$(WORKER)", str(index))})
         assert found.index == index
@@ -50,7 +50,7 @@ def test_the_manifest_of_kubernetes_gives_each_pod_its_place():
         name = f"{job['metadata']['name']}-{index}.{pod['subdomain']}"
         port = container["ports"][0]["containerPort"]
         assert found.addresses[index] == f"{name}:{port}"
-    workdir = next(each for each in container["command"] if each.startswith("--workdir="))
+    workdir = next(entry for entry in container["command"] if entry.startswith("--workdir="))
     assert workdir.startswith(f"--workdir={container['volumeMounts'][0]['mountPath']}/")
-    command = [each for each in container["command"] if each != workdir]
+    command = [entry for entry in container["command"] if entry != workdir]
     check_command(command)

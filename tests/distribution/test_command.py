@@ -95,7 +95,7 @@ def test_the_processes_of_a_slurm_step_train_the_run_of_one_device(one_device, t
     workers = [
         start(tmp_path / "run", SLURM_PROCID=rank, SLURM_LOCALID=rank, **step) for rank in "01"
     ]
-    said = [finished(each) for each in workers]
+    said = [finished(worker) for worker in workers]
     assert "2 replicas on 2 workers" in said[0]
     assert_same_run(one_device, tmp_path / "run")
 
@@ -119,8 +119,8 @@ def test_what_blends_or_comes_from_elsewhere_is_shared_out(one_device, tmp_path)
     finished(launch(tmp_path / "workers", *flags))
     for run in ("generation-2", "final_student-2/generation-1"):
         one, workers = (
-            keras.models.load_model(tmp_path / each / run / "model.keras").get_weights()
-            for each in ("one", "workers")
+            keras.models.load_model(tmp_path / name / run / "model.keras").get_weights()
+            for name in ("one", "workers")
         )
         for ours, theirs in zip(one, workers, strict=True):
             np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5)
@@ -135,7 +135,7 @@ def test_xla_on_several_replicas_is_refused(tmp_path):
 
 def test_the_launcher_tells_who_failed_first_and_not_who_saw_it_first():
     def wait(*scripts, grace=60):
-        return launcher.wait([subprocess.Popen(["sh", "-c", each]) for each in scripts], grace)
+        return launcher.wait([subprocess.Popen(["sh", "-c", script]) for script in scripts], grace)
 
     gone = f"exit {cluster.OTHER_GONE}"
     assert wait(gone, "kill -9 $$") == 128 + signal.SIGKILL

@@ -72,7 +72,7 @@ def outcomes(tmp_path_factory):
 def parts(arrays, name, replicas):
     prefix = f"{name}/{replicas}/"
     return {
-        key.removeprefix(prefix): each for key, each in arrays.items() if key.startswith(prefix)
+        key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)
     }
 
 
@@ -104,7 +104,7 @@ def test_an_empty_share_leaves_batch_normalization_finite(outcomes):
     # 9 examples in batches of 8: the second replica has none of the last batch.
     found = parts(outcomes["2"], "local-batch-norm", 2)
     assert found
-    assert all(np.isfinite(each).all() for each in found.values())
+    assert all(np.isfinite(value).all() for value in found.values())
 
 
 def test_keras_itself_still_needs_mending(outcomes):

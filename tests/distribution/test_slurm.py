@@ -50,7 +50,7 @@ def test_a_step_that_is_not_whole_is_one_sentence(monkeypatch):
 
 def test_steps_that_share_a_node_have_ports_of_their_own():
     steps = [(job, step) for job in range(5000, 5020) for step in range(5)]
-    first = [slurm.first_port(*each) for each in steps]
+    first = [slurm.first_port(*item) for item in steps]
     assert min(first) >= 10_000
     assert max(first) + 16 <= 32_768
     for one, port in zip(steps, first, strict=True):

@@ -275,7 +275,7 @@ def test_plain_keras_loads_what_was_saved(tmp_path):
     model.fit(x, x[:, :3, :3, :2], verbose=0)
     model.save(tmp_path / "model.keras")
     np.save(tmp_path / "inputs.npy", x)
-    run_python(PLAIN_KERAS, *(tmp_path / each for each in ("model.keras", "inputs.npy", "out.npy")))
+    run_python(PLAIN_KERAS, *(tmp_path / name for name in ("model.keras", "inputs.npy", "out.npy")))
     np.testing.assert_allclose(
         np.load(tmp_path / "out.npy"), model.predict(x, verbose=0), rtol=1e-5, atol=1e-5
     )

@@ -37,7 +37,7 @@ def reference(images, upstream, kernel, strides, padding):
             (rows, columns), strides, kernel, images.shape[1:3], strict=True
         )
     ]
-    pads = [(0, 0), *((each // 2, each - each // 2) for each in need), (0, 0)]
+    pads = [(0, 0), *((entry // 2, entry - entry // 2) for entry in need), (0, 0)]
     padded = np.pad(images, pads)
     for row in range(rows):
         for column in range(columns):
@@ -98,7 +98,9 @@ def test_layer_equals_the_stock_layer(options, batch, monkeypatch):
             lambda images: outputs_and_gradients(layer, images, upstream),
             input_signature=[signature],
         )
-        kinds = {each.type for each in step.get_concrete_function().graph.get_operations()}
+        kinds = {
+            operation.type for operation in step.get_concrete_function().graph.get_operations()
+        }
         return step(images), "Conv2DBackpropFilter" in kinds
 
     (expected, stock_kernel), (got, our_kernel) = run(stock), run(ours)

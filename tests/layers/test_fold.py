@@ -12,7 +12,9 @@ from ban_tf.layers.fold import copy_folded
 
 def randomise(model, seed=0):
     draw = np.random.default_rng(seed)
-    model.set_weights([draw.uniform(0.3, 1.0, each.shape) - 0.2 for each in model.get_weights()])
+    model.set_weights(
+        [draw.uniform(0.3, 1.0, weight.shape) - 0.2 for weight in model.get_weights()]
+    )
     for layer in model._flatten_layers():
         if isinstance(layer, layers.BatchNormalization):
             layer.moving_variance.assign(draw.uniform(0.5, 2.0, layer.moving_variance.shape))
@@ -20,7 +22,7 @@ def randomise(model, seed=0):
 
 
 def normalizations(model):
-    return sum(isinstance(each, layers.BatchNormalization) for each in model._flatten_layers())
+    return sum(isinstance(layer, layers.BatchNormalization) for layer in model._flatten_layers())
 
 
 def chain(*middle, shape=(8, 8, 4)):
@@ -42,8 +44,8 @@ def two_outputs():
 
 def added():
     model = keras.Sequential([keras.Input((8, 8, 4))])
-    for each in (layers.Conv2D(3, 3), layers.BatchNormalization(), layers.ReLU()):
-        model.add(each)  # which calls all layers anew
+    for array in (layers.Conv2D(3, 3), layers.BatchNormalization(), layers.ReLU()):
+        model.add(array)  # which calls all layers anew
     return model
 
 

@@ -59,7 +59,7 @@ def test_same_outputs_weights_and_names(build):
         np.testing.assert_array_equal(got, expected)
     x = np.random.default_rng(1).normal(size=(4, 8, 8, 3)).astype("float32")
     for training in (False, True):
-        outputs = [keras.tree.flatten(each(x, training=training)) for each in (fused, model)]
+        outputs = [keras.tree.flatten(network(x, training=training)) for network in (fused, model)]
         for got, expected in zip(*outputs, strict=True):
             np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 
@@ -90,7 +90,7 @@ def test_trainable_flags_are_kept():
     inner.trainable = False
     inner.layers[0].trainable = True
     fused = fuse(model)
-    flags = [[layer.trainable for layer in flat_layers(each)] for each in (fused, model)]
+    flags = [[layer.trainable for layer in flat_layers(network)] for network in (fused, model)]
     assert flags[0] == flags[1]
     assert len(fused.trainable_weights) == len(model.trainable_weights)
 

@@ -43,12 +43,12 @@ def _fit(lineage, **changes):
 
 def test_every_generation_is_fresh_and_learns_from_the_one_before():
     lineage = _fit(ban_tf.Lineage(_build, generations=2, objective="kd"))
-    assert [each.taught_by for each in lineage.generations] == [
+    assert [generation.taught_by for generation in lineage.generations] == [
         "labels",
         "generation 0",
         "generation 1",
     ]
-    kernels = [each.weights[0] for each in lineage.generations]
+    kernels = [generation.weights[0] for generation in lineage.generations]
     assert not np.allclose(kernels[0], kernels[1]) and not np.allclose(kernels[1], kernels[2])
     assert [row["generation"] for row in lineage.history] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
     assert all(np.isfinite(row["loss"]) for row in lineage.history)
@@ -94,7 +94,7 @@ def test_generations_of_one_shape_are_traced_once():
 )
 def test_who_teaches(teacher, expected):
     lineage = _fit(ban_tf.Lineage(_build, generations=2, teacher=teacher), epochs=1)
-    assert [each.taught_by for each in lineage.generations] == expected
+    assert [generation.taught_by for generation in lineage.generations] == expected
 
 
 def test_with_labels_alone_nobody_teaches():

@@ -65,7 +65,7 @@ KINDS = [as_dataset, as_uncounted_dataset, Batches, as_grain, as_generator]
 
 def by_hand(start, batches):
     """Plain gradient descent on the mean cross-entropy of a linear model, in float64."""
-    kernel, bias = (np.asarray(each, "float64") for each in start)
+    kernel, bias = (np.asarray(entry, "float64") for entry in start)
     for rows in batches:
         x, y = X[rows].astype("float64"), np.eye(2)[Y[rows]]
         logits = x @ kernel + bias

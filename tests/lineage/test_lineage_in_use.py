@@ -51,7 +51,7 @@ def test_everything_that_fit_takes_and_all_that_can_be_read_off(capsys):
     frame = pd.DataFrame(lineage.table())
     assert list(frame["taught_by"]) == ["labels", "generation 0", "generation 1"]
     assert list(frame["epochs"]) == [2, 2, 2]
-    last = [each.history[-1]["val_accuracy"] for each in lineage.generations]
+    last = [kept.history[-1]["val_accuracy"] for kept in lineage.generations]
     assert list(frame["val_accuracy"]) == last
     assert frame["distillation_loss"].isna().tolist() == [True, False, False]
     lineage.summary()
@@ -60,7 +60,7 @@ def test_everything_that_fit_takes_and_all_that_can_be_read_off(capsys):
     assert "val accuracy" in printed[0] and f"{last[2]:.4f}" in printed[3]
     # The ensemble takes the members' inputs.
     opinions = [lineage.model(k).predict(x, verbose=0) for k in (1, 2)]
-    expected = np.mean([np.array(keras.ops.softmax(each)) for each in opinions], axis=0)
+    expected = np.mean([np.array(keras.ops.softmax(opinion)) for opinion in opinions], axis=0)
     np.testing.assert_allclose(lineage.ensemble().predict(x, verbose=0), expected, atol=1e-6)
 
 
@@ -114,16 +114,16 @@ def test_a_generator_that_one_generation_would_use_up_is_refused():
     x, y = data()
     lineage = ban_tf.Lineage(two_inputs, generations=1)
     with pytest.raises(ValueError, match=r"`x` is a generator.*`steps_per_epoch`"):
-        lineage.fit(each for each in [(x, y)])
+        lineage.fit(entry for entry in [(x, y)])
     with pytest.raises(ValueError, match="`validation_data` is a generator"):
-        lineage.fit(x, y, validation_data=(each for each in [(x, y)]))
+        lineage.fit(x, y, validation_data=(entry for entry in [(x, y)]))
 
     def endless():
         while True:
             yield x, y
 
     lineage.fit(endless(), steps_per_epoch=2, compile={"optimizer": "sgd"}, verbose=0)
-    assert [each.number for each in lineage.generations] == [0, 1]
+    assert [generation.number for generation in lineage.generations] == [0, 1]
 
 
 def test_generations_that_start_alike_are_warned_of(caplog):

@@ -45,7 +45,9 @@ class Replace(keras.callbacks.Callback):
     """Puts other weights into the model at the end of training."""
 
     def on_train_end(self, logs=None):
-        self.model.student.set_weights([0.9 * each for each in self.model.student.get_weights()])
+        self.model.student.set_weights(
+            [0.9 * weight for weight in self.model.student.get_weights()]
+        )
 
 
 class Remember(keras.callbacks.Callback):
@@ -123,7 +125,7 @@ def test_collapse_is_judged_by_the_kept_weights():
     class Blank(keras.callbacks.Callback):
         def on_train_end(self, logs=None):
             student = self.model.student
-            student.set_weights([np.zeros_like(each) for each in student.get_weights()])
+            student.set_weights([np.zeros_like(weight) for weight in student.get_weights()])
 
     share = float(np.mean(VALIDATION[1] == 0))  # equal logits count as class 0
     plain, blank = (ban_tf.Lineage(build, 0, chance=share + 0.01) for _ in range(2))

@@ -91,7 +91,7 @@ def test_code_has_the_same_hash_in_another_process(folder):
     found = warm.run([sys.executable, "-c", script, str(folder)], check=True)
     import own_code
 
-    ours = [fingerprint.of_code(each) for each in (own_code.objective, own_code.builder)]
+    ours = [fingerprint.of_code(array) for array in (own_code.objective, own_code.builder)]
     assert found.stdout.split() == ours
 
 

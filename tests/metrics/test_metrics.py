@@ -237,10 +237,10 @@ def test_false_discoveries_are_as_few_as_promised():
         values = rng.normal(size=(20, 5)) + np.repeat([0.0, 4.0], 10)[:, None]
         changes = [
             {
-                **intervals.paired_gain(each, np.zeros(5))._asdict(),
-                "p_value": intervals.paired_p_value(each, np.zeros(5)),
+                **intervals.paired_gain(value, np.zeros(5))._asdict(),
+                "p_value": intervals.paired_p_value(value, np.zeros(5)),
             }
-            for each in values
+            for value in values
         ]
         intervals.judge(changes)
         called = np.array([change["significant"] for change in changes])
@@ -311,12 +311,12 @@ def test_scores_of_words_have_the_metrics_of_their_distributions():
     before, _ = predictions(examples=500, seed=1)
     found, reference = (
         {
-            "log_probability": each[np.arange(500), labels],
-            "wrong": each.argmax(axis=-1) != labels,
-            "confidence": np.exp(each).max(axis=-1),
-            "sum_of_squares": np.square(np.exp(each)).sum(axis=-1),
+            "log_probability": array[np.arange(500), labels],
+            "wrong": array.argmax(axis=-1) != labels,
+            "confidence": np.exp(array).max(axis=-1),
+            "sum_of_squares": np.square(np.exp(array)).sum(axis=-1),
         }
-        for each in (log_probabilities, before)
+        for array in (log_probabilities, before)
     )
     measured = tokens.evaluate(found, reference)
     expected = classification.evaluate(log_probabilities, labels)

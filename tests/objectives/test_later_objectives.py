@@ -100,7 +100,7 @@ def test_gradients_are_those_of_the_papers_formulas():
     labels, teacher, student = draw((4, 5))
     formulas = {
         objectives.DKD(1.0, 8.0, 4.0): lambda z: sum(
-            decoupled(*each, 1.0, 8.0, 4.0) for each in zip(labels, teacher, z, strict=True)
+            decoupled(*entry, 1.0, 8.0, 4.0) for entry in zip(labels, teacher, z, strict=True)
         ),
         objectives.DIST(1.0, 2.0, 4.0): lambda z: np.sum(
             relational(teacher, z, np.ones(4), 1.0, 2.0, 4.0)
@@ -128,7 +128,7 @@ def test_the_decoupled_parts_add_up_to_ordinary_distillation(shape):
 
 @pytest.mark.parametrize("shape", [(6, 10), (1, 10)])
 def test_a_student_without_an_opinion_yet_has_no_relations_to_learn_from(shape):
-    _, teacher, student = (each.astype("float32") for each in draw(shape))
+    _, teacher, student = (entry.astype("float32") for entry in draw(shape))
     logits = tf.constant(student if shape[0] == 1 else np.full(shape, 0.3, "float32"))
     with tf.GradientTape() as tape:
         tape.watch(logits)

@@ -252,7 +252,7 @@ def test_normalizing_weights_of_zero_gives_zero():
 
 @pytest.mark.parametrize("name", [name for name in objectives.OBJECTIVES if name != "labels"])
 def test_a_replica_without_samples_has_no_losses(name):
-    labels, teacher, student = (each[:0] for each in draw((6, 5)))
+    labels, teacher, student = (entry[:0] for entry in draw((6, 5)))
     objective = objectives.get(name)
     labels = student if objective.kinds == ("values",) else labels
     assert objective(labels, teacher, student, seed=tf.constant([0, 1])).shape == (0,)

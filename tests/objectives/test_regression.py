@@ -16,7 +16,7 @@ def huber(error, delta):
 
 
 def bounded(margin):
-    student, teacher = (((each - Y).astype("float64") ** 2).sum(-1) for each in (S, T))
+    student, teacher = (((array - Y).astype("float64") ** 2).sum(-1) for array in (S, T))
     return np.where(student + margin > teacher, student, 0.0)
 
 

@@ -71,7 +71,7 @@ def softmax(values):
 def test_a_class_that_the_student_alone_rules_out_is_not_taught():
     teacher, student = logits(0, columns=None), logits(1)
     found, gradient = value_and_gradient(objectives.KD(2.0), None, teacher, student)
-    p, q = (softmax(each[:, POSSIBLE] / 2.0) for each in (teacher, student))
+    p, q = (softmax(network[:, POSSIBLE] / 2.0) for network in (teacher, student))
     np.testing.assert_allclose(found, 4.0 * np.sum(p * np.log(p / q), axis=-1), rtol=1e-9)
     np.testing.assert_allclose(gradient[:, POSSIBLE], 2.0 * (q - p), atol=1e-12)
     np.testing.assert_array_equal(gradient[:, RULED_OUT], 0.0)
@@ -103,7 +103,7 @@ def patterns(kind):
     generator = np.random.default_rng(3)
     teacher, student = (generator.normal(size=SHAPE) * 3 for _ in range(2))
     for row, label in enumerate(labels()):
-        others = [each for each in range(SHAPE[1]) if each != label]
+        others = [number for number in range(SHAPE[1]) if number != label]
         for which, values in (("teacher", teacher), ("student", student)):
             if kind in (which, "either"):
                 values[row, generator.choice(others, row % 4, replace=False)] = -np.inf
@@ -114,7 +114,7 @@ def patterns(kind):
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("objective", [*OBJECTIVES, objectives.DKPP(2.0)], ids=repr)
 def test_whoever_rules_out_what_all_is_finite(objective, kind, compiled):
-    teacher, student = (each.astype("float32") for each in patterns(kind))
+    teacher, student = (pattern.astype("float32") for pattern in patterns(kind))
     function = tf.function(
         lambda *given: value_and_gradient_of(objective, *given), jit_compile=compiled
     )

@@ -34,8 +34,10 @@ def make(path, generations=3, seed=0, objective="kd", gain=0.6, **settings):
         "environment": {"keras": "3.15.1", "processor": "abacus, 2 cores"},
     }
     members = [
-        summary.Member(number, "labels" if not number else f"generation {number - 1}", each, 3.5)
-        for number, each in enumerate(predictions)
+        summary.Member(
+            number, "labels" if not number else f"generation {number - 1}", prediction, 3.5
+        )
+        for number, prediction in enumerate(predictions)
     ]
     shown = examples.select_examples(predictions, labels)
     test = reading.Test(labels, shown, rng.integers(256, size=(len(shown), 6, 5, 3), dtype="uint8"))
@@ -46,9 +48,9 @@ def make(path, generations=3, seed=0, objective="kd", gain=0.6, **settings):
         "run.cfg": b"--epochs=2\n",
         "summary.json": json.dumps(summary.summarize(facts, members, labels)).encode(),
     }
-    for number, each in enumerate(predictions):
+    for number, prediction in enumerate(predictions):
         buffer = io.BytesIO()
-        np.savez(buffer, **{"00000": each})
+        np.savez(buffer, **{"00000": prediction})
         files[f"generation-{number}/predictions.npz"] = buffer.getvalue()
         rows = "epoch,loss,val_accuracy\n1,2.0,0.5\n2,1.0,0.75\n"
         files[f"generation-{number}/history.csv"] = rows.encode()

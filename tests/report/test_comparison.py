@@ -43,7 +43,7 @@ def test_gains_are_paired_by_seed_with_students_interval(paths, metric):
     runs = _runs(*paths)
     kd, dkpp = comparison.compare(runs)["groups"]
     assert (kd["name"], kd["seeds"]) == ("kd", [0, 1, 2])
-    values = np.array([[row[metric] for row in each.summary["generations"]] for each in runs[:3]])
+    values = np.array([[row[metric] for row in run.summary["generations"]] for run in runs[:3]])
     found = _row(kd, "generation 1")["metrics"][metric]
     assert found["values"] == values[:, 1].tolist()
     assert found["mean"] == pytest.approx(values[:, 1].mean())
@@ -53,7 +53,7 @@ def test_gains_are_paired_by_seed_with_students_interval(paths, metric):
     assert (change["low"], change["high"]) == pytest.approx(tuple(expected))
     assert change["significant"] and change["mean"] < 0
     unchanged = [row["metrics"][metric]["change"] for row in dkpp["rows"]]
-    assert not any(each["significant"] for each in unchanged if each)
+    assert not any(entry["significant"] for entry in unchanged if entry)
 
 
 def test_words_say_what_the_intervals_say(paths):
@@ -71,7 +71,7 @@ def test_groups_are_named_by_what_differs(tmp_path):
     groups = comparison.compare(_runs(slow, fast))["groups"]
     assert [group["name"] for group in groups] == ["kd, learning_rate=0.1", "kd, learning_rate=0.2"]
     for row in (row for group in groups for row in group["rows"]):
-        assert all(each["change"] is None for each in row["metrics"].values())
+        assert all(value["change"] is None for value in row["metrics"].values())
 
 
 def test_a_group_names_only_what_is_unusual(tmp_path):
@@ -167,8 +167,8 @@ def test_each_row_is_compared_with_the_same_row_of_the_control(study):
     result = comparison.compare(runs)
     assert result["control"] == "labels"
     values = {
-        (each.directory.name, each.directory.parents[1].name): each.summary["ensembles"][0]["error"]
-        for each in runs
+        (run.directory.name, run.directory.parents[1].name): run.summary["ensembles"][0]["error"]
+        for run in runs
     }
     pairs = [[values[name, seed] for seed in ("seed-0", "seed-1")] for name in ("kd", "labels")]
     expected = stats.ttest_rel(*pairs).confidence_interval(0.95)

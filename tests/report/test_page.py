@@ -91,9 +91,9 @@ def test_headings_descend_step_by_step(outline):
 
 
 def test_what_scrolls_can_be_reached_by_key(outline):
-    scrolling = [each for each in outline.all("div") if each.get("class") == "wide"]
+    scrolling = [entry for entry in outline.all("div") if entry.get("class") == "wide"]
     assert scrolling
-    assert all(each["tabindex"] == "0" and each["aria-label"] for each in scrolling)
+    assert all(entry["tabindex"] == "0" and entry["aria-label"] for entry in scrolling)
 
 
 def test_the_cells_are_the_numbers_of_the_run(run, outline):

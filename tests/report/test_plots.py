@@ -26,7 +26,9 @@ def predictions():
 @pytest.fixture(scope="module")
 def content(predictions):
     log_probabilities, labels = predictions
-    members = [summary.Member(k, "labels", each) for k, each in enumerate(log_probabilities)]
+    members = [
+        summary.Member(k, "labels", probability) for k, probability in enumerate(log_probabilities)
+    ]
     run = {"dataset": "digits", "architecture": "wrn-16-1", "objective": "kd", "seed": 0}
     return summary.summarize(run, members, labels)
 
@@ -89,8 +91,8 @@ def test_no_two_of_the_first_generations_look_alike_without_color():
 def test_reliability_diagrams_show_each_filled_bin(predictions):
     log_probabilities, labels = predictions
     diagrams = {
-        f"generation {k}": classification.reliability(each, labels)
-        for k, each in enumerate(log_probabilities)
+        f"generation {k}": classification.reliability(probability, labels)
+        for k, probability in enumerate(log_probabilities)
     }
     figure = plots.reliability_diagrams(diagrams)
     for axes, (title, bins) in zip(figure.axes, diagrams.items(), strict=True):

@@ -43,7 +43,7 @@ def _parse(*arguments):
 def _words():
     letters = "abcdefghijklmnopqrstuvwxyz0123456789'-.$&*#/<>N_"
     return tuple(
-        "".join(each) for each in itertools.islice(itertools.product(letters, repeat=3), 10_000)
+        "".join(entry) for entry in itertools.islice(itertools.product(letters, repeat=3), 10_000)
     )
 
 
@@ -186,7 +186,7 @@ def test_runs_and_their_teacher_are_asked_for_in_order(tmp_path):
         "--seed=1",
         f"--workdir={place}",
     ]
-    assert not any("teacher_from" in each for each in baseline)
+    assert not any("teacher_from" in entry for entry in baseline)
     assert f"--teacher_from={place / 'generation-0' / 'model.keras'}" in ban
 
 

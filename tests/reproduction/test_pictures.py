@@ -17,7 +17,7 @@ def errors(root, row, run, which):
 def errors_of(root, seeds, row, run, which):
     """Test errors in percent, by seed."""
     found = [summary.load(root / f"seed-{seed}" / "evidence" / row / run) for seed in seeds]
-    return np.array([100 * each["generations"][which]["error"] for each in found])
+    return np.array([100 * entry["generations"][which]["error"] for entry in found])
 
 
 def make(root, row, run, seed, **settings):
@@ -70,12 +70,12 @@ def test_gains_by_temperature_and_label_weight(tmp_path):
     panel, _ = figure.axes
     drawn = lines(panel)
     expected = [
-        np.mean(errors(tmp_path, "recipes", each, 1) - errors(tmp_path, "recipes", "labels", 1))
-        for each in ("temperature-1-labels-0.5", "temperature-4-labels-0.5")
+        np.mean(errors(tmp_path, "recipes", item, 1) - errors(tmp_path, "recipes", "labels", 1))
+        for item in ("temperature-1-labels-0.5", "temperature-4-labels-0.5")
     ]
     np.testing.assert_allclose(drawn["label weight 0.5"][:, 1], expected)
     assert len(drawn["label weight 1"]) == 1
-    assert [each.get_text() for each in panel.get_xticklabels()] == ["1", "4"]
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["1", "4"]
     assert f"| label weight 0.5 | 4 | {expected[1]:+.2f} [" in table
 
 
@@ -87,10 +87,10 @@ def test_gains_by_generation(tmp_path):
     drawn = lines(figure.axes[0])
     expected = [
         np.mean(
-            errors(tmp_path, "generations", "kd", each)
-            - errors(tmp_path, "generations", "labels", each)
+            errors(tmp_path, "generations", "kd", array)
+            - errors(tmp_path, "generations", "labels", array)
         )
-        for each in (1, 2, 3)
+        for array in (1, 2, 3)
     ]
     assert set(drawn) >= {"newest, kd", "ensemble, kd"}
     np.testing.assert_allclose(drawn["newest, kd"][:, 1], expected)
@@ -110,7 +110,7 @@ def test_error_by_the_epochs_that_were_trained(tmp_path):
     drawn = lines(figure.axes[0])
     newest = drawn["newest generation, kd+labels"]
     np.testing.assert_allclose(newest[:, 0], [40, 80, 120, 160])
-    expected = [errors(tmp_path, "generations", "kd+labels", each).mean() for each in range(4)]
+    expected = [errors(tmp_path, "generations", "kd+labels", number).mean() for number in range(4)]
     np.testing.assert_allclose(newest[:, 1], expected)
     np.testing.assert_allclose(drawn["one network, longer"][:, 0], [40, 80, 160])
     longer = errors(tmp_path, "longer", "160 epochs", 0).mean()

@@ -57,7 +57,9 @@ def test_teacher_and_student_read_the_text_in_step_from_its_start_in_every_epoch
     ).history
     for name, part in (("", tokens), ("val_", held_out)):
         streams = part[:-1].reshape(2, -1)
-        ours, theirs = (_log_softmax(_without_state(each)(streams)) for each in (student, teacher))
+        ours, theirs = (
+            _log_softmax(_without_state(network)(streams)) for network in (student, teacher)
+        )
         expected = np.mean(np.sum(np.exp(theirs) * (theirs - ours), axis=-1))
         np.testing.assert_allclose(history[f"{name}teacher_loss"], [expected] * 2, rtol=1e-4)
         labels = part[1:].reshape(2, -1)
@@ -94,7 +96,7 @@ def test_perplexity_is_the_exponential_of_the_weighted_mean():
 def test_the_rate_falls_after_each_epoch_that_does_not_lower_perplexity(
     threshold, perplexities, rates, resumed_after
 ):
-    rows = [{"val_perplexity": each} for each in perplexities[:resumed_after]]
+    rows = [{"val_perplexity": perplexity} for perplexity in perplexities[:resumed_after]]
     callback = language_training.PlateauSchedule(0.25, threshold, rows)
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     start = float(rates[max(0, resumed_after - 1)])
@@ -141,7 +143,7 @@ def _language_run(directory, sent=()):
 def test_a_language_model_goes_on_within_a_text_as_if_it_had_never_stopped(tmp_path):
     """What student and teacher have read goes on, and the rate is lowered no more than once."""
     whole = _language_run(None)
-    rates = [row["learning_rate"] for each in whole.generations for row in each.history]
+    rates = [row["learning_rate"] for generation in whole.generations for row in generation.history]
     assert len(set(rates)) > 2  # there is something that could be lowered twice
     for sent in [("step", 2), ("step", 9), ("validation", 1), ("step", 6), ("epoch end", 1)]:
         with pytest.raises(Interrupted):
@@ -186,7 +188,7 @@ def finished(tmp_path_factory):
     place = tmp_path_factory.mktemp("language")
     generator = np.random.default_rng(0)
     steps = generator.choice([1, 2], p=[0.8, 0.2], size=4000)
-    letters = [WORDS[each] for each in np.cumsum(steps) % len(WORDS)]
+    letters = [WORDS[position] for position in np.cumsum(steps) % len(WORDS)]
     lines = [" ".join(letters[start : start + 20]) for start in range(0, len(letters), 20)]
     (place / "letters.txt").write_text("\n".join(lines))
     arguments = (
@@ -276,7 +278,7 @@ def test_the_curves_of_a_run_on_text_go_to_tensorboard(finished):
     tags = _events(logs / "generation-1").Tags()["tensors"]
     assert {"validation/perplexity", "speed/examples_per_second"} <= set(tags)
     final = _events(logs / "generations")
-    assert [each.step for each in final.Tensors("final/perplexity")] == [0, 1]
+    assert [event.step for event in final.Tensors("final/perplexity")] == [0, 1]
     assert "hparams" in final.PluginTagToContent("hparams").__repr__()
 
 

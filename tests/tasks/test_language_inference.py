@@ -30,7 +30,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("letters")
     generator = np.random.default_rng(0)
     steps = generator.choice([1, 2], p=[0.8, 0.2], size=2400)
-    letters = [LETTERS[each] for each in np.cumsum(steps) % len(LETTERS)]
+    letters = [LETTERS[position] for position in np.cumsum(steps) % len(LETTERS)]
     lines = [" ".join(letters[start : start + 12]) for start in range(0, len(letters), 12)]
     (folder / "my.train.txt").write_text("\n".join(lines[:160]))
     (folder / "my.valid.txt").write_text("\n".join([*lines[160:180], "new words"]))
@@ -170,7 +170,7 @@ def test_an_export_without_preprocessing_takes_numbers_of_words(run, tmp_path):
 def test_what_cannot_be_done_is_one_sentence_and_code_2(
     main, arguments, message, run, place, capsys
 ):
-    filled = [each.replace("LINES", str(place / "lines.txt")) for each in arguments]
+    filled = [argument.replace("LINES", str(place / "lines.txt")) for argument in arguments]
     assert main([str(run.path), *filled]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1

@@ -24,8 +24,8 @@ def test_comparisons_have_the_numbers_of_the_runs(path):
             run = DOCS / "results" / f"seed-{seed}" / "evidence" / path.stem / name_of(group)
             found = json.loads((run / "summary.json").read_text())
             assert found["run"]["seed"] == seed
-            kept = {f"generation {each['generation']}": each for each in found["generations"]}
-            kept |= {f"ensemble of {each['name']}": each for each in found["ensembles"]}
+            kept = {f"generation {item['generation']}": item for item in found["generations"]}
+            kept |= {f"ensemble of {entry['name']}": entry for entry in found["ensembles"]}
             for row in group["rows"]:
                 for metric, cell in row["metrics"].items():
                     assert cell["values"][place] == pytest.approx(kept[row["name"]][metric])
@@ -53,4 +53,4 @@ def test_every_row_of_the_page_is_one_of_a_comparison():
 
 def test_every_comparison_is_told_of():
     assert COMPARISONS
-    assert [each.name for each in COMPARISONS if f"results/{each.name}" not in PAGE] == []
+    assert [name.name for name in COMPARISONS if f"results/{name.name}" not in PAGE] == []

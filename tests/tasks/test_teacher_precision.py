@@ -47,7 +47,7 @@ def losses(lineage):
 def test_a_folded_teacher_teaches_the_same_and_a_fast_one_nearly():
     """In every generation: what is folded is the weights of the teacher by then."""
     plain, folded, fast = (
-        losses(trained(teacher_precision=each)) for each in (None, "float32", "mixed_bfloat16")
+        losses(trained(teacher_precision=array)) for array in (None, "float32", "mixed_bfloat16")
     )
     assert len(plain) == 4
     np.testing.assert_allclose(folded, plain, rtol=1e-4)
@@ -57,7 +57,7 @@ def test_a_folded_teacher_teaches_the_same_and_a_fast_one_nearly():
 
 def test_several_teachers_are_folded_each():
     plain, folded = (
-        losses(trained(teacher="ensemble", teacher_precision=each)) for each in (None, "float32")
+        losses(trained(teacher="ensemble", teacher_precision=array)) for array in (None, "float32")
     )
     np.testing.assert_allclose(folded, plain, rtol=1e-4)
 

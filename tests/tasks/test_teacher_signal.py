@@ -74,7 +74,7 @@ def test_with_a_view_for_each_epoch_recorded_equals_online_to_rounding(tmp_path)
     ]
     assert rows[0][0] == rows[1][0]
     np.testing.assert_allclose(
-        *([[float(value) for value in line.split(",")] for line in each[1:]] for each in rows),
+        *([[float(value) for value in line.split(",")] for line in row[1:]] for row in rows),
         atol=1e-2,
     )
 

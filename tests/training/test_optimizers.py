@@ -31,7 +31,7 @@ def test_decay_joins_the_gradient_of_kernels_and_momentum_carries_it():
     others = [variable.numpy() for variable in model.trainable_variables[1:]]
     velocity = np.zeros_like(kernel)
     for _ in range(3):
-        gradients = [keras.ops.zeros_like(each) for each in model.trainable_variables]
+        gradients = [keras.ops.zeros_like(item) for item in model.trainable_variables]
         gradients[0] = keras.ops.ones_like(gradients[0])
         optimizer.apply(gradients)
         gradient = 1.0 + 0.5 * kernel
@@ -49,7 +49,7 @@ def test_other_optimizers_are_keras_own_and_decay_kernels_only():
     kernel, bias = model.layers[0].kernel.numpy(), model.layers[0].bias.numpy()
     gamma = model.layers[1].gamma.numpy()
     optimizer.build(model.trainable_variables)
-    optimizer.apply([keras.ops.zeros_like(each) for each in model.trainable_variables])
+    optimizer.apply([keras.ops.zeros_like(variable) for variable in model.trainable_variables])
     np.testing.assert_allclose(model.layers[0].kernel.numpy(), kernel * 0.99, rtol=1e-5)
     np.testing.assert_array_equal(model.layers[0].bias.numpy(), bias)
     np.testing.assert_array_equal(model.layers[1].gamma.numpy(), gamma)
@@ -115,7 +115,7 @@ def test_every_optimizer_that_the_flag_offers_moves_the_kernels(name):
 def test_no_optimizer_decays_weights_unless_it_is_asked_to(name):
     """Without a gradient a step changes nothing, also where Keras's own default decays."""
     kernel, lookup = (
-        keras.Variable(np.ones((3, 2), "float32"), name=each) for each in ("kernel", "lookup")
+        keras.Variable(np.ones((3, 2), "float32"), name=item) for item in ("kernel", "lookup")
     )
     optimizer = optimizers.make_optimizer(name, 0.1, weight_decay=0.0)
     zeros = [keras.ops.zeros((3, 2))] * 2

@@ -230,7 +230,11 @@ def test_validation_that_is_interrupted_twice_is_gone_on_with_for_all_callbacks(
     assert batches == [0, 1, 0, 0]
     sent.clear()
     assert_equal(run_once(tmp_path, callbacks=callbacks), undisturbed)
-    rows = [(each.number, row) for each in undisturbed.generations for row in each.history]
+    rows = [
+        (generation.number, row)
+        for generation in undisturbed.generations
+        for row in generation.history
+    ]
     assert epochs == [(number, row["epoch"] - 1, row["val_accuracy"]) for number, row in rows]
 
 
@@ -356,7 +360,7 @@ def test_epochs_may_change_for_generations_that_have_not_begun(tmp_path):
     longer = make_lineage(tmp_path, generations=2)
     with longer.directory:
         fit(longer, epochs=1)
-    assert [len(each.history) for each in longer.generations] == [EPOCHS, EPOCHS, 1]
+    assert [len(generation.history) for generation in longer.generations] == [EPOCHS, EPOCHS, 1]
 
 
 def test_fewer_generations_than_there_are_is_refused(tmp_path):
@@ -401,7 +405,7 @@ def test_a_collapsed_generation_is_flagged_and_passed_over_as_a_teacher(tmp_path
         return lineage
 
     for lineage in (run(tmp_path), run(tmp_path)):  # trained, and read
-        assert [each.collapsed for each in lineage.generations] == [False, True, False]
+        assert [kept.collapsed for kept in lineage.generations] == [False, True, False]
         assert lineage.generations[2].taught_by == "generation 0"
         assert lineage.teachers_of(2) == [0]
     assert "Generation 1 is no better than chance" in caplog.text
