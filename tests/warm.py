@@ -22,10 +22,22 @@ import tempfile
 _TESTS = pathlib.Path(__file__).parent
 
 
-class Process:
-    """A program that runs; like a `subprocess.Popen` with text in pipes."""
+# Elsewhere there is no fork, or libraries do not survive one: programs are started as usual.
+_FORKS = sys.platform == "linux"
 
-    def __init__(self, command, *, cwd=None, env=None):
+
+def start(command, *, cwd=None, env=None):
+    """Starts a program; returns it, like a `subprocess.Popen` with text in pipes."""
+    if _FORKS:
+        return _Forked(command, cwd=cwd, env=env)
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(list(map(str, command)), cwd=cwd, env=env, **pipes)
+
+
+class _Forked:
+    """A program in a process that is forked from one that has imported TensorFlow."""
+
+    def __init__(self, command, *, cwd, env):
         """Starts a program.
 
         Args:
@@ -74,7 +86,7 @@ def run(command, *, cwd=None, env=None, check=False):
     Raises:
         subprocess.CalledProcessError: It failed, and `check` is set.
     """
-    process = Process(command, cwd=cwd, env=env)
+    process = start(command, cwd=cwd, env=env)
     output, errors = process.communicate()
     if check and process.returncode:
         print(output, errors)  # for pytest to show

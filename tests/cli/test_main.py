@@ -177,7 +177,7 @@ def test_a_given_teacher_with_other_classes_is_refused(tmp_path):
 )
 def test_an_interrupted_run_says_how_to_go_on(sent, code, tmp_path):
     arguments = ["--gens=0", "--epochs=500", "--arch=wrn-10-1", "--progress=lines"]
-    process = warm.Process([sys.executable, "-m", "ban_tf.main", *arguments], cwd=tmp_path)
+    process = warm.start([sys.executable, "-m", "ban_tf.main", *arguments], cwd=tmp_path)
     for line in process.stdout:
         if "epoch 2/500" in line:
             process.send_signal(sent)

@@ -40,7 +40,7 @@ STOCK = ["stock-first-batch", "stock-last-batch", "stock-several-steps"]
 
 
 def start(out, count, names, **environment):
-    return warm.Process(
+    return warm.start(
         [sys.executable, PROGRAM, out, count, *names],
         env={**os.environ, **environment},
     )

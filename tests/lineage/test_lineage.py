@@ -199,7 +199,7 @@ def test_a_killed_run_ends_bit_identical_to_one_that_was_not(tmp_path):
     """Dropout, permutations, shuffling, momentum and the best epoch all go on as they would."""
     warm.run(_command(tmp_path / "whole"), check=True)
     for stop_at in ("generation 0/1  epoch 2/4", "generation 1/1  epoch 3/4"):
-        process = warm.Process(_command(tmp_path / "killed"))
+        process = warm.start(_command(tmp_path / "killed"))
         for line in process.stdout:
             if line.startswith(stop_at):
                 os.kill(process.pid, signal.SIGKILL)
@@ -218,7 +218,7 @@ def test_a_killed_run_ends_bit_identical_to_one_that_was_not(tmp_path):
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_one_before(tmp_path):
     command = _command(tmp_path / "run")
-    process = warm.Process(command)
+    process = warm.start(command)
     for line in process.stdout:
         if line.startswith("generation 0/1  epoch 3/4"):
             os.kill(process.pid, signal.SIGKILL)
