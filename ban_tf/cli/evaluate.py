@@ -19,8 +19,9 @@ NAME = "ban-tf evaluate"
 USAGE = """ban-tf evaluate RUN --dataset=NAME [flags]
 
 Evaluates every finished generation and the ensembles on the test split of a dataset, with the
-preprocessing of the run. The classes must be those of the run's training data. For a run on text,
-text:PATH is one file, or a folder with *.test.txt, and the vocabulary is that of the run.
+preprocessing of the run. The classes must be those of the run's training data. A folder of classes
+without train and test is split as by the flags of the run. For a run on text, text:PATH is one
+file, or a folder with *.test.txt, and the vocabulary is that of the run.
 """
 
 

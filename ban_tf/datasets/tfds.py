@@ -78,15 +78,18 @@ def _builder(name: str, data_dir: str | None) -> Any:
     try:
         return tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
+        forgotten = folder_hints.forgotten(name)
+        if forgotten:
+            raise InputError(f"--dataset={name} is not a TFDS dataset. {forgotten}") from error
         close = difflib.get_close_matches(name, tfds.list_builders(with_community_datasets=False))
         hint = f"did you mean {' or '.join(close)}? " if close else ""
-        hint = folder_hints.forgotten(name) or hint
         raise InputError(
             f"--dataset={name} is unknown; {hint}Give digits, the name of a TFDS dataset, or "
             "folder:PATH."
         ) from error
     except Exception as error:  # malformed names, configs and versions raise different types
-        raise InputError(f"--dataset={name} cannot be used: {_first_line(error)}") from error
+        why = folder_hints.forgotten(name) or _first_line(error)
+        raise InputError(f"--dataset={name} cannot be used: {why}") from error
 
 
 def _check_features(name: str, features: Any) -> None:

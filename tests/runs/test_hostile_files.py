@@ -268,6 +268,7 @@ SETTINGS = [
     for key, value in (
         *(("dataset", 5), ("dataset", []), ("teacher_from", 5), ("arch", {})),
         *(("ensemble_average", "median"), ("batch_size", "8"), ("unroll", -1)),
+        *(("skip_bad_files", 3), ("test_fraction", "x"), ("test_fraction", 2.0)),
     )
 ]
 
