@@ -6,10 +6,10 @@ import pathlib
 from collections.abc import Sequence
 
 from absl import flags
+from PIL import Image
 
 from ban_tf.cli import common as command
 from ban_tf.config import registry
-from ban_tf.datasets import folder
 from ban_tf.errors import InputError
 from ban_tf.runs import reading
 from ban_tf.system import csv_tables, shown
@@ -59,7 +59,7 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     if len(names) < 2:
         raise InputError("name a run and at least one file.")
     run, files, table = reading.RunReader(names[0]), names[1:], values.csv
-    if table and pathlib.Path(table).suffix.lower() in folder.SUFFIXES:
+    if table and pathlib.Path(table).suffix.lower() in Image.registered_extensions():
         raise InputError(f"--csv={table} is an image; choose another file for the table.")
     if table in files:
         raise InputError(f"--csv={table} is a file to predict; choose another file for the table.")

@@ -114,7 +114,8 @@ def load(
     from ban_tf.datasets import content, splits
 
     check(name)
-    validation, skipped = None, ()
+    validation: Split | None = None
+    skipped: tuple[str, ...] = ()
     if name == "digits":
         from ban_tf.datasets import digits
 

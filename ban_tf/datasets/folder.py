@@ -55,7 +55,8 @@ class _Part(NamedTuple):
 
     def select(self, chosen: np.ndarray) -> _Part:
         """Returns some of the images, by a mask."""
-        return _Part(*(list(itertools.compress(values, chosen)) for values in self))
+        compress = itertools.compress
+        return _Part(list(compress(self.images, chosen)), list(compress(self.known, chosen)))
 
 
 def check(path: str) -> tuple[str, ...]:
