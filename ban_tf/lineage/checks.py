@@ -26,7 +26,7 @@ from ban_tf.errors import InputError
 from ban_tf.lineage import fit_checks
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
-from ban_tf.training import epoch_data, training
+from ban_tf.training import array_epochs, epoch_data, training
 from ban_tf.training.trainer import prepare_teachers
 
 TEACHERS = ("previous", "ensemble", "first")
@@ -229,11 +229,15 @@ def check_fit(
 def _check_checkpoint_steps(
     arguments: Mapping[str, Any], fit: Mapping[str, Any], directory: RunDirectory | None
 ) -> None:
-    steps = fit.get("steps_per_epoch")
-    if directory is None or not callable(arguments["x"]) or steps is None:
+    x, given = arguments["x"], {**fit, "y": arguments["y"]}
+    if callable(x):
+        resumes = fit.get("steps_per_epoch") is not None
+    else:
+        resumes = array_epochs.separate(x, given)[0] is not None
+    if directory is None or not resumes:
         raise InputError(
             "`checkpoint_steps` saves within an epoch, for which a lineage needs a `directory`, "
-            "`x` as a function (generation, epoch, step), and `steps_per_epoch`."
+            "and `x` as arrays, or as a function (generation, epoch, step) with `steps_per_epoch`."
         )
 
 

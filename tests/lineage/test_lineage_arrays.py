@@ -164,6 +164,22 @@ def test_a_training_on_arrays_resumes_where_it_was_interrupted(moment, tmp_path)
     tiny_lineage.assert_equal(resumed, whole)
 
 
+def test_steps_of_arrays_are_saved_in_between(tmp_path):
+    lineage = ban_tf.Lineage(data.fixed, 0, directory=tmp_path)
+    saved = []
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_begin=lambda batch, logs: saved.append(
+            [name[-12:-4] for name in lineage.directory.names("generation-0/checkpoint-")[-1:]]
+        )
+    )
+    with lineage.directory:
+        lineage.fit(
+            X, Y, batch_size=BATCH, checkpoint_steps=2, callbacks=[watch], verbose=0,
+            compile={"optimizer": "sgd"},
+        )  # fmt: skip
+    assert saved == [[], [], ["00000002"], ["00000002"]]
+
+
 def interrupted_and_resumed(directory):
     """Trains, ends after the first epoch, and resumes; returns the weights."""
 

@@ -242,10 +242,8 @@ def test_data_that_only_starts_with_an_epoch_loses_that_epoch_alone(tmp_path):
     lineage = make_lineage(tmp_path)
     with pytest.raises(Interrupted) as caught, lineage.directory:
         lineage.fit(
-            X,
-            Y,
+            tf.data.Dataset.from_tensor_slices((X, Y)).batch(BATCH),
             epochs=EPOCHS,
-            batch_size=BATCH,
             callbacks=[Signal("step", 5)],
             **compiled(),
         )
