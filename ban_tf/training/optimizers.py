@@ -19,6 +19,8 @@ from ban_tf.compat import keras_private
 from ban_tf.errors import InputError
 
 SCHEDULES = ("step", "cosine", "constant")
+# The first Keras whose Muon trains on TensorFlow.
+_MUON_SINCE = (3, 13)
 
 
 @keras.saving.register_keras_serializable("ban_tf")
@@ -157,7 +159,7 @@ def make_optimizer(
         clip_norm: Bound on the gradient's norm over all weights, or None.
 
     Raises:
-        InputError: Keras has no optimizer of that name.
+        InputError: Keras has no optimizer of that name, or one that fails.
     """
     if name == "sgd":
         return SGD(
@@ -185,6 +187,8 @@ def _optimizer_class(name: str) -> type[keras.optimizers.Optimizer]:
     kinds = {key.lower(): value for key, value in vars(keras.optimizers).items()}
     kind = kinds.get(name.lower())
     if inspect.isclass(kind) and issubclass(kind, keras.optimizers.Optimizer):
+        if name.lower() == "muon" and keras.backend.backend() == "tensorflow":
+            _check_muon()
         return kind
     try:
         return type(keras.optimizers.get(name))
@@ -192,3 +196,13 @@ def _optimizer_class(name: str) -> type[keras.optimizers.Optimizer]:
         raise InputError(
             f"{name!r} is not the name of an optimizer of Keras {keras.__version__}."
         ) from None
+
+
+def _check_muon() -> None:
+    """Checks that Muon does not ask TensorFlow's variables for the path that only Keras's have."""
+    version = tuple(map(int, keras.__version__.split(".")[:2]))
+    if version < _MUON_SINCE:
+        raise InputError(
+            f"muon fails with Keras {keras.__version__} on TensorFlow; it needs Keras "
+            f"{'.'.join(map(str, _MUON_SINCE))} (Python 3.11) or later, or another optimizer."
+        )
