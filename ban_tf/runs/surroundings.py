@@ -28,7 +28,7 @@ def note(directory: RunDirectory) -> None:
     ]
     if changed:
         logging.warning(
-            "%s goes on with other versions, threads or hardware (%s): its weights may differ in "
+            "%s is resumed with other versions, threads or hardware (%s): its weights may differ in "
             "their last bits from those of a run that was not interrupted.",
             directory.path,
             "; ".join(changed),
