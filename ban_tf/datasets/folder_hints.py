@@ -124,17 +124,16 @@ def few_classes(path: str, folder: pathlib.Path, names: Sequence[str]) -> str:
         if folder == pathlib.Path(path).expanduser():
             return f"{what} Type {_flag(only)}."
         return f"{what} Move them to {folder}."
-    holds = "images, but no folders of classes" if holds_images(folder) else "no folders"
-    above = folder
-    for _ in range(2):
-        above = _above(above)
-        inner_names = {entry.name.lower() for entry in folders(above)}
-        filled = sum(holds_images(entry) for entry in folders(above)[:100])
-        if {"train", "test"} <= inner_names or (
-            filled >= 2 and above.name.lower() not in ("train", "test")
-        ):
-            return f"{begin}: it holds {holds}. Type {_flag(above)}."
-    return f"{begin}: it holds {holds}; {_EXPECTED}."
+    if not holds_images(folder):
+        return f"{begin}: it holds no folders; {_EXPECTED}."
+    begin = f"{begin}: it holds images, but no folders of classes"
+    above = _above(folder)
+    for dataset in (above, _above(above)):
+        if {"train", "test"} <= {entry.name.lower() for entry in folders(dataset)}:
+            return f"{begin}. Type {_flag(dataset)}."
+    if sum(holds_images(entry) for entry in folders(above)) > 1:  # other classes beside it
+        return f"{begin}. Type {_flag(above)}."
+    return f"{begin}; {_EXPECTED}."
 
 
 def folders(folder: pathlib.Path) -> list[pathlib.Path]:

@@ -144,7 +144,12 @@ def test_what_is_no_folder_of_images_says_what_is_there(tmp_path):
     assert "is a file; give the folder" in _message(tmp_path / "photos.zip")
     (tmp_path / "empty").mkdir()
     assert "it holds no folders; images are expected in" in _message(tmp_path / "empty")
-    assert "holds the folders empty, and no absent" in _message(tmp_path / "absent" / "inner")
+    _write(tmp_path / "alone", "only")
+    message = _message(tmp_path / "alone" / "only")
+    assert "it holds images, but no folders of classes; images are expected in" in message
+    assert "holds the folders alone, empty, and no absent" in _message(
+        tmp_path / "absent" / "inner"
+    )
     assert "type --dataset=folder:PATH" in _message("")
 
 
