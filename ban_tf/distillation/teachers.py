@@ -263,8 +263,8 @@ class AbsentTeacher:
         raise InputError(
             "This model was saved without its teacher"
             + (f", which was {', '.join(self.paths)}" if self.paths else "")
-            + "; set `teacher` to a model before training it on, or to None to continue with labels "
-            "alone."
+            + "; set `teacher` to a model before training it on, or to None to continue with "
+            "labels alone."
         )
 
 

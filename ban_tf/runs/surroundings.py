@@ -28,8 +28,8 @@ def note(directory: RunDirectory) -> None:
     ]
     if changed:
         logging.warning(
-            "%s is resumed with other versions, threads or hardware (%s): its weights may differ in "
-            "their last bits from those of a run that was not interrupted.",
+            "%s is resumed with other versions, threads or hardware (%s): its weights may differ "
+            "in their last bits from those of a run that was not interrupted.",
             directory.path,
             "; ".join(changed),
         )
