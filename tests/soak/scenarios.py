@@ -32,9 +32,9 @@ def line(command: Command, place: pathlib.Path, size: Command) -> list[str]:
         place: The folder of the scenario.
         size: Further flags of `ban-tf train`.
     """
-    further = size if command[0] == "train" else ()
-    flags = [flag.replace("PLACE", str(place)) for flag in (*command, *further)]
-    return [sys.executable, "-m", "ban_tf", *flags]
+    verb, *flags = command  # the last one counts where a flag is given twice
+    flags = [flag.replace("PLACE", str(place)) for flag in flags]
+    return [sys.executable, "-m", "ban_tf", verb, *(size if verb == "train" else ()), *flags]
 
 
 def train(*flags: str, name: str = "run") -> Command:
@@ -58,7 +58,8 @@ SCENARIOS = {
     "recording": Scenario((train(*_RECORDED, "--objective=kd"),), ("recordings/**/view-*",)),
     "evaluation": Scenario((train(*_IMAGES),), ("run/ensemble.keras", "run/*predictions*")),
     "final_student": Scenario(
-        (train(*_IMAGES, "--final_student"),), ("run/final_student*/**/checkpoint-*",)
+        (train(*_IMAGES, "--final_student", "--gens=2"),),
+        ("run/final_student*/**/checkpoint-*",),
     ),
     "seeds": Scenario(
         (train(*_IMAGES, "--seeds=2"),),
