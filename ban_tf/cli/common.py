@@ -9,14 +9,15 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import pathlib
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
 
 from absl import flags
 
-from ban_tf.errors import BanError
-from ban_tf.system import shown
+from ban_tf.errors import BanError, InputError
+from ban_tf.system import safe_files, shown
 
 _LONGEST = 1000  # characters of a message, whatever value is in it
 # Ways to ask for help; absl adds a full list of its own flags as --helpfull.
@@ -50,6 +51,7 @@ def run(
         print(f"{usage.strip()}\n{values.get_help()}")
         return 0
     try:
+        check_flagfiles(arguments)
         work(values, values([name, *arguments])[1:])
     except (flags.Error, BanError) as error:
         print_error(name, error)
@@ -57,6 +59,39 @@ def run(
     except BrokenPipeError:
         return 1
     return 0
+
+
+def check_flagfiles(arguments: Sequence[str], inside: tuple[str, ...] = ()) -> None:
+    """Checks that flagfiles, and those that they name, are files of text, before absl opens them.
+
+    Args:
+        arguments: Flags, or the lines of a flagfile.
+        inside: The flagfiles that lead to these lines.
+
+    Raises:
+        InputError: One is something else, such as a pipe, which absl would wait for, or binary.
+    """
+    for number, argument in enumerate(arguments, start=1):
+        flag, given, name = argument.strip().partition("=")
+        if flag not in ("--flagfile", "-flagfile"):
+            continue
+        path = name.strip() if given else "".join(arguments[number : number + 1])
+        if not path or path in inside:
+            continue
+        try:
+            with safe_files.open_below(_expanded(path)) as file:
+                text = file.read(safe_files.LARGEST_TEXT).decode()
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise InputError(f"--flagfile={path} cannot be read ({reason}).") from error
+        check_flagfiles(text.splitlines(), (*inside, path))
+
+
+def _expanded(path: str) -> pathlib.Path:
+    try:
+        return pathlib.Path(path).expanduser()
+    except RuntimeError:  # there is no such user
+        return pathlib.Path(path)
 
 
 def print_error(name: str, error: BaseException) -> None:

@@ -98,14 +98,16 @@ def parse(arguments: list[str], values: flags.FlagValues = flags.FLAGS) -> list[
         values: The flags.
 
     Raises:
-        SystemExit: A flag is unknown or of another type, or the help was printed.
+        SystemExit: A flag is unknown or of another type, a flagfile cannot be read, or the help was
+            printed.
     """
     if command.HELP & set(arguments):
         print(usage.usage(values))
         sys.exit(0)
     try:
+        command.check_flagfiles(arguments)
         return values(arguments)
-    except flags.Error as error:
+    except (flags.Error, InputError) as error:
         command.print_error("ban-tf", error)
         sys.exit(2)
 

@@ -11,6 +11,7 @@ import pytest
 import warm
 from absl import flags
 
+from ban_tf.cli import runs, train
 from ban_tf.config import options
 
 
@@ -143,6 +144,23 @@ def test_bad_input_ends_with_code_2_and_trains_nothing(arguments, message, tmp_p
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert "epoch" not in done.stdout
+
+
+@pytest.mark.parametrize("name", ["binary.cfg", "pipe", "folder", "outer.cfg", "/dev/zero"])
+def test_a_flagfile_that_is_no_text_is_one_sentence(name, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "binary.cfg").write_bytes(bytes(range(256)))
+    (tmp_path / "outer.cfg").write_text("--gens=1\n--flagfile=outer.cfg\n--flagfile=pipe\n")
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    values = flags.FlagValues()
+    options.define_flags(values)
+    for arguments in ([f"--flagfile={name}"], ["--gens=1", "-flagfile", name]):
+        with pytest.raises(SystemExit, match=r"^2$"):
+            train.parse(["ban-tf train", *arguments], values)
+        assert runs.main(arguments) == 2
+        for line in capsys.readouterr().err.splitlines():
+            assert re.match(r"ban-tf( runs)?: --flagfile=\S+ cannot be read \(.*\)\.$", line)
 
 
 def test_help_waits_for_no_large_package(tmp_path):
