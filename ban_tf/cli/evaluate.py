@@ -13,6 +13,7 @@ from ban_tf.cli import common as command
 from ban_tf.config import registry
 from ban_tf.errors import InputError
 from ban_tf.report import table
+from ban_tf.runs import outputs
 from ban_tf.tasks.run import Run
 
 NAME = "ban-tf evaluate"
@@ -52,6 +53,9 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
             f"--data_dir={data_dir} does nothing with --dataset={dataset}; it is for TFDS "
             "datasets. Leave it out."
         )
+    path = values.json
+    if path:
+        outputs.check_file(path, f"--json={path}")
     run = Run(names[0])
     command.import_tensorflow()
     result = run.evaluate(dataset, data_dir)
@@ -59,7 +63,6 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     unknown = result["run"].get("unknown_words")
     if unknown is not None:
         print(f"{100 * unknown:.1f} % of the words are unknown to the run and count as <unk>.")
-    path = values.json
     if path:
         try:
             pathlib.Path(path).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +18,7 @@ from absl import flags
 from ban_tf.cli import common as command
 from ban_tf.config import registry
 from ban_tf.errors import InputError
-from ban_tf.runs import reading
+from ban_tf.runs import outputs, reading
 from ban_tf.system import safe_files, shown
 from ban_tf.system.files import temporary_folder, write_atomically
 
@@ -80,10 +81,15 @@ def export(
     model, described = task.load().served(run, which, preprocessing, to)
     manifest = {"run": str(run.path), "model": name.replace("-", " "), "format": to, **described}
     _write(model, to, path)
-    write_atomically(
-        path.with_name(path.name + ".json"), (json.dumps(manifest, indent=1) + "\n").encode()
-    )
+    try:
+        write_atomically(_manifest_of(path), (json.dumps(manifest, indent=1) + "\n").encode())
+    except OSError as error:
+        raise InputError(f"{_manifest_of(path)} cannot be written ({error.strerror}).") from error
     return path
+
+
+def _manifest_of(path: pathlib.Path) -> pathlib.Path:
+    return path.with_name(path.name + ".json")
 
 
 def _check_inside(path: pathlib.Path, root: pathlib.Path) -> None:
@@ -99,6 +105,24 @@ def _check_output(path: pathlib.Path, to: str) -> None:
         raise InputError(f"--output={path} must end in {FORMATS[to]} for --to={to}.")
     if path.is_dir() and (to != "saved_model" or not (path / "saved_model.pb").exists()):
         raise InputError(f"--output={path} is a folder that holds something else.")
+    for file in (path, _manifest_of(path)):
+        outputs.check_not_of_run(file, f"--output={path}")
+    if not _may_be_replaced(_manifest_of(path)):
+        raise InputError(
+            f"--output={path} needs {_manifest_of(path)} for its manifest, which holds something "
+            "else; choose another path."
+        )
+
+
+def _may_be_replaced(manifest: pathlib.Path) -> bool:
+    """Returns whether nothing but the manifest of an earlier export is at a path."""
+    if not os.path.lexists(manifest):
+        return True
+    try:
+        earlier = json.loads(safe_files.read_below(manifest))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(earlier, dict) and earlier.get("format") in FORMATS
 
 
 def _write(model: Any, to: str, path: pathlib.Path) -> None:

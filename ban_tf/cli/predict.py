@@ -11,7 +11,7 @@ from PIL import Image
 from ban_tf.cli import common as command
 from ban_tf.config import registry
 from ban_tf.errors import InputError
-from ban_tf.runs import reading
+from ban_tf.runs import outputs, reading
 from ban_tf.system import csv_tables, shown
 
 NAME = "ban-tf predict"
@@ -63,6 +63,8 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
         raise InputError(f"--csv={table} is an image; choose another file for the table.")
     if table in files:
         raise InputError(f"--csv={table} is a file to predict; choose another file for the table.")
+    if table and table != "-":
+        outputs.check_file(table, f"--csv={table}")
     command.import_tensorflow()
     task = registry.of_settings(reading.settings(run)).load()
     predictions = task.predict(run, files, values.model, values.top)

@@ -18,6 +18,7 @@ from ban_tf.errors import InputError
 from ban_tf.metrics.table import METRICS, Metric
 from ban_tf.report import comparison, comparison_plots, document, plots
 from ban_tf.report.table import markdown_table
+from ban_tf.runs import outputs
 from ban_tf.system.files import write_atomically
 from ban_tf.system.shown import escaped
 
@@ -291,8 +292,11 @@ def write(
         pictures: Whether the figures are also written as PNG into `figures/`.
 
     Raises:
-        InputError: No run has results, the runs cannot be compared, or nothing can be written.
+        InputError: No run has results, the runs cannot be compared, the output folder is a run, or
+            nothing can be written.
     """
+    for name in ("report.html", "summary.md", "summary.json"):
+        outputs.check_not_of_run(pathlib.Path(output, name), f"--output={output}")
     runs, left_out = comparison.read(directories)
     result = comparison.compare(runs, control) | {"left_out": left_out}
     output = pathlib.Path(output)

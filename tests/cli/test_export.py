@@ -197,6 +197,57 @@ def test_what_cannot_be_exported_is_one_sentence_and_code_2(arguments, message, 
     assert (run.path / "manifest.json").is_file()
 
 
+def _contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (export, ["--to=keras", "--output=RUN/ensemble.keras"]),
+        (export, ["--to=keras", "--output=RUN/generation-0/new.keras"]),
+        (export, ["--to=saved_model", "--output=RUN/manifest"]),
+        (export, ["--to=keras", "--output=LINK"]),
+        (predict, ["IMAGE", "--csv=RUN/manifest.json"]),
+        (evaluate, ["--dataset=digits", "--json=RUN/data.json"]),
+    ],
+)
+def test_no_output_replaces_a_file_of_a_run(command, arguments, run, tmp_path, capsys):
+    link = tmp_path / "link.keras"
+    link.symlink_to(run.path / "ensemble.keras")
+    before = _contents(run.path)
+    names = {"RUN": run.path, "LINK": link, "IMAGE": tmp_path / "a.png"}
+    for name, path in names.items():
+        arguments = [argument.replace(name, str(path)) for argument in arguments]
+    assert command.main([str(run.path), *arguments]) == 2
+    said = capsys.readouterr().err
+    assert "would overwrite" in said and len(said.splitlines()) == 1
+    assert _contents(run.path) == before
+
+
+def test_the_manifest_of_an_export_replaces_only_that_of_an_earlier_one(run, tmp_path, capsys):
+    arguments = [str(run.path), "--to=keras", f"--output={tmp_path / 'package.keras'}"]
+    assert export.main(arguments) == export.main(arguments) == 0
+    capsys.readouterr()
+    (tmp_path / "package.keras.json").write_text('{"name": "of the user"}')
+    assert export.main(arguments) == 2
+    assert "package.keras.json for its manifest" in capsys.readouterr().err
+    assert "of the user" in (tmp_path / "package.keras.json").read_text()
+
+
+@pytest.mark.parametrize("name", ["folder", "nowhere/x", "file/x"])
+def test_where_a_table_cannot_be_written_is_said_before_the_work(name, run, tmp_path, capsys):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    path = tmp_path / name
+    for command, arguments in (
+        (predict, ["nothing.png", f"--csv={path}"]),
+        (evaluate, ["--dataset=digits", f"--json={path}"]),
+    ):
+        assert command.main([str(run.path), *arguments]) == 2
+        assert f"{path} cannot be written" in capsys.readouterr().err
+
+
 def test_predictions_of_image_files_are_the_models(run, images, tmp_path, capsys):
     paths = [str(tmp_path / f"{number}.png") for number in range(2)]
     for path, pixels in zip(paths, images, strict=False):

@@ -236,6 +236,13 @@ def test_the_report_command_compares_several_runs(paths, tmp_path, capsys):
         assert (output / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_comparison_does_not_replace_the_report_of_a_run(paths, capsys):
+    before = [(path / "summary.json").read_bytes() for path in paths]
+    assert report_command.main([*map(str, paths), f"--output={paths[0]}"]) == 2
+    assert "would overwrite" in capsys.readouterr().err
+    assert [(path / "summary.json").read_bytes() for path in paths] == before
+
+
 def test_a_study_under_way_is_compared_as_far_as_it_is(study, tmp_path, capsys):
     output = tmp_path / "study"
     assert report_command.main([*map(str, study), f"--output={output}"]) == 0
