@@ -28,6 +28,7 @@ from ban_tf.distribution import cluster
 from ban_tf.errors import InputError
 from ban_tf.system import signals
 
+_MOST = 64  # workers, or as many as there are processors; a larger number is a mistake
 _USAGE = "ban-tf launch --workers=2 -- FLAGS OF ban_tf.main"
 
 
@@ -126,8 +127,10 @@ def wait(workers: list[subprocess.Popen], grace: float) -> int:
                 )
         if time.monotonic() > deadline:
             _kill(workers)
+        running = [worker for worker in workers if worker.poll() is None]
         with contextlib.suppress(subprocess.TimeoutExpired):
-            next(worker for worker in workers if worker.poll() is None).wait(0.2)
+            for worker in running[:1]:  # none, if the last one has ended meanwhile
+                worker.wait(0.2)
     failed |= {
         i: _code(worker) for i, worker in enumerate(workers) if i not in failed and worker.poll()
     }
@@ -153,7 +156,14 @@ def _kill(workers: list[subprocess.Popen]) -> None:
 
 
 def _define(values: flags.FlagValues) -> None:
-    flags.DEFINE_integer("workers", 2, "How many workers.", lower_bound=1, flag_values=values)
+    flags.DEFINE_integer(
+        "workers",
+        2,
+        "How many workers.",
+        lower_bound=1,
+        upper_bound=max(_MOST, os.cpu_count() or 1),
+        flag_values=values,
+    )
     flags.DEFINE_float(
         "grace",
         90.0,

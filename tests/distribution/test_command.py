@@ -198,3 +198,24 @@ def test_a_cluster_is_read_with_the_chief_first():
 def test_what_cannot_train_together_is_refused(changes, message):
     with pytest.raises(options.OptionsError, match=message):
         options.check(options.Options(**changes))
+
+
+def test_a_number_of_workers_that_no_machine_has_is_refused(capsys):
+    assert launcher.main(["--workers=100000"]) == 2
+    assert "--workers" in capsys.readouterr().err
+
+
+class _Ended:
+    """A worker that ends between two looks at it."""
+
+    def __init__(self):
+        self.looks = 0
+        self.returncode = 0
+
+    def poll(self):
+        self.looks += 1
+        return None if self.looks == 1 else 0
+
+
+def test_a_last_worker_that_ends_between_two_looks_is_no_error():
+    assert launcher.wait([_Ended()], grace=1.0) == 0
