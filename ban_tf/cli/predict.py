@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import warnings
 from collections.abc import Sequence
 
 from absl import flags
@@ -24,7 +25,9 @@ resized. For a run on text, prints the most likely next words after each line of
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns the exit code."""
-    return command.run(NAME, USAGE, _spelt_out(arguments), _work, _define)
+    with warnings.catch_warnings():  # of large images, which it reads up to Pillow's limit
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return command.run(NAME, USAGE, _spelt_out(arguments), _work, _define)
 
 
 def _spelt_out(arguments: Sequence[str]) -> list[str]:

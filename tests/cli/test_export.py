@@ -283,6 +283,14 @@ def test_a_large_color_image_is_made_to_fit(tmp_path):
     np.testing.assert_array_equal(pixels, 76)  # the luma of red
 
 
+def test_a_large_image_is_refused_in_one_sentence(run, tmp_path, capsys, recwarn):
+    Image.new("1", (10000, 10000)).save(tmp_path / "large.png")  # more than Pillow warns of
+    content = (tmp_path / "large.png").read_bytes()
+    (tmp_path / "large.png").write_bytes(content[:100])
+    assert predict.main([str(run.path), str(tmp_path / "large.png")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1 and not recwarn.list
+
+
 def test_sixteen_bits_are_refused_as_in_training_rather_than_clipped(tmp_path):
     Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(ValueError, match=r"deep\.png has more than eight bits per channel"):
