@@ -21,7 +21,7 @@ def places(directory: RunDirectory, generation: int) -> dict[str, pathlib.Path]:
     folder = f"generation-{generation}"
     return {
         "file": directory.path / folder / _FILE,
-        "log_directory": directory.path / "tensorboard" / folder / "analysis",
+        "log_directory": directory.folder("tensorboard") / folder / "analysis",
     }
 
 

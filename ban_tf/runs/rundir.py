@@ -182,6 +182,16 @@ class RunDirectory:
             self._prepare()
             self._write(name, content)
 
+    def folder(self, name: str) -> pathlib.Path:
+        """Returns the path of a folder in the directory, for files that others write.
+
+        Raises:
+            SaveError: A symbolic link leads out of the directory.
+        """
+        with convert_os_errors(self.path):
+            safe_files.check_inside(self.path / name, self.path)
+        return self.path / name
+
     def remove_untracked(self, prefixes: tuple[str, ...]) -> None:
         """Deletes unlisted files that a killed process left behind.
 

@@ -8,11 +8,17 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from ban_tf.system import safe_files
 from ban_tf.system.files import convert_os_errors
 
 
 def fresh_writer(directory: pathlib.Path) -> tf.summary.SummaryWriter:
-    """Deletes the events in a directory, and returns a new writer."""
+    """Deletes the events in a directory, and returns a new writer.
+
+    Raises:
+        OSError: The directory is a link to another place, or cannot be written.
+    """
+    safe_files.check_inside(directory, directory.parent)
     for events in directory.glob("events.out.tfevents.*"):
         events.unlink()
     return tf.summary.create_file_writer(str(directory))

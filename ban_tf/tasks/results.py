@@ -35,7 +35,7 @@ def report(task: Task, lineage: Lineage, directory: RunDirectory) -> dict[str, A
     result = _summarize(task, lineage, rows)
     _write(task, lineage, directory, result)
     task.keep_test(directory)
-    logs = directory.path / "tensorboard"
+    logs = directory.folder("tensorboard")
     tensorboard.write_histories(logs, lineage.generations)
     tensorboard.write_summary(
         logs, result, compared(task.options), task.figures(), str(directory.path)

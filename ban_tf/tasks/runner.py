@@ -212,7 +212,7 @@ def _callbacks(
     options, callbacks = task.options, task.callbacks(generation, rows)
     if not task.workers.chief:
         return callbacks
-    logs = directory.path / "tensorboard"
+    logs = directory.folder("tensorboard")
     if options.analyse and generation:
         places = analysis_report.places(directory, generation)
         callbacks.append(task.analysis(task.analyzed_batches(), **places))

@@ -16,6 +16,7 @@ from PIL import Image
 from ban_tf.cli import evaluate, export, predict, report, runs
 from ban_tf.config import options
 from ban_tf.errors import BanError, CorruptFileError, RunDirectoryError, SaveError
+from ban_tf.report import tensorboard
 from ban_tf.runs import generations
 from ban_tf.runs.rundir import LOCK, MANIFEST, PREVIOUS, ReadOnlyDirectory, RunDirectory
 from ban_tf.system import archives
@@ -404,6 +405,21 @@ def test_nothing_is_written_or_deleted_through_a_link(run, tmp_path, call, capsy
             directory.commit(remove=["generation-0/model.keras"])
     assert export.main([str(run), "--to=saved_model"]) == 2
     assert sorted(path.name for path in elsewhere.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["tensorboard", "tensorboard/generation-0"])
+def test_no_events_of_others_are_deleted_through_a_link(name, run, tmp_path):
+    events = tmp_path / "elsewhere" / "generation-0" / "events.out.tfevents.1"
+    events.parent.mkdir(parents=True)
+    events.write_text("mine")
+    target = tmp_path / "elsewhere" / name.partition("/")[2]
+    shutil.rmtree(run / name, ignore_errors=True)
+    (run / name).parent.mkdir(exist_ok=True)
+    (run / name).symlink_to(target)
+    with RunDirectory(run) as directory, pytest.raises(SaveError, match="leads out of the run"):
+        scalars = tensorboard.TensorBoardScalars(directory.folder("tensorboard"), 0)
+        scalars.on_train_begin()
+    assert events.read_text() == "mine"
 
 
 def test_a_temporary_file_that_is_a_link_is_not_written_through(tmp_path):
