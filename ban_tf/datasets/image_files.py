@@ -11,9 +11,10 @@ from __future__ import annotations
 import collections
 import functools
 import pathlib
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from ban_tf.errors import InputError
+from ban_tf.system import safe_files
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -81,7 +82,7 @@ def open_image(file: str | pathlib.Path) -> Image.Image:
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with Image.open(file, formats=_formats()) as image:
+        with _opened(file) as stream, Image.open(stream, formats=_formats()) as image:
             image.load()
             deep = image.mode.startswith(("I", "F"))  # Pillow would clip these to white
             opaque = None if deep else _on_background(_upright(image))
@@ -98,6 +99,10 @@ def open_image(file: str | pathlib.Path) -> Image.Image:
             f"{file} has more than eight bits per channel (mode {image.mode}); save it with eight."
         )
     return opaque
+
+
+def _opened(file: str | pathlib.Path) -> IO[bytes]:
+    return open(file, "rb", opener=safe_files.regular)  # which waits for no pipe
 
 
 @functools.cache
@@ -125,7 +130,7 @@ def _is_image(file: pathlib.Path) -> bool:
     if has_suffix(file):
         return True
     try:
-        with Image.open(file, formats=_formats()):
+        with _opened(file) as stream, Image.open(stream, formats=_formats()):
             return True
     except Exception:  # decoders raise errors of many types
         return False

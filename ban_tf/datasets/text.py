@@ -22,6 +22,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from ban_tf.errors import InputError
+from ban_tf.system import safe_files
 
 END, UNKNOWN = "<eos>", "<unk>"
 PARTS = ("train", "valid", "test")
@@ -163,7 +164,9 @@ def read_lines(file: pathlib.Path) -> list[list[str]]:
         InputError: It cannot be read, or is not UTF-8.
     """
     try:
-        text = file.read_text(encoding="utf-8")
+        # A pipe would keep its reader waiting.
+        with open(file, encoding="utf-8", opener=safe_files.regular) as stream:
+            text = stream.read()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read as UTF-8 text ({error}).") from error
     # A byte-order mark is not a word, and may be in the middle of concatenated files.

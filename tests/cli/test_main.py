@@ -146,6 +146,7 @@ def test_bad_input_ends_with_code_2_and_trains_nothing(arguments, message, tmp_p
     assert "epoch" not in done.stdout
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
 @pytest.mark.parametrize("name", ["binary.cfg", "pipe", "folder", "outer.cfg", "/dev/zero"])
 def test_a_flagfile_that_is_no_text_is_one_sentence(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import collections
+import os
 
 import numpy as np
 import pytest
 from PIL import Image, features
 
-from ban_tf.datasets import image_files
+from ban_tf.datasets import image_files, text
 from ban_tf.errors import InputError
 from ban_tf.tasks import image_inference
 
@@ -145,3 +146,16 @@ def test_half_an_image_is_named(tmp_path):
     (tmp_path / "a.jpg").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match=r"a\.jpg cannot be read as an image \("):
         image_files.open_image(tmp_path / "a.jpg")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
+def test_a_pipe_keeps_nobody_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("a.png", "a"):
+        (tmp_path / name).symlink_to(tmp_path / "pipe")
+    assert _find(tmp_path)[0] == [tmp_path / "a.png"]
+    for name in ("a.png", "pipe"):
+        with pytest.raises(InputError, match="not a regular file"):
+            image_files.open_image(tmp_path / name)
+    with pytest.raises(InputError, match="not a regular file"):
+        text.read_lines(tmp_path / "pipe")
