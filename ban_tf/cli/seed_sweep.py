@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
 
 from ban_tf.config.options import Options
-from ban_tf.runs.rundir import RunDirectory
+from ban_tf.errors import RunDirectoryError
+from ban_tf.runs.rundir import MANIFEST, RunDirectory
 from ban_tf.system import shown
 
 
@@ -21,9 +23,18 @@ def run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
 
     Returns:
         The comparison; see `report.comparison`.
+
+    Raises:
+        RunDirectoryError: The directory is a run of one seed, or cannot be used.
     """
+    directory = options.directory
+    if os.path.lexists(directory / MANIFEST):
+        raise RunDirectoryError(
+            f"--workdir={directory} is a run of one seed, whose report the comparison of "
+            f"--seeds={options.seeds} would overwrite; choose another directory."
+        )
     # Locked, so that no other process does the same.
-    with RunDirectory(options.directory, holds=_holds(options)):
+    with RunDirectory(directory, holds=_holds(options)):
         return _run(options, run_one)
 
 

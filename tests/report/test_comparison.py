@@ -281,3 +281,11 @@ def test_seeds_are_run_one_after_the_other_and_compared(tmp_path, capsys):
     assert seed_sweep.run(again, lambda one: None) == result
     with pytest.raises(RunDirectoryError, match=r"such as teachers/view-0\.npy"):
         seed_sweep.run(wanted, run_one)
+
+
+def test_seeds_are_not_run_in_the_directory_of_a_run(paths):
+    before = sorted(paths[0].rglob("*"))
+    wanted = options.Options(seeds=2, workdir=str(paths[0]))
+    with pytest.raises(RunDirectoryError, match="is a run of one seed"):
+        seed_sweep.run(wanted, lambda one: pytest.fail("something was trained"))
+    assert sorted(paths[0].rglob("*")) == before
