@@ -52,7 +52,9 @@ def run(
         return 0
     try:
         check_flagfiles(arguments)
-        work(values, values([name, *arguments])[1:])
+        names = values([name, *arguments])[1:]
+        _check_not_empty(values)
+        work(values, names)
     except (flags.Error, BanError) as error:
         print_error(name, error)
         return 2
@@ -85,6 +87,12 @@ def check_flagfiles(arguments: Sequence[str], inside: tuple[str, ...] = ()) -> N
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise InputError(f"--flagfile={path} cannot be read ({reason}).") from error
         check_flagfiles(text.splitlines(), (*inside, path))
+
+
+def _check_not_empty(values: flags.FlagValues) -> None:
+    for name in values:
+        if values[name].present and values[name].value == "":
+            raise InputError(f"--{name} is empty; give it a value, or leave it out.")
 
 
 def _expanded(path: str) -> pathlib.Path:

@@ -47,6 +47,16 @@ def test_every_module_of_a_verb_can_be_called():
 
 
 @pytest.mark.parametrize(
+    ("verb", "flag"),
+    [("report", "output"), ("export", "output"), ("predict", "csv"), ("evaluate", "json")],
+)
+def test_empty_values_are_refused(verb, flag, capsys):
+    given = {"export": ["--to=keras"], "evaluate": ["--dataset=digits"]}.get(verb, [])
+    assert verbs.main([verb, "run", "other", *given, f"--{flag}="]) == 2
+    assert f"--{flag} is empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("verb", "hint"), [("evalute", "did you mean evaluate?"), ("zzz", "there are train, runs")]
 )
 def test_a_wrong_verb_is_one_sentence_and_code_2(verb, hint, capsys):
