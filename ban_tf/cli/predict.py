@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import warnings
 from collections.abc import Sequence
@@ -64,7 +65,7 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     run, files, table = reading.RunReader(names[0]), names[1:], values.csv
     if table and pathlib.Path(table).suffix.lower() in Image.registered_extensions():
         raise InputError(f"--csv={table} is an image; choose another file for the table.")
-    if table in files:
+    if table and os.path.realpath(table) in map(os.path.realpath, files):
         raise InputError(f"--csv={table} is a file to predict; choose another file for the table.")
     if table and table != "-":
         outputs.check_file(table, f"--csv={table}")

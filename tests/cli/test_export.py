@@ -276,6 +276,16 @@ def test_a_table_does_not_replace_an_image(run, tmp_path, capsys):
     assert (tmp_path / "a.png").read_bytes() == before
 
 
+def test_a_table_does_not_replace_a_file_to_predict(run, tmp_path, capsys):
+    (tmp_path / "a").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    for name in ("a", "./a", "link"):
+        arguments = [str(run.path), str(tmp_path / "a"), f"--csv={tmp_path}/{name}"]
+        assert predict.main(arguments) == 2
+        assert "is a file to predict" in capsys.readouterr().err
+    assert (tmp_path / "a").read_text() == "mine"
+
+
 def test_a_large_color_image_is_made_to_fit(tmp_path):
     Image.new("RGB", (31, 17), (255, 0, 0)).save(tmp_path / "red.png")
     pixels = image_inference.read_image(tmp_path / "red.png", (8, 8, 1))
