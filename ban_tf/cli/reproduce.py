@@ -11,6 +11,7 @@ import argparse
 import difflib
 import pathlib
 from collections.abc import Sequence
+from typing import NoReturn
 
 from ban_tf.cli import common
 from ban_tf.errors import InputError
@@ -19,9 +20,15 @@ from ban_tf.reproduction.experiment import Experiment
 from ban_tf.reproduction.tables import EXPERIMENTS
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Leaves out the usage, since all commands refuse bad input in one sentence."""
+        raise InputError(f"{message}.")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Lists the rows of the paper's tables, or trains one."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="ban-tf reproduce",
         description="The rows of the paper's tables. Flags that are not listed here are passed to "
         "every run: --data_dir=..., --seed=1, --precision=mixed_bfloat16.",
@@ -44,8 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         default=pathlib.Path("runs/experiments"),
         help="directory of the runs (default: %(default)s)",
     )
-    known, further = parser.parse_known_args(arguments)
     try:
+        known, further = parser.parse_known_args(arguments)
         _check(known, further)
         if known.row:
             experiment = _named(known.row)

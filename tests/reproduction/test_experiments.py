@@ -205,6 +205,7 @@ def test_the_list_has_every_row_with_the_papers_figures(tmp_path, capsys):
         (["--list", "--seed=1"], "give --list, --show=ROW, or a ROW"),
         (["--show=evidence/lstn"], "--show=evidence/lstn is not a row"),
         (["--show=evidence/lstm", "--seeds=2"], "nothing of evidence/lstm is in"),
+        (["evidence/lstm", "--seeds=many"], "argument --seeds: invalid int value"),
         (["evidence/lstm", "--seeds=0"], "--seeds must be at least 1; it is 0"),
     ],
 )
