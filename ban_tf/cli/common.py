@@ -6,13 +6,15 @@ Python with a list of arguments.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import importlib
 import io
 import os
 import pathlib
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from absl import flags
 
@@ -20,6 +22,8 @@ from ban_tf.errors import BanError, InputError
 from ban_tf.system import safe_files, shown
 
 _LONGEST = 1000  # characters of a message, whatever value is in it
+_OUTPUT_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EPIPE}
+_OUTPUT_ERRORS.add(getattr(errno, "EDQUOT", errno.ENOSPC))  # not everywhere
 # Ways to ask for help; absl adds a full list of its own flags as --helpfull.
 HELP = {"--help", "-help", "-h", "--helpshort", "-?"}
 
@@ -102,12 +106,41 @@ def _expanded(path: str) -> pathlib.Path:
         return pathlib.Path(path)
 
 
-def print_error(name: str, error: BaseException) -> None:
+def print_error(name: str, error: BaseException | str) -> None:
     """Prints an error of a command in one line; `name` is the command."""
     text = shown.escaped(f"{name}: {error}")
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
     print(text, file=sys.stderr)
+
+
+@contextlib.contextmanager
+def writing_output(name: str) -> Iterator[None]:
+    """Ends the process in one sentence, with code 1, if standard output cannot be written.
+
+    Args:
+        name: The command.
+
+    Raises:
+        SystemExit: The disk is full, or the reader of the output has gone.
+    """
+    try:
+        try:
+            yield
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except OSError as error:
+        # Errors of files have a name, or are already converted.
+        if error.errno not in _OUTPUT_ERRORS or error.filename is not None:
+            raise
+        with (
+            contextlib.suppress(OSError, ValueError),
+            pathlib.Path(os.devnull).open("w") as nowhere,
+        ):
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())  # for what is left in the buffer
+        print_error(name, f"the output cannot be written ({error.strerror}).")
+        sys.exit(1)
 
 
 def allow_any_text() -> None:

@@ -119,5 +119,6 @@ def main(arguments: Sequence[str]) -> NoReturn:
         arguments: The command line without the program.
     """
     command.allow_any_text()
-    app.run(_main, argv=["ban-tf train", *arguments], flags_parser=parse)
+    with command.writing_output("ban-tf"):
+        app.run(_main, argv=["ban-tf train", *arguments], flags_parser=parse)
     raise AssertionError("app.run ends the process")

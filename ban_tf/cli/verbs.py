@@ -58,6 +58,11 @@ def main(arguments: Sequence[str]) -> int:
         The exit code: that of the verb, or 2 if there is no such verb.
     """
     common.allow_any_text()
+    with common.writing_output("ban-tf"):
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     verb, rest = (arguments[0], list(arguments[1:])) if arguments else ("", [])
     if not arguments or verb in common.HELP or verb == "help":
         print(usage() if arguments else f"{_FIRST_STEPS}\n{usage()}")

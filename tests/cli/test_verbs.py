@@ -1,6 +1,8 @@
 """`ban-tf VERB`: every verb is there, answers `--help`, and a wrong one is a sentence."""
 
 import importlib
+import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -72,3 +74,23 @@ def test_the_three_ways_to_train_are_one(tmp_path):
     assert [line.returncode for line in shown] == [2, 2, 2]
     assert len({line.stderr for line in shown}) == 1
     assert "nonsense" in shown[0].stderr
+
+
+@pytest.mark.skipif(not pathlib.Path("/dev/full").exists(), reason="no full device here")
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["runs", "--help"]])
+def test_output_that_cannot_be_written_is_one_sentence(arguments, monkeypatch, capsys):
+    with pathlib.Path("/dev/full").open("w", encoding="utf-8") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        with pytest.raises(SystemExit, match=r"^1$"):
+            verbs.main(arguments)
+    assert "output cannot be written" in capsys.readouterr().err
+
+
+def test_output_whose_reader_has_gone_ends_the_command(monkeypatch, capsys):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w", encoding="utf-8") as gone:
+        monkeypatch.setattr(sys, "stdout", gone)
+        with pytest.raises(SystemExit, match=r"^1$"):
+            verbs.main(["--help"])
+    assert len(capsys.readouterr().err.splitlines()) == 1
