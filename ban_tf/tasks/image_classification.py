@@ -300,8 +300,12 @@ def check_first_model(
 
 
 def _chance(labels: np.ndarray) -> float | None:
-    """Returns the 95th percentile of the accuracy of always predicting the most common class."""
+    """Returns the 95th percentile of the accuracy of always predicting the most common class.
+
+    None if there are so few labels that no accuracy is above it.
+    """
     if not len(labels):
         return None
     share = np.bincount(labels).max() / len(labels)
-    return float(share + 1.645 * np.sqrt(share * (1.0 - share) / len(labels)))
+    chance = float(share + 1.645 * np.sqrt(share * (1.0 - share) / len(labels)))
+    return chance if chance < 1.0 else None
