@@ -1,6 +1,7 @@
 """A run is resumed with the networks, the training and the data that it was begun with."""
 
 import json
+import os
 import pathlib
 import sys
 
@@ -224,6 +225,7 @@ t.run({str(tmp_path)!r}, generations=1, objective="kd", build=lambda: t.build(ra
     done = warm.run(
         [sys.executable, "-c", program],
         cwd=pathlib.Path(__file__).parent,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
     assert "`build` was a network" in done.stderr.splitlines()[-1]
     assert (tmp_path / "generation-1" / "model.keras").exists()

@@ -38,5 +38,5 @@ def test_what_is_no_objective_is_refused_with_its_place(case):
         lambda: ban_tf.BornAgainModel(network(), network(), {"output_0": given}),
         lambda: ban_tf.Lineage(network, objective=given),
     ):
-        with pytest.raises(ban_tf.objectives.InputError, match="`objective`.*" + message):
+        with pytest.raises(ban_tf.errors.InputError, match="`objective`.*" + message):
             refuse()
