@@ -1,15 +1,14 @@
 """Iterators have no threads for tuning, for which whoever ends them would have to wait."""
 
 import pathlib
+import subprocess
 import sys
 
 import pytest
-import warm
 
 PROGRAM = """
 import pathlib, sys
 import tensorflow as tf
-import warm
 from ban_tf.compat import device_iterators, iterators
 
 def threads(iterate):
@@ -40,5 +39,7 @@ else:
 @pytest.mark.parametrize(("where", "iterators"), [("one", 1), ("two", 3)])
 def test_an_iterator_has_a_thread_for_tuning_unless_it_is_told_to_have_none(where, iterators):
     """Fails when TensorFlow has no such threads any more, or names what is replaced otherwise."""
-    done = warm.run([sys.executable, "-c", PROGRAM, where], check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, where], capture_output=True, text=True, check=True
+    )
     assert int(done.stdout) == iterators
