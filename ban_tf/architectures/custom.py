@@ -6,7 +6,6 @@ output `[batch, num_classes]` in float32: logits or probabilities.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -91,19 +90,9 @@ def _load(name: str) -> Callable:
             f"--arch={name}: {name.partition(':')[2]} must be a function of (input_shape, "
             f"num_classes), not {type(builder).__name__}"
         )
-    if not _takes_two(builder):
+    if not user_code.takes(builder, 2):
         raise InputError(
             f"--arch={name}: {name.partition(':')[2]} must take (input_shape, num_classes); it "
             "takes other arguments"
         )
     return builder
-
-
-def _takes_two(function: Callable) -> bool:
-    try:
-        inspect.signature(function).bind(None, None)
-    except TypeError:
-        return False
-    except ValueError:  # a builtin without a signature
-        return True
-    return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import inspect
 import pathlib
 import tempfile
 import weakref
@@ -15,6 +14,7 @@ import keras
 from ban_tf.compat import preparation
 from ban_tf.compat.same_network import SameNetwork
 from ban_tf.errors import InputError
+from ban_tf.system import user_code
 
 
 def copy_layer(
@@ -164,16 +164,6 @@ def _has_graph(layer: Any) -> bool:
     return isinstance(layer, keras.Sequential | keras.Function)
 
 
-def _takes_nothing(function: Callable[..., Any]) -> bool:
-    try:
-        inspect.signature(function).bind()
-    except TypeError:
-        return False
-    except ValueError:  # a builtin without a signature
-        pass
-    return True
-
-
 def as_model_factory(
     build: Callable[[], keras.Model] | keras.Model, argument: str = "build"
 ) -> Callable[[], keras.Model]:
@@ -201,7 +191,7 @@ def as_model_factory(
             f"`{argument}` must be a Keras model or a function that returns one. Received: "
             f"{build!r}"
         )
-    elif not _takes_nothing(build):
+    elif not user_code.takes(build, 0):
         raise InputError(
             f"`{argument}` must be a function that takes no arguments. Received: {build!r}"
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -56,7 +55,7 @@ class Adjustable:
         """
         if not callable(value):
             return self._check(value)
-        if not _takes_epoch(value):
+        if not user_code.takes(value, 1):
             raise InputError(
                 f"`{self.variable.name}` must be a number, or a function of the epoch's index "
                 f"that returns one. Received: {value!r}"
@@ -293,16 +292,6 @@ class AdjustableModel(DistributedModel):
         for name in ("train", "test"):
             if getattr(self, f"{name}_function", None) is not None:
                 getattr(self, f"make_{name}_function")(force=True)
-
-
-def _takes_epoch(schedule: Callable[..., Any]) -> bool:
-    try:
-        inspect.signature(schedule).bind(0)
-    except TypeError:
-        return False
-    except ValueError:  # a builtin without a signature
-        pass
-    return True
 
 
 def _weight(name: str, value: Any) -> Adjustable:

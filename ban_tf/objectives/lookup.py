@@ -14,6 +14,7 @@ from ban_tf.errors import InputError
 from ban_tf.objectives.function import FunctionObjective
 from ban_tf.objectives.names import OBJECTIVES, parse
 from ban_tf.objectives.objective import Objective
+from ban_tf.system import user_code
 
 
 def get(objective: Any, **options: Any) -> Any:
@@ -77,24 +78,13 @@ def _check_function(objective: Any) -> None:
             "`objective` must be a name, an Objective, a function or a dictionary of these. "
             f"Received: {objective!r}"
         )
-    if not _takes_three(objective):
+    # The third argument of a Keras loss or metric is not a tensor.
+    of_keras = keras_private.is_of_keras(objective, "losses", "metrics")
+    if of_keras or not user_code.takes(objective, 3):
         raise InputError(
             "A function used as `objective` must take labels, teacher logits and student logits. "
             f"Received: {objective!r}"
         )
-
-
-def _takes_three(function: Any) -> bool:
-    # The third argument of a Keras loss or metric is not a tensor.
-    if keras_private.is_of_keras(function, "losses", "metrics"):
-        return False
-    try:
-        inspect.signature(function).bind(None, None, None)
-    except TypeError:
-        return False
-    except ValueError:  # a builtin without a signature
-        return True
-    return True
 
 
 def resolve(objective: Any, temperature: float | None = None, **options: Any) -> tuple[Any, float]:

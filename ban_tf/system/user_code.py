@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 import operator
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from ban_tf.errors import InputError
@@ -60,6 +62,17 @@ def load_imported(name: str, role: str) -> Any:
     if module not in sys.modules:
         raise InputError(f"{role} {name!r} was saved; import {module} before loading it.")
     return load(name, f"`{role}` {name!r}")
+
+
+def takes(function: Callable[..., Any], count: int) -> bool:
+    """Returns whether a function can be called with so many arguments by position."""
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:  # a builtin without a signature
+        return True
+    return True
 
 
 def name_of(function: Any, role: str) -> str:
