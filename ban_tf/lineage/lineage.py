@@ -251,7 +251,7 @@ class Lineage(TrainedGenerations):
             if generation is None:
                 generation = self._train(
                     number,
-                    self._batches(number, x, arrays),
+                    array_epochs.batches_of(number, x, arrays, self.seed),
                     arrays=None if arrays is None else (x, fit),
                     epochs=epochs,
                     compile=compile,
@@ -272,14 +272,6 @@ class Lineage(TrainedGenerations):
             if number and self._stop is not None and self._stop(self):
                 break
         return self
-
-    def _batches(
-        self, number: int, x: Any, arrays: array_epochs.ArrayEpochs | None
-    ) -> Callable[..., Any]:
-        """Returns a generation's data, given completed epochs and steps."""
-        if arrays is not None:
-            return functools.partial(arrays.batches, seeds.derive_seed(self.seed, "order", number))
-        return functools.partial(x, number) if callable(x) else lambda epoch, step: x
 
     def _teacher_builder(self, number: int) -> Callable[[], keras.Model] | None:
         """Returns the function that builds a teacher; None for a pretrained model."""
@@ -322,14 +314,7 @@ class Lineage(TrainedGenerations):
     ) -> Generation:
         teachers = self.teachers_of(number)
         if self.directory is not None:
-            begun = generations.begin(self.directory, number, epochs, self._digests(teachers))
-            if begun != epochs:
-                logging.warning(
-                    "Generation %d was started with %d epochs, and keeps that number.",
-                    number,
-                    begun,
-                )
-            epochs = begun
+            epochs = generations.begin(self.directory, number, epochs, self._digests(teachers))
         with self._workers.scope():
             trainer = self._trainers.get(
                 self.builder(number),

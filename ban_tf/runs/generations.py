@@ -14,12 +14,10 @@ import numpy as np
 from absl import logging
 
 from ban_tf.compat import fingerprint
-from ban_tf.compat.copies import first_line
 from ban_tf.errors import CorruptFileError, RunDirectoryError
-from ban_tf.runs import reading, schemas, surroundings
+from ban_tf.runs import model_files, reading, schemas, surroundings
 from ban_tf.runs.history import Rows
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import archives
 from ban_tf.system.csv_tables import to_csv
 from ban_tf.system.files import convert_os_errors
 
@@ -95,6 +93,12 @@ def begin(directory: RunDirectory, number: int, epochs: int, teachers: dict[int,
     metadata = _metadata(directory, number)
     if metadata and directory.names(f"{folder(number)}/checkpoint-"):
         _check_teachers(directory, number, metadata, teachers)
+        if metadata["epochs"] != epochs:
+            logging.warning(
+                "Generation %d was started with %d epochs, and keeps that number.",
+                number,
+                metadata["epochs"],
+            )
         return int(metadata["epochs"])
     _note(directory, number, epochs=epochs, finished=False, teachers=_by_name(teachers))
     return epochs
@@ -145,7 +149,7 @@ def read(
     prefix = folder(number)
     model = build()
     try:
-        _load_weights(model, directory, f"{prefix}/model.keras")
+        model_files.load_weights(model, directory, f"{prefix}/model.keras")
     except CorruptFileError as error:
         raise RunDirectoryError(
             f"{error} Generation {number} is finished, and this file was its only copy: restore "
@@ -161,29 +165,6 @@ def read(
         collapsed=metadata.get("collapsed", False),
         kept=metadata.get("kept", {}),  # runs of earlier versions have none
     )
-
-
-def _load_weights(model: keras.Model, directory: RunDirectory, file: str) -> None:
-    """Loads only the weights of a `.keras` file: custom classes need not be registered.
-
-    Raises:
-        CorruptFileError: The file is damaged, or is not that of such a model.
-    """
-    content, name = directory.read(file), directory.path / file
-    archives.check_keras(content, name)
-    with convert_os_errors(tempfile.gettempdir()), tempfile.TemporaryDirectory() as copy:
-        path = pathlib.Path(copy) / "model.keras"
-        path.write_bytes(content)
-        try:
-            model.load_weights(path)
-        except Exception as error:  # Keras and h5py raise many kinds
-            raise CorruptFileError(
-                f"{name} does not hold the weights of this network: {first_line(error)}"
-            ) from error
-    if not all(
-        np.isfinite(array).all() for array in model.get_weights() if array.dtype.kind == "f"
-    ):
-        raise CorruptFileError(f"{name} has a weight that is NaN or infinite.")
 
 
 def _rows(directory: RunDirectory, prefix: str, name: str) -> Rows:

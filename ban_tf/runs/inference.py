@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import pathlib
-import tempfile
 from typing import Any
 
 import keras
 import numpy as np
 
-from ban_tf.compat import keras_private, outputs
-from ban_tf.compat.copies import first_line
+from ban_tf.compat import outputs
 from ban_tf.datasets.image_data import Rows
 from ban_tf.distillation import teachers
-from ban_tf.errors import CorruptFileError, RunDirectoryError
-from ban_tf.runs import reading
-from ban_tf.system import archives
-from ban_tf.system.files import convert_os_errors
+from ban_tf.errors import RunDirectoryError
+from ban_tf.runs import model_files, reading
 
 ENSEMBLE = "ensemble"
 _BATCH = 500
@@ -39,7 +35,7 @@ def load(run: reading.RunReader, which: str = ENSEMBLE) -> keras.Model:
                 f"{run.path} has no ensemble yet; finish the run ({reading.resume(run)}), or "
                 "choose a generation."
             )
-        return _from_bytes(run, f"{ENSEMBLE}.keras")
+        return model_files.load(run, f"{ENSEMBLE}.keras")
     if which not in map(str, finished):
         known = ", ".join(map(str, finished)) or "none"
         raise RunDirectoryError(
@@ -52,7 +48,7 @@ def load(run: reading.RunReader, which: str = ENSEMBLE) -> keras.Model:
         if not pathlib.Path(given).is_file():
             raise RunDirectoryError(f"Generation 0 of {run.path} was {given}, which is gone.")
         return teachers.load_model(given)
-    return _from_bytes(run, name)
+    return model_files.load(run, name)
 
 
 def check_fits(model: keras.Model, facts: reading.DataFacts, run: reading.RunReader) -> None:
@@ -127,27 +123,3 @@ def log_probabilities(
         for start in range(0, len(images), _BATCH)
     ]
     return outputs.log_probabilities(np.concatenate(raw), activation)
-
-
-def _from_bytes(run: reading.RunReader, name: str) -> keras.Model:
-    content = run.read(name)
-    config = archives.check_keras(content, run.path / name)
-    # Before Keras allocates them: each of these numbers is in the file, too.
-    if keras_private.count_numbers(config) > archives.most_unpacked(len(content)):
-        raise CorruptFileError(
-            f"{run.path / name} has {len(content):,} bytes and describes a network of more weights."
-        )
-    with convert_os_errors(tempfile.gettempdir()), tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "model.keras"
-        path.write_bytes(content)
-        try:
-            model = keras.models.load_model(path, compile=False, safe_mode=True)
-        except Exception as error:  # Keras and h5py raise many kinds
-            raise CorruptFileError(
-                f"{run.path / name} could not be read as a Keras model: {first_line(error)}"
-            ) from error
-    if not all(
-        np.isfinite(array).all() for array in model.get_weights() if array.dtype.kind == "f"
-    ):
-        raise CorruptFileError(f"{run.path / name} has a weight that is NaN or infinite.")
-    return model

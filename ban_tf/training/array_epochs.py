@@ -7,8 +7,9 @@ order depends on a seed and the epoch alone, so that training also resumes withi
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -89,6 +90,22 @@ def separate(x: Any, fit: Mapping[str, Any]) -> tuple[ArrayEpochs | None, dict[s
     epochs = ArrayEpochs(arrays, fit.get("shuffle", True), batch_size, steps or most)
     others = {name: value for name, value in fit.items() if name not in _OF_ARRAYS}
     return epochs, {**others, "steps_per_epoch": epochs.steps}
+
+
+def batches_of(
+    number: int, x: Any, arrays: ArrayEpochs | None, seed: int
+) -> Callable[[int, int], Any]:
+    """Returns the data of a generation, given the completed epochs and steps.
+
+    Args:
+        number: The generation's number.
+        x: As for `Lineage.fit`.
+        arrays: The arrays in `x`, if `separate` found any.
+        seed: The seed of the lineage.
+    """
+    if arrays is not None:
+        return functools.partial(arrays.batches, seeds.derive_seed(seed, "order", number))
+    return functools.partial(x, number) if callable(x) else lambda epoch, step: x
 
 
 class _Batches(keras.utils.PyDataset):
