@@ -132,7 +132,7 @@ class Preparation:
         y: Any = None,
         sample_weight: Any = None,
         batch_size: int | None = None,
-        shuffle: bool | None = False,
+        shuffle: bool = False,
     ) -> Any:
         """Returns data for `fit`, prepared batch by batch.
 
@@ -153,7 +153,7 @@ class Preparation:
             return _PreparedBatches(x, self)
         if inspect.isgenerator(x):
             return self._generated(x)
-        return self._sliced((x, y, sample_weight), batch_size or 32, bool(shuffle))
+        return self._sliced((x, y, sample_weight), batch_size or 32, shuffle)
 
     def _generated(self, batches: Iterator[Any]) -> Iterator[Any]:
         for batch in batches:

@@ -59,8 +59,8 @@ class Preparing(_Model):
         preparation, options = self._preparation(), dict(options)
         if not preparation.needed:
             return x, options
-        names = ("y", "sample_weight", "batch_size", "shuffle")
-        return preparation.data(x, **{name: options.pop(name, None) for name in names}), options
+        names = {"y", "sample_weight", "batch_size", "shuffle"} & options.keys()
+        return preparation.data(x, **{name: options.pop(name) for name in names}), options
 
     def fit(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
         """Trains as `keras.Model.fit` does, on raw data where models prepare their own input."""

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from absl import logging
 
 from ban_tf.compat import keras_private
@@ -138,12 +139,8 @@ def _train_with_checkpoints(
         restored = checkpointing.restore(model, directory, folder)
         record = restored.record if restored else TrainingState()
         if retried and not record.retried:
-            if restored is None:
-                assert initial is not None
-                checkpoints.restore(model, initial)
-            optimizers.lower_learning_rate(model.optimizer, RETRY_FACTOR)
+            restored = _slowed(model, restored, initial)
             record.retried = True
-            restored = restored and restored._replace(state=checkpoints.capture(model))
         if record.epochs >= epochs or record.stopped:
             if not record.ended:
                 # As `fit` does at its end: replaces the weights by their average.
@@ -175,6 +172,17 @@ def _train_with_checkpoints(
                 "%s Resuming from the last checkpoint at a tenth of the learning rate.", error
             )
             retried = True
+
+
+def _slowed(
+    model: keras.Model, restored: checkpointing.Restored | None, initial: list[np.ndarray] | None
+) -> checkpointing.Restored | None:
+    """Lowers the learning rate, in the restored checkpoint, too; without one, starts again."""
+    if restored is None:
+        assert initial is not None
+        checkpoints.restore(model, initial)
+    optimizers.lower_learning_rate(model.optimizer, RETRY_FACTOR)
+    return restored and restored._replace(state=checkpoints.capture(model))
 
 
 def _fit(
