@@ -1,24 +1,17 @@
 """Imports go one way, and every package says what lives in it."""
 
 import ast
-import importlib.util
 import pathlib
 import subprocess
 
 import pytest
+import scripts
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "ban_tf"
 
 
-def _load_rooms():
-    spec = importlib.util.spec_from_file_location("rooms", ROOT / "docs" / "rooms.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-rooms = _load_rooms()
+rooms = scripts.load("docs/rooms.py")
 
 # Private names of Keras and TensorFlow, which `compat` alone may use.
 _NAMES = """

@@ -11,6 +11,7 @@ import sys
 
 import numpy as np
 import pytest
+import scripts
 from PIL import Image
 
 from ban_tf.cli import verbs
@@ -25,16 +26,9 @@ def _blocks(page, language):
     return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
 
 
-def _load_generator():
-    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.parametrize("name", ["flags.md", "api.md"])
 def test_generated_pages_are_current(name):
-    wanted = _load_generator().pages()[name]
+    wanted = scripts.load("docs/generate.py").pages()[name]
     assert (DOCS / name).read_text() == wanted, "run: python docs/generate.py"
 
 

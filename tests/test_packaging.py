@@ -1,19 +1,8 @@
 """The lowest versions are those of setup.cfg, and each is one that a constraint can name."""
 
-import importlib.util
-import pathlib
+import scripts
 
-ROOT = pathlib.Path(__file__).parents[1]
-
-
-def _load():
-    spec = importlib.util.spec_from_file_location("lowest", ROOT / ".ci" / "lowest.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-lowest = _load()
+lowest = scripts.load(".ci/lowest.py")
 
 
 def test_a_floor_becomes_a_version():

@@ -90,8 +90,8 @@ def by_output(loss: Any, names: Sequence[str]) -> dict[str, list[Any]]:
         return {name: _flat(_at(entries, name)) for name in names}
     if isinstance(loss, (list, tuple)) and any(_is_dictionary(entry) for entry in loss):
         # Losses of all outputs together, and of some of them.
-        each = [by_output(entry, names) for entry in loss]
-        return {name: [one for found in each for one in found[name]] for name in names}
+        parts = [by_output(entry, names) for entry in loss]
+        return {name: [one for found in parts for one in found[name]] for name in names}
     if isinstance(loss, (list, tuple)) and len(loss) == len(names):
         return {name: _flat(entry) for name, entry in zip(names, loss, strict=True)}
     return {name: _flat(loss) for name in names}

@@ -57,7 +57,7 @@ def check(model: TaughtModel, batch_size: int | None) -> None:
     collected = evidence(model)
     names = matching.learning(model.objective, collected)
     found = {name: known(collected[name]) for name in names if name in collected}
-    kinds = {name: kind.kind for name, kind in found.items() if kind is not None}
+    kinds = {name: meaning.kind for name, meaning in found.items() if meaning is not None}
     matching.fitting(model.objective, kinds)
     checks.check_gradients(model.objective, kinds, shapes(model), batch_size)
 

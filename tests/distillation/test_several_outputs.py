@@ -37,8 +37,8 @@ def test_one_output_learns_from_the_teacher_and_the_other_from_labels(form):
     x, y = targets(form)
     teacher = two_heads(1, form)
     plain, student = two_heads(0, form), two_heads(0, form)
-    opinions = teacher.predict(x, verbose=0)
-    soft = softmax(opinions["kind"] if form is dict else opinions[0])
+    predicted = teacher.predict(x, verbose=0)
+    soft = softmax(predicted["kind"] if form is dict else predicted[0])
     both = {"kind": keras.losses.CategoricalCrossentropy(from_logits=True), "size": "mse"}
     plain.compile(sgd(), both, loss_weights={"kind": 0.5, "size": 0.2})
     plain.fit(x, {**y, "kind": soft} if form is dict else [soft, y[1]], **FIT)

@@ -44,8 +44,8 @@ def two_outputs():
 
 def added():
     model = keras.Sequential([keras.Input((8, 8, 4))])
-    for array in (layers.Conv2D(3, 3), layers.BatchNormalization(), layers.ReLU()):
-        model.add(array)  # which calls all layers anew
+    for layer in (layers.Conv2D(3, 3), layers.BatchNormalization(), layers.ReLU()):
+        model.add(layer)  # which calls all layers again
     return model
 
 

@@ -59,8 +59,8 @@ def test_everything_that_fit_takes_and_all_that_can_be_read_off(capsys):
     assert printed == str(lineage).splitlines() and len(printed) == 4
     assert "val accuracy" in printed[0] and f"{last[2]:.4f}" in printed[3]
     # The ensemble takes the members' inputs.
-    opinions = [lineage.model(k).predict(x, verbose=0) for k in (1, 2)]
-    expected = np.mean([np.array(keras.ops.softmax(opinion)) for opinion in opinions], axis=0)
+    outputs = [lineage.model(k).predict(x, verbose=0) for k in (1, 2)]
+    expected = np.mean([np.array(keras.ops.softmax(output)) for output in outputs], axis=0)
     np.testing.assert_allclose(lineage.ensemble().predict(x, verbose=0), expected, atol=1e-6)
 
 
