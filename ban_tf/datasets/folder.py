@@ -58,6 +58,11 @@ class _Part(NamedTuple):
         compress = itertools.compress
         return _Part(list(compress(self.images, chosen)), list(compress(self.known, chosen)))
 
+    def split(self, folder: str, size: tuple[int, int], mode: str) -> Split:
+        """Returns the images at one size and mode, with their names in a folder."""
+        names = tuple(image.file.relative_to(folder).as_posix() for image in self.known)
+        return Split(_array(self.images, size, mode), self.labels, names)
+
 
 def check(path: str) -> tuple[str, ...]:
     """Returns the names of the classes, in natural order.
@@ -107,9 +112,7 @@ def load(path: str, skip_bad_files: bool = False, test_fraction: float = 0.2) ->
     if identical:
         logging.warning("%s: identical images: %s.", path, shown.escaped(identical))
     size, mode = _common(path, [image for part in parts.values() for image in part.images])
-    found = {
-        part: Split(_array(read.images, size, mode), read.labels) for part, read in parts.items()
-    }
+    found = {part: read.split(path, size, mode) for part, read in parts.items()}
     return FolderData(found[TRAIN], found.get(VALIDATION), found[TEST], names, tuple(skipped))
 
 

@@ -40,10 +40,12 @@ class Split:
         images: uint8 `[examples, height, width, channels]`: an array, memory-mapped or not, or
             `Rows` of one.
         labels: int32 `[examples]`.
+        files: The names of the files, relative to their folder; None if they come from no files.
     """
 
     images: np.ndarray | Rows
     labels: np.ndarray
+    files: tuple[str, ...] | None = None
 
     @property
     def on_disk(self) -> bool:
@@ -52,13 +54,14 @@ class Split:
 
     def select(self, chosen: np.ndarray) -> Split:
         """Returns some of the examples, by index or by mask; images on disk stay there."""
-        labels = self.labels[chosen]
-        if not self.on_disk:
-            return Split(self.images[chosen], labels)
         rows = np.arange(len(self.labels))[chosen]
+        labels = self.labels[rows]
+        files = self.files and tuple(self.files[row] for row in rows)
+        if not self.on_disk:
+            return Split(self.images[rows], labels, files)
         if isinstance(self.images, Rows):
-            return Split(Rows(self.images._images, self.images._rows[rows]), labels)
-        return Split(Rows(self.images, rows), labels)
+            return Split(Rows(self.images._images, self.images._rows[rows]), labels, files)
+        return Split(Rows(self.images, rows), labels, files)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -40,6 +40,16 @@ def test_images_keep_their_pixels_and_grey_ones_one_channel(tmp_path, mode, chan
     np.testing.assert_array_equal(data.test.images[0], expected)
 
 
+def test_images_know_their_files(tmp_path):
+    _write(tmp_path)
+    data = _load(tmp_path)
+    assert data.test.files[:2] == ("test/cat/0.png", "test/cat/1.png")
+    together = sorted([*data.train.files, *data.validation.files])
+    assert together == [f"train/{name}/{n}.png" for name in ("cat", "dog") for n in range(4)]
+    for file, image in zip(data.train.files, data.train.images, strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / file)), image[..., 0])
+
+
 def test_odd_sizes_are_brought_to_the_commonest(tmp_path):
     _write(tmp_path)
     Image.new("L", (20, 20)).save(tmp_path / "train" / "cat" / "large.JPG")
