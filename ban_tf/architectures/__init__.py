@@ -72,7 +72,13 @@ def resolve(name: str) -> str:
 
 
 def build(
-    name: str, input_shape: tuple[int, int, int], num_classes: int, **options: Any
+    name: str,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    **options: Any,
 ) -> keras.Model:
     """Builds a fresh network.
 
@@ -80,6 +86,9 @@ def build(
         name: As for `resolve`.
         input_shape: Height, width and channels of one image.
         num_classes: The number of logits.
+        mean: Of each channel of the training images, scaled to 0..1, for a custom function that
+            has an argument of this name.
+        std: Likewise.
         **options: Settings besides the name, for example `dropout=0.3`. None or zero means off,
             and is accepted by networks without the setting; see `settings`.
 
@@ -101,7 +110,7 @@ def build(
     options = _chosen(options)
     check_settings([name], options)
     if ":" in name:
-        return custom.build(name, tuple(input_shape), num_classes)
+        return custom.build(name, tuple(input_shape), num_classes, mean, std)
     family = _family(name)
     return family.build(tuple(input_shape), num_classes, **family.parse(name), **options)
 

@@ -1,12 +1,15 @@
 """Custom networks, `package.module:function`.
 
 The function is called with (input_shape, num_classes) and returns a Keras model from images to one
-output `[batch, num_classes]` in float32: logits or probabilities.
+output `[batch, num_classes]` in float32: logits or probabilities. If it has arguments `mean` and
+`std`, it is given those of the channels of the training images, scaled to 0..1, as tuples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import inspect
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from ban_tf.errors import InputError
@@ -28,13 +31,22 @@ def parse(name: str) -> tuple[str, str]:
     return module, function
 
 
-def build(name: str, input_shape: tuple[int, ...], num_classes: int) -> keras.Model:
+def build(
+    name: str,
+    input_shape: tuple[int, ...],
+    num_classes: int,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> keras.Model:
     """Calls a custom function and checks the network that it returns.
 
     Args:
         name: `package.module:function`.
         input_shape: Height, width and channels of one image.
         num_classes: The number of outputs of the model.
+        mean: Of each channel of the training images, scaled to 0..1, for a function that takes it;
+            zeros by default.
+        std: Likewise; ones by default.
 
     Raises:
         InputError: The function does not exist, or its model does not fit. Errors of the
@@ -42,7 +54,14 @@ def build(name: str, input_shape: tuple[int, ...], num_classes: int) -> keras.Mo
     """
     import keras
 
-    model = _load(name)(input_shape, num_classes)
+    builder, channels = _load(name), input_shape[-1]
+    statistics = {
+        "mean": (0.0,) * channels if mean is None else tuple(map(float, mean)),
+        "std": (1.0,) * channels if std is None else tuple(map(float, std)),
+    }
+    taken = _parameters(builder)
+    given = {key: value for key, value in statistics.items() if key in taken}
+    model = builder(input_shape, num_classes, **given)
     if not isinstance(model, keras.Model):
         raise InputError(
             f"--arch={name}: the builder must return a keras.Model, not {type(model).__name__}"
@@ -90,9 +109,17 @@ def _load(name: str) -> Callable:
             f"--arch={name}: {name.partition(':')[2]} must be a function of (input_shape, "
             f"num_classes), not {type(builder).__name__}"
         )
-    if not user_code.takes(builder, 2):
+    known = {"mean", "std"} & _parameters(builder)
+    if not user_code.takes(functools.partial(builder, **dict.fromkeys(known)), 2):
         raise InputError(
-            f"--arch={name}: {name.partition(':')[2]} must take (input_shape, num_classes); it "
-            "takes other arguments"
+            f"--arch={name}: {name.partition(':')[2]} must take (input_shape, num_classes), "
+            "and may take mean and std; it takes other arguments"
         )
     return builder
+
+
+def _parameters(function: Callable) -> set[str]:
+    try:
+        return set(inspect.signature(function).parameters)
+    except ValueError:  # a builtin without a signature
+        return set()

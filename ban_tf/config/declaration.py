@@ -120,7 +120,7 @@ IMAGES = Declaration(
     supports=frozenset(
         {
             *("data_dir", "cache", "validation_fraction", "train_examples"),
-            *("test_fraction", "skip_bad_files"),
+            *("test_fraction", "skip_bad_files", "input", "teacher_input"),
             *("augment", "augmentation_seed", "mixup", "activation_weight"),
             *("teacher_from", "teacher_signal", "teacher_views", "teacher_top", "recordings"),
             *("final_student", "jit", "steps_per_execution", "sync_batch_norm"),
@@ -155,6 +155,8 @@ TEXT = Declaration(
         "train_examples": "a text is read as a whole",
         "test_fraction": "a text has its own test part",
         "skip_bad_files": "it is for folders of images",
+        "input": "words are not pixels",
+        "teacher_input": "words are not pixels",
         "augment": "words are not cropped or flipped",
         "augmentation_seed": "words are not cropped or flipped",
         "teacher_views": "words are not cropped or flipped",

@@ -40,6 +40,8 @@ def idle(options: Options, names: Iterable[str]) -> dict[str, Need]:
 
 def reason(options: Options, name: str, need: Need) -> str:
     """Returns why a flag has no effect, and what it is for."""
+    if getattr(options, need.flag) is None:
+        return f"{written(name, getattr(options, name))} does nothing without --{need.flag}"
     because = f", as it is for {need.belongs_to}"
     if not need.belongs_to:
         because = f": {registry.of(options.dataset).reason(name)}"

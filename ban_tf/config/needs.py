@@ -80,6 +80,9 @@ SGD = Need("optimizer", "--optimizer=sgd", lambda options: options.optimizer == 
 PLATEAU = Need("schedule", "--schedule=plateau", lambda options: options.schedule == "plateau")
 AUTO = Need("gens", "--gens=auto", lambda options: options.gens == "auto")
 TEACHER = Need("objective", "objectives with a teacher", lambda options: _base(options) != "labels")
+GIVEN_TEACHER = Need(
+    "teacher_from", "runs with --teacher_from", lambda options: bool(options.teacher_from)
+)
 TEMPERATURE = Need("objective", "objectives with a temperature", _has_temperature)
 LABELS = Need("objective", "runs with a label loss", _labels_count)
 AUGMENTED = Need("augment", "images that are cropped and flipped, as by --augment=yes", _augmented)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 from collections.abc import Mapping, Sequence
@@ -13,18 +14,19 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from ban_tf import architectures, datasets, objectives
+from ban_tf.architectures import pixels
 from ban_tf.compat import keras_distribution, outputs, preparation
 from ban_tf.datasets import mixup, pipeline
 from ban_tf.distillation import activations, teachers
-from ban_tf.errors import InputError
+from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.layers import batch_normalization
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import classification, summary
 from ban_tf.report import examples, plots
-from ban_tf.runs import reading
+from ban_tf.runs import generations, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import hardware, seeds
-from ban_tf.tasks import image_inference, image_scores, saturation, teacher_signal
+from ban_tf.tasks import given_teacher, image_inference, image_scores, saturation, teacher_signal
 from ban_tf.tasks.task import Predictions, Task
 
 # Training examples without augmentation, for `--analyse`.
@@ -38,6 +40,9 @@ class ImageClassification(Task):
     data: datasets.ImageData
     signal: teacher_signal.TeacherSignal
     _predictions: list[np.ndarray]
+    _normalized: pixels.Pixels  # the statistics of the training images
+    _forms: dict[str, str]  # the pixels that each network takes
+    _given: keras.Model | None = None  # a given teacher, if it takes other pixels than the run's
 
     def load(self) -> None:
         """Loads the images."""
@@ -57,9 +62,36 @@ class ImageClassification(Task):
                 f"--teacher_top={options.teacher_top} is more than the {self.data.num_classes} "
                 f"classes of --dataset={options.dataset}."
             )
+        self._normalized = pixels.Pixels(self.data.mean, self.data.std)
+        with seeds.seeded(0):  # does not advance the random state
+            self._forms = {name: self._form_of(name) for name in options.architectures}
+        mean, std, _ = self._described(self._form)
+        self.data = dataclasses.replace(self.data, mean=mean, std=std)
+
+    @property
+    def _form(self) -> str:
+        """The pixels of the run, those of the born-again networks: one of `pixels.FORMS`."""
+        return self._forms[self.options.architectures[-1]]
+
+    def _form_of(self, network: str) -> str:
+        """Returns the form of pixels that a network takes."""
+        if self.options.input != "auto":
+            return self.options.input
+        return pixels.of_model(self._built(network)) if ":" in network else pixels.NORMALIZED
+
+    def _described(self, form: str) -> pixels.Pixels:
+        return pixels.described(form, *self._normalized[:2])
 
     def open(self, directory: RunDirectory) -> None:
         """Decides whether teacher outputs are recorded."""
+        if reading.DATA in directory.names() and directory.names("generation-"):
+            facts = reading.read_data_facts(directory)
+            before = pixels.name_of(facts.mean, facts.std)
+            if before != self._form:
+                raise RunDirectoryError(
+                    f"{directory.path} holds a run on {before} pixels, but its networks now take "
+                    f"{self._form} ones; start again in another directory."
+                )
         self.signal = self.workers.run_on_chief_first(
             lambda: teacher_signal.TeacherSignal(self.options, self.data, directory, self.workers)
         )
@@ -97,6 +129,8 @@ class ImageClassification(Task):
         if self.options.skip_bad_files:
             lines = [f"{sentence}\n" for sentence in data.skipped]
             found[SKIPPED] = "".join(lines).encode()
+        if self._given is not None:
+            found["generation-0/model.keras"] = generations.model_bytes(self._given)
         return found
 
     def steps_per_epoch(self) -> int:
@@ -138,23 +172,38 @@ class ImageClassification(Task):
         return pipeline.evaluation_batches(some, self.data, size)
 
     def build(self, network: str) -> keras.Model:
-        """Builds a network from normalized images to logits."""
-        with architectures.named(self.flag_of(network)):
-            model = architectures.build(
-                network, self.data.input_shape, self.data.num_classes, **self.settings_of(network)
-            )
+        """Builds a network from images of the run's pixels to logits."""
+        model = self._built(network)
         if self.options.sync_batch_norm:
             batch_normalization.synchronize(model)
-        return model
+        own, given = self._described(self._forms[network]), self._described(self._form)
+        return pixels.taking(model, own, given)
+
+    def _built(self, network: str) -> keras.Model:
+        mean, std, _ = self._normalized
+        with architectures.named(self.flag_of(network)):
+            return architectures.build(
+                network,
+                self.data.input_shape,
+                self.data.num_classes,
+                mean=mean,
+                std=std,
+                **self.settings_of(network),
+            )
 
     def first_model(self) -> keras.Model | None:
-        """Returns the model of `--teacher_from`."""
+        """Returns the model of `--teacher_from`, made to take the pixels of the run."""
         path = self.options.teacher_from
         if not path:
             return None
         model = teachers.load_model(path)
         check_first_model(model, path, self.options.dataset, self.data)
-        return model
+        form = given_teacher.form_of(model, path, self.options.teacher_input)
+        chance = _chance(self.data.validation.labels)
+        given_teacher.check_accuracy(model, path, form, self.data, self._normalized, chance)
+        taking = pixels.taking(model, self._described(form), self._described(self._form))
+        self._given = None if taking is model else taking
+        return taking
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
         """Returns the accuracy of chance, and the feature losses."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
+from ban_tf.architectures import pixels
 from ban_tf.config import needs
 from ban_tf.config.flag import flag
 
@@ -25,6 +26,14 @@ class NetworkOptions:
         "(or @compression=0.5) and resnet-wide-UNITS-RATIO@densenet-90-60 (or "
         "resnet-bottleneck-...), which have the shapes of that DenseNet.",
         may_be_empty=True,
+    )
+    input: str = flag(
+        "auto",
+        "Pixels that the networks take: normalized (by the training data), raw (0..255), "
+        "zero_to_one, minus_one_to_one, or imagenet (its mean and std). auto is raw for networks "
+        "that prepare images by themselves, else normalized.",
+        choices=("auto", *pixels.FORMS),
+        of_some_tasks=True,
     )
     share_ends: bool | None = flag(
         None,

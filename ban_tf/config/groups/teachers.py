@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
+from ban_tf.architectures import pixels
 from ban_tf.config import needs
 from ban_tf.config.flag import flag
 
@@ -26,6 +27,14 @@ class TeacherOptions:
         "flagfile, as for --student_arch, --data_dir and --recordings.",
         of_some_tasks=True,
         may_be_empty=True,
+    )
+    teacher_input: str = flag(
+        "auto",
+        "Pixels that the model of --teacher_from takes, as for --input, or caffe (0..255 less a "
+        "mean, blue first); auto: as recorded of a run, or as its first layers tell.",
+        choices=("auto", *pixels.TEACHER_FORMS),
+        of_some_tasks=True,
+        needs=(needs.GIVEN_TEACHER,),
     )
     teacher_signal: str = flag(
         "auto",
