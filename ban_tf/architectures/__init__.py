@@ -9,6 +9,8 @@ of language models has `TASK = "text"`, and its `build` takes a vocabulary inste
 `build_language_model`. To add an architecture, write such a module and add it to the table. Custom
 networks are in `custom`.
 
+Pretrained backbones, `keras:NAME` and `kerashub:PRESET`, are in `applications` and `backbones`.
+
 Names are checked without importing Keras, so that misspelled ones are reported immediately; family
 modules therefore only import it in `build`.
 """
@@ -25,7 +27,8 @@ from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from ban_tf.architectures import custom
+from ban_tf.architectures import applications, backbones, custom
+from ban_tf.architectures.applications import is_pretrained
 from ban_tf.errors import InputError
 from ban_tf.system import hardware
 
@@ -52,7 +55,8 @@ def resolve(name: str) -> str:
 
     Args:
         name: A family (`wrn`), a full name (`wrn-28-10`) or a custom network
-            (`package.module:function`), of which only the form is checked.
+            (`package.module:function`), of which only the form is checked; or a backbone
+            (`keras:EfficientNetV2B0`, where `keras:` may be left out, or `kerashub:PRESET`).
 
     Returns:
         The full name: `wrn-16-1` for `wrn`.
@@ -60,9 +64,14 @@ def resolve(name: str) -> str:
     Raises:
         InputError: If the architecture does not exist.
     """
+    if is_pretrained(name):
+        return applications.resolve(name)
     if ":" in name:
         custom.parse(name)
         return name
+    known = applications.find(name)
+    if known is not None:
+        return known
     if re.search(r"\d{10}", name):
         raise InputError(f"--arch={name}: numbers in names have at most nine digits")
     family = _family(name)
@@ -109,10 +118,64 @@ def build(
         raise InputError(f"--arch={name} is a language model; it needs --dataset=text:PATH")
     options = _chosen(options)
     check_settings([name], options)
+    if is_pretrained(name):
+        return backbones.build(name, tuple(input_shape), num_classes, **options)
     if ":" in name:
-        return custom.build(name, tuple(input_shape), num_classes, mean, std)
+        model = custom.build(name, tuple(input_shape), num_classes, mean, std)
+        if options:
+            custom.start(model, name, **options)
+        return model
     family = _family(name)
     return family.build(tuple(input_shape), num_classes, **family.parse(name), **options)
+
+
+def pretrained(
+    name: str,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    weights: str | None = None,
+    freeze: str = "none",
+    backbone_learning_rate: float | None = None,
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Builds a pretrained backbone with global average pooling and a fresh head.
+
+    The network takes raw images, 0..255: what its backbone needs is done inside. Each call draws
+    a new head, so that a function which calls it can be the `build` of `Lineage`.
+
+    Args:
+        name: A constructor of `keras.applications`, such as "EfficientNetV2B0", or
+            "kerashub:PRESET" with a preset of KerasHub (or its folder).
+        input_shape: Height, width and channels of one image; one channel is repeated.
+        num_classes: The number of logits.
+        weights: "imagenet", "none" for random weights, or the path of a `.keras` or `.weights.h5`
+            file of this backbone, whatever head it has. None for those that belong to the name.
+        freeze: "backbone" trains the head alone, and batch normalization of the backbone is in
+            inference mode; "none" trains all.
+        backbone_learning_rate: A multiple of the learning rate for the backbone, for an optimizer
+            of `ban_tf.optimizers.make_optimizer`.
+        dropout: Dropout before the head.
+
+    Returns:
+        A model from images `[batch, height, width, channels]` to float32 logits
+        `[batch, num_classes]`.
+
+    Raises:
+        InputError: The name is unknown, images of this size do not fit, the weights cannot be
+            downloaded, or the file is of another backbone.
+    """
+    name = resolve(name)
+    if not is_pretrained(name):
+        raise InputError(
+            "`name` must be a constructor of keras.applications or kerashub:PRESET. Received: "
+            f"{name!r}"
+        )
+    if backbones.frozen_epochs(freeze) not in (0, math.inf):
+        raise InputError(f"`freeze` must be 'backbone' or 'none'. Received: {freeze!r}")
+    options = {"weights": weights, "freeze": freeze, "dropout": dropout}
+    options["backbone_learning_rate"] = backbone_learning_rate
+    return build(name, input_shape, num_classes, **options)
 
 
 def build_language_model(
@@ -209,7 +272,7 @@ def shares_ends(name: str) -> bool:
 def settings(name: str) -> set[str]:
     """Returns the settings of an architecture besides its name, such as "dropout"."""
     if ":" in name:
-        return set()
+        return set(backbones.SETTINGS if is_pretrained(name) else backbones.CUSTOM_SETTINGS)
     family = _family(name)
     parameters = inspect.signature(family.build).parameters
     return {*parameters} - {*_SIZES, *family.NAMED}
@@ -253,6 +316,8 @@ def count_parameters(name: str, *sizes: Any, **options: Any) -> tuple[int, int]:
     """
     import keras
 
+    if is_pretrained(resolve(name)):
+        options["weights"] = backbones.NONE
     with keras.StatelessScope():  # variables are not allocated in it
         make = build if task(name) == "images" else build_language_model
         model = make(name, *sizes, **options)
@@ -269,7 +334,8 @@ def _family(name: str) -> ModuleType:
         forms = ", ".join(importlib.import_module(module).FORM for module in FAMILIES.values())
         hint = f"; did you mean {close[0]}{dash}{rest}?" if close else ""
         raise InputError(
-            f"--arch={name}: unknown architecture{hint} (there are {forms}, and "
-            "package.module:function for a custom network)"
+            f"--arch={name}: unknown architecture{hint} (there are {forms}, keras:NAME and "
+            "kerashub:PRESET for a pretrained backbone, and package.module:function for a custom "
+            "network)"
         )
     return importlib.import_module(FAMILIES[family])

@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ban_tf.architectures import applications, backbones
 from ban_tf.errors import InputError
 from ban_tf.system import user_code
 
@@ -68,6 +69,26 @@ def build(
         )
     _check_outputs(name, model, input_shape, num_classes)
     return model
+
+
+def start(
+    model: keras.Model,
+    name: str,
+    weights: str | None = None,
+    freeze: str | None = None,
+    backbone_learning_rate: float | None = None,
+) -> None:
+    """Starts a custom network as one of a backbone and a head, its last layer; see `backbones`.
+
+    Raises:
+        InputError: It has no weights that belong to its name, or a file does not fit.
+    """
+    if weights == applications.IMAGENET:
+        raise InputError(
+            f"--weights={weights} is for keras:NAME; --arch={name} takes a file, or none"
+        )
+    path = backbones.file_of(weights)
+    backbones.start(model, name, path, freeze, backbone_learning_rate)
 
 
 def _check_outputs(

@@ -41,6 +41,11 @@ def origin(tensor: Any) -> Origin:
     return Origin(operation, operation._inbound_nodes[node].input_tensors, index)
 
 
+def variable_key(optimizer: Any, variable: Any) -> Any:
+    """Returns by what an optimizer knows a variable, whether Keras's or that of the backend."""
+    return optimizer._var_key(variable)
+
+
 def calls(operation: Any) -> list[Any]:
     """Returns the calls of a layer or operation in models, each with `input_tensors`."""
     return list(operation._inbound_nodes)

@@ -120,7 +120,7 @@ IMAGES = Declaration(
     supports=frozenset(
         {
             *("data_dir", "cache", "validation_fraction", "train_examples"),
-            *("test_fraction", "skip_bad_files", "input", "teacher_input"),
+            *("test_fraction", "skip_bad_files", "input", "teacher_input", "fresh"),
             *("augment", "augmentation_seed", "mixup", "activation_weight"),
             *("teacher_from", "teacher_signal", "teacher_views", "teacher_top", "recordings"),
             *("final_student", "jit", "steps_per_execution", "sync_batch_norm"),
@@ -156,6 +156,7 @@ TEXT = Declaration(
         "test_fraction": "a text has its own test part",
         "skip_bad_files": "it is for folders of images",
         "input": "words are not pixels",
+        "fresh": "language models have no backbone",
         "teacher_input": "words are not pixels",
         "augment": "words are not cropped or flipped",
         "augmentation_seed": "words are not cropped or flipped",

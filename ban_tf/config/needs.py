@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ban_tf import datasets
+from ban_tf import architectures, datasets
 from ban_tf.config import registry
 from ban_tf.distribution import cluster
 from ban_tf.objectives import names as objective_names
@@ -80,6 +80,14 @@ SGD = Need("optimizer", "--optimizer=sgd", lambda options: options.optimizer == 
 PLATEAU = Need("schedule", "--schedule=plateau", lambda options: options.schedule == "plateau")
 AUTO = Need("gens", "--gens=auto", lambda options: options.gens == "auto")
 TEACHER = Need("objective", "objectives with a teacher", lambda options: _base(options) != "labels")
+OPEN_PIXELS = Need(
+    "arch",
+    "networks other than keras:NAME and kerashub:PRESET, which take raw pixels",
+    lambda options: not any(map(architectures.is_pretrained, options.architectures)),
+)
+TRAINED_BACKBONE = Need(
+    "freeze", "backbones that are trained", lambda options: options.freeze != "backbone"
+)
 GIVEN_TEACHER = Need(
     "teacher_from", "runs with --teacher_from", lambda options: bool(options.teacher_from)
 )

@@ -13,6 +13,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
 from ban_tf import architectures
+from ban_tf.architectures import backbones
 from ban_tf.config import idle, registry
 from ban_tf.config.flag import declared
 from ban_tf.distribution import cluster
@@ -58,6 +59,11 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
     if options.teacher_from and not os.path.isfile(options.teacher_from):  # noqa: PTH113
         raise OptionsError(
             f"--teacher_from names a file that does not exist: {options.teacher_from}"
+        )
+    file = backbones.file_of(options.weights)
+    if file is not None and not os.path.isfile(file):  # noqa: PTH113
+        raise OptionsError(
+            f"--weights must be imagenet, none or a file; there is no file {options.weights}"
         )
     if options.seed + options.seeds - 1 > _HIGHEST_SEED:
         raise OptionsError(
@@ -193,6 +199,12 @@ def _check_variants(options: Options) -> None:
         raise OptionsError(
             "--activation_weight reads layers of the teacher, which --teacher_precision="
             f"{options.teacher_precision} would rebuild; leave out one of them."
+        )
+    epochs = backbones.frozen_epochs(options.freeze)
+    if options.epochs <= epochs < math.inf:
+        raise OptionsError(
+            f"--freeze={options.freeze} is never reached with --epochs={options.epochs}; use "
+            "--freeze=backbone to train the head alone."
         )
     online = idle.needs_online(options)
     if options.teacher_signal == "recorded" and online:

@@ -14,7 +14,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from ban_tf import architectures, datasets, objectives
-from ban_tf.architectures import pixels
+from ban_tf.architectures import backbones, pixels
 from ban_tf.compat import keras_distribution, outputs, preparation
 from ban_tf.datasets import mixup, pipeline
 from ban_tf.distillation import activations, teachers
@@ -28,6 +28,7 @@ from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import hardware, seeds
 from ban_tf.tasks import given_teacher, image_inference, image_scores, saturation, teacher_signal
 from ban_tf.tasks.task import Predictions, Task
+from ban_tf.training import freezing
 
 # Training examples without augmentation, for `--analyse`.
 _ANALYZED = 1000
@@ -77,6 +78,8 @@ class ImageClassification(Task):
         """Returns the form of pixels that a network takes."""
         if self.options.input != "auto":
             return self.options.input
+        if architectures.is_pretrained(network):
+            return pixels.RAW  # which they prepare inside
         return pixels.of_model(self._built(network)) if ":" in network else pixels.NORMALIZED
 
     def _described(self, form: str) -> pixels.Pixels:
@@ -173,13 +176,23 @@ class ImageClassification(Task):
 
     def build(self, network: str) -> keras.Model:
         """Builds a network from images of the run's pixels to logits."""
-        model = self._built(network)
+        return self._fitted(self._built(network), network)
+
+    def build_student(self) -> keras.Model:
+        """Builds a network of a born-again generation: with `--fresh=all`, of random weights."""
+        network = self.options.architectures[-1]
+        random = {"weights": backbones.NONE, "freeze": None, "backbone_learning_rate": None}
+        changed = random if self.options.fresh == "all" else {}
+        return self._fitted(self._built(network, **changed), network)
+
+    def _fitted(self, model: keras.Model, network: str) -> keras.Model:
+        """Returns a network with the options of the run, which takes the run's pixels."""
         if self.options.sync_batch_norm:
             batch_normalization.synchronize(model)
         own, given = self._described(self._forms[network]), self._described(self._form)
         return pixels.taking(model, own, given)
 
-    def _built(self, network: str) -> keras.Model:
+    def _built(self, network: str, **changed: Any) -> keras.Model:
         mean, std, _ = self._normalized
         with architectures.named(self.flag_of(network)):
             return architectures.build(
@@ -188,8 +201,16 @@ class ImageClassification(Task):
                 self.data.num_classes,
                 mean=mean,
                 std=std,
-                **self.settings_of(network),
+                **{**self.settings_of(network), **changed},
             )
+
+    def callbacks(self, generation: int, rows: list[dict]) -> list[keras.callbacks.Callback]:
+        """Returns what trains the backbone from an epoch on, with `--freeze=until:EPOCH`."""
+        epochs = backbones.frozen_epochs(self.options.freeze)
+        random = generation > 0 and self.options.fresh == "all"
+        if random or epochs in (0, math.inf):
+            return []
+        return [freezing.FreezeUntil(int(epochs))]
 
     def first_model(self) -> keras.Model | None:
         """Returns the model of `--teacher_from`, made to take the pixels of the run."""

@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ban_tf import objectives
+from ban_tf import architectures, objectives
+from ban_tf.architectures import backbones
 from ban_tf.compat import fingerprint
 from ban_tf.config.options import Options
 from ban_tf.distribution.workers import Workers
@@ -38,18 +39,22 @@ def arguments(options: Options, steps_per_epoch: int) -> dict[str, Any]:
 
 
 def own_code(options: Options) -> dict[str, str]:
-    """Returns fingerprints of custom functions, so that a run is resumed with the same code.
+    """Returns fingerprints of custom functions and of the file of --weights.
+
+    A run is only resumed with the same ones.
 
     Args:
         options: The options; objective and architectures may be `package.module:function`.
     """
     names = {name: getattr(options, name) or "" for name in ("objective", "arch", "student_arch")}
-    return {
+    file = backbones.file_of(options.weights)
+    weights = {} if file is None else {"weights": f"a file of hash {backbones.digest(file)[:16]}"}
+    return weights | {
         f"code of --{name}": fingerprint.of_code(
             user_code.load(value.partition("+")[0], f"--{name}={value}")
         )[:16]
         for name, value in names.items()
-        if ":" in value
+        if ":" in value and not architectures.is_pretrained(value)
     }
 
 
@@ -134,4 +139,5 @@ def make_optimizer(
         momentum=options.momentum,
         weight_decay=options.weight_decay,
         clip_norm=options.clip_norm,
+        by_variable=options.backbone_learning_rate is not None,
     )

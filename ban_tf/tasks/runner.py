@@ -123,8 +123,8 @@ def _lineage(prepared: Prepared, directory: RunDirectory) -> Lineage:
     teacher_precision = lineage_options.set_precision(options, directory, workers)
     task.open(directory)
     student_build = None
-    if options.student_arch:
-        student_build = functools.partial(task.build, options.student_arch)
+    if options.student_arch or options.fresh == "all":
+        student_build = task.build_student
     always_shared = task.declaration.shares_ends(options.architectures[-1])
     known_by = {**prepared.code, **task.identity()}
     teacher = first_model and f"weights of hash {fingerprint.of_weights(first_model.get_weights())}"
@@ -141,7 +141,7 @@ def _lineage(prepared: Prepared, directory: RunDirectory) -> Lineage:
         workers=workers,
         recorded=task.recorded,
         settings={**options.settings(), **known_by, "teacher_from": teacher},
-        defaults={**Options().settings(), **known_by, "teacher_from": None},
+        defaults={**Options().settings(), **known_by, "teacher_from": None, "weights": None},
     )
 
 

@@ -140,6 +140,10 @@ class Task:
         """
         raise NotImplementedError
 
+    def build_student(self) -> keras.Model:
+        """Builds a fresh network of a born-again generation."""
+        return self.build(self.options.architectures[-1])
+
     def settings_of(self, network: str) -> dict[str, Any]:
         """Returns the architecture flags that are set and that the network has."""
         known = self.declaration.settings(network)

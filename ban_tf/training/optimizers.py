@@ -17,6 +17,7 @@ from keras import ops
 
 from ban_tf.compat import keras_private
 from ban_tf.errors import InputError
+from ban_tf.training import variable_rates
 
 SCHEDULES = ("step", "cosine", "constant")
 # The first Keras whose Muon trains on TensorFlow.
@@ -147,6 +148,7 @@ def make_optimizer(
     momentum: float = 0.9,
     weight_decay: float = 0.0,
     clip_norm: float | None = None,
+    by_variable: bool = False,
 ) -> keras.optimizers.Optimizer:
     """Returns an optimizer by name.
 
@@ -157,12 +159,14 @@ def make_optimizer(
         momentum: Used by "sgd".
         weight_decay: Decay of the kernels.
         clip_norm: Bound on the gradient's norm over all weights, or None.
+        by_variable: Whether the learning rate of a variable is multiplied by its
+            `learning_rate_factor`, if it has one: see `architectures.pretrained`.
 
     Raises:
         InputError: Keras has no optimizer of that name, or one that fails.
     """
     if name == "sgd":
-        return SGD(
+        return (variable_rates.scaled(SGD) if by_variable else SGD)(
             learning_rate,
             kernel_decay=weight_decay,
             momentum=momentum,
@@ -172,7 +176,7 @@ def make_optimizer(
     kind = _optimizer_class(name)
     # Passed even if 0: some, such as AdamW and Muon, have another default.
     decays_by = {"weight_decay", "adam_weight_decay"} & set(inspect.signature(kind).parameters)
-    optimizer = kind(
+    optimizer = (variable_rates.scaled(kind) if by_variable else kind)(
         learning_rate=learning_rate,
         global_clipnorm=clip_norm,
         **dict.fromkeys(decays_by, weight_decay),

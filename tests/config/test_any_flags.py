@@ -33,6 +33,7 @@ _TEXTS = {
         *("densenet-10-4@depth=0.1", "densenet-99999-9", "densenet-10-999999", "lstm-0-1"),
         *("resnet-wide-1-1@densenet-10-4", "resnet-wide-1-0@densenet-10-4", "resnet-wide-1-1@"),
         *("densenet-10-4@compression=0.1", "densenet-10-4@depth=9@depth=9", "lstm-1-999999"),
+        *("keras:vgg16", "VGG16", "keras:", "keras:VGG17", "kerashub:", "kerashub:nowhere"),
         *("os:getcwd", "nowhere:f", "os:", ":f", "os:a b", "a.b:c.d", "json:loads"),
     ),
     "dataset": (
@@ -46,6 +47,8 @@ _TEXTS = {
     ),
     "gens": ("0", "1", "3", "1000", "1001"),
     "teacher_from": ("teacher.keras",),
+    "weights": ("none", "imagenet", "teacher.keras"),
+    "freeze": ("backbone", "none", "until:1", "until:0", "until:"),
     "workdir": ("run", "a/b/c"),
 }
 _TEXTS["student_arch"] = _TEXTS["arch"]

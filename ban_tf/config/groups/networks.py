@@ -9,6 +9,8 @@ from ban_tf.architectures import pixels
 from ban_tf.config import needs
 from ban_tf.config.flag import flag
 
+_BACKBONES = "keras:NAME, kerashub:PRESET and package.module:function"
+
 
 @dataclasses.dataclass(frozen=True)
 class NetworkOptions:
@@ -18,7 +20,8 @@ class NetworkOptions:
     arch: str = flag(
         "wrn-16-1",
         "Architecture: wrn-DEPTH-WIDTH (wrn alone is wrn-16-1), densenet-DEPTH-GROWTH, on text "
-        "lstm-LAYERS-UNITS or cnn-lstm-LAYERS-UNITS, or package.module:function.",
+        "lstm-LAYERS-UNITS or cnn-lstm-LAYERS-UNITS; keras:NAME, a backbone of keras.applications "
+        "such as EfficientNetV2B0, or kerashub:PRESET; or package.module:function.",
     )
     student_arch: str | None = flag(
         None,
@@ -34,6 +37,40 @@ class NetworkOptions:
         "that prepare images by themselves, else normalized.",
         choices=("auto", *pixels.FORMS),
         of_some_tasks=True,
+        needs=(needs.OPEN_PIXELS,),
+    )
+    weights: str | None = flag(
+        None,
+        "Weights that a backbone starts from: imagenet, none (random), or a .keras or .weights.h5 "
+        "file of the same backbone, whose head is left out. By default those of its name.",
+        of_architecture=True,
+        needs=needs.architecture("weights", _BACKBONES),
+        may_be_empty=True,
+    )
+    freeze: str | None = flag(
+        None,
+        "backbone trains the head alone, none trains all (the default), until:EPOCH trains all "
+        "after so many epochs. Batch normalization of a frozen backbone is in inference mode.",
+        of_architecture=True,
+        needs=needs.architecture("freeze", _BACKBONES),
+    )
+    backbone_learning_rate: float | None = flag(
+        None,
+        "Multiple of the learning rate for the backbone; 1 by default.",
+        bounds=(1e-06, 1.0),
+        of_architecture=True,
+        needs=(
+            *needs.architecture("backbone_learning_rate", _BACKBONES),
+            needs.TRAINED_BACKBONE,
+        ),
+    )
+    fresh: str = flag(
+        "head",
+        "Born-again generations start with a fresh head on the backbone that generation 0 started "
+        "from (head), or from random weights (all), of which nothing is frozen.",
+        choices=("head", "all"),
+        of_some_tasks=True,
+        needs=needs.architecture("weights", _BACKBONES),
     )
     share_ends: bool | None = flag(
         None,
