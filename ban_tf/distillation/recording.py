@@ -104,10 +104,12 @@ class Recording:
         opened: dict[int, np.ndarray] = {}
 
         def read(number: np.ndarray, rows: np.ndarray) -> np.ndarray:
-            if int(number) not in opened:
+            view = opened.get(int(number))
+            if view is None:
                 opened.clear()  # one view at a time: epochs follow each other
-                opened[int(number)] = self.view(int(number))
-            return unpack(opened[int(number)][rows], self.form)
+                view = opened[int(number)] = self.view(int(number))
+            # Not from `opened`, which another thread may have cleared.
+            return unpack(view[rows], self.form)
 
         logits = tf.numpy_function(read, [view, chosen], tf.float32, stateful=False)
         logits.set_shape([chosen.shape[0], self.form.classes])
