@@ -121,7 +121,7 @@ IMAGES = Declaration(
         {
             *("data_dir", "cache", "validation_fraction", "train_examples"),
             *("test_fraction", "skip_bad_files", "input", "teacher_input", "fresh"),
-            *("augment", "augmentation_seed", "mixup", "activation_weight"),
+            *("augment", "augmentation_seed", "mixup", "cutmix", "activation_weight"),
             *("teacher_from", "teacher_signal", "teacher_views", "teacher_top", "recordings"),
             *("final_student", "jit", "steps_per_execution", "sync_batch_norm"),
             "strategy=multiworker",
@@ -162,6 +162,7 @@ TEXT = Declaration(
         "augmentation_seed": "words are not cropped or flipped",
         "teacher_views": "words are not cropped or flipped",
         "mixup": "words cannot be mixed",
+        "cutmix": "words cannot be mixed",
         "activation_weight": "it compares feature maps of images",
         "teacher_from": "a language model belongs to the vocabulary of its run",
         "teacher_signal": "teachers of text are run with the student, and are never recorded",

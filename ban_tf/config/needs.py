@@ -15,7 +15,7 @@ from ban_tf.distribution import cluster
 from ban_tf.objectives import names as objective_names
 
 # Flags that only a teacher that is run in each step can serve.
-ONLINE = ("mixup", "activation_weight", "analyse")
+ONLINE = ("mixup", "cutmix", "activation_weight", "analyse")
 
 
 class Need(NamedTuple):
@@ -55,9 +55,9 @@ def _labels_count(options: Any) -> bool:
 
 
 def _augmented(options: Any) -> bool:
-    return options.augment == "yes" or (
-        options.augment == "auto" and datasets.augmented_by_default(options.dataset)
-    )
+    if options.augment == "auto":
+        return datasets.augmented_by_default(options.dataset)
+    return options.augment not in ("no", "none")
 
 
 def _without(name: str) -> Need:
@@ -93,7 +93,7 @@ GIVEN_TEACHER = Need(
 )
 TEMPERATURE = Need("objective", "objectives with a temperature", _has_temperature)
 LABELS = Need("objective", "runs with a label loss", _labels_count)
-AUGMENTED = Need("augment", "images that are cropped and flipped, as by --augment=yes", _augmented)
+AUGMENTED = Need("augment", "augmented images, as by --augment=crop", _augmented)
 RECORDED = Need(
     "teacher_signal",
     "--teacher_signal=recorded",

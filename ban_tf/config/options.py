@@ -60,6 +60,11 @@ class Options(
         return [self.arch] if self.student_arch is None else [self.arch, self.student_arch]
 
     @property
+    def mixed(self) -> bool:
+        """Whether examples are mixed, so that their labels are distributions."""
+        return bool(self.mixup or self.cutmix)
+
+    @property
     def recordings_directory(self) -> pathlib.Path:
         """The directory of recorded teacher outputs."""
         if self.recordings:

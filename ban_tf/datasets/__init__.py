@@ -77,7 +77,7 @@ def is_tfds(name: str) -> bool:
 
 
 def augmented_by_default(name: str) -> bool:
-    """Returns whether a dataset is augmented with random crops and flips by default."""
+    """Returns whether a dataset is augmented by default."""
     return name.split("/")[0].split(":")[0] not in _NOT_MIRRORED
 
 

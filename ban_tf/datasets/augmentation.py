@@ -52,7 +52,7 @@ def apply(images: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
     _, height, width, channels = images.shape
     if min(height, width) <= PADDING:
         raise InputError(
-            f"Images of {height}x{width} pixels are too small for random crops; use --augment=no."
+            f"Images of {height}x{width} pixels are too small for random crops; use --augment=none."
         )
     # Reflected indices need no padded copy; one gather of whole pixels crops and flips.
     rows = _reflect(tf.range(height) + augmentation.down[:, None] - PADDING, height)

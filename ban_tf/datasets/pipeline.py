@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from ban_tf.compat import iterators
-from ban_tf.datasets import augmentation
+from ban_tf.datasets import policies
 from ban_tf.datasets.image_data import ImageData, Split
 from ban_tf.errors import InputError
 
@@ -51,7 +51,7 @@ def training_batches(
     batch_size: int,
     epochs: int,
     seed: int,
-    augment: bool,
+    augment: str | bool,
     view_seed: int | None = None,
     views: int | None = None,
     teacher_logits: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
@@ -67,8 +67,8 @@ def training_batches(
         batch_size: Examples in a batch; the remainder of an epoch's permutation is dropped.
         epochs: Epochs of the whole training.
         seed: The seed of shuffling.
-        augment: Whether to crop and flip.
-        view_seed: The seed of crops and flips; `seed` by default.
+        augment: One of `policies.POLICIES`; true means "crop".
+        view_seed: The seed of the augmentation; `seed` by default.
         views: The number of different views of the data; one per epoch by default.
         teacher_logits: Returns the teacher's recorded logits, `[batch, classes]`, given a view
             (scalar) and the indices of examples `[batch]`.
@@ -95,25 +95,21 @@ def training_batches(
         )
         chosen = order[: steps * batch_size]
         view = epoch % (views or epochs)
-        drawn = [chosen]
-        if augment:
-            crops = _draw(examples, seed if view_seed is None else view_seed, view)
-            drawn += [tf.gather(part, chosen) for part in crops]
-        rows = [
-            tf.reshape(part, [steps, num_shards, -1])[:, shard_range.start : shard_range.stop]
-            for part in drawn
-        ]
-        rows = [
-            tf.reshape(part, [steps * len(shard_range), batch_size // num_shards]) for part in rows
-        ]
+        drawn = _draw(augment, examples, seed if view_seed is None else view_seed, view)
+        drawn = tf.nest.map_structure(lambda part: tf.gather(part, chosen), drawn)
+
+        def share(part: tf.Tensor) -> tf.Tensor:
+            part = tf.reshape(part, [steps, num_shards, -1])
+            part = part[:, shard_range.start : shard_range.stop]
+            return tf.reshape(part, [steps * len(shard_range), batch_size // num_shards])
+
+        rows = tf.nest.map_structure(share, (chosen, *drawn))
         return tf.data.Dataset.from_tensor_slices(
             (tf.fill([steps * len(shard_range)], view), *rows)
         )
 
-    def batch(view: tf.Tensor, chosen: tf.Tensor, *drawn: tf.Tensor) -> tuple:
-        picked = images(chosen)
-        if augment:
-            picked = augmentation.apply(picked, augmentation.Augmentation(*drawn))
+    def batch(view: tf.Tensor, chosen: tf.Tensor, *drawn: Any) -> tuple:
+        picked = policies.apply(augment, images(chosen), drawn)
         targets = tf.gather(labels, chosen)
         if teacher_logits is not None:
             targets = {"labels": targets, "teacher_logits": teacher_logits(view, chosen)}
@@ -125,7 +121,13 @@ def training_batches(
 
 
 def view_batches(
-    data: ImageData, *, batch_size: int, view_seed: int, view: int, augment: bool, first: int = 0
+    data: ImageData,
+    *,
+    batch_size: int,
+    view_seed: int,
+    view: int,
+    augment: str | bool,
+    first: int = 0,
 ) -> tf.data.Dataset:
     """Returns the training images of a view in order, augmented as in `training_batches`.
 
@@ -134,7 +136,7 @@ def view_batches(
         batch_size: Examples in a batch; the last may be smaller.
         view_seed: As for `training_batches`.
         view: The view.
-        augment: Whether to crop and flip.
+        augment: As for `training_batches`.
         first: The first example.
 
     Returns:
@@ -143,17 +145,13 @@ def view_batches(
     examples = len(data.train.labels)
     images = _images(data.train)
     normalize = _normalizer(data)
-    parts = [tf.range(examples)]
-    if augment:
-        parts += _draw(examples, view_seed, tf.constant(view, tf.int64))
+    drawn = _draw(augment, examples, view_seed, tf.constant(view, tf.int64))
+    parts = tf.nest.map_structure(lambda part: part[first:], (tf.range(examples), *drawn))
 
-    def batch(chosen: tf.Tensor, *drawn: tf.Tensor) -> tf.Tensor:
-        picked = images(chosen)
-        if augment:
-            picked = augmentation.apply(picked, augmentation.Augmentation(*drawn))
-        return normalize(picked)
+    def batch(chosen: tf.Tensor, *drawn: Any) -> tf.Tensor:
+        return normalize(policies.apply(augment, images(chosen), drawn))
 
-    rows = tf.data.Dataset.from_tensor_slices(tuple(part[first:] for part in parts))
+    rows = tf.data.Dataset.from_tensor_slices(parts)
     return _ahead(rows.batch(batch_size), batch)
 
 
@@ -192,10 +190,10 @@ def _ahead(rows: tf.data.Dataset, batch: Callable[..., Any]) -> tf.data.Dataset:
     return iterators.untuned(rows.map(batch, _AT_A_TIME, deterministic=True).prefetch(_AT_A_TIME))
 
 
-def _draw(examples: int, seed: int, view: tf.Tensor) -> augmentation.Augmentation:
+def _draw(augment: str | bool, examples: int, seed: int, view: tf.Tensor) -> tuple[Any, ...]:
     # Epochs and views both count from zero: the sign makes their seeds different.
     place = tf.stack([tf.constant(seed, tf.int64), -1 - view])
-    return augmentation.draw(examples, tf.cast(place, tf.int32))
+    return policies.draw(augment, examples, tf.cast(place, tf.int32))
 
 
 def _images(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:

@@ -51,7 +51,12 @@ _METADATA = _object(
         "additionalProperties": _GENERATION,
     },
     recipe=_object(epochs=_POSITIVE),
-    teacher_signal=_object(("recorded", "views"), recorded=_FLAG, views=_POSITIVE_OR_NULL),
+    teacher_signal=_object(
+        ("recorded", "views"),
+        recorded=_FLAG,
+        views=_POSITIVE_OR_NULL,
+        augmentation={"enum": ["none", "crop", "standard", "strong"]},
+    ),
     precision=_PRECISION,
     teacher_precision=_PRECISION,
     opened=_COUNT,

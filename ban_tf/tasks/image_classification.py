@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from ban_tf import architectures, datasets, objectives
 from ban_tf.architectures import backbones, pixels
 from ban_tf.compat import keras_distribution, outputs, preparation
-from ban_tf.datasets import mixup, pipeline
+from ban_tf.datasets import mixing, pipeline
 from ban_tf.distillation import activations, teachers
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.layers import batch_normalization
@@ -143,11 +143,12 @@ class ImageClassification(Task):
     def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
         """Returns shuffled, augmented and possibly mixed images, and their labels."""
         blend = None
-        if self.options.mixup:
+        if self.options.mixed:
             blend = functools.partial(
-                mixup.mixed_batches,
+                mixing.mixed_batches,
                 num_classes=self.data.num_classes,
-                alpha=self.options.mixup,
+                mixup_alpha=self.options.mixup,
+                cutmix_alpha=self.options.cutmix,
                 seed=seeds.derive_seed(self.options.seed, "mixup", generation),
                 first_step=epoch * self.steps_per_epoch() + step,
             )
@@ -163,7 +164,7 @@ class ImageClassification(Task):
         if self.recorded:
             return self.signal.validation_batches
         batches, classes = self.signal.validation_batches(0), self.data.num_classes
-        if not self.options.mixup:
+        if not self.options.mixed:
             return batches
         # One-hot labels, as in training: Keras uses the same kind of accuracy for both.
         return batches.map(lambda images, labels: (images, tf.one_hot(labels, classes)))

@@ -72,7 +72,7 @@ def check_objective(task: Task) -> None:
     objective = objectives.get(base)
     labels = next(iter(task.analyzed_batches()))[1][:2]
     shape = (*labels.shape, task.build(options.architectures[-1]).output_shape[-1])
-    if options.mixup:
+    if options.mixed:
         labels = tf.one_hot(labels, shape[-1])
     teacher, student = tf.random.stateless_normal((2, *shape), (0, 0))
 

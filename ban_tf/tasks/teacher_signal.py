@@ -23,7 +23,7 @@ from rich import progress as rich_progress
 from ban_tf import datasets
 from ban_tf.config.idle import needs_online
 from ban_tf.config.options import Options
-from ban_tf.datasets import pipeline
+from ban_tf.datasets import pipeline, policies
 from ban_tf.distillation import recording
 from ban_tf.distillation.teachers import OnlineTeacher
 from ban_tf.distribution.workers import Workers
@@ -36,26 +36,28 @@ _SAMPLED_IMAGES = 1024
 
 
 def _pays(options: Options, data: datasets.ImageData) -> bool:
-    returning = _views(options, data) < options.epochs
+    views = _views(options, augmentation(options, data))
+    returning = views < options.epochs
     shared = options.teacher == "first" and options.generations > 1
     if needs_online(options) or not options.generations or not (returning or shared):
         return False
     nearest = options.recordings_directory.absolute()
     while not nearest.exists():
         nearest = nearest.parent
-    needed = _form(options, data, _views(options, data)).bytes * (
+    needed = _form(options, data, views).bytes * (
         1 if options.teacher == "first" else options.generations
     )
     return needed <= _LARGEST_SHARE * shutil.disk_usage(nearest).free
 
 
-def _augmented(options: Options, data: datasets.ImageData) -> bool:
-    return data.augment if options.augment == "auto" else options.augment == "yes"
+def augmentation(options: Options, data: datasets.ImageData) -> str:
+    """Returns the augmentation that `--augment` means, one of `policies.POLICIES`."""
+    return policies.resolve(options.augment, data.augment, data.input_shape)
 
 
-def _views(options: Options, data: datasets.ImageData) -> int:
+def _views(options: Options, augment: str) -> int:
     """Returns how many views of the training data are recorded for a teacher."""
-    if not _augmented(options, data):
+    if augment == "none":
         return 1
     return options.teacher_views or options.epochs
 
@@ -68,7 +70,7 @@ class TeacherSignal:
     """The batches of each generation, with its teacher's logits if they are recorded.
 
     The decision for a run is stored in its directory, so that a resumed run keeps it even if the
-    free disk space or the number of epochs has changed.
+    free disk space or the number of epochs has changed, or `--augment=auto` means something else.
 
     Args:
         options: The options of the run.
@@ -95,9 +97,17 @@ class TeacherSignal:
             recorded = options.teacher_signal == "recorded"
             if options.teacher_signal == "auto":
                 recorded = _pays(options, data)
-            decided = {"recorded": recorded, "views": _views(options, data)}
+            augment = augmentation(options, data)
+            decided = {
+                "recorded": recorded,
+                "views": _views(options, augment),
+                "augmentation": augment,
+            }
             directory.commit(metadata={"teacher_signal": decided})
         self.recorded = decided["recorded"]
+        # Older runs knew crops and flips alone.
+        former = policies.resolve(options.augment, data.augment, (1, 1))
+        self._augment = decided.get("augmentation", former)
         # An online teacher has one view per epoch.
         self._views = decided["views"] if self.recorded else options.teacher_views
 
@@ -133,7 +143,7 @@ class TeacherSignal:
             view_seed=self._view_seed(generation),
             views=None if taught is None else self._views,
             teacher_logits=None if recorded is None else recorded.logits,
-            augment=_augmented(options, data),
+            augment=self._augment,
             first_epoch=epoch,
             first_step=step,
         )
@@ -175,8 +185,10 @@ class TeacherSignal:
         seed = self._view_seed(generation)
         assert self._views is not None  # counted where teachers are recorded
         form = _form(options, data, self._views)
-        augment = _augmented(options, data)
-        seen = [seed, pipeline.VIEW_FORMAT] if augment else []
+        augment = self._augment
+        seen: list[Any] = [] if augment == "none" else [seed, pipeline.VIEW_FORMAT]
+        if augment not in ("none", "crop"):
+            seen.append(augment)
         name = recording.digest(teacher.models, *_facts(data, data.train), form.top, seen)
         folder = options.recordings_directory / name
         return _recorded(

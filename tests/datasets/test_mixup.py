@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from ban_tf.datasets import mixup
 
@@ -32,16 +31,6 @@ def test_shares_follow_the_beta_distribution():
     share = np.asarray(soft)[:10_000, 0]
     assert share.mean() == pytest.approx(0.5, abs=0.02)
     assert share.var() == pytest.approx(1 / (4 * (2 * 0.4 + 1)), rel=0.05)
-
-
-def test_a_pipeline_started_late_draws_what_it_would_have_drawn():
-    batches = tf.data.Dataset.from_tensors(_batch()).repeat(5)
-    whole = list(mixup.mixed_batches(batches, 3, 0.2, seed=4).as_numpy_iterator())
-    late = mixup.mixed_batches(batches.skip(3), 3, 0.2, seed=4, first_step=3).as_numpy_iterator()
-    for (images, labels), (late_images, late_labels) in zip(whole[3:], late, strict=True):
-        np.testing.assert_array_equal(images, late_images)
-        np.testing.assert_array_equal(labels, late_labels)
-    assert not np.allclose(whole[0][0], whole[1][0])
 
 
 def test_a_tiny_alpha_leaves_whole_examples():

@@ -67,7 +67,10 @@ class DataOptions:
     )
     augment: str = flag(
         "auto",
-        "Random crops and flips: auto (depends on the dataset), yes or no.",
-        choices=("auto", "yes", "no"),
+        "Augmentation: none; crop (shifts by four pixels, and flips); standard (crops of random "
+        "size, and flips); strong (standard, color, TrivialAugment and random erasing); auto: none "
+        "for digits and letters, standard from 64 pixels on, crop otherwise. yes is crop, no is "
+        "none.",
+        choices=("auto", "none", "crop", "standard", "strong", "yes", "no"),
         of_some_tasks=True,
     )

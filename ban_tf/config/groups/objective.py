@@ -61,3 +61,10 @@ class ObjectiveOptions:
         bounds=(0.001, 100.0),
         of_some_tasks=True,
     )
+    cutmix: float | None = flag(
+        None,
+        "Paste a rectangle of another example into each, of an area from Beta(N, N), before "
+        "teacher and student; beside --mixup, each batch has one of both.",
+        bounds=(0.001, 100.0),
+        of_some_tasks=True,
+    )

@@ -34,7 +34,7 @@ class SeedOptions:
     )
     augmentation_seed: int | None = flag(
         None,
-        "Seed of crops and flips, by default --seed; runs with the same teacher and "
+        "Seed of the augmentation, by default --seed; runs with the same teacher and "
         "augmentation seed share its recording.",
         bounds=(0, 2**31 - 1),
         of_some_tasks=True,

@@ -54,8 +54,8 @@ class TeacherOptions:
     )
     teacher_views: int | None = flag(
         None,
-        "Number of different crops and flips of each image for born-again students: view e "
-        "modulo N in epoch e; by default one per epoch. Fewer are cheaper to record.",
+        "Number of different augmented views of each image for born-again students: view e modulo "
+        "N in epoch e; by default one per epoch. Fewer are cheaper to record.",
         bounds=(1, 1_000_000),
         of_some_tasks=True,
         needs=(needs.TEACHER, needs.AUGMENTED),

@@ -1,0 +1,68 @@
+"""What `--augment` chooses from: each a sequence of augmentations.
+
+An augmentation is a module with `draw(batch_size, seed)`, which returns a named tuple of tensors
+`[batch_size]`, and `apply(images, drawn)`, for images of uint8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from ban_tf.datasets import (
+    augmentation,
+    color_jitter,
+    random_erasing,
+    random_resized_crop,
+    trivial_augment,
+)
+
+POLICIES: dict[str, tuple[Any, ...]] = {
+    "none": (),
+    "crop": (augmentation,),
+    "standard": (random_resized_crop,),
+    "strong": (random_resized_crop, color_jitter, trivial_augment, random_erasing),
+}
+# Former names.
+ALIASES: dict[str | bool, str] = {"yes": "crop", "no": "none", True: "crop", False: "none"}
+
+LARGE = 64  # pixels of height and width, from which photographs are cropped to random sizes
+
+
+def resolve(augment: str | bool, wanted: bool, size: Sequence[int]) -> str:
+    """Returns the name of a policy.
+
+    Args:
+        augment: A value of `--augment`.
+        wanted: Whether "auto" augments.
+        size: Height and width of the images.
+    """
+    if augment == "auto":
+        large = min(size[:2]) >= LARGE
+        return ("standard" if large else "crop") if wanted else "none"
+    return ALIASES.get(augment, str(augment))
+
+
+def draw(policy: str | bool, batch_size: int, seed: tf.Tensor) -> tuple[Any, ...]:
+    """Draws all augmentations of a policy from a seed, int32 `[2]`."""
+    steps = POLICIES[ALIASES.get(policy, str(policy))]
+    seeds = [seed] if len(steps) < 2 else tf.unstack(tf.random.split(seed, len(steps)))
+    return tuple(step.draw(batch_size, part) for step, part in zip(steps, seeds, strict=False))
+
+
+def apply(policy: str | bool, images: tf.Tensor, drawn: Sequence[Any]) -> tf.Tensor:
+    """Augments images.
+
+    Args:
+        policy: One of `POLICIES`.
+        images: uint8 `[batch, height, width, channels]`.
+        drawn: The result of `draw`, one entry per image.
+
+    Raises:
+        InputError: The images are too small for "crop".
+    """
+    for step, values in zip(POLICIES[ALIASES.get(policy, str(policy))], drawn, strict=True):
+        images = step.apply(images, values)
+    return images
