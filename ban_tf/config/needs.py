@@ -60,6 +60,10 @@ def _augmented(options: Any) -> bool:
     return options.augment not in ("no", "none")
 
 
+def _validated(options: Any) -> bool:
+    return options.validation_fraction > 0 or datasets.has_validation(options.dataset)
+
+
 def _without(name: str) -> Need:
     return Need(name, f"runs without --{name}", lambda options: not getattr(options, name))
 
@@ -76,6 +80,7 @@ NO_VALIDATION = Need(
     "data without a validation part",
     lambda options: not datasets.has_validation(options.dataset),
 )
+VALIDATED = Need("validation_fraction", "runs with validation data", _validated)
 SGD = Need("optimizer", "--optimizer=sgd", lambda options: options.optimizer == "sgd")
 PLATEAU = Need("schedule", "--schedule=plateau", lambda options: options.schedule == "plateau")
 AUTO = Need("gens", "--gens=auto", lambda options: options.gens == "auto")

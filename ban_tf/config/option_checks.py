@@ -65,6 +65,11 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
         raise OptionsError(
             f"--weights must be imagenet, none or a file; there is no file {options.weights}"
         )
+    weights = options.class_weight
+    if weights not in (None, "balanced") and not os.path.isfile(weights):  # noqa: PTH113
+        raise OptionsError(
+            f"--class_weight must be balanced, or name a file that exists; it is {weights}."
+        )
     if options.seed + options.seeds - 1 > _HIGHEST_SEED:
         raise OptionsError(
             f"--seeds={options.seeds} from --seed={options.seed} on passes the highest seed, "

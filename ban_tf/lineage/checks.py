@@ -59,6 +59,7 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
     _check_directory(arguments["directory"])
     for name, kinds, wanted in (
         ("first_model", keras.Model, "a trained Keras model"),
+        ("monitor", str, "the name of a metric of validation, such as 'val_accuracy'"),
         ("teacher_precision", str, "the name of a dtype policy, such as 'mixed_bfloat16'"),
         ("settings", Mapping, "a dictionary"),
         ("defaults", Mapping, "a dictionary"),

@@ -32,19 +32,22 @@ def accuracy_of(row: Mapping[str, float]) -> str | None:
     return found[0] if len(found) == 1 else None
 
 
-def has_collapsed(row: Mapping[str, float], chance: float | None) -> bool:
+def has_collapsed(
+    row: Mapping[str, float], chance: float | None, monitor: str | None = None
+) -> bool:
     """Returns whether a generation is no better than chance.
 
     Args:
         row: The metrics of its kept weights.
         chance: As for `Lineage`; None for no check.
+        monitor: As for `Lineage`.
 
     Raises:
         InputError: There is no accuracy, or there are several.
     """
     if chance is None:
         return False
-    name = accuracy_of(row)
+    name = monitor if monitor in row else accuracy_of(row)
     if name is None:
         measured = ", ".join(name for name in row if name.startswith("val_")) or "nothing"
         raise InputError(

@@ -28,6 +28,7 @@ from ban_tf.lineage import collapse, recipe
 from ban_tf.lineage.results import TrainedGenerations
 from ban_tf.runs import generations, kept
 from ban_tf.runs.generations import Generation, check_last, check_settings, teachers_text
+from ban_tf.runs.history import MONITOR
 from ban_tf.runs.rundir import RunDirectory, open_shared
 from ban_tf.system import seeds
 from ban_tf.training import array_epochs, training
@@ -58,6 +59,8 @@ class Lineage(TrainedGenerations):
         label_weight: See `BornAgainModel`.
         temperature: See `BornAgainModel`.
         keep: "last" or "best": which epoch's weights a generation keeps.
+        monitor: Name of the validation accuracy by which an epoch is the best and which is compared
+            with `chance`, such as "val_balanced_accuracy"; by default the one that there is.
         chance: Validation accuracy of chance. A generation that is no better has collapsed, and
             is not used as a teacher if there is a better one. Any accuracy metric is accepted,
             if it is the only one. None disables the check.
@@ -96,6 +99,7 @@ class Lineage(TrainedGenerations):
         label_weight: float | None = None,
         temperature: float | None = None,
         keep: str = "last",
+        monitor: str | None = None,
         chance: float | None = None,
         on_divergence: str = "stop",
         student_build: Callable[[], keras.Model] | keras.Model | None = None,
@@ -123,6 +127,7 @@ class Lineage(TrainedGenerations):
         self.label_weight = label_weight
         self.temperature = temperature
         self.keep = keep
+        self.monitor = monitor
         self.chance = chance
         self.on_divergence = on_divergence
         self.teacher_precision = teacher_precision
@@ -339,6 +344,7 @@ class Lineage(TrainedGenerations):
             lambda epoch, step: batches(epoch, step, *online),
             epochs=epochs,
             keep=self.keep,
+            monitor=self.monitor or MONITOR,
             directory=self.directory,
             folder=generations.folder(number),
             on_divergence=self.on_divergence,
@@ -352,7 +358,7 @@ class Lineage(TrainedGenerations):
             outcome.weights,
             outcome.history,
             outcome.timings,
-            collapsed=collapse.has_collapsed(outcome.kept, self.chance),
+            collapsed=collapse.has_collapsed(outcome.kept, self.chance, self.monitor),
             kept=outcome.kept,
         )
         if self.directory is not None and self.directory.writes:

@@ -27,6 +27,7 @@ _SHOWN = 12  # digits of a hash in a message
 _LARGEST = 2**30  # bytes of an array that are hashed; of a larger one, evenly spaced rows
 _ARGUMENTS = (
     *("objective", "teacher", "label_weight", "temperature", "keep", "chance"),
+    "monitor",
     *("teacher_precision", "share_ends", "seed"),
 )
 _OF_FIT = ("batch_size", "steps_per_epoch", "shuffle", "class_weight", "sample_weight")

@@ -14,7 +14,7 @@ from ban_tf.distillation.ensemble import ensemble
 from ban_tf.errors import InputError
 from ban_tf.lineage import table as lineage_table
 from ban_tf.runs.generations import Generation
-from ban_tf.runs.history import best_row
+from ban_tf.runs.history import MONITOR, Rows, best_row
 from ban_tf.training.trainer import Trainers
 
 
@@ -117,7 +117,10 @@ class TrainedGenerations:
 
     def table(self) -> list[dict[str, Any]]:
         """Returns one row per generation, for a data frame; see `lineage.table.rows`."""
-        pick = best_row if self.keep == "best" else lambda history: history[-1]
+
+        def pick(rows: Rows) -> dict[str, float]:
+            return best_row(rows, self.monitor or MONITOR) if self.keep == "best" else rows[-1]
+
         return lineage_table.rows(self.generations, pick)
 
     def __str__(self) -> str:

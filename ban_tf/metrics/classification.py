@@ -6,6 +6,8 @@ probabilities that dominate the negative log-likelihood.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -21,9 +23,10 @@ def evaluate(log_probabilities: ArrayLike, labels: ArrayLike) -> dict[str, float
         labels: The true classes, integers [examples].
 
     Returns:
-        examples (an integer), error and accuracy (fractions), negative_log_likelihood (mean, in
-        nats), expected_calibration_error (15 bins), brier_score (summed over classes, 0 to 2)
-        and confidence (the mean probability of the predicted class).
+        examples (an integer), error and accuracy (fractions), balanced_accuracy (the mean recall
+        of the classes), negative_log_likelihood (mean, in nats), expected_calibration_error (15
+        bins), brier_score (summed over classes, 0 to 2) and confidence (the mean probability of
+        the predicted class).
 
     Raises:
         InputError: If shapes or label values do not fit, or rows are not distributions.
@@ -43,6 +46,7 @@ def evaluate(log_probabilities: ArrayLike, labels: ArrayLike) -> dict[str, float
         "examples": examples,
         "error": wrong / examples,
         "accuracy": (examples - wrong) / examples,
+        "balanced_accuracy": balanced_accuracy(by_class(log_probabilities, labels)),
         "negative_log_likelihood": float(-likelihoods.mean()),
         "expected_calibration_error": calibration.expected_calibration_error(confidence, correct),
         "brier_score": _brier_score(log_probabilities, labels),
@@ -76,6 +80,32 @@ def reliability(
     log_probabilities, labels = _checked(log_probabilities, labels)
     correct = log_probabilities.argmax(axis=-1) == labels
     return calibration.reliability(np.exp(log_probabilities.max(axis=-1)), correct, bins)
+
+
+def by_class(log_probabilities: ArrayLike, labels: ArrayLike) -> dict[str, np.ndarray]:
+    """Evaluates the predictions of each class.
+
+    Args:
+        log_probabilities: Normalized log-probabilities [examples, classes].
+        labels: The true classes, integers [examples].
+
+    Returns:
+        precision, recall and f1 (fractions, zero where nothing is predicted or true) and support
+        (the number of examples), all [classes].
+    """
+    from sklearn import metrics
+
+    log_probabilities, labels = _checked(log_probabilities, labels)
+    classes = list(range(log_probabilities.shape[1]))
+    found = metrics.precision_recall_fscore_support(
+        labels, log_probabilities.argmax(axis=-1), labels=classes, zero_division=0
+    )
+    return dict(zip(("precision", "recall", "f1", "support"), found, strict=True))
+
+
+def balanced_accuracy(found: Mapping[str, np.ndarray]) -> float:
+    """Returns the mean recall of the classes that have examples, given the result of `by_class`."""
+    return float(found["recall"][found["support"] > 0].mean())
 
 
 def confusion_matrix(log_probabilities: ArrayLike, labels: ArrayLike) -> np.ndarray:

@@ -10,7 +10,8 @@
          {"name": "generations 1-2", "members": [1, 2], <metrics>,
           "error_interval": [low, high], "change_in_error": {...}}, ...]}
 
-<metrics> are those of `classification.evaluate`. `error_interval` is Wilson's, 95 %.
+<metrics> are those of `classification.evaluate`; generations also have "by_class", the result of
+`classification.by_class` as lists. `error_interval` is Wilson's, 95 %.
 `change_in_error` compares with generation 0 on the same examples, as fractions (negative is
 better): {"difference", "low", "high", "mcnemar_p", "adjusted_p", "significant"}. A change is only
 called significant if its 95 % interval excludes zero and the p-value of McNemar's exact test,
@@ -68,6 +69,15 @@ _METRICS = {
     name: {"type": "number", "minimum": -0.01} if name in _UNBOUNDED else _CHANCE
     for name in METRICS
 }
+_OF_CLASSES = 2**20  # more than any dataset has
+_FRACTIONS = {"type": "array", "maxItems": _OF_CLASSES, "items": _CHANCE}
+_BY_CLASS = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(("precision", "recall", "f1"), _FRACTIONS),
+        "support": {"type": "array", "maxItems": _OF_CLASSES, "items": _COUNT},
+    },
+}
 _ROW = {
     "examples": {"type": "integer", "minimum": 1},
     **_METRICS,
@@ -79,6 +89,7 @@ _GENERATION = {
     "generation": _COUNT,
     "taught_by": _TEXT,
     **_ROW,
+    "by_class": _BY_CLASS,
     "seconds": {"type": ["number", "null"], "minimum": 0, "maximum": 1e12},
     "extra": {"type": "object", "properties": {"collapsed": {"type": "boolean"}}},
 }
@@ -87,7 +98,8 @@ _ENSEMBLE = {
     "members": {"type": "array", "items": _COUNT, "minItems": 1},
     **_ROW,
 }
-_OPTIONAL = (*OF_TEXT, "perplexity_interval")
+# Of runs on text, or of runs on images in this version.
+_OPTIONAL = (*OF_TEXT, "perplexity_interval", "balanced_accuracy", "by_class")
 
 
 def _row(properties: dict[str, Any]) -> dict[str, Any]:
@@ -211,6 +223,9 @@ def rows(
         chosen = [predictions[member] for member in members]
         joint = chosen[0] if len(chosen) == 1 else mean_log_probabilities(chosen, average)
         found.append(row(joint, labels, predictions[0] if index else None))
+        if len(chosen) == 1:
+            by_class = classification.by_class(joint, labels)
+            found[-1]["by_class"] = {name: column.tolist() for name, column in by_class.items()}
     return found
 
 

@@ -51,6 +51,7 @@ METRICS = {
         Metric("expected_calibration_error", "expected calibration error"),
         Metric("brier_score", "Brier score"),
         Metric("accuracy", "accuracy (%)", 100.0, 2, "higher"),
+        Metric("balanced_accuracy", "balanced accuracy (%)", 100.0, 2, "higher"),
         Metric("confidence", "mean confidence (%)", 100.0, 2, ""),
     )
 }

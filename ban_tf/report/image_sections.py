@@ -8,11 +8,12 @@ import numpy as np
 
 from ban_tf.metrics import classification, ensembles
 from ban_tf.metrics.table import METRICS
-from ban_tf.report import document, examples, plots
+from ban_tf.report import class_sections, document, examples, plots
 from ban_tf.report.content import Content, ImageContent
 
 CURVES = {
     "val_accuracy": "validation accuracy",
+    "val_balanced_accuracy": "balanced validation accuracy",
     "val_label_loss": "validation loss (labels)",
     "loss": "training loss",
     "teacher_agreement": "agreement with teacher",
@@ -36,6 +37,9 @@ def further(content: Content) -> list[document.Section]:
         return []
     return [
         document.Section("Calibration", _calibration(content)),
+        class_sections.by_class(
+            _named_predictions(content), content.test.labels, content.class_names
+        ),
         document.Section("Confusion", _confusion(content)),
         document.Section("Newly right and newly wrong", _changes(content)),
         document.Section("Ensemble and diversity", _ensemble(content)),

@@ -14,6 +14,7 @@ from ban_tf.compat import fingerprint
 from ban_tf.errors import DivergenceError, InputError
 
 Rows = list[dict[str, float]]
+MONITOR = "val_accuracy"
 
 
 @dataclasses.dataclass
@@ -68,6 +69,7 @@ class HistoryCallback(keras.callbacks.Callback):
     Args:
         record: The state to update.
         keep: "best" stores the weights of the best epoch by validation.
+        monitor: The accuracy by which an epoch is the best.
         examples_per_epoch: For the throughput.
         exact: Whether an epoch must run all of its steps, rather than at least one.
 
@@ -76,9 +78,15 @@ class HistoryCallback(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, record: TrainingState, keep: str, examples_per_epoch: int | None, exact: bool = False
+        self,
+        record: TrainingState,
+        keep: str,
+        examples_per_epoch: int | None,
+        exact: bool = False,
+        monitor: str = MONITOR,
     ):
         super().__init__()
+        self._monitor = monitor
         self.record = record
         self._keep = keep
         self._examples = examples_per_epoch
@@ -132,7 +140,7 @@ class HistoryCallback(keras.callbacks.Callback):
         self.first_step = 0
         weights, self._validated = self._validated or self.model.student.get_weights(), None
         record.measured[fingerprint.of_weights(weights)] = epoch + 1
-        if self._keep == "best" and best_row(record.history) is row:
+        if self._keep == "best" and best_row(record.history, self._monitor) is row:
             record.best, record.best_weights = {"epoch": row["epoch"]}, weights
 
     def _check_steps(self) -> None:
@@ -167,13 +175,18 @@ class HistoryCallback(keras.callbacks.Callback):
         self._last_loss = loss
 
 
-def best_row(history: Rows) -> dict[str, float]:
-    """Returns the row of the best epoch by validation; the first one of ties."""
-    return max(history, key=_score)
+def best_row(history: Rows, monitor: str = MONITOR) -> dict[str, float]:
+    """Returns the row of the best epoch by validation; the first one of ties.
+
+    Args:
+        history: One row per epoch.
+        monitor: The accuracy that counts first, where it was measured.
+    """
+    return max(history, key=lambda row: _score(row, monitor))
 
 
-def _score(row: dict[str, float]) -> list[float]:
+def _score(row: dict[str, float], monitor: str) -> list[float]:
     """Higher is better, compared entry by entry."""
     loss = row.get("val_label_loss", row.get("val_loss", row.get("loss", 0.0)))
     validated = any(name.startswith("val_") for name in row)
-    return [validated, row.get("val_accuracy", 0.0), -loss]
+    return [validated, row.get(monitor, 0.0), -loss]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -17,6 +18,7 @@ def begin(
     options: Options,
     model: keras.Model,
     data: str,
+    remarks: Sequence[str],
     directory: RunDirectory,
     devices: str,
 ) -> None:
@@ -26,6 +28,7 @@ def begin(
         options: The options of the run.
         model: The network of generation 0.
         data: A description of the data.
+        remarks: Further sentences about the data.
         directory: The run directory.
         devices: A description of the devices; empty for one device.
     """
@@ -36,6 +39,8 @@ def begin(
         f"generation 0 and {many} born again by {options.objective}, {options.epochs} epoch(s) "
         f"each, {keras.config.dtype_policy().name}{devices and ', on ' + devices}; "
         f"stored in {shown.escaped(directory.path)}.",
+        *map(shown.escaped, remarks),
+        sep="\n",
         flush=True,
     )
 

@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 
 from ban_tf import architectures, datasets, objectives
 from ban_tf.architectures import backbones, pixels
-from ban_tf.compat import keras_distribution, outputs, preparation
-from ban_tf.datasets import mixing, pipeline
+from ban_tf.compat import fingerprint, keras_distribution, outputs, preparation
+from ban_tf.datasets import class_weights, mixing, pipeline
 from ban_tf.distillation import activations, teachers
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.layers import batch_normalization
@@ -29,9 +29,11 @@ from ban_tf.system import hardware, seeds
 from ban_tf.tasks import given_teacher, image_inference, image_scores, saturation, teacher_signal
 from ban_tf.tasks.task import Predictions, Task
 from ban_tf.training import freezing
+from ban_tf.training.balanced_accuracy import BalancedAccuracy
 
 # Training examples without augmentation, for `--analyse`.
 _ANALYZED = 1000
+_BALANCED = "val_balanced_accuracy"
 SKIPPED = "skipped_files.txt"  # of a run with --skip_bad_files
 
 
@@ -68,6 +70,13 @@ class ImageClassification(Task):
             self._forms = {name: self._form_of(name) for name in options.architectures}
         mean, std, _ = self._described(self._form)
         self.data = dataclasses.replace(self.data, mean=mean, std=std)
+        if options.monitor == _BALANCED:
+            self.shown = (*self.shown, _BALANCED)
+        self._class_weights = None
+        if options.class_weight:
+            self._class_weights = class_weights.weights(
+                options.class_weight, self.data.train.labels, self.data.class_names
+            )
 
     @property
     def _form(self) -> str:
@@ -108,15 +117,23 @@ class ImageClassification(Task):
             f"validation, {len(data.test.labels):,} test examples"
         )
 
+    def remarks(self) -> list[str]:
+        """Returns the number of training examples of each class."""
+        return [class_weights.describe(self.data.train.labels, self.data.class_names)]
+
     def identity(self) -> Mapping[str, Any]:
-        """Returns the numbers of examples and a hash of their content."""
+        """Returns the numbers of examples and a hash of their content, and weights of classes."""
         data = self.data
         train = len(data.train.labels) + len(data.validation.labels)
-        return {
+        found = {
             "examples": f"{train} to train with and {len(data.test.labels)} to test with, of "
             f"{data.num_classes} classes",
             "data": f"content of hash {data.content}",
         }
+        if self._class_weights is not None:
+            weights = fingerprint.of_array(self._class_weights)[:16]
+            found["class_weight"] = f"{self.options.class_weight} with weights of hash {weights}"
+        return found
 
     def files(self) -> Mapping[str, bytes]:
         """Returns the classes and the normalization of the images, and the files left out."""
@@ -153,9 +170,23 @@ class ImageClassification(Task):
                 first_step=epoch * self.steps_per_epoch() + step,
             )
         batches = self.signal.training_batches(
-            generation, epoch, step, teacher[0] if teacher else None, blend
+            generation, epoch, step, teacher[0] if teacher else None, blend, self._weighted
         )
         return keras_distribution.as_data(batches)
+
+    def _weighted(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        """Adds the weights of `--class_weight` to batches: of mixed labels, their mean."""
+        if self._class_weights is None:
+            return batches
+        by_class = tf.constant(self._class_weights)
+
+        def weigh(images: tf.Tensor, targets: Any) -> tuple[tf.Tensor, Any, tf.Tensor]:
+            labels = targets["labels"] if isinstance(targets, dict) else targets
+            if len(labels.shape) > 1:
+                return images, targets, tf.linalg.matvec(labels, by_class)
+            return images, targets, tf.gather(by_class, labels)
+
+        return batches.map(weigh)
 
     def validation_batches(self) -> Any:
         """Returns the validation images in order."""
@@ -236,7 +267,12 @@ class ImageClassification(Task):
                 self.build(self.options.architectures[-1]),
                 self.options.activation_weight,
             )
-        return {"chance": _chance(self.data.validation.labels), "distillation_losses": losses}
+        monitor, labels = self.options.monitor, self.data.validation.labels
+        return {
+            "chance": _balanced_chance(labels) if monitor == _BALANCED else _chance(labels),
+            "monitor": monitor,
+            "distillation_losses": losses,
+        }
 
     def compile_arguments(self) -> dict[str, Any]:
         """Returns cross-entropy and accuracy."""
@@ -252,7 +288,10 @@ class ImageClassification(Task):
         loss = objectives.LabelCrossEntropy(
             from_logits=ends.pop() == "linear", label_smoothing=options.label_smoothing
         )
-        return {"loss": loss, "weighted_metrics": ["accuracy"]}
+        metrics: list[Any] = ["accuracy"]
+        if options.monitor == _BALANCED:
+            metrics.append(BalancedAccuracy(self.data.num_classes))
+        return {"loss": loss, "weighted_metrics": metrics}
 
     def _check_memory(self, networks: Sequence[keras.Model]) -> None:
         """Checks that a batch of the largest feature maps fits into the memory of a processor."""
@@ -273,12 +312,17 @@ class ImageClassification(Task):
         )
 
     def improved(self, lineage: Lineage) -> bool:
-        """Returns whether the validation error fell by more than its 95 % interval."""
+        """Returns whether the validation error fell by more than its 95 % interval.
+
+        With `--monitor=val_balanced_accuracy`, that is the mean error of the classes.
+        """
         number, validation = lineage.generations[-1].number, self.data.validation
         now, before = (
             image_scores.log_probabilities(lineage.model(index), validation, self.data)
             for index in (number, number - 1)
         )
+        if self.options.monitor == _BALANCED:
+            return saturation.balanced_error_improved(now, before, validation.labels)
         return saturation.error_improved(now, before, validation.labels)
 
     def rows(
@@ -379,4 +423,19 @@ def _chance(labels: np.ndarray) -> float | None:
         return None
     share = np.bincount(labels).max() / len(labels)
     chance = float(share + 1.645 * np.sqrt(share * (1.0 - share) / len(labels)))
+    return chance if chance < 1.0 else None
+
+
+def _balanced_chance(labels: np.ndarray) -> float | None:
+    """Returns the 95th percentile of the balanced accuracy of guessing evenly.
+
+    None if there are so few labels that no balanced accuracy is above it.
+    """
+    counts = np.bincount(labels[labels >= 0])
+    counts = counts[counts > 0]
+    if len(counts) < 2:
+        return None
+    share = 1.0 / len(counts)
+    variance = share * (1.0 - share) * np.mean(1.0 / counts) / len(counts)
+    chance = float(share + 1.645 * np.sqrt(variance))
     return chance if chance < 1.0 else None

@@ -51,7 +51,7 @@ def run(options: Options, nested: bool = False) -> dict[str, Any]:
         if workers.chief:
             on = strategies.describe(workers)
             model = task.build(options.arch)
-            console.begin(options, model, task.describe(), directory, on)
+            console.begin(options, model, task.describe(), task.remarks(), directory, on)
         _fit(prepared, lineage, directory)
         result = results.report(task, lineage, directory) if workers.chief else {}
         if options.final_student:

@@ -25,6 +25,23 @@ def error_improved(now: ArrayLike, before: ArrayLike, labels: ArrayLike) -> bool
     return bool(high < 0)
 
 
+def balanced_error_improved(now: ArrayLike, before: ArrayLike, labels: ArrayLike) -> bool:
+    """Returns whether the mean validation error of the classes fell, by its 95 % interval.
+
+    Args:
+        now: As for `error_improved`.
+        before: As for `error_improved`.
+        labels: The true classes, integers `[examples]`.
+    """
+    labels = np.asarray(labels)
+    wrong = [np.asarray(logs).argmax(-1) != labels for logs in (now, before)]
+    change = wrong[0].astype(float) - wrong[1]
+    by_class = [change[labels == label] for label in np.unique(labels)]
+    mean = np.mean([part.mean() for part in by_class])
+    deviation = np.sqrt(np.sum([part.var() / len(part) for part in by_class])) / len(by_class)
+    return bool(mean + 1.96 * deviation < 0)
+
+
 def likelihood_improved(now: ArrayLike, before: ArrayLike, window: int = 35) -> bool:
     """Returns whether perplexity fell significantly, by its 95 % interval.
 

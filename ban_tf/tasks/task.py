@@ -45,7 +45,7 @@ class Predictions(NamedTuple):
 class Task:
     """A dataset and its networks, on which generations can be trained.
 
-    The best epoch of a generation is that of the highest `val_accuracy`, then of the lowest
+    The best epoch of a generation is that of the highest `--monitor`, then of the lowest
     validation loss on labels; for a task without an accuracy only the loss counts.
 
     Args:
@@ -84,6 +84,10 @@ class Task:
     def describe(self) -> str:
         """Returns a description of the data for the screen: its name and size."""
         raise NotImplementedError
+
+    def remarks(self) -> list[str]:
+        """Returns further sentences about the data for the screen."""
+        return []
 
     def identity(self) -> Mapping[str, Any]:
         """Returns a fingerprint of the data, independent of its path; a resumed run checks it.

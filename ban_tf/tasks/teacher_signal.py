@@ -118,6 +118,7 @@ class TeacherSignal:
         step: int,
         teacher: OnlineTeacher | None = None,
         blend: Callable[..., tf.data.Dataset] | None = None,
+        finish: Callable[[tf.data.Dataset], tf.data.Dataset] = lambda batches: batches,
     ) -> Any:
         """Returns a generation's batches from a step on; see `Lineage.fit`.
 
@@ -128,6 +129,7 @@ class TeacherSignal:
             teacher: The teacher to record; None for labels only, or for an online teacher.
             blend: Transforms whole batches, if given; it returns some parts of each, as
                 `pipeline.training_batches` does.
+            finish: Transforms the batches last.
         """
         options, data = self.options, self.data
         taught = self._taught_by(generation)
@@ -147,9 +149,11 @@ class TeacherSignal:
             first_epoch=epoch,
             first_step=step,
         )
-        if blend is None:
-            return self._workers.distribute_dataset(batches)
-        return self._workers.distribute_dataset(lambda **share: blend(batches(), **share))
+
+        def made(**share: Any) -> tf.data.Dataset:
+            return finish(batches(**share) if blend is None else blend(batches(), **share))
+
+        return self._workers.distribute_dataset(made)
 
     def validation_batches(
         self, generation: int, teacher: OnlineTeacher | None = None

@@ -19,7 +19,7 @@ from ban_tf.compat import keras_private
 from ban_tf.distribution.workers import Workers
 from ban_tf.errors import DivergenceError
 from ban_tf.runs import kept
-from ban_tf.runs.history import HistoryCallback, Rows, TrainingState
+from ban_tf.runs.history import MONITOR, HistoryCallback, Rows, TrainingState
 from ban_tf.runs.kept import Outcome
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import signals
@@ -55,6 +55,7 @@ def train(
     *,
     epochs: int,
     keep: str = "last",
+    monitor: str = MONITOR,
     examples_per_epoch: int | None = None,
     directory: RunDirectory | None = None,
     folder: str = "",
@@ -75,6 +76,7 @@ def train(
         epochs: Total epochs.
         keep: "last" keeps the last epoch's weights, "best" those of the best epoch by
             validation: highest accuracy, then lowest loss.
+        monitor: The accuracy by which an epoch is the best.
         examples_per_epoch: For the throughput, if known.
         directory: Directory of the checkpoints; None for none.
         folder: The generation's folder in `directory`.
@@ -99,6 +101,7 @@ def train(
             directory,
             epochs=epochs,
             keep=keep,
+            monitor=monitor,
             examples_per_epoch=examples_per_epoch,
             folder=folder,
             callbacks=callbacks,
@@ -108,7 +111,7 @@ def train(
             workers=workers,
             **fit,
         )
-    recorder = HistoryCallback(TrainingState(), keep, examples_per_epoch, exact=by_epoch)
+    recorder = HistoryCallback(TrainingState(), keep, examples_per_epoch, by_epoch, monitor)
     others = list(callbacks([])) if callbacks else []
     _fit(model, batches, [recorder, *others], epochs=epochs, by_epoch=by_epoch, **fit)
     return kept.outcome(model, recorder.record, keep, fit)
@@ -121,6 +124,7 @@ def _train_with_checkpoints(
     *,
     epochs: int,
     keep: str,
+    monitor: str,
     examples_per_epoch: int | None,
     folder: str,
     callbacks: Callbacks | None,
@@ -146,7 +150,7 @@ def _train_with_checkpoints(
                 # As `fit` does at its end: replaces the weights by their average.
                 model.optimizer.finalize_variable_values(model.trainable_variables)
             return kept.outcome(model, record, keep, fit)
-        recorder = HistoryCallback(record, keep, examples_per_epoch, exact=by_epoch)
+        recorder = HistoryCallback(record, keep, examples_per_epoch, by_epoch, monitor)
         others = list(callbacks(record.history)) if callbacks else []
         try:
             with signals.defer_signals() as own_requests:

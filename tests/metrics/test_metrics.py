@@ -58,6 +58,20 @@ def test_evaluate_equals_a_plain_loop(dtype):
     assert {type(value) for value in measured.values()} == {int, float}
 
 
+def test_classes_are_measured_by_the_confusion_matrix():
+    log_probabilities, labels = predictions(examples=300)
+    labels[labels == 1] = 0  # no example of class 1
+    counts = classification.confusion_matrix(log_probabilities, labels)
+    found = classification.by_class(log_probabilities, labels)
+    right, true, predicted = np.diag(counts), counts.sum(1), counts.sum(0)
+    np.testing.assert_array_equal(found["support"], true)
+    np.testing.assert_allclose(found["recall"], right / np.maximum(true, 1))
+    np.testing.assert_allclose(found["precision"], right / np.maximum(predicted, 1))
+    np.testing.assert_allclose(found["f1"], 2 * right / np.maximum(true + predicted, 1))
+    balanced = classification.evaluate(log_probabilities, labels)["balanced_accuracy"]
+    assert balanced == pytest.approx(np.mean((right / np.maximum(true, 1))[true > 0]))
+
+
 def test_certain_and_right_is_perfect_and_certain_and_wrong_is_the_worst():
     certain = np.log(np.clip(np.eye(3), 1e-300, 1))
     best = classification.evaluate(certain, np.array([0, 1, 2]))
@@ -320,6 +334,7 @@ def test_scores_of_words_have_the_metrics_of_their_distributions():
     )
     measured = tokens.evaluate(found, reference)
     expected = classification.evaluate(log_probabilities, labels)
+    del expected["balanced_accuracy"]  # words are no classes of equal importance
     assert {name: measured[name] for name in expected} == pytest.approx(expected)
     assert measured["perplexity"] == pytest.approx(np.exp(expected["negative_log_likelihood"]))
     assert measured["change_in_error"] == intervals.change_in_error(

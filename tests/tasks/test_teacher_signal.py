@@ -177,3 +177,27 @@ def test_a_recording_is_named_after_teacher_data_and_augmentation():
 def test_more_views_than_epochs_are_refused():
     with pytest.raises(options.OptionsError, match=r"--teacher_views.*--epochs=3"):
         options.check(options.Options(epochs=3, teacher_views=4))
+
+
+def test_a_run_keeps_the_augmentation_that_auto_meant_when_it_began(tmp_path):
+    """Runs of earlier versions did not record it: they knew crops of constant size alone."""
+    images = np.zeros((20, 64, 64, 3), np.uint8)
+    images[:] = np.random.default_rng(0).integers(0, 256, images.shape)
+    split = datasets.Split(images, np.arange(20, dtype=np.int32) % 2)
+    half = np.full(3, 0.5, np.float32)
+    data = datasets.ImageData("photos", split, split, split, ("a", "b"), half, half, True)
+    given = {"dataset": "cifar10", "augment": "auto", "train_examples": None, "batch_size": 20}
+
+    def first(folder):
+        checked = options.Options(workdir=str(tmp_path / folder), **{**SMALL, **given})
+        with RunDirectory(tmp_path / folder) as run:
+            signal = teacher_signal.TeacherSignal(checked, data, run)
+        return next(iter(signal.training_batches(0, 0, 0)))[0].numpy()
+
+    with RunDirectory(tmp_path / "old") as run:
+        run.commit(metadata={"teacher_signal": {"recorded": False, "views": 3}})
+    new, old = first("new"), first("old")
+    np.testing.assert_array_equal(first("new"), new)
+    values = {float(value) for value in np.unique((images / 255 - 0.5) / 0.5)}
+    assert all(np.abs(np.array(list(values)) - pixel).min() < 1e-5 for pixel in old[0, 0, :, 0])
+    assert not np.allclose(new, old)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
+from ban_tf.config import needs
 from ban_tf.config.flag import flag
 
 
@@ -13,6 +14,14 @@ class CheckpointOptions:
     """What is kept, and what a resumed run does."""
 
     HEADING: ClassVar[str] = "Keeping and resuming"
+    monitor: str = flag(
+        "val_accuracy",
+        "The accuracy by which --checkpoint=best chooses an epoch, and which is compared with "
+        "chance; val_balanced_accuracy is the mean over the classes, for those of unequal size.",
+        choices=("val_accuracy", "val_balanced_accuracy"),
+        of_some_tasks=True,
+        needs=(needs.VALIDATED,),
+    )
     checkpoint: str = flag(
         "last",
         "Weights that a generation keeps: last, or best by validation.",

@@ -82,6 +82,12 @@ class TrainingOptions:
         bounds=(1, 10000),
         of_some_tasks=True,
     )
+    class_weight: str | None = flag(
+        None,
+        "Weights of the training examples by class, in all losses and the training accuracy: "
+        "balanced (classes have equal weight), or a file of CSV with the columns class and weight.",
+        of_some_tasks=True,
+    )
     clip_norm: float | None = flag(
         None,
         "Maximum norm of the gradient.",

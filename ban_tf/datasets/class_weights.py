@@ -1,0 +1,106 @@
+"""How often each class occurs, and weights of examples by class (`--class_weight`)."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from ban_tf.errors import InputError
+from ban_tf.system import safe_files
+
+BALANCED = "balanced"
+_ALL = 10  # classes that are all listed
+_SOME = 3  # of more classes, the most and the least common ones
+_NAMED = 5  # classes that a message names
+
+
+def describe(labels: np.ndarray, class_names: Sequence[str]) -> str:
+    """Returns the number of examples of each class in a sentence; of many classes, of some.
+
+    Args:
+        labels: Integers `[examples]`, of which negative ones are no class.
+        class_names: In the order of the labels.
+    """
+    counts = np.bincount(labels[labels >= 0], minlength=len(class_names))
+    if counts.min() == counts.max():
+        return f"Training examples by class: {counts[0]:,} of each of {len(counts)}."
+    order = np.argsort(-counts, kind="stable")
+
+    def listed(chosen: np.ndarray) -> str:
+        return ", ".join(f"{class_names[label]} {counts[label]:,}" for label in chosen)
+
+    if len(counts) <= _ALL:
+        return f"Training examples by class: {listed(np.arange(len(counts)))}."
+    return (
+        f"Training examples of {len(counts)} classes: most {listed(order[:_SOME])}; fewest "
+        f"{listed(order[-_SOME:])}."
+    )
+
+
+def weights(value: str, labels: np.ndarray, class_names: Sequence[str]) -> np.ndarray:
+    """Returns the weight of each class, float32 `[classes]`.
+
+    Args:
+        value: "balanced", by which the classes have equal weight in all and the mean over the
+            examples is one; or a file of CSV with the columns "class" and "weight".
+        labels: Of the training data, integers `[examples]`.
+        class_names: In the order of the labels.
+
+    Raises:
+        InputError: The file cannot be read, or is not such a table: a class is missing or
+            unknown, or a weight is not a positive number.
+    """
+    if value == BALANCED:
+        counts = np.bincount(labels[labels >= 0], minlength=len(class_names))
+        present = np.count_nonzero(counts)
+        found = counts.sum() / (present * np.maximum(counts, 1))
+        return np.where(counts > 0, found, 1.0).astype(np.float32)
+    by_class = _read(value)
+    unknown = [name for name in by_class if name not in class_names]
+    missing = [name for name in class_names if name not in by_class]
+    if unknown:
+        raise InputError(
+            f"--class_weight={value} has a weight for {_few(unknown)}, but the classes are "
+            f"{_few(class_names)}."
+        )
+    if missing:
+        raise InputError(f"--class_weight={value} has no weight for {_few(missing)}.")
+    return np.array([by_class[name] for name in class_names], np.float32)
+
+
+def _read(file: str) -> dict[str, float]:
+    try:
+        with open(file, encoding="utf-8-sig", newline="", opener=safe_files.regular) as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or "it is no table of text"
+        raise InputError(f"--class_weight={file} cannot be read ({reason}).") from error
+    if not rows or not {"class", "weight"} <= set(rows[0]):
+        raise InputError(
+            f"--class_weight={file} must be a table of CSV with the columns class and weight, and "
+            "a row for each class."
+        )
+    found: dict[str, float] = {}
+    for row in rows:
+        name, text = row["class"] or "", row["weight"] or ""
+        try:
+            weight = float(text)
+        except ValueError:
+            weight = math.nan
+        if not (weight > 0 and math.isfinite(weight)):
+            raise InputError(
+                f"--class_weight={file}: the weight of {name} must be a positive number; it is "
+                f"{text or 'empty'}."
+            )
+        if name in found:
+            raise InputError(f"--class_weight={file} has two weights for {name}.")
+        found[name] = weight
+    return found
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
