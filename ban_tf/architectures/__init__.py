@@ -333,6 +333,9 @@ def _family(name: str) -> ModuleType:
         close = difflib.get_close_matches(family, FAMILIES, n=1, cutoff=0.5)
         forms = ", ".join(importlib.import_module(module).FORM for module in FAMILIES.values())
         hint = f"; did you mean {close[0]}{dash}{rest}?" if close else ""
+        similar = applications.similar(name)
+        if similar and not close:
+            hint = f"; did you mean keras:{similar[0]}?"
         raise InputError(
             f"--arch={name}: unknown architecture{hint} (there are {forms}, keras:NAME and "
             "kerashub:PRESET for a pretrained backbone, and package.module:function for a custom "

@@ -58,6 +58,12 @@ def find(name: str) -> str | None:
     return known and f"{KERAS}{known}"
 
 
+def similar(name: str) -> list[str]:
+    """Returns the constructors of `keras.applications` with similar names, the closest first."""
+    close = difflib.get_close_matches(name.lower(), _BY_LOWER_CASE, n=3, cutoff=0.7)
+    return [_BY_LOWER_CASE[match] for match in close]
+
+
 def resolve(name: str) -> str:
     """Checks the name of a backbone, without building it, and returns it in full.
 
@@ -68,8 +74,8 @@ def resolve(name: str) -> str:
     if f"{prefix}:" == KERAS:
         found = find(rest)
         if found is None:
-            close = difflib.get_close_matches(rest.lower(), _BY_LOWER_CASE, n=3)
-            listed = ", ".join(_BY_LOWER_CASE[match] for match in close)
+            close = similar(rest)
+            listed = ", ".join(close)
             raise InputError(
                 f"--arch={name}: keras.applications has no {rest or 'model without a name'}"
                 + (

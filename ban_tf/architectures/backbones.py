@@ -174,6 +174,37 @@ def set_frozen(model: keras.Model, frozen: bool) -> None:
             layer.trainable = not frozen
 
 
+def split(model: keras.Model) -> tuple[keras.Model, keras.Model]:
+    """Returns a network's backbone up to its pooled features, and its head (with its dropout).
+
+    Both have the layers of the network.
+    """
+    import keras
+
+    from ban_tf.compat import keras_private
+
+    features = head(model).input
+    while isinstance(keras_private.origin(features).operation, keras.layers.Dropout):
+        features = keras_private.origin(features).inputs[0]
+    return keras.Model(model.inputs, features), keras.Model(features, model.outputs[0])
+
+
+def is_fixed(model: keras.Model) -> bool:
+    """Returns whether a frozen backbone always gives an image the same features, `[units]`.
+
+    It does not if it draws anything besides dropout, which is off in inference mode, such as a
+    layer for augmentation.
+    """
+    from ban_tf.compat import keras_private
+
+    if not getattr(model, "inputs", None) or len(head(model).input.shape) != 2:
+        return False
+    return all(
+        getattr(layer, "seed_generator", None) is None or "drop" in type(layer).__name__.lower()
+        for layer in keras_private.layers_in(model)
+    )
+
+
 def _read(model: keras.Model, name: str, path: pathlib.Path) -> Sequence[np.ndarray]:
     """Reads the weights of a network's backbone from a file; once for all equal backbones."""
     wanted = tuple((variable.name, tuple(variable.shape)) for variable in body_weights(model))

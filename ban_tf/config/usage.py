@@ -46,4 +46,4 @@ def usage(values: flags.FlagValues) -> str:
 def _entry(name: str, words: str, default: Any) -> list[str]:
     if default not in (None, False):
         words = f"{words} [{default}]"
-    return textwrap.wrap(words, 98, initial_indent=f"  --{name:<21}", subsequent_indent=" " * 25)
+    return textwrap.wrap(words, 98, initial_indent=f"  --{name:<20} ", subsequent_indent=" " * 25)

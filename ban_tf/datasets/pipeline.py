@@ -55,6 +55,7 @@ def training_batches(
     view_seed: int | None = None,
     views: int | None = None,
     teacher_logits: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
+    features: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
     first_epoch: int = 0,
     first_step: int = 0,
     num_shards: int = 1,
@@ -72,6 +73,7 @@ def training_batches(
         views: The number of different views of the data; one per epoch by default.
         teacher_logits: Returns the teacher's recorded logits, `[batch, classes]`, given a view
             (scalar) and the indices of examples `[batch]`.
+        features: Returns what takes the place of the images, given the same.
         first_epoch: The first epoch.
         first_step: The first step of that epoch.
         num_shards: How many replicas share each batch; they must divide it.
@@ -109,8 +111,10 @@ def training_batches(
         )
 
     def batch(view: tf.Tensor, chosen: tf.Tensor, *drawn: Any) -> tuple:
-        picked = policies.apply(augment, images(chosen), drawn)
         targets = tf.gather(labels, chosen)
+        if features is not None:
+            return features(view, chosen), targets
+        picked = policies.apply(augment, images(chosen), drawn)
         if teacher_logits is not None:
             targets = {"labels": targets, "teacher_logits": teacher_logits(view, chosen)}
         return normalize(picked), targets
@@ -160,6 +164,7 @@ def evaluation_batches(
     data: ImageData,
     batch_size: int,
     teacher_logits: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    features: Callable[[tf.Tensor], tf.Tensor] | None = None,
 ) -> tf.data.Dataset:
     """Returns all examples of a split in order, normalized; the last batch may be smaller.
 
@@ -168,12 +173,15 @@ def evaluation_batches(
         data: The data, with the statistics for normalization.
         batch_size: Examples in a batch.
         teacher_logits: Returns the teacher's recorded logits, given indices of examples `[batch]`.
+        features: Returns what takes the place of the images, given the same.
     """
     images, labels = _images(split), tf.constant(split.labels)
     normalize = _normalizer(data)
 
     def batch(chosen: tf.Tensor) -> tuple:
         targets = tf.gather(labels, chosen)
+        if features is not None:
+            return features(chosen), targets
         if teacher_logits is not None:
             targets = {"labels": targets, "teacher_logits": teacher_logits(chosen)}
         return normalize(images(chosen)), targets

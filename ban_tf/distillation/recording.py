@@ -48,12 +48,14 @@ class Form:
         examples: Rows of a view.
         classes: Logits of an example.
         top: How many classes of each row are kept apart; None keeps the logits of all.
+        precision: "float16", or "float32" for other numbers than logits.
     """
 
     views: int
     examples: int
     classes: int
     top: int | None = None
+    precision: str = "float16"
 
     def __post_init__(self) -> None:
         if self.top is not None and not 0 < self.top < self.classes:
@@ -66,7 +68,7 @@ class Form:
     def row(self) -> np.dtype:
         """What is stored of one example."""
         if self.top is None:
-            return np.dtype((np.float16, (self.classes,)))
+            return np.dtype((self.precision, (self.classes,)))
         return np.dtype([("values", "<f2", (self.top + 1,)), ("classes", "<u2", (self.top,))])
 
     @property
@@ -119,11 +121,11 @@ class Recording:
 def pack(logits: np.ndarray, form: Form) -> np.ndarray:
     """Turns logits `[batch, classes]` into rows as they are stored, `[batch]`.
 
-    Logits beyond the range of float16 are moved to its ends.
+    Logits beyond the range of their precision are moved to its ends.
     """
     if form.top is None:
-        largest = np.finfo(np.float16).max
-        return np.clip(logits, -largest, largest).astype(np.float16)
+        largest = np.finfo(form.precision).max
+        return np.clip(logits, -largest, largest).astype(form.precision)
     log_probabilities = special.log_softmax(logits.astype(np.float64), axis=-1)
     order = np.argsort(-log_probabilities, axis=-1, kind="stable")
     sorted_values = np.take_along_axis(log_probabilities, order, axis=-1)
@@ -186,7 +188,7 @@ def record(
             free = shutil.disk_usage(path).free
             if missing > free:
                 raise InputError(
-                    f"The teacher's outputs need {in_words(missing)} more in {path}, where "
+                    f"The recorded outputs need {in_words(missing)} more in {path}, where "
                     f"{in_words(free)} are free; use fewer --teacher_views, --teacher_top, another "
                     "--recordings or --teacher_signal=online."
                 )
@@ -194,7 +196,7 @@ def record(
                 _record_view(path, view, form, batches, logits, advance)
     except OSError as error:
         raise InputError(
-            f"The teacher's outputs could not be written to {path} ({error.strerror}); what is "
+            f"The recorded outputs could not be written to {path} ({error.strerror}); what is "
             "recorded stays. Give another place with --recordings, or use "
             "--teacher_signal=online."
         ) from error

@@ -68,6 +68,12 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
         value = arguments[name]
         if value is not None and not isinstance(value, kinds):
             raise InputError(f"`{name}` must be {wanted}, or None. Received: {value!r}")
+    as_saved = arguments["as_saved"]
+    if as_saved is not None and not callable(as_saved):
+        raise InputError(
+            f"`as_saved` must be a function of a model that returns one, or None. Received: "
+            f"{as_saved!r}"
+        )
     stop = arguments["stop"]
     if stop is not None and not callable(stop):
         raise InputError(

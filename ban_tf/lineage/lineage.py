@@ -67,6 +67,8 @@ class Lineage(TrainedGenerations):
         on_divergence: "stop" when a loss becomes NaN or infinite, or "retry" once from the last
             checkpoint at a tenth of the learning rate (in a `directory` only).
         student_build: Builds generations 1, 2, ...; by default `build` does.
+        as_saved: Returns the model to save for a trained one, whose layers it has, such as a
+            frozen backbone with that head. None saves the trained one.
         teacher_precision: Dtype policy of the online teacher, independent of the student's, with
             batch normalization folded (see `layers.fold`). None uses the teacher unchanged.
         share_ends: Whether students use the teacher's first and last layer, frozen.
@@ -103,6 +105,7 @@ class Lineage(TrainedGenerations):
         chance: float | None = None,
         on_divergence: str = "stop",
         student_build: Callable[[], keras.Model] | keras.Model | None = None,
+        as_saved: Callable[[keras.Model], keras.Model] | None = None,
         teacher_precision: str | None = None,
         share_ends: bool = False,
         stop: Callable[[Lineage], bool] | None = None,
@@ -133,6 +136,7 @@ class Lineage(TrainedGenerations):
         self.teacher_precision = teacher_precision
         self.share_ends = share_ends
         self._stop = stop
+        self._as_saved = as_saved or (lambda model: model)
         self.seed = int(seed)
         self._student = student
         self.recorded = recorded
@@ -364,7 +368,7 @@ class Lineage(TrainedGenerations):
         if self.directory is not None and self.directory.writes:
             # Not `trainer.model`: under a strategy that is built with the per-replica batch size.
             fresh.set_weights(outcome.weights)
-            generations.write(self.directory, generation, fresh)
+            generations.write(self.directory, generation, self._as_saved(fresh))
         return generation
 
     def _fresh_model(self, number: int) -> keras.Model:
@@ -390,7 +394,9 @@ class Lineage(TrainedGenerations):
                 "Generation %d was trained for %d epochs, and is not trained again.", number, before
             )
         teachers = self._digests(self.teachers_of(number))
-        return generations.read(self.directory, number, teachers, self.builder(number))
+        return generations.read(
+            self.directory, number, teachers, self.builder(number), self._as_saved
+        )
 
     def _digests(self, numbers: list[int]) -> dict[int, str]:
         return {number: self.generations[number].digest() for number in numbers}

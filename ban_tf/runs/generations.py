@@ -130,6 +130,7 @@ def read(
     number: int,
     teachers: dict[int, str],
     build: Callable[[], keras.Model],
+    as_saved: Callable[[keras.Model], keras.Model] = lambda model: model,
 ) -> Generation | None:
     """Reads a finished generation; returns None if it does not exist.
 
@@ -138,6 +139,7 @@ def read(
         number: The generation's number.
         build: Builds a model of the same shape.
         teachers: Hashes of the teachers that it must have had, by their numbers.
+        as_saved: Returns the model that the file holds for a model, whose layers it has.
 
     Raises:
         RunDirectoryError: Its model file is damaged, or it had other teachers.
@@ -149,7 +151,7 @@ def read(
     prefix = folder(number)
     model = build()
     try:
-        model_files.load_weights(model, directory, f"{prefix}/model.keras")
+        model_files.load_weights(as_saved(model), directory, f"{prefix}/model.keras")
     except CorruptFileError as error:
         raise RunDirectoryError(
             f"{error} Generation {number} is finished, and this file was its only copy: restore "

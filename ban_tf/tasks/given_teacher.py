@@ -9,11 +9,55 @@ import numpy as np
 
 from ban_tf import datasets
 from ban_tf.architectures import pixels
+from ban_tf.compat import preparation
 from ban_tf.datasets import image_data
+from ban_tf.distillation import teachers
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.runs import inference, reading
 
 _CHECKED = 2000  # validation images, of larger data
+
+
+def load(path: str, dataset: str, data: datasets.ImageData) -> keras.Model:
+    """Loads a model as generation 0 on a dataset.
+
+    Raises:
+        InputError: It cannot be read, or does not fit.
+    """
+    model = teachers.load_model(path)
+    check_fits(model, path, dataset, data)
+    return model
+
+
+def check_fits(model: keras.Model, path: str, dataset: str, data: datasets.ImageData) -> None:
+    """Checks that a model can be generation 0 on a dataset.
+
+    Raises:
+        InputError: Its inputs or outputs do not fit.
+    """
+    if preparation.of(model) is not None:
+        raise InputError(
+            f"--teacher_from={path} prepares its own input with its preprocessor, "
+            "but images are normalized here; set its `preprocessor` to None and save it again if "
+            "it takes normalized images, or use `ban_tf.Lineage`."
+        )
+    count = len(getattr(model, "outputs", None) or ())
+    if count != 1:
+        raise InputError(
+            f"--teacher_from={path} must be a Functional or Sequential model with "
+            f"one output; it has {count or 'none that is known'}."
+        )
+    classes = model.output_shape[-1]
+    if classes != data.num_classes:
+        raise InputError(
+            f"--teacher_from={path} has {classes} classes, but "
+            f"--dataset={dataset} has {data.num_classes}."
+        )
+    if tuple(model.input_shape[1:]) != tuple(data.input_shape):
+        raise InputError(
+            f"--teacher_from={path} takes inputs of shape "
+            f"{model.input_shape[1:]}, but --dataset={dataset} has {data.input_shape}."
+        )
 
 
 def form_of(model: keras.Model, path: str, told: str) -> str:

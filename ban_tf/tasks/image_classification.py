@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from collections.abc import Mapping, Sequence
@@ -13,20 +12,26 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from ban_tf import architectures, datasets, objectives
-from ban_tf.architectures import backbones, pixels
-from ban_tf.compat import fingerprint, keras_distribution, outputs, preparation
+from ban_tf import datasets, objectives
+from ban_tf.architectures import backbones
+from ban_tf.compat import fingerprint, keras_distribution, outputs
 from ban_tf.datasets import class_weights, mixing, pipeline
-from ban_tf.distillation import activations, teachers
-from ban_tf.errors import InputError, RunDirectoryError
-from ban_tf.layers import batch_normalization
+from ban_tf.distillation import activations
+from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import classification, summary
 from ban_tf.report import examples, plots
 from ban_tf.runs import generations, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import hardware, seeds
-from ban_tf.tasks import given_teacher, image_inference, image_scores, saturation, teacher_signal
+from ban_tf.tasks import (
+    frozen_features,
+    image_inference,
+    image_networks,
+    image_scores,
+    saturation,
+    teacher_signal,
+)
 from ban_tf.tasks.task import Predictions, Task
 from ban_tf.training import freezing
 from ban_tf.training.balanced_accuracy import BalancedAccuracy
@@ -43,8 +48,8 @@ class ImageClassification(Task):
     data: datasets.ImageData
     signal: teacher_signal.TeacherSignal
     _predictions: list[np.ndarray]
-    _normalized: pixels.Pixels  # the statistics of the training images
-    _forms: dict[str, str]  # the pixels that each network takes
+    networks: image_networks.ImageNetworks
+    features: frozen_features.FrozenFeatures | None = None  # in place of images
     _given: keras.Model | None = None  # a given teacher, if it takes other pixels than the run's
 
     def load(self) -> None:
@@ -65,45 +70,27 @@ class ImageClassification(Task):
                 f"--teacher_top={options.teacher_top} is more than the {self.data.num_classes} "
                 f"classes of --dataset={options.dataset}."
             )
-        self._normalized = pixels.Pixels(self.data.mean, self.data.std)
-        with seeds.seeded(0):  # does not advance the random state
-            self._forms = {name: self._form_of(name) for name in options.architectures}
-        mean, std, _ = self._described(self._form)
-        self.data = dataclasses.replace(self.data, mean=mean, std=std)
-        if options.monitor == _BALANCED:
+        self.networks = image_networks.ImageNetworks(self, self.data)
+        self.data = self.networks.data
+        if self.options.monitor == _BALANCED:
             self.shown = (*self.shown, _BALANCED)
         self._class_weights = None
-        if options.class_weight:
+        if self.options.class_weight:
             self._class_weights = class_weights.weights(
-                options.class_weight, self.data.train.labels, self.data.class_names
+                self.options.class_weight, self.data.train.labels, self.data.class_names
             )
 
-    @property
-    def _form(self) -> str:
-        """The pixels of the run, those of the born-again networks: one of `pixels.FORMS`."""
-        return self._forms[self.options.architectures[-1]]
-
-    def _form_of(self, network: str) -> str:
-        """Returns the form of pixels that a network takes."""
-        if self.options.input != "auto":
-            return self.options.input
-        if architectures.is_pretrained(network):
-            return pixels.RAW  # which they prepare inside
-        return pixels.of_model(self._built(network)) if ":" in network else pixels.NORMALIZED
-
-    def _described(self, form: str) -> pixels.Pixels:
-        return pixels.described(form, *self._normalized[:2])
-
     def open(self, directory: RunDirectory) -> None:
-        """Decides whether teacher outputs are recorded."""
-        if reading.DATA in directory.names() and directory.names("generation-"):
-            facts = reading.read_data_facts(directory)
-            before = pixels.name_of(facts.mean, facts.std)
-            if before != self._form:
-                raise RunDirectoryError(
-                    f"{directory.path} holds a run on {before} pixels, but its networks now take "
-                    f"{self._form} ones; start again in another directory."
+        """Decides whether the outputs of teachers, or of a frozen backbone, are recorded."""
+        self.networks.check_resumed(directory)
+        if frozen_features.pays(self.options, self.data):
+            with seeds.seeded(seeds.derive_seed(self.options.seed, "weights", "backbone")):
+                network = self.build(self.options.arch)
+            if backbones.is_fixed(network):
+                self.features = frozen_features.FrozenFeatures(
+                    self.options, self.data, network, self.workers
                 )
+                return
         self.signal = self.workers.run_on_chief_first(
             lambda: teacher_signal.TeacherSignal(self.options, self.data, directory, self.workers)
         )
@@ -159,6 +146,10 @@ class ImageClassification(Task):
 
     def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
         """Returns shuffled, augmented and possibly mixed images, and their labels."""
+        if self.features is not None:
+            return keras_distribution.as_data(
+                self.features.training_batches(generation, epoch, step, self._weighted)
+            )
         blend = None
         if self.options.mixed:
             blend = functools.partial(
@@ -192,6 +183,8 @@ class ImageClassification(Task):
         """Returns the validation images in order."""
         if not len(self.data.validation.labels):
             return None
+        if self.features is not None:
+            return self.features.evaluation_batches(self.data.validation)
         if self.recorded:
             return self.signal.validation_batches
         batches, classes = self.signal.validation_batches(0), self.data.num_classes
@@ -208,33 +201,25 @@ class ImageClassification(Task):
 
     def build(self, network: str) -> keras.Model:
         """Builds a network from images of the run's pixels to logits."""
-        return self._fitted(self._built(network), network)
+        return self.networks.build(network)
+
+    def build_first(self) -> keras.Model:
+        """Builds the network that generation 0 trains: a head on features, or all."""
+        return self.build(self.options.arch) if self.features is None else self.features.head()
+
+    def as_saved(self, model: keras.Model) -> keras.Model:
+        """Returns a head together with its backbone, or the model itself."""
+        return model if self.features is None else self.features.whole(model)
+
+    def ensemble_member(self, lineage: Lineage, number: int) -> keras.Model:
+        """Returns a generation as a member of the saved ensemble, from images."""
+        return self.as_saved(lineage.model(number))
 
     def build_student(self) -> keras.Model:
         """Builds a network of a born-again generation: with `--fresh=all`, of random weights."""
-        network = self.options.architectures[-1]
-        random = {"weights": backbones.NONE, "freeze": None, "backbone_learning_rate": None}
-        changed = random if self.options.fresh == "all" else {}
-        return self._fitted(self._built(network, **changed), network)
-
-    def _fitted(self, model: keras.Model, network: str) -> keras.Model:
-        """Returns a network with the options of the run, which takes the run's pixels."""
-        if self.options.sync_batch_norm:
-            batch_normalization.synchronize(model)
-        own, given = self._described(self._forms[network]), self._described(self._form)
-        return pixels.taking(model, own, given)
-
-    def _built(self, network: str, **changed: Any) -> keras.Model:
-        mean, std, _ = self._normalized
-        with architectures.named(self.flag_of(network)):
-            return architectures.build(
-                network,
-                self.data.input_shape,
-                self.data.num_classes,
-                mean=mean,
-                std=std,
-                **{**self.settings_of(network), **changed},
-            )
+        return self.networks.build(
+            self.options.architectures[-1], random=self.options.fresh == "all"
+        )
 
     def callbacks(self, generation: int, rows: list[dict]) -> list[keras.callbacks.Callback]:
         """Returns what trains the backbone from an epoch on, with `--freeze=until:EPOCH`."""
@@ -249,14 +234,9 @@ class ImageClassification(Task):
         path = self.options.teacher_from
         if not path:
             return None
-        model = teachers.load_model(path)
-        check_first_model(model, path, self.options.dataset, self.data)
-        form = given_teacher.form_of(model, path, self.options.teacher_input)
-        chance = _chance(self.data.validation.labels)
-        given_teacher.check_accuracy(model, path, form, self.data, self._normalized, chance)
-        taking = pixels.taking(model, self._described(form), self._described(self._form))
-        self._given = None if taking is model else taking
-        return taking
+        model, changed = self.networks.given(path, _chance(self.data.validation.labels))
+        self._given = model if changed else None
+        return model
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
         """Returns the accuracy of chance, and the feature losses."""
@@ -277,7 +257,9 @@ class ImageClassification(Task):
     def compile_arguments(self) -> dict[str, Any]:
         """Returns cross-entropy and accuracy."""
         options = self.options
-        networks = [self.build(options.arch), self.build(options.architectures[-1])]
+        networks = [self.build_first()]
+        if options.student_arch:
+            networks.append(self.build(options.student_arch))
         self._check_memory(networks)
         ends = {outputs.first_activation(network) for network in networks}
         if len(ends) > 1:
@@ -318,18 +300,25 @@ class ImageClassification(Task):
         """
         number, validation = lineage.generations[-1].number, self.data.validation
         now, before = (
-            image_scores.log_probabilities(lineage.model(index), validation, self.data)
+            image_scores.log_probabilities(
+                lineage.model(index), validation, self.data, self._evaluated()
+            )
             for index in (number, number - 1)
         )
         if self.options.monitor == _BALANCED:
             return saturation.balanced_error_improved(now, before, validation.labels)
         return saturation.error_improved(now, before, validation.labels)
 
+    def _evaluated(self) -> image_scores.Batches | None:
+        return None if self.features is None else self.features.evaluation_batches
+
     def rows(
         self, lineage: Lineage, groups: list[list[int]], directory: RunDirectory
     ) -> list[dict[str, Any]]:
         """Evaluates the predictions on the test images, which are stored with the models."""
-        self._predictions = image_scores.predictions(lineage, self.data, directory)
+        self._predictions = image_scores.predictions(
+            lineage, self.data, directory, self._evaluated()
+        )
         return summary.rows(
             self._predictions, groups, self.data.test.labels, self.options.ensemble_average
         )
@@ -379,39 +368,6 @@ class ImageClassification(Task):
     ) -> tuple[keras.Model, dict[str, Any]]:
         """Returns a model, with its classes and the normalization of its images."""
         return image_inference.served(run, which, preprocessing, to)
-
-
-def check_first_model(
-    model: keras.Model, path: str, dataset: str, data: datasets.ImageData
-) -> None:
-    """Checks that a model can be generation 0 on a dataset.
-
-    Raises:
-        InputError: Its inputs or outputs do not fit.
-    """
-    if preparation.of(model) is not None:
-        raise InputError(
-            f"--teacher_from={path} prepares its own input with its preprocessor, "
-            "but images are normalized here; set its `preprocessor` to None and save it again if "
-            "it takes normalized images, or use `ban_tf.Lineage`."
-        )
-    count = len(getattr(model, "outputs", None) or ())
-    if count != 1:
-        raise InputError(
-            f"--teacher_from={path} must be a Functional or Sequential model with "
-            f"one output; it has {count or 'none that is known'}."
-        )
-    classes = model.output_shape[-1]
-    if classes != data.num_classes:
-        raise InputError(
-            f"--teacher_from={path} has {classes} classes, but "
-            f"--dataset={dataset} has {data.num_classes}."
-        )
-    if tuple(model.input_shape[1:]) != tuple(data.input_shape):
-        raise InputError(
-            f"--teacher_from={path} takes inputs of shape "
-            f"{model.input_shape[1:]}, but --dataset={dataset} has {data.input_shape}."
-        )
 
 
 def _chance(labels: np.ndarray) -> float | None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
+import tensorflow as tf
 from absl import logging
 
 from ban_tf import datasets
@@ -23,8 +24,15 @@ from ban_tf.training import checkpoints
 EVALUATION_BATCH = 500
 
 
+# Returns the inputs and labels of a split, in order.
+Batches = Callable[[datasets.Split], tf.data.Dataset]
+
+
 def predictions(
-    lineage: Lineage, data: datasets.ImageData, directory: RunDirectory
+    lineage: Lineage,
+    data: datasets.ImageData,
+    directory: RunDirectory,
+    batches: Batches | None = None,
 ) -> list[np.ndarray]:
     """Returns each generation's log-probabilities on the test set, `[examples, classes]`.
 
@@ -32,6 +40,7 @@ def predictions(
         lineage: A finished lineage.
         data: The data, of which the test split is used.
         directory: The run directory, in which predictions are stored.
+        batches: As for `log_probabilities`.
     """
     models: dict[Callable, keras.Model] = {}
     results = []
@@ -45,7 +54,7 @@ def predictions(
                 build = lineage.builder(generation.number)
                 predictor = models[build] = models.get(build) or build()
                 predictor.set_weights(generation.weights)
-            found = log_probabilities(predictor, data.test, data)
+            found = log_probabilities(predictor, data.test, data, batches)
             directory.commit({name: checkpoints.pack([found])})
         results.append(found)
     return results
@@ -66,10 +75,23 @@ def _kept(directory: RunDirectory, name: str, shape: tuple[int, int]) -> np.ndar
 
 
 def log_probabilities(
-    model: keras.Model, split: datasets.Split, data: datasets.ImageData
+    model: keras.Model,
+    split: datasets.Split,
+    data: datasets.ImageData,
+    batches: Batches | None = None,
 ) -> np.ndarray:
-    """Returns a model's log-probabilities on one split of the data, `[examples, classes]`."""
-    batches = pipeline.evaluation_batches(split, data, EVALUATION_BATCH)
+    """Returns a model's log-probabilities on one split of the data, `[examples, classes]`.
+
+    Args:
+        model: The model.
+        split: One of the splits of the data.
+        data: The data.
+        batches: Returns what the model takes, if that is not the images.
+    """
+    if batches is None:
+        found = pipeline.evaluation_batches(split, data, EVALUATION_BATCH)
+    else:
+        found = batches(split)
     activation = outputs.first_activation(model)
-    raw = model.predict(batches.map(lambda images, labels: images), verbose=0)
+    raw = model.predict(found.map(lambda inputs, labels: inputs), verbose=0)
     return outputs.log_probabilities(raw, activation)

@@ -129,13 +129,14 @@ def _lineage(prepared: Prepared, directory: RunDirectory) -> Lineage:
     known_by = {**prepared.code, **task.identity()}
     teacher = first_model and f"weights of hash {fingerprint.of_weights(first_model.get_weights())}"
     return Lineage(
-        functools.partial(task.build, options.arch),
+        task.build_first,
         **lineage_options.arguments(options, prepared.steps),
         **task.lineage_arguments(first_model),
         teacher_precision=teacher_precision,
         directory=directory,
         first_model=first_model,
         student_build=student_build,
+        as_saved=task.as_saved,
         share_ends=options.share_ends or always_shared,
         stop=_stop(task),
         workers=workers,

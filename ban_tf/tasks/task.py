@@ -144,9 +144,17 @@ class Task:
         """
         raise NotImplementedError
 
+    def build_first(self) -> keras.Model:
+        """Builds the network that generation 0 trains; by default that of `--arch`."""
+        return self.build(self.options.arch)
+
     def build_student(self) -> keras.Model:
-        """Builds a fresh network of a born-again generation."""
+        """Builds the network that born-again generations train, if it is another one."""
         return self.build(self.options.architectures[-1])
+
+    def as_saved(self, model: keras.Model) -> keras.Model:
+        """Returns the model to save for a trained one, whose layers it has."""
+        return model
 
     def settings_of(self, network: str) -> dict[str, Any]:
         """Returns the architecture flags that are set and that the network has."""

@@ -55,6 +55,11 @@ def augmentation(options: Options, data: datasets.ImageData) -> str:
     return policies.resolve(options.augment, data.augment, data.input_shape)
 
 
+def augmented(options: Options, data: datasets.ImageData) -> bool:
+    """Returns whether the training images are augmented."""
+    return augmentation(options, data) != "none"
+
+
 def _views(options: Options, augment: str) -> int:
     """Returns how many views of the training data are recorded for a teacher."""
     if augment == "none":
@@ -193,7 +198,7 @@ class TeacherSignal:
         seen: list[Any] = [] if augment == "none" else [seed, pipeline.VIEW_FORMAT]
         if augment not in ("none", "crop"):
             seen.append(augment)
-        name = recording.digest(teacher.models, *_facts(data, data.train), form.top, seen)
+        name = recording.digest(teacher.models, *facts(data, data.train), form.top, seen)
         folder = options.recordings_directory / name
         return _recorded(
             folder,
@@ -203,13 +208,13 @@ class TeacherSignal:
             ),
             teacher,
             "" if options.progress == "none" else f"the teacher of generation {generation}",
-            bar=options.progress == "auto",
+            show=options.progress == "auto",
         )
 
     def _record_validation(self, generation: int, teacher: OnlineTeacher) -> recording.Recording:
         options, data = self.options, self.data
         form = recording.Form(1, len(data.validation.labels), data.num_classes, options.teacher_top)
-        name = recording.digest(teacher.models, *_facts(data, data.validation), form.top)
+        name = recording.digest(teacher.models, *facts(data, data.validation), form.top)
         return _recorded(
             options.recordings_directory / name,
             form,
@@ -224,7 +229,7 @@ class TeacherSignal:
         )
 
 
-def _facts(data: datasets.ImageData, split: datasets.Split) -> list[Any]:
+def facts(data: datasets.ImageData, split: datasets.Split) -> list[Any]:
     """Returns values that identify the inputs of a split; of many images, evenly spaced ones."""
     step = max(1, len(split.labels) // _SAMPLED_IMAGES)
     return [split.labels, np.asarray(split.images[::step]), data.mean, data.std]
@@ -236,7 +241,7 @@ def _recorded(
     batches: Callable[[int, int], Any],
     teacher: OnlineTeacher,
     whose: str = "",
-    bar: bool = False,
+    show: bool = False,
 ) -> recording.Recording:
     ask = _asking(teacher)
     rows = form.views * form.examples
@@ -245,7 +250,7 @@ def _recorded(
             f"Recording {whose}: {form.views} view(s) of {form.examples:,} examples, "
             f"{recording.in_words(form.bytes)} in {folder}."
         )
-    with _bar(rows, shown=bool(whose) and bar) as advance:
+    with bar(rows, shown=bool(whose) and show) as advance:
         return recording.record(folder, form, batches, ask, advance)
 
 
@@ -260,7 +265,8 @@ def _asking(teacher: OnlineTeacher) -> Callable[[tf.Tensor], np.ndarray]:
 
 
 @contextmanager
-def _bar(rows: int, shown: bool) -> Iterator[Callable[[int], None]]:
+def bar(rows: int, shown: bool) -> Iterator[Callable[[int], None]]:
+    """Shows how many rows are recorded; gives the function that is told of more."""
     with rich_progress.Progress(
         "  recording",
         rich_progress.BarColumn(),

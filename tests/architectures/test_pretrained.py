@@ -54,6 +54,7 @@ def test_names_are_completed(name):
     ("name", "message"),
     [
         ("keras:EficientNetV2B0", "did you mean EfficientNetV2B0"),
+        ("EficientNetV2B0", "did you mean keras:EfficientNetV2B0"),
         ("keras:", "no model without a name"),
         ("kerashub:", "name a preset"),
         ("kerashub:resnet_18_imagnet", "did you mean resnet_18_imagenet"),

@@ -49,7 +49,7 @@ IDLE = [
     ("--backbone_learning_rate=0.1", [], "--arch=wrn-16-1"),
     (
         "--backbone_learning_rate=0.1",
-        ["--arch=VGG16", "--freeze=backbone"],
+        ["--arch=keras:VGG16", "--freeze=backbone"],
         "--freeze=backbone",
     ),
     ("--teacher_input=raw", [TEXT], TEXT),
@@ -132,7 +132,7 @@ AT_WORK = [
     ["--label_weight=0.5", "--temperature=2", "--objective=kd"],
     ["--label_weight=0", "--temperature=2", "--objective=dkd"],
     ["--label_smoothing=0.1", LABELS, "--teacher_from=teacher.keras"],
-    ["--arch=EfficientNetV2B0", "--weights=imagenet", "--freeze=until:3", "--dropout=0.2"],
+    ["--arch=keras:EfficientNetV2B0", "--weights=imagenet", "--freeze=until:3", "--dropout=0.2"],
     ["--arch=mine:build", "--backbone_learning_rate=0.1", "--weights=none", "--fresh=all"],
     ["--input=raw", "--teacher_input=caffe", "--teacher_from=teacher.keras"],
     ["--label_smoothing=0.1", KD],

@@ -1,0 +1,162 @@
+"""The features of a frozen backbone, computed once for all generations.
+
+A backbone that is frozen for the whole run gives an image the same features in every epoch of every
+generation. They are recorded for each view of the data, as the outputs of a teacher are (see
+`distillation.recording`): in a folder that is named after everything that they depend on, so that
+all runs which would compute the same share them. The lineage then trains heads on features; what is
+saved is the whole network.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ban_tf import datasets
+from ban_tf.architectures import backbones
+from ban_tf.compat import copies
+from ban_tf.config.options import Options
+from ban_tf.datasets import pipeline
+from ban_tf.distillation import recording
+from ban_tf.distribution.workers import Workers
+from ban_tf.system import seeds
+from ban_tf.tasks import teacher_signal
+
+BATCH = 100
+# Flags that need the images, or other networks than a head on one backbone.
+_NEED_IMAGES = (
+    *("mixup", "cutmix", "activation_weight", "analyse", "share_ends", "student_arch"),
+    "teacher_from",
+)
+
+
+def pays(options: Options, data: datasets.ImageData) -> bool:
+    """Returns whether features may be computed once for all generations.
+
+    So it is if the backbone is frozen for the whole run, and views of the data return: without
+    augmentation, or with `--teacher_views`. See `backbones.is_fixed` for the network.
+    """
+    frozen = backbones.frozen_epochs(options.freeze) == float("inf")
+    returning = not teacher_signal.augmented(options, data) or options.teacher_views is not None
+    plain = options.teacher_precision == "same" and options.teacher_signal != "recorded"
+    needed = any(getattr(options, name) for name in _NEED_IMAGES) or options.fresh == "all"
+    return frozen and returning and plain and not needed
+
+
+class FrozenFeatures:
+    """The data of a run with the features of a frozen backbone in place of images.
+
+    Args:
+        options: The options of the run.
+        data: The data, in the pixels that the network takes.
+        network: A network of the run; its backbone is that of all generations.
+        workers: The workers of this training, which share the recordings.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        data: datasets.ImageData,
+        network: keras.Model,
+        workers: Workers,
+    ):
+        self._options, self._data, self._workers = options, data, workers
+        self._seed = (
+            options.seed if options.augmentation_seed is None else options.augmentation_seed
+        )
+        self._views = 1
+        if teacher_signal.augmented(options, data):
+            self._views = options.teacher_views or options.epochs
+        self._name = network.name
+        self._body, self._head = backbones.split(network)
+        self._compute = tf.function(
+            lambda images: self._body(images, training=False), reduce_retracing=True
+        )
+
+    def head(self) -> keras.Model:
+        """Builds a fresh head, a model from features `[batch, units]`."""
+        return copies.with_new_weights(self._head)
+
+    def whole(self, head: keras.Model) -> keras.Model:
+        """Returns the network of a head, from images; it has the layers of the head."""
+        return keras.Model(self._body.inputs, head(self._body.outputs[0]), name=self._name)
+
+    def training_batches(
+        self,
+        generation: int,
+        epoch: int,
+        step: int,
+        finish: Callable[[tf.data.Dataset], tf.data.Dataset],
+    ) -> Any:
+        """Returns a generation's batches of features from a step on; see `Lineage.fit`.
+
+        Args:
+            generation: Its number.
+            epoch: The first epoch.
+            step: The first step of that epoch.
+            finish: Transforms the batches of each replica, for example adds sample weights.
+        """
+        options, data = self._options, self._data
+        recorded = self._recorded(data.train, self._views)
+        batches = functools.partial(
+            pipeline.training_batches,
+            data,
+            batch_size=options.batch_size,
+            epochs=2**31,  # unlimited: a generation keeps its recorded number
+            seed=seeds.derive_seed(options.seed, "data", generation),
+            views=self._views,
+            augment="none",  # as recorded
+            first_epoch=epoch,
+            first_step=step,
+            features=recorded.logits,
+        )
+        return self._workers.distribute_dataset(lambda **share: finish(batches(**share)))
+
+    def evaluation_batches(self, split: datasets.Split) -> tf.data.Dataset:
+        """Returns the features of all examples of a split in order, with their labels."""
+        recorded = self._recorded(split, 1)
+        features = functools.partial(recorded.logits, tf.constant(0))
+        return pipeline.evaluation_batches(
+            split, self._data, teacher_signal.BATCH, features=features
+        )
+
+    def _recorded(self, split: datasets.Split, views: int) -> recording.Recording:
+        return self._workers.run_on_chief_first(lambda: self._record(split, views))
+
+    @functools.cache  # noqa: B019 - one for each split, as long as the run
+    def _record(self, split: datasets.Split, views: int) -> recording.Recording:
+        options, data = self._options, self._data
+        augment = teacher_signal.augmentation(options, data) if split is data.train else "none"
+        units = int(self._body.output_shape[-1])
+        form = recording.Form(views, len(split.labels), units, precision="float32")
+        seed = seeds.derive_seed(self._seed, "views", "features")
+        seen = [] if augment == "none" else [seed, pipeline.VIEW_FORMAT, augment]
+        policy = keras.config.dtype_policy().name
+        facts = teacher_signal.facts(data, split)
+        name = recording.digest([self._body], *facts, "features", policy, seen)
+        folder = options.recordings_directory / name
+
+        def batches(view: int, first: int) -> tf.data.Dataset:
+            if split is data.train:
+                return pipeline.view_batches(
+                    data, batch_size=BATCH, view_seed=seed, view=view, augment=augment, first=first
+                )
+            images = pipeline.evaluation_batches(split, data, BATCH).map(lambda x, labels: x)
+            return images.unbatch().skip(first).batch(BATCH)
+
+        if options.progress != "none" and split is data.train:
+            print(
+                f"Computing the features of the frozen backbone once: {views} view(s) of "
+                f"{form.examples:,} examples, {recording.in_words(form.bytes)} in {folder}."
+            )
+        with teacher_signal.bar(
+            form.views * form.examples, shown=options.progress == "auto" and split is data.train
+        ) as advance:
+            return recording.record(
+                folder, form, batches, lambda images: np.asarray(self._compute(images)), advance
+            )

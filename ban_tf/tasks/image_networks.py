@@ -1,0 +1,120 @@
+"""The networks of a run on images. All of them take the pixels of the run."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import keras
+
+from ban_tf import architectures, datasets
+from ban_tf.architectures import backbones, pixels
+from ban_tf.errors import RunDirectoryError
+from ban_tf.layers import batch_normalization
+from ban_tf.runs import reading
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.system import seeds
+from ban_tf.tasks import given_teacher
+from ban_tf.tasks.task import Task
+
+_RANDOM = {"weights": backbones.NONE, "freeze": None, "backbone_learning_rate": None}
+
+
+class ImageNetworks:
+    """Builds the networks of a run.
+
+    The run has the pixels that its born-again networks take. A network that takes other ones, or a
+    given teacher, is wrapped.
+
+    Args:
+        task: The task of the run.
+        data: The data, normalized by the statistics of its training images.
+
+    Attributes:
+        data: The data in the pixels of the run.
+        form: The pixels of the run, one of `pixels.FORMS`.
+    """
+
+    def __init__(self, task: Task, data: datasets.ImageData):
+        self._task = task
+        self._normalized = pixels.Pixels(data.mean, data.std)
+        self.data = data
+        with seeds.seeded(0):  # does not advance the random state
+            self._forms = {name: self._form_of(name) for name in task.options.architectures}
+        self.form = self._forms[task.options.architectures[-1]]
+        mean, std, _ = self._described(self.form)
+        self.data = dataclasses.replace(data, mean=mean, std=std)
+
+    def _form_of(self, network: str) -> str:
+        """Returns the form of pixels that a network takes."""
+        told = self._task.options.input
+        if told != "auto":
+            return told
+        if architectures.is_pretrained(network):
+            return pixels.RAW  # which they prepare inside
+        return pixels.of_model(self._built(network)) if ":" in network else pixels.NORMALIZED
+
+    def _described(self, form: str) -> pixels.Pixels:
+        return pixels.described(form, *self._normalized[:2])
+
+    def build(self, network: str, random: bool = False) -> keras.Model:
+        """Builds a network from images of the run's pixels to logits.
+
+        Args:
+            network: Its name.
+            random: Whether its backbone starts from random weights, and nothing is frozen.
+        """
+        model = self._built(network, random)
+        if self._task.options.sync_batch_norm:
+            batch_normalization.synchronize(model)
+        own, given = self._described(self._forms[network]), self._described(self.form)
+        return pixels.taking(model, own, given)
+
+    def _built(self, network: str, random: bool = False) -> keras.Model:
+        mean, std, _ = self._normalized
+        settings = {**self._task.settings_of(network), **(_RANDOM if random else {})}
+        with architectures.named(self._task.flag_of(network)):
+            return architectures.build(
+                network,
+                self.data.input_shape,
+                self.data.num_classes,
+                mean=mean,
+                std=std,
+                **settings,
+            )
+
+    def given(self, path: str, chance: float | None) -> tuple[keras.Model, bool]:
+        """Loads the model of `--teacher_from`.
+
+        Args:
+            path: Its file.
+            chance: The accuracy of chance on the validation data, or None.
+
+        Returns:
+            A model that takes the pixels of the run, and whether it is another one than in the
+            file.
+
+        Raises:
+            InputError: It does not fit the data, or is no better than chance.
+        """
+        options = self._task.options
+        model = given_teacher.load(path, options.dataset, self.data)
+        form = given_teacher.form_of(model, path, options.teacher_input)
+        given_teacher.check_accuracy(model, path, form, self.data, self._normalized, chance)
+        taking = pixels.taking(model, self._described(form), self._described(self.form))
+        return taking, taking is not model
+
+    def check_resumed(self, directory: RunDirectory) -> None:
+        """Checks that a resumed run has the same pixels.
+
+        Raises:
+            RunDirectoryError: It has others.
+        """
+        if reading.DATA not in directory.names() or not directory.names("generation-"):
+            return
+        facts = reading.read_data_facts(directory)
+        before = pixels.name_of(facts.mean, facts.std)
+        if before != self.form:
+            raise RunDirectoryError(
+                f"{directory.path} holds a run on {before} pixels, but its networks now take "
+                f"{self.form} ones; start again in another directory."
+            )
