@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import pathlib
 import re
@@ -12,9 +13,14 @@ import sys
 import numpy as np
 import pytest
 import scripts
+from absl import flags
 from PIL import Image
 
-from ban_tf.cli import verbs
+from ban_tf import architectures
+from ban_tf.cli import train, verbs
+from ban_tf.config import options
+from ban_tf.tasks import runner
+from ban_tf.tasks.run import Run
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -50,10 +56,10 @@ def test_every_command_named_in_the_documentation_exists():
             assert verb in verbs.VERBS, f"{path.name}: ban-tf {verb}"
 
 
-def _draw(folder):
+def _draw(folder, size=16):
     """Circles and squares, a few pixels wide."""
     rng = np.random.default_rng(0)
-    y, x = np.mgrid[:16, :16] - 7.5
+    y, x = np.mgrid[:size, :size] - (size - 1) / 2
     shapes = {"circle": np.hypot(x, y) < 6, "square": np.maximum(abs(x), abs(y)) < 6}
     for part, count in (("train", 24), ("test", 8)):
         for name, shape in shapes.items():
@@ -94,3 +100,30 @@ def test_the_tutorial_goes_from_images_to_an_exported_ensemble(tmp_path, monkeyp
     assert "'circle'" in capsys.readouterr().out
     exec(read, {})
     assert capsys.readouterr().out.startswith("[0, 1, 2] ")
+
+
+def test_the_commands_for_pretrained_backbones_run(tmp_path, monkeypatch):
+    _draw(tmp_path / "my_images", size=32)
+    monkeypatch.chdir(tmp_path)
+    (block,) = _blocks("pretrained.md", "bash")
+    for command in block.replace("\\\n", "").splitlines():
+        program, verb, *arguments = shlex.split(command)
+        assert (program, verb) == ("ban-tf", "train")
+        # Without a network, and quickly.
+        quick = ["--weights=none", "--epochs=6", "--gens=0", "--batch_size=43", "--progress=none"]
+        values = flags.FlagValues()
+        options.define_flags(values)
+        given = train.parse(["ban-tf train", *arguments, *quick], values)
+        runner.run(train.checked(given, values))
+    assert Run("runs/frozen").model(0).name == "mobilenetv2_1.00_32"
+    assert (tmp_path / "runs/tuned/report.html").is_file()
+
+
+def test_the_lineage_of_pretrained_backbones_is_built(monkeypatch):
+    build = architectures.pretrained
+    offline = functools.partial(build, weights="none")
+    monkeypatch.setattr(architectures, "pretrained", offline)
+    (block,) = _blocks("pretrained.md", "python")
+    given = {}
+    exec(block, given)
+    assert given["lineage"].builder(1)().output_shape == (None, 5)

@@ -195,14 +195,18 @@ def is_fixed(model: keras.Model) -> bool:
     It does not if it draws anything besides dropout, which is off in inference mode, such as a
     layer for augmentation.
     """
+    import keras
+
     from ban_tf.compat import keras_private
 
     if not getattr(model, "inputs", None) or len(head(model).input.shape) != 2:
         return False
-    return all(
-        getattr(layer, "seed_generator", None) is None or "drop" in type(layer).__name__.lower()
+    drawing = (
+        layer
         for layer in keras_private.layers_in(model)
+        if any(isinstance(value, keras.random.SeedGenerator) for value in vars(layer).values())
     )
+    return all("drop" in type(layer).__name__.lower() for layer in drawing)
 
 
 def _read(model: keras.Model, name: str, path: pathlib.Path) -> Sequence[np.ndarray]:
