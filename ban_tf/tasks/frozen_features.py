@@ -69,9 +69,7 @@ class FrozenFeatures:
         self._seed = (
             options.seed if options.augmentation_seed is None else options.augmentation_seed
         )
-        self._views = 1
-        if teacher_signal.augmented(options, data):
-            self._views = options.teacher_views or options.epochs
+        self._views = (teacher_signal.augmented(options, data) and options.teacher_views) or 1
         self._name = network.name
         self._body, self._head = backbones.split(network)
         self._compute = tf.function(
