@@ -69,11 +69,18 @@ def _without(name: str) -> Need:
 
 
 TFDS = Need("dataset", "TFDS datasets", lambda options: datasets.is_tfds(options.dataset))
-FOLDER = Need("dataset", "folders of images", lambda options: datasets.is_folder(options.dataset))
-SPLIT_FOLDER = Need(
+FILES = Need(
     "dataset",
-    "folders of classes without train and test",
-    lambda options: datasets.is_split_folder(options.dataset),
+    "images in files",
+    lambda options: datasets.is_folder(options.dataset) or datasets.is_table(options.dataset),
+)
+READ = Need(
+    "dataset", "TFDS datasets and images in files", lambda options: options.dataset != "digits"
+)
+SPLIT = Need(
+    "dataset",
+    "data without a test part",
+    lambda options: datasets.may_be_split(options.dataset),
 )
 NO_VALIDATION = Need(
     "dataset",

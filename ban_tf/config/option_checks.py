@@ -16,6 +16,7 @@ from ban_tf import architectures
 from ban_tf.architectures import backbones
 from ban_tf.config import idle, registry
 from ban_tf.config.flag import declared
+from ban_tf.datasets import resizing
 from ban_tf.distribution import cluster
 from ban_tf.errors import InputError, OptionsError
 from ban_tf.objectives import names as objective_names
@@ -80,6 +81,8 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
         _check_writable("recordings", options.recordings_directory)
     try:
         objective_names.parse(options.objective, flag=True)
+        if options.image_size is not None:
+            resizing.parse(options.image_size)
         task = registry.of(options.dataset)
         task.check(options.dataset)
         options = dataclasses.replace(options, arch=task.resolve(options.arch))

@@ -13,6 +13,7 @@ from absl import flags
 from ban_tf.config import groups, idle, registry
 from ban_tf.config.flag import declared
 from ban_tf.config.option_checks import check
+from ban_tf.datasets import resizing
 from ban_tf.errors import OptionsError
 
 __all__ = ["FLAGS", "Options", "OptionsError", "check", "define_flags", "from_flags"]
@@ -63,6 +64,11 @@ class Options(
     def mixed(self) -> bool:
         """Whether examples are mixed, so that their labels are distributions."""
         return bool(self.mixup or self.cutmix)
+
+    @property
+    def image_height_and_width(self) -> tuple[int, int] | None:
+        """The numbers of `--image_size`."""
+        return None if self.image_size is None else resizing.parse(self.image_size)
 
     @property
     def recordings_directory(self) -> pathlib.Path:

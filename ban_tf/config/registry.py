@@ -24,7 +24,7 @@ from ban_tf.errors import InputError
 
 GROUP = "ban_tf.tasks"
 
-_OF_IMAGES = ("", "digits", "folder")
+_OF_IMAGES = ("", "digits", "folder", "csv")
 _registered: dict[str, Declaration] = {TEXT.prefix: TEXT}
 
 

@@ -1,19 +1,25 @@
-"""Image datasets: the embedded digits, any TFDS dataset, or a folder of images.
+"""Image datasets: the embedded digits, any TFDS dataset, a folder or a table of images.
 
 Text is in `datasets.text`.
 """
 
 from __future__ import annotations
 
+import pathlib
+from typing import TYPE_CHECKING
+
 import numpy as np
 
-from ban_tf.datasets.image_data import ImageData, Split
+from ban_tf.datasets.image_data import ImageData, Parts, Reading, Split
 from ban_tf.errors import InputError
 from ban_tf.system import seeds
 
+if TYPE_CHECKING:
+    from ban_tf.datasets.folder_layout import Scan
+
 __all__ = ["ImageData", "Split", "check", "load"]
 
-_FOLDER = "folder:"
+_FOLDER, _CSV = "folder:", "csv:"
 # Flipping changes the label of digits and letters, so augmentation is off by default.
 _NOT_MIRRORED = (
     "digits",
@@ -34,14 +40,12 @@ def check(name: str) -> None:
     """
     if not name:
         raise InputError(
-            "--dataset is empty; give digits, a TFDS name such as cifar10, or folder:PATH."
+            "--dataset is empty; give digits, a TFDS name such as cifar10, folder:PATH or csv:FILE."
         )
     from ban_tf.datasets import folder_hints
 
-    if name.startswith(_FOLDER):
-        from ban_tf.datasets import folder
-
-        folder.check(name.removeprefix(_FOLDER))
+    if is_folder(name) or is_table(name):
+        _listed(name)
     elif folder_hints.looks_like_path(name):
         raise InputError(
             f"--dataset={name} is a path. "
@@ -57,23 +61,36 @@ def is_folder(name: str) -> bool:
     return name.startswith(_FOLDER)
 
 
-def is_split_folder(name: str) -> bool:
-    """Returns whether a dataset is a folder of classes, without `train` and `test`."""
-    from ban_tf.datasets import folder_layout
+def is_table(name: str) -> bool:
+    """Returns whether a dataset is a table of image files."""
+    return name.startswith(_CSV)
 
-    return is_folder(name) and folder_layout.is_split(name.removeprefix(_FOLDER))
+
+def may_be_split(name: str) -> bool:
+    """Returns whether test data may be taken from the training data of a dataset.
+
+    Known of files: those of a folder of classes without `train` and `test`, or of a table without
+    splits. A TFDS dataset is split if it has no test data.
+    """
+    from ban_tf.datasets import csv_list, folder_layout
+
+    if is_folder(name):
+        return folder_layout.is_split(name.removeprefix(_FOLDER))
+    return csv_list.is_split(name.removeprefix(_CSV)) if is_table(name) else is_tfds(name)
 
 
 def has_validation(name: str) -> bool:
-    """Returns whether a dataset has validation data of its own."""
-    from ban_tf.datasets import folder_layout
+    """Returns whether files of a dataset are its own validation data."""
+    from ban_tf.datasets import csv_list, folder_layout
 
-    return is_folder(name) and folder_layout.has_validation(name.removeprefix(_FOLDER))
+    if is_folder(name):
+        return folder_layout.has_validation(name.removeprefix(_FOLDER))
+    return is_table(name) and csv_list.has_validation(name.removeprefix(_CSV))
 
 
 def is_tfds(name: str) -> bool:
     """Returns whether a dataset is loaded by TensorFlow Datasets."""
-    return name != "digits" and not name.startswith(_FOLDER)
+    return name != "digits" and not name.startswith((_FOLDER, _CSV))
 
 
 def augmented_by_default(name: str) -> bool:
@@ -88,25 +105,35 @@ def load(
     validation_fraction: float = 0.1,
     train_examples: int | None = None,
     seed: int = 0,
+    image_size: tuple[int, int] | None = None,
+    resize: str = "crop",
+    channels: int | None = None,
     cache: str = "auto",
     skip_bad_files: bool = False,
     test_fraction: float = 0.2,
+    show_progress: bool = False,
 ) -> ImageData:
     """Loads a dataset.
 
     Args:
-        name: "digits", "folder:PATH", or the name of a TFDS image-classification dataset.
-        data_dir: The directory of TFDS data; not used for digits and folders.
+        name: "digits", "folder:PATH", "csv:FILE", or the name of a TFDS image-classification
+            dataset.
+        data_dir: The directory of TFDS data; not used for digits and files.
         validation_fraction: Fraction of the training data used for validation; not used for
-            folders with a validation folder.
-        train_examples: Use only this number of training examples: the first ones, or for a folder
+            data with a validation part.
+        train_examples: Use only this number of training examples: the first ones, or of files
             a fixed random choice; validation examples are taken from these.
         seed: Chooses the validation examples.
-        cache: Where decoded images of TFDS datasets are stored: "memory", "disk" (next to the
-            dataset, memory-mapped), or "auto": on disk if they would fill half of the memory.
-        skip_bad_files: Leave out files of a folder that cannot be read.
-        test_fraction: Fraction of the images used for testing, of a folder without `train` and
-            `test`; the same images whatever the seed.
+        image_size: Height and width to which images are brought; by default that of the data, or
+            the most common one of files.
+        resize: How they are brought to it: "crop", "pad" or "stretch"; see `datasets.resizing`.
+        channels: 1 or 3; by default those of the data.
+        cache: Where decoded images are stored: "memory", "disk" (next to the dataset,
+            memory-mapped), or "auto": on disk if they would fill a third of the memory.
+        skip_bad_files: Leave out image files that cannot be read.
+        test_fraction: Fraction of the images used for testing, of data without a test part;
+            the same images whatever the seed.
+        show_progress: Whether to show the progress of reading many images.
 
     Raises:
         InputError: The data cannot be loaded, or is invalid.
@@ -114,32 +141,51 @@ def load(
     from ban_tf.datasets import content, splits
 
     check(name)
-    validation: Split | None = None
-    skipped: tuple[str, ...] = ()
-    if name == "digits":
-        from ban_tf.datasets import digits
-
-        train, test, class_names = digits.load()
-    elif name.startswith(_FOLDER):
-        from ban_tf.datasets import folder
-
-        found = folder.load(name.removeprefix(_FOLDER), skip_bad_files, test_fraction)
-        train, test, class_names = found.train, found.test, found.class_names
-        validation, skipped = found.validation, found.skipped
-    else:
-        from ban_tf.datasets import tfds
-
-        train, test, class_names = tfds.load(name, data_dir, train_examples, cache)
-    train = _first(name, train, train_examples)
-    known_by = content.of_images(train, test, class_names, validation)
+    sized = (image_size, resize, channels)
+    how = Reading(*sized, cache, skip_bad_files, test_fraction, show_progress)
+    found = _read(name, data_dir, train_examples, how)
+    train, validation = _first(name, found.train, train_examples), found.validation
+    known_by = content.of_images(train, found.test, found.class_names, validation)
     if validation is None:
         train, validation = splits.cut_validation(
             train, validation_fraction, seeds.derive_seed(seed, "validation")
         )
-    mean, std = splits.channel_statistics(train.images)
-    augment = augmented_by_default(name)
-    parts = (train, validation, test)
-    return ImageData(name, *parts, class_names, mean, std, augment, known_by, skipped)
+    return ImageData(
+        name,
+        train,
+        validation,
+        found.test,
+        found.class_names,
+        *splits.channel_statistics(train.images),
+        augmented_by_default(name),
+        known_by,
+        found.skipped,
+    )
+
+
+def _read(name: str, data_dir: str | None, train_examples: int | None, how: Reading) -> Parts:
+    if name == "digits":
+        from ban_tf.datasets import digits
+
+        return digits.load(how)
+    if is_tfds(name):
+        from ban_tf.datasets import tfds
+
+        return Parts(*tfds.load(name, data_dir, train_examples, how.cache))
+    from ban_tf.datasets import listed_images
+
+    return listed_images.load(name, *_listed(name), how)
+
+
+def _listed(name: str) -> tuple[pathlib.Path, Scan]:
+    """Returns the files of a dataset, and the folder that they are in."""
+    from ban_tf.datasets import csv_list, folder_hints, folder_layout
+
+    if is_table(name):
+        path = name.removeprefix(_CSV)
+        return csv_list.existing(path).parent, csv_list.scan(path)
+    path = name.removeprefix(_FOLDER)
+    return folder_hints.existing(path), folder_layout.scan(path)
 
 
 def _first(name: str, train: Split, count: int | None) -> Split:
@@ -150,7 +196,7 @@ def _first(name: str, train: Split, count: int | None) -> Split:
             f"--train_examples={count} must be between 1 and the {len(train.labels)} training "
             f"examples of --dataset={name}."
         )
-    if name.startswith(_FOLDER):  # a folder is sorted by class: its first images are one class
+    if is_folder(name) or is_table(name):  # often sorted by class: the first images are one class
         chosen = np.random.default_rng(0).permutation(len(train.labels))[:count]
         return train.select(chosen)
     return train.select(np.arange(count))

@@ -13,13 +13,13 @@ import re
 import unicodedata
 from typing import NamedTuple
 
-from ban_tf.datasets import folder_hints, image_files
+from ban_tf.datasets import disk_cache, folder_hints, image_files
 from ban_tf.errors import InputError
 
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 ALL = "all"  # the only part of a folder that is to be split
-_PARTS = {"train": TRAIN, "test": TEST}
-_PARTS |= dict.fromkeys(("val", "valid", "validation"), VALIDATION)
+PARTS = {"train": TRAIN, "test": TEST}
+PARTS |= dict.fromkeys(("val", "valid", "validation"), VALIDATION)
 
 
 class Scan(NamedTuple):
@@ -50,7 +50,7 @@ def parts(path: str) -> dict[str, pathlib.Path]:
     root = folder_hints.existing(path)
     found: dict[str, pathlib.Path] = {}
     for folder in folder_hints.folders(root):
-        part = _PARTS.get(folder.name.lower())
+        part = PARTS.get(folder.name.lower())
         if part in found:
             raise InputError(
                 f"--dataset=folder:{path} holds both {found[part].name} and {folder.name}; keep "
@@ -95,12 +95,14 @@ def scan(path: str) -> Scan:
     if ALL not in folders:
         beside = set(next(iter(folders.values())).parent.iterdir()) - set(folders.values())
         for entry in beside:
+            if entry.name == disk_cache.NAME:
+                continue
             hidden = image_files.is_hidden(entry.name)
             passed_over[image_files.HIDDEN if hidden else "beside train and test"] += 1
     classes = {part: _classes(path, folder, passed_over) for part, folder in folders.items()}
     _check_same(path, classes)
     main = ALL if ALL in classes else TRAIN
-    names = tuple(sorted(classes[main], key=_natural))
+    names = tuple(sorted(classes[main], key=natural))
     if len(names) < 2:
         raise InputError(folder_hints.few_classes(path, folders[main], names))
     files = {
@@ -116,6 +118,8 @@ def _classes(
     """Returns the image files of each class in a folder."""
     found: dict[str, list[pathlib.Path]] = {}
     for entry in sorted(folder.iterdir()):
+        if entry.name == disk_cache.NAME:
+            continue
         if image_files.is_hidden(entry.name):
             passed_over[image_files.HIDDEN] += 1
             continue
@@ -139,12 +143,12 @@ def _check_same(path: str, classes: dict[str, dict[str, list[pathlib.Path]]]) ->
         return
     train = set(classes[TRAIN])
     if train != set(classes[TEST]):
-        only = sorted(train ^ set(classes[TEST]), key=_natural)
+        only = sorted(train ^ set(classes[TEST]), key=natural)
         raise InputError(
             f"--dataset=folder:{path} must have the same classes in train and test; only in one of "
             f"them: {folder_hints.listed(only)}."
         )
-    unknown = sorted(set(classes.get(VALIDATION, ())) - train, key=_natural)
+    unknown = sorted(set(classes.get(VALIDATION, ())) - train, key=natural)
     if unknown:
         raise InputError(
             f"--dataset=folder:{path} has classes in its validation folder that are not in train: "
@@ -152,7 +156,7 @@ def _check_same(path: str, classes: dict[str, dict[str, list[pathlib.Path]]]) ->
         )
 
 
-def _natural(name: str) -> tuple[list[str | int], str]:
-    """Sorts by the numbers in names."""
+def natural(name: str) -> tuple[list[str | int], str]:
+    """Returns a key that sorts names by the numbers in them."""
     pieces = re.split(r"(\d+)", name)  # texts and numbers in turns
     return [int(piece) if index % 2 else piece for index, piece in enumerate(pieces)], name

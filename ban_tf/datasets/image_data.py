@@ -65,6 +65,38 @@ class Split:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Parts:
+    """What is read of a dataset.
+
+    Attributes:
+        train: The training data.
+        test: The test data.
+        class_names: In the order of the labels.
+        validation: The validation data; None if there are none of their own.
+        skipped: Why files were left out, a sentence for each that names it.
+    """
+
+    train: Split
+    test: Split
+    class_names: tuple[str, ...]
+    validation: Split | None = None
+    skipped: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Reading:
+    """How images are read; the attributes are those of `datasets.load`."""
+
+    image_size: tuple[int, int] | None = None
+    resize: str = "crop"
+    channels: int | None = None
+    cache: str = "auto"
+    skip_bad_files: bool = False
+    test_fraction: float = 0.2
+    show_progress: bool = False
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class ImageData:
     """A dataset for image classification.
 

@@ -9,17 +9,19 @@ than eight bits per channel are refused.
 from __future__ import annotations
 
 import collections
+import contextlib
 import functools
 import pathlib
-from typing import IO, TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from ban_tf.datasets.resizing import BACKGROUND
 from ban_tf.errors import InputError
 from ban_tf.system import safe_files
 
 if TYPE_CHECKING:
     from PIL import Image
 
-BACKGROUND = "white"  # shows where an image is transparent
 HIDDEN = "hidden or system"
 # Pillow recognizes these formats, but decodes them only with another program.
 _NOT_DECODED = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"})
@@ -28,6 +30,7 @@ _SYSTEM = frozenset(
     {"__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin"}
 )
 _ORIENTATION = 0x0112  # the EXIF tag
+_TURNS_SIDES = (5, 6, 7, 8)  # orientations in which height and width are swapped
 
 
 def is_hidden(name: str) -> bool:
@@ -70,6 +73,35 @@ def find(folder: pathlib.Path, passed_over: collections.Counter[str]) -> list[pa
     return sorted(files)
 
 
+class Header(NamedTuple):
+    """What a file says of its image.
+
+    Attributes:
+        size: Height and width of the upright image.
+        channels: 1 if it is gray, otherwise 3.
+    """
+
+    size: tuple[int, int]
+    channels: int
+
+
+def read_header(file: str | pathlib.Path) -> Header:
+    """Reads the header of an image file, without decoding the image.
+
+    Raises:
+        InputError: It does not exist, is not an image, or has more than eight bits per channel.
+    """
+    from PIL import Image
+
+    with _opened_image(file, file) as image:
+        width, height = image.size
+        # `getexif` of the class of a format may decode the image. Pillow turns TIFF itself.
+        orientation = _orientation(Image.Image.getexif, image)
+        if orientation in _TURNS_SIDES and image.format != "TIFF":
+            width, height = height, width
+        return Header((height, width), 1 if _mode(image) == "L" else 3)
+
+
 def open_image(file: str | pathlib.Path) -> Image.Image:
     """Reads an image file with Pillow: upright, without transparency.
 
@@ -79,26 +111,44 @@ def open_image(file: str | pathlib.Path) -> Image.Image:
     Raises:
         InputError: It does not exist, is not an image, or has more than eight bits per channel.
     """
+    return decode(file, file)
+
+
+def decode(source: str | pathlib.Path | IO[bytes], name: str | pathlib.Path) -> Image.Image:
+    """Returns the image in a file or stream; as `open_image`, with a name for messages."""
+    with _opened_image(source, name) as image:
+        image.load()
+        return _on_background(_upright(image))
+
+
+@contextlib.contextmanager
+def _opened_image(
+    source: str | pathlib.Path | IO[bytes], name: str | pathlib.Path
+) -> Iterator[Image.Image]:
+    """Opens an image whose channels have eight bits; errors name it."""
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with _opened(file) as stream, Image.open(stream, formats=_formats()) as image:
-            image.load()
-            deep = image.mode.startswith(("I", "F"))  # Pillow would clip these to white
-            opaque = None if deep else _on_background(_upright(image))
-    except MemoryError:
+        with contextlib.ExitStack() as opened:
+            if isinstance(source, (str, pathlib.Path)):
+                source = opened.enter_context(_opened(source))
+            image = opened.enter_context(Image.open(source, formats=_formats()))
+            if image.mode.startswith(("I", "F")):  # Pillow would clip these to white
+                raise InputError(
+                    f"{name} has more than eight bits per channel (mode {image.mode}); save it "
+                    "with eight."
+                )
+            yield image
+    except (MemoryError, InputError):
         raise
+    except FileNotFoundError as error:
+        raise InputError(f"{name} does not exist.") from error
     except UnidentifiedImageError as error:
         raise InputError(
-            f"{file} cannot be read as an image (it is in no format that Pillow decodes)."
+            f"{name} cannot be read as an image (it is in no format that Pillow decodes)."
         ) from error
     except Exception as error:  # decoders raise errors of many types for damaged files
-        raise InputError(f"{file} cannot be read as an image ({error}).") from error
-    if opaque is None:
-        raise InputError(
-            f"{file} has more than eight bits per channel (mode {image.mode}); save it with eight."
-        )
-    return opaque
+        raise InputError(f"{name} cannot be read as an image ({error}).") from error
 
 
 def _opened(file: str | pathlib.Path) -> IO[bytes]:
@@ -136,14 +186,18 @@ def _is_image(file: pathlib.Path) -> bool:
         return False
 
 
+def _orientation(getexif: Callable[[Image.Image], Any], image: Image.Image) -> int | None:
+    """Returns the orientation of the camera; without metadata or with damaged ones, None."""
+    try:
+        return getexif(image).get(_ORIENTATION)
+    except Exception:  # its parser raises errors of many types
+        return None
+
+
 def _upright(image: Image.Image) -> Image.Image:
-    """Applies the orientation of the camera; without metadata or with damaged ones, none."""
+    """Applies the orientation of the camera."""
     from PIL.Image import Transpose
 
-    try:
-        orientation = image.getexif().get(_ORIENTATION)
-    except Exception:  # its parser raises errors of many types
-        return image
     turns = {
         2: Transpose.FLIP_LEFT_RIGHT,
         3: Transpose.ROTATE_180,
@@ -153,6 +207,7 @@ def _upright(image: Image.Image) -> Image.Image:
         7: Transpose.TRANSVERSE,
         8: Transpose.ROTATE_90,
     }
+    orientation = _orientation(type(image).getexif, image)
     return image.transpose(turns[orientation]) if orientation in turns else image
 
 
@@ -160,8 +215,12 @@ def _on_background(image: Image.Image) -> Image.Image:
     """Returns an image in mode L or RGB, with transparency composited on `BACKGROUND`."""
     from PIL import Image
 
-    mode = "L" if image.mode in ("1", "L", "LA", "La") else "RGB"
+    mode = _mode(image)
     if image.mode.lower().endswith("a") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image)
     return image.convert(mode)
+
+
+def _mode(image: Image.Image) -> str:
+    return "L" if image.mode in ("1", "L", "LA", "La") else "RGB"

@@ -6,6 +6,7 @@ import numpy as np
 
 from ban_tf.datasets.image_data import Rows, Split
 from ban_tf.errors import InputError
+from ban_tf.system import seeds
 
 _CHUNK = 4096
 
@@ -48,6 +49,11 @@ def choose(labels: np.ndarray, fraction: float, seed: int, at_least: int = 0) ->
         count = min(max(round(fraction * len(members)), at_least), len(members) - 1)
         held_out[generator.permutation(members)[:count]] = True
     return held_out
+
+
+def choose_test(labels: np.ndarray, fraction: float) -> np.ndarray:
+    """Returns which examples are test data, bool `[examples]`: the same ones in all runs."""
+    return choose(labels, fraction, seeds.derive_seed(0, "test"), at_least=1)
 
 
 def channel_statistics(images: np.ndarray | Rows) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from ban_tf.compat import outputs
+from ban_tf.datasets import resizing
 from ban_tf.datasets.image_data import Rows
 from ban_tf.distillation import teachers
 from ban_tf.errors import RunDirectoryError
@@ -79,24 +80,29 @@ def output_kind(model: keras.Model) -> str:
     return "logits" if outputs.first_activation(model) == "linear" else "probabilities"
 
 
-def classifier(model: keras.Model, facts: reading.DataFacts) -> keras.Model:
+def classifier(model: keras.Model, facts: reading.DataFacts, any_size: bool = False) -> keras.Model:
     """Wraps a model with preprocessing and softmax.
 
     Args:
         model: Takes normalized images.
         facts: The data, including mean and standard deviation.
+        any_size: Whether the result takes images of any size, and resizes them as in training.
 
     Returns:
         A model of stock Keras layers around the given one, from uint8 images
         `[batch, height, width, channels]` to float32 class probabilities `[batch, classes]`.
     """
-    images = keras.Input(facts.input_shape, dtype="uint8", name="images")
+    height, width, channels = facts.input_shape
+    shape = (None, None, channels) if any_size else facts.input_shape
+    images = keras.Input(shape, dtype="uint8", name="images")
+    resized = resizing.layer((height, width), facts.resize)(images) if any_size else images
     mean, std = np.asarray(facts.mean), np.asarray(facts.std)
     # (x / 255 - mean) / std as one multiplication and one addition.
     normalized = keras.layers.Rescaling(
         (1.0 / (255.0 * std)).tolist(), (-mean / std).tolist(), dtype="float32", name="normalize"
-    )(images)
-    results = model(normalized)
+    )(resized)
+    # Explicit, since a layer that resizes turns the mode of all later layers to training.
+    results = model(normalized, training=False)
     if output_kind(model) == "logits":
         results = keras.layers.Softmax(dtype="float32", name="probabilities")(results)
     return keras.Model(images, results, name="classifier")

@@ -63,6 +63,7 @@ class DataFacts:
         input_shape: Height, width and channels.
         mean: Of each channel, of images scaled to 0..1.
         std: Likewise.
+        resize: How images are brought to this size; see `datasets.resizing`.
     """
 
     dataset: str
@@ -70,6 +71,7 @@ class DataFacts:
     input_shape: tuple[int, int, int]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    resize: str = "stretch"  # as all runs did that do not name it
 
     def to_json(self) -> bytes:
         """Returns the content of `data.json`."""
@@ -109,7 +111,8 @@ def read_data_facts(run: RunReader) -> DataFacts:
     if len(facts["mean"]) != channels or len(facts["std"]) != channels:
         raise RunDirectoryError(f"{run.path / DATA} needs a mean and std for {channels} channels.")
     several = ("class_names", "input_shape", "mean", "std")
-    return DataFacts(facts["dataset"], *(tuple(facts[key]) for key in several))
+    resize = facts.get("resize", DataFacts.resize)
+    return DataFacts(facts["dataset"], *(tuple(facts[key]) for key in several), resize)
 
 
 def read_vocabulary(run: RunReader) -> tuple[str, ...]:

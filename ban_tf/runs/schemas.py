@@ -104,6 +104,7 @@ DATA: Schema = _object(
     },
     mean={**_PER_CHANNEL, "items": {"type": "number", "minimum": -1e6, "maximum": 1e6}},
     std={**_PER_CHANNEL, "items": {"type": "number", "exclusiveMinimum": 0, "maximum": 1e6}},
+    resize={"enum": ["crop", "pad", "stretch"]},
 )
 
 VOCABULARY: Schema = _object(("words",), words={"type": "strings", "minItems": 1})

@@ -61,9 +61,12 @@ class ImageClassification(Task):
             validation_fraction=options.validation_fraction,
             train_examples=options.train_examples,
             seed=options.seed,
+            image_size=options.image_height_and_width,
+            resize=options.resize,
             cache=options.cache,
             skip_bad_files=options.skip_bad_files,
             test_fraction=options.test_fraction,
+            show_progress=options.progress == "auto",
         )
         if options.teacher_top is not None and options.teacher_top > self.data.num_classes:
             raise InputError(
@@ -109,13 +112,15 @@ class ImageClassification(Task):
         return [class_weights.describe(self.data.train.labels, self.data.class_names)]
 
     def identity(self) -> Mapping[str, Any]:
-        """Returns the numbers of examples and a hash of their content, and weights of classes."""
+        """Returns the numbers of examples, what their content depends on, and class weights."""
         data = self.data
         train = len(data.train.labels) + len(data.validation.labels)
         found = {
             "examples": f"{train} to train with and {len(data.test.labels)} to test with, of "
             f"{data.num_classes} classes",
             "data": f"content of hash {data.content}",
+            # Among these, older runs are known by the content alone.
+            "resize": self.options.resize,
         }
         if self._class_weights is not None:
             weights = fingerprint.of_array(self._class_weights)[:16]
@@ -131,6 +136,7 @@ class ImageClassification(Task):
             data.input_shape,
             tuple(float(value) for value in data.mean),
             tuple(float(value) for value in data.std),
+            self.options.resize,
         )
         found = {reading.DATA: facts.to_json()}
         if self.options.skip_bad_files:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from ban_tf import datasets
-from ban_tf.datasets import folder_layout, image_files
+from ban_tf.datasets import folder_layout, image_files, resizing
 from ban_tf.errors import InputError
 from ban_tf.metrics import summary
 from ban_tf.runs import inference, reading
@@ -36,6 +36,9 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
     data = datasets.load(
         dataset,
         data_dir=data_dir,
+        image_size=facts.input_shape[:2],
+        resize=facts.resize,
+        channels=_channels(facts),
         skip_bad_files=settings.get("skip_bad_files", False),
         test_fraction=settings.get("test_fraction", 0.2),
     )
@@ -46,11 +49,6 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         raise InputError(
             f"--dataset={dataset} has the classes {_listed(data.class_names)}, but {run.path} was "
             f"trained on {_listed(facts.class_names)}."
-        )
-    if tuple(data.input_shape) != facts.input_shape:
-        raise InputError(
-            f"--dataset={dataset} has images of shape {tuple(data.input_shape)}, but {run.path} "
-            f"was trained on {facts.input_shape}."
         )
     members = [
         summary.Member(
@@ -94,7 +92,7 @@ def probabilities(
                 f"{images.dtype} of shape {images.shape}"
             )
     else:
-        images = np.stack([read_image(path, facts.input_shape) for path in images])
+        images = np.stack([read_image(path, facts.input_shape, facts.resize) for path in images])
     return np.exp(inference.log_probabilities(model, images, facts))
 
 
@@ -123,21 +121,24 @@ def predict(
     return Predictions(["image", "class", *facts.class_names], rows, lines)
 
 
-def read_image(path: str | pathlib.Path, shape: tuple[int, int, int]) -> np.ndarray:
-    """Reads and resizes an image as in training, uint8 `[height, width, channels]`.
+def read_image(
+    path: str | pathlib.Path, shape: tuple[int, int, int], resize: str = "stretch"
+) -> np.ndarray:
+    """Reads an image, upright and without transparency, uint8 `[height, width, channels]`.
+
+    Args:
+        path: The file.
+        shape: Height, width and channels.
+        resize: How it is brought to this size; see `datasets.resizing`.
 
     Raises:
         InputError: The file does not exist, or is not an image.
     """
-    from PIL import Image
-
     height, width, channels = shape
     if channels not in (1, 3):
         raise InputError(f"Images of {channels} channels cannot be read from files.")
-    image = image_files.open_image(path).convert("L" if channels == 1 else "RGB")
-    if image.size != (width, height):
-        image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return np.asarray(image, dtype=np.uint8).reshape(shape)
+    image = image_files.open_image(path)
+    return resizing.to_array(image, (height, width), resize, channels)
 
 
 def served(
@@ -146,18 +147,32 @@ def served(
     """Returns a model for export, and its description for the manifest."""
     facts = reading.read_data_facts(run)
     model = _model(run, which, facts)
+    # Other formats cannot resize as in training.
+    any_size = preprocessing and to in ("saved_model", "keras")
+    shape = ("height", "width", facts.input_shape[-1]) if any_size else facts.input_shape
     manifest = {
         "class_names": list(facts.class_names),
         "input": {
-            "shape": ["batch", *facts.input_shape],
+            "shape": ["batch", *shape],
             "dtype": "uint8" if preprocessing else "float32",
             "preprocessing": "none" if preprocessing else "(image / 255 - mean) / std",
             "mean": list(facts.mean),
             "std": list(facts.std),
+            "resize": {
+                "size": list(facts.input_shape[:2]),
+                "method": facts.resize,
+                "by": "the model" if any_size else "the caller",
+            },
         },
         "output": "probabilities" if preprocessing else inference.output_kind(model),
     }
-    return (inference.classifier(model, facts) if preprocessing else model), manifest
+    served_model = inference.classifier(model, facts, any_size) if preprocessing else model
+    return served_model, manifest
+
+
+def _channels(facts: reading.DataFacts) -> int | None:
+    """Returns the channels to which images can be converted."""
+    return facts.input_shape[-1] if facts.input_shape[-1] in (1, 3) else None
 
 
 def _model(run: reading.RunReader, which: str, facts: reading.DataFacts) -> keras.Model:

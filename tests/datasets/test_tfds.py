@@ -78,7 +78,7 @@ def test_training_examples_that_are_not_there_are_refused(data_dir, count):
 def test_images_larger_than_memory_are_read_from_disk_and_are_the_same(data_dir, monkeypatch):
     options = {"data_dir": data_dir, "validation_fraction": 0.2, "train_examples": 18}
     memory = datasets.load("tiny_shapes", cache="memory", **options)
-    monkeypatch.setattr(datasets.tfds.hardware, "memory", lambda: 1000)
+    monkeypatch.setattr(datasets.disk_cache.hardware, "memory", lambda: 1000)
     disk = datasets.load("tiny_shapes", cache="auto", **options)
     again = datasets.load("tiny_shapes", cache="disk", **options)  # finds the decoded file
     assert disk.train.on_disk and disk.validation.on_disk and not memory.train.on_disk

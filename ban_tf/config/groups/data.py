@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from ban_tf.config import needs
 from ban_tf.config.flag import flag
+from ban_tf.datasets import resizing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,9 +18,9 @@ class DataOptions:
     HEADING: ClassVar[str] = "Data"
     dataset: str = flag(
         "digits",
-        "digits (embedded), a TFDS dataset such as cifar10, folder:PATH with images, text "
-        "(embedded), or text:PATH, a folder with *.train.txt, *.valid.txt and *.test.txt or one "
-        "file.",
+        "digits (embedded), a TFDS dataset such as cifar10, folder:PATH with images, csv:FILE with "
+        "the columns path, label and perhaps split, text (embedded), or text:PATH, a folder with "
+        "*.train.txt, *.valid.txt and *.test.txt or one file.",
     )
     data_dir: str | None = flag(
         None,
@@ -31,17 +32,17 @@ class DataOptions:
     )
     validation_fraction: float = flag(
         0.1,
-        "Fraction of the training data used for validation; a folder may have a validation part.",
+        "Fraction of the training data used for validation; data may have a validation part.",
         bounds=(0.0, 0.5),
         of_some_tasks=True,
         needs=(needs.NO_VALIDATION,),
     )
     test_fraction: float = flag(
         0.2,
-        "Fraction of each class used for testing, of a folder of classes without train and test.",
+        "Fraction of each class used for testing, of data without a test part.",
         bounds=(0.01, 0.9),
         of_some_tasks=True,
-        needs=(needs.SPLIT_FOLDER,),
+        needs=(needs.SPLIT,),
     )
     train_examples: int | None = flag(
         None,
@@ -49,21 +50,34 @@ class DataOptions:
         bounds=(2, math.inf),
         of_some_tasks=True,
     )
+    image_size: str | None = flag(
+        None,
+        "Height and width to which images are brought, as 224 or 192x256; by default that of the "
+        "data, or the most common one of files.",
+        of_some_tasks=True,
+        may_be_empty=True,
+    )
+    resize: str = flag(
+        "crop",
+        "How images are brought to a size: crop (scaled, then the middle is cut out), pad (scaled, "
+        "then padded with white) or stretch (the ratio of height to width changes).",
+        choices=resizing.METHODS,
+        of_some_tasks=True,
+    )
     cache: str = flag(
         "auto",
-        "Where decoded images of TFDS datasets are stored: memory, disk (beside the data), or "
-        "auto: on disk if they would fill half of the memory.",
+        "Where decoded images are stored: memory, disk (beside the data), or auto: on disk if they "
+        "would fill a third of the memory.",
         choices=("auto", "memory", "disk"),
         may_change=True,
         of_some_tasks=True,
-        needs=(needs.TFDS,),
+        needs=(needs.READ,),
     )
     skip_bad_files: bool = flag(
         False,
-        "Leave out images of a folder that cannot be read; skipped_files.txt in the run lists "
-        "them.",
+        "Leave out image files that cannot be read; skipped_files.txt in the run lists them.",
         of_some_tasks=True,
-        needs=(needs.FOLDER,),
+        needs=(needs.FILES,),
     )
     augment: str = flag(
         "auto",

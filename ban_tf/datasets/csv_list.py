@@ -1,0 +1,167 @@
+"""A table of image files: a CSV with the columns `path`, `label` and perhaps `split`.
+
+Paths are relative to the folder of the table. Names of splits are those of folders: `train`,
+`test`, and `val`, `valid` or `validation`, in any case; without the column the images are split.
+"""
+
+from __future__ import annotations
+
+import collections
+import csv
+import pathlib
+from typing import NamedTuple
+
+from ban_tf.datasets import folder_hints
+from ban_tf.datasets.folder_layout import (
+    ALL,
+    PARTS,
+    TEST,
+    TRAIN,
+    VALIDATION,
+    Scan,
+    natural,
+    normalized,
+)
+from ban_tf.errors import InputError
+
+_COLUMNS = ("path", "label")
+_SPLIT = "split"
+
+
+class _Row(NamedTuple):
+    path: str
+    label: str
+    part: str
+
+
+def existing(path: str) -> pathlib.Path:
+    """Returns the file of a table.
+
+    Raises:
+        InputError: It does not exist, or is a folder.
+    """
+    file = pathlib.Path(path)
+    if path.startswith("~"):
+        file = file.expanduser()
+    if not path or not file.is_file():
+        what = "is a folder: type --dataset=folder:PATH for images in folders"
+        if not file.is_dir() or not path:
+            what = "does not exist; give a table of images as --dataset=csv:FILE"
+        raise InputError(f"--dataset=csv:{path} {what}.")
+    return file
+
+
+def scan(path: str) -> Scan:
+    """Returns the files that a table lists; whether they exist is found when they are read.
+
+    Raises:
+        InputError: It is not such a table.
+    """
+    file = existing(path)
+    rows = _rows(path, file)
+    listed: dict[str, list[_Row]] = collections.defaultdict(list)
+    for row in rows:
+        listed[row.part].append(row)
+    _check_parts(path, listed)
+    main = listed[ALL if ALL in listed else TRAIN]
+    names = tuple(sorted({row.label for row in main}, key=natural))
+    if len(names) < 2:
+        raise InputError(
+            f"--dataset=csv:{path} has {len(names)} class(es) to train with; at least two are "
+            "needed."
+        )
+    _check_classes(path, listed, names)
+    labels = {name: label for label, name in enumerate(names)}
+    files = {
+        part: [(file.parent / row.path, labels[row.label]) for row in listed[part]]
+        for part in (ALL, TRAIN, VALIDATION, TEST)
+        if part in listed
+    }
+    return Scan(names, files, collections.Counter())
+
+
+def is_split(path: str) -> bool:
+    """Returns whether a table has no test data, so that it is split."""
+    return ALL in _parts_if_any(path)
+
+
+def has_validation(path: str) -> bool:
+    """Returns whether a table has validation data."""
+    return VALIDATION in _parts_if_any(path)
+
+
+def _parts_if_any(path: str) -> set[str]:
+    try:
+        return set(scan(path).files)
+    except (InputError, OSError):
+        return set()
+
+
+def _rows(path: str, file: pathlib.Path) -> list[_Row]:
+    try:
+        # With or without the mark that some programs put before UTF-8.
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, strict=True)
+            names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
+            missing = [name for name in _COLUMNS if name not in names]
+            if missing:
+                has = folder_hints.listed(name for name in names.values() if name) or "none"
+                raise InputError(
+                    f"--dataset=csv:{path} must have the columns path and label, with names in its "
+                    f"first line, separated by commas; it has {has}, and no "
+                    f"{' and no '.join(missing)}."
+                )
+            return [_row(path, reader.line_num, names, row) for row in reader if any(row.values())]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"--dataset=csv:{path} is not a CSV in UTF-8 ({error}).") from error
+
+
+def _row(path: str, line: int, names: dict[str, str], row: dict[str, str | None]) -> _Row:
+    def cell(name: str) -> str:
+        found = (row[names[name]] or "").strip()
+        if not found:
+            raise InputError(f"--dataset=csv:{path} has an empty {name} in line {line}.")
+        return found
+
+    if None in row:  # where DictReader puts what is beyond the columns
+        raise InputError(
+            f"--dataset=csv:{path} has more cells in line {line} than columns; put cells with "
+            "commas in quotes."
+        )
+    part = ALL
+    if _SPLIT in names:
+        part = PARTS.get(cell(_SPLIT).lower(), "")
+        if not part:
+            raise InputError(
+                f"--dataset=csv:{path} has the split {cell(_SPLIT)} in line {line}; it must be "
+                "train, validation or test."
+            )
+    return _Row(cell("path"), normalized(cell("label")), part)
+
+
+def _check_parts(path: str, listed: dict[str, list[_Row]]) -> None:
+    if not listed:
+        raise InputError(f"--dataset=csv:{path} lists no images.")
+    missing = [part for part in (TRAIN, TEST) if part not in listed]
+    if ALL not in listed and missing:
+        raise InputError(
+            f"--dataset=csv:{path} has no rows of the split {' and '.join(missing)}; add them, or "
+            "leave out the column, so that a part of the images is used for testing."
+        )
+
+
+def _check_classes(path: str, listed: dict[str, list[_Row]], names: tuple[str, ...]) -> None:
+    """Checks that test data have the classes of training data, and validation data no others."""
+    for part in (VALIDATION, TEST):
+        unknown = {row.label for row in listed.get(part, ())} - set(names)
+        if unknown:
+            raise InputError(
+                f"--dataset=csv:{path} has classes in its split {part} that are not in train: "
+                f"{folder_hints.listed(sorted(unknown, key=natural))}."
+            )
+    absent = set(names) - {row.label for row in listed.get(TEST, ())}
+    if TEST in listed and absent:
+        raise InputError(
+            f"--dataset=csv:{path} has classes without test images: "
+            f"{folder_hints.listed(sorted(absent, key=natural))}."
+        )
