@@ -171,7 +171,7 @@ def _read(name: str, data_dir: str | None, train_examples: int | None, how: Read
     if is_tfds(name):
         from ban_tf.datasets import tfds
 
-        return Parts(*tfds.load(name, data_dir, train_examples, how.cache))
+        return tfds.load(name, data_dir, train_examples, how)
     from ban_tf.datasets import listed_images
 
     return listed_images.load(name, *_listed(name), how)

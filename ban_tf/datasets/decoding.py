@@ -79,9 +79,9 @@ def read_headers(files: Sequence[pathlib.Path], size_known: bool) -> list[image_
             return None
 
     found: list[image_files.Header] = []
-    with _threads() as threads:
+    with threads() as pool:
         for start in range(0, len(files), _AT_A_TIME):
-            headers = threads.map(read, files[start : start + _AT_A_TIME])
+            headers = pool.map(read, files[start : start + _AT_A_TIME])
             found += [header for header in headers if header is not None]
             if size_known and any(header.channels > 1 for header in found):
                 break
@@ -114,11 +114,11 @@ def read_files(
 
     def fill(arrays: Mapping[str, np.ndarray], first: int) -> Iterator[int]:
         show = show_progress and len(files) > _FEW
-        with _threads() as threads, bars.bar("reading images", len(files), show) as advance:
+        with threads() as pool, bars.bar("reading images", len(files), show) as advance:
             advance(first)
             for start in range(first, len(files), _AT_A_TIME):
                 some = files[start : start + _AT_A_TIME]
-                decode_rows(threads, [(file, str(file)) for file in some], target, arrays, start)
+                decode_rows(pool, [(file, str(file)) for file in some], target, arrays, start)
                 advance(len(some))
                 yield start + len(some)
 
@@ -134,7 +134,7 @@ def read_files(
 
 
 def decode_rows(
-    threads: concurrent.futures.Executor,
+    pool: concurrent.futures.Executor,
     sources: Sequence[tuple[pathlib.Path | bytes, str]],
     target: Target,
     arrays: Mapping[str, np.ndarray],
@@ -143,7 +143,7 @@ def decode_rows(
     """Decodes images into rows of arrays.
 
     Args:
-        threads: Each of which decodes an image.
+        pool: Threads, each of which decodes an image.
         sources: Files, or their contents, and their names.
         target: What they are decoded to.
         arrays: Those of `Target.forms`. A digest is 0 where an image cannot be decoded.
@@ -161,11 +161,12 @@ def decode_rows(
         arrays["digests"][row] = np.frombuffer(_digest(image), np.uint8)
 
     rows = range(first, first + len(sources))
-    for _ in threads.map(decode, rows, *zip(*sources, strict=True)):
+    for _ in pool.map(decode, rows, *zip(*sources, strict=True)):
         pass
 
 
-def _threads() -> concurrent.futures.ThreadPoolExecutor:
+def threads() -> concurrent.futures.ThreadPoolExecutor:
+    """Returns threads that decode images."""
     return concurrent.futures.ThreadPoolExecutor(min(_THREADS, hardware.usable_cores()))
 
 

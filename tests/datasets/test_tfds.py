@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from ban_tf import datasets
-from ban_tf.datasets import pipeline
+from ban_tf.datasets import pipeline, tfds_reading
 
 _CLASSES = tfds.features.ClassLabel(names=["round", "square"])
 
@@ -102,23 +103,33 @@ def test_images_larger_than_memory_are_read_from_disk_and_are_the_same(data_dir,
             np.testing.assert_array_equal(ours[1], theirs[1])
 
 
-def test_what_a_killed_process_left_of_decoded_images_is_replaced(data_dir):
+def test_what_a_killed_process_left_of_decoded_images_is_continued(data_dir, monkeypatch):
+    for left in pathlib.Path(data_dir).rglob("decoded-*"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
     script = (
         "import os, signal, sys\n"
         "from ban_tf import datasets\n"
-        "from ban_tf.datasets import tfds\n"
-        "tfds.write_atomically = lambda *_: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "from ban_tf.datasets import disk_cache, tfds_reading\n"
+        "tfds_reading._BATCH = 8\n"
+        "write = disk_cache.write_atomically\n"
+        "def killed(path, rows):\n"
+        "    write(path, rows)\n"
+        "    if rows == b'16': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "disk_cache.write_atomically = killed\n"
         "datasets.load('tiny_shapes', data_dir=sys.argv[1], cache='disk')\n"
     )
-    for left in pathlib.Path(data_dir).rglob("decoded-*"):
-        left.unlink()
     command = [sys.executable, "-c", script, data_dir]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert len(list(pathlib.Path(data_dir).rglob("*.partial"))) == 1
+    examples, parts = tfds_reading._examples, []
+    monkeypatch.setattr(
+        tfds_reading, "_examples", lambda *given: parts.append(given[1]) or examples(*given)
+    )
     disk, memory = (
         datasets.load("tiny_shapes", data_dir=data_dir, cache=cache) for cache in ("disk", "memory")
     )
-    np.testing.assert_array_equal(disk.train.images, memory.train.images)
+    assert parts == ["train[16:20]", "test", "train", "test"]
+    assert disk.content == memory.content
     assert not list(pathlib.Path(data_dir).rglob("*.partial"))
 
 
@@ -217,10 +228,75 @@ def test_features_that_cannot_be_learnt_from_are_refused_before_any_download(
     assert not list(tmp_path.iterdir())
 
 
-def test_a_missing_test_split_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(TinyShapes, "SPLITS", {"train": 20, "validation": 10})
-    with pytest.raises(ValueError, match=r"splits train and test; it has train, validation"):
+@pytest.mark.parametrize(
+    ("splits", "counts"),
+    [
+        ({"train": 20, "validation": 6, "test": 4}, (20, 6, 4)),
+        ({"train": 20, "validation": 6}, (18, 2, 6)),
+        ({"train": 20}, (14, 2, 4)),
+    ],
+)
+def test_the_parts_are_those_that_there_are(tmp_path, monkeypatch, splits, counts):
+    monkeypatch.setattr(TinyShapes, "SPLITS", splits)
+    TinyShapes(data_dir=tmp_path).download_and_prepare()
+    data = datasets.load("tiny_shapes", data_dir=str(tmp_path))
+    assert tuple(len(part.labels) for part in (data.train, data.validation, data.test)) == counts
+    few = datasets.load("tiny_shapes", data_dir=str(tmp_path), train_examples=9)
+    assert len(few.train.labels) + (counts[1] != 6) * len(few.validation.labels) == 9
+
+
+def test_a_missing_training_split_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(TinyShapes, "SPLITS", {"test": 20, "extra": 10})
+    with pytest.raises(ValueError, match="split train; it has test, extra"):
         datasets.load("tiny_shapes", data_dir=str(tmp_path))
+
+
+class TinyPictures(tfds.core.GeneratorBasedBuilder):
+    """Pictures of different sizes with other keys, whose labels are text."""
+
+    pkg_dir_path = epath.Path(__file__).parent
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {"picture": tfds.features.Image(), "kind": tfds.features.Text()}
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(features),
+            supervised_keys=("picture", "kind"),
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(12)}
+
+    def _generate_examples(self, count):
+        for index in range(count):
+            picture = np.full((6 + index, 20 - index, 3), 20 * index, dtype=np.uint8)
+            yield index, {"picture": picture, "kind": f"kind {9 + index % 2}"}
+
+
+def test_pictures_of_different_sizes_are_brought_to_one(tmp_path):
+    TinyPictures(data_dir=tmp_path).download_and_prepare()
+    name, options = "tiny_pictures", {"data_dir": str(tmp_path), "validation_fraction": 0.2}
+    with pytest.raises(ValueError, match=r"different sizes; .*--image_size=224"):
+        datasets.load(name, **options)
+    memory, disk, again = (
+        datasets.load(name, image_size=(8, 10), cache=cache, test_fraction=0.4, **options)
+        for cache in ("memory", "disk", "disk")
+    )
+    assert memory.class_names == ("kind 9", "kind 10")
+    assert memory.input_shape == (8, 10, 3) and len(memory.test.labels) == 4
+    np.testing.assert_array_equal(memory.test.images[:, 0, 0, 0] // 20 % 2, memory.test.labels)
+    assert disk.train.on_disk and not memory.train.on_disk
+    assert memory.content == disk.content == again.content
+
+
+def test_images_of_one_size_may_be_brought_to_another(data_dir):
+    small = datasets.load("tiny_shapes", data_dir=data_dir, image_size=(4, 5))
+    assert small.input_shape == (4, 5, 3)
+    values = np.concatenate([small.train.images, small.validation.images])[:, 0, 0, 0]
+    np.testing.assert_array_equal(np.sort(values), 10 * np.arange(20))
+    gray = datasets.load("tiny_shapes", data_dir=data_dir, image_size=(6, 6), channels=1)
+    assert gray.input_shape == (6, 6, 1)
 
 
 @pytest.mark.parametrize("name", ["cifar10/absent", "cifar10:9.9.9", "cifar 10", "a/b/c"])
