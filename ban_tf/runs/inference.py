@@ -13,10 +13,9 @@ from ban_tf.datasets import resizing
 from ban_tf.datasets.image_data import Rows
 from ban_tf.distillation import teachers
 from ban_tf.errors import RunDirectoryError
-from ban_tf.runs import model_files, reading
+from ban_tf.runs import eval_batches, model_files, reading
 
 ENSEMBLE = "ensemble"
-_BATCH = 500
 
 
 def load(run: reading.RunReader, which: str = ENSEMBLE) -> keras.Model:
@@ -123,9 +122,10 @@ def log_probabilities(
     """
     activation = outputs.first_activation(model)
     std = np.asarray(facts.std, np.float32)
+    batch = eval_batches.size_for(lambda: [model], facts.input_shape)
     scale, shift = 1.0 / (255.0 * std), -np.asarray(facts.mean, np.float32) / std
     raw = [
-        model.predict_on_batch(images[start : start + _BATCH].astype(np.float32) * scale + shift)
-        for start in range(0, len(images), _BATCH)
+        model.predict_on_batch(images[start : start + batch].astype(np.float32) * scale + shift)
+        for start in range(0, len(images), batch)
     ]
     return outputs.log_probabilities(np.concatenate(raw), activation)

@@ -24,10 +24,10 @@ from ban_tf.config.options import Options
 from ban_tf.datasets import pipeline
 from ban_tf.distillation import recording
 from ban_tf.distribution.workers import Workers
-from ban_tf.system import seeds
+from ban_tf.runs import eval_batches
+from ban_tf.system import bars, seeds
 from ban_tf.tasks import teacher_signal
 
-BATCH = 100
 # Flags that need the images, or other networks than a head on one backbone.
 _NEED_IMAGES = (
     *("mixup", "cutmix", "activation_weight", "analyse", "share_ends", "student_arch"),
@@ -120,7 +120,7 @@ class FrozenFeatures:
         recorded = self._recorded(split, 1)
         features = functools.partial(recorded.logits, tf.constant(0))
         return pipeline.evaluation_batches(
-            split, self._data, teacher_signal.BATCH, features=features
+            split, self._data, eval_batches.LARGEST, features=features
         )
 
     def _recorded(self, split: datasets.Split, views: int) -> recording.Recording:
@@ -138,22 +138,27 @@ class FrozenFeatures:
         facts = teacher_signal.facts(data, split)
         name = recording.digest([self._body], *facts, "features", policy, seen)
         folder = options.recordings_directory / name
+        batch = eval_batches.size_for(
+            lambda: [self._body], data.input_shape, options.eval_batch_size
+        )
 
         def batches(view: int, first: int) -> tf.data.Dataset:
             if split is data.train:
                 return pipeline.view_batches(
-                    data, batch_size=BATCH, view_seed=seed, view=view, augment=augment, first=first
+                    data, batch_size=batch, view_seed=seed, view=view, augment=augment, first=first
                 )
-            images = pipeline.evaluation_batches(split, data, BATCH).map(lambda x, labels: x)
-            return images.unbatch().skip(first).batch(BATCH)
+            images = pipeline.evaluation_batches(split, data, batch).map(lambda x, labels: x)
+            return images.unbatch().skip(first).batch(batch)
 
         if options.progress != "none" and split is data.train:
             print(
                 f"Computing the features of the frozen backbone once: {views} view(s) of "
                 f"{form.examples:,} examples, {recording.in_words(form.bytes)} in {folder}."
             )
-        with teacher_signal.bar(
-            form.views * form.examples, shown=options.progress == "auto" and split is data.train
+        with bars.bar(
+            "features",
+            form.views * form.examples,
+            shown=options.progress == "auto" and split is data.train,
         ) as advance:
             return recording.record(
                 folder, form, batches, lambda images: np.asarray(self._compute(images)), advance

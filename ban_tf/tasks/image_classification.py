@@ -21,7 +21,7 @@ from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import classification, summary
 from ban_tf.report import examples, plots
-from ban_tf.runs import generations, reading
+from ban_tf.runs import eval_batches, generations, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import hardware, seeds
 from ban_tf.tasks import (
@@ -95,9 +95,18 @@ class ImageClassification(Task):
                 )
                 return
         self.signal = self.workers.run_on_chief_first(
-            lambda: teacher_signal.TeacherSignal(self.options, self.data, directory, self.workers)
+            lambda: teacher_signal.TeacherSignal(
+                self.options, self.data, directory, self.workers, self._eval_batch_size()
+            )
         )
         self.recorded = self.signal.recorded
+
+    def _eval_batch_size(self) -> int:
+        return eval_batches.size_for(
+            lambda: [self.build(network) for network in self.options.architectures],
+            self.data.input_shape,
+            self.options.eval_batch_size,
+        )
 
     def describe(self) -> str:
         """Returns the name of the dataset and its numbers of examples."""
@@ -285,13 +294,7 @@ class ImageClassification(Task):
         """Checks that a batch of the largest feature maps fits into the memory of a processor."""
         if tf.config.list_physical_devices("GPU"):
             return
-        shapes = [
-            tensor.shape
-            for network in networks
-            for layer in network.layers
-            for tensor in keras.tree.flatten(getattr(layer, "output", ()))
-        ]
-        largest = max((math.prod(size or 1 for size in shape[1:]) for shape in shapes), default=0)
+        largest = eval_batches.largest_map(networks)
         size = self.options.batch_size
         hardware.check_memory(
             8 * largest * (size // self.workers.count),
@@ -307,7 +310,7 @@ class ImageClassification(Task):
         number, validation = lineage.generations[-1].number, self.data.validation
         now, before = (
             image_scores.log_probabilities(
-                lineage.model(index), validation, self.data, self._evaluated()
+                lineage.model(index), validation, self.data, **self._evaluated()
             )
             for index in (number, number - 1)
         )
@@ -315,15 +318,16 @@ class ImageClassification(Task):
             return saturation.balanced_error_improved(now, before, validation.labels)
         return saturation.error_improved(now, before, validation.labels)
 
-    def _evaluated(self) -> image_scores.Batches | None:
-        return None if self.features is None else self.features.evaluation_batches
+    def _evaluated(self) -> dict[str, Any]:
+        features = self.features and self.features.evaluation_batches
+        return {"batches": features, "batch_size": self.options.eval_batch_size}
 
     def rows(
         self, lineage: Lineage, groups: list[list[int]], directory: RunDirectory
     ) -> list[dict[str, Any]]:
         """Evaluates the predictions on the test images, which are stored with the models."""
         self._predictions = image_scores.predictions(
-            lineage, self.data, directory, self._evaluated()
+            lineage, self.data, directory, **self._evaluated()
         )
         return summary.rows(
             self._predictions, groups, self.data.test.labels, self.options.ensemble_average

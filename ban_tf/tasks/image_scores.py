@@ -17,12 +17,9 @@ from ban_tf.compat import outputs
 from ban_tf.datasets import pipeline
 from ban_tf.errors import CorruptFileError
 from ban_tf.lineage.lineage import Lineage
-from ban_tf.runs import reading
+from ban_tf.runs import eval_batches, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.training import checkpoints
-
-EVALUATION_BATCH = 500
-
 
 # Returns the inputs and labels of a split, in order.
 Batches = Callable[[datasets.Split], tf.data.Dataset]
@@ -33,6 +30,7 @@ def predictions(
     data: datasets.ImageData,
     directory: RunDirectory,
     batches: Batches | None = None,
+    batch_size: int | None = None,
 ) -> list[np.ndarray]:
     """Returns each generation's log-probabilities on the test set, `[examples, classes]`.
 
@@ -41,6 +39,7 @@ def predictions(
         data: The data, of which the test split is used.
         directory: The run directory, in which predictions are stored.
         batches: As for `log_probabilities`.
+        batch_size: Images in a batch; by default as many as fit into memory.
     """
     models: dict[Callable, keras.Model] = {}
     results = []
@@ -54,7 +53,7 @@ def predictions(
                 build = lineage.builder(generation.number)
                 predictor = models[build] = models.get(build) or build()
                 predictor.set_weights(generation.weights)
-            found = log_probabilities(predictor, data.test, data, batches)
+            found = log_probabilities(predictor, data.test, data, batches, batch_size)
             directory.commit({name: checkpoints.pack([found])})
         results.append(found)
     return results
@@ -79,6 +78,7 @@ def log_probabilities(
     split: datasets.Split,
     data: datasets.ImageData,
     batches: Batches | None = None,
+    batch_size: int | None = None,
 ) -> np.ndarray:
     """Returns a model's log-probabilities on one split of the data, `[examples, classes]`.
 
@@ -87,9 +87,11 @@ def log_probabilities(
         split: One of the splits of the data.
         data: The data.
         batches: Returns what the model takes, if that is not the images.
+        batch_size: Images in a batch; by default as many as fit into memory.
     """
     if batches is None:
-        found = pipeline.evaluation_batches(split, data, EVALUATION_BATCH)
+        size = eval_batches.size_for(lambda: [model], data.input_shape, batch_size)
+        found = pipeline.evaluation_batches(split, data, size)
     else:
         found = batches(split)
     activation = outputs.first_activation(model)

@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import functools
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from rich import progress as rich_progress
 
 from ban_tf import datasets
 from ban_tf.config.idle import needs_online
@@ -27,10 +25,10 @@ from ban_tf.datasets import pipeline, policies
 from ban_tf.distillation import recording
 from ban_tf.distillation.teachers import OnlineTeacher
 from ban_tf.distribution.workers import Workers
+from ban_tf.runs import eval_batches
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import seeds
+from ban_tf.system import bars, seeds
 
-BATCH = 500  # as in evaluation
 _LARGEST_SHARE = 0.5  # of the free disk space that `auto` may use
 _SAMPLED_IMAGES = 1024
 
@@ -82,6 +80,7 @@ class TeacherSignal:
         data: The data.
         directory: The run directory.
         workers: The workers of this training, which share the recordings.
+        eval_batch_size: Images in a batch of validation, and at most of recording.
 
     Attributes:
         recorded: Whether teachers are recorded.
@@ -93,7 +92,9 @@ class TeacherSignal:
         data: datasets.ImageData,
         directory: RunDirectory,
         workers: Workers | None = None,
+        eval_batch_size: int = eval_batches.LARGEST,
     ):
+        self._eval_batch_size = eval_batch_size
         self._workers = workers or Workers()
         self.options = options
         self.data = data
@@ -173,7 +174,7 @@ class TeacherSignal:
         return pipeline.evaluation_batches(
             data.validation,
             data,
-            BATCH,
+            self._eval_batch_size,
             teacher_logits=recorded and functools.partial(recorded.logits, tf.constant(0)),
         )
 
@@ -200,30 +201,37 @@ class TeacherSignal:
             seen.append(augment)
         name = recording.digest(teacher.models, *facts(data, data.train), form.top, seen)
         folder = options.recordings_directory / name
+        batch = self._recording_batch(teacher)
         return _recorded(
             folder,
             form,
             lambda view, first: pipeline.view_batches(
-                data, batch_size=BATCH, view_seed=seed, view=view, augment=augment, first=first
+                data, batch_size=batch, view_seed=seed, view=view, augment=augment, first=first
             ),
             teacher,
             "" if options.progress == "none" else f"the teacher of generation {generation}",
             show=options.progress == "auto",
         )
 
+    def _recording_batch(self, teacher: OnlineTeacher) -> int:
+        given, shape = self.options.eval_batch_size, self.data.input_shape
+        fitting = eval_batches.size_for(lambda: teacher.models, shape, given)
+        return min(self._eval_batch_size, fitting)
+
     def _record_validation(self, generation: int, teacher: OnlineTeacher) -> recording.Recording:
         options, data = self.options, self.data
         form = recording.Form(1, len(data.validation.labels), data.num_classes, options.teacher_top)
         name = recording.digest(teacher.models, *facts(data, data.validation), form.top)
+        batch = self._recording_batch(teacher)
         return _recorded(
             options.recordings_directory / name,
             form,
             lambda view, first: (
-                pipeline.evaluation_batches(data.validation, data, BATCH)
+                pipeline.evaluation_batches(data.validation, data, batch)
                 .map(lambda images, labels: images)
                 .unbatch()
                 .skip(first)
-                .batch(BATCH)
+                .batch(batch)
             ),
             teacher,
         )
@@ -250,7 +258,7 @@ def _recorded(
             f"Recording {whose}: {form.views} view(s) of {form.examples:,} examples, "
             f"{recording.in_words(form.bytes)} in {folder}."
         )
-    with bar(rows, shown=bool(whose) and show) as advance:
+    with bars.bar("recording", rows, shown=bool(whose) and show) as advance:
         return recording.record(folder, form, batches, ask, advance)
 
 
@@ -262,19 +270,3 @@ def _asking(teacher: OnlineTeacher) -> Callable[[tf.Tensor], np.ndarray]:
         lambda images: next(iter(teacher.logits(images).values())), reduce_retracing=True
     )
     return lambda images: asked(images).numpy()
-
-
-@contextmanager
-def bar(rows: int, shown: bool) -> Iterator[Callable[[int], None]]:
-    """Shows how many rows are recorded; gives the function that is told of more."""
-    with rich_progress.Progress(
-        "  recording",
-        rich_progress.BarColumn(),
-        rich_progress.TaskProgressColumn(),
-        rich_progress.TimeRemainingColumn(),
-        transient=True,
-        disable=not shown,
-    ) as bars:
-        # Without a terminal there is nothing to redraw.
-        task = bars.add_task("recording", total=rows, visible=bars.console.is_terminal)
-        yield lambda count: bars.advance(task, count)

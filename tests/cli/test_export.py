@@ -166,6 +166,7 @@ def test_the_manifest_says_what_goes_in_and_what_comes_out(run, tmp_path):
         "preprocessing": "(image / 255 - mean) / std",
         "mean": [0.3],
         "std": [0.4],
+        "resize": {"size": [8, 8], "method": "stretch", "by": "the caller"},
     }
 
 
@@ -318,7 +319,7 @@ def test_evaluation_on_a_data_set_uses_the_preprocessing_of_the_run(run, tmp_pat
     assert evaluate.main(arguments) == 0
     assert "generations 1-2" in capsys.readouterr().out
     result = json.loads((tmp_path / "numbers.json").read_text())
-    test = digits.load()[1]
+    test = digits.load().test
     for number, row in enumerate(result["generations"]):
         right = _probabilities(run, test.images, str(number)).argmax(axis=-1) == test.labels
         assert row["accuracy"] == pytest.approx(right.mean())
@@ -330,7 +331,7 @@ def test_evaluation_compares_classes_by_name_whatever_their_order(run, tmp_path)
         backwards = dataclasses.replace(FACTS, class_names=FACTS.class_names[::-1])
         directory.commit({"data.json": backwards.to_json()})
     result = image_inference.evaluate(reading.RunReader(tmp_path / "run"), "digits")
-    test = digits.load()[1]
+    test = digits.load().test
     for number, row in enumerate(result["generations"]):
         right = _probabilities(run, test.images, str(number)).argmax(axis=-1) == 9 - test.labels
         assert row["accuracy"] == pytest.approx(right.mean())

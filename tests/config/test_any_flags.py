@@ -38,17 +38,8 @@ _TEXTS = {
     ),
     "dataset": (
         *("digits", "text", "folder:", "text:", "folder:folder", "text:folder", "text:file"),
-        *(
-            "folder:file",
-            "cifar10",
-            "mnist",
-            "cifar11",
-            "table:x",
-            "digits:x",
-            "TEXT",
-            "csv:",
-            "csv:file",
-        ),
+        *("folder:file", "cifar10", "mnist", "cifar11", "table:x", "digits:x", "TEXT"),
+        *("csv:", "csv:file", "csv:folder"),
     ),
     "objective": (
         *("kd", "labels", "cwtm", "importance", "dkpp", "dkd", "dist", "mse", "kd+labels"),

@@ -47,7 +47,7 @@ def test_the_final_student_has_its_row_everywhere(asked, result):
 
 def test_its_numbers_are_those_of_its_model(asked, result):
     own = reading.RunReader(asked.directory / result["final_student"]["directory"])
-    test = digits.load()[1]
+    test = digits.load().test
     predicted = inference.log_probabilities(
         inference.load(own, "1"), test.images, reading.read_data_facts(own)
     )
@@ -58,7 +58,7 @@ def test_its_numbers_are_those_of_its_model(asked, result):
 def test_its_teacher_is_the_ensemble_of_the_run(asked, result):
     run = reading.RunReader(asked.directory)
     own = reading.RunReader(asked.directory / result["final_student"]["directory"])
-    images, facts = digits.load()[1].images[:20], reading.read_data_facts(run)
+    images, facts = digits.load().test.images[:20], reading.read_data_facts(run)
     np.testing.assert_allclose(
         reading.read_predictions(own, 1)[0][:20],
         inference.log_probabilities(inference.load(run), images, facts),

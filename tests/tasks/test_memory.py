@@ -1,11 +1,16 @@
 """A batch that does not fit into the memory of the machine is refused before training."""
 
+import keras
+import numpy as np
 import pytest
 
+from ban_tf import architectures, datasets
 from ban_tf.config import options
 from ban_tf.distribution.workers import Workers
 from ban_tf.errors import InputError
+from ban_tf.runs import eval_batches
 from ban_tf.system import hardware
+from ban_tf.tasks import image_scores
 from ban_tf.tasks.image_classification import ImageClassification
 from ban_tf.tasks.language_modeling import LanguageModeling
 
@@ -25,6 +30,26 @@ def test_words_of_a_batch(monkeypatch):
     _of_memory(LanguageModeling, monkeypatch, None, **sizes)
     with pytest.raises(InputError, match="--batch_size=20 with --unroll=10 needs more than"):
         _of_memory(LanguageModeling, monkeypatch, 20 * 10 * 1000 * 8, **sizes)
+
+
+def test_a_batch_of_evaluation_fits(monkeypatch):
+    convolution = keras.layers.Conv2D(10, 3, 2)
+    network = keras.Sequential([keras.Input((80, 100, 3)), keras.Sequential([convolution])])
+    image = 4 * (2 * 39 * 49 * 10 + 80 * 100 * 3)
+    for memory, size in ((None, 500), (2**40, 500), (4 * 7 * image, 7), (1, 1)):
+        monkeypatch.setattr(hardware, "memory", lambda memory=memory: memory)
+        assert eval_batches.size_for(lambda: [network], (80, 100, 3)) == size
+        assert eval_batches.size_for(lambda: [network], (80, 100, 3), 600) == 600
+        assert eval_batches.size_for(lambda: [network], (64, 64, 3)) == 500
+
+
+def test_results_do_not_depend_on_the_batch_of_evaluation():
+    data = datasets.load("digits", train_examples=60)
+    model = architectures.build("wrn-10-1", data.input_shape, data.num_classes)
+    one, other = (
+        image_scores.log_probabilities(model, data.test, data, size) for size in (None, 7)
+    )
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_images_of_a_batch(monkeypatch):

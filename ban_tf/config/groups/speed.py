@@ -60,6 +60,14 @@ class SpeedOptions:
         may_change=True,
         of_some_tasks=True,
     )
+    eval_batch_size: int | None = flag(
+        None,
+        "Images in a batch of evaluation and of recording teachers; by default as many as fit into "
+        "memory, at most 500.",
+        bounds=(1, 1_000_000),
+        may_change=True,
+        of_some_tasks=True,
+    )
     deterministic: bool = flag(
         False,
         "Make every operation deterministic.",
