@@ -35,7 +35,7 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "dataset",
         None,
-        "digits, a TFDS dataset, folder:PATH, text or text:PATH.",
+        "digits, a TFDS dataset, folder:PATH, csv:FILE, text or text:PATH.",
         required=True,
         flag_values=values,
     )

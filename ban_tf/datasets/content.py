@@ -19,7 +19,7 @@ from ban_tf.datasets.image_data import Split
 
 _WHOLE = 2**31  # bytes of a split's images
 _SAMPLED = 1024  # images of a larger one
-_AT_A_TIME = 1024
+_AT_A_TIME = 2**27  # bytes
 
 
 def of_images(
@@ -59,6 +59,7 @@ def _hash(names: Sequence[str], arrays: Sequence[Any]) -> str:
     found = hashlib.sha256(json.dumps(list(names)).encode())
     for array in arrays:
         found.update(str((np.dtype(array.dtype).str, tuple(array.shape))).encode())
-        for start in range(0, len(array), _AT_A_TIME):
-            found.update(np.ascontiguousarray(array[start : start + _AT_A_TIME]).data)
+        size = max(1, _AT_A_TIME // max(1, math.prod(array.shape[1:])))
+        for start in range(0, len(array), size):
+            found.update(np.ascontiguousarray(array[start : start + size]).data)
     return found.hexdigest()[:16]

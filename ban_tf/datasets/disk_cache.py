@@ -54,7 +54,12 @@ def is_wanted(cache: str, needed: int) -> bool:
     Args:
         cache: "disk", "memory", or "auto": on disk if they would fill a third of the memory.
         needed: The bytes of all images.
+
+    Raises:
+        InputError: They are to be in memory, and do not fit.
     """
+    if cache == "memory":
+        hardware.check_memory(needed, "--cache=memory", "decoded images")
     return cache == "disk" or (
         cache == "auto" and needed > LARGEST_SHARE * (hardware.memory() or 0)
     )

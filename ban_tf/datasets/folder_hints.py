@@ -54,11 +54,14 @@ def existing(path: str) -> pathlib.Path:
 
 
 def forgotten(name: str) -> str:
-    """Returns what to type if a dataset is the path of a folder without `folder:`; else nothing."""
+    """Returns what to type if a dataset is a path without `folder:` or `csv:`; else nothing."""
     try:
         is_folder = pathlib.Path(name).expanduser().is_dir()
     except (OSError, RuntimeError, ValueError):
         return ""
+    if name.lower().endswith(".csv") and pathlib.Path(name).expanduser().is_file():
+        command = shown.command([f"--dataset=csv:{name}"])
+        return f"{name} is a file: type {command} if it is a table of images."
     return f"{name} is a folder: type {_flag(name)} if it holds images." if is_folder else ""
 
 

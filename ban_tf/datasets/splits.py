@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ban_tf.datasets.image_data import Rows, Split
 from ban_tf.errors import InputError
 from ban_tf.system import seeds
 
-_CHUNK = 4096
+_PIXELS = 2**22  # counted at a time, to limit memory
 
 
 def cut_validation(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
@@ -68,8 +70,9 @@ def channel_statistics(images: np.ndarray | Rows) -> tuple[np.ndarray, np.ndarra
     # Counting the 256 values is exact, and needs no float copy of the images.
     values = np.arange(256) / 255.0
     counts = np.zeros((images.shape[-1], 256), np.int64)
-    for start in range(0, len(images), _CHUNK):  # in chunks, to limit memory
-        some = images[start : start + _CHUNK]
+    size = max(1, _PIXELS // math.prod(images.shape[1:3]))
+    for start in range(0, len(images), size):
+        some = images[start : start + size]
         for channel in range(images.shape[-1]):
             counts[channel] += np.bincount(some[..., channel].ravel(), minlength=256)
     means = np.array([np.average(values, weights=weights) for weights in counts])

@@ -12,7 +12,8 @@ from ban_tf.system import hardware
 
 LARGEST = 500
 _SMALL = 64 * 64  # pixels up to which it is always `LARGEST`
-_MOST, _SHARE = 2**32, 0.25  # bytes of a batch: at most these, and this part of the memory
+_MOST, _SHARE = 2**30, 1 / 8  # bytes of a batch: at most these, and this part of the memory
+_BATCHES = 5  # of images that are in memory, most of them prepared ahead
 _FLOAT = 4  # bytes
 
 
@@ -36,7 +37,7 @@ def size_for(
     known = hardware.memory()
     budget = _MOST if known is None else min(_MOST, _SHARE * known)
     # Input and output of the largest layer, and the images in float32.
-    image = _FLOAT * (2 * largest_map(networks()) + math.prod(input_shape))
+    image = _FLOAT * (2 * largest_map(networks()) + _BATCHES * math.prod(input_shape))
     return max(1, min(LARGEST, int(budget // image)))
 
 

@@ -86,6 +86,14 @@ def test_a_table_that_is_not_there_is_refused(tmp_path):
         datasets.check(_table(tmp_path, ["path,label", "\u00e4,b"], "latin-1"))
 
 
+def test_a_table_without_its_prefix_is_recognized(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _table(tmp_path, ["path,label"])
+    for name in ("table.csv", "./table.csv"):
+        with pytest.raises(ValueError, match=rf"type --dataset=csv:{name} "):
+            datasets.load(name)
+
+
 def test_missing_files_are_named_or_left_out(tmp_path):
     paths = [*_images(tmp_path), "my, images/0-absent.png"]
     name = _table(tmp_path, ["path,label", *(f'"{path}",{path[11]}' for path in paths)])
