@@ -149,11 +149,10 @@ def served(
     model = _model(run, which, facts)
     # Other formats cannot resize as in training.
     any_size = preprocessing and to in ("saved_model", "keras")
-    shape = ("height", "width", facts.input_shape[-1]) if any_size else facts.input_shape
     manifest = {
         "class_names": list(facts.class_names),
         "input": {
-            "shape": ["batch", *shape],
+            "shape": ["batch", *facts.input_shape],
             "dtype": "uint8" if preprocessing else "float32",
             "preprocessing": "none" if preprocessing else "(image / 255 - mean) / std",
             "mean": list(facts.mean),
@@ -161,7 +160,7 @@ def served(
             "resize": {
                 "size": list(facts.input_shape[:2]),
                 "method": facts.resize,
-                "by": "the model" if any_size else "the caller",
+                "by": "model" if any_size else "caller",
             },
         },
         "output": "probabilities" if preprocessing else inference.output_kind(model),

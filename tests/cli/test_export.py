@@ -166,7 +166,7 @@ def test_the_manifest_says_what_goes_in_and_what_comes_out(run, tmp_path):
         "preprocessing": "(image / 255 - mean) / std",
         "mean": [0.3],
         "std": [0.4],
-        "resize": {"size": [8, 8], "method": "stretch", "by": "the caller"},
+        "resize": {"size": [8, 8], "method": "stretch", "by": "caller"},
     }
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from ban_tf import datasets
@@ -158,20 +160,20 @@ def test_a_run_without_a_method_stretches(run):
 
 
 def test_an_exported_model_takes_images_of_any_size(run, tmp_path):
-    import keras
-
-    path = export.export(run, "keras", "0", tmp_path / "model.keras", preprocessing=True)
-    manifest = json.loads((tmp_path / "model.keras.json").read_text())
-    method = reading.read_data_facts(run).resize
-    assert manifest["input"]["shape"] == ["batch", "height", "width", 3]
-    resize = {"size": [16, 12], "method": method, "by": "the model"}
-    assert manifest["input"]["resize"] == resize
-    model = keras.models.load_model(path)
-    files = sorted((run.path.parent / "images/test").rglob("*.png"))
-    expected = image_inference.probabilities(run, files, "0")
-    for file, row in zip(files, expected, strict=True):
-        found = np.asarray(model(np.asarray(Image.open(file))[np.newaxis]))[0]
-        np.testing.assert_allclose(found, row, atol=0.02)
+    for to, name in (("keras", "model.keras"), ("saved_model", "model")):
+        path = export.export(run, to, "0", tmp_path / name, preprocessing=True)
+        manifest = json.loads((tmp_path / f"{name}.json").read_text())
+        assert manifest["input"]["shape"] == ["batch", 16, 12, 3]
+        method = reading.read_data_facts(run).resize
+        resize = {"size": [16, 12], "method": method, "by": "model"}
+        assert manifest["input"]["resize"] == resize
+        loaded = tf.saved_model.load(path) if to == "saved_model" else keras.models.load_model(path)
+        model = loaded.serve if to == "saved_model" else loaded
+        files = sorted((run.path.parent / "images/test").rglob("*.png"))
+        expected = image_inference.probabilities(run, files, "0")
+        for file, row in zip(files, expected, strict=True):
+            found = np.asarray(model(np.asarray(Image.open(file))[np.newaxis]))[0]
+            np.testing.assert_allclose(found, row, atol=0.02)
 
 
 def test_a_run_of_another_method_is_refused(run):
