@@ -129,7 +129,7 @@ def read_files(
     else:
         arrays = disk_cache.in_memory(forms, fill)
     missing = np.flatnonzero(~arrays["digests"].any(axis=1))
-    bad = {int(row): _why(files[row]) for row in missing}
+    bad = {row: _why(files[row]) for row in missing.tolist()}
     return Decoded(arrays["images"], arrays["digests"], bad)
 
 

@@ -67,7 +67,9 @@ def is_wanted(cache: str, needed: int) -> bool:
 
 def in_memory(forms: Mapping[str, Form], fill: Fill) -> dict[str, np.ndarray]:
     """Returns arrays in memory, filled."""
-    arrays = {name: np.zeros(form.shape, form.dtype) for name, form in forms.items()}
+    arrays: dict[str, np.ndarray] = {
+        name: np.zeros(form.shape, form.dtype) for name, form in forms.items()
+    }
     for _ in fill(arrays, 0):
         pass
     return arrays

@@ -110,9 +110,11 @@ def read_data_facts(run: RunReader) -> DataFacts:
     channels = facts["input_shape"][-1]
     if len(facts["mean"]) != channels or len(facts["std"]) != channels:
         raise RunDirectoryError(f"{run.path / DATA} needs a mean and std for {channels} channels.")
-    several = ("class_names", "input_shape", "mean", "std")
+    names, shape, mean, std = (
+        tuple(facts[key]) for key in ("class_names", "input_shape", "mean", "std")
+    )
     resize = facts.get("resize", DataFacts.resize)
-    return DataFacts(facts["dataset"], *(tuple(facts[key]) for key in several), resize)
+    return DataFacts(facts["dataset"], names, shape, mean, std, resize)
 
 
 def read_vocabulary(run: RunReader) -> tuple[str, ...]:

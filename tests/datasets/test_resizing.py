@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 
 import keras
 import numpy as np
@@ -16,6 +18,7 @@ from ban_tf.config import options
 from ban_tf.datasets import resizing
 from ban_tf.errors import InputError
 from ban_tf.runs import reading
+from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import image_inference, runner
 
 
@@ -118,21 +121,27 @@ def test_every_image_is_read_by_the_one_function(tmp_path):
                 np.testing.assert_array_equal(pixels, expected)
 
 
+def _options(root, resize):
+    return options.check(
+        options.Options(
+            dataset=f"folder:{root / 'images'}",
+            arch="wrn-10-1",
+            gens=0,
+            epochs=1,
+            batch_size=4,
+            image_size="16x12",
+            resize=resize,
+            progress="none",
+            workdir=str(root / "run"),
+        )
+    )
+
+
 @pytest.fixture(scope="module", params=["crop", "pad"])
 def run(request, tmp_path_factory):
     root = tmp_path_factory.mktemp(request.param)
-    asked = options.Options(
-        dataset=_folder(root / "images"),
-        arch="wrn-10-1",
-        gens=0,
-        epochs=1,
-        batch_size=4,
-        image_size="16x12",
-        resize=request.param,
-        progress="none",
-        workdir=str(root / "run"),
-    )
-    runner.run(options.check(asked))
+    _folder(root / "images")
+    runner.run(_options(root, request.param))
     return reading.RunReader(root / "run")
 
 
@@ -177,18 +186,19 @@ def test_an_exported_model_takes_images_of_any_size(run, tmp_path):
 
 
 def test_a_run_of_another_method_is_refused(run):
-    root = run.path.parent
-    other = "stretch"
-    asked = options.Options(
-        dataset=f"folder:{root / 'images'}",
-        arch="wrn-10-1",
-        gens=0,
-        epochs=1,
-        batch_size=4,
-        image_size="16x12",
-        resize=other,
-        progress="none",
-        workdir=str(root / "run"),
-    )
     with pytest.raises(ValueError, match="resize was"):
-        runner.run(options.check(asked))
+        runner.run(_options(run.path.parent, "stretch"))
+
+
+def test_an_older_run_is_known_by_its_images_alone(run, tmp_path):
+    shutil.copytree(run.path.parent, tmp_path, dirs_exist_ok=True)
+    with RunDirectory(tmp_path / "run") as directory:
+        settings = dict(directory.metadata["settings"])
+        del settings["resize"]
+        directory.commit(metadata={"settings": settings})
+    method = reading.read_data_facts(run).resize
+    checked = _options(run.path.parent, method)
+    runner.run(dataclasses.replace(checked, workdir=str(tmp_path / "run")))
+    with pytest.raises(ValueError, match="content of hash"):
+        other = dataclasses.replace(checked, workdir=str(tmp_path / "run"), resize="stretch")
+        runner.run(other)
