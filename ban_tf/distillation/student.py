@@ -48,6 +48,10 @@ class BornAgainModel(Preparing, SavingModel):
     the weights for either; without one of them, that term counts all samples alike. Metrics take
     those for labels.
 
+    A sample whose label is -1 has none and learns from the teacher alone, with
+    `objectives.LabelCrossEntropy`, the default loss, or a loss of Keras with `ignore_class`; see
+    `unlabelled`. Metrics leave it out if they are given as `weighted_metrics`.
+
     `label_weight`, `teacher_weight` and `temperature` may be assigned at any time, in a callback
     during `fit`, too: the next step takes them, without being traced again. `objective`, `teacher`,
     `output_kind`, `student_activation`, `teacher_activation`, `distill_void` and `check_data` may

@@ -33,7 +33,7 @@ from ban_tf.compat import (
 )
 from ban_tf.compat.loss_kinds import VALUES
 from ban_tf.compat.outputs import batch_size
-from ban_tf.distillation import matching, student_outputs, teachers
+from ban_tf.distillation import matching, student_outputs, teachers, unlabelled
 from ban_tf.distillation.checked_model import CheckedModel
 from ban_tf.distillation.proxy import StudentProxy
 from ban_tf.errors import InputError
@@ -302,8 +302,9 @@ class TaughtModel(CheckedModel, StudentProxy):
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict:
         """Updates the student's metrics on the labels, if any, and returns all results by name."""
         labels = y.labels if isinstance(y, Target) else self._labels_alone(y)
-        weights = self._weights_by_term(sample_weight, labels, y_pred)
-        return super().compute_metrics(x, labels, y_pred, weights.labels)
+        weights = self._weights_by_term(sample_weight, labels, y_pred).labels
+        weights = unlabelled.metric_weights(self, labels, y_pred, weights)
+        return super().compute_metrics(x, labels, y_pred, weights)
 
     def _weights_by_term(
         self, sample_weight: Any, labels: Any, y_pred: Any
