@@ -103,6 +103,14 @@ TRAINED_BACKBONE = Need(
 GIVEN_TEACHER = Need(
     "teacher_from", "runs with --teacher_from", lambda options: bool(options.teacher_from)
 )
+NO_LABELS_READ = Need(
+    "objective",
+    "objectives that read no labels: kd, kd-standardized, dkpp and dist",
+    lambda options: _base(options) in ("labels", "kd", "kd-standardized", "dkpp", "dist"),
+)
+UNLABELLED = Need(
+    "unlabelled", "runs with --unlabelled=folder:PATH", lambda options: bool(options.unlabelled)
+)
 TEMPERATURE = Need("objective", "objectives with a temperature", _has_temperature)
 LABELS = Need("objective", "runs with a label loss", _labels_count)
 AUGMENTED = Need("augment", "augmented images, as by --augment=crop", _augmented)

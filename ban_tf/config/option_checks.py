@@ -16,7 +16,7 @@ from ban_tf import architectures
 from ban_tf.architectures import backbones
 from ban_tf.config import idle, registry
 from ban_tf.config.flag import declared
-from ban_tf.datasets import resizing
+from ban_tf.datasets import resizing, unlabelled
 from ban_tf.distribution import cluster
 from ban_tf.errors import InputError, OptionsError
 from ban_tf.objectives import names as objective_names
@@ -215,6 +215,15 @@ def _check_variants(options: Options) -> None:
             "--freeze=backbone to train the head alone."
         )
     online = idle.needs_online(options)
+    if options.unlabelled:
+        unlabelled.check(options.unlabelled)
+        if online or options.teacher_signal == "online":
+            raise OptionsError(
+                "--unlabelled needs a recorded teacher; leave out "
+                f"--{online or 'teacher_signal=online'}."
+            )
+        if cluster.several(options):
+            raise OptionsError("--unlabelled is for one worker; leave out --strategy=multiworker.")
     if options.teacher_signal == "recorded" and online:
         raise OptionsError(
             f"--{online} needs more than the teacher's recorded outputs; use "

@@ -25,19 +25,26 @@ def describe(labels: np.ndarray, class_names: Sequence[str]) -> str:
         class_names: In the order of the labels.
     """
     counts = np.bincount(labels[labels >= 0], minlength=len(class_names))
-    if counts.min() == counts.max():
-        return f"Training examples by class: {counts[0]:,} of each of {len(counts)}."
-    order = np.argsort(-counts, kind="stable")
+    return f"Training examples by class: {listed(counts, class_names)}."
 
-    def listed(chosen: np.ndarray) -> str:
+
+def listed(counts: np.ndarray, class_names: Sequence[str]) -> str:
+    """Returns how many there are of each class; of many classes, of some.
+
+    Args:
+        counts: Integers `[classes]`.
+        class_names: In the order of the counts.
+    """
+    if counts.min() == counts.max():
+        return f"{counts[0]:,} of each of {len(counts)}"
+
+    def these(chosen: np.ndarray) -> str:
         return ", ".join(f"{class_names[label]} {counts[label]:,}" for label in chosen)
 
     if len(counts) <= _ALL:
-        return f"Training examples by class: {listed(np.arange(len(counts)))}."
-    return (
-        f"Training examples of {len(counts)} classes: most {listed(order[:_SOME])}; fewest "
-        f"{listed(order[-_SOME:])}."
-    )
+        return these(np.arange(len(counts)))
+    order = np.argsort(-counts, kind="stable")
+    return f"of {len(counts)} classes most {these(order[:_SOME])}; fewest {these(order[-_SOME:])}"
 
 
 def weights(value: str, labels: np.ndarray, class_names: Sequence[str]) -> np.ndarray:

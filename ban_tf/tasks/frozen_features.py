@@ -30,8 +30,8 @@ from ban_tf.tasks import teacher_signal
 
 # Flags that need the images, or other networks than a head on one backbone.
 _NEED_IMAGES = (
-    *("mixup", "cutmix", "activation_weight", "analyse", "share_ends", "student_arch"),
-    "teacher_from",
+    *("mixup", "cutmix", "unlabelled", "activation_weight", "analyse"),
+    *("share_ends", "student_arch", "teacher_from"),
 )
 
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ban_tf import datasets, objectives
 from ban_tf.architectures import backbones
 from ban_tf.compat import fingerprint, keras_distribution, outputs
-from ban_tf.datasets import class_weights, mixing, pipeline
+from ban_tf.datasets import class_weights, content, mixing, pipeline, unlabelled
 from ban_tf.distillation import activations
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
@@ -77,6 +77,14 @@ class ImageClassification(Task):
         self.data = self.networks.data
         if self.options.monitor == _BALANCED:
             self.shown = (*self.shown, _BALANCED)
+        self._unlabelled = None
+        self._spoilt = 0  # unlabelled images that would spoil the evaluation
+        if options.unlabelled:
+            found = unlabelled.load(
+                options.unlabelled, self.data.input_shape, options.resize, options.skip_bad_files
+            )
+            self._unlabelled = unlabelled.without(found, self.data.validation, self.data.test)
+            self._spoilt = len(found.labels) - len(self._unlabelled.labels)
         self._class_weights = None
         if self.options.class_weight:
             self._class_weights = class_weights.weights(
@@ -96,7 +104,12 @@ class ImageClassification(Task):
                 return
         self.signal = self.workers.run_on_chief_first(
             lambda: teacher_signal.TeacherSignal(
-                self.options, self.data, directory, self.workers, self._eval_batch_size()
+                self.options,
+                self.data,
+                directory,
+                self.workers,
+                self._eval_batch_size(),
+                self._unlabelled,
             )
         )
         self.recorded = self.signal.recorded
@@ -117,8 +130,16 @@ class ImageClassification(Task):
         )
 
     def remarks(self) -> list[str]:
-        """Returns the number of training examples of each class."""
-        return [class_weights.describe(self.data.train.labels, self.data.class_names)]
+        """Returns the number of training examples of each class, and of unlabelled ones."""
+        found = [class_weights.describe(self.data.train.labels, self.data.class_names)]
+        if self._unlabelled is not None:
+            found.append(f"Unlabelled images: {len(self._unlabelled.labels):,}.")
+        if self._spoilt:
+            found.append(
+                f"Unlabelled images that are left out, since they are identical to ones of the "
+                f"validation or test data: {self._spoilt:,}."
+            )
+        return found
 
     def identity(self) -> Mapping[str, Any]:
         """Returns the numbers of examples, what their content depends on, and class weights."""
@@ -134,6 +155,9 @@ class ImageClassification(Task):
         if self._class_weights is not None:
             weights = fingerprint.of_array(self._class_weights)[:16]
             found["class_weight"] = f"{self.options.class_weight} with weights of hash {weights}"
+        if self._unlabelled is not None:
+            known_by = content.of_images(self._unlabelled, self._unlabelled, ())
+            found["unlabelled"] = f"{len(self._unlabelled.labels)} images of hash {known_by}"
         return found
 
     def files(self) -> Mapping[str, bytes]:
@@ -156,8 +180,12 @@ class ImageClassification(Task):
         return found
 
     def steps_per_epoch(self) -> int:
-        """Returns the number of full batches in an epoch."""
-        return pipeline.steps_per_epoch(self.data, self.options.batch_size)
+        """Returns the number of full batches in an epoch, with unlabelled images."""
+        size = self.options.batch_size
+        steps = pipeline.steps_per_epoch(self.data, size)
+        if self._unlabelled is None:
+            return steps
+        return (len(self.data.train.labels) + len(self._unlabelled.labels)) // size
 
     def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
         """Returns shuffled, augmented and possibly mixed images, and their labels."""
@@ -190,7 +218,8 @@ class ImageClassification(Task):
             labels = targets["labels"] if isinstance(targets, dict) else targets
             if len(labels.shape) > 1:
                 return images, targets, tf.linalg.matvec(labels, by_class)
-            return images, targets, tf.gather(by_class, labels)
+            weights = tf.gather(by_class, tf.maximum(labels, 0))
+            return images, targets, tf.where(labels < 0, 1.0, weights)
 
         return batches.map(weigh)
 

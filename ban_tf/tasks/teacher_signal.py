@@ -10,6 +10,7 @@ own view. It pays
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import shutil
 from collections.abc import Callable
@@ -17,17 +18,19 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from scipy import special
 
 from ban_tf import datasets
 from ban_tf.config.idle import needs_online
 from ban_tf.config.options import Options
-from ban_tf.datasets import pipeline, policies
+from ban_tf.datasets import pipeline, policies, unlabelled
 from ban_tf.distillation import recording
 from ban_tf.distillation.teachers import OnlineTeacher
 from ban_tf.distribution.workers import Workers
 from ban_tf.runs import eval_batches
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import bars, seeds
+from ban_tf.tasks import unlabelled_choice
 
 _LARGEST_SHARE = 0.5  # of the free disk space that `auto` may use
 _SAMPLED_IMAGES = 1024
@@ -81,6 +84,8 @@ class TeacherSignal:
         directory: The run directory.
         workers: The workers of this training, which share the recordings.
         eval_batch_size: Images in a batch of validation, and at most of recording.
+        unlabelled_images: Images without labels for born-again generations, whose teachers are then
+            recorded.
 
     Attributes:
         recorded: Whether teachers are recorded.
@@ -93,15 +98,19 @@ class TeacherSignal:
         directory: RunDirectory,
         workers: Workers | None = None,
         eval_batch_size: int = eval_batches.LARGEST,
+        unlabelled_images: datasets.Split | None = None,
     ):
         self._eval_batch_size = eval_batch_size
         self._workers = workers or Workers()
+        self._directory = directory
+        self._unlabelled = unlabelled_images
+        self._born_again: tuple[int, datasets.ImageData] | None = None
         self.options = options
         self.data = data
         decided = directory.metadata.get("teacher_signal")
         if decided is None:
-            recorded = options.teacher_signal == "recorded"
-            if options.teacher_signal == "auto":
+            recorded = options.teacher_signal == "recorded" or unlabelled_images is not None
+            if not recorded and options.teacher_signal == "auto":
                 recorded = _pays(options, data)
             augment = augmentation(options, data)
             decided = {
@@ -140,8 +149,15 @@ class TeacherSignal:
         options, data = self.options, self.data
         taught = self._taught_by(generation)
         recorded = None
+        if self._unlabelled is not None:
+            position = epoch * self._steps() + step
+            if teacher is not None:
+                data = self._with_unlabelled(generation, teacher)
+            epoch, step = divmod(position, pipeline.steps_per_epoch(data, options.batch_size))
         if teacher is not None:
-            recorded = self._workers.run_on_chief_first(lambda: self._record(generation, teacher))
+            recorded = self._workers.run_on_chief_first(
+                lambda: self._record(generation, data, teacher)
+            )
         batches = functools.partial(
             pipeline.training_batches,
             data,
@@ -160,6 +176,29 @@ class TeacherSignal:
             return finish(batches(**share) if blend is None else blend(batches(), **share))
 
         return self._workers.distribute_dataset(made)
+
+    def _steps(self) -> int:
+        """Returns the steps of an epoch with all unlabelled images."""
+        assert self._unlabelled is not None
+        examples = len(self.data.train.labels) + len(self._unlabelled.labels)
+        return examples // self.options.batch_size
+
+    def _with_unlabelled(self, generation: int, teacher: OnlineTeacher) -> datasets.ImageData:
+        """Returns the data of a born-again generation, with the unlabelled images chosen for it."""
+        if self._born_again is None or self._born_again[0] != generation:
+            images = self._unlabelled
+            assert images is not None
+            chosen = unlabelled_choice.of_generation(
+                generation,
+                self._directory,
+                lambda: _probabilities(teacher, images, self.data, self._recording_batch(teacher)),
+                self.options.unlabelled_confidence,
+                self.options.unlabelled_balance,
+                self.data.class_names,
+            )
+            train = unlabelled.join(self.data.train, images.select(chosen))
+            self._born_again = generation, dataclasses.replace(self.data, train=train)
+        return self._born_again[1]
 
     def validation_batches(
         self, generation: int, teacher: OnlineTeacher | None = None
@@ -190,8 +229,10 @@ class TeacherSignal:
         # Students of one teacher see the same views of the data, so that one recording serves all.
         return seeds.derive_seed(seed, "views", self._taught_by(generation) or generation)
 
-    def _record(self, generation: int, teacher: OnlineTeacher) -> recording.Recording:
-        options, data = self.options, self.data
+    def _record(
+        self, generation: int, data: datasets.ImageData, teacher: OnlineTeacher
+    ) -> recording.Recording:
+        options = self.options
         seed = self._view_seed(generation)
         assert self._views is not None  # counted where teachers are recorded
         form = _form(options, data, self._views)
@@ -235,6 +276,16 @@ class TeacherSignal:
             ),
             teacher,
         )
+
+
+def _probabilities(
+    teacher: OnlineTeacher, images: datasets.Split, data: datasets.ImageData, batch: int
+) -> np.ndarray:
+    """Returns a teacher's probabilities for images without augmentation, `[images, classes]`."""
+    ask = _asking(teacher)
+    batches = pipeline.evaluation_batches(images, data, batch)
+    logits = np.concatenate([ask(batch) for batch, _ in batches])
+    return special.softmax(logits.astype(np.float64), axis=-1)
 
 
 def facts(data: datasets.ImageData, split: datasets.Split) -> list[Any]:

@@ -18,7 +18,8 @@ def test_counts_are_in_one_sentence():
     )
     many = np.repeat(np.arange(20), np.arange(20) + 1)
     assert class_weights.describe(many, [f"n{number}" for number in range(20)]) == (
-        "Training examples of 20 classes: most n19 20, n18 19, n17 18; fewest n2 3, n1 2, n0 1."
+        "Training examples by class: of 20 classes most n19 20, n18 19, n17 18; "
+        "fewest n2 3, n1 2, n0 1."
     )
 
 

@@ -79,6 +79,29 @@ class DataOptions:
         of_some_tasks=True,
         needs=(needs.FILES,),
     )
+    unlabelled: str | None = flag(
+        None,
+        "folder:PATH of images without labels, of any names, from which born-again generations "
+        "learn by the teacher alone, beside the training data. An epoch of every generation then "
+        "has as many steps as all images fill.",
+        of_some_tasks=True,
+        needs=(needs.TEACHER, needs.NO_LABELS_READ),
+    )
+    unlabelled_confidence: float = flag(
+        0.0,
+        "Use only unlabelled images whose likeliest class has this probability by the teacher.",
+        bounds=(0.0, 1.0),
+        of_some_tasks=True,
+        needs=(needs.UNLABELLED,),
+    )
+    unlabelled_balance: int | None = flag(
+        None,
+        "Use at most N unlabelled images of each class that the teacher predicts, those of which "
+        "it is most confident.",
+        bounds=(1, math.inf),
+        of_some_tasks=True,
+        needs=(needs.UNLABELLED,),
+    )
     augment: str = flag(
         "auto",
         "Augmentation: none; crop (shifts by four pixels, and flips); standard (crops of random "
