@@ -24,10 +24,12 @@ class TrainedGenerations:
     Attributes:
         generations: The finished generations, by number.
         keep: "last" or "best": which epoch's weights they keep.
+        monitor: The validation accuracy by which an epoch is the best; see `Lineage`.
     """
 
     generations: list[Generation]
     keep: str
+    monitor: str | None
     _first_model: keras.Model | None
     _build: Callable[[], keras.Model]
     _student_build: Callable[[], keras.Model]

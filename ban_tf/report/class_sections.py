@@ -58,6 +58,6 @@ def _table(
             *(f"{100 * found[column][label]:.2f}" for column in ("recall", "precision", "f1")),
             str(found["support"][label]),
         )
-        for label in order
+        for label in order.tolist()
     ]
     return document.table(caption, headings, rows)
