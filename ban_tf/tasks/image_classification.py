@@ -25,6 +25,7 @@ from ban_tf.runs import eval_batches, generations, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import hardware, seeds
 from ban_tf.tasks import (
+    chance,
     frozen_features,
     image_inference,
     image_networks,
@@ -278,7 +279,7 @@ class ImageClassification(Task):
         path = self.options.teacher_from
         if not path:
             return None
-        model, changed = self.networks.given(path, _chance(self.data.validation.labels))
+        model, changed = self.networks.given(path, chance.of_accuracy(self.data.validation.labels))
         self._given = model if changed else None
         return model
 
@@ -293,7 +294,9 @@ class ImageClassification(Task):
             )
         monitor, labels = self.options.monitor, self.data.validation.labels
         return {
-            "chance": _balanced_chance(labels) if monitor == _BALANCED else _chance(labels),
+            "chance": chance.of_balanced_accuracy(labels)
+            if monitor == _BALANCED
+            else chance.of_accuracy(labels),
             "monitor": monitor,
             "distillation_losses": losses,
         }
@@ -407,30 +410,3 @@ class ImageClassification(Task):
     ) -> tuple[keras.Model, dict[str, Any]]:
         """Returns a model, with its classes and the normalization of its images."""
         return image_inference.served(run, which, preprocessing, to)
-
-
-def _chance(labels: np.ndarray) -> float | None:
-    """Returns the 95th percentile of the accuracy of always predicting the most common class.
-
-    None if there are so few labels that no accuracy is above it.
-    """
-    if not len(labels):
-        return None
-    share = np.bincount(labels).max() / len(labels)
-    chance = float(share + 1.645 * np.sqrt(share * (1.0 - share) / len(labels)))
-    return chance if chance < 1.0 else None
-
-
-def _balanced_chance(labels: np.ndarray) -> float | None:
-    """Returns the 95th percentile of the balanced accuracy of guessing evenly.
-
-    None if there are so few labels that no balanced accuracy is above it.
-    """
-    counts = np.bincount(labels[labels >= 0])
-    counts = counts[counts > 0]
-    if len(counts) < 2:
-        return None
-    share = 1.0 / len(counts)
-    variance = share * (1.0 - share) * np.mean(1.0 / counts) / len(counts)
-    chance = float(share + 1.645 * np.sqrt(variance))
-    return chance if chance < 1.0 else None

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from ban_tf.tasks import image_classification
+from ban_tf.tasks import chance
 
 
 @pytest.mark.parametrize("labels", [[], [0], [0, 0, 0], [0, 1], [0, 1, 0]])
 def test_too_few_labels_have_no_chance_to_compare_with(labels):
-    assert image_classification._chance(np.array(labels, np.int64)) is None
+    assert chance.of_accuracy(np.array(labels, np.int64)) is None
 
 
 def test_chance_is_above_the_share_of_the_commonest_class():
-    chance = image_classification._chance(np.arange(100) % 4)
-    assert chance == pytest.approx(0.25 + 1.645 * (0.25 * 0.75 / 100) ** 0.5)
+    limit = chance.of_accuracy(np.arange(100) % 4)
+    assert limit == pytest.approx(0.25 + 1.645 * (0.25 * 0.75 / 100) ** 0.5)
 
 
 @pytest.mark.parametrize("counts", [(10, 10), (20, 5, 5), (8, 6, 4, 2), (300, 100, 50)])
@@ -22,19 +22,19 @@ def test_the_commonest_class_is_rarely_above_chance_by_luck(counts):
     """By the exact binomial distribution, also where there are few images."""
     labels = np.repeat(np.arange(len(counts)), counts)
     share = counts[0] / len(labels)
-    above = np.floor(image_classification._chance(labels) * len(labels))
+    above = np.floor(chance.of_accuracy(labels) * len(labels))
     assert 0.01 < stats.binom.sf(above, len(labels), share) < 0.09
 
 
 @pytest.mark.parametrize("counts", [(40, 10), (20, 5, 5), (300, 100, 50)])
 def test_guessing_is_rarely_above_balanced_chance_by_luck(counts):
     labels = np.repeat(np.arange(len(counts)), counts)
-    chance = image_classification._balanced_chance(labels)
+    limit = chance.of_balanced_accuracy(labels)
     found = np.random.default_rng(0).binomial(counts, 1 / len(counts), (20_000, len(counts)))
-    assert 0.01 < np.mean((found / counts).mean(-1) > chance) < 0.09
-    assert chance > 1 / len(counts)  # of predicting a single class
+    assert 0.01 < np.mean((found / counts).mean(-1) > limit) < 0.09
+    assert limit > 1 / len(counts)  # of predicting a single class
 
 
 @pytest.mark.parametrize("labels", [[], [0], [0, 0, 0], [0, 1]])
 def test_too_few_labels_have_no_balanced_chance(labels):
-    assert image_classification._balanced_chance(np.array(labels, np.int64)) is None
+    assert chance.of_balanced_accuracy(np.array(labels, np.int64)) is None

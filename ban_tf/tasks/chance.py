@@ -1,0 +1,35 @@
+"""The accuracy on the validation data that chance reaches: what a generation must exceed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def of_accuracy(labels: np.ndarray) -> float | None:
+    """Returns the 95th percentile of the accuracy of always predicting the most common class.
+
+    None if there are so few labels that no accuracy is above it.
+    """
+    if not len(labels):
+        return None
+    share = np.bincount(labels).max() / len(labels)
+    return _upper(share, share * (1.0 - share) / len(labels))
+
+
+def of_balanced_accuracy(labels: np.ndarray) -> float | None:
+    """Returns the 95th percentile of the balanced accuracy of guessing evenly.
+
+    None if there are so few labels that no balanced accuracy is above it.
+    """
+    counts = np.bincount(labels[labels >= 0])
+    counts = counts[counts > 0]
+    if len(counts) < 2:
+        return None
+    share = 1.0 / len(counts)
+    variance = share * (1.0 - share) * np.mean(1.0 / counts) / len(counts)
+    return _upper(share, variance)
+
+
+def _upper(mean: float, variance: float) -> float | None:
+    found = float(mean + 1.645 * np.sqrt(variance))
+    return found if found < 1.0 else None
