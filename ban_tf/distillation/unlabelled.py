@@ -46,12 +46,13 @@ def metric_weights(model: TaughtModel, labels: Any, y_pred: Any, sample_weight: 
     ((name, output),) = named.items()
     dtype = keras.backend.standardize_dtype(ops.convert_to_tensor(given[0]).dtype)
     losses = targets.losses_by_output(getattr(model, "loss", None), [name]).get(name, [])
-    if not keras.backend.is_int_dtype(dtype) or not any(map(_may_miss, losses)):
+    may_miss = model.assumes_loss or any(map(_may_miss, losses))
+    if not keras.backend.is_int_dtype(dtype) or not may_miss:
         return sample_weight
     numbers = label_forms.as_numbers(given[0])
     if label_forms.is_distribution(numbers.shape, output.shape):
         return sample_weight
-    void = targets.void_of(model.loss, [name])[name]
+    void = targets.void_of(getattr(model, "loss", None), [name])[name]
     weight = weighting.by_output(sample_weight, [name]).get(name)
     return weighting.combine(weight, numbers != void, ops.zeros_like(output[..., 0]))
 

@@ -115,6 +115,16 @@ def unlabeled():
     return trained(model, x, y)
 
 
+def unlabeled_with_loss():
+    """The same with a compiled loss that knows of them, and a metric that leaves them out."""
+    x, y = data(13)
+    y[[0, 1, 2, 9]] = -1
+    model = ban_tf.BornAgainModel(network(), network(1), "kd+labels")
+    loss = ban_tf.objectives.LabelCrossEntropy()
+    model.compile(keras.optimizers.SGD(0.2), loss, weighted_metrics=["accuracy"])
+    return trained(model, x, y)
+
+
 def adding(seed=0):
     """A network whose layers add losses of their own."""
     return network(seed, activity_regularizer=keras.regularizers.L2(0.1))
@@ -212,6 +222,7 @@ CASES = {
     "added-losses": lambda: trained(student(build=adding), *data(13)),
     "features": features,
     "void-cwtm": lambda: void("cwtm+labels"),
+    "unlabeled-with-loss": unlabeled_with_loss,
     "void-kd": lambda: void("kd+labels", distill_void=False),
     "unlabeled": unlabeled,
     "several-steps": lambda: trained(student(compile={"steps_per_execution": 2}), *data(40)),

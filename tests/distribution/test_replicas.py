@@ -27,6 +27,7 @@ MIRRORED = [
     "void-cwtm",
     "void-kd",
     "unlabeled",
+    "unlabeled-with-loss",
     "local-batch-norm",
 ]
 # Those in which the number of replicas matters, and not only that there are several.
