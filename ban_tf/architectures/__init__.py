@@ -119,7 +119,8 @@ def build(
     options = _chosen(options)
     check_settings([name], options)
     if is_pretrained(name):
-        return backbones.build(name, tuple(input_shape), num_classes, **options)
+        height, width, channels = input_shape
+        return backbones.build(name, (height, width, channels), num_classes, **options)
     if ":" in name:
         model = custom.build(name, tuple(input_shape), num_classes, mean, std)
         if options:
@@ -173,7 +174,7 @@ def pretrained(
         )
     if backbones.frozen_epochs(freeze) not in (0, math.inf):
         raise InputError(f"`freeze` must be 'backbone' or 'none'. Received: {freeze!r}")
-    options = {"weights": weights, "freeze": freeze, "dropout": dropout}
+    options: dict[str, Any] = {"weights": weights, "freeze": freeze, "dropout": dropout}
     options["backbone_learning_rate"] = backbone_learning_rate
     return build(name, input_shape, num_classes, **options)
 

@@ -15,8 +15,6 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ban_tf.architectures import pixels
 from ban_tf.errors import InputError
 
@@ -135,7 +133,7 @@ def _of_keras(
     form = APPLICATIONS[rest]
     if form == pixels.RAW:
         return model, lambda images: images
-    raw, own = (pixels.described(kind, np.zeros(3), np.ones(3)) for kind in (pixels.RAW, form))
+    raw, own = (pixels.described(kind, [0.0] * 3, [1.0] * 3) for kind in (pixels.RAW, form))
     return model, lambda images: pixels.converted(images, raw, own)
 
 

@@ -76,8 +76,10 @@ def described(form: str, mean: Sequence[float], std: Sequence[float]) -> Pixels:
             f"{form!r} pixels have three channels, but the images have {len(mean)}; choose another "
             "form."
         )
-    numbers = (np.broadcast_to(np.asarray(part, np.float32), (len(mean),)) for part in pixels[:2])
-    return Pixels(*numbers, pixels.blue_first)
+    own_mean, own_std = (
+        np.broadcast_to(np.asarray(part, np.float32), (len(mean),)) for part in pixels[:2]
+    )
+    return Pixels(own_mean, own_std, pixels.blue_first)
 
 
 def name_of(mean: Sequence[float], std: Sequence[float]) -> str:
@@ -125,7 +127,8 @@ def _operations(model: Any) -> Iterable[Any]:
 
     if isinstance(model, keras.Sequential):
         return model.layers
-    return getattr(model, "operations", None) or getattr(model, "layers", ())
+    operations = getattr(model, "operations", None)
+    return operations if operations is not None else getattr(model, "layers", ())
 
 
 def _of_application(name: str) -> str | None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ban_tf.errors import InputError
 from ban_tf.system import safe_files
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 BALANCED = "balanced"
 _ALL = 10  # classes that are all listed
@@ -111,3 +115,24 @@ def _read(file: str) -> dict[str, float]:
 def _few(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
+
+
+def weighted(batches: tf.data.Dataset, by_class: np.ndarray) -> tf.data.Dataset:
+    """Adds a sample weight to each example of batches.
+
+    Args:
+        batches: (images, labels): classes `[batch]`, -1 for none, whose weight is one;
+            distributions `[batch, classes]`, whose weight is the mean; or a dictionary with
+            "labels".
+        by_class: The weight of each class, `[classes]`.
+    """
+    import tensorflow as tf
+
+    def weigh(images: tf.Tensor, targets: Any) -> tuple[tf.Tensor, Any, tf.Tensor]:
+        labels = targets["labels"] if isinstance(targets, dict) else targets
+        if len(labels.shape) > 1:
+            return images, targets, tf.linalg.matvec(labels, by_class)
+        weights = tf.gather(by_class, tf.maximum(labels, 0))
+        return images, targets, tf.where(labels < 0, 1.0, weights)
+
+    return batches.map(weigh)

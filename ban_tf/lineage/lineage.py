@@ -59,16 +59,15 @@ class Lineage(TrainedGenerations):
         label_weight: See `BornAgainModel`.
         temperature: See `BornAgainModel`.
         keep: "last" or "best": which epoch's weights a generation keeps.
-        monitor: Name of the validation accuracy by which an epoch is the best and which is compared
-            with `chance`, such as "val_balanced_accuracy"; by default the one that there is.
+        monitor: The validation accuracy of the best epoch and of `chance`, such as
+            "val_balanced_accuracy"; by default the one that there is.
         chance: Validation accuracy of chance. A generation that is no better has collapsed, and
             is not used as a teacher if there is a better one. Any accuracy metric is accepted,
             if it is the only one. None disables the check.
         on_divergence: "stop" when a loss becomes NaN or infinite, or "retry" once from the last
             checkpoint at a tenth of the learning rate (in a `directory` only).
         student_build: Builds generations 1, 2, ...; by default `build` does.
-        as_saved: Returns the model to save for a trained one, whose layers it has, such as a
-            frozen backbone with that head. None saves the trained one.
+        as_saved: Returns the model to save for a trained one, such as a backbone with that head.
         teacher_precision: Dtype policy of the online teacher, independent of the student's, with
             batch normalization folded (see `layers.fold`). None uses the teacher unchanged.
         share_ends: Whether students use the teacher's first and last layer, frozen.
@@ -394,9 +393,8 @@ class Lineage(TrainedGenerations):
                 "Generation %d was trained for %d epochs, and is not trained again.", number, before
             )
         teachers = self._digests(self.teachers_of(number))
-        return generations.read(
-            self.directory, number, teachers, self.builder(number), self._as_saved
-        )
+        build = self.builder(number)
+        return generations.read(self.directory, number, teachers, build, self._as_saved)
 
     def _digests(self, numbers: list[int]) -> dict[int, str]:
         return {number: self.generations[number].digest() for number in numbers}

@@ -87,8 +87,10 @@ def add(
 def _options(options: Options, name: str) -> Options:
     """Returns the options of the final student's run: the ensemble is its generation 0."""
     defaults = Options()
-    plain = ("student_arch", "teacher", "share_ends", "activation_weight", "analyse")
-    plain = (*plain, "teacher_input")  # the ensemble takes the pixels that the run recorded
+    plain = (
+        *("student_arch", "teacher", "share_ends", "activation_weight", "analyse"),
+        "teacher_input",  # the ensemble takes the pixels that the run recorded
+    )
     return dataclasses.replace(
         options,
         **{flag: getattr(defaults, flag) for flag in plain},

@@ -210,19 +210,8 @@ class ImageClassification(Task):
         return keras_distribution.as_data(batches)
 
     def _weighted(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        """Adds the weights of `--class_weight` to batches: of mixed labels, their mean."""
-        if self._class_weights is None:
-            return batches
-        by_class = tf.constant(self._class_weights)
-
-        def weigh(images: tf.Tensor, targets: Any) -> tuple[tf.Tensor, Any, tf.Tensor]:
-            labels = targets["labels"] if isinstance(targets, dict) else targets
-            if len(labels.shape) > 1:
-                return images, targets, tf.linalg.matvec(labels, by_class)
-            weights = tf.gather(by_class, tf.maximum(labels, 0))
-            return images, targets, tf.where(labels < 0, 1.0, weights)
-
-        return batches.map(weigh)
+        weights = self._class_weights
+        return batches if weights is None else class_weights.weighted(batches, weights)
 
     def validation_batches(self) -> Any:
         """Returns the validation images in order."""

@@ -111,7 +111,7 @@ class ImageNetworks:
         """
         if reading.DATA not in directory.names() or not directory.names("generation-"):
             return
-        facts = reading.read_data_facts(directory)
+        facts = reading.read_data_facts(reading.RunReader(directory.path))
         before = pixels.name_of(facts.mean, facts.std)
         if before != self.form:
             raise RunDirectoryError(

@@ -18,7 +18,7 @@ from ban_tf.compat import keras_private
 _NO_DECAY = ("bias", "gamma", "beta")
 
 
-@functools.lru_cache
+@functools.cache
 def scaled(kind: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Optimizer]:
     """Returns a kind of optimizer that multiplies learning rates by `learning_rate_factor`.
 
@@ -28,7 +28,7 @@ def scaled(kind: type[keras.optimizers.Optimizer]) -> type[keras.optimizers.Opti
         kind: An optimizer of Keras, or a subclass.
     """
 
-    class Scaled(kind):  # type: ignore[valid-type, misc]
+    class Scaled(kind):
         def build(self, variables: Any) -> None:
             """Notes the factors of the variables."""
             if not self.built:
