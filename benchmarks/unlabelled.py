@@ -62,7 +62,7 @@ def main(seeds: int) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         (folder / "images").mkdir()
-        for index, image in enumerate(digits.load()[0].images[LABELLED:]):
+        for index, image in enumerate(digits.load().train.images[LABELLED:]):
             Image.fromarray(image[..., 0]).save(folder / "images" / f"{index:04}.png")
         rows = []
         for seed in range(seeds):

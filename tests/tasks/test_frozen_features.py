@@ -67,7 +67,7 @@ def passes(monkeypatch):
 def test_each_image_passes_the_backbone_once(passes, tmp_path):
     asked = _options(tmp_path)
     result = runner.run(asked)
-    test = digits.load()[1]
+    test = digits.load().test
     assert sum(passes) == 300 + len(test.labels)
     run = Run(asked.directory)
     errors = [row["error"] for row in result["generations"]]
@@ -105,7 +105,7 @@ def test_an_interrupted_lineage_resumes_bit_by_bit(tmp_path):
 def test_views_of_augmented_images_return(passes, tmp_path):
     runner.run(_options(tmp_path, augment="yes", teacher_views=2, gens=1))
     # Of 300 images, 29 are for validation.
-    assert sum(passes) == 2 * 271 + 29 + len(digits.load()[1].labels)
+    assert sum(passes) == 2 * 271 + 29 + len(digits.load().test.labels)
 
 
 @pytest.mark.parametrize(

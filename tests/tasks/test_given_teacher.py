@@ -28,7 +28,7 @@ def images():
 @pytest.fixture(scope="module")
 def teachers(images, tmp_path_factory):
     """Files of one network, that takes raw pixels: by itself, or prepared for it."""
-    train = images[0]
+    train = images.train
     inner = keras.Sequential([keras.Input((8, 8, 1)), *_layers()])
     model = keras.Sequential([keras.Input((8, 8, 1)), layers.Rescaling(1 / 127.5, -1), inner])
     keras.utils.set_random_seed(0)
@@ -48,7 +48,7 @@ def _options(directory, **given):
 
 
 def _error(predicted, images):
-    return np.mean(predicted.argmax(axis=-1) != images[1].labels)
+    return np.mean(predicted.argmax(axis=-1) != images.test.labels)
 
 
 @pytest.mark.parametrize(
@@ -61,12 +61,12 @@ def test_a_given_teacher_gets_its_own_pixels_everywhere(file, told, teachers, im
     error = result["generations"][0]["error"]
     assert error < 0.15
     run = Run(tmp_path / "run")
-    assert _error(run.predict(images[1].images, 0), images) == pytest.approx(error)
+    assert _error(run.predict(images.test.images, 0), images) == pytest.approx(error)
     evaluated = run.evaluate("digits")["generations"][0]
     assert evaluated["error"] == pytest.approx(error)
     facts = reading.read_data_facts(run.files)
     served = inference.classifier(run.model(0), facts)
-    assert _error(served.predict(images[1].images, verbose=0), images) == pytest.approx(error)
+    assert _error(served.predict(images.test.images, verbose=0), images) == pytest.approx(error)
     # Resumed with one more generation.
     again = runner.run(
         _options(tmp_path / "run", teacher_from=str(path), teacher_input=told, gens=2)
@@ -119,9 +119,9 @@ def test_a_custom_network_that_prepares_images_takes_raw_ones(custom, images, tm
     errors = [row["error"] for row in result["generations"]]
     assert max(errors) < 0.3
     # A saved generation takes the images as they are.
-    raw = run.model(1).predict(images[1].images.astype("float32"), verbose=0)
+    raw = run.model(1).predict(images.test.images.astype("float32"), verbose=0)
     assert _error(raw, images) == pytest.approx(errors[1])
-    assert _error(run.predict(images[1].images, 1), images) == pytest.approx(errors[1])
+    assert _error(run.predict(images.test.images, 1), images) == pytest.approx(errors[1])
     with pytest.raises(RunDirectoryError, match="a run on raw pixels"):
         runner.run(_options(tmp_path / "raw", **given, input="normalized"))
 
@@ -134,7 +134,7 @@ def test_networks_of_two_forms_are_in_one_run(custom, images, tmp_path):
     for number in (0, 1):
         error = result["generations"][number]["error"]
         assert error < 0.3
-        assert _error(run.predict(images[1].images, number), images) == pytest.approx(error)
+        assert _error(run.predict(images.test.images, number), images) == pytest.approx(error)
     # As the teacher of another run, its pixels are those of the run.
     path = tmp_path / "run" / "generation-0" / "model.keras"
     asked = _options(tmp_path / "next", teacher_from=str(path), arch="pixel_networks:plain")

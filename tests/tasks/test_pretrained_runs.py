@@ -76,7 +76,7 @@ def test_all_generations_start_from_the_file_with_fresh_heads(files, tmp_path):
         heads.append(trained[-2])
     assert not np.allclose(*heads)
     # The model of a generation is the whole network.
-    images, labels = digits.load()[1].images, digits.load()[1].labels
+    images, labels = digits.load().test.images, digits.load().test.labels
     wrong = np.mean(Run(tmp_path).predict(images, 1).argmax(-1) != labels)
     assert result["generations"][1]["error"] == pytest.approx(wrong)
     # The file may move, but not change.
@@ -134,7 +134,7 @@ def test_a_run_that_unfreezes_resumes_bit_by_bit(stopped, files, tmp_path):
         backbones.start(model, "mine:build", files / "first.keras", None, None)
         return model
 
-    data = digits.load()[0]
+    data = digits.load().train
     images, labels = data.images[:64].astype("float32") / 255, data.labels[:64]
 
     def trained(directory, *others):

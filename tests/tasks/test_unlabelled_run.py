@@ -29,7 +29,8 @@ SMALL = {
 def folder(tmp_path_factory):
     """Sixty digits that are no training data, and three of the test data."""
     path = tmp_path_factory.mktemp("unlabelled")
-    train, test, _ = digits.load()
+    found = digits.load()
+    train, test = found.train, found.test
     for index, image in enumerate([*train.images[100:160], *test.images[:3]]):
         Image.fromarray(image[..., 0]).save(path / f"{index:03}.png")
     return path
