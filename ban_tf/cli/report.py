@@ -9,14 +9,15 @@ from absl import flags
 
 from ban_tf.cli import common as command
 from ban_tf.errors import InputError
-from ban_tf.report import comparison_page, content, page, plots, table
+from ban_tf.report import comparison_page, content, page, plots, predictions, table
 from ban_tf.system import safe_files, shown
 from ban_tf.system.files import write_atomically
 
 NAME = "ban-tf report"
 USAGE = """ban-tf report RUN [RUN ...] [flags]
 
-Writes report.html and summary.md of a finished run again, from the files in its directory.
+Writes report.html, summary.md and (for images) predictions.csv of a finished run again, from the
+files in its directory.
 Several runs are also compared, objectives and other settings over seeds: means, standard
 deviations and paired intervals, in report.html, summary.md and summary.json of another folder.
 Runs without results are left out of the comparison.
@@ -79,16 +80,18 @@ def _again(run: content.Content, pictures: bool) -> None:
 
 
 def write(run: content.Content) -> None:
-    """Writes `report.html` and `summary.md` of a run.
+    """Writes `report.html` and `summary.md` of a run, and `predictions.csv` of one on images.
 
     Raises:
         InputError: The directory cannot be written.
     """
     markdown = table.write_markdown(run.summary, has_analysis=run.analysis is not None)
-    files = {"report.html": page.write(run), "summary.md": markdown}
+    files = {"report.html": page.write(run).encode(), "summary.md": markdown.encode()}
+    if isinstance(run, content.ImageContent):
+        files[predictions.FILE] = predictions.write(run)
     try:
-        for name, text in files.items():
-            write_atomically(run.path / name, text.encode())
+        for name, written in files.items():
+            write_atomically(run.path / name, written)
     except OSError as error:
         raise InputError(f"{run.path} cannot be written ({error.strerror}).") from error
 

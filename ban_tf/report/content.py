@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ban_tf.datasets import thumbnails
 from ban_tf.errors import RunDirectoryError
 from ban_tf.metrics import ensembles
 from ban_tf.runs import reading
@@ -54,6 +55,14 @@ class ImageContent(Content):
             [self.predictions[member] for member in members], self.summary["average"]
         )
 
+    def named_predictions(self) -> dict[str, np.ndarray]:
+        """Returns the log-probabilities of every generation and of the ensemble, by name."""
+        named = {f"generation {number}": rows for number, rows in enumerate(self.predictions)}
+        members, mean = self.ensemble()
+        if len(members) > 1:
+            named[f"ensemble {members[0]}-{members[-1]}"] = mean
+        return named
+
 
 def read(path: str | pathlib.Path) -> Content:
     """Reads a finished run.
@@ -86,9 +95,10 @@ def read(path: str | pathlib.Path) -> Content:
     test = reading.read_test(run)
     facts = reading.read_data_facts(run)
     shape = (len(test.labels), len(facts.class_names))
+    thumbnail = (*thumbnails.size(*facts.input_shape[:2]), facts.input_shape[2])
     if (
         test.labels.max() >= shape[1]
-        or test.images.shape[1:] != facts.input_shape
+        or test.images.shape[1:] not in (facts.input_shape, thumbnail)
         or not np.isin(test.shown, np.arange(shape[0])).all()
     ):
         raise RunDirectoryError(

@@ -1,4 +1,4 @@
-"""Finds test examples that one generation classifies correctly and another does not."""
+"""Finds test examples to show: on which generations differ, and confident mistakes."""
 
 from __future__ import annotations
 
@@ -65,6 +65,18 @@ def changes(before: np.ndarray, after: np.ndarray, labels: np.ndarray) -> Change
     )
 
 
+def confident_mistakes(predictions: np.ndarray, labels: np.ndarray) -> list[int]:
+    """Returns the indices of the wrong predictions of the highest probability, at most `SHOWN`.
+
+    Args:
+        predictions: Log-probabilities [examples, classes].
+        labels: The true classes, integers [examples].
+    """
+    order = np.argsort(-predictions.max(axis=-1), kind="stable")
+    wrong = predictions.argmax(axis=-1) != labels
+    return [int(index) for index in order[wrong[order]][:SHOWN]]
+
+
 def select_examples(predictions: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
     """Returns the sorted indices of the examples whose images a report of these generations shows.
 
@@ -76,4 +88,5 @@ def select_examples(predictions: Sequence[np.ndarray], labels: np.ndarray) -> np
     for before, after in itertools.pairwise(predictions):
         for kind in changes(before, after, labels):
             indices.update(change.index for change in kind[:SHOWN])
+    indices.update(confident_mistakes(predictions[-1], labels))
     return np.array(sorted(indices), dtype=np.int64)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from ban_tf.metrics import classification, ensembles
 from ban_tf.metrics.table import METRICS
 from ban_tf.report import class_sections, document, examples, plots
 from ban_tf.report.content import Content, ImageContent
+from ban_tf.system import shown
 
 CURVES = {
     "val_accuracy": "validation accuracy",
@@ -23,6 +25,8 @@ _CALIBRATION = (
     *("expected_calibration_error", "negative_log_likelihood", "brier_score"),
 )
 _MOST_CONFUSED = 10
+_MOST_CLASSES = 30  # of a confusion matrix; with more, it has only the most confused ones
+_CONFUSED_CLASSES = 20
 _MOST_DIAGRAMS = 12
 
 
@@ -41,6 +45,7 @@ def further(content: Content) -> list[document.Section]:
             _named_predictions(content), content.test.labels, content.class_names
         ),
         document.Section("Confusion", _confusion(content)),
+        document.Section("Most confident mistakes", _mistakes(content)),
         document.Section("Newly right and newly wrong", _changes(content)),
         document.Section("Ensemble and diversity", _ensemble(content)),
     ]
@@ -62,7 +67,7 @@ def _errors(content: Content) -> document.Figure:
 
 
 def _calibration(content: ImageContent) -> list[document.Block]:
-    named = dict(list(_named_predictions(content).items())[-_MOST_DIAGRAMS:])
+    named = dict(list(content.named_predictions().items())[-_MOST_DIAGRAMS:])
     labels = content.test.labels
     measured = {name: classification.evaluate(rows, labels) for name, rows in named.items()}
     rows = [
@@ -88,25 +93,47 @@ def _calibration(content: ImageContent) -> list[document.Block]:
 
 
 def _confusion(content: ImageContent) -> list[document.Block]:
-    named = _named_predictions(content)
+    named = content.named_predictions()
     chosen = {name: named[name] for name in dict.fromkeys(("generation 0", list(named)[-1]))}
     blocks: list[document.Block] = []
     for name, predictions in chosen.items():
         counts = classification.confusion_matrix(predictions, content.test.labels)
         worst = _most_confused(counts, content.class_names)
         most = "; ".join(f"{true} taken for {other}, {n} times" for true, other, n, _ in worst[:3])
-        blocks.append(
-            document.Figure(
-                plots.svg(plots.confusion_matrix(counts, content.class_names, name)),
-                "svg+xml",
-                f"Confusion matrix of {name}. Most often confused: {most or 'nothing'}.",
-            )
-        )
+        matrix, what = _matrix(counts, content.class_names, name)
+        words = f"Confusion matrix of {name}{what}. Most often confused: {most or 'nothing'}."
+        blocks.append(document.Figure(plots.svg(matrix), "svg+xml", words))
         if worst:
             headings = ("true class", "taken for", "times", "of this class (%)")
             caption = f"Most frequent confusions of {name}"
             blocks.append(document.table(caption, headings, worst, texts=2))
     return blocks
+
+
+def _matrix(counts: np.ndarray, class_names: tuple[str, ...], name: str) -> tuple[Figure, str]:
+    """Returns the confusion matrix of all classes, or of those with the most mistakes."""
+    if len(counts) <= _MOST_CLASSES:
+        return plots.confusion_matrix(counts, class_names, name), ""
+    chosen = confused_classes(counts, _CONFUSED_CLASSES)
+    what = f", the {len(chosen)} most confused of {len(counts)} classes"
+    some = counts[np.ix_(chosen, chosen)]
+    names = [class_names[label] for label in chosen]
+    totals = counts[chosen].sum(axis=1)
+    return plots.confusion_matrix(some, names, f"{name}{what}", totals), what
+
+
+def confused_classes(counts: np.ndarray, most: int) -> np.ndarray:
+    """Returns the sorted classes of the pairs that are most often confused with each other.
+
+    Args:
+        counts: A confusion matrix, integers [classes, classes]; true classes are rows.
+        most: How many classes.
+    """
+    mistakes = counts - np.diag(np.diag(counts))
+    pairs = np.argsort(-(mistakes + mistakes.T), axis=None, kind="stable")
+    classes = np.stack(np.unravel_index(pairs[: 2 * most * most], counts.shape), axis=1).ravel()
+    _, first = np.unique(classes, return_index=True)
+    return np.sort(classes[np.sort(first)][:most])
 
 
 def _most_confused(
@@ -134,12 +161,32 @@ def _changes(content: ImageContent) -> list[document.Block]:
         found = examples.changes(before, after, content.test.labels)
         blocks.append(document.Subheading(f"Generation {number} against generation {number - 1}"))
         for kind, listed in zip(("right", "wrong"), found, strict=True):
-            shown = [_example(content, change) for change in listed[: examples.SHOWN]]
-            more = f", of which {len(shown)} are shown" if len(shown) < len(listed) else ""
+            pictures = [_example(content, change) for change in listed[: examples.SHOWN]]
+            more = f", of which {len(pictures)} are shown" if len(pictures) < len(listed) else ""
             blocks.append(document.Paragraph(f"{len(listed)} newly {kind}{more}."))
-            if shown:
-                blocks.append(document.Gallery(shown))
+            if pictures:
+                blocks.append(document.Gallery(pictures))
     return blocks
+
+
+def _mistakes(content: ImageContent) -> list[document.Block]:
+    number, rows = len(content.predictions) - 1, content.predictions[-1]
+    found = examples.confident_mistakes(rows, content.test.labels)
+    if not found:
+        return []
+    words = (
+        f"The wrong predictions of which generation {number} is most certain. Look for wrong "
+        "labels, and for images that show several classes or none."
+    )
+    pictures = []
+    for index in found:
+        true = content.class_names[content.test.labels[index]]
+        predicted = content.class_names[rows[index].argmax()]
+        probability = f"probability {np.exp(rows[index].max()):.3f}"
+        pictures.append(
+            _picture(content, index, f"true {true}, predicted {predicted}, {probability}")
+        )
+    return [document.Paragraph(words), document.Gallery(pictures)]
 
 
 def _example(
@@ -148,8 +195,15 @@ def _example(
     true, before, after = (
         content.class_names[label] for label in (change.label, change.before, change.after)
     )
-    stored = np.flatnonzero(content.test.shown == change.index)
-    description = f"test example {change.index}: true {true}, was {before}, is {after}"
+    return _picture(content, change.index, f"true {true}, was {before}, is {after}")
+
+
+def _picture(content: ImageContent, index: int, words: str) -> document.Figure | document.Paragraph:
+    """Returns the image of a test example, or only words if it is not stored."""
+    files = content.test.files
+    name = shown.escaped(files[index]) if files else f"test example {index}"
+    description = f"{name}: {words}"
+    stored = np.flatnonzero(content.test.shown == index)
     if not len(stored) or content.test.images.shape[-1] not in (1, 3, 4):
         return document.Paragraph(description)
     image = _image(content.test.images[stored[0]])
@@ -189,11 +243,3 @@ def _ensemble(content: ImageContent) -> list[document.Block]:
     ]
     caption = "Test examples on which two generations disagree (%)"
     return [document.Paragraph(words), document.table(caption, ("generation", *names), rows)]
-
-
-def _named_predictions(content: ImageContent) -> dict[str, np.ndarray]:
-    named = {f"generation {number}": rows for number, rows in enumerate(content.predictions)}
-    members, mean = content.ensemble()
-    if len(members) > 1:
-        named[f"ensemble {members[0]}-{members[-1]}"] = mean
-    return named

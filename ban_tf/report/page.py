@@ -7,8 +7,8 @@ have the others.
 from __future__ import annotations
 
 from ban_tf.metrics.table import METRICS
-from ban_tf.report import document, image_sections, plots, table, text_sections
-from ban_tf.report.content import Content
+from ban_tf.report import document, image_sections, plots, predictions, table, text_sections
+from ban_tf.report.content import Content, ImageContent
 
 
 def write(content: Content) -> str:
@@ -50,6 +50,9 @@ def _results(content: Content) -> list[document.Block]:
                 table.ensemble_rows(summary),
             )
         )
+    if isinstance(content, ImageContent):
+        words = "Predictions for each test example, a table for spreadsheets (predictions.csv)"
+        blocks.append(document.Links([(words, predictions.FILE)]))
     return [*blocks, _significance(content)]
 
 

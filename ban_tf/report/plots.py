@@ -147,7 +147,8 @@ def _curves(
     for index, (generation, rows) in enumerate(sorted(histories.items())):
         points = [(row["epoch"], row[name]) for row in rows if name in row]
         if points:
-            style = series_style(index) | {"marker": None}
+            # A curve of one epoch is a point.
+            style = series_style(index) | ({"marker": None} if len(points) > 1 else {})
             axes.plot(*zip(*points, strict=True), label=f"generation {generation}", **style)
     axes.set(xlabel="epoch", ylabel=words)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
@@ -177,17 +178,24 @@ def reliability_diagrams(diagrams: Mapping[str, Mapping[str, np.ndarray]]) -> Fi
     return figure
 
 
-def confusion_matrix(counts: np.ndarray, class_names: Sequence[str], title: str = "") -> Figure:
+def confusion_matrix(
+    counts: np.ndarray,
+    class_names: Sequence[str],
+    title: str = "",
+    totals: np.ndarray | None = None,
+) -> Figure:
     """Plots the fractions of each true class by predicted class; with few classes also counts.
 
     Args:
         counts: Integers [classes, classes]; true classes are rows.
         class_names: In the order of the classes.
         title: The title.
+        totals: The number of examples of each true class, if these are not all classes.
     """
     classes = len(counts)
     figure, axes = one_panel(4.6, 4.3)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    totals = counts.sum(axis=1) if totals is None else totals
+    shares = counts / np.maximum(totals[:, np.newaxis], 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     bar = figure.colorbar(image, ax=axes, shrink=0.8)
     bar.set_label("share of the true class")

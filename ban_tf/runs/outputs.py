@@ -10,7 +10,13 @@ from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.runs import manifests
 
 # Files of a run that its manifest does not list, at the top of its directory.
-_UNLISTED = (manifests.LOCK, manifests.MANIFEST, manifests.PREVIOUS, "report.html")
+_UNLISTED = (
+    manifests.LOCK,
+    manifests.MANIFEST,
+    manifests.PREVIOUS,
+    "report.html",
+    "predictions.csv",
+)
 
 
 def check_not_of_run(path: str | os.PathLike, flag: str) -> None:

@@ -25,6 +25,7 @@ from ban_tf.system import archives, csv_tables, json_schema, safe_files, shown
 DATA = "data.json"
 VOCABULARY = "vocabulary.json"
 TEST = "test.npz"
+TEST_FILES = "test_files.json"
 SUMMARY = "summary.json"
 ANALYSIS = "analysis.png"
 
@@ -85,12 +86,22 @@ class Test:
     Attributes:
         labels: The true classes, integers [examples].
         shown: Indices of the examples whose images are stored, integers [kept].
-        images: Those images, uint8 [kept, height, width, channels].
+        images: Those images or thumbnails of them, uint8 [kept, height, width, channels].
+        files: The name of each example's file, relative to the folder of the dataset; None if
+            the examples come from no files.
     """
 
     labels: np.ndarray
     shown: np.ndarray
     images: np.ndarray
+    files: tuple[str, ...] | None = None
+
+    def to_files(self) -> dict[str, bytes]:
+        """Returns the files of a run that keep this, by name."""
+        found = {TEST: self.to_bytes()}
+        if self.files is not None:
+            found[TEST_FILES] = json.dumps({"files": self.files}, indent=1).encode()
+        return found
 
     def to_bytes(self) -> bytes:
         """Returns the content of `test.npz`."""
@@ -199,7 +210,13 @@ def read_test(run: RunReader) -> Test:
         raise CorruptFileError(f"{run.path / TEST} does not hold labels and images of a test set.")
     if not len(labels) or labels.min() < 0:
         raise CorruptFileError(f"{run.path / TEST} has no labels, or one below 0.")
-    return test
+    if TEST_FILES not in run.names():
+        return test
+    name = run.path / TEST_FILES
+    files = json_schema.read(run.read(TEST_FILES), schemas.TEST_FILES, name)["files"]
+    if len(files) != len(labels):
+        raise CorruptFileError(f"{name} names {len(files)} files of {len(labels)} examples.")
+    return dataclasses.replace(test, files=tuple(files))
 
 
 def read_history(run: RunReader, number: int, name: str = "history") -> list[dict[str, float]]:

@@ -109,6 +109,8 @@ DATA: Schema = _object(
 
 VOCABULARY: Schema = _object(("words",), words={"type": "strings", "minItems": 1})
 
+TEST_FILES: Schema = _object(("files",), files={"type": "strings", "minItems": 1})
+
 # A table of CSV has no integers.
 _EPOCH = {"type": "number", "minimum": 1, "maximum": 1e9}
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ban_tf import datasets, objectives
 from ban_tf.architectures import backbones
 from ban_tf.compat import fingerprint, keras_distribution, outputs
-from ban_tf.datasets import class_weights, content, mixing, pipeline, unlabelled
+from ban_tf.datasets import class_weights, content, mixing, pipeline, thumbnails, unlabelled
 from ban_tf.distillation import activations
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
@@ -355,12 +355,13 @@ class ImageClassification(Task):
         )
 
     def keep_test(self, directory: RunDirectory) -> None:
-        """Stores the labels, and the images that reports show."""
+        """Stores the labels, the names of files, and thumbnails of the images that reports show."""
         test = self.data.test
         labels = np.asarray(test.labels)
         shown = examples.select_examples(self._predictions, labels)
-        kept = reading.Test(labels, shown, np.asarray(test.images[shown]))
-        directory.commit({reading.TEST: kept.to_bytes()})
+        images = thumbnails.shrink(np.asarray(test.images[shown]))
+        kept = reading.Test(labels, shown, images, test.files)
+        directory.commit(kept.to_files())
 
     def figures(self) -> Mapping[str, Mapping[int, Figure]]:
         """Returns the reliability diagram and the confusion matrix of each generation."""

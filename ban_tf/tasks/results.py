@@ -11,7 +11,7 @@ from ban_tf.config.options import Options
 from ban_tf.distillation.ensemble import ensemble
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import summary
-from ban_tf.report import analysis_report, content, page, table, tensorboard
+from ban_tf.report import analysis_report, content, page, predictions, table, tensorboard
 from ban_tf.runs import generations
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import environment, shown
@@ -40,7 +40,10 @@ def report(task: Task, lineage: Lineage, directory: RunDirectory) -> dict[str, A
     tensorboard.write_summary(
         logs, result, compared(task.options), task.figures(), str(directory.path)
     )
-    directory.write_untracked("report.html", page.write(content.read(directory.path)).encode())
+    found = content.read(directory.path)
+    if isinstance(found, content.ImageContent):
+        directory.write_untracked(predictions.FILE, predictions.write(found))
+    directory.write_untracked("report.html", page.write(found).encode())
     return result
 
 

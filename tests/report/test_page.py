@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import dataclasses
 import html.parser
 import itertools
 import json
@@ -15,8 +17,11 @@ import numpy as np
 import pytest
 
 from ban_tf.cli import report as report_command
+from ban_tf.datasets import thumbnails
+from ban_tf.errors import CorruptFileError
 from ban_tf.metrics import ensembles
-from ban_tf.report import content, examples, page
+from ban_tf.report import content, examples, image_sections, page, predictions
+from ban_tf.runs import reading
 from ban_tf.runs.rundir import RunDirectory
 
 
@@ -71,7 +76,9 @@ def test_the_page_needs_no_other_file(outline):
     assert not outline.all("script") and not outline.all("link")
     assert all(image["src"].startswith("data:image/") for image in outline.all("img"))
     targets = [link["href"] for link in outline.all("a")]
-    assert {target.removeprefix("#") for target in targets} <= set(outline.ids)
+    inside = {target.removeprefix("#") for target in targets if target.startswith("#")}
+    assert inside <= set(outline.ids)
+    assert {target for target in targets if not target.startswith("#")} == {"predictions.csv"}
 
 
 def test_every_picture_has_words_and_every_table_a_caption_and_scopes(outline):
@@ -152,6 +159,72 @@ def test_all_newly_right_and_wrong_examples_are_shown_with_their_images(run, tex
             assert f'alt="Image of test example {change.index}: ' in text
 
 
+def test_confident_mistakes_are_the_wrong_predictions_of_the_highest_probability(run, text):
+    rows, labels = run.predictions[-1], run.test.labels
+    found = examples.confident_mistakes(rows, labels)
+    wrong = rows.argmax(axis=-1) != labels
+    assert wrong[found].all() and len(found) == min(examples.SHOWN, wrong.sum())
+    assert rows[found].max(axis=-1).min() >= np.sort(rows[wrong].max(axis=-1))[-len(found)]
+    assert "Most confident mistakes" in text
+    for index in found:
+        assert f'alt="Image of test example {index}: true ' in text
+
+
+def test_examples_have_the_names_of_their_files(run):
+    files = tuple(f"=cat/{number}.png" for number in range(len(run.test.labels)))
+    named = dataclasses.replace(run, test=dataclasses.replace(run.test, files=files))
+    index = examples.confident_mistakes(run.predictions[-1], run.test.labels)[0]
+    assert f'alt="Image of =cat/{index}.png: true ' in page.write(named)
+    rows = list(csv.reader(predictions.write(named).decode().splitlines()))
+    members, mean = run.ensemble()
+    last = f"ensemble {members[0]}-{members[-1]}"
+    assert rows[0][:4] == ["file", "label", "generation 0: class", "generation 0: probability"]
+    assert rows[0][-2:] == [f"{last}: class", f"{last}: probability"]
+    assert len(rows) == 1 + len(files)
+    assert rows[1 + index][0] == f"'={files[index][1:]}"  # no formula
+    assert rows[1 + index][1] == run.class_names[run.test.labels[index]]
+    assert rows[1 + index][-2] == run.class_names[mean[index].argmax()]
+    assert float(rows[1 + index][-1]) == pytest.approx(np.exp(mean[index].max()), abs=1e-6)
+
+
+def test_of_many_classes_the_confusion_matrix_has_the_most_confused(run):
+    counts = np.diag(np.full(1000, 50))
+    counts[7, 900], counts[900, 7], counts[3, 500] = 20, 20, 30
+    np.testing.assert_array_equal(image_sections.confused_classes(counts, 2), [7, 900])
+    np.testing.assert_array_equal(image_sections.confused_classes(counts, 4), [3, 7, 500, 900])
+    classes = 40
+    names = tuple(f"class {number}" for number in range(classes))
+    rows = [
+        np.pad(p, ((0, 0), (0, classes - p.shape[1])), constant_values=-1e3)
+        for p in run.predictions
+    ]
+    text = page.write(dataclasses.replace(run, class_names=names, predictions=rows))
+    assert "the 20 most confused of 40 classes. Most often confused: class " in text
+
+
+def test_large_images_are_kept_as_thumbnails():
+    images = np.zeros((2, 224, 448, 3), np.uint8)
+    images[:, :, 224:] = 255
+    small = thumbnails.shrink(images)
+    assert small.shape == (2, 80, 160, 3)
+    assert not small[:, :, :80].any() and (small[:, :, 80:] == 255).all()
+    assert thumbnails.shrink(images[:, :32, :32]).shape == (2, 32, 32, 3)
+
+
+def test_names_of_files_are_kept_with_the_run(tmp_path):
+    path = finished_run.make(tmp_path / "run")
+    test = reading.read_test(reading.RunReader(path))
+    assert test.files is None
+    files = tuple(f"ä/{number}.jpg" for number in range(len(test.labels)))
+    with RunDirectory(path) as directory:
+        directory.commit(dataclasses.replace(test, files=files).to_files())
+    assert reading.read_test(reading.RunReader(path)).files == files
+    with RunDirectory(path) as directory:
+        directory.commit(dataclasses.replace(test, files=files[1:]).to_files())
+    with pytest.raises(CorruptFileError, match="names 119 files of 120 examples"):
+        reading.read_test(reading.RunReader(path))
+
+
 def test_the_command_writes_the_same_page_again_without_tensorflow(run):
     path = run.path
     script = (
@@ -166,6 +239,7 @@ def test_the_command_writes_the_same_page_again_without_tensorflow(run):
     )
     assert done.returncode == 0, done.stderr
     assert (path / "report.html").read_text() == page.write(run)
+    assert (path / "predictions.csv").read_bytes() == predictions.write(run)
     assert (path / "figures" / "error_by_generation.png").stat().st_size > 1000
     assert (path / "summary.md").read_text().startswith("# Born-again wrn-10-1 on animals")
 

@@ -68,6 +68,7 @@ def test_learning_curves_pass_over_what_an_epoch_has_not():
     ).axes
     assert [line.get_xydata().tolist() for line in left.lines] == [[[1, 2], [2, 1]], [[1, 1.5]]]
     assert [line.get_xydata().tolist() for line in right.lines] == [[[2, 0.5]], [[1, 0.7]]]
+    assert [line.get_marker() != "None" for line in left.lines] == [False, True]  # one epoch
 
 
 def test_a_distribution_is_that_of_the_last_epoch_as_shares():
@@ -112,6 +113,8 @@ def test_a_confusion_matrix_shows_counts_of_few_classes_and_no_names_of_many():
     many = plots.confusion_matrix(np.eye(100, dtype=int), [f"class {k}" for k in range(100)])
     assert not many.axes[0].texts
     assert "class 3" not in [label.get_text() for label in many.axes[0].get_xticklabels()]
+    some = plots.confusion_matrix(counts, ["cat", "dog"], totals=np.array([12, 8]))
+    np.testing.assert_allclose(some.axes[0].images[0].get_array(), [[5 / 12, 1 / 12], [0, 0.5]])
 
 
 def test_counts_can_be_read_on_every_shade():
