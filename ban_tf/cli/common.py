@@ -32,7 +32,7 @@ def run(
     name: str,
     usage: str,
     arguments: Sequence[str],
-    work: Callable[[flags.FlagValues, list[str]], None],
+    work: Callable[[flags.FlagValues, list[str]], int | None],
     define: Callable[[flags.FlagValues], None] = lambda values: None,
 ) -> int:
     """Parses arguments, runs the command, and prints our own errors as sentences.
@@ -41,12 +41,12 @@ def run(
         name: The command, such as "ban-tf runs".
         usage: The text of `--help` before the list of flags.
         arguments: The command line without the program.
-        work: Runs the command, given the parsed flags and the positional arguments; raises
-            `InputError` for invalid input.
+        work: Runs the command, given the parsed flags and the positional arguments; returns the
+            exit code, or None for 0; raises `InputError` for invalid input.
         define: Defines the flags.
 
     Returns:
-        The exit code: 0, or 2 for invalid input.
+        The exit code: that of `work`, or 2 for invalid input.
     """
     values = flags.FlagValues()
     values.set_gnu_getopt(True)  # flags may follow positional arguments
@@ -58,13 +58,12 @@ def run(
         check_flagfiles(arguments)
         names = values([name, *arguments])[1:]
         _check_not_empty(values)
-        work(values, names)
+        return work(values, names) or 0
     except (flags.Error, BanError) as error:
         print_error(name, error)
         return 2
     except BrokenPipeError:
         return 1
-    return 0
 
 
 def check_flagfiles(arguments: Sequence[str], inside: tuple[str, ...] = ()) -> None:

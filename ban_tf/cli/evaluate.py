@@ -11,18 +11,20 @@ from absl import flags
 from ban_tf import datasets
 from ban_tf.cli import common as command
 from ban_tf.config import registry
+from ban_tf.datasets import folder_hints
 from ban_tf.errors import InputError
 from ban_tf.report import table
 from ban_tf.runs import outputs
+from ban_tf.system import shown
 from ban_tf.tasks.run import Run
 
 NAME = "ban-tf evaluate"
 USAGE = """ban-tf evaluate RUN --dataset=NAME [flags]
 
 Evaluates every finished generation and the ensembles on the test split of a dataset, with the
-preprocessing of the run. The classes must be those of the run's training data. A folder of classes
-without train and test is split as by the flags of the run. For a run on text, text:PATH is one
-file, or a folder with *.test.txt, and the vocabulary is that of the run.
+preprocessing of the run. The classes must be those of the run's training data. Of a folder of
+classes without train and test, all images are test data, and classes may be missing. For a run on
+text, text:PATH is one file, or a folder with *.test.txt, and the vocabulary is that of the run.
 """
 
 
@@ -60,6 +62,10 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     command.import_tensorflow()
     result = run.evaluate(dataset, data_dir)
     table.show(result)
+    missing = result["run"].get("missing_classes")
+    if missing:
+        few = shown.escaped(folder_hints.listed(missing))
+        print(f"Classes of the run without images ({len(missing)}), which do not count: {few}.")
     unknown = result["run"].get("unknown_words")
     if unknown is not None:
         print(f"{100 * unknown:.1f} % of the words are unknown to the run and count as <unk>.")

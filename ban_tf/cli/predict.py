@@ -6,6 +6,7 @@ import os
 import pathlib
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from absl import flags
 from PIL import Image
@@ -16,11 +17,17 @@ from ban_tf.errors import InputError
 from ban_tf.runs import outputs, reading
 from ban_tf.system import csv_tables, shown
 
+if TYPE_CHECKING:
+    from ban_tf.tasks.task import Predictions
+
 NAME = "ban-tf predict"
 USAGE = """ban-tf predict RUN FILE [FILE ...] [flags]
 
 Prints the class of each image and its probability; images of another size than the run's are
-resized. For a run on text, prints the most likely next words after each line of text files.
+resized. A folder stands for all images in it and in its folders, a pattern such as 'photos/*.jpg'
+for the files that match. Files that cannot be read are named at the end; the exit code is then 1,
+or 2 if nothing could be predicted. For a run on text, prints the most likely next words after each
+line of text files.
 """
 
 
@@ -53,17 +60,18 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_integer(
         "top",
         None,
-        "For text, how many of the most likely next words; 5 by default.",
+        "How many of the most likely classes, with their probabilities; 1 by default, and all in "
+        "the table of --csv. For text, how many of the most likely next words; 5 by default.",
         lower_bound=1,
         flag_values=values,
     )
 
 
-def _work(values: flags.FlagValues, names: list[str]) -> None:
+def _work(values: flags.FlagValues, names: list[str]) -> int:
     if len(names) < 2:
         raise InputError("name a run and at least one file.")
     run, files, table = reading.RunReader(names[0]), names[1:], values.csv
-    if table and pathlib.Path(table).suffix.lower() in Image.registered_extensions():
+    if table and _is_image(table):
         raise InputError(f"--csv={table} is an image; choose another file for the table.")
     if table and os.path.realpath(table) in map(os.path.realpath, files):
         raise InputError(f"--csv={table} is a file to predict; choose another file for the table.")
@@ -72,6 +80,17 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     command.import_tensorflow()
     task = registry.of_settings(reading.settings(run)).load()
     predictions = task.predict(run, files, values.model, values.top)
+    if predictions.lines or not predictions.bad:
+        _show(predictions, table)
+    for sentence in predictions.bad:
+        command.print_error(NAME, sentence)
+    if not predictions.bad:
+        return 0
+    return 1 if predictions.lines else 2
+
+
+def _show(predictions: Predictions, table: str | None) -> None:
+    """Prints predictions, and writes the table of `--csv`."""
     content = csv_tables.for_spreadsheets(predictions.headings, predictions.rows)
     if table == "-":
         print(content, end="")
@@ -84,3 +103,16 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
             pathlib.Path(table).write_bytes(content.encode(errors="backslashreplace"))
         except OSError as error:
             raise InputError(f"--csv={table} cannot be written ({error.strerror}).") from error
+
+
+def _is_image(path: str) -> bool:
+    """Returns whether a file is an image, by its suffix or its content."""
+    if pathlib.Path(path).suffix.lower() in Image.registered_extensions():
+        return True
+    if not pathlib.Path(path).is_file():
+        return False
+    try:
+        with Image.open(path):
+            return True
+    except Exception:  # decoders raise errors of many types
+        return False

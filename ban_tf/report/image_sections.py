@@ -42,7 +42,7 @@ def further(content: Content) -> list[document.Section]:
     return [
         document.Section("Calibration", _calibration(content)),
         class_sections.by_class(
-            _named_predictions(content), content.test.labels, content.class_names
+            content.named_predictions(), content.test.labels, content.class_names
         ),
         document.Section("Confusion", _confusion(content)),
         document.Section("Most confident mistakes", _mistakes(content)),

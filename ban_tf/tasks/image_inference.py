@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -14,11 +14,17 @@ from ban_tf.datasets import folder_layout, image_files, resizing
 from ban_tf.errors import InputError
 from ban_tf.metrics import summary
 from ban_tf.runs import inference, reading
+from ban_tf.tasks import class_folder, image_paths
 from ban_tf.tasks.task import Predictions
+
+_FILES = 200  # that are in memory at a time
+_NAMED = 5  # bad files that a message names
 
 
 def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
     """Evaluates the generations of a run on the test split of a dataset.
+
+    All images of a folder of classes alone are test data.
 
     Args:
         run: The run.
@@ -26,11 +32,14 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         data_dir: The directory of TFDS data.
 
     Returns:
-        A summary; see `metrics.summary`.
+        A summary; see `metrics.summary`. That of a folder of classes has `missing_classes` in
+        its `run`, the names of those without images.
 
     Raises:
         InputError: The data cannot be loaded, or does not fit the models.
     """
+    if class_folder.is_alone(dataset):
+        return _evaluate_folder(run, dataset)
     facts = reading.read_data_facts(run)
     settings = reading.settings(run)
     data = datasets.load(
@@ -50,13 +59,49 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
             f"--dataset={dataset} has the classes {_listed(data.class_names)}, but {run.path} was "
             f"trained on {_listed(facts.class_names)}."
         )
-    members = [
-        summary.Member(
-            number,
-            run.metadata.get("generations", {}).get(str(number), {}).get("taught_by", "given"),
-            inference.log_probabilities(_model(run, str(number), facts), data.test.images, facts),
+    labels = np.array([trained.index(name) for name in names])[data.test.labels]
+    models = _generations(run, facts)
+    rows = [inference.log_probabilities(model, data.test.images, facts) for model in models]
+    return _summary(run, dataset, rows, labels)
+
+
+def _evaluate_folder(run: reading.RunReader, dataset: str) -> dict[str, Any]:
+    """Evaluates the generations of a run on all images of a folder of classes."""
+    facts = reading.read_data_facts(run)
+    found = class_folder.find(dataset, facts.class_names)
+    models = list(_generations(run, facts))
+    rows: list[list[np.ndarray]] = [[] for _ in models]
+    labels: list[int] = []
+    bad: list[str] = []
+    for part in _read_files(found.files, facts):
+        bad += part.bad
+        labels += [found.labels[index] for index in part.indices]
+        if part.indices:
+            for model, member in zip(models, rows, strict=True):
+                member.append(inference.log_probabilities(model, part.images, facts))
+    skipped = reading.settings(run).get("skip_bad_files", False)
+    if bad and not (skipped and labels):
+        more = f" And {len(bad) - _NAMED} more." if len(bad) > _NAMED else ""
+        raise InputError(
+            f"--dataset={dataset} has bad files ({len(bad)}): {' '.join(bad[:_NAMED])}{more}"
         )
-        for number in reading.finished_generations(run)
+    result = _summary(run, dataset, [np.concatenate(member) for member in rows], np.array(labels))
+    result["run"]["missing_classes"] = list(found.missing)
+    return result
+
+
+def _generations(run: reading.RunReader, facts: reading.DataFacts) -> Iterator[keras.Model]:
+    return (_model(run, str(number), facts) for number in reading.finished_generations(run))
+
+
+def _summary(
+    run: reading.RunReader, dataset: str, predictions: Sequence[np.ndarray], labels: np.ndarray
+) -> dict[str, Any]:
+    """Returns the summary of the log-probabilities of all generations."""
+    known, settings = run.metadata.get("generations", {}), reading.settings(run)
+    members = [
+        summary.Member(number, known.get(str(number), {}).get("taught_by", "given"), rows)
+        for number, rows in zip(reading.finished_generations(run), predictions, strict=True)
     ]
     about = {
         "dataset": dataset,
@@ -65,7 +110,6 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         "seed": settings.get("seed", 0),
     }
     average = settings.get("ensemble_average", "probabilities")
-    labels = np.array([trained.index(name) for name in names])[data.test.labels]
     return summary.summarize(about, members, labels, average)
 
 
@@ -97,28 +141,70 @@ def probabilities(
 
 
 def predict(
-    run: reading.RunReader, files: Sequence[str], which: str, top: int | None = None
+    run: reading.RunReader, names: Sequence[str], which: str, top: int | None = None
 ) -> Predictions:
-    """Predicts the classes of image files.
+    """Predicts the classes of image files; those that cannot be read are left out.
 
     Args:
         run: The run.
-        files: Paths of images.
+        names: Paths of images or of folders, and patterns; see `image_paths.expand`.
         which: "ensemble", or the number of a generation.
-        top: Must be None: the table has all classes.
+        top: How many of the most likely classes; None for the first one, and for all in the table.
 
     Raises:
-        InputError: The model does not exist, or a file is not an image.
+        InputError: The model does not exist.
     """
-    if top is not None:
-        raise InputError(f"--top={top} does nothing with images: --csv has all classes.")
     facts = reading.read_data_facts(run)
-    rows, lines = [], []
-    for path, row in zip(files, probabilities(run, files, which), strict=True):
-        name = facts.class_names[row.argmax()]
-        rows.append([path, name, *(f"{p:.8g}" for p in row)])
-        lines.append(f"{path}\t{name}\t{row.max():.4f}")
-    return Predictions(["image", "class", *facts.class_names], rows, lines)
+    model = _model(run, which, facts)
+    files, bad = image_paths.expand(names)
+    rows: list[list[Any]] = []
+    lines: list[str] = []
+    most = min(top or 1, len(facts.class_names))
+    for part in _read_files(files, facts):
+        bad += part.bad
+        if not part.indices:
+            continue
+        found = np.exp(inference.log_probabilities(model, part.images, facts))
+        for index, row in zip(part.indices, found, strict=True):
+            path = files[index]
+            order = np.argsort(-row, kind="stable")[:most]
+            likely = [(facts.class_names[label], row[label]) for label in order]
+            lines.append("\t".join([path, *(f"{name}\t{p:.4f}" for name, p in likely)]))
+            if top is None:
+                rows.append([path, likely[0][0], *(f"{p:.8g}" for p in row)])
+            else:
+                rows.append([path, *(cell for name, p in likely for cell in (name, f"{p:.8g}"))])
+    headings = ["class", *facts.class_names]
+    if top is not None:
+        headings = [f"{what} {k}" for k in range(1, most + 1) for what in ("class", "probability")]
+    return Predictions(["image", *headings], rows, lines, bad)
+
+
+class _ReadFiles(NamedTuple):
+    """Images of some files.
+
+    Attributes:
+        indices: The indices of the files that can be read.
+        images: Their images, uint8 `[indices, height, width, channels]`.
+        bad: A sentence on each of the others.
+    """
+
+    indices: list[int]
+    images: np.ndarray
+    bad: list[str]
+
+
+def _read_files(files: Sequence[str], facts: reading.DataFacts) -> Iterator[_ReadFiles]:
+    """Reads files, a part of them at a time."""
+    for start in range(0, len(files), _FILES):
+        indices, images, bad = [], [], []
+        for index, path in enumerate(files[start : start + _FILES], start):
+            try:
+                images.append(read_image(path, facts.input_shape, facts.resize))
+                indices.append(index)
+            except InputError as error:
+                bad.append(str(error))
+        yield _ReadFiles(indices, np.stack(images) if images else np.empty(0, np.uint8), bad)
 
 
 def read_image(

@@ -13,6 +13,7 @@ from ban_tf.config import registry
 from ban_tf.config.declaration import Declaration
 from ban_tf.errors import InputError
 from ban_tf.runs import reading
+from ban_tf.tasks import class_folder
 
 if TYPE_CHECKING:
     import keras
@@ -121,7 +122,8 @@ class Run:
         """Evaluates the finished generations and their ensembles on the test part of a dataset.
 
         Args:
-            dataset: As `--dataset`; one file of text is read as a whole.
+            dataset: As `--dataset`; one file of text is read as a whole, and all images of a
+                folder of classes alone are test data.
             data_dir: The directory of TFDS data.
 
         Returns:
@@ -138,7 +140,8 @@ class Run:
                 f"--dataset={dataset} has {wanted.data}, but {self.files.path} was trained on "
                 f"{task.data}."
             )
-        task.check(dataset)
+        if not class_folder.is_alone(dataset):  # whose classes need not be complete
+            task.check(dataset)
         return task.load().evaluate(self.files, dataset, data_dir)
 
     def compare(self, *others: Run | str | os.PathLike, control: str | None = None) -> dict:

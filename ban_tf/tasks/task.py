@@ -35,11 +35,13 @@ class Predictions(NamedTuple):
         headings: The headings of the table of `--csv`.
         rows: Its cells.
         lines: The lines printed on the screen.
+        bad: Sentences on files that cannot be read, and have no prediction.
     """
 
     headings: list[str]
     rows: list[list[Any]]
     lines: list[str]
+    bad: Sequence[str] = ()
 
 
 class Task:
@@ -256,7 +258,7 @@ class Task:
 
         Args:
             run: The run.
-            files: Paths.
+            files: Paths; a task may take folders and patterns, too.
             which: "ensemble", or the number of a generation.
             top: How many of the most likely results to return; None for the task's default.
 

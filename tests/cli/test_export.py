@@ -267,6 +267,62 @@ def test_predictions_of_image_files_are_the_models(run, images, tmp_path, capsys
         assert capsys.readouterr().out == table
 
 
+def _save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels[..., 0]).save(path)
+
+
+def test_folders_and_patterns_stand_for_their_images(run, images, tmp_path, capsys):
+    names = ("a/1.png", "a/deep/2.png", "b/3.png", "b/4.bmp", "5.png")
+    for name, pixels in zip(names, images, strict=False):
+        _save(tmp_path / name, pixels)
+    (tmp_path / "a" / "notes.txt").write_text("no image")
+    given = ["a", "b/*.p?g", "b/3.png", "5.png"]
+    assert predict.main([str(run.path), *(str(tmp_path / name) for name in given)]) == 0
+    out = [line.split("\t")[0] for line in capsys.readouterr().out.splitlines()]
+    expected = ("a/1.png", "a/deep/2.png", "b/3.png", "5.png")
+    assert out == [str(tmp_path / name) for name in expected]
+
+
+def test_bad_files_are_named_after_the_others_are_predicted(run, images, tmp_path, capsys):
+    _save(tmp_path / "1.png", images[0])
+    _save(tmp_path / "3.png", images[1])
+    (tmp_path / "2.png").write_bytes((tmp_path / "1.png").read_bytes()[:60])
+    (tmp_path / "empty").mkdir()
+    names = ["1.png", "2.png", "absent.png", "3.png", "empty", "*.gif"]
+    table = tmp_path / "table.csv"
+    arguments = [str(run.path), *(str(tmp_path / name) for name in names), f"--csv={table}"]
+    assert predict.main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert [line.split("\t")[0] for line in out.splitlines()] == [
+        str(tmp_path / name) for name in ("1.png", "3.png")
+    ]
+    assert len(table.read_text().splitlines()) == 3
+    bad = err.splitlines()
+    assert len(bad) == 4 and all(line.startswith("ban-tf predict: ") for line in bad)
+    for sentence in ("2.png cannot be", "absent.png", "empty holds no im", "*.gif matches no file"):
+        assert sentence in err
+
+
+def test_the_most_likely_classes_are_printed_with_their_probabilities(
+    run, images, tmp_path, capsys
+):
+    _save(tmp_path / "1.png", images[0])
+    (row,) = _probabilities(run, images[:1])
+    order = np.argsort(-row)
+    arguments = [str(run.path), str(tmp_path / "1.png"), f"--csv={tmp_path / 'table.csv'}"]
+    assert predict.main([*arguments, "--top=3"]) == 0
+    cells = capsys.readouterr().out.strip().split("\t")
+    assert cells[1::2] == [str(label) for label in order[:3]]
+    assert cells[2::2] == [f"{row[label]:.4f}" for label in order[:3]]
+    (table,) = csv.DictReader((tmp_path / "table.csv").read_text().splitlines())
+    assert list(table)[:3] == ["image", "class 1", "probability 1"] and len(table) == 7
+    assert table["class 3"] == str(order[2])
+    assert float(table["probability 3"]) == pytest.approx(row[order[2]], rel=1e-5)
+    assert predict.main([*arguments, "--top=99"]) == 0
+    assert len(capsys.readouterr().out.split("\t")) == 1 + 2 * len(row)
+
+
 def test_a_table_does_not_replace_an_image(run, tmp_path, capsys):
     for name in ("a.png", "b.png"):
         Image.new("L", (8, 8)).save(tmp_path / name)
@@ -275,6 +331,9 @@ def test_a_table_does_not_replace_an_image(run, tmp_path, capsys):
     assert predict.main(arguments) == 2
     assert "a.png is an image" in capsys.readouterr().err
     assert (tmp_path / "a.png").read_bytes() == before
+    (tmp_path / "image").write_bytes(before)
+    assert predict.main([str(run.path), str(tmp_path), f"--csv={tmp_path / 'image'}"]) == 2
+    assert (tmp_path / "image").read_bytes() == before
 
 
 def test_a_table_does_not_replace_a_file_to_predict(run, tmp_path, capsys):
@@ -345,3 +404,36 @@ def test_data_of_other_classes_is_refused(run, tmp_path, capsys):
                 Image.new("L", (8, 8)).save(tmp_path / part / name / f"{number}.png")
     assert evaluate.main([str(run.path), f"--dataset=folder:{tmp_path}"]) == 2
     assert "cat, dog (2)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["new", "test"])
+def test_all_images_of_a_folder_of_classes_are_evaluated(run, images, tmp_path, capsys, name):
+    (tmp_path / "train" / "0").mkdir(parents=True)  # `test` beside it is not only a part here
+    labels = [0, 0, 3, 7]
+    for number, label in enumerate(labels):
+        _save(tmp_path / name / str(label) / f"{number}.png", images[number])
+    arguments = [str(run.path), f"--dataset=folder:{tmp_path / name}"]
+    assert evaluate.main([*arguments, f"--json={tmp_path / 'numbers.json'}"]) == 0
+    out = capsys.readouterr().out
+    assert "without images (7), which do not count: 1, 2, 4, 5, 6 and 2 more" in out
+    result = json.loads((tmp_path / "numbers.json").read_text())
+    assert result["run"]["missing_classes"] == list("1245689")
+    for number, row in enumerate(result["generations"]):
+        right = _probabilities(run, images[:4], str(number)).argmax(axis=-1) == labels
+        assert row["examples"] == 4 and row["accuracy"] == pytest.approx(right.mean())
+
+
+def test_a_folder_of_classes_is_refused_in_a_sentence(run, images, tmp_path, capsys):
+    def refused():
+        assert evaluate.main([str(run.path), f"--dataset=folder:{tmp_path / 'new'}"]) == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    assert "does not exist" in refused()
+    (tmp_path / "new").mkdir()
+    assert "has no images in folders named for the classes" in refused()
+    _save(tmp_path / "new" / "0" / "0.png", images[0])
+    (tmp_path / "new" / "0" / "bad.png").write_text("no image")
+    assert "has bad files (1): " in refused()
+    _save(tmp_path / "new" / "cat" / "0.png", images[0])
+    assert "has classes that the run was not trained on: cat (1)" in refused()
