@@ -42,11 +42,13 @@ class ImageContent(Content):
         class_names: In the order of the classes.
         predictions: Each generation's log-probabilities [examples, classes].
         test: Labels, and the stored images.
+        near_duplicates: How many test images nearly equal a training image, and some pairs.
     """
 
     class_names: tuple[str, ...]
     predictions: list[np.ndarray]
     test: reading.Test
+    near_duplicates: tuple[int, list[tuple[str, str]]] = (0, [])
 
     def ensemble(self) -> tuple[list[int], np.ndarray]:
         """Returns the saved ensemble: its members and its log-probabilities."""
@@ -111,7 +113,10 @@ def read(path: str | pathlib.Path) -> Content:
                 f"the test set needs {shape}."
             )
     names = tuple(map(shown.escaped, facts.class_names))
-    return ImageContent(**common, class_names=names, predictions=predictions, test=test)
+    copies = reading.read_near_duplicates(run)
+    return ImageContent(
+        **common, class_names=names, predictions=predictions, test=test, near_duplicates=copies
+    )
 
 
 def _with_label_loss(rows: list[dict[str, float]]) -> list[dict[str, float]]:

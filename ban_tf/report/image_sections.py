@@ -48,6 +48,7 @@ def further(content: Content) -> list[document.Section]:
         document.Section("Most confident mistakes", _mistakes(content)),
         document.Section("Newly right and newly wrong", _changes(content)),
         document.Section("Ensemble and diversity", _ensemble(content)),
+        document.Section("Near-duplicates", _near_duplicates(content)),
     ]
 
 
@@ -243,3 +244,18 @@ def _ensemble(content: ImageContent) -> list[document.Block]:
     ]
     caption = "Test examples on which two generations disagree (%)"
     return [document.Paragraph(words), document.table(caption, ("generation", *names), rows)]
+
+
+def _near_duplicates(content: ImageContent) -> list[document.Block]:
+    count, pairs = content.near_duplicates
+    if not pairs:
+        return []
+    more = f", of which {len(pairs)} are listed" if len(pairs) < count else ""
+    words = (
+        f"{count} of {len(content.test.labels)} test images nearly equal a training image{more}. "
+        "What a model has learnt by heart counts as correct there."
+    )
+    rows = [[shown.escaped(name) for name in pair] for pair in pairs]
+    caption = "Test images that nearly equal a training image"
+    headings = ("test image", "training image")
+    return [document.Paragraph(words), document.table(caption, headings, rows, texts=2)]

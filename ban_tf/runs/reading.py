@@ -26,6 +26,7 @@ DATA = "data.json"
 VOCABULARY = "vocabulary.json"
 TEST = "test.npz"
 TEST_FILES = "test_files.json"
+NEAR_DUPLICATES = "near_duplicates.json"
 SUMMARY = "summary.json"
 ANALYSIS = "analysis.png"
 
@@ -217,6 +218,19 @@ def read_test(run: RunReader) -> Test:
     if len(files) != len(labels):
         raise CorruptFileError(f"{name} names {len(files)} files of {len(labels)} examples.")
     return dataclasses.replace(test, files=tuple(files))
+
+
+def read_near_duplicates(run: RunReader) -> tuple[int, list[tuple[str, str]]]:
+    """Returns how many test images nearly equal a training image, and some pairs of names.
+
+    Raises:
+        CorruptFileError: The file is damaged.
+    """
+    if NEAR_DUPLICATES not in run.names():
+        return 0, []
+    name = run.path / NEAR_DUPLICATES
+    found = json_schema.read(run.read(NEAR_DUPLICATES), schemas.NEAR_DUPLICATES, name)
+    return found["count"], list(zip(found["test"], found["train"], strict=False))
 
 
 def read_history(run: RunReader, number: int, name: str = "history") -> list[dict[str, float]]:

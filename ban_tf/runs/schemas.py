@@ -111,6 +111,13 @@ VOCABULARY: Schema = _object(("words",), words={"type": "strings", "minItems": 1
 
 TEST_FILES: Schema = _object(("files",), files={"type": "strings", "minItems": 1})
 
+NEAR_DUPLICATES: Schema = _object(
+    ("count", "test", "train"),
+    count={"type": "integer", "minimum": 1},
+    test={"type": "strings", "minItems": 1},
+    train={"type": "strings", "minItems": 1},
+)
+
 # A table of CSV has no integers.
 _EPOCH = {"type": "number", "minimum": 1, "maximum": 1e9}
 

@@ -30,6 +30,7 @@ from ban_tf.tasks import (
     image_inference,
     image_networks,
     image_scores,
+    leakage,
     saturation,
     teacher_signal,
 )
@@ -172,7 +173,7 @@ class ImageClassification(Task):
             tuple(float(value) for value in data.std),
             self.options.resize,
         )
-        found = {reading.DATA: facts.to_json()}
+        found = {reading.DATA: facts.to_json(), **leakage.files(data)}
         if self.options.skip_bad_files:
             lines = [f"{sentence}\n" for sentence in data.skipped]
             found[SKIPPED] = "".join(lines).encode()

@@ -16,6 +16,7 @@ import finished_run
 import numpy as np
 import pytest
 
+from ban_tf import datasets
 from ban_tf.cli import report as report_command
 from ban_tf.datasets import thumbnails
 from ban_tf.errors import CorruptFileError
@@ -23,6 +24,7 @@ from ban_tf.metrics import ensembles
 from ban_tf.report import content, examples, image_sections, page, predictions
 from ban_tf.runs import reading
 from ban_tf.runs.rundir import RunDirectory
+from ban_tf.tasks import leakage
 
 
 class Outline(html.parser.HTMLParser):
@@ -209,6 +211,25 @@ def test_large_images_are_kept_as_thumbnails():
     assert small.shape == (2, 80, 160, 3)
     assert not small[:, :, :80].any() and (small[:, :, 80:] == 255).all()
     assert thumbnails.shrink(images[:, :32, :32]).shape == (2, 32, 32, 3)
+
+
+def test_near_duplicates_are_warned_of_and_listed(run, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (6, 8, 9, 1), dtype=np.uint8)
+    images = images.repeat(5, axis=1).repeat(5, axis=2)
+    parts = [np.arange(3), np.array([5, 2])]  # the last test image is the last training image
+    train, test = (datasets.Split(images[rows], np.zeros(len(rows), int)) for rows in parts)
+    test = dataclasses.replace(test, files=("cat/0.png", "cat/<1>.png"))
+    none, one = train.select(np.array([], int)), np.ones(1)
+    data = datasets.ImageData("folder:a", train, none, test, ("cat",), one, one, False)
+    files = leakage.files(data)
+    assert not leakage.files(dataclasses.replace(data, train=train.select(np.array([0]))))
+    path = finished_run.make(tmp_path / "run")
+    with RunDirectory(path) as directory:
+        directory.commit(files)
+    text = page.write(content.read(path))
+    assert "1 of 120 test images nearly equal a training image" in text
+    assert "cat/&lt;1&gt;.png (cat)" in text and "example 2 (cat)" in text
+    assert "nearly equal a training image" not in page.write(run)
 
 
 def test_names_of_files_are_kept_with_the_run(tmp_path):
