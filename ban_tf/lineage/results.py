@@ -128,6 +128,10 @@ class TrainedGenerations:
     def __str__(self) -> str:
         return lineage_table.as_text(self.table())
 
+    def _repr_html_(self) -> str:
+        """The table of generations; notebooks show it for a lineage at the end of a cell."""
+        return lineage_table.as_html(self.table())
+
     def summary(self) -> None:
         """Prints the table of generations."""
         print(self)

@@ -1,9 +1,12 @@
-"""The table of a lineage: for a data frame, and for the screen."""
+"""The table of a lineage: for a data frame, the screen and notebooks."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Sequence
 from typing import Any
+
+_EMPTY = "no generation yet"
 
 
 def rows(
@@ -42,17 +45,39 @@ def as_text(table: Sequence[dict[str, Any]]) -> str:
     Args:
         table: The result of `rows`.
     """
-    if not table:
-        return "no generation yet"
-    found = dict.fromkeys(name for row in table for name in row)
-    names = [name for name in found if name != "learning_rate"]
-    lines = [[name.replace("_", " ") for name in names]]
-    lines += [[_cell(name, row.get(name)) for name in names] for row in table]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(names))]
+    lines = _lines(table)
+    if not lines:
+        return _EMPTY
+    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
         "  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True))
         for line in lines
     )
+
+
+def as_html(table: Sequence[dict[str, Any]]) -> str:
+    """Formats rows as an HTML table of metrics, for notebooks.
+
+    Args:
+        table: The result of `rows`.
+    """
+    lines = _lines(table)
+    if not lines:
+        return f"<p>{_EMPTY}</p>"
+    head, *body = ([html.escape(cell) for cell in line] for line in lines)
+    parts = ["".join(f'<th scope="col">{cell}</th>' for cell in head)]
+    parts += ["".join(f"<td>{cell}</td>" for cell in line) for line in body]
+    return "<table>" + "".join(f"<tr>{part}</tr>" for part in parts) + "</table>"
+
+
+def _lines(table: Sequence[dict[str, Any]]) -> list[list[str]]:
+    """Returns the cells of the header and of each generation; none without generations."""
+    if not table:
+        return []
+    found = dict.fromkeys(name for row in table for name in row)
+    names = [name for name in found if name != "learning_rate"]
+    lines = [[name.replace("_", " ") for name in names]]
+    return lines + [[_cell(name, row.get(name)) for name in names] for row in table]
 
 
 def _cell(name: str, value: Any) -> str:
