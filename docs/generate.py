@@ -1,4 +1,4 @@
-"""Writes docs/flags.md and docs/api.md from the definitions: `python docs/generate.py`."""
+"""Writes flags.md, api.md and reference.md from the definitions: `python docs/generate.py`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import inspect
 import math
 import pathlib
 import re
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 from absl import flags
 
@@ -73,6 +75,35 @@ def api_page() -> str:
                     parts += _entry(f"ban_tf.{name}.{member}", each, own)
                     seen.add(each)
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def reference_page() -> str:
+    """Returns docs/reference.md: the names that the site fills with their docstrings."""
+    parts = [
+        "# Library",
+        "From the docstrings. What may change in these names: [what stays compatible](stability.md).",
+    ]
+    seen: set[object] = set()
+    public = {name: getattr(ban_tf, name) for name in sorted(ban_tf.__all__)}
+    for name, thing in public.items():
+        if not isinstance(thing, ModuleType):
+            parts.append(_reference(f"ban_tf.{name}", thing, level=2))
+            seen.add(thing)
+    for name, module in public.items():
+        if isinstance(module, ModuleType):
+            parts += [f"## Module ban_tf.{name}", (inspect.getdoc(module) or "").partition("\n")[0]]
+            for member in _names_of(module):
+                thing = getattr(module, member)
+                if (inspect.isclass(thing) or inspect.isfunction(thing)) and thing not in seen:
+                    parts.append(_reference(f"ban_tf.{name}.{member}", thing, level=3))
+                    seen.add(thing)
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _reference(name: str, thing: type | Callable[..., Any], level: int) -> str:
+    """A directive of mkdocstrings: where a name is defined, and under which it is public."""
+    home = f"{thing.__module__}.{thing.__qualname__}"
+    return f"::: {home}\n    options:\n      heading: {name}\n      heading_level: {level}"
 
 
 def _names_of(module: ModuleType) -> list[str]:
@@ -149,7 +180,7 @@ def _default(flag: flags.Flag) -> str:
 
 def pages() -> dict[str, str]:
     """Returns the pages by file name."""
-    return {"flags.md": flags_page(), "api.md": api_page()}
+    return {"flags.md": flags_page(), "api.md": api_page(), "reference.md": reference_page()}
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from ban_tf.tasks.run import Run
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.glob("*.md"), *DOCS.glob("how-to/*.md")])
 # Run in this process: each new one costs seconds to import TensorFlow.
 _IN_PROCESS = ("evaluate", "export", "predict", "report", "runs")
 
@@ -32,14 +33,14 @@ def _blocks(page, language):
     return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
 
 
-@pytest.mark.parametrize("name", ["flags.md", "api.md"])
+@pytest.mark.parametrize("name", ["flags.md", "api.md", "reference.md"])
 def test_generated_pages_are_current(name):
     wanted = scripts.load("docs/generate.py").pages()[name]
     assert (DOCS / name).read_text() == wanted, "run: python docs/generate.py"
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", *(f"docs/{path.name}" for path in DOCS.glob("*.md"))]
+    "page", ["README.md", *(path.relative_to(ROOT).as_posix() for path in PAGES)]
 )
 def test_links_and_pictures_exist(page):
     text = (ROOT / page).read_text()
@@ -49,11 +50,39 @@ def test_links_and_pictures_exist(page):
 
 
 def test_every_command_named_in_the_documentation_exists():
-    for path in (ROOT / "README.md", *DOCS.glob("*.md")):
+    for path in (ROOT / "README.md", *PAGES):
         for module in re.findall(r"python -m (ban_tf[.\w]*)", path.read_text()):
             assert importlib.util.find_spec(module) is not None, f"{path.name}: {module}"
         for verb in re.findall(r"(?:^|`)ban-tf (\w+)", path.read_text(), re.MULTILINE):
             assert verb in verbs.VERBS, f"{path.name}: ban-tf {verb}"
+
+
+@pytest.mark.parametrize("page", ["how-to/teacher.md", "how-to/export.md"])
+def test_the_snippets_of_a_page_run_one_after_another(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in _blocks(page, "python"):
+        exec(block, names)
+    assert list(tmp_path.iterdir())
+
+
+def test_every_page_is_in_the_navigation_and_every_included_file_exists():
+    navigation = (ROOT / "mkdocs.yml").read_text().partition("nav:")[2]
+    listed = set(re.findall(r": (\S+\.md)$", navigation, re.MULTILINE))
+    site = scripts.load("docs/site.py")
+    pages = {path.relative_to(DOCS).as_posix() for path in PAGES} - {"api.md"}
+    assert listed == pages | set(site.ROOT_PAGES.values())
+    for path in PAGES:
+        for included in re.findall(r'--8<-- "(.*)"', path.read_text()):
+            assert (ROOT / included).is_file(), included
+
+
+def test_links_out_of_the_folder_become_those_of_the_site():
+    links = scripts.load("docs/site.py")._links
+    assert links("[a](docs/tasks.md#b)", ROOT) == "[a](tasks.md#b)"
+    assert links("[a](../ARCHITECTURE.md)", DOCS) == "[a](architecture.md)"
+    assert links("[a](../tutorial.md)", DOCS / "how-to") == "[a](../tutorial.md)"
+    assert links("[a](LICENSE) [b](https://c.d/)", ROOT) == "a [b](https://c.d/)"
 
 
 def _draw(folder, size=16):
