@@ -81,7 +81,7 @@ def reference_page() -> str:
     """Returns docs/reference.md: the names that the site fills with their docstrings."""
     parts = [
         "# Library",
-        "From the docstrings. What may change in these names: [what stays compatible](stability.md).",
+        "From the docstrings. How these names may change: [what stays compatible](stability.md).",
     ]
     seen: set[object] = set()
     public = {name: getattr(ban_tf, name) for name in sorted(ban_tf.__all__)}
@@ -94,7 +94,15 @@ def reference_page() -> str:
             parts += [f"## Module ban_tf.{name}", (inspect.getdoc(module) or "").partition("\n")[0]]
             for member in _names_of(module):
                 thing = getattr(module, member)
-                if (inspect.isclass(thing) or inspect.isfunction(thing)) and thing not in seen:
+                ours = getattr(thing, "__module__", "").startswith(
+                    "ban_tf."
+                )  # or Keras documents it
+                if (
+                    ours
+                    and callable(thing)
+                    and hasattr(thing, "__qualname__")
+                    and thing not in seen
+                ):
                     parts.append(_reference(f"ban_tf.{name}.{member}", thing, level=3))
                     seen.add(thing)
     return "\n\n".join(part for part in parts if part) + "\n"

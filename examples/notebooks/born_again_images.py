@@ -1,7 +1,8 @@
 # %% [markdown]
 # # A born-again image classifier
 #
-# Train a network on handwritten digits, train a fresh copy on the labels and on what the first one predicts,
+# Train a network on handwritten digits, train a fresh copy on the labels and on what the first
+# one predicts,
 # and compare the two with their average. It takes some seconds on a CPU, and needs no network.
 
 # %%
@@ -30,7 +31,8 @@ for axis, index in zip(axes, train, strict=False):
 # %% [markdown]
 # ## Generations
 #
-# A generation is a new network from `build`. Generation 0 learns from the labels, generation 1 from the labels
+# A generation is a new network from `build`. Generation 0 learns from the labels, generation 1
+# from the labels
 # and from generation 0.
 
 
@@ -69,7 +71,8 @@ plt.legend()
 # %% [markdown]
 # ## The average on images that no network has seen
 #
-# The title of each picture is its label and, after the arrow, the answer of the average where it is wrong.
+# The title of each picture is its label and, after the arrow, the answer of the average where
+# it is wrong.
 
 # %%
 ensemble = lineage.ensemble([0, 1])

@@ -1,5 +1,6 @@
-"""Writes the notebooks in `examples` from the scripts beside this one: `python examples/notebooks/make.py`.
+"""Writes the notebooks in `examples`: `python examples/notebooks/make.py`.
 
+They are made from the scripts beside this one.
 A line `# %%` begins a cell of code, `# %% [markdown]` one of text, whose lines are comments.
 """
 
@@ -15,11 +16,12 @@ NAMES = ("born_again_images", "your_own_keras_model")
 
 def notebook(name):
     """Returns the notebook of a script, as text."""
-    text = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
+    script = (FOLDER / f"{name}.py").read_text(encoding="utf-8")
     cells = []
-    for kind, body in re.findall(r"^# %%(.*)\n((?:(?!# %%).*\n?)*)", text, re.MULTILINE):
+    for kind, body in re.findall(r"^# %%(.*)\n((?:(?!# %%).*\n?)*)", script, re.MULTILINE):
         if "markdown" in kind:
-            cells.append(v4.new_markdown_cell(re.sub(r"^# ?", "", body.strip(), flags=re.MULTILINE)))
+            text = re.sub(r"^# ?", "", body.strip(), flags=re.MULTILINE)
+            cells.append(v4.new_markdown_cell(text))
         else:
             cells.append(v4.new_code_cell(body.strip()))
     for number, cell in enumerate(cells):

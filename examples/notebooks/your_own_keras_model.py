@@ -1,7 +1,8 @@
 # %% [markdown]
 # # Your own Keras model
 #
-# `BornAgainModel` trains a Keras model of yours with another one as its teacher. `compile` and `fit` are those of
+# `BornAgainModel` trains a Keras model of yours with another one as its teacher. `compile` and
+# `fit` are those of
 # Keras, and the trained student is a plain Keras model.
 
 # %%
