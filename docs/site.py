@@ -45,7 +45,7 @@ def _links(text: str, folder: pathlib.Path) -> str:
         up = "" if folder in (ROOT, ROOT / "docs") else "../"
         if inside == "docs/api.md":  # the site has this page with cross-links
             return f"[{name}]({up}reference.md)"
-        if inside.startswith("docs/"):
+        if inside.startswith("docs/") and not inside.startswith("docs/results/"):
             return f"[{name}]({up}{inside.removeprefix('docs/')}{anchor or ''})"
         if inside in ROOT_PAGES:
             return f"[{name}]({up}{ROOT_PAGES[inside]}{anchor or ''})"

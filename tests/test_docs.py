@@ -82,6 +82,7 @@ def test_links_out_of_the_folder_become_those_of_the_site():
     assert links("[a](docs/tasks.md#b)", ROOT) == "[a](tasks.md#b)"
     assert links("[a](../ARCHITECTURE.md)", DOCS) == "[a](architecture.md)"
     assert links("[a](../tutorial.md)", DOCS / "how-to") == "[a](../tutorial.md)"
+    assert links("[a](results/lstm.json)", DOCS) == "a"  # the site has no data files
     assert links("[a](LICENSE) [b](https://c.d/)", ROOT) == "a [b](https://c.d/)"
 
 

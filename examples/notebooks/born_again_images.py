@@ -1,9 +1,9 @@
 # %% [markdown]
 # # A born-again image classifier
 #
-# Train a network on handwritten digits, train a fresh copy on the labels and on what the first
-# one predicts,
-# and compare the two with their average. It takes some seconds on a CPU, and needs no network.
+# Train a network on handwritten digits, train a fresh copy on the labels and on what the first one
+# predicts, and compare the two with their average. It takes some seconds on a CPU, and needs no
+# network.
 
 # %%
 import keras
@@ -32,8 +32,7 @@ for axis, index in zip(axes, train, strict=False):
 # ## Generations
 #
 # A generation is a new network from `build`. Generation 0 learns from the labels, generation 1
-# from the labels
-# and from generation 0.
+# from the labels and from generation 0.
 
 
 # %%
@@ -71,8 +70,8 @@ plt.legend()
 # %% [markdown]
 # ## The average on images that no network has seen
 #
-# The title of each picture is its label and, after the arrow, the answer of the average where
-# it is wrong.
+# The title of each picture is its label and, after the arrow, the answer of the average where it
+# is wrong.
 
 # %%
 ensemble = lineage.ensemble([0, 1])

@@ -2,8 +2,7 @@
 # # Your own Keras model
 #
 # `BornAgainModel` trains a Keras model of yours with another one as its teacher. `compile` and
-# `fit` are those of
-# Keras, and the trained student is a plain Keras model.
+# `fit` are those of Keras, and the trained student is a plain Keras model.
 
 # %%
 import keras
