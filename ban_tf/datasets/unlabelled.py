@@ -93,6 +93,22 @@ def load(
     return Split(np.stack(images), np.full(len(images), NONE, np.int32), names)
 
 
+def describe(images: Split, spoilt: int) -> list[str]:
+    """Returns in a line each how many images there are, and how many are left out.
+
+    Args:
+        images: The images.
+        spoilt: How many were left out by `without`.
+    """
+    lines = [f"Unlabelled images: {len(images.labels):,}."]
+    if spoilt:
+        lines.append(
+            "Unlabelled images that are left out, since they are identical to ones of the "
+            f"validation or test data: {spoilt:,}."
+        )
+    return lines
+
+
 def without(unlabelled: Split, *others: Split) -> Split:
     """Returns the images that are in none of the other parts, by their pixels."""
     known = {_digest(image) for other in others for image in _each(other)}

@@ -204,20 +204,19 @@ def read_test(run: RunReader) -> Test:
     Raises:
         RunDirectoryError: The file is missing or damaged.
     """
-    test = Test(*_arrays(run, TEST, ("labels", "shown", "images")))
-    labels, shown, images = test.labels, test.shown, test.images
+    labels, shown, images = _arrays(run, TEST, ("labels", "shown", "images"))
     whole = all(array.dtype.kind in "iu" and array.ndim == 1 for array in (labels, shown))
     if not (whole and images.dtype == np.uint8 and images.ndim == 4 and len(shown) == len(images)):
         raise CorruptFileError(f"{run.path / TEST} does not hold labels and images of a test set.")
     if not len(labels) or labels.min() < 0:
         raise CorruptFileError(f"{run.path / TEST} has no labels, or one below 0.")
     if TEST_FILES not in run.names():
-        return test
+        return Test(labels, shown, images)
     name = run.path / TEST_FILES
     files = json_schema.read(run.read(TEST_FILES), schemas.TEST_FILES, name)["files"]
     if len(files) != len(labels):
         raise CorruptFileError(f"{name} names {len(files)} files of {len(labels)} examples.")
-    return dataclasses.replace(test, files=tuple(files))
+    return Test(labels, shown, images, tuple(files))
 
 
 def read_near_duplicates(run: RunReader) -> tuple[int, list[tuple[str, str]]]:

@@ -135,12 +135,7 @@ class ImageClassification(Task):
         """Returns the number of training examples of each class, and of unlabelled ones."""
         found = [class_weights.describe(self.data.train.labels, self.data.class_names)]
         if self._unlabelled is not None:
-            found.append(f"Unlabelled images: {len(self._unlabelled.labels):,}.")
-        if self._spoilt:
-            found.append(
-                f"Unlabelled images that are left out, since they are identical to ones of the "
-                f"validation or test data: {self._spoilt:,}."
-            )
+            found += unlabelled.describe(self._unlabelled, self._spoilt)
         return found
 
     def identity(self) -> Mapping[str, Any]:

@@ -173,7 +173,7 @@ def make_optimizer(
             nesterov=momentum > 0,
             global_clipnorm=clip_norm,
         )
-    kind = _optimizer_class(name)
+    kind: Any = _optimizer_class(name)
     # Passed even if 0: some, such as AdamW and Muon, have another default.
     decays_by = {"weight_decay", "adam_weight_decay"} & set(inspect.signature(kind).parameters)
     optimizer = (variable_rates.scaled(kind) if by_variable else kind)(
