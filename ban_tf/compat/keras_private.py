@@ -46,6 +46,22 @@ def variable_key(optimizer: Any, variable: Any) -> Any:
     return optimizer._var_key(variable)
 
 
+def copy_of_optimizer(optimizer: Any) -> Any:
+    """Returns an unbuilt optimizer with the same settings.
+
+    What is excluded from weight decay is no part of Keras's configuration, and copied, too.
+    """
+    copy = type(optimizer).from_config(optimizer.get_config())
+    pairs = [(optimizer, copy)]
+    if hasattr(optimizer, "inner_optimizer"):
+        pairs.append((optimizer.inner_optimizer, copy.inner_optimizer))
+    for given, new in pairs:
+        for name in ("_exclude_from_weight_decay", "_exclude_from_weight_decay_pattern"):
+            if name in vars(given):  # set by `exclude_from_weight_decay`
+                setattr(new, name, getattr(given, name))
+    return copy
+
+
 def calls(operation: Any) -> list[Any]:
     """Returns the calls of a layer or operation in models, each with `input_tensors`."""
     return list(operation._inbound_nodes)

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from ban_tf.compat import keras_private
 from ban_tf.distillation import sharing
 from ban_tf.distillation.student import BornAgainModel
 from ban_tf.distillation.teachers import OnlineTeacher, RecordedTeacher
@@ -175,5 +176,5 @@ def compile_fresh(model: keras.Model, arguments: Mapping[str, Any]) -> None:
         if optimizer is None:
             raise InputError("`compile` has a function as 'optimizer' that returned None.")
     elif isinstance(optimizer, keras.optimizers.Optimizer):
-        optimizer = type(optimizer).from_config(optimizer.get_config())
+        optimizer = keras_private.copy_of_optimizer(optimizer)
     model.compile(optimizer=optimizer, **arguments)

@@ -8,7 +8,7 @@ import pytest
 
 from ban_tf.config import options
 from ban_tf.errors import InputError
-from ban_tf.training import optimizers
+from ban_tf.training import optimizers, trainer
 
 
 def _is_there(name):
@@ -144,3 +144,19 @@ def test_kernels_decay_by_what_is_given(name):
     optimizer = optimizers.make_optimizer(name, 0.1, weight_decay=0.5)
     optimizer.apply([keras.ops.zeros((3, 2))], [kernel])
     np.testing.assert_allclose(kernel, np.full((3, 2), 1 - 0.1 * 0.5), rtol=1e-6)
+
+
+@pytest.mark.parametrize("scaled", [False, True], ids=["plain", "with loss scaling"])
+def test_a_copied_optimizer_excludes_from_weight_decay_what_the_given_one_does(scaled):
+    inner = keras.optimizers.AdamW(0.1, weight_decay=0.5)
+    inner.exclude_from_weight_decay(var_names=["bias"])
+    given = keras.optimizers.LossScaleOptimizer(inner) if scaled else inner
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    trainer.compile_fresh(model, {"optimizer": given, "loss": "mse"})
+    assert model.optimizer is not given
+    before = [np.ones(weight.shape, "float32") for weight in model.get_weights()]
+    model.set_weights(before)
+    model.optimizer.apply([np.zeros_like(weight) for weight in before], model.trainable_variables)
+    kernel, bias = model.get_weights()
+    np.testing.assert_array_equal(bias, before[1])
+    np.testing.assert_allclose(kernel, (1 - 0.1 * 0.5) * before[0], rtol=1e-6)
