@@ -103,7 +103,8 @@ def _confusion(content: ImageContent) -> list[document.Block]:
         most = "; ".join(f"{true} taken for {other}, {n} times" for true, other, n, _ in worst[:3])
         matrix, what = _matrix(counts, content.class_names, name)
         words = f"Confusion matrix of {name}{what}. Most often confused: {most or 'nothing'}."
-        blocks.append(document.Figure(plots.svg(matrix), "svg+xml", words))
+        see = "Rows are true classes, columns predicted ones; all off the diagonal are mistakes."
+        blocks.append(document.Figure(plots.svg(matrix), "svg+xml", words, see))
         if worst:
             headings = ("true class", "taken for", "times", "of this class (%)")
             caption = f"Most frequent confusions of {name}"

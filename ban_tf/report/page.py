@@ -10,6 +10,11 @@ from ban_tf.metrics.table import METRICS
 from ban_tf.report import document, image_sections, plots, predictions, table, text_sections
 from ban_tf.report.content import Content, ImageContent
 
+_CURVES_WORDS = (
+    "A line for each generation. Curves that still rise or fall at the end ask for more epochs; a "
+    "validation loss that rises while the training loss falls is overfitting."
+)
+
 
 def write(content: Content) -> str:
     """Returns the self-contained page.
@@ -50,10 +55,25 @@ def _results(content: Content) -> list[document.Block]:
                 table.ensemble_rows(summary),
             )
         )
+    blocks.append(_significance(content))
+    links = _files(content)
+    return [*blocks, document.Subheading("Files"), document.Links(links)] if links else blocks
+
+
+def _files(content: Content) -> list[tuple[str, str]]:
+    """Returns links to what is used later: models, and predictions of the test set."""
+    found = []
     if isinstance(content, ImageContent):
         words = "Predictions for each test example, a table for spreadsheets (predictions.csv)"
-        blocks.append(document.Links([(words, predictions.FILE)]))
-    return [*blocks, _significance(content)]
+        found.append((words, predictions.FILE))
+    models = [("The ensemble of all generations, one Keras model", "ensemble.keras")]
+    for row in content.summary["generations"]:
+        number = row["generation"]
+        models.append((f"Generation {number}, a Keras model", f"generation-{number}/model.keras"))
+    found += [
+        (f"{words} ({name})", name) for words, name in models if (content.path / name).is_file()
+    ]
+    return found
 
 
 def _significance(content: Content) -> document.Table:
@@ -107,6 +127,7 @@ def _curves(content: Content, known: dict[str, str]) -> list[document.Block]:
                     plots.svg(plots.learning_curves(content.histories, shown)),
                     "svg+xml",
                     f"Curves over epochs: {' and '.join(shown.values())}. " + _last(content, shown),
+                    _CURVES_WORDS,
                     wide=True,
                 )
             )
