@@ -145,7 +145,7 @@ def _write(folder: pathlib.Path, forms: Mapping[str, Form], fill: Fill) -> None:
 
 def _rows_done(partial: pathlib.Path) -> int:
     try:
-        return int((partial / _ROWS).read_text())
+        return int((partial / _ROWS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return 0
 

@@ -47,7 +47,8 @@ def test_results_do_not_depend_on_the_batch_of_evaluation():
     data = datasets.load("digits", train_examples=60)
     model = architectures.build("wrn-10-1", data.input_shape, data.num_classes)
     one, other = (
-        image_scores.log_probabilities(model, data.test, data, size) for size in (None, 7)
+        image_scores.log_probabilities(model, data.test, data, batch_size=size)
+        for size in (None, 7)
     )
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
