@@ -15,6 +15,11 @@ _QUICK = (
     *("config", "contract", "datasets", "metrics", "objectives", "report", "runs", "system"),
     *("test_architecture.py", "test_errors.py"),
 )
+# Files in these folders that start processes, or trace many functions.
+_NOT_QUICK = (
+    *("test_disk_cache.py", "test_hostile_files.py", "test_label_formats.py", "test_page.py"),
+    *("test_objective_names.py", "test_ruled_out_classes.py", "test_rundir.py", "test_tfds.py"),
+)
 
 
 # Where few tests take long; they come first, so that no processor is left without work at the end.
@@ -34,7 +39,7 @@ def pytest_collection_modifyitems(items):
     """Marks the tests that `-m "not slow"` leaves out, and orders them by folder."""
     folders = {item: item.path.relative_to(_HERE).parts[0] for item in items}
     for item, folder in folders.items():
-        if folder not in _QUICK:
+        if folder not in _QUICK or item.path.name in _NOT_QUICK:
             item.add_marker(pytest.mark.slow)
     places = {folder: place for place, folder in enumerate(_LONGEST)}
     items.sort(key=lambda item: places.get(folders[item], len(places)))
