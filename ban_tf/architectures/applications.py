@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ban_tf.architectures import pixels
 from ban_tf.errors import InputError
+from ban_tf.system import shown
 
 if TYPE_CHECKING:
     import keras
@@ -174,7 +175,6 @@ def _built(name: str, build: Callable[[], Any], cache: pathlib.Path | None) -> k
     except InputError:
         raise
     except Exception as error:  # Keras, Kaggle and Hugging Face raise many kinds
-        said = (str(error).strip() or repr(error)).splitlines()[0]
         address = re.search(r"https?://\S+?([^/\s]+\.h5)", str(error))
         if address:
             raise InputError(
@@ -187,6 +187,6 @@ def _built(name: str, build: Callable[[], Any], cache: pathlib.Path | None) -> k
                 f"--arch={name}: the preset could not be downloaded; without a network, give the "
                 "folder of a preset, as kerashub:FOLDER"
             ) from error
-        raise InputError(f"--arch={name} cannot be built: {said}") from error
+        raise InputError(f"--arch={name} cannot be built: {shown.first_line(error)}") from error
     finally:
         socket.setdefaulttimeout(before)

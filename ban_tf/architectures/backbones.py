@@ -17,6 +17,7 @@ import numpy as np
 
 from ban_tf.architectures import applications
 from ban_tf.errors import InputError
+from ban_tf.system import shown
 
 if TYPE_CHECKING:
     import keras
@@ -242,7 +243,7 @@ def _from_model(path: pathlib.Path, name: str, wanted: tuple) -> list[np.ndarray
         saved = keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras and h5py raise many kinds
         raise InputError(
-            f"--weights={path} could not be read as a Keras model: {_first_line(error)}"
+            f"--weights={path} could not be read as a Keras model: {shown.first_line(error)}"
         ) from error
     found = [(variable.name, tuple(variable.shape)) for variable in saved.weights]
     for first in range(len(found) - len(wanted) + 1):
@@ -271,7 +272,7 @@ def _from_weights(model: keras.Model, path: pathlib.Path, name: str) -> list[np.
                 warnings.simplefilter("ignore")
                 part.load_weights(path)
         except Exception as error:  # Keras and h5py raise many kinds
-            said = said or _first_line(error)
+            said = said or shown.first_line(error)
             continue
         values = [keras.ops.convert_to_numpy(variable) for variable in body]
         if not any(np.all(value == _UNSET) for value in values):
@@ -283,7 +284,3 @@ def _from_weights(model: keras.Model, path: pathlib.Path, name: str) -> list[np.
 
 
 _UNSET = -123456.0
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0]

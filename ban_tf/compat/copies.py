@@ -14,7 +14,7 @@ import keras
 from ban_tf.compat import preparation
 from ban_tf.compat.same_network import SameNetwork
 from ban_tf.errors import InputError
-from ban_tf.system import user_code
+from ban_tf.system import shown, user_code
 
 
 def copy_layer(
@@ -60,12 +60,6 @@ def _copy_adapted(source: keras.Layer, target: keras.Layer) -> None:
                 target.load_assets(folder)
 
 
-def first_line(error: Exception) -> str:
-    """Returns the first line of an error's message, or its type if there is none."""
-    said = str(error).strip()
-    return said.splitlines()[0] if said else repr(error)
-
-
 def cannot_rebuild(model: keras.Model) -> str:
     """Returns the error message for a model that cannot be copied layer by layer."""
     return (
@@ -90,8 +84,8 @@ def with_new_weights(model: keras.Model, argument: str = "build") -> keras.Model
         return keras.models.clone_model(model, clone_function=copy_layer, recursive=True)
     except (ValueError, TypeError, NotImplementedError) as error:
         raise InputError(
-            f"`{argument}` {model.name!r} cannot be cloned layer by layer ({first_line(error)}); "
-            "give a function that returns a fresh model instead."
+            f"`{argument}` {model.name!r} cannot be cloned layer by layer "
+            f"({shown.first_line(error)}); give a function that returns a fresh model instead."
         ) from error
 
 
@@ -117,7 +111,7 @@ def with_same_weights(model: keras.Model) -> keras.Model:
     try:
         copy = _copy_model(model)
     except (ValueError, TypeError, NotImplementedError) as error:
-        raise InputError(f"{cannot_rebuild(model)} ({first_line(error)})") from error
+        raise InputError(f"{cannot_rebuild(model)} ({shown.first_line(error)})") from error
     _copy_weights(model, copy)
     return copy
 

@@ -18,7 +18,6 @@ import keras
 from keras import ops
 
 from ban_tf.compat import outputs
-from ban_tf.compat.copies import first_line
 from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL, VALUES
 from ban_tf.compat.output_evidence import collect
 from ban_tf.compat.output_kinds import (
@@ -31,6 +30,7 @@ from ban_tf.compat.output_kinds import (
 from ban_tf.compat.preparation import Inputs
 from ban_tf.distillation.distillation_losses import with_features
 from ban_tf.errors import InputError
+from ban_tf.system import shown
 
 
 class Output(Protocol):
@@ -333,7 +333,7 @@ def load_model(path: str | pathlib.Path) -> keras.Model:
                 "and pass the model."
             ) from error
         raise InputError(
-            f"{path} could not be read as a Keras model: {first_line(error)}"
+            f"{path} could not be read as a Keras model: {shown.first_line(error)}"
         ) from error
 
 

@@ -11,10 +11,9 @@ import keras
 import numpy as np
 
 from ban_tf.compat import keras_private
-from ban_tf.compat.copies import first_line
 from ban_tf.errors import CorruptFileError
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import archives
+from ban_tf.system import archives, shown
 from ban_tf.system.files import convert_os_errors
 
 
@@ -60,7 +59,7 @@ def _read(content: bytes, read: Callable[[pathlib.Path], Any], problem: str) -> 
         try:
             return read(path)
         except Exception as error:  # Keras and h5py raise many kinds
-            raise CorruptFileError(f"{problem}: {first_line(error)}") from error
+            raise CorruptFileError(f"{problem}: {shown.first_line(error)}") from error
 
 
 def _check_finite(model: keras.Model, name: pathlib.Path) -> None:

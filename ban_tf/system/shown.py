@@ -30,6 +30,11 @@ def _escape(character: str) -> str:
     return f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}"
 
 
+def first_line(error: Exception) -> str:
+    """Returns the first line of an error's message, or its representation if there is none."""
+    return (str(error).strip() or repr(error)).splitlines()[0]
+
+
 def command(arguments: Iterable[str]) -> str:
     """Returns a command that can be pasted into a shell; it has one line and no hidden character.
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from ban_tf import architectures
 from ban_tf.compat import outputs
-from ban_tf.compat.copies import first_line
 from ban_tf.config.options import ARCHITECTURE
 from ban_tf.datasets import text
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import summary, tokens
 from ban_tf.runs import inference, reading
 from ban_tf.runs.rundir import MANIFEST
+from ban_tf.system import shown
 from ban_tf.tasks import language_scores
 from ban_tf.tasks.language_training import reset_states
 
@@ -134,7 +134,7 @@ def stateless(run: reading.RunReader, which: str) -> keras.Model:
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise RunDirectoryError(
             f"{run.path / MANIFEST} has settings that are not those of generation {which}: "
-            f"{first_line(error)}"
+            f"{shown.first_line(error)}"
         ) from error
     return model
 
