@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ban_tf.datasets import folder_hints
 from ban_tf.errors import InputError
 from ban_tf.system import safe_files
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 BALANCED = "balanced"
 _ALL = 10  # classes that are all listed
 _SOME = 3  # of more classes, the most and the least common ones
-_NAMED = 5  # classes that a message names
 
 
 def describe(labels: np.ndarray, class_names: Sequence[str]) -> str:
@@ -74,11 +74,13 @@ def weights(value: str, labels: np.ndarray, class_names: Sequence[str]) -> np.nd
     missing = [name for name in class_names if name not in by_class]
     if unknown:
         raise InputError(
-            f"--class_weight={value} has a weight for {_few(unknown)}, but the classes are "
-            f"{_few(class_names)}."
+            f"--class_weight={value} has a weight for {folder_hints.listed(unknown)}, but the "
+            f"classes are {folder_hints.listed(class_names)}."
         )
     if missing:
-        raise InputError(f"--class_weight={value} has no weight for {_few(missing)}.")
+        raise InputError(
+            f"--class_weight={value} has no weight for {folder_hints.listed(missing)}."
+        )
     return np.array([by_class[name] for name in class_names], np.float32)
 
 
@@ -110,11 +112,6 @@ def _read(file: str) -> dict[str, float]:
             raise InputError(f"--class_weight={file} has two weights for {name}.")
         found[name] = weight
     return found
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
 
 
 def weighted(batches: tf.data.Dataset, by_class: np.ndarray) -> tf.data.Dataset:

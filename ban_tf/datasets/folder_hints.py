@@ -171,6 +171,12 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(names[:_LISTED]) + more
 
 
+def few(sentences: Sequence[str]) -> str:
+    """Returns a few of the sentences, and how many more there are."""
+    more = len(sentences) - _LISTED
+    return " ".join(sentences[:_LISTED]) + (f" And {more} more." if more > 0 else "")
+
+
 def _above(folder: pathlib.Path) -> pathlib.Path:
     return folder.parent if folder.name not in ("", "..") else folder.resolve().parent
 

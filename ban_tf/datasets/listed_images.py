@@ -18,8 +18,6 @@ from ban_tf.datasets.image_files import Header
 from ban_tf.errors import InputError
 from ban_tf.system import shown
 
-_NAMED = 5  # bad files that a message names
-
 
 def load(dataset: str, root: pathlib.Path, scan: Scan, how: Reading) -> Parts:
     """Loads images of any sizes.
@@ -97,7 +95,7 @@ def _common_size(root: pathlib.Path, headers: Sequence[Header], method: str) -> 
 
 
 def _check_bad(dataset: str, root: pathlib.Path, decoded: Decoded, skip: bool) -> None:
-    count, few = len(decoded.bad), _few(list(decoded.bad.values()))
+    count, few = len(decoded.bad), folder_hints.few(list(decoded.bad.values()))
     if count and not skip:
         raise InputError(
             f"--dataset={dataset} has bad files ({count}): {few} Repair or delete them, or leave "
@@ -150,11 +148,6 @@ def _report_identical(
     )
     if identical:
         logging.warning("%s: identical images: %s.", root, shown.escaped(identical))
-
-
-def _few(sentences: list[str]) -> str:
-    more = len(sentences) - _NAMED
-    return " ".join(sentences[:_NAMED]) + (f" And {more} more." if more > 0 else "")
 
 
 def _check_left(dataset: str, part: str, labels: np.ndarray, names: tuple[str, ...]) -> None:

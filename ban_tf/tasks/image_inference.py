@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from ban_tf import datasets
-from ban_tf.datasets import folder_layout, image_files, resizing
+from ban_tf.datasets import folder_hints, folder_layout, image_files, resizing
 from ban_tf.errors import InputError
 from ban_tf.metrics import summary
 from ban_tf.runs import inference, reading
@@ -18,7 +18,6 @@ from ban_tf.tasks import class_folder, image_paths
 from ban_tf.tasks.task import Predictions
 
 _FILES = 200  # that are in memory at a time
-_NAMED = 5  # bad files that a message names
 
 
 def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
@@ -81,10 +80,7 @@ def _evaluate_folder(run: reading.RunReader, dataset: str) -> dict[str, Any]:
                 member.append(inference.log_probabilities(model, part.images, facts))
     skipped = reading.settings(run).get("skip_bad_files", False)
     if bad and not (skipped and labels):
-        more = f" And {len(bad) - _NAMED} more." if len(bad) > _NAMED else ""
-        raise InputError(
-            f"--dataset={dataset} has bad files ({len(bad)}): {' '.join(bad[:_NAMED])}{more}"
-        )
+        raise InputError(f"--dataset={dataset} has bad files ({len(bad)}): {folder_hints.few(bad)}")
     result = _summary(run, dataset, [np.concatenate(member) for member in rows], np.array(labels))
     result["run"]["missing_classes"] = list(found.missing)
     return result
