@@ -66,6 +66,11 @@ class Options(
         return bool(self.mixup or self.cutmix)
 
     @property
+    def view_seed(self) -> int:
+        """The seed from which those of augmented views are derived."""
+        return self.seed if self.augmentation_seed is None else self.augmentation_seed
+
+    @property
     def image_height_and_width(self) -> tuple[int, int] | None:
         """The numbers of `--image_size`."""
         return None if self.image_size is None else resizing.parse(self.image_size)

@@ -190,6 +190,19 @@ def evaluation_batches(
     return _ahead(rows.batch(batch_size), batch)
 
 
+def image_batches(split: Split, data: ImageData, batch_size: int, first: int) -> tf.data.Dataset:
+    """Returns the images of a split in order as `evaluation_batches` does, without labels.
+
+    Args:
+        split: One of the splits of `data`.
+        data: The data.
+        batch_size: Examples in a batch.
+        first: The first example.
+    """
+    images = evaluation_batches(split, data, batch_size).map(lambda images, labels: images)
+    return images.unbatch().skip(first).batch(batch_size)
+
+
 def _ahead(rows: tf.data.Dataset, batch: Callable[..., Any]) -> tf.data.Dataset:
     """Creates batches in order, and prefetches them."""
     if tf.config.list_physical_devices("GPU"):

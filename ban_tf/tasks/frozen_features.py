@@ -66,9 +66,6 @@ class FrozenFeatures:
         workers: Workers,
     ):
         self._options, self._data, self._workers = options, data, workers
-        self._seed = (
-            options.seed if options.augmentation_seed is None else options.augmentation_seed
-        )
         self._views = (teacher_signal.augmented(options, data) and options.teacher_views) or 1
         self._name = network.name
         self._body, self._head = backbones.split(network)
@@ -132,7 +129,7 @@ class FrozenFeatures:
         augment = teacher_signal.augmentation(options, data) if split is data.train else "none"
         units = int(self._body.output_shape[-1])
         form = recording.Form(views, len(split.labels), units, precision="float32")
-        seed = seeds.derive_seed(self._seed, "views", "features")
+        seed = seeds.derive_seed(options.view_seed, "views", "features")
         seen = [] if augment == "none" else [seed, pipeline.VIEW_FORMAT, augment]
         policy = keras.config.dtype_policy().name
         facts = teacher_signal.facts(data, split)
@@ -147,8 +144,7 @@ class FrozenFeatures:
                 return pipeline.view_batches(
                     data, batch_size=batch, view_seed=seed, view=view, augment=augment, first=first
                 )
-            images = pipeline.evaluation_batches(split, data, batch).map(lambda x, labels: x)
-            return images.unbatch().skip(first).batch(batch)
+            return pipeline.image_batches(split, data, batch, first)
 
         if options.progress != "none" and split is data.train:
             print(

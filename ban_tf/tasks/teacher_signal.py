@@ -224,10 +224,9 @@ class TeacherSignal:
         return "first" if self.options.teacher == "first" else f"before {generation}"
 
     def _view_seed(self, generation: int) -> int:
-        options = self.options
-        seed = options.seed if options.augmentation_seed is None else options.augmentation_seed
         # Students of one teacher see the same views of the data, so that one recording serves all.
-        return seeds.derive_seed(seed, "views", self._taught_by(generation) or generation)
+        place = self._taught_by(generation) or generation
+        return seeds.derive_seed(self.options.view_seed, "views", place)
 
     def _record(
         self, generation: int, data: datasets.ImageData, teacher: OnlineTeacher
@@ -267,13 +266,7 @@ class TeacherSignal:
         return _recorded(
             options.recordings_directory / name,
             form,
-            lambda view, first: (
-                pipeline.evaluation_batches(data.validation, data, batch)
-                .map(lambda images, labels: images)
-                .unbatch()
-                .skip(first)
-                .batch(batch)
-            ),
+            lambda view, first: pipeline.image_batches(data.validation, data, batch, first),
             teacher,
         )
 
