@@ -7,17 +7,15 @@ which the teacher is not confident are left out, and the classes that it predict
 from __future__ import annotations
 
 import collections
-import concurrent.futures
 import hashlib
 import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ban_tf.datasets import image_files, resizing
+from ban_tf.datasets import decoding, image_files
 from ban_tf.datasets.image_data import Rows, Split
 from ban_tf.errors import InputError
-from ban_tf.system import shown
 
 PREFIX = "folder:"
 NONE = -1  # the label
@@ -67,30 +65,20 @@ def load(
     """
     folder = check(name)
     files = image_files.find(folder, collections.Counter())
-
-    def read(file: pathlib.Path) -> np.ndarray | None:
-        try:
-            image = image_files.open_image(file)
-            return resizing.to_array(image, shape[:2], resize, shape[2])
-        except InputError as error:
-            if skip_bad_files:
-                return None
-            raise InputError(
-                f"--unlabelled={name}: {shown.escaped(error)} Repair or delete it, or leave out "
-                "bad files with --skip_bad_files."
-            ) from error
-
-    with concurrent.futures.ThreadPoolExecutor() as threads:
-        found = list(threads.map(read, files))
-    images = [image for image in found if image is not None]
-    if not images:
+    names = [file.relative_to(folder).as_posix() for file in files]
+    target = decoding.Target(shape[:2], resize, shape[2])
+    decoded = decoding.read_files(name, folder, names, files, target, on_disk=False)
+    if decoded.bad and not skip_bad_files:
+        raise InputError(
+            f"--unlabelled={name}: {next(iter(decoded.bad.values()))} Repair or delete it, or "
+            "leave out bad files with --skip_bad_files."
+        )
+    good = np.setdiff1d(np.arange(len(files)), list(decoded.bad))
+    if not len(good):
         raise InputError(f"--unlabelled={name} has no image.")
-    names = tuple(
-        file.relative_to(folder).as_posix()
-        for file, image in zip(files, found, strict=True)
-        if image is not None
-    )
-    return Split(np.stack(images), np.full(len(images), NONE, np.int32), names)
+    labels = np.full(len(files), NONE, np.int32)
+    every = Split(decoded.images, labels, tuple(names))
+    return every if len(good) == len(files) else every.select(good)
 
 
 def describe(images: Split, spoilt: int) -> list[str]:
