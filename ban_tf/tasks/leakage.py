@@ -1,4 +1,4 @@
-"""What a run says and keeps of test images that nearly equal a training image."""
+"""Test images that nearly equal a training image: the warning and the file of a run."""
 
 from __future__ import annotations
 
