@@ -56,21 +56,7 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
             "--checkpoint=best chooses by validation, but --validation_fraction is 0; "
             "set it, for example to 0.1."
         )
-    # Unlike that of pathlib, this `isfile` is false for names that are too long.
-    if options.teacher_from and not os.path.isfile(options.teacher_from):  # noqa: PTH113
-        raise OptionsError(
-            f"--teacher_from names a file that does not exist: {options.teacher_from}"
-        )
-    file = backbones.file_of(options.weights)
-    if file is not None and not os.path.isfile(file):  # noqa: PTH113
-        raise OptionsError(
-            f"--weights must be imagenet, none or a file; there is no file {options.weights}"
-        )
-    weights = options.class_weight
-    if weights not in (None, "balanced") and not os.path.isfile(weights):  # noqa: PTH113
-        raise OptionsError(
-            f"--class_weight must be balanced, or name a file that exists; it is {weights}."
-        )
+    _check_files(options)
     if options.seed + options.seeds - 1 > _HIGHEST_SEED:
         raise OptionsError(
             f"--seeds={options.seeds} from --seed={options.seed} on passes the highest seed, "
@@ -104,6 +90,25 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
         raise OptionsError(
             f"--dataset={options.dataset} cannot be read ({error.strerror})."
         ) from error
+
+
+def _check_files(options: Options) -> None:
+    """Checks that the files exist that flags name."""
+    # Unlike that of pathlib, this `isfile` is false for names that are too long.
+    if options.teacher_from and not os.path.isfile(options.teacher_from):  # noqa: PTH113
+        raise OptionsError(
+            f"--teacher_from names a file that does not exist: {options.teacher_from}"
+        )
+    file = backbones.file_of(options.weights)
+    if file is not None and not os.path.isfile(file):  # noqa: PTH113
+        raise OptionsError(
+            f"--weights must be imagenet, none or a file; there is no file {options.weights}"
+        )
+    weights = options.class_weight
+    if weights not in (None, "balanced") and not os.path.isfile(weights):  # noqa: PTH113
+        raise OptionsError(
+            f"--class_weight must be balanced, or name a file that exists; it is {weights}."
+        )
 
 
 def _check_text(options: Options) -> None:

@@ -74,7 +74,7 @@ def find(folder: pathlib.Path, passed_over: collections.Counter[str]) -> list[pa
 
 
 class Header(NamedTuple):
-    """What a file says of its image.
+    """What the header of a file describes.
 
     Attributes:
         size: Height and width of the upright image.

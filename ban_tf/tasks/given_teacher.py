@@ -60,16 +60,16 @@ def check_fits(model: keras.Model, path: str, dataset: str, data: datasets.Image
         )
 
 
-def form_of(model: keras.Model, path: str, told: str) -> str:
+def form_of(model: keras.Model, path: str, form: str) -> str:
     """Returns the form of pixels that a given teacher takes.
 
     Args:
         model: The model.
         path: Its file; the models of a run take what `data.json` of the run describes.
-        told: The value of `--teacher_input`.
+        form: The value of `--teacher_input`.
     """
-    if told != "auto":
-        return told
+    if form != "auto":
+        return form
     facts = _run_of(path)
     return pixels.of_model(model) if facts is None else pixels.name_of(facts.mean, facts.std)
 
@@ -95,7 +95,7 @@ def check_accuracy(
 ) -> None:
     """Checks that a given teacher is better than chance on the validation data.
 
-    A model of a run takes the pixels that the run says, and is not checked.
+    A model of a run takes the pixels that its run recorded, and is not checked.
 
     Args:
         model: The model, which takes `form`.

@@ -46,9 +46,9 @@ class ImageNetworks:
 
     def _form_of(self, network: str) -> str:
         """Returns the form of pixels that a network takes."""
-        told = self._task.options.input
-        if told != "auto":
-            return told
+        form = self._task.options.input
+        if form != "auto":
+            return form
         if architectures.is_pretrained(network):
             return pixels.RAW  # which they prepare inside
         return pixels.of_model(self._built(network)) if ":" in network else pixels.NORMALIZED
