@@ -87,7 +87,7 @@ def write(run: content.Content) -> None:
     """
     markdown = table.write_markdown(run.summary, has_analysis=run.analysis is not None)
     files = {"report.html": page.write(run).encode(), "summary.md": markdown.encode()}
-    if isinstance(run, content.ImageContent):
+    if isinstance(run, content.ClassContent):
         files[predictions.FILE] = predictions.write(run)
     try:
         for name, written in files.items():
@@ -97,12 +97,11 @@ def write(run: content.Content) -> None:
 
 
 def _write_figures(run: content.Content) -> None:
-    perplexities = table.has_perplexities(run.summary)
-    draw = plots.perplexity_by_generation if perplexities else plots.error_by_generation
-    file = run.path / "figures" / f"{draw.__name__}.png"
+    name, figure = plots.by_generation(run.summary)
+    file = run.path / "figures" / f"{name}.png"
     try:
         safe_files.check_inside(file.parent, run.path)
-        write_atomically(file, plots.png(draw(run.summary)))
+        write_atomically(file, plots.png(figure))
     except OSError as error:
         raise InputError(f"{file} cannot be written ({error.strerror}).") from error
     print(shown.escaped(file))

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from ban_tf.cli import common as command
 from ban_tf.errors import InputError
+from ban_tf.metrics import kinds
 from ban_tf.metrics.table import METRICS
 from ban_tf.runs import reading
 from ban_tf.runs.rundir import MANIFEST
@@ -29,7 +30,7 @@ USAGE = """ban-tf runs [FOLDER ...] [flags]
 Lists the runs in runs/, or in other folders, the latest first.
 """
 AUTO = "auto"  # the value of --gens that is not a number
-_COLUMNS = ("run", "state", "generations done", f"best {METRICS['error'].label}", "last update")
+_COLUMNS = ("run", "state", "generations done", "best test result", "last update")
 
 
 class Status(NamedTuple):
@@ -41,7 +42,8 @@ class Status(NamedTuple):
         finished: The number of finished generations.
         epoch: The number of finished epochs of the next generation.
         wanted: The total number of generations; None if unknown.
-        best_error: The lowest test error of a generation, a fraction; None if not finished.
+        best: The best test result of a generation; None if not finished.
+        metric: The metric of that result, such as "error".
         updated: The time of the last write to its directory.
         resume: The command that resumes it.
         trouble: Why it is unreadable, or what is wrong with its manifest or its results; else
@@ -53,7 +55,8 @@ class Status(NamedTuple):
     finished: int
     epoch: int
     wanted: int | None
-    best_error: float | None
+    best: float | None
+    metric: str
     updated: datetime.datetime
     resume: str
     trouble: str = ""
@@ -97,12 +100,12 @@ def status(path: pathlib.Path) -> Status:
         epoch = len(reading.read_history(run, finished))
         flags = _flags(run)
     except InputError as error:
-        return Status(path, "unreadable", 0, 0, None, None, updated, "", str(error))
+        return Status(path, "unreadable", 0, 0, None, None, "", updated, "", str(error))
     wanted, trouble = _wanted(flags), run.trouble
     try:
-        best, reported, complete = _best_error(run, flags)
+        best, metric, reported, complete = _best(run, flags)
     except InputError as error:  # once the run is resumed, they are written again
-        best, reported, complete, trouble = None, 0, False, str(error)
+        best, metric, reported, complete, trouble = None, "", 0, False, str(error)
     # A pretrained generation 0 is in the summary, too. With --gens=auto the total is the number of
     # generations in the summary.
     finished = max(finished, reported)
@@ -114,7 +117,8 @@ def status(path: pathlib.Path) -> Status:
         state = "finished"
     else:
         state = "interrupted"
-    return Status(path, state, finished, epoch, wanted, best, updated, reading.resume(run), trouble)
+    resume = reading.resume(run)
+    return Status(path, state, finished, epoch, wanted, best, metric, updated, resume, trouble)
 
 
 def _time(seconds: float) -> datetime.datetime:
@@ -139,14 +143,16 @@ def _wanted(flags: Mapping[str, str]) -> int | None:
     return int(number) + 1 if number.isdecimal() and len(number) < 10 else None
 
 
-def _best_error(run: reading.RunReader, flags: Mapping[str, str]) -> tuple[float | None, int, bool]:
-    """Returns the lowest test error, the number of generations, and whether these are final."""
+def _best(run: reading.RunReader, flags: Mapping[str, str]) -> tuple[float | None, str, int, bool]:
+    """Returns the best result, its metric, the number of generations, and whether all is final."""
     if not reading.has_summary(run):
-        return None, 0, False
+        return None, "", 0, False
     summary = reading.read_summary(run)
     rows = summary["generations"]
     complete = flags.get("final_student") != "true" or "final_student" in summary
-    return min(row["error"] for row in rows), len(rows), complete
+    metric = kinds.of(summary).metric
+    best = (max if metric.better == "higher" else min)(row[metric.name] for row in rows)
+    return best, metric.name, len(rows), complete
 
 
 def _define(values: flags.FlagValues) -> None:
@@ -169,12 +175,13 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     for column in _COLUMNS:
         table.add_column(column, overflow="fold", justify="left")
     for run in found:
-        error = "" if run.best_error is None else METRICS["error"].shown(run.best_error)
+        metric = METRICS.get(run.metric)
+        best = "" if run.best is None or not metric else f"{metric.label} {metric.shown(run.best)}"
         cells = (
             shown.escaped(run.path),
             run.state,
             _done(run),
-            error,
+            best,
             f"{run.updated:%Y-%m-%d %H:%M}",
         )
         table.add_row(*(Text(cell) for cell in cells))

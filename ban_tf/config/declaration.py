@@ -1,7 +1,8 @@
 """Declares a task before its data is loaded: names, networks, flags. No TensorFlow here.
 
-The name of a dataset selects a declaration (see `registry`), and the declaration names the class
-that implements the task (see `tasks.task`), which is only imported when a run starts.
+The tasks of this package are declared in `config.tasks`, one in a file. The name of a dataset
+selects a declaration (see `registry`), and the declaration names the class that implements the task
+(see `tasks.task`), which is only imported when a run starts.
 """
 
 from __future__ import annotations
@@ -11,8 +12,7 @@ import importlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ban_tf import architectures, datasets
-from ban_tf.datasets import text
+from ban_tf import architectures
 from ban_tf.errors import InputError
 
 
@@ -34,6 +34,8 @@ class Declaration:
             takes. None for the networks of `ban_tf.architectures` that are made for `data`.
         check_dataset: Raises `InputError` for the name of a dataset that cannot be loaded; None
             checks nothing before the data is loaded.
+        columns: `csv:FILE` is of the first task whose columns the file has, in lower case; None for
+            a task that reads no such files.
         equal_shares: Whether every replica must have the same number of rows of each batch.
     """
 
@@ -46,6 +48,7 @@ class Declaration:
     defaults: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     networks: Mapping[str, tuple[str, ...]] | None = None
     check_dataset: Callable[[str], None] | None = None
+    columns: frozenset[str] | None = None
     equal_shares: bool = False
 
     def reason(self, flag: str) -> str:
@@ -110,93 +113,3 @@ class Declaration:
             module, _, name = self.implementation.partition(":")
             return getattr(importlib.import_module(module), name)
         return self.implementation
-
-
-IMAGES = Declaration(
-    name="image_classification",
-    data="images",
-    prefix="",  # any dataset without the prefix of another task
-    implementation="ban_tf.tasks.image_classification:ImageClassification",
-    supports=frozenset(
-        {
-            *("data_dir", "cache", "validation_fraction", "train_examples"),
-            *("test_fraction", "skip_bad_files", "input", "teacher_input", "fresh"),
-            *("augment", "augmentation_seed", "mixup", "cutmix", "activation_weight"),
-            *("class_weight", "monitor", "image_size", "resize", "eval_batch_size"),
-            *("unlabelled", "unlabelled_confidence", "unlabelled_balance"),
-            *("teacher_from", "teacher_signal", "teacher_views", "teacher_top", "recordings"),
-            *("final_student", "jit", "steps_per_execution", "sync_batch_norm"),
-            "strategy=multiworker",
-        }
-    ),
-    reasons={
-        "schedule=plateau": "it lowers the learning rate by perplexity, which is for text; choose "
-        "step, cosine or constant",
-        "plateau_factor": "it is for --schedule=plateau, which is for text",
-        "plateau_threshold": "it is for --schedule=plateau, which is for text",
-        "unroll": "images are not sequences",
-    },
-    check_dataset=datasets.check,
-)
-
-TEXT = Declaration(
-    name="language_modeling",
-    data="text",
-    prefix="text",
-    implementation="ban_tf.tasks.language_modeling:LanguageModeling",
-    supports=frozenset(
-        {
-            *("schedule=plateau", "plateau_factor", "plateau_threshold", "unroll"),
-            "strategy=multiworker",
-        }
-    ),
-    reasons={
-        "data_dir": "it is for TFDS datasets",
-        "cache": "it is for images",
-        "image_size": "it is for images",
-        "resize": "it is for images",
-        "eval_batch_size": "--batch_size is the number of streams of a text, in evaluation, too",
-        "validation_fraction": "a text has its own validation part",
-        "train_examples": "a text is read as a whole",
-        "test_fraction": "a text has its own test part",
-        "skip_bad_files": "it is for folders of images",
-        "input": "words are not pixels",
-        "fresh": "language models have no backbone",
-        "teacher_input": "words are not pixels",
-        "augment": "words are not cropped or flipped",
-        "augmentation_seed": "words are not cropped or flipped",
-        "teacher_views": "words are not cropped or flipped",
-        "mixup": "words cannot be mixed",
-        "cutmix": "words cannot be mixed",
-        "unlabelled": "every word of a text is the label of those before",
-        "unlabelled_confidence": "every word of a text is the label of those before",
-        "unlabelled_balance": "every word of a text is the label of those before",
-        "monitor": "epochs of text are compared by perplexity",
-        "class_weight": "words are not classes of examples",
-        "activation_weight": "it compares feature maps of images",
-        "teacher_from": "a language model belongs to the vocabulary of its run",
-        "teacher_signal": "teachers of text are run with the student, and are never recorded",
-        "teacher_top": "teachers of text are run with the student, and are never recorded",
-        "recordings": "teachers of text are run with the student, and are never recorded",
-        "final_student": "networks for text are stateful, and their ensemble is not",
-        "jit": "LSTMs are slower with XLA",
-        "steps_per_execution": "steps of text are executed one at a time",
-        "sync_batch_norm": "language models have no batch normalization",
-    },
-    # The loss is the mean over the words of a batch: papers that sum over steps have a learning
-    # rate that is --unroll times lower, and a gradient bound that is --unroll times higher.
-    defaults={
-        "arch": "lstm",
-        "dropout": 0.2,
-        "epochs": 15,
-        "batch_size": 20,
-        "learning_rate": 35.0,
-        "momentum": 0.0,
-        "weight_decay": 0.0,
-        "schedule": "plateau",
-        "clip_norm": 0.15,
-        "checkpoint": "best",
-    },
-    check_dataset=text.check,
-    equal_shares=True,  # rows are streams of text, each on one replica
-)

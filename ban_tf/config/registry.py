@@ -1,7 +1,8 @@
 """Finds the task of a dataset by its name.
 
-`text` and `text:PATH` are language modeling; a prefix that another package has registered selects
-that package's task; any other name is image classification. A package registers a task by an
+The tasks of this package are declared in `config.tasks`; `csv:FILE` is the task that its columns
+are for. A prefix that another package has registered selects that package's task; any other name is
+image classification. A package registers a task by an
 entry point of the group `ban_tf.tasks`, whose name is the prefix of its datasets and whose value
 is a `Declaration`:
 
@@ -16,16 +17,21 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ban_tf.config.declaration import IMAGES, TEXT, Declaration
+from ban_tf.config.declaration import Declaration
+from ban_tf.config.tasks import images, text
 from ban_tf.errors import InputError
+from ban_tf.system import csv_tables
 
 GROUP = "ban_tf.tasks"
+CSV = "csv"
 
-_OF_IMAGES = ("", "digits", "folder", "csv")
-_registered: dict[str, Declaration] = {TEXT.prefix: TEXT}
+# The tasks of this package; the first is that of datasets that no other has.
+BUILT_IN = (images.TASK, text.TASK)
+_OF_IMAGES = ("", "digits", "folder")
+_registered: dict[str, Declaration] = {task.prefix: task for task in BUILT_IN if task.prefix}
 
 
 def of(dataset: str) -> Declaration:
@@ -37,15 +43,24 @@ def of(dataset: str) -> Declaration:
     Raises:
         InputError: The entry point of its prefix cannot be loaded, or is not a `Declaration`.
     """
-    prefix = dataset.partition(":")[0]
+    prefix, _, name = dataset.partition(":")
     if prefix in _registered:
         return _registered[prefix]
-    return (None if prefix in _OF_IMAGES else _from_entry_point(prefix)) or IMAGES
+    if prefix == CSV:
+        return _of_columns(csv_tables.headings(name))
+    return (None if prefix in _OF_IMAGES else _from_entry_point(prefix)) or images.TASK
+
+
+def _of_columns(columns: Sequence[str]) -> Declaration:
+    """Returns the task of a CSV file with these columns; that of images if there are none."""
+    fitting = (task for task in BUILT_IN if task.columns is not None and task.columns <= {*columns})
+    return next(fitting, images.TASK)
 
 
 def of_settings(settings: Mapping[str, Any]) -> Declaration:
     """Returns the task of a run, by the settings that it recorded."""
-    return of(settings.get("dataset", ""))
+    named = [task for task in BUILT_IN if task.name == settings.get("task")]
+    return named[0] if named else of(settings.get("dataset", ""))
 
 
 def register(declaration: Declaration) -> None:
@@ -57,7 +72,10 @@ def register(declaration: Declaration) -> None:
     if not isinstance(declaration, Declaration):
         raise InputError(f"`declaration` must be a Declaration. Received: {declaration!r}")
     prefix = declaration.prefix
-    if prefix in _OF_IMAGES or _registered.setdefault(prefix, declaration) is not declaration:
+    if (
+        prefix in (*_OF_IMAGES, CSV)
+        or _registered.setdefault(prefix, declaration) is not declaration
+    ):
         raise InputError(f"`declaration` has the prefix {prefix!r}, which another task has.")
 
 

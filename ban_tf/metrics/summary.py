@@ -23,6 +23,9 @@ adjusted for the number of rows, is below 0.05; see `intervals.judge`.
 A run with `--final_student` also has "final_student": a row like those of generations, with
 "members" for the generations of its teacher ensemble, and "directory" for its path.
 
+Summaries of other kinds (see `kinds`) have an entry "kind", the metrics of that kind, "interval"
+and "change", which has "p" in the place of "mcnemar_p".
+
 Ensembles are every prefix 1..k of the born-again generations (k >= 2) and then every prefix 0..k
 with generation 0 (k >= 1). Results on the test set are only reported here, never used for
 selection.
@@ -38,9 +41,9 @@ from typing import Any, cast
 import numpy as np
 
 from ban_tf.errors import CorruptFileError, InputError
-from ban_tf.metrics import classification, intervals
+from ban_tf.metrics import classification, intervals, kinds
 from ban_tf.metrics.ensembles import mean_log_probabilities
-from ban_tf.metrics.table import METRICS, OF_TEXT
+from ban_tf.metrics.table import METRICS
 from ban_tf.system import json_schema, safe_files
 
 FORMAT = 1
@@ -64,10 +67,17 @@ _CHANGE = {
         "mcnemar_p": _CHANCE,
     },
 }
-_UNBOUNDED = (*OF_TEXT, "negative_log_likelihood", "brier_score")  # and may be infinite
 _METRICS = {
-    name: {"type": "number", "minimum": -0.01} if name in _UNBOUNDED else _CHANCE
-    for name in METRICS
+    metric.name: _CHANCE if metric.fraction else {"type": "number", "minimum": metric.lowest}
+    for metric in METRICS.values()
+}
+_OTHER_CHANGE = {
+    "type": ["object", "null"],
+    "required": ["difference", "low", "high", "p"],
+    "properties": {
+        **dict.fromkeys(("difference", "low", "high"), _NUMBER),
+        "p": _CHANCE,
+    },
 }
 _OF_CLASSES = 2**20  # more than any dataset has
 _FRACTIONS = {"type": "array", "maxItems": _OF_CLASSES, "items": _CHANCE}
@@ -83,6 +93,8 @@ _ROW = {
     **_METRICS,
     "error_interval": _INTERVAL,
     "change_in_error": _CHANGE,
+    "interval": _INTERVAL,
+    "change": _OTHER_CHANGE,
     "perplexity_interval": {**_INTERVAL, "type": ["array", "null"]},
 }
 _GENERATION = {
@@ -98,12 +110,16 @@ _ENSEMBLE = {
     "members": {"type": "array", "items": _COUNT, "minItems": 1},
     **_ROW,
 }
-# Of runs on text, or of runs on images in this version.
-_OPTIONAL = (*OF_TEXT, "perplexity_interval", "balanced_accuracy", "by_class")
+# What each row needs, besides the metrics of its kind.
+_ALWAYS = ("examples", "generation", "taught_by", "seconds", "extra", "name", "members")
+_OF_CLASSIFIERS = (
+    *("error", "accuracy", "confidence", "negative_log_likelihood", "brier_score"),
+    *("expected_calibration_error", "error_interval", "change_in_error"),
+)
 
 
 def _row(properties: dict[str, Any]) -> dict[str, Any]:
-    required = [name for name in properties if name not in _OPTIONAL]
+    required = [name for name in properties if name in _ALWAYS]
     return {"type": "object", "required": required, "properties": properties}
 
 
@@ -128,6 +144,7 @@ _SCHEMA = {
     "properties": {
         "format": {"const": FORMAT},
         "run": _RUN,
+        "kind": {"enum": list(kinds.KINDS)},
         "average": {"enum": ["probabilities", "logits"]},
         "generations": {
             "type": "array",
@@ -234,6 +251,7 @@ def assemble(
     members: Sequence[Any],
     rows: Sequence[dict[str, Any]],
     average: str = "probabilities",
+    kind: str | None = None,
 ) -> dict[str, Any]:
     """Returns the summary of a run from its rows of metrics.
 
@@ -242,6 +260,7 @@ def assemble(
         members: Generations, with the attributes of `Member` except its predictions.
         rows: The metrics of each of `groups(len(members))`.
         average: The average of the ensembles.
+        kind: One of `kinds.KINDS`; None for classifiers and language models.
 
     Raises:
         InputError: If entries are missing.
@@ -265,6 +284,7 @@ def assemble(
     result = {
         "format": FORMAT,
         "run": dict(run),
+        **({} if kind is None else {"kind": kind}),
         "average": average,
         "generations": generations,
         "ensembles": ensembles,
@@ -279,11 +299,14 @@ def judge(summary: dict[str, Any]) -> None:
     Args:
         summary: "adjusted_p" and "significant" of all its changes are set.
     """
-    rows = [*summary["generations"], *summary["ensembles"]]
-    if summary.get("final_student"):
-        rows.append(summary["final_student"])
-    changes = [row["change_in_error"] for row in rows if row["change_in_error"]]
-    intervals.judge(changes, "mcnemar_p")
+    kind = kinds.of(summary)
+    changes = [kind.change(row) for row in _all_rows(summary)]
+    intervals.judge([change for change in changes if change], kind.p_value)
+
+
+def _all_rows(summary: dict[str, Any]) -> list[dict[str, Any]]:
+    student = summary.get("final_student")
+    return [*summary["generations"], *summary["ensembles"], *([student] if student else [])]
 
 
 def load(path: str | Path) -> dict[str, Any]:
@@ -317,14 +340,34 @@ def from_json(content: bytes, name: object) -> dict[str, Any]:
     """
     summary = json_schema.read(content, _SCHEMA, name)
     numbers = [row["generation"] for row in summary["generations"]]
-    kinds = {"perplexity" in row for row in [*summary["generations"], *summary["ensembles"]]}
     members = [number for row in summary["ensembles"] for number in row["members"]]
     if numbers != list(range(len(numbers))) or max(members, default=0) >= len(numbers):
         raise CorruptFileError(f"{name} must have the generations 0, 1, 2, ... in this order.")
-    if len(kinds) > 1:
-        raise CorruptFileError(f"{name} has a perplexity in some rows and none in others.")
+    _check_rows(summary, name)
     judge(summary)  # older summaries are not adjusted
     return summary
+
+
+def _check_rows(summary: dict[str, Any], name: object) -> None:
+    """Checks that every row has the metrics of the summary's kind."""
+    kind = kinds.of(summary)
+    if kind in (kinds.CLASSIFICATION, kinds.TEXT):
+        needed = {*_OF_CLASSIFIERS, *(("perplexity",) if kind is kinds.TEXT else ())}
+    else:
+        needed = {*kind.shown, "interval", "change"}
+    named = [
+        (f"{part}[{place}]", row)
+        for part in ("generations", "ensembles")
+        for place, row in enumerate(summary[part])
+    ]
+    if summary.get("final_student"):
+        named.append(("final_student", summary["final_student"]))
+    for place, row in named:
+        missing = sorted(needed - row.keys())
+        if missing:
+            raise CorruptFileError(f"{name}: {place} lacks {', '.join(missing)}.")
+    if kind is kinds.CLASSIFICATION and any("perplexity" in row for row in _all_rows(summary)):
+        raise CorruptFileError(f"{name} has a perplexity in some rows and none in others.")
 
 
 def row(

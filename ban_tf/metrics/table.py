@@ -14,6 +14,8 @@ class Metric(NamedTuple):
         scale: The factor of shown values.
         decimals: The number of shown decimals.
         better: The better direction: "lower", "higher", or "" for neither.
+        fraction: Whether it lies between 0 and 1.
+        lowest: The lowest possible value of one that is no fraction.
     """
 
     name: str
@@ -21,6 +23,8 @@ class Metric(NamedTuple):
     scale: float = 1.0
     decimals: int = 4
     better: str = "lower"
+    fraction: bool = True
+    lowest: float = -0.01  # below zero by rounding
 
     def shown(self, value: float) -> str:
         """Formats a value."""
@@ -44,15 +48,14 @@ class Metric(NamedTuple):
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("perplexity", "test perplexity", decimals=2),
-        Metric("validation_perplexity", "validation perplexity", decimals=2),
+        Metric("perplexity", "test perplexity", decimals=2, fraction=False),
+        Metric("validation_perplexity", "validation perplexity", decimals=2, fraction=False),
         Metric("error", "test error (%)", 100.0, 2),
-        Metric("negative_log_likelihood", "negative log-likelihood"),
+        Metric("negative_log_likelihood", "negative log-likelihood", fraction=False),
         Metric("expected_calibration_error", "expected calibration error"),
-        Metric("brier_score", "Brier score"),
+        Metric("brier_score", "Brier score", fraction=False),
         Metric("accuracy", "accuracy (%)", 100.0, 2, "higher"),
         Metric("balanced_accuracy", "balanced accuracy (%)", 100.0, 2, "higher"),
         Metric("confidence", "mean confidence (%)", 100.0, 2, ""),
     )
 }
-OF_TEXT = ("perplexity", "validation_perplexity")  # only of runs on text

@@ -24,13 +24,16 @@ import numpy as np
 
 from ban_tf.config.options import Options
 from ban_tf.errors import InputError, RunDirectoryError
-from ban_tf.metrics import intervals
+from ban_tf.metrics import intervals, kinds
 from ban_tf.metrics.table import METRICS
 from ban_tf.runs import reading
 
 FORMAT = 3
 # Metrics of text come first.
-COMPARED = tuple(metric.name for metric in METRICS.values() if metric.better == "lower")
+_SHOWN = {name for kind in kinds.KINDS.values() for name in kind.shown}
+COMPARED = tuple(
+    metric.name for metric in METRICS.values() if metric.better == "lower" or metric.name in _SHOWN
+)
 CONTROLS = ("labels", "baseline")
 # Settings that do not distinguish groups.
 _IGNORED_SETTINGS = ("seed", "examples", "words", "data", "analyse")

@@ -35,20 +35,20 @@ class Content:
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageContent(Content):
-    """The further content of a report on a run on images.
+class ClassContent(Content):
+    """The further content of a report on a run of classifiers.
 
     Attributes:
         class_names: In the order of the classes.
         predictions: Each generation's log-probabilities [examples, classes].
-        test: Labels, and the stored images.
-        near_duplicates: How many test images nearly equal a training image, and some pairs.
+        labels: The true classes of the test set, integers [examples].
+        names: The name of each test example, such as its file; None if they have none.
     """
 
     class_names: tuple[str, ...]
     predictions: list[np.ndarray]
-    test: reading.Test
-    near_duplicates: tuple[int, list[tuple[str, str]]] = (0, [])
+    labels: np.ndarray
+    names: tuple[str, ...] | None
 
     def ensemble(self) -> tuple[list[int], np.ndarray]:
         """Returns the saved ensemble: its members and its log-probabilities."""
@@ -66,6 +66,19 @@ class ImageContent(Content):
         return named
 
 
+@dataclasses.dataclass(frozen=True)
+class ImageContent(ClassContent):
+    """The further content of a report on a run on images.
+
+    Attributes:
+        test: Labels, and the stored images.
+        near_duplicates: How many test images nearly equal a training image, and some pairs.
+    """
+
+    test: reading.Test
+    near_duplicates: tuple[int, list[tuple[str, str]]] = (0, [])
+
+
 def read(path: str | pathlib.Path) -> Content:
     """Reads a finished run.
 
@@ -73,7 +86,8 @@ def read(path: str | pathlib.Path) -> Content:
         path: Its directory.
 
     Returns:
-        An `ImageContent`, or a plain `Content` for a run that is not on images.
+        An `ImageContent`; a `ClassContent` for other classifiers whose predictions are kept; a
+        plain `Content` for all others.
 
     Raises:
         InputError: There is no run, it is not finished, or a file is damaged.
@@ -91,6 +105,8 @@ def read(path: str | pathlib.Path) -> Content:
         "resume": reading.resume(run),
         "analysis": run.read(reading.ANALYSIS) if run.names(reading.ANALYSIS) else None,
     }
+    if reading.CLASSES in run.names():
+        return _of_classes(run, common, generations)
     if reading.DATA not in run.names():
         return Content(**common)
     predictions = reading.read_predictions(run, generations)
@@ -106,17 +122,44 @@ def read(path: str | pathlib.Path) -> Content:
         raise RunDirectoryError(
             f"{run.path / reading.TEST} has other classes or images than {reading.DATA} describes."
         )
+    _check_shapes(run, predictions, shape)
+    return ImageContent(
+        **common,
+        class_names=tuple(map(shown.escaped, facts.class_names)),
+        predictions=predictions,
+        labels=test.labels,
+        names=test.files,
+        test=test,
+        near_duplicates=reading.read_near_duplicates(run),
+    )
+
+
+def _of_classes(run: reading.RunReader, common: dict[str, Any], generations: int) -> ClassContent:
+    """Reads what classifiers of something else than images have kept."""
+    class_names = reading.read_classes(run)
+    labels, names = reading.read_labels(run)
+    predictions = reading.read_predictions(run, generations)
+    if labels.max() >= len(class_names):
+        raise RunDirectoryError(f"{run.path / reading.LABELS} has other classes than the run.")
+    _check_shapes(run, predictions, (len(labels), len(class_names)))
+    return ClassContent(
+        **common,
+        class_names=tuple(map(shown.escaped, class_names)),
+        predictions=predictions,
+        labels=labels,
+        names=names,
+    )
+
+
+def _check_shapes(
+    run: reading.RunReader, predictions: list[np.ndarray], shape: tuple[int, int]
+) -> None:
     for number, rows in enumerate(predictions):
         if rows.shape != shape:
             raise RunDirectoryError(
                 f"{run.path}/generation-{number}/predictions.npz has shape {rows.shape}, but "
                 f"the test set needs {shape}."
             )
-    names = tuple(map(shown.escaped, facts.class_names))
-    copies = reading.read_near_duplicates(run)
-    return ImageContent(
-        **common, class_names=names, predictions=predictions, test=test, near_duplicates=copies
-    )
 
 
 def _with_label_loss(rows: list[dict[str, float]]) -> list[dict[str, float]]:

@@ -1,15 +1,18 @@
 """`report.html` of one run: its settings, its results and their uncertainty.
 
-This module has the sections of all runs; `image_sections` (for classifiers) and `text_sections`
+This module has the sections of all runs; `class_sections` (for classifiers) and `text_sections`
 have the others.
 """
 
 from __future__ import annotations
 
+from ban_tf.metrics import kinds
 from ban_tf.metrics.table import METRICS
-from ban_tf.report import document, image_sections, plots, predictions, table, text_sections
-from ban_tf.report.content import Content, ImageContent
+from ban_tf.report import class_sections, document, plots, predictions, table, text_sections
+from ban_tf.report.content import ClassContent, Content
 
+# The module of each kind of results; each has `CURVES`, `by_generation` and `further`.
+_SECTIONS = {"classification": class_sections, "text": text_sections}
 _CURVES_WORDS = (
     "A line for each generation. Curves that still rise or fall at the end ask for more epochs; a "
     "validation loss that rises while the training loss falls is overfitting."
@@ -23,7 +26,7 @@ def write(content: Content) -> str:
         content: The content of the report.
     """
     run = content.summary["run"]
-    kind = text_sections if table.has_perplexities(content.summary) else image_sections
+    kind = _SECTIONS[kinds.of(content.summary).name]
     sections = [
         document.Section("Results", _results(content)),
         kind.by_generation(content),
@@ -63,7 +66,7 @@ def _results(content: Content) -> list[document.Block]:
 def _files(content: Content) -> list[tuple[str, str]]:
     """Returns links to what is used later: models, and predictions of the test set."""
     found = []
-    if isinstance(content, ImageContent):
+    if isinstance(content, ClassContent):
         words = "Predictions for each test example, a table for spreadsheets (predictions.csv)"
         found.append((words, predictions.FILE))
     models = [("The ensemble of all generations, one Keras model", "ensemble.keras")]
@@ -78,40 +81,42 @@ def _files(content: Content) -> list[tuple[str, str]]:
 
 def _significance(content: Content) -> document.Table:
     summary = content.summary
+    kind = kinds.of(summary)
+    extra = ("brier_score",) if kind.compared == "error" else ()
     named = [(f"generation {row['generation']}", row) for row in summary["generations"]]
     named += [(f"ensemble of {row['name']}", row) for row in summary["ensembles"]]
     named += [("final student", row) for row in table.final_student(summary)]
     rows = [
         (
             name,
-            "{:.2f} to {:.2f}".format(*(100 * end for end in row["error_interval"])),
-            METRICS["brier_score"].shown(row["brier_score"]),
-            *_p_values(row["change_in_error"]),
-            _judgement(row["change_in_error"]),
+            " to ".join(map(kind.metric.shown, kind.interval_of(row))),
+            *(METRICS[name].shown(row[name]) for name in extra),
+            *_p_values(kind, kind.change(row)),
+            _judgement(kind, kind.change(row)),
         )
         for name, row in named
     ]
     headings = (
         "generation or ensemble",
-        "error, Wilson's 95 % interval (%)",
-        METRICS["brier_score"].label,
-        "p (McNemar, exact)",
+        f"{kind.metric.label}, {kind.interval} 95 % interval",
+        *(METRICS[name].label for name in extra),
+        f"p ({kind.test})",
         "p, adjusted",
         "against generation 0",
     )
     return document.table("Uncertainty, and each row against generation 0", headings, rows)
 
 
-def _p_values(change: dict | None) -> tuple[str, ...]:
-    return tuple(f"{change[name]:.3g}" if change else "" for name in ("mcnemar_p", "adjusted_p"))
+def _p_values(kind: kinds.Kind, change: dict | None) -> tuple[str, ...]:
+    return tuple(f"{change[name]:.3g}" if change else "" for name in (kind.p_value, "adjusted_p"))
 
 
-def _judgement(change: dict | None) -> str:
+def _judgement(kind: kinds.Kind, change: dict | None) -> str:
     if change is None:
         return ""
     if not change["significant"]:
         return "no significant difference"
-    return "better" if METRICS["error"].improved(change["difference"]) else "worse"
+    return "better" if kind.metric.improved(change["difference"]) else "worse"
 
 
 def _curves(content: Content, known: dict[str, str]) -> list[document.Block]:
@@ -161,7 +166,7 @@ def _gradient(content: Content) -> list[document.Block]:
 
 
 def _provenance(content: Content) -> list[document.Block]:
-    run = content.summary["run"]
+    run, kind = content.summary["run"], kinds.of(content.summary)
     seconds = sum(row["seconds"] or 0.0 for row in content.summary["generations"])
     facts = {
         "dataset": run["dataset"],
@@ -185,13 +190,11 @@ def _provenance(content: Content) -> list[document.Block]:
         document.Paragraph("To resume it, for instance with a larger --gens:"),
         document.Code(content.resume),
         document.Paragraph(
-            "The test set was only used for evaluation, never for selection. Changes against "
-            "generation 0 are paired by test example (for text, by word): the interval is Agresti "
-            "and Min's (2005), the test is McNemar's exact test. Its p-values are adjusted for the "
-            "number of rows by Benjamini and Hochberg's procedure, so that no more than 5 % of "
-            "the rows called better or worse are expected to be neither. A change counts as "
-            "significant if its interval excludes zero and the adjusted p-value is below 0.05. "
-            "Calibration error has 15 bins of equal width (Guo et al., 2017)."
+            f"The test set was only used for evaluation, never for selection. {kind.method} The "
+            "p-values are adjusted for the number of rows by Benjamini and Hochberg's procedure, "
+            "so that no more than 5 % of the rows called better or worse are expected to be "
+            "neither. A change counts as significant if its interval excludes zero and the "
+            "adjusted p-value is below 0.05."
         ),
     ]
     return blocks

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-from ban_tf.metrics import intervals
+from ban_tf.metrics import intervals, kinds
 from ban_tf.metrics.table import METRICS
 
 # Okabe and Ito, 2008, "Color Universal Design": distinct with all common color blindness.
@@ -31,31 +31,42 @@ _MOST_COUNTED_CLASSES = 12
 _DARK = 0.715  # of the color map; black text below and white text above have a contrast of 4.5 to 1
 
 
-def error_by_generation(summary: Mapping[str, Any]) -> Figure:
-    """Plots the test error of every generation and ensemble, with Wilson's 95 % intervals.
+def by_generation(summary: Mapping[str, Any]) -> tuple[str, Figure]:
+    """Plots what a summary measures first, and returns the name of the figure with it."""
+    kind = kinds.of(summary)
+    if kind is kinds.TEXT:
+        return "perplexity_by_generation", perplexity_by_generation(summary)
+    return f"{kind.compared}_by_generation", metric_by_generation(summary)
+
+
+def metric_by_generation(summary: Mapping[str, Any]) -> Figure:
+    """Plots the compared metric of every generation and ensemble, with 95 % intervals.
 
     Args:
         summary: A summary as `summary.summarize` builds it.
     """
     figure, axes = one_panel(6.0, 3.6)
-    metric = METRICS["error"]
+    kind = kinds.of(summary)
+    metric = kind.metric
     series = _by_generation(summary)
     for index, (name, points) in enumerate(series.items()):
         # Side by side, so that intervals do not overlap.
         positions = np.array([number for number, _ in points]) + 0.1 * (
             index - (len(series) - 1) / 2
         )
-        error = metric.scale * np.array([row[metric.name] for _, row in points])
-        low, high = metric.scale * np.array([row["error_interval"] for _, row in points]).T
+        values = metric.scale * np.array([row[metric.name] for _, row in points])
+        low, high = metric.scale * np.array([kind.interval_of(row) for _, row in points]).T
         axes.errorbar(
             positions,
-            error,
-            yerr=np.abs([error - low, high - error]),
+            values,
+            yerr=np.abs([values - low, high - values]),
             label=name,
             capsize=3,
             **series_style(index),
         )
-    axes.set(xlabel="generation", ylabel=f"{metric.label}, 95 % interval", ylim=(0, None))
+    axes.set(xlabel="generation", ylabel=f"{metric.label}, 95 % interval")
+    if metric.better == "lower":
+        axes.set_ylim(0, None)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(axes)
     return figure

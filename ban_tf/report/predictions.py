@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from ban_tf.report.content import ImageContent
+from ban_tf.report.content import ClassContent
 from ban_tf.system import csv_tables, shown
 
 FILE = "predictions.csv"
 
 
-def write(content: ImageContent) -> bytes:
+def write(content: ClassContent) -> bytes:
     """Returns the table as CSV that is safe for spreadsheets.
 
     A row has the file of a test example (or its number, if it comes from no file), its label, and
@@ -20,13 +20,13 @@ def write(content: ImageContent) -> bytes:
         content: The content of the report.
     """
     models = content.named_predictions()
-    examples = content.test.files or range(len(content.test.labels))
+    examples = content.names or range(len(content.labels))
     names = np.array(content.class_names, dtype=object)
     columns: list[list] = [
         [shown.escaped(example) for example in examples],
-        list(names[content.test.labels]),
+        list(names[content.labels]),
     ]
-    headings = ["file" if content.test.files else "example", "label"]
+    headings = ["file" if content.names else "example", "label"]
     for model, rows in models.items():
         headings += [f"{model}: class", f"{model}: probability"]
         columns += [

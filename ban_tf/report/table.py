@@ -14,23 +14,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ban_tf.metrics import kinds
 from ban_tf.metrics.table import METRICS
 from ban_tf.runs.reading import ANALYSIS
 from ban_tf.system.shown import escaped
 
-_OF_IMAGES = ("error", "negative_log_likelihood", "expected_calibration_error")
-_OF_TEXT = ("validation_perplexity", "perplexity", "error")
 _CHANGE = "change against\ngeneration 0\n(95 % interval)"
-_IMAGE_NOTE = (
-    "Changes are in percentage points of test error, negative is better. Their intervals cover "
-    "the choice of test examples, not of the seed: repeat with other seeds before trusting a "
-    "small gain."
-)
-_TEXT_NOTE = (
-    "Lower perplexity is better. Changes are in percentage points of word prediction error. Their "
-    "intervals treat the words of the test text as independent, which makes them too narrow, and "
-    "do not cover the seed: repeat with other seeds before trusting a small gain."
-)
 _GRADIENT = (
     "## The gradient of distillation\n\n"
     "The share of dark knowledge and the agreement of the student with its teacher, after each "
@@ -39,11 +28,6 @@ _GRADIENT = (
     f"(Furlanello et al., 2018, eqs. 7 to 10).\n\n![Analysis]({ANALYSIS})"
 )
 _NARROWEST, _PLAIN = 80, 100  # minimum columns on a terminal; columns of a file
-
-
-def has_perplexities(summary: dict[str, Any]) -> bool:
-    """Returns whether the rows of a summary have perplexities (language models)."""
-    return "perplexity" in summary["generations"][0]
 
 
 def generation_headings(summary: dict[str, Any]) -> tuple[str, ...]:
@@ -57,9 +41,8 @@ def ensemble_headings(summary: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _metric_headings(summary: dict[str, Any]) -> tuple[str, ...]:
-    names = _OF_TEXT if has_perplexities(summary) else _OF_IMAGES
     # An evaluation on other data has no validation results.
-    shown = [name for name in names if name in summary["generations"][0]]
+    shown = [name for name in kinds.of(summary).shown if name in summary["generations"][0]]
     # Broken into lines so that the usual table fits a terminal of 80 columns.
     broken = (METRICS[name].label.replace("-", "-\n").replace(" ", "\n") for name in shown)
     return (*broken, _CHANGE)
@@ -67,8 +50,7 @@ def _metric_headings(summary: dict[str, Any]) -> tuple[str, ...]:
 
 def measured_on(summary: dict[str, Any]) -> str:
     """Returns a description of the size of the test data."""
-    noun = "test word" if has_perplexities(summary) else "test example"
-    return _count(summary["generations"][0]["examples"], noun)
+    return _count(summary["generations"][0]["examples"], kinds.of(summary).noun)
 
 
 def show(summary: dict[str, Any], file: TextIO | None = None) -> None:
@@ -128,15 +110,13 @@ def write_markdown(summary: dict[str, Any], has_analysis: bool = False) -> str:
 
 def notes(summary: dict[str, Any]) -> str:
     """Returns a paragraph on how to read the tables."""
-    compared = [
-        (name, row["change_in_error"])
-        for name, row in (
-            *((f"generation {row['generation']}", row) for row in summary["generations"]),
-            *((f"the ensemble of {row['name']}", row) for row in summary["ensembles"]),
-            *(("the final student", row) for row in final_student(summary)),
-        )
-        if row["change_in_error"] is not None
-    ]
+    kind = kinds.of(summary)
+    named = (
+        *((f"generation {row['generation']}", row) for row in summary["generations"]),
+        *((f"the ensemble of {row['name']}", row) for row in summary["ensembles"]),
+        *(("the final student", row) for row in final_student(summary)),
+    )
+    compared = [(name, change) for name, row in named if (change := kind.change(row))]
     collapsed = [
         f"generation {row['generation']}"
         for row in summary["generations"]
@@ -153,10 +133,10 @@ def notes(summary: dict[str, Any]) -> str:
     unclear = [name for name, change in compared if not change["significant"]]
     clear = [(name, change["difference"]) for name, change in compared if change["significant"]]
     sentences = []
-    by = ", by error" if has_perplexities(summary) else ""
+    by = "" if kind.shown[0] == kind.compared else f", by {kind.compared.replace('_', ' ')}"
     for word, names in (
-        ("better", [name for name, change in clear if METRICS["error"].improved(change)]),
-        ("worse", [name for name, change in clear if not METRICS["error"].improved(change)]),
+        ("better", [name for name, change in clear if kind.metric.improved(change)]),
+        ("worse", [name for name, change in clear if not kind.metric.improved(change)]),
     ):
         if names:
             sentences.append(f"Significantly {word} than generation 0{by}: {_enumerated(names)}.")
@@ -164,7 +144,7 @@ def notes(summary: dict[str, Any]) -> str:
         who = "any row" if len(unclear) == len(compared) else _enumerated(unclear)
         sentences.append(f"There is no significant difference from generation 0{by} for {who}.")
     sentences.append("This takes the number of rows into account (Benjamini and Hochberg, 1995).")
-    sentences.append(_TEXT_NOTE if has_perplexities(summary) else _IMAGE_NOTE)
+    sentences.append(kind.note)
     return warning + " ".join(sentences)
 
 
@@ -174,7 +154,7 @@ def generation_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
         (
             str(row["generation"]),
             row["taught_by"],
-            *_metric_cells(row),
+            *_metric_cells(row, kinds.of(summary)),
             f"{row['seconds']:.1f}" if row["seconds"] else "",
         )
         for row in (*summary["generations"], *final_student(summary))
@@ -189,15 +169,15 @@ def final_student(summary: dict[str, Any]) -> list[dict[str, Any]]:
 
 def ensemble_rows(summary: dict[str, Any]) -> list[tuple[str, ...]]:
     """Returns the cells of the table of ensembles, under `ensemble_headings`."""
-    return [(row["name"], *_metric_cells(row)) for row in summary["ensembles"]]
+    kind = kinds.of(summary)
+    return [(row["name"], *_metric_cells(row, kind)) for row in summary["ensembles"]]
 
 
-def _metric_cells(row: dict[str, Any]) -> tuple[str, ...]:
-    change = row["change_in_error"]
-    names = _OF_TEXT if "perplexity" in row else _OF_IMAGES
-    cells = (_metric_cell(row, name) for name in names if name in row)
+def _metric_cells(row: dict[str, Any], kind: kinds.Kind) -> tuple[str, ...]:
+    change = kind.change(row)
+    cells = (_metric_cell(row, name) for name in kind.shown if name in row)
     ends = ("difference", "low", "high")
-    return *cells, METRICS["error"].change(*(change[end] for end in ends)) if change else ""
+    return *cells, kind.metric.change(*(change[end] for end in ends)) if change else ""
 
 
 def _metric_cell(row: dict[str, Any], name: str) -> str:

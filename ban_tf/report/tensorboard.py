@@ -16,6 +16,7 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 from tensorboard.plugins.hparams import api as hparams
 
+from ban_tf.metrics import kinds
 from ban_tf.metrics.table import METRICS
 from ban_tf.report import plots, table
 from ban_tf.system import event_files
@@ -160,6 +161,7 @@ def write_summary(
     for row in summary["ensembles"]:
         kind = "ensembles" if row["members"][0] else "ensembles-with-generation-0"
         curves[kind][row["members"][-1]] = row
+    compared = kinds.of(summary).compared
     given = {key: _plain(value) for key, value in (settings or {}).items() if value is not None}
     for kind, rows in curves.items():
         if not rows:
@@ -171,7 +173,7 @@ def write_summary(
                     tf.summary.text("summary", table.write_markdown(dict(summary)))
                     hparams.hparams(given, trial_id=name)
                     for number, row in curves["ensembles"].items():
-                        tf.summary.scalar("final/ensemble_error", row["error"], step=number)
+                        tf.summary.scalar(f"final/ensemble_{compared}", row[compared], step=number)
                     for tag_name, pictures in (figures or {}).items():
                         for number, figure in pictures.items():
                             picture = plots.png(figure, _DOTS_PER_INCH)

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ DATA = "data.json"
 VOCABULARY = "vocabulary.json"
 TEST = "test.npz"
 TEST_FILES = "test_files.json"
+CLASSES = "classes.json"  # of classifiers of something else than images
+LABELS = "test_labels.npz"  # of these
 NEAR_DUPLICATES = "near_duplicates.json"
 SUMMARY = "summary.json"
 ANALYSIS = "analysis.png"
@@ -172,9 +175,10 @@ def read_predictions(run: RunReader, generations: int) -> list[np.ndarray]:
     """Reads each generation's log-probabilities on the test set, float64 [examples, classes].
 
     Raises:
-        RunDirectoryError: A file is missing or damaged, or the run is not on images.
+        RunDirectoryError: A file is missing or damaged, or the run keeps no predictions.
     """
-    _require_images(run)
+    if CLASSES not in run.names():
+        _require_images(run)
     return [
         predictions(run, f"generation-{number}/predictions.npz") for number in range(generations)
     ]
@@ -210,13 +214,63 @@ def read_test(run: RunReader) -> Test:
         raise CorruptFileError(f"{run.path / TEST} does not hold labels and images of a test set.")
     if not len(labels) or labels.min() < 0:
         raise CorruptFileError(f"{run.path / TEST} has no labels, or one below 0.")
+    return Test(labels, shown, images, _names(run, len(labels)))
+
+
+def _names(run: RunReader, examples: int) -> tuple[str, ...] | None:
+    """Returns the names of the test examples; None if they have none."""
     if TEST_FILES not in run.names():
-        return Test(labels, shown, images)
+        return None
     name = run.path / TEST_FILES
     files = json_schema.read(run.read(TEST_FILES), schemas.TEST_FILES, name)["files"]
-    if len(files) != len(labels):
-        raise CorruptFileError(f"{name} names {len(files)} files of {len(labels)} examples.")
-    return Test(labels, shown, images, tuple(files))
+    if len(files) != examples:
+        raise CorruptFileError(f"{name} names {len(files)} files of {examples} examples.")
+    return tuple(files)
+
+
+def class_files(
+    class_names: Sequence[str], labels: np.ndarray, names: Sequence[str] | None = None
+) -> dict[str, bytes]:
+    """Returns the files of a run that keep the classes and labels of a test set, by name.
+
+    They are for classifiers of something else than images.
+
+    Args:
+        class_names: In the order of the classes.
+        labels: The true classes, integers [examples].
+        names: The name of each example; None if they have none.
+    """
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, labels=labels)
+    found = {
+        CLASSES: json.dumps({"class_names": list(class_names)}, indent=1).encode(),
+        LABELS: buffer.getvalue(),
+    }
+    if names is not None:
+        found[TEST_FILES] = json.dumps({"files": list(names)}, indent=1).encode()
+    return found
+
+
+def read_classes(run: RunReader) -> tuple[str, ...]:
+    """Reads the names of the classes that `class_files` has kept.
+
+    Raises:
+        RunDirectoryError: The file is missing or damaged.
+    """
+    name = run.path / CLASSES
+    return tuple(json_schema.read(run.read(CLASSES), schemas.CLASSES, name)["class_names"])
+
+
+def read_labels(run: RunReader) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Reads the labels of the test set, integers [examples], and the names of its examples.
+
+    Raises:
+        RunDirectoryError: A file is missing or damaged.
+    """
+    (labels,) = _arrays(run, LABELS, ("labels",))
+    if labels.dtype.kind not in "iu" or labels.ndim != 1 or not len(labels) or labels.min() < 0:
+        raise CorruptFileError(f"{run.path / LABELS} does not hold the labels of a test set.")
+    return labels, _names(run, len(labels))
 
 
 def read_near_duplicates(run: RunReader) -> tuple[int, list[tuple[str, str]]]:

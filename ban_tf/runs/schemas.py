@@ -109,6 +109,8 @@ DATA: Schema = _object(
 
 VOCABULARY: Schema = _object(("words",), words={"type": "strings", "minItems": 1})
 
+CLASSES: Schema = _object(("class_names",), class_names={"type": "strings", "minItems": 1})
+
 TEST_FILES: Schema = _object(("files",), files={"type": "strings", "minItems": 1})
 
 NEAR_DUPLICATES: Schema = _object(

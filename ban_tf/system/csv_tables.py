@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -40,6 +41,19 @@ def _as_text(cell: Any) -> Any:
     except ValueError:
         return f"'{cell}"
     return cell
+
+
+def headings(path: str) -> list[str]:
+    """Returns the names of a file's columns in lower case; none if it cannot be read."""
+    try:
+        file = pathlib.Path(path).expanduser()
+        if not file.is_file():  # a pipe would wait
+            return []
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            names = next(csv.reader(stream), [])
+    except (OSError, ValueError, csv.Error, RuntimeError):
+        return []
+    return [name.strip().lower() for name in names]
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:

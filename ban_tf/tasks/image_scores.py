@@ -1,7 +1,4 @@
-"""Predictions of the generations on images, stored with the models.
-
-Later reports need no second pass over the data.
-"""
+"""Predictions of the generations on images."""
 
 from __future__ import annotations
 
@@ -10,16 +7,14 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import tensorflow as tf
-from absl import logging
 
 from ban_tf import datasets
 from ban_tf.compat import outputs
 from ban_tf.datasets import pipeline
-from ban_tf.errors import CorruptFileError
 from ban_tf.lineage.lineage import Lineage
-from ban_tf.runs import eval_batches, reading
+from ban_tf.runs import eval_batches
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.training import checkpoints
+from ban_tf.tasks import kept_predictions
 
 # Returns the inputs and labels of a split, in order.
 Batches = Callable[[datasets.Split], tf.data.Dataset]
@@ -41,36 +36,12 @@ def predictions(
         batches: As for `log_probabilities`.
         batch_size: Images in a batch; by default as many as fit into memory.
     """
-    models: dict[Callable, keras.Model] = {}
-    results = []
-    for generation in lineage.generations:
-        name = f"generation-{generation.number}/predictions.npz"
-        found = _kept(directory, name, (len(data.test.labels), data.num_classes))
-        if found is None:
-            if generation.pretrained:
-                predictor = lineage.model(generation.number)
-            else:
-                build = lineage.builder(generation.number)
-                predictor = models[build] = models.get(build) or build()
-                predictor.set_weights(generation.weights)
-            found = log_probabilities(predictor, data.test, data, batches, batch_size)
-            directory.commit({name: checkpoints.pack([found])})
-        results.append(found)
-    return results
-
-
-def _kept(directory: RunDirectory, name: str, shape: tuple[int, int]) -> np.ndarray | None:
-    """Returns stored predictions; None if there are none, or the file is damaged."""
-    if name not in directory.names():
-        return None
-    try:
-        found = reading.predictions(directory, name)
-        if found.shape != shape:
-            raise CorruptFileError(f"{directory.path / name} is not of this test set.")
-        return found
-    except CorruptFileError as error:
-        logging.warning("%s It is computed again.", error)
-        return None
+    return kept_predictions.of_generations(
+        lineage,
+        directory,
+        (len(data.test.labels), data.num_classes),
+        lambda model: log_probabilities(model, data.test, data, batches, batch_size),
+    )
 
 
 def log_probabilities(

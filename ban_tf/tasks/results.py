@@ -41,7 +41,7 @@ def report(task: Task, lineage: Lineage, directory: RunDirectory) -> dict[str, A
         logs, result, compared(task.options), task.figures(), str(directory.path)
     )
     found = content.read(directory.path)
-    if isinstance(found, content.ImageContent):
+    if isinstance(found, content.ClassContent):
         directory.write_untracked(predictions.FILE, predictions.write(found))
     directory.write_untracked("report.html", page.write(found).encode())
     return result
@@ -101,14 +101,15 @@ def _summarize(task: Task, lineage: Lineage, rows: list[dict[str, Any]]) -> dict
         for generation in lineage.generations
     ]
     facts = run_facts(task.options, task.options.dataset)
-    return summary.assemble(facts, members, rows, task.options.ensemble_average)
+    average = task.options.ensemble_average
+    return summary.assemble(facts, members, rows, average, task.kind)
 
 
 def _write(task: Task, lineage: Lineage, directory: RunDirectory, result: dict[str, Any]) -> None:
     options = task.options
     numbers = [generation.number for generation in lineage.generations[1:]] or [0]
     models = [task.ensemble_member(lineage, number) for number in numbers]
-    mean = ensemble(models, options.ensemble_average, output_kind="categorical")
+    mean = ensemble(models, options.ensemble_average, output_kind=task.output_kind)
     files = {
         "config.json": json.dumps(options.settings(), indent=1).encode(),
         "ensemble.keras": generations.model_bytes(mean),

@@ -126,7 +126,7 @@ def _lineage(prepared: Prepared, directory: RunDirectory) -> Lineage:
     if options.student_arch or options.fresh == "all":
         student_build = task.build_student
     always_shared = task.declaration.shares_ends(options.architectures[-1])
-    known_by = {**prepared.code, **task.identity()}
+    known_by = {**prepared.code, **task.identity(), **task.named()}
     teacher = first_model and f"weights of hash {fingerprint.of_weights(first_model.get_weights())}"
     return Lineage(
         task.build_first,

@@ -59,11 +59,16 @@ class Task:
         shown: The Keras logs that the progress shows, in this order.
         analysis: The callback of `--analyse`, a subclass of `analysis.Analysis`.
         recorded: Whether the training batches contain the teacher's logits.
+        kind: The kind of its results, one of `kinds.KINDS`; None for classifiers and language
+            models.
+        output_kind: What the outputs of its networks are; see `ensemble`.
     """
 
     shown: tuple[str, ...] = progress.SHOWN
     analysis: type[analysis.Analysis] = analysis.Analysis
     recorded = False
+    kind: str | None = None
+    output_kind: str = "categorical"
 
     def __init__(self, options: Options, workers: Workers):
         self.options = options
@@ -135,6 +140,14 @@ class Task:
     def analyzed_batches(self) -> Any:
         """Returns some training examples in a fixed order, for `--analyse`."""
         raise NotImplementedError
+
+    def named(self) -> dict[str, str]:
+        """Returns the setting that names the task, where the name of the dataset does not."""
+        if not self.options.dataset.startswith(f"{registry.CSV}:"):
+            return {}
+        # Runs on lists of images do not name it, in this version or before.
+        name = self.declaration.name
+        return {} if name == "image_classification" else {"task": name}
 
     # Networks and their training.
 

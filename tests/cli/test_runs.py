@@ -59,7 +59,7 @@ def test_states_are_told_apart(tmp_path):
         "under-way": "running",
         "broken": "unreadable",
     }
-    assert found["done"].best_error == 0.2
+    assert (found["done"].best, found["done"].metric) == (0.2, "error")
     assert (found["cut"].finished, found["cut"].wanted) == (1, 4)
 
 
@@ -125,7 +125,7 @@ def test_json_is_for_scripts(tmp_path, capsys):
     _make(tmp_path / "done", 1, gens=0, errors=[0.5])
     assert runs.main([str(tmp_path), "--json"]) == 0
     (row,) = json.loads(capsys.readouterr().out)
-    assert (row["state"], row["best_error"]) == ("finished", 0.5)
+    assert (row["state"], row["best"], row["metric"]) == ("finished", 0.5, "error")
 
 
 @pytest.mark.parametrize("make", [False, True])

@@ -21,7 +21,7 @@ from ban_tf.cli import report as report_command
 from ban_tf.datasets import thumbnails
 from ban_tf.errors import CorruptFileError
 from ban_tf.metrics import ensembles
-from ban_tf.report import content, examples, image_sections, page, predictions
+from ban_tf.report import class_sections, content, examples, page, predictions
 from ban_tf.runs import reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import leakage
@@ -174,7 +174,7 @@ def test_confident_mistakes_are_the_wrong_predictions_of_the_highest_probability
 
 def test_examples_have_the_names_of_their_files(run):
     files = tuple(f"=cat/{number}.png" for number in range(len(run.test.labels)))
-    named = dataclasses.replace(run, test=dataclasses.replace(run.test, files=files))
+    named = dataclasses.replace(run, names=files)
     index = examples.confident_mistakes(run.predictions[-1], run.test.labels)[0]
     assert f'alt="Image of =cat/{index}.png: true ' in page.write(named)
     rows = list(csv.reader(predictions.write(named).decode().splitlines()))
@@ -192,8 +192,8 @@ def test_examples_have_the_names_of_their_files(run):
 def test_of_many_classes_the_confusion_matrix_has_the_most_confused(run):
     counts = np.diag(np.full(1000, 50))
     counts[7, 900], counts[900, 7], counts[3, 500] = 20, 20, 30
-    np.testing.assert_array_equal(image_sections.confused_classes(counts, 2), [7, 900])
-    np.testing.assert_array_equal(image_sections.confused_classes(counts, 4), [3, 7, 500, 900])
+    np.testing.assert_array_equal(class_sections.confused_classes(counts, 2), [7, 900])
+    np.testing.assert_array_equal(class_sections.confused_classes(counts, 4), [3, 7, 500, 900])
     classes = 40
     names = tuple(f"class {number}" for number in range(classes))
     rows = [

@@ -34,7 +34,7 @@ def content(predictions):
 
 
 def test_errors_are_drawn_with_their_wilson_intervals(content):
-    (axes,) = plots.error_by_generation(content).axes
+    (axes,) = plots.metric_by_generation(content).axes
     for container, rows in zip(
         axes.containers,
         (content["generations"], content["ensembles"][:1], content["ensembles"][1:]),
@@ -54,7 +54,7 @@ def test_errors_are_drawn_with_their_wilson_intervals(content):
 
 def test_a_first_generation_alone_has_a_figure(content):
     alone = {**content, "generations": content["generations"][:1], "ensembles": []}
-    (axes,) = plots.error_by_generation(alone).axes
+    (axes,) = plots.metric_by_generation(alone).axes
     assert len(axes.containers) == 1
 
 
@@ -146,9 +146,9 @@ def test_a_class_without_examples_is_no_division_by_zero():
 
 
 def test_files_are_small_images_and_the_same_for_the_same_numbers(content):
-    first, second = (plots.svg(plots.error_by_generation(content)) for _ in range(2))
+    first, second = (plots.svg(plots.metric_by_generation(content)) for _ in range(2))
     assert first == second
     assert first.startswith(b"<?xml")
-    picture = plots.png(plots.error_by_generation(content))
+    picture = plots.png(plots.metric_by_generation(content))
     assert len(picture) < 100_000
     assert Image.open(io.BytesIO(picture)).size == (660, 396)

@@ -12,7 +12,8 @@ import warm
 from absl import flags
 
 from ban_tf.config import options, registry
-from ban_tf.config.declaration import IMAGES, TEXT, Declaration
+from ban_tf.config.declaration import Declaration
+from ban_tf.config.tasks import images, text
 from ban_tf.errors import InputError
 from ban_tf.runs import reading
 
@@ -105,8 +106,8 @@ def test_what_a_third_task_does_not_support_is_refused(place, arguments, message
 @pytest.mark.parametrize(
     ("dataset", "expected"),
     [
-        *[(name, IMAGES) for name in ("digits", "cifar10", "folder:text", "textual", "")],
-        *[(name, TEXT) for name in ("text", "text:letters.txt")],
+        *[(name, images.TASK) for name in ("digits", "cifar10", "folder:text", "textual", "")],
+        *[(name, text.TASK) for name in ("text", "text:letters.txt")],
     ],
 )
 def test_the_name_of_a_data_set_leads_to_its_task(dataset, expected):

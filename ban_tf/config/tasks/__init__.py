@@ -1,0 +1,1 @@
+"""The declarations of the tasks of this package, one in a file."""

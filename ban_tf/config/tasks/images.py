@@ -1,0 +1,32 @@
+"""Declares image classification."""
+
+from ban_tf import datasets
+from ban_tf.config.declaration import Declaration
+
+TASK = Declaration(
+    name="image_classification",
+    data="images",
+    prefix="",  # any dataset without the prefix of another task
+    implementation="ban_tf.tasks.image_classification:ImageClassification",
+    supports=frozenset(
+        {
+            *("data_dir", "cache", "validation_fraction", "train_examples"),
+            *("test_fraction", "skip_bad_files", "input", "teacher_input", "fresh"),
+            *("augment", "augmentation_seed", "mixup", "cutmix", "activation_weight"),
+            *("class_weight", "monitor", "image_size", "resize", "eval_batch_size"),
+            *("unlabelled", "unlabelled_confidence", "unlabelled_balance"),
+            *("teacher_from", "teacher_signal", "teacher_views", "teacher_top", "recordings"),
+            *("final_student", "jit", "steps_per_execution", "sync_batch_norm"),
+            "strategy=multiworker",
+        }
+    ),
+    reasons={
+        "schedule=plateau": "it lowers the learning rate by perplexity, which is for text; choose "
+        "step, cosine or constant",
+        "plateau_factor": "it is for --schedule=plateau, which is for text",
+        "plateau_threshold": "it is for --schedule=plateau, which is for text",
+        "unroll": "images are not sequences",
+    },
+    check_dataset=datasets.check,
+    columns=frozenset({"path"}),
+)

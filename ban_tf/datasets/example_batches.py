@@ -1,0 +1,115 @@
+"""Batches of examples in memory of any kind: shuffled for training, in order for evaluation.
+
+`pipeline` does the same for images, which have views and normalization. Shuffling depends on (seed,
+epoch) alone, so that batches from any step on equal those of an uninterrupted training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from ban_tf.compat import iterators
+from ban_tf.errors import InputError
+
+_AHEAD = 2  # batches created in parallel, and as many prefetched
+
+
+class Examples(NamedTuple):
+    """A part of the data.
+
+    Attributes:
+        inputs: An array `[examples, ...]`, or a dictionary of such.
+        labels: An array `[examples, ...]`.
+        names: The name of each example, such as its file; None if they have none.
+    """
+
+    inputs: Any
+    labels: np.ndarray
+    names: tuple[str, ...] | None = None
+
+    def select(self, chosen: np.ndarray) -> Examples:
+        """Returns some of the examples, given indices or booleans."""
+        inputs = tf.nest.map_structure(lambda array: array[chosen], self.inputs)
+        names = self.names and tuple(np.array(self.names, dtype=object)[chosen])
+        return Examples(inputs, self.labels[chosen], names)
+
+
+def steps_per_epoch(examples: Examples, batch_size: int) -> int:
+    """Returns the number of full batches in an epoch.
+
+    Raises:
+        InputError: There are fewer examples than in a batch.
+    """
+    count = len(examples.labels)
+    if batch_size > count:
+        raise InputError(
+            f"--batch_size={batch_size} is more than the {count} training examples; choose a "
+            "smaller batch."
+        )
+    return count // batch_size
+
+
+def training_batches(
+    examples: Examples,
+    *,
+    batch_size: int,
+    seed: int,
+    first_epoch: int = 0,
+    first_step: int = 0,
+    change: Callable[[tf.Tensor, tf.Tensor, Any, tf.Tensor], tuple[Any, Any]] | None = None,
+    num_shards: int = 1,
+    shard_range: range = range(1),
+) -> tf.data.Dataset:
+    """Returns the batches of an endless training from a step on.
+
+    Args:
+        examples: The training examples.
+        batch_size: Examples in a batch; the remainder of an epoch's permutation is dropped.
+        seed: The seed of shuffling.
+        first_epoch: The first epoch.
+        first_step: The first step of that epoch.
+        change: Returns the inputs and labels of a batch as they are trained on, such as augmented
+            ones, given the epoch (scalar), the indices of the examples `[batch]`, and both.
+        num_shards: How many replicas share each batch; they must divide it.
+        shard_range: Which of these shards to yield, one after the other.
+
+    Returns:
+        A dataset of (inputs, labels).
+
+    Raises:
+        InputError: There are fewer examples than in a batch.
+    """
+    steps = steps_per_epoch(examples, batch_size)
+    count = len(examples.labels)
+    with tf.device("cpu"):
+        inputs = tf.nest.map_structure(tf.constant, examples.inputs)
+        labels = tf.constant(examples.labels)
+
+    def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.random.experimental.stateless_shuffle(
+            tf.range(count), seed=tf.stack([tf.constant(seed, tf.int64), epoch])
+        )
+        shared = tf.reshape(order[: steps * batch_size], [steps, num_shards, -1])
+        shared = shared[:, shard_range.start : shard_range.stop]
+        rows = tf.reshape(shared, [steps * len(shard_range), batch_size // num_shards])
+        return tf.data.Dataset.from_tensor_slices((tf.fill([tf.shape(rows)[0]], epoch), rows))
+
+    def batch(epoch: tf.Tensor, chosen: tf.Tensor) -> tuple[Any, Any]:
+        picked = tf.nest.map_structure(lambda array: tf.gather(array, chosen), inputs)
+        targets = tf.gather(labels, chosen)
+        return (picked, targets) if change is None else change(epoch, chosen, picked, targets)
+
+    indices = tf.data.Dataset.range(first_epoch, 2**31).flat_map(shuffled)
+    indices = indices.skip(first_step * len(shard_range))
+    batches = indices.map(batch, _AHEAD, deterministic=True).prefetch(_AHEAD)
+    return iterators.untuned(batches)
+
+
+def evaluation_batches(examples: Examples, batch_size: int) -> tf.data.Dataset:
+    """Returns all examples in order as (inputs, labels); the last batch may be smaller."""
+    data = tf.data.Dataset.from_tensor_slices((examples.inputs, examples.labels))
+    return iterators.untuned(data.batch(batch_size).prefetch(_AHEAD))

@@ -1,0 +1,95 @@
+"""The kinds of summaries: which metrics their tables show, and which of them decides.
+
+A task names its kind; `kind` in a summary is its name, except in those of classifiers and of
+language models, whose rows tell it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ban_tf.metrics.table import METRICS, Metric
+
+
+class Kind(NamedTuple):
+    """A kind of results.
+
+    Attributes:
+        name: Its name, the entry "kind" of a summary.
+        shown: The metrics of the tables, in this order.
+        compared: The metric by which rows are compared with generation 0.
+        noun: One test example in words, as "test word".
+        test: The test of the comparison.
+        note: How to read the tables, in a few sentences.
+        interval: What the interval of the compared metric is, in a few words.
+        method: How rows are compared, in a few sentences.
+        p_value: The entry of a change that has the p-value.
+    """
+
+    name: str
+    shown: tuple[str, ...]
+    compared: str
+    noun: str
+    test: str
+    note: str
+    interval: str
+    method: str
+    p_value: str = "p"
+
+    @property
+    def metric(self) -> Metric:
+        """The metric by which rows are compared with generation 0."""
+        return METRICS[self.compared]
+
+    def change(self, row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Returns the change of a row against generation 0; None for generation 0 itself."""
+        return row["change_in_error" if self.compared == "error" else "change"]
+
+    def interval_of(self, row: Mapping[str, Any]) -> list[float]:
+        """Returns the 95 % interval of the compared metric, `[low, high]`."""
+        return row["error_interval" if self.compared == "error" else "interval"]
+
+
+_PAIRED = (
+    "Changes against generation 0 are paired by {unit}: the interval is Agresti and Min's (2005), "
+    "the test is McNemar's exact test. Calibration error has 15 bins of equal width (Guo et al., "
+    "2017)."
+)
+
+CLASSIFICATION = Kind(
+    "classification",
+    ("error", "negative_log_likelihood", "expected_calibration_error"),
+    "error",
+    "test example",
+    "McNemar, exact",
+    "Changes are in percentage points of test error, negative is better. Their intervals cover "
+    "the choice of test examples, not of the seed: repeat with other seeds before trusting a "
+    "small gain.",
+    "Wilson's",
+    _PAIRED.format(unit="test example"),
+    "mcnemar_p",
+)
+TEXT = Kind(
+    "text",
+    ("validation_perplexity", "perplexity", "error"),
+    "error",
+    "test word",
+    "McNemar, exact",
+    "Lower perplexity is better. Changes are in percentage points of word prediction error. Their "
+    "intervals treat the words of the test text as independent, which makes them too narrow, and "
+    "do not cover the seed: repeat with other seeds before trusting a small gain.",
+    "Wilson's",
+    _PAIRED.format(unit="word"),
+    "mcnemar_p",
+)
+
+KINDS = {kind.name: kind for kind in (CLASSIFICATION, TEXT)}
+
+
+def of(summary: Mapping[str, Any]) -> Kind:
+    """Returns the kind of a summary."""
+    named = summary.get("kind")
+    if named is None:
+        return TEXT if "perplexity" in summary["generations"][0] else CLASSIFICATION
+    return KINDS[named]

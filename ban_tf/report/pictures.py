@@ -1,0 +1,35 @@
+"""Shows a test example in a report: its image if it is stored, else words."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+
+from ban_tf.report import document
+from ban_tf.report.content import ClassContent, ImageContent
+from ban_tf.system import shown
+
+
+def of_example(
+    content: ClassContent, index: int, words: str
+) -> document.Figure | document.Paragraph:
+    """Returns the image of a test example, or only words if there is none, or it is not stored."""
+    files = content.names
+    name = shown.escaped(files[index]) if files else f"test example {index}"
+    description = f"{name}: {words}"
+    if not isinstance(content, ImageContent):
+        return document.Paragraph(description)
+    stored = np.flatnonzero(content.test.shown == index)
+    if not len(stored) or content.test.images.shape[-1] not in (1, 3, 4):
+        return document.Paragraph(description)
+    image = _image(content.test.images[stored[0]])
+    return document.Figure(image, "png", f"Image of {description}", description)
+
+
+def _image(pixels: np.ndarray) -> bytes:
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(file, "png")
+    return file.getvalue()

@@ -1,0 +1,100 @@
+"""What tasks have in common whose examples fit into memory, one array or dictionary of arrays."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from ban_tf.compat import keras_distribution, outputs
+from ban_tf.datasets import example_batches
+from ban_tf.datasets.example_batches import Examples
+from ban_tf.lineage.lineage import Lineage
+from ban_tf.metrics import summary
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.system import seeds
+from ban_tf.tasks import kept_predictions
+from ban_tf.tasks.task import Task
+
+# Training examples for `--analyse`.
+_ANALYZED = 1000
+_EVALUATED = 500  # examples in a batch
+
+
+class ArrayTask(Task):
+    """A task on examples in memory; a subclass loads them, and measures its models.
+
+    Attributes:
+        train: The training examples.
+        validation: The validation examples; may be none.
+        test: The test examples.
+    """
+
+    train: Examples
+    validation: Examples
+    test: Examples
+
+    def steps_per_epoch(self) -> int:
+        """Returns the number of full batches in an epoch."""
+        return example_batches.steps_per_epoch(self.train, self.options.batch_size)
+
+    def change(self, generation: int) -> Callable[..., tuple[Any, Any]] | None:
+        """Returns what changes training batches, if any; see `example_batches`."""
+        return None
+
+    def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
+        """Returns shuffled examples, from a step of an epoch on, without end."""
+        batches = functools.partial(
+            example_batches.training_batches,
+            self.train,
+            batch_size=self.options.batch_size,
+            seed=seeds.derive_seed(self.options.seed, "data", generation),
+            first_epoch=epoch,
+            first_step=step,
+            change=self.change(generation),
+        )
+        return keras_distribution.as_data(self.workers.distribute_dataset(batches))
+
+    def validation_batches(self) -> Any:
+        """Returns the validation examples in order."""
+        if not len(self.validation.labels):
+            return None
+        return example_batches.evaluation_batches(self.validation, _EVALUATED)
+
+    def analyzed_batches(self) -> Any:
+        """Returns the first training examples."""
+        some = self.train.select(np.arange(min(_ANALYZED, len(self.train.labels))))
+        return example_batches.evaluation_batches(some, min(self.options.batch_size, _ANALYZED))
+
+    def outputs(self, model: keras.Model, examples: Examples) -> np.ndarray:
+        """Returns what a model predicts for examples in order, `[examples, ...]`."""
+        batches = example_batches.evaluation_batches(examples, _EVALUATED)
+        return np.asarray(model.predict(batches.map(lambda inputs, labels: inputs), verbose=0))
+
+    # For classifiers.
+
+    def log_probabilities(self, model: keras.Model, examples: Examples) -> np.ndarray:
+        """Returns a classifier's log-probabilities, `[examples, classes]`."""
+        return outputs.log_probabilities(
+            self.outputs(model, examples), outputs.first_activation(model)
+        )
+
+    def class_predictions(
+        self, lineage: Lineage, directory: RunDirectory, classes: int
+    ) -> list[np.ndarray]:
+        """Returns each generation's log-probabilities on the test examples; they are stored."""
+        return kept_predictions.of_generations(
+            lineage,
+            directory,
+            (len(self.test.labels), classes),
+            lambda model: self.log_probabilities(model, self.test),
+        )
+
+    def class_rows(
+        self, predictions: list[np.ndarray], groups: list[list[int]]
+    ) -> list[dict[str, Any]]:
+        """Returns the metrics of classifiers and of their ensembles; see `Task.rows`."""
+        return summary.rows(predictions, groups, self.test.labels, self.options.ensemble_average)
