@@ -1,4 +1,4 @@
-"""Arrays as the data of one epoch after another, in an order that follows from a seed.
+"""Arrays as an endless stream of one epoch after another, in an order that follows from a seed.
 
 Keras shuffles arrays by random states of the process: one seed gives another order in another
 process and on another backend, and an interrupted training continues with other batches. Here the
@@ -39,18 +39,34 @@ class ArrayEpochs:
         self._arrays, self._shuffle, self._batch_size = arrays, shuffle, batch_size
         self._count = len(keras.tree.flatten(arrays)[0])
         self.steps = steps
+        self._last: tuple[tuple[int, int], np.ndarray] | None = None  # the order of an epoch
 
     def batches(self, seed: int, epoch: int, step: int) -> keras.utils.PyDataset:
-        """Returns the batches of an epoch from a step on.
+        """Returns the batches of a training from a step on, without end.
 
         Args:
             seed: The seed of the training.
             epoch: The number of completed epochs.
             step: The number of completed steps of the epoch.
         """
-        rows = self._order(np.random.default_rng(seeds.derive_seed(seed, epoch)))
-        rows = rows[step * self._batch_size : self.steps * self._batch_size]
-        return _Batches(self._arrays, rows, self._batch_size)
+        return _Batches(self, seed, epoch * self.steps + step)
+
+    def batch(self, seed: int, number: int) -> Any:
+        """Returns one batch of a training, counted from its start.
+
+        Real numbers have the precision that Keras gives them in arrays.
+        """
+        epoch, step = divmod(number, self.steps)
+        rows = self._epoch(seed, epoch)[step * self._batch_size : (step + 1) * self._batch_size]
+        return keras.tree.map_structure(lambda array: _fed(array[rows]), self._arrays)
+
+    def _epoch(self, seed: int, epoch: int) -> np.ndarray:
+        """Returns the rows of an epoch in order."""
+        known = self._last
+        if known is None or known[0] != (seed, epoch):
+            generator = np.random.default_rng(seeds.derive_seed(seed, epoch))
+            known = self._last = ((seed, epoch), self._order(generator))
+        return known[1]
 
     def _order(self, generator: np.random.Generator) -> np.ndarray:
         rows = np.arange(self._count)
@@ -89,7 +105,8 @@ def separate(x: Any, fit: Mapping[str, Any]) -> tuple[ArrayEpochs | None, dict[s
     arrays = keras.tree.pack_sequence_as(keras.tree.lists_to_tuples(given), flat)
     epochs = ArrayEpochs(arrays, fit.get("shuffle", True), batch_size, steps or most)
     others = {name: value for name, value in fit.items() if name not in _OF_ARRAYS}
-    return epochs, {**others, "steps_per_epoch": epochs.steps}
+    # The stream is in order already.
+    return epochs, {**others, "steps_per_epoch": epochs.steps, "shuffle": False}
 
 
 def batches_of(
@@ -109,18 +126,19 @@ def batches_of(
 
 
 class _Batches(keras.utils.PyDataset):
-    """Batches of rows of arrays; real numbers in the precision that Keras gives them in arrays."""
+    """The batches of a training from one on, without end."""
 
-    def __init__(self, arrays: Any, rows: np.ndarray, batch_size: int):
+    def __init__(self, epochs: ArrayEpochs, seed: int, first: int):
         super().__init__()
-        self._arrays, self._rows, self._batch_size = arrays, rows, batch_size
+        self._epochs, self._seed, self._first = epochs, seed, first
 
-    def __len__(self) -> int:
-        return math.ceil(len(self._rows) / self._batch_size)
+    @property
+    def num_batches(self) -> None:
+        """None: there is no end."""
+        return None
 
     def __getitem__(self, index: int) -> Any:
-        rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
-        return keras.tree.map_structure(lambda array: _fed(array[rows]), self._arrays)
+        return self._epochs.batch(self._seed, self._first + index)
 
 
 def _fed(array: np.ndarray) -> Any:

@@ -59,7 +59,7 @@ def test_arrays_are_shuffled_by_seed_generation_and_epoch(seed):
 def test_shuffling_within_batches_keeps_the_batches():
     epochs, _ = array_epochs.separate(X, {"y": Y, "shuffle": "batch", "batch_size": BATCH})
     batches = epochs.batches(0, 0, 0)
-    for number in range(len(batches)):
+    for number in range(epochs.steps):
         x, _ = batches[number]
         part = X[number * BATCH : (number + 1) * BATCH]
         assert not np.array_equal(x, part)
@@ -68,10 +68,10 @@ def test_shuffling_within_batches_keeps_the_batches():
 
 def test_the_steps_of_an_epoch_may_be_fewer_or_end_with_a_smaller_batch():
     epochs, left = array_epochs.separate(X, {"y": Y, "batch_size": 24, "callbacks": []})
-    assert left == {"callbacks": [], "steps_per_epoch": 3}
-    assert [len(epochs.batches(0, 0, 1)[number][0]) for number in range(2)] == [24, 16]
+    assert left == {"callbacks": [], "steps_per_epoch": 3, "shuffle": False}
+    assert [len(epochs.batches(0, 0, 1)[number][0]) for number in range(3)] == [24, 16, 24]
     epochs, _ = array_epochs.separate(X, {"y": Y, "batch_size": 8, "steps_per_epoch": 2})
-    assert len(epochs.batches(0, 0, 0)) == 2
+    assert epochs.steps == 2
     epochs, _ = array_epochs.separate(X, {"y": Y, "steps_per_epoch": 5})
     assert len(epochs.batches(0, 0, 0)[0][0]) == 13  # as Keras divides them
 
