@@ -113,6 +113,11 @@ def print_error(name: str, error: BaseException | str) -> None:
     print(text, file=sys.stderr)
 
 
+def print_note(sentence: str) -> None:
+    """Prints a sentence beside the output of a command, which may be read by a program."""
+    print(shown.escaped(sentence), file=sys.stderr)
+
+
 @contextlib.contextmanager
 def writing_output(name: str) -> Iterator[None]:
     """Ends the process in one sentence, with code 1, if standard output cannot be written.

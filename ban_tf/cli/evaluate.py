@@ -62,6 +62,7 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     command.import_tensorflow()
     result = run.evaluate(dataset, data_dir)
     table.show(result)
+    print(shown.escaped(f"predict and export: {run.preferred.reason}"))
     missing = result["run"].get("missing_classes")
     if missing:
         few = shown.escaped(folder_hints.listed(missing))

@@ -18,7 +18,7 @@ from absl import flags
 from ban_tf.cli import common as command
 from ban_tf.config import registry
 from ban_tf.errors import InputError
-from ban_tf.runs import outputs, reading
+from ban_tf.runs import outputs, preferred, reading
 from ban_tf.system import safe_files, shown
 from ban_tf.system.files import temporary_folder, write_atomically
 
@@ -150,7 +150,10 @@ def _write(model: Any, to: str, path: pathlib.Path) -> None:
 def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_enum("to", None, list(FORMATS), "The format.", required=True, flag_values=values)
     flags.DEFINE_string(
-        "model", "ensemble", "ensemble, or the number of a generation.", flag_values=values
+        "model",
+        preferred.BEST,
+        "ensemble, the number of a generation, or best: the one that validation prefers.",
+        flag_values=values,
     )
     flags.DEFINE_string("output", None, "Output; RUN/export/... by default.", flag_values=values)
     flags.DEFINE_bool(
@@ -164,12 +167,10 @@ def _define(values: flags.FlagValues) -> None:
 def _work(values: flags.FlagValues, names: list[str]) -> None:
     if len(names) != 1:
         raise InputError("name one run, such as runs/digits-wrn-16-1-kd+labels-0.")
-    path = export(
-        reading.RunReader(names[0]),
-        values.to,
-        values.model,
-        values.output,
-        values.preprocessing,
-    )
+    run = reading.RunReader(names[0])
+    which, reason = preferred.resolve(run, values.model)
+    path = export(run, values.to, which, values.output, values.preprocessing)
+    if reason:
+        command.print_note(reason)
     print(shown.escaped(path))
     print(shown.escaped(f"{path}.json"))

@@ -14,7 +14,7 @@ from PIL import Image
 from ban_tf.cli import common as command
 from ban_tf.config import registry
 from ban_tf.errors import InputError
-from ban_tf.runs import outputs, reading
+from ban_tf.runs import outputs, preferred, reading
 from ban_tf.system import csv_tables, shown
 
 if TYPE_CHECKING:
@@ -49,7 +49,10 @@ def _spelt_out(arguments: Sequence[str]) -> list[str]:
 
 def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
-        "model", "ensemble", "ensemble, or the number of a generation.", flag_values=values
+        "model",
+        preferred.BEST,
+        "ensemble, the number of a generation, or best: the one that validation prefers.",
+        flag_values=values,
     )
     flags.DEFINE_string(
         "csv",
@@ -79,7 +82,10 @@ def _work(values: flags.FlagValues, names: list[str]) -> int:
         outputs.check_file(table, f"--csv={table}")
     command.import_tensorflow()
     task = registry.of_settings(reading.settings(run)).load()
-    predictions = task.predict(run, files, values.model, values.top)
+    which, reason = preferred.resolve(run, values.model)
+    predictions = task.predict(run, files, which, values.top)
+    if reason:
+        command.print_note(reason)
     if predictions.lines or not predictions.bad:
         _show(predictions, table)
     for sentence in predictions.bad:

@@ -20,6 +20,9 @@ adjusted for the number of rows, is below 0.05; see `intervals.judge`.
 `run` may have further entries; of these `table.write_markdown` shows "epochs", "command" and
 "files" (a dictionary from paths inside the run directory to descriptions).
 
+A run with validation data also has "validation": {"metric", "models"}, the result of each
+generation and of "ensemble", the average of the born-again ones, by which a model is chosen.
+
 A run with `--final_student` also has "final_student": a row like those of generations, with
 "members" for the generations of its teacher ensemble, and "directory" for its path.
 
@@ -146,6 +149,19 @@ _SCHEMA = {
         "run": _RUN,
         "kind": {"enum": list(kinds.KINDS)},
         "average": {"enum": ["probabilities", "logits"]},
+        "validation": {
+            "type": "object",
+            "required": ["metric", "models"],
+            "properties": {
+                "metric": {"enum": list(METRICS)},
+                "models": {
+                    "type": "object",
+                    "propertyNames": {"pattern": r"^(ensemble|0|[1-9][0-9]{0,5})\Z"},
+                    "additionalProperties": _NUMBER,
+                    "minProperties": 1,
+                },
+            },
+        },
         "generations": {
             "type": "array",
             "minItems": 1,
@@ -207,6 +223,21 @@ def summarize(
     predictions = [cast(np.ndarray, member.log_probabilities) for member in members]
     measured = rows(predictions, groups(len(members)), labels, average)
     return assemble(run, members, measured, average)
+
+
+def errors(
+    predictions: Sequence[np.ndarray],
+    groups: Sequence[Sequence[int]],
+    labels: np.ndarray,
+    average: str = "probabilities",
+) -> list[float]:
+    """Returns the error of classifiers and of their averages, for each group; see `rows`."""
+    found = []
+    for members in groups:
+        chosen = [predictions[member] for member in members]
+        joint = chosen[0] if len(chosen) == 1 else mean_log_probabilities(chosen, average)
+        found.append(float(np.mean(np.argmax(joint, axis=-1) != labels)))
+    return found
 
 
 def groups(generations: int) -> list[list[int]]:

@@ -14,8 +14,7 @@ from ban_tf.datasets.image_data import Rows
 from ban_tf.distillation import teachers
 from ban_tf.errors import RunDirectoryError
 from ban_tf.runs import eval_batches, model_files, reading
-
-ENSEMBLE = "ensemble"
+from ban_tf.runs.preferred import ENSEMBLE
 
 
 def load(run: reading.RunReader, which: str = ENSEMBLE) -> keras.Model:

@@ -98,3 +98,14 @@ class ArrayTask(Task):
     ) -> list[dict[str, Any]]:
         """Returns the metrics of classifiers and of their ensembles; see `Task.rows`."""
         return summary.rows(predictions, groups, self.test.labels, self.options.ensemble_average)
+
+    def class_validation(self, lineage: Lineage, groups: list[list[int]]) -> list[float] | None:
+        """Returns the validation errors of classifiers; see `Task.validation_scores`."""
+        if not len(self.validation.labels):
+            return None
+        predictions = [
+            self.log_probabilities(lineage.model(generation.number), self.validation)
+            for generation in lineage.generations
+        ]
+        average = self.options.ensemble_average
+        return summary.errors(predictions, groups, self.validation.labels, average)

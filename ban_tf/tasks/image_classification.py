@@ -23,7 +23,7 @@ from ban_tf.metrics import classification, summary
 from ban_tf.report import examples, plots
 from ban_tf.runs import eval_batches, generations, reading
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import hardware, seeds
+from ban_tf.system import seeds
 from ban_tf.tasks import (
     chance,
     frozen_features,
@@ -294,7 +294,7 @@ class ImageClassification(Task):
         networks = [self.build_first()]
         if options.student_arch:
             networks.append(self.build(options.student_arch))
-        self._check_memory(networks)
+        self.networks.check_memory(networks)
         ends = {outputs.first_activation(network) for network in networks}
         if len(ends) > 1:
             raise InputError(
@@ -308,18 +308,6 @@ class ImageClassification(Task):
         if options.monitor == _BALANCED:
             metrics.append(BalancedAccuracy(self.data.num_classes))
         return {"loss": loss, "weighted_metrics": metrics}
-
-    def _check_memory(self, networks: Sequence[keras.Model]) -> None:
-        """Checks that a batch of the largest feature maps fits into the memory of a processor."""
-        if tf.config.list_physical_devices("GPU"):
-            return
-        largest = eval_batches.largest_map(networks)
-        size = self.options.batch_size
-        hardware.check_memory(
-            8 * largest * (size // self.workers.count),
-            f"--batch_size={size}",
-            "the largest feature maps and their gradients",
-        )
 
     def improved(self, lineage: Lineage) -> bool:
         """Returns whether the validation error fell by more than its 95 % interval.
@@ -350,6 +338,13 @@ class ImageClassification(Task):
         )
         return summary.rows(
             self._predictions, groups, self.data.test.labels, self.options.ensemble_average
+        )
+
+    def validation_scores(self, lineage: Lineage, groups: list[list[int]]) -> list[float] | None:
+        """Returns the errors on the validation images."""
+        average = self.options.ensemble_average
+        return image_scores.validation_errors(
+            lineage, groups, self.data, average, **self._evaluated()
         )
 
     def keep_test(self, directory: RunDirectory) -> None:

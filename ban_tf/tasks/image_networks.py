@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import keras
+import tensorflow as tf
 
 from ban_tf import architectures, datasets
 from ban_tf.architectures import backbones, pixels
 from ban_tf.errors import RunDirectoryError
 from ban_tf.layers import batch_normalization
-from ban_tf.runs import reading
+from ban_tf.runs import eval_batches, reading
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import seeds
+from ban_tf.system import hardware, seeds
 from ban_tf.tasks import given_teacher
 from ban_tf.tasks.task import Task
 
@@ -118,3 +120,18 @@ class ImageNetworks:
                 f"{directory.path} holds a run on {before} pixels, but its networks now take "
                 f"{self.form} ones; start again in another directory."
             )
+
+    def check_memory(self, networks: Sequence[keras.Model]) -> None:
+        """Checks that a batch of the largest feature maps fits into the memory of a processor.
+
+        Raises:
+            InputError: It does not.
+        """
+        if tf.config.list_physical_devices("GPU"):
+            return
+        size = self._task.options.batch_size
+        hardware.check_memory(
+            8 * eval_batches.largest_map(networks) * (size // self._task.workers.count),
+            f"--batch_size={size}",
+            "the largest feature maps and their gradients",
+        )

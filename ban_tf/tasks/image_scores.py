@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -12,6 +13,7 @@ from ban_tf import datasets
 from ban_tf.compat import outputs
 from ban_tf.datasets import pipeline
 from ban_tf.lineage.lineage import Lineage
+from ban_tf.metrics import summary
 from ban_tf.runs import eval_batches
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import kept_predictions
@@ -42,6 +44,32 @@ def predictions(
         (len(data.test.labels), data.num_classes),
         lambda model: log_probabilities(model, data.test, data, batches, batch_size),
     )
+
+
+def validation_errors(
+    lineage: Lineage,
+    groups: list[list[int]],
+    data: datasets.ImageData,
+    average: str,
+    **options: Any,
+) -> list[float] | None:
+    """Returns the validation error of generations and of their averages; see `Task`.
+
+    Args:
+        lineage: A finished lineage.
+        groups: As for `Task.validation_scores`.
+        data: The data.
+        average: The average of the ensembles.
+        **options: For `log_probabilities`.
+    """
+    validation = data.validation
+    if not len(validation.labels):
+        return None
+    predictions = [
+        log_probabilities(lineage.model(generation.number), validation, data, **options)
+        for generation in lineage.generations
+    ]
+    return summary.errors(predictions, groups, validation.labels, average)
 
 
 def log_probabilities(

@@ -45,7 +45,9 @@ class LanguageModeling(Task):
 
     shown = ("loss", "perplexity", "val_perplexity")
     analysis = LanguageAnalysis
+    validation_metric = "perplexity"
     data: text.TextData
+    _validated: dict[tuple[int, ...], float]  # validation perplexity of generations
 
     @property
     def _sizes(self) -> tuple[int, int]:
@@ -171,13 +173,21 @@ class LanguageModeling(Task):
             language_scores.score(models, groups, self._sizes, words, average)
             for words in (self.data.validation, self.data.test)
         )
+        self._validated = {
+            tuple(group): tokens.perplexity(scores)
+            for group, scores in zip(groups, validation, strict=True)
+        }
         return [
             {
                 **tokens.evaluate(scores, test[0] if index else None),
-                "validation_perplexity": tokens.perplexity(validation[index]),
+                "validation_perplexity": self._validated[tuple(groups[index])],
             }
             for index, scores in enumerate(test)
         ]
+
+    def validation_scores(self, lineage: Lineage, groups: list[list[int]]) -> list[float]:
+        """Returns the perplexities of the validation text, as `rows` has measured them."""
+        return [self._validated[tuple(group)] for group in groups]
 
     @classmethod
     def evaluate(

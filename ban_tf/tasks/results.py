@@ -13,6 +13,7 @@ from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import summary
 from ban_tf.report import analysis_report, content, page, predictions, table, tensorboard
 from ban_tf.runs import generations
+from ban_tf.runs.preferred import ENSEMBLE
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import environment, shown
 
@@ -32,7 +33,7 @@ def report(task: Task, lineage: Lineage, directory: RunDirectory) -> dict[str, A
         The summary; see `metrics.summary`.
     """
     rows = task.rows(lineage, summary.groups(len(lineage.generations)), directory)
-    result = _summarize(task, lineage, rows)
+    result = _summarize(task, lineage, rows) | _validated(task, lineage)
     _write(task, lineage, directory, result)
     task.keep_test(directory)
     logs = directory.folder("tensorboard")
@@ -87,6 +88,19 @@ def run_facts(options: Options, dataset: str) -> dict[str, Any]:
 def compared(options: Options) -> dict[str, Any]:
     """Returns the flags for TensorBoard's HParams tab."""
     return options.settings() | {"gens": options.gens, "epochs": options.epochs}
+
+
+def _validated(task: Task, lineage: Lineage) -> dict[str, Any]:
+    """Returns the results on validation data, by which `predict` and `export` choose a model."""
+    numbers = [generation.number for generation in lineage.generations]
+    models = {str(number): [number] for number in numbers}
+    if len(numbers) > 1:
+        models[ENSEMBLE] = numbers[1:]
+    scores = task.validation_scores(lineage, list(models.values()))
+    if scores is None:
+        return {}
+    found = dict(zip(models, scores, strict=True))
+    return {"validation": {"metric": task.validation_metric, "models": found}}
 
 
 def _summarize(task: Task, lineage: Lineage, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -12,13 +12,12 @@ import numpy as np
 from ban_tf.config import registry
 from ban_tf.config.declaration import Declaration
 from ban_tf.errors import InputError
-from ban_tf.runs import reading
+from ban_tf.runs import preferred, reading
+from ban_tf.runs.preferred import BEST, ENSEMBLE
 from ban_tf.tasks import class_folder
 
 if TYPE_CHECKING:
     import keras
-
-ENSEMBLE = "ensemble"
 
 
 class Run:
@@ -81,6 +80,11 @@ class Run:
         """
         return reading.read_summary(self.files)
 
+    @property
+    def preferred(self) -> preferred.Preferred:
+        """The model of the best result on validation data, "ensemble" or a number, and why."""
+        return preferred.of(self.files)
+
     def model(self, number: int) -> keras.Model:
         """Loads a finished generation, a plain Keras model.
 
@@ -107,7 +111,8 @@ class Run:
         Args:
             inputs: For images uint8 `[examples, height, width, channels]`, or a sequence of paths
                 of image files. For text a sequence of lines.
-            model: "ensemble", or the number of a generation.
+            model: "ensemble", the number of a generation, or "best" for the one that validation
+                prefers (`preferred`).
 
         Returns:
             float64 `[examples, classes]`; for text those of the next word, `[lines, words]`.
@@ -177,10 +182,13 @@ class Run:
     def _which(self, model: int | str) -> str:
         numbers: Sequence[int] = self.generations
         known = isinstance(model, (int, np.integer)) and not isinstance(model, bool)
+        if model == BEST:
+            return preferred.of(self.files).model
         if model == ENSEMBLE or (known and model in numbers):
             return str(model)
         listed = ", ".join(map(str, numbers)) or "none yet"
         raise InputError(
-            f"The model must be {ENSEMBLE!r} or the number of a finished generation ({listed}). "
+            f"The model must be {ENSEMBLE!r}, {BEST!r} or the number of a finished generation "
+            f"({listed}). "
             f"Received: {model!r}"
         )

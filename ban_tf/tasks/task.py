@@ -61,6 +61,7 @@ class Task:
         recorded: Whether the training batches contain the teacher's logits.
         kind: The kind of its results, one of `kinds.KINDS`; None for classifiers and language
             models.
+        validation_metric: The metric of `validation_scores`.
         output_kind: What the outputs of its networks are; see `ensemble`.
     """
 
@@ -69,6 +70,7 @@ class Task:
     recorded = False
     kind: str | None = None
     output_kind: str = "categorical"
+    validation_metric: str = "error"
 
     def __init__(self, options: Options, workers: Workers):
         self.options = options
@@ -227,6 +229,21 @@ class Task:
             For each group the metrics of `metrics.summary`, and others of the task's own.
         """
         raise NotImplementedError
+
+    def validation_scores(self, lineage: Lineage, groups: list[list[int]]) -> list[float] | None:
+        """Returns the result of generations and of their averages on validation data.
+
+        By these, `predict` and `export` choose a model.
+
+        Args:
+            lineage: A finished lineage.
+            groups: The generations whose predictions are averaged, for each result.
+
+        Returns:
+            The metric by which the summary compares (for text perplexity), for each group; None
+            without validation data.
+        """
+        return None
 
     def keep_test(self, directory: RunDirectory) -> None:
         """Stores the test data that a report needs; called after `rows`."""

@@ -79,6 +79,21 @@ def test_predictions_are_the_mean_of_the_members(run, images):
     np.testing.assert_allclose(run.predict(images, model=1), members[0], atol=1e-5)
 
 
+def test_the_model_of_the_best_validation_result_is_preferred(run):
+    fraction = run.settings["validation_fraction"]
+    data = datasets.load("digits", validation_fraction=fraction, train_examples=150, seed=0)
+    images, labels = data.validation.images, data.validation.labels
+    errors = {
+        str(model): float(np.mean(run.predict(images, model=model).argmax(axis=-1) != labels))
+        for model in (0, 1, 2, "ensemble")
+    }
+    assert run.summary["validation"] == {"metric": "error", "models": pytest.approx(errors)}
+    best = run.preferred.model
+    assert errors[best] == min(errors.values())
+    which = best if best == "ensemble" else int(best)
+    np.testing.assert_array_equal(run.predict(images[:3], "best"), run.predict(images[:3], which))
+
+
 def _data(run):
     import json
 

@@ -1,0 +1,54 @@
+"""Validation data choose the model that `predict` and `export` use."""
+
+import json
+
+import pytest
+
+from ban_tf.errors import InputError
+from ban_tf.runs import preferred, reading
+from ban_tf.runs.rundir import RunDirectory
+from tests.report import finished_run
+
+
+@pytest.fixture
+def run(tmp_path):
+    return finished_run.make(tmp_path / "run")
+
+
+def _validated(run, models, metric="error"):
+    summary = json.loads((run / "summary.json").read_text())
+    summary["validation"] = {"metric": metric, "models": models}
+    with RunDirectory(run) as directory:
+        directory.commit({"summary.json": json.dumps(summary).encode()})
+    return preferred.of(reading.RunReader(run))
+
+
+@pytest.mark.parametrize(
+    ("models", "metric", "best"),
+    [
+        ({"0": 0.2, "1": 0.1, "2": 0.15, "ensemble": 0.12}, "error", "1"),
+        ({"0": 0.2, "1": 0.1, "2": 0.1, "ensemble": 0.1}, "error", "ensemble"),
+        ({"0": 0.1, "1": 0.1, "2": 0.1, "ensemble": 0.2}, "error", "2"),
+        ({"0": 90.0, "1": 80.5, "2": 81.0, "ensemble": 80.4}, "perplexity", "ensemble"),
+        ({"0": 0.9, "1": 0.8, "ensemble": 0.7}, "accuracy", "0"),
+    ],
+)
+def test_the_best_validation_result_is_preferred_and_the_ensemble_to_an_equal_one(
+    run, models, metric, best
+):
+    found = _validated(run, models, metric)
+    assert found.model == best
+    named = "The ensemble" if best == "ensemble" else f"Generation {best}"
+    assert found.reason.startswith(f"{named} is used, as its ") and "test" not in found.reason
+
+
+def test_without_validation_results_it_is_the_ensemble(run):
+    found = preferred.of(reading.RunReader(run))
+    assert found.model == "ensemble" and "no validation results" in found.reason
+    assert preferred.resolve(reading.RunReader(run), "1") == ("1", "")
+
+
+@pytest.mark.parametrize("models", [{}, {"last": 0.1}, {"0": "low"}])
+def test_damaged_validation_results_are_refused(run, models):
+    with pytest.raises(InputError, match="validation"):
+        _validated(run, models)
