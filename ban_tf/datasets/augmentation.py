@@ -63,5 +63,10 @@ def apply(images: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
     return tf.gather(flat, pixels, batch_dims=1)
 
 
+def apply_to_masks(masks: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
+    """Crops and flips each mask `[batch, height, width, 1]` as its image."""
+    return apply(masks, augmentation)
+
+
 def _reflect(index: tf.Tensor, size: int) -> tf.Tensor:
     return (size - 1) - tf.abs((size - 1) - tf.abs(index))

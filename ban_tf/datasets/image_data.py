@@ -39,7 +39,8 @@ class Split:
     Attributes:
         images: uint8 `[examples, height, width, channels]`: an array, memory-mapped or not, or
             `Rows` of one.
-        labels: int32 `[examples]`.
+        labels: int32 `[examples]`; or masks of classes, uint8 `[examples, height, width]`, whose
+            pixels without a class are 255.
         files: The names of the files, relative to their folder; None if they come from no files.
     """
 
@@ -98,7 +99,7 @@ class Reading:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageData:
-    """A dataset for image classification.
+    """A dataset of images and their classes, or the classes of their pixels.
 
     Attributes:
         name: The value of `--dataset`.

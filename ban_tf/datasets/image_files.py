@@ -93,7 +93,7 @@ def read_header(file: str | pathlib.Path) -> Header:
     """
     from PIL import Image
 
-    with _opened_image(file, file) as image:
+    with opened(file, file) as image:
         width, height = image.size
         # `getexif` of the class of a format may decode the image. Pillow turns TIFF itself.
         orientation = _orientation(Image.Image.getexif, image)
@@ -116,23 +116,31 @@ def open_image(file: str | pathlib.Path) -> Image.Image:
 
 def decode(source: str | pathlib.Path | IO[bytes], name: str | pathlib.Path) -> Image.Image:
     """Returns the image in a file or stream; as `open_image`, with a name for messages."""
-    with _opened_image(source, name) as image:
+    with opened(source, name) as image:
         image.load()
         return _on_background(_upright(image))
 
 
 @contextlib.contextmanager
-def _opened_image(
+def opened(
     source: str | pathlib.Path | IO[bytes], name: str | pathlib.Path
 ) -> Iterator[Image.Image]:
-    """Opens an image whose channels have eight bits; errors name it."""
+    """Opens an image whose channels have eight bits.
+
+    Args:
+        source: A file or stream.
+        name: Its name, for messages.
+
+    Raises:
+        InputError: It does not exist, is not an image, or has more than eight bits per channel.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
-        with contextlib.ExitStack() as opened:
+        with contextlib.ExitStack() as stack:
             if isinstance(source, (str, pathlib.Path)):
-                source = opened.enter_context(_opened(source))
-            image = opened.enter_context(Image.open(source, formats=_formats()))
+                source = stack.enter_context(_opened(source))
+            image = stack.enter_context(Image.open(source, formats=_formats()))
             if image.mode.startswith(("I", "F")):  # Pillow would clip these to white
                 raise InputError(
                     f"{name} has more than eight bits per channel (mode {image.mode}); save it "

@@ -40,7 +40,7 @@ def load(dataset: str, root: pathlib.Path, scan: Scan, how: Reading) -> Parts:
     entries = [entry for part in scan.files.values() for entry in part]
     files, labels = [file for file, _ in entries], np.array([label for _, label in entries])
     every = Split(np.empty(0), labels.astype(np.int32), tuple(_name(file, root) for file in files))
-    target = _target(dataset, root, files, how)
+    target = target_of(root, files, how)
     on_disk = disk_cache.is_wanted(how.cache, target.forms(len(files))["images"].bytes)
     decoded = decoding.read_files(
         dataset, root, every.files or (), files, target, on_disk, how.show_progress
@@ -65,10 +65,14 @@ def _name(file: pathlib.Path, root: pathlib.Path) -> str:
         return file.as_posix()
 
 
-def _target(
-    dataset: str, root: pathlib.Path, files: Sequence[pathlib.Path], how: Reading
-) -> Target:
-    """Returns the size and channels of the images, as given or as found in their headers."""
+def target_of(root: pathlib.Path, files: Sequence[pathlib.Path], how: Reading) -> Target:
+    """Returns the size and channels of images, as given or as found in their headers.
+
+    Args:
+        root: The folder that holds them, for a warning.
+        files: The files.
+        how: How they are read.
+    """
     if how.image_size and how.channels:
         return Target(how.image_size, how.resize, how.channels)
     headers = decoding.read_headers(files, size_known=how.image_size is not None)

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from ban_tf.compat import iterators
-from ban_tf.datasets import policies
+from ban_tf.datasets import masks, policies
 from ban_tf.datasets.image_data import ImageData, Split
 from ban_tf.errors import InputError
 
@@ -26,8 +26,9 @@ VIEW_FORMAT = 1
 
 _AT_A_TIME = 2  # batches created in parallel, and as many prefetched
 
-# One copy of each split's images as a tensor, shared by all pipelines.
+# One copy of each split's images and labels as tensors, shared by all pipelines.
 _tensors: weakref.WeakKeyDictionary[Split, tf.Tensor] = weakref.WeakKeyDictionary()
+_targets: weakref.WeakKeyDictionary[Split, tf.Tensor] = weakref.WeakKeyDictionary()
 
 
 def steps_per_epoch(data: ImageData, batch_size: int) -> int:
@@ -81,14 +82,16 @@ def training_batches(
 
     Returns:
         A dataset of (images, labels): normalized float32 `[batch, height, width, channels]` and
-        int32 `[batch]`; with `teacher_logits`, the labels are as for `RecordedTeacher`.
+        int32 `[batch]`; with `teacher_logits`, the labels are as for `RecordedTeacher`. Labels of
+        pixels are int32 `[batch, height, width]`, augmented as the images, and -1 where a pixel
+        has no class.
 
     Raises:
         InputError: There are fewer examples than in a batch.
     """
     steps = steps_per_epoch(data, batch_size)
     examples = len(data.train.labels)
-    images, labels = _images(data.train), tf.constant(data.train.labels)
+    images, labels = _images(data.train), _labels(data.train)
     normalize = _normalizer(data)
 
     def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -111,7 +114,7 @@ def training_batches(
         )
 
     def batch(view: tf.Tensor, chosen: tf.Tensor, *drawn: Any) -> tuple:
-        targets = tf.gather(labels, chosen)
+        targets = labels(chosen, augment, drawn)
         if features is not None:
             return features(view, chosen), targets
         picked = policies.apply(augment, images(chosen), drawn)
@@ -175,11 +178,11 @@ def evaluation_batches(
         teacher_logits: Returns the teacher's recorded logits, given indices of examples `[batch]`.
         features: Returns what takes the place of the images, given the same.
     """
-    images, labels = _images(split), tf.constant(split.labels)
+    images, labels = _images(split), _labels(split)
     normalize = _normalizer(data)
 
     def batch(chosen: tf.Tensor) -> tuple:
-        targets = tf.gather(labels, chosen)
+        targets = labels(chosen)
         if features is not None:
             return features(chosen), targets
         if teacher_logits is not None:
@@ -234,6 +237,23 @@ def _images(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
             _tensors[split] = tf.constant(split.images)
     images = _tensors[split]
     return lambda chosen: tf.gather(images, chosen)
+
+
+def _labels(split: Split) -> Callable[..., tf.Tensor]:
+    """Returns a function from indices `[batch]`, and augmentations as drawn, to labels."""
+    if split not in _targets:
+        with tf.device("cpu"):
+            _targets[split] = tf.constant(split.labels)
+    labels = _targets[split]
+
+    def read(chosen: tf.Tensor, augment: str | bool = "none", drawn: Any = ()) -> tf.Tensor:
+        found = tf.gather(labels, chosen)
+        if len(labels.shape) == 1:
+            return found
+        found = tf.cast(policies.apply_to_masks(augment, found, drawn), tf.int32)
+        return tf.where(found == masks.VOID, -1, found)
+
+    return read
 
 
 def _normalizer(data: ImageData) -> Callable[[Any], tf.Tensor]:

@@ -1,7 +1,8 @@
 """What `--augment` chooses from: each a sequence of augmentations.
 
 An augmentation is a module with `draw(batch_size, seed)`, which returns a named tuple of tensors
-`[batch_size]`, and `apply(images, drawn)`, for images of uint8.
+`[batch_size]`, and `apply(images, drawn)`, for images of uint8. One that moves pixels also has
+`apply_to_masks(masks, drawn)`.
 """
 
 from __future__ import annotations
@@ -66,3 +67,21 @@ def apply(policy: str | bool, images: tf.Tensor, drawn: Sequence[Any]) -> tf.Ten
     for step, values in zip(POLICIES[ALIASES.get(policy, str(policy))], drawn, strict=True):
         images = step.apply(images, values)
     return images
+
+
+def apply_to_masks(policy: str | bool, masks: tf.Tensor, drawn: Sequence[Any]) -> tf.Tensor:
+    """Moves the pixels of masks as those of their images.
+
+    Args:
+        policy: One of `POLICIES`.
+        masks: uint8 `[batch, height, width]`.
+        drawn: The result of `draw`, one entry per mask.
+
+    Returns:
+        Masks of the same shape and type. Pixels from outside of a mask are 255, without a class.
+    """
+    masks = masks[..., tf.newaxis]
+    for step, values in zip(POLICIES[ALIASES.get(policy, str(policy))], drawn, strict=True):
+        if hasattr(step, "apply_to_masks"):  # others change colors alone
+            masks = step.apply_to_masks(masks, values)
+    return masks[..., 0]

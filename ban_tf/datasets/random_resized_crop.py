@@ -68,6 +68,23 @@ def apply(images: tf.Tensor, crop: Crop) -> tf.Tensor:
     Returns:
         Images of the same shape and type.
     """
+    return tf.cast(tf.round(_cropped(images, crop, "bilinear")), tf.uint8)
+
+
+def apply_to_masks(masks: tf.Tensor, crop: Crop) -> tf.Tensor:
+    """Crops each mask as its image; a pixel has the class of the nearest one.
+
+    Args:
+        masks: uint8 `[batch, height, width, 1]`.
+        crop: One entry per mask.
+
+    Returns:
+        Masks of the same shape and type.
+    """
+    return tf.cast(_cropped(masks, crop, "nearest"), tf.uint8)
+
+
+def _cropped(images: tf.Tensor, crop: Crop, method: str) -> tf.Tensor:
     flip = crop.flip == 1
     right = crop.left + crop.width
     # A box whose left edge is its right one is mirrored.
@@ -79,7 +96,5 @@ def apply(images: tf.Tensor, crop: Crop) -> tf.Tensor:
     ]
     # Outside of the image by rounding alone, which would be black.
     boxes = tf.clip_by_value(tf.stack(boxes, axis=1), 0.0, 1.0)
-    found = tf.image.crop_and_resize(
-        images, boxes, tf.range(tf.shape(images)[0]), images.shape[1:3], method="bilinear"
-    )
-    return tf.cast(tf.round(found), tf.uint8)
+    rows = tf.range(tf.shape(images)[0])
+    return tf.image.crop_and_resize(images, boxes, rows, images.shape[1:3], method=method)

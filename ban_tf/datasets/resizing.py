@@ -39,7 +39,9 @@ def parse(text: str) -> tuple[int, int]:
     return size
 
 
-def fit(image: Image.Image, size: tuple[int, int], method: str) -> Image.Image:
+def fit(
+    image: Image.Image, size: tuple[int, int], method: str, nearest: bool = False
+) -> Image.Image:
     """Returns an image at a size.
 
     Args:
@@ -48,18 +50,20 @@ def fit(image: Image.Image, size: tuple[int, int], method: str) -> Image.Image:
         method: "crop" scales the image until it covers the size, and cuts the middle out; "pad"
             scales it until it fits, and pads it with `BACKGROUND` on two sides; "stretch" does not
             keep the ratio of height to width.
+        nearest: Whether a pixel is the nearest one, as in masks, instead of interpolated.
     """
     from PIL.Image import Resampling
 
     height, width = size
+    resample = Resampling.NEAREST if nearest else Resampling.BILINEAR
     if image.size == (width, height):
         return image
     if method == "crop":
         # First: Pillow's own `box` would mix in pixels beyond it.
-        image = image.crop(_middle(image.height, image.width, height, width))
+        image = image.crop(middle(image.height, image.width, height, width))
     elif method == "pad":
-        image = _padded(image, height, width)
-    return image.resize((width, height), Resampling.BILINEAR)
+        image = _padded(image, height, width, resample)
+    return image.resize((width, height), resample)
 
 
 def to_array(image: Image.Image, size: tuple[int, int], method: str, channels: int) -> np.ndarray:
@@ -123,25 +127,48 @@ def layer(size: tuple[int, int], method: str) -> Any:
     )
 
 
-def _middle(rows: int, columns: int, height: int, width: int) -> tuple[int, int, int, int]:
-    """Returns the largest box in the middle of an image that has the ratio of a size."""
+def middle(rows: int, columns: int, height: int, width: int) -> tuple[int, int, int, int]:
+    """Returns the largest box in the middle of an image that has the ratio of a size.
+
+    Args:
+        rows: The height of the image.
+        columns: Its width.
+        height: That of the size.
+        width: Likewise.
+
+    Returns:
+        Its left, upper, right and lower end.
+    """
     crop_rows = max(1, min(rows, columns * height // width))
     crop_columns = max(1, min(columns, rows * width // height))
     top, left = (rows - crop_rows) // 2, (columns - crop_columns) // 2
     return left, top, left + crop_columns, top + crop_rows
 
 
-def _padded(image: Image.Image, height: int, width: int) -> Image.Image:
+def padding(rows: int, columns: int, height: int, width: int) -> tuple[int, int]:
+    """Returns how many rows above and below an image, and columns beside it, give it a ratio.
+
+    Args:
+        rows: The height of the image.
+        columns: Its width.
+        height: That of a size, whose ratio it gets.
+        width: Likewise.
+    """
+    above = (max(rows, columns * height // width) - rows) // 2
+    beside = (max(columns, rows * width // height) - columns) // 2
+    return above, beside
+
+
+def _padded(image: Image.Image, height: int, width: int, resample: Any) -> Image.Image:
     """Pads an image to the ratio of a size.
 
     The side without padding is scaled first, so that a long, narrow image needs little memory.
     """
     from PIL import Image
 
-    above = (max(image.height, image.width * height // width) - image.height) // 2
-    beside = (max(image.width, image.height * width // height) - image.width) // 2
+    above, beside = padding(image.height, image.width, height, width)
     scaled = (width if above else image.width, height if beside else image.height)
-    image = image.resize(scaled, Image.Resampling.BILINEAR)
+    image = image.resize(scaled, resample)
     padded = Image.new(image.mode, (image.width + 2 * beside, image.height + 2 * above), BACKGROUND)
     padded.paste(image, (beside, above))
     return padded

@@ -11,6 +11,7 @@ tables of the new value of each value, blends with a changed image, and affine m
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -31,6 +32,7 @@ LARGEST_SHEAR = 0.3
 LARGEST_SHIFT = 0.3  # of height or width
 LEAST_BITS = 4  # of eight that posterizing keeps
 FILL = 128.0  # outside of the image
+VOID = 255.0  # outside of a mask
 
 # Pillow's `ImageFilter.SMOOTH`.
 _SMOOTH = ((1, 1, 1), (1, 5, 1), (1, 1, 1))
@@ -74,13 +76,33 @@ def apply(images: tf.Tensor, drawn: Drawn) -> tf.Tensor:
         (MAPS, _mapped),
     )
     for names, change in kinds:
-        first = OPERATIONS.index(names[0])
-        index = drawn.operation - first
-        rows = tf.where((index >= 0) & (index < len(names)))
-        some = (tf.gather_nd(values, rows) for values in (images, index, drawn.strength))
-        changed = tf.ensure_shape(change(*some), [None, *images.shape[1:]])
-        images = tf.tensor_scatter_nd_update(images, rows, changed)
+        images = _changed(images, drawn, names, change)
     return images
+
+
+def apply_to_masks(masks: tf.Tensor, drawn: Drawn) -> tf.Tensor:
+    """Maps each mask as its image; pixels from outside of it have no class.
+
+    Args:
+        masks: uint8 `[batch, height, width, 1]`.
+        drawn: One entry per mask.
+
+    Returns:
+        Masks of the same shape and type; pixels without a class are 255.
+    """
+    nearest = functools.partial(_mapped, interpolation="NEAREST", fill=VOID)
+    return _changed(masks, drawn, MAPS, nearest)
+
+
+def _changed(
+    images: tf.Tensor, drawn: Drawn, names: tuple[str, ...], change: Callable[..., tf.Tensor]
+) -> tf.Tensor:
+    """Changes the images that drew one of the named operations."""
+    index = drawn.operation - OPERATIONS.index(names[0])
+    rows = tf.where((index >= 0) & (index < len(names)))
+    some = (tf.gather_nd(values, rows) for values in (images, index, drawn.strength))
+    changed = tf.ensure_shape(change(*some), [None, *images.shape[1:]])
+    return tf.tensor_scatter_nd_update(images, rows, changed)
 
 
 def _factor(strength: tf.Tensor) -> tf.Tensor:
@@ -158,8 +180,14 @@ def _smoothed(values: tf.Tensor) -> tf.Tensor:
     return tf.where(inside, smooth, values)
 
 
-def _mapped(images: tf.Tensor, index: tf.Tensor, strength: tf.Tensor) -> tf.Tensor:
-    """Returns images after one of `MAPS` each, by bilinear interpolation."""
+def _mapped(
+    images: tf.Tensor,
+    index: tf.Tensor,
+    strength: tf.Tensor,
+    interpolation: str = "BILINEAR",
+    fill: float = FILL,
+) -> tf.Tensor:
+    """Returns images after one of `MAPS` each."""
     _, height, width, _ = images.shape
     one, zero = tf.ones_like(strength), tf.zeros_like(strength)
     angle, shear = LARGEST_ANGLE * strength, LARGEST_SHEAR * strength
@@ -180,8 +208,8 @@ def _mapped(images: tf.Tensor, index: tf.Tensor, strength: tf.Tensor) -> tf.Tens
         images=tf.cast(images, tf.float32),
         transforms=tf.gather(tables, index, batch_dims=1),
         output_shape=tf.constant([height, width]),
-        fill_value=FILL,
-        interpolation="BILINEAR",
+        fill_value=fill,
+        interpolation=interpolation,
         fill_mode="CONSTANT",
     )
     return pixels.to_bytes(changed)
