@@ -40,6 +40,7 @@ FAMILIES = {
     "densenet": "ban_tf.architectures.densenet",
     "lstm": "ban_tf.architectures.lstm",
     "resnet": "ban_tf.architectures.resnet",
+    "unet": "ban_tf.architectures.unet",
     "wrn": "ban_tf.architectures.wide_resnet",
 }
 
@@ -87,6 +88,7 @@ def build(
     *,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    per_pixel: bool = False,
     **options: Any,
 ) -> keras.Model:
     """Builds a fresh network.
@@ -98,12 +100,15 @@ def build(
         mean: Of each channel of the training images, scaled to 0..1, for a custom function that
             has an argument of this name.
         std: Likewise.
+        per_pixel: Whether the network is for segmentation: a family of `TASK` "masks", or a custom
+            function.
         **options: Settings besides the name, for example `dropout=0.3`. None or zero means off,
             and is accepted by networks without the setting; see `settings`.
 
     Returns:
         A model from images `[batch, height, width, channels]` to `[batch, num_classes]`
-        float32 logits; a custom network may return probabilities instead.
+        float32 logits, or with `per_pixel` to `[batch, height, width, num_classes]`; a custom
+        network may return probabilities instead.
 
     Raises:
         InputError: If the name, the sizes or an option is invalid, or a custom function fails.
@@ -114,15 +119,18 @@ def build(
             f"Received: input_shape={tuple(input_shape)}, num_classes={num_classes}"
         )
     name = resolve(name)
-    if task(name) != "images":
-        raise InputError(f"--arch={name} is a language model; it needs --dataset=text:PATH")
+    data = "masks" if per_pixel else "images"
+    if not fits(name, data):
+        if task(name) == "text":
+            raise InputError(f"--arch={name} is a language model; it needs --dataset=text:PATH")
+        raise InputError(f"--arch={name} is for {task(name)}, not for {data}")
     options = _chosen(options)
     check_settings([name], options)
     if is_pretrained(name):
         height, width, channels = input_shape
         return backbones.build(name, (height, width, channels), num_classes, **options)
     if ":" in name:
-        model = custom.build(name, tuple(input_shape), num_classes, mean, std)
+        model = custom.build(name, tuple(input_shape), num_classes, mean, std, per_pixel)
         if options:
             custom.start(model, name, **options)
         return model
@@ -256,8 +264,19 @@ def check_extent(name: str, **options: Any) -> None:
         )
 
 
+def fits(name: str, data: str) -> bool:
+    """Returns whether an architecture is made for a kind of data.
+
+    Args:
+        name: A full name. That of a custom network does not say whether it is for images or masks.
+        data: "images", "masks" or "text".
+    """
+    own = ":" in name and not is_pretrained(name)
+    return data in ("images", "masks") if own else task(name) == data
+
+
 def task(name: str) -> str:
-    """Returns the kind of data of an architecture: "images" or "text"."""
+    """Returns the kind of data of an architecture: "images", "masks" or "text"."""
     return "images" if ":" in name else getattr(_family(name), "TASK", "images")
 
 

@@ -1,7 +1,8 @@
 """Custom networks, `package.module:function`.
 
 The function is called with (input_shape, num_classes) and returns a Keras model from images to one
-output `[batch, num_classes]` in float32: logits or probabilities. If it has arguments `mean` and
+output `[batch, num_classes]` in float32: logits or probabilities. For segmentation the output is
+`[batch, height, width, num_classes]`. If it has arguments `mean` and
 `std`, it is given those of the channels of the training images, scaled to 0..1, as tuples.
 """
 
@@ -38,6 +39,7 @@ def build(
     num_classes: int,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    per_pixel: bool = False,
 ) -> keras.Model:
     """Calls a custom function and checks the network that it returns.
 
@@ -48,6 +50,7 @@ def build(
         mean: Of each channel of the training images, scaled to 0..1, for a function that takes it;
             zeros by default.
         std: Likewise; ones by default.
+        per_pixel: Whether each pixel has outputs.
 
     Raises:
         InputError: The function does not exist, or its model does not fit. Errors of the
@@ -67,7 +70,8 @@ def build(
         raise InputError(
             f"--arch={name}: the builder must return a keras.Model, not {type(model).__name__}"
         )
-    _check_outputs(name, model, input_shape, num_classes)
+    sizes = input_shape[:2] if per_pixel else ()
+    _check_outputs(name, model, input_shape, (*sizes, num_classes))
     return model
 
 
@@ -92,7 +96,7 @@ def start(
 
 
 def _check_outputs(
-    name: str, model: keras.Model, input_shape: tuple[int, ...], num_classes: int
+    name: str, model: keras.Model, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
 ) -> None:
     import keras
 
@@ -104,9 +108,10 @@ def _check_outputs(
         )
     outputs = model(keras.Input(shape=input_shape))
     shape = getattr(outputs, "shape", None)
-    if shape is None or tuple(shape[1:]) != (num_classes,):
+    if shape is None or tuple(shape[1:]) != output_shape:
+        wanted = ", ".join(map(str, output_shape))
         raise InputError(
-            f"--arch={name}: the model must give one output [batch, {num_classes}], "
+            f"--arch={name}: the model must give one output [batch, {wanted}], "
             f"not {shape if shape is not None else 'several outputs'}"
         )
     dtype = keras.backend.standardize_dtype(outputs.dtype)

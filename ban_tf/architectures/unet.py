@@ -20,7 +20,7 @@ from ban_tf.errors import InputError
 if TYPE_CHECKING:
     import keras
 
-TASK = "segmentation"
+TASK = "masks"
 FORM = "unet-DEPTH-WIDTH"
 DEFAULT = "unet-3-16"
 NAMED = ("depth", "width")

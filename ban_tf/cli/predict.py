@@ -26,8 +26,9 @@ USAGE = """ban-tf predict RUN FILE [FILE ...] [flags]
 Prints the class of each image and its probability; images of another size than the run's are
 resized. A folder stands for all images in it and in its folders, a pattern such as 'photos/*.jpg'
 for the files that match. Files that cannot be read are named at the end; the exit code is then 1,
-or 2 if nothing could be predicted. For a run on text, prints the most likely next words after each
-line of text files.
+or 2 if nothing could be predicted. For a run on masks, prints the largest classes of each image and
+their shares of its pixels; --masks=FOLDER writes the masks. For a run on text, prints the most
+likely next words after each line of text files.
 """
 
 
@@ -60,6 +61,13 @@ def _define(values: flags.FlagValues) -> None:
         "Write a table of the probabilities to this file; without a file, to the screen.",
         flag_values=values,
     )
+    flags.DEFINE_string(
+        "masks",
+        None,
+        "Write the predicted masks to this folder, a PNG of the name and size of each image, whose "
+        "pixels are class indices; for runs on masks.",
+        flag_values=values,
+    )
     flags.DEFINE_integer(
         "top",
         None,
@@ -80,10 +88,14 @@ def _work(values: flags.FlagValues, names: list[str]) -> int:
         raise InputError(f"--csv={table} is a file to predict; choose another file for the table.")
     if table and table != "-":
         outputs.check_file(table, f"--csv={table}")
+    if values.masks:
+        outputs.check_folder(values.masks, f"--masks={values.masks}")
     command.import_tensorflow()
     task = registry.of_settings(reading.settings(run)).load()
     which, reason = preferred.resolve(run, values.model)
     predictions = task.predict(run, files, which, values.top)
+    if values.masks:
+        _write_masks(predictions, values.masks)
     if reason:
         command.print_note(reason)
     if predictions.lines or not predictions.bad:
@@ -93,6 +105,25 @@ def _work(values: flags.FlagValues, names: list[str]) -> int:
     if not predictions.bad:
         return 0
     return 1 if predictions.lines else 2
+
+
+def _write_masks(predictions: Predictions, folder: str) -> None:
+    """Writes masks under the names of their images; of equal names the later ones get a number."""
+    if predictions.masks is None:
+        raise InputError(f"--masks={folder} is for runs on masks; leave it out.")
+    taken: set[str] = set()
+    try:
+        pathlib.Path(folder).mkdir(exist_ok=True)
+        for path, content in predictions.masks:
+            stem = name = pathlib.Path(path).stem
+            number = 1
+            while name in taken:
+                number += 1
+                name = f"{stem}-{number}"
+            taken.add(name)
+            (pathlib.Path(folder) / f"{name}.png").write_bytes(content)
+    except OSError as error:
+        raise InputError(f"--masks={folder} cannot be written ({error.strerror}).") from error
 
 
 def _show(predictions: Predictions, table: str | None) -> None:

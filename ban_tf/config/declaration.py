@@ -89,7 +89,7 @@ class Declaration:
         Raises:
             InputError: It is made for other data, or too large for this machine.
         """
-        if self.networks is None and architectures.task(network) != self.data:
+        if self.networks is None and not architectures.fits(network, self.data):
             raise InputError(
                 f"--arch={network} is for {architectures.task(network)}, but "
                 f"--dataset={dataset} has {self.data}."

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ban_tf import architectures, datasets
 from ban_tf.config import registry
+from ban_tf.datasets import mask_folders
 from ban_tf.distribution import cluster
 from ban_tf.objectives import names as objective_names
 
@@ -76,6 +77,11 @@ FILES = Need(
 )
 READ = Need(
     "dataset", "TFDS datasets and images in files", lambda options: options.dataset != "digits"
+)
+MASK_FILES = Need(
+    "dataset",
+    "masks in files",
+    lambda options: mask_folders.folder_of(options.dataset) is not None,
 )
 SPLIT = Need(
     "dataset",

@@ -29,6 +29,7 @@ class Options(
     groups.TrainingOptions,
     groups.TeacherOptions,
     groups.ObjectiveOptions,
+    groups.MaskOptions,
     groups.DataOptions,
     groups.NetworkOptions,
     groups.GenerationOptions,

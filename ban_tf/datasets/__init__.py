@@ -61,6 +61,11 @@ def is_folder(name: str) -> bool:
     return name.startswith(_FOLDER)
 
 
+def is_masked(name: str) -> bool:
+    """Returns whether a dataset is one of images and masks."""
+    return name.partition(":")[0] == "segmentation"
+
+
 def is_table(name: str) -> bool:
     """Returns whether a dataset is a table of image files."""
     return name.startswith(_CSV)
@@ -72,25 +77,29 @@ def may_be_split(name: str) -> bool:
     Known of files: those of a folder of classes without `train` and `test`, or of a table without
     splits. A TFDS dataset is split if it has no test data.
     """
-    from ban_tf.datasets import csv_list, folder_layout
+    from ban_tf.datasets import csv_list, folder_layout, mask_folders
 
     if is_folder(name):
         return folder_layout.is_split(name.removeprefix(_FOLDER))
+    if is_masked(name):
+        return mask_folders.may_be_split(name)
     return csv_list.is_split(name.removeprefix(_CSV)) if is_table(name) else is_tfds(name)
 
 
 def has_validation(name: str) -> bool:
     """Returns whether files of a dataset are its own validation data."""
-    from ban_tf.datasets import csv_list, folder_layout
+    from ban_tf.datasets import csv_list, folder_layout, mask_folders
 
     if is_folder(name):
         return folder_layout.has_validation(name.removeprefix(_FOLDER))
+    if is_masked(name):
+        return mask_folders.has_validation(name)
     return is_table(name) and csv_list.has_validation(name.removeprefix(_CSV))
 
 
 def is_tfds(name: str) -> bool:
     """Returns whether a dataset is loaded by TensorFlow Datasets."""
-    return name != "digits" and not name.startswith((_FOLDER, _CSV))
+    return name != "digits" and not name.startswith((_FOLDER, _CSV)) and not is_masked(name)
 
 
 def augmented_by_default(name: str) -> bool:

@@ -59,6 +59,25 @@ def check(dataset: str) -> None:
         pairs(dataset)
 
 
+def may_be_split(dataset: str) -> bool:
+    """Returns whether test data is taken from the only part of a dataset."""
+    return ALL in _parts_if_any(dataset)
+
+
+def has_validation(dataset: str) -> bool:
+    """Returns whether a dataset has validation data of its own."""
+    return VALIDATION in _parts_if_any(dataset)
+
+
+def _parts_if_any(dataset: str) -> dict[str, pathlib.Path]:
+    if folder_of(dataset) is None:
+        return {}
+    try:
+        return _parts(dataset, root_of(dataset))
+    except (InputError, OSError):
+        return {}
+
+
 def pairs(dataset: str) -> dict[str, list[Pair]]:
     """Returns the images and masks of each part: train, test and perhaps validation, or all.
 

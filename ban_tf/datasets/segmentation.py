@@ -44,6 +44,7 @@ def load(
     channels: int | None = None,
     test_fraction: float = 0.2,
     class_names: Sequence[str] | None = None,
+    split: bool = True,
     show_progress: bool = False,
 ) -> ImageData:
     """Loads a dataset for segmentation.
@@ -62,7 +63,8 @@ def load(
         channels: 1 or 3; by default those of the data.
         test_fraction: Fraction used for testing, of data without a test part; the same ones
             whatever the seed.
-        class_names: The classes, if `classes.txt` and the masks do not say them.
+        class_names: The classes, for masks that need not have all of them.
+        split: Whether a folder without parts is split; otherwise all of it is test data.
         show_progress: Whether to show the progress of reading many images.
 
     Returns:
@@ -75,7 +77,7 @@ def load(
         found = shapes.load(image_size, channels or 3)
     else:
         how = Reading(image_size, resize, channels, test_fraction=test_fraction)
-        found = _read(dataset, how, void_label, class_names, show_progress)
+        found = _read(dataset, how, void_label, class_names, split, show_progress)
     train, validation = found.train, found.validation
     if train_examples is not None:
         train = _first(dataset, train, train_examples)
@@ -109,6 +111,7 @@ def _read(
     how: Reading,
     void_label: int | None,
     class_names: Sequence[str] | None,
+    split: bool,
     show_progress: bool,
 ) -> Parts:
     """Reads the images and masks of a folder."""
@@ -120,7 +123,7 @@ def _read(
         f"--dataset={dataset}",
         f"{len(every):,} images and masks of {target.size[0]}x{target.size[1]} pixels",
     )
-    names = class_names or mask_folders.class_names(dataset)
+    names = _check_names(dataset, mask_folders.class_names(dataset), class_names)
     images, labels, occurs = decode(
         dataset, every, target, void_label, len(names) if names else None, show_progress
     )
@@ -133,10 +136,24 @@ def _read(
         for part, start, end in zip(by_part, ends[:-1], ends[1:], strict=True)
     }
     if ALL in rows:
-        held_out = splits.choose_test(_one_class(whole), how.test_fraction)
+        held_out = np.ones(len(every), bool)
+        if split:
+            held_out = splits.choose_test(_one_class(whole), how.test_fraction)
         rows = {TRAIN: np.flatnonzero(~held_out), TEST: np.flatnonzero(held_out)}
-    split = {part: whole.select(chosen) for part, chosen in rows.items()}
-    return Parts(split[TRAIN], split[TEST], names, split.get(VALIDATION))
+    parts = {part: whole.select(chosen) for part, chosen in rows.items()}
+    return Parts(parts[TRAIN], parts[TEST], names, parts.get(VALIDATION))
+
+
+def _check_names(
+    dataset: str, own: Sequence[str] | None, wanted: Sequence[str] | None
+) -> Sequence[str] | None:
+    """Returns the names of the classes, if known: those wanted, which must be those it has."""
+    if own and wanted and list(own) != list(wanted):
+        raise InputError(
+            f"--dataset={dataset} has the classes {folder_hints.listed(own)} ({len(own)}), in this "
+            f"order; the run has {folder_hints.listed(wanted)} ({len(wanted)})."
+        )
+    return wanted or own
 
 
 def decode(

@@ -84,7 +84,24 @@ TEXT = Kind(
     "mcnemar_p",
 )
 
-KINDS = {kind.name: kind for kind in (CLASSIFICATION, TEXT)}
+SEGMENTATION = Kind(
+    "segmentation",
+    ("mean_iou", "pixel_accuracy", "negative_log_likelihood"),
+    "mean_iou",
+    "test image",
+    "permutation by image",
+    "Mean IoU is the intersection over union of predicted and true pixels, of all test images "
+    "together, averaged over classes; higher is better. Changes are in percentage points of it. "
+    "Their intervals cover the choice of test images, not of the seed: repeat with other seeds "
+    "before trusting a small gain.",
+    "bootstrap",
+    "Changes against generation 0 are paired by test image, since pixels of an image are not "
+    "independent: the interval is a bootstrap over images (Efron and Tibshirani, 1993), the test a "
+    "permutation test that swaps the predictions of both for random images. Pixels without a "
+    "class count for nothing.",
+)
+
+KINDS = {kind.name: kind for kind in (CLASSIFICATION, TEXT, SEGMENTATION)}
 
 
 def of(summary: Mapping[str, Any]) -> Kind:

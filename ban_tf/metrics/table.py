@@ -56,6 +56,8 @@ METRICS = {
         Metric("brier_score", "Brier score", fraction=False),
         Metric("accuracy", "accuracy (%)", 100.0, 2, "higher"),
         Metric("balanced_accuracy", "balanced accuracy (%)", 100.0, 2, "higher"),
+        Metric("mean_iou", "mean IoU (%)", 100.0, 2, "higher"),
+        Metric("pixel_accuracy", "pixel accuracy (%)", 100.0, 2, "higher"),
         Metric("confidence", "mean confidence (%)", 100.0, 2, ""),
     )
 }

@@ -95,12 +95,12 @@ def _confusion(content: ClassContent) -> list[document.Block]:
     blocks: list[document.Block] = []
     for name, predictions in chosen.items():
         counts = classification.confusion_matrix(predictions, content.labels)
-        worst = _most_confused(counts, content.class_names)
+        worst = most_confused(counts, content.class_names)
         most = "; ".join(f"{true} taken for {other}, {n} times" for true, other, n, _ in worst[:3])
-        matrix, what = _matrix(counts, content.class_names, name)
+        drawn, what = matrix(counts, content.class_names, name)
         words = f"Confusion matrix of {name}{what}. Most often confused: {most or 'nothing'}."
         see = "Rows are true classes, columns predicted ones; all off the diagonal are mistakes."
-        blocks.append(document.Figure(plots.svg(matrix), "svg+xml", words, see))
+        blocks.append(document.Figure(plots.svg(drawn), "svg+xml", words, see))
         if worst:
             headings = ("true class", "taken for", "times", "of this class (%)")
             caption = f"Most frequent confusions of {name}"
@@ -108,7 +108,7 @@ def _confusion(content: ClassContent) -> list[document.Block]:
     return blocks
 
 
-def _matrix(counts: np.ndarray, class_names: tuple[str, ...], name: str) -> tuple[Figure, str]:
+def matrix(counts: np.ndarray, class_names: tuple[str, ...], name: str) -> tuple[Figure, str]:
     """Returns the confusion matrix of all classes, or of those with the most mistakes."""
     if len(counts) <= _MOST_CLASSES:
         return plots.confusion_matrix(counts, class_names, name), ""
@@ -134,9 +134,15 @@ def confused_classes(counts: np.ndarray, most: int) -> np.ndarray:
     return np.sort(classes[np.sort(first)][:most])
 
 
-def _most_confused(
+def most_confused(
     counts: np.ndarray, class_names: tuple[str, ...]
 ) -> list[tuple[str, str, str, str]]:
+    """Returns the most frequent confusions: true class, what it is taken for, times, and share.
+
+    Args:
+        counts: A confusion matrix, integers [classes, classes]; true classes are rows.
+        class_names: In the order of the classes.
+    """
     wrong = counts - np.diag(np.diag(counts))
     order = np.argsort(-wrong, axis=None, kind="stable")[:_MOST_CONFUSED]
     pairs = [np.unravel_index(place, wrong.shape) for place in order]

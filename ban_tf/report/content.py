@@ -10,8 +10,8 @@ import numpy as np
 
 from ban_tf.datasets import thumbnails
 from ban_tf.errors import RunDirectoryError
-from ban_tf.metrics import ensembles
-from ban_tf.runs import reading
+from ban_tf.metrics import ensembles, kinds
+from ban_tf.runs import reading, segments
 from ban_tf.system import shown
 
 
@@ -79,6 +79,19 @@ class ImageContent(ClassContent):
     near_duplicates: tuple[int, list[tuple[str, str]]] = (0, [])
 
 
+@dataclasses.dataclass(frozen=True)
+class SegmentationContent(Content):
+    """The further content of a report on a run on masks.
+
+    Attributes:
+        class_names: In the order of the classes.
+        segments: What is measured of the test images, and pictures of some.
+    """
+
+    class_names: tuple[str, ...]
+    segments: segments.Segments
+
+
 def read(path: str | pathlib.Path) -> Content:
     """Reads a finished run.
 
@@ -86,8 +99,8 @@ def read(path: str | pathlib.Path) -> Content:
         path: Its directory.
 
     Returns:
-        An `ImageContent`; a `ClassContent` for other classifiers whose predictions are kept; a
-        plain `Content` for all others.
+        An `ImageContent`, or a `SegmentationContent`; a `ClassContent` for other classifiers whose
+        predictions are kept; a plain `Content` for all others.
 
     Raises:
         InputError: There is no run, it is not finished, or a file is damaged.
@@ -109,6 +122,8 @@ def read(path: str | pathlib.Path) -> Content:
         return _of_classes(run, common, generations)
     if reading.DATA not in run.names():
         return Content(**common)
+    if kinds.of(summary) is kinds.SEGMENTATION:
+        return _of_masks(run, common, generations)
     predictions = reading.read_predictions(run, generations)
     test = reading.read_test(run)
     facts = reading.read_data_facts(run)
@@ -132,6 +147,20 @@ def read(path: str | pathlib.Path) -> Content:
         test=test,
         near_duplicates=reading.read_near_duplicates(run),
     )
+
+
+def _of_masks(
+    run: reading.RunReader, common: dict[str, Any], generations: int
+) -> SegmentationContent:
+    """Reads what a run on masks has kept."""
+    facts = reading.read_data_facts(run)
+    kept = segments.read(run, len(facts.class_names))
+    wanted = [f"generation {number}" for number in range(generations)]
+    if list(kept.models[:generations]) != wanted or len(kept.models) > generations + 1:
+        raise RunDirectoryError(f"{run.path / segments.MODELS} has other models than the run.")
+    names = tuple(map(shown.escaped, facts.class_names))
+    kept = kept._replace(models=tuple(map(shown.escaped, kept.models)))
+    return SegmentationContent(**common, class_names=names, segments=kept)
 
 
 def _of_classes(run: reading.RunReader, common: dict[str, Any], generations: int) -> ClassContent:

@@ -8,11 +8,23 @@ from __future__ import annotations
 
 from ban_tf.metrics import kinds
 from ban_tf.metrics.table import METRICS
-from ban_tf.report import class_sections, document, plots, predictions, table, text_sections
-from ban_tf.report.content import ClassContent, Content
+from ban_tf.report import (
+    class_sections,
+    document,
+    plots,
+    predictions,
+    segmentation_sections,
+    table,
+    text_sections,
+)
+from ban_tf.report.content import Content
 
 # The module of each kind of results; each has `CURVES`, `by_generation` and `further`.
-_SECTIONS = {"classification": class_sections, "text": text_sections}
+_SECTIONS = {
+    "classification": class_sections,
+    "text": text_sections,
+    "segmentation": segmentation_sections,
+}
 _CURVES_WORDS = (
     "A line for each generation. Curves that still rise or fall at the end ask for more epochs; a "
     "validation loss that rises while the training loss falls is overfitting."
@@ -66,7 +78,7 @@ def _results(content: Content) -> list[document.Block]:
 def _files(content: Content) -> list[tuple[str, str]]:
     """Returns links to what is used later: models, and predictions of the test set."""
     found = []
-    if isinstance(content, ClassContent):
+    if isinstance(content, predictions.LISTED):
         words = "Predictions for each test example, a table for spreadsheets (predictions.csv)"
         found.append((words, predictions.FILE))
     models = [("The ensemble of all generations, one Keras model", "ensemble.keras")]

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import numpy as np
 
-from ban_tf.report.content import ClassContent
+from ban_tf.metrics import segmentation
+from ban_tf.report.content import ClassContent, SegmentationContent
 from ban_tf.system import csv_tables, shown
 
 FILE = "predictions.csv"
 
 
-def write(content: ClassContent) -> bytes:
+# The contents of reports that have this table.
+LISTED = (ClassContent, SegmentationContent)
+
+
+def write(content: ClassContent | SegmentationContent) -> bytes:
     """Returns the table as CSV that is safe for spreadsheets.
 
     A row has the file of a test example (or its number, if it comes from no file), its label, and
-    the predicted class and its probability by every model.
+    the predicted class and its probability by every model; of masks, the mean IoU and the pixel
+    accuracy of every model.
 
     Args:
         content: The content of the report.
     """
+    if isinstance(content, SegmentationContent):
+        return _of_masks(content)
     models = content.named_predictions()
     examples = content.names or range(len(content.labels))
     names = np.array(content.class_names, dtype=object)
@@ -32,6 +40,23 @@ def write(content: ClassContent) -> bytes:
         columns += [
             list(names[rows.argmax(axis=-1)]),
             [f"{p:.6f}" for p in np.exp(rows.max(axis=-1))],
+        ]
+    table = csv_tables.for_spreadsheets(headings, zip(*columns, strict=True))
+    return table.encode(errors="backslashreplace")
+
+
+def _of_masks(content: SegmentationContent) -> bytes:
+    kept = content.segments
+    images = len(kept.counts[0].true)
+    columns: list[list] = [[shown.escaped(file) for file in kept.files or range(images)]]
+    headings = ["file" if kept.files else "example"]
+    for model, counts in zip(kept.models, kept.counts, strict=True):
+        headings += [f"{model}: mean IoU", f"{model}: pixel accuracy"]
+        pixels = counts.true.sum(axis=1)
+        accuracy = counts.right.sum(axis=1) / np.maximum(pixels, 1)
+        columns += [
+            [f"{value:.6f}" if there else "" for value, there in zip(values, pixels, strict=True)]
+            for values in (segmentation.by_image(counts), accuracy)
         ]
     table = csv_tables.for_spreadsheets(headings, zip(*columns, strict=True))
     return table.encode(errors="backslashreplace")

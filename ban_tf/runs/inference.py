@@ -50,14 +50,26 @@ def load(run: reading.RunReader, which: str = ENSEMBLE) -> keras.Model:
     return model_files.load(run, name)
 
 
-def check_fits(model: keras.Model, facts: reading.DataFacts, run: reading.RunReader) -> None:
+def check_fits(
+    model: keras.Model,
+    facts: reading.DataFacts,
+    run: reading.RunReader,
+    per_pixel: bool = False,
+) -> None:
     """Checks that a model takes images of the described shape, and returns as many classes.
+
+    Args:
+        model: A model of the run.
+        facts: The description.
+        run: The run.
+        per_pixel: Whether it returns them for each pixel.
 
     Raises:
         RunDirectoryError: It does not.
     """
     shapes = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    wanted = (None, *facts.input_shape), (None, len(facts.class_names))
+    pixels = facts.input_shape[:2] if per_pixel else ()
+    wanted = (None, *facts.input_shape), (None, *pixels, len(facts.class_names))
     if not all(_agree(shape, other) for shape, other in zip(shapes, wanted, strict=True)):
         raise RunDirectoryError(
             f"{run.path / reading.DATA} describes images of shape {facts.input_shape} in "
@@ -88,7 +100,8 @@ def classifier(model: keras.Model, facts: reading.DataFacts, any_size: bool = Fa
 
     Returns:
         A model of stock Keras layers around the given one, from uint8 images
-        `[batch, height, width, channels]` to float32 class probabilities `[batch, classes]`.
+        `[batch, height, width, channels]` to float32 class probabilities `[batch, classes]`, or
+        `[batch, height, width, classes]` of the pixels of resized images.
     """
     height, width, channels = facts.input_shape
     shape = (None, None, channels) if any_size else facts.input_shape
@@ -117,7 +130,8 @@ def log_probabilities(
         facts: The data, including mean and standard deviation.
 
     Returns:
-        Normalized log-probabilities, float64 `[examples, classes]`.
+        Normalized log-probabilities, float64 `[examples, classes]`, or those of each pixel,
+        `[examples, height, width, classes]`.
     """
     activation = outputs.first_activation(model)
     std = np.asarray(facts.std, np.float32)

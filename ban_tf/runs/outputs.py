@@ -62,3 +62,25 @@ def check_file(path: str | os.PathLike, flag: str) -> None:
         raise InputError(f"{flag} cannot be written (there is no folder {path.parent}).")
     if not os.access(path if path.exists() else path.parent, os.W_OK):
         raise InputError(f"{flag} cannot be written (no permission).")
+
+
+def check_folder(path: str | os.PathLike, flag: str) -> None:
+    """Checks that files can be written to a folder, which need not exist, beside no run's own.
+
+    Args:
+        path: The folder.
+        flag: The flag that names it, such as "--masks=FOLDER".
+
+    Raises:
+        InputError: It is a file or a run, its folder does not exist, or it cannot be written.
+    """
+    check_not_of_run(pathlib.Path(path) / "file", flag)
+    path = pathlib.Path(path)
+    if os.path.lexists(path) and not path.is_dir():
+        raise InputError(f"{flag} cannot be written (it is a file).")
+    if os.path.lexists(path / manifests.MANIFEST):
+        raise InputError(f"{flag} cannot be written (it is a run).")
+    if not path.is_dir() and not path.parent.is_dir():
+        raise InputError(f"{flag} cannot be written (there is no folder {path.parent}).")
+    if not os.access(path if path.is_dir() else path.parent, os.W_OK):
+        raise InputError(f"{flag} cannot be written (no permission).")

@@ -113,6 +113,12 @@ CLASSES: Schema = _object(("class_names",), class_names={"type": "strings", "min
 
 TEST_FILES: Schema = _object(("files",), files={"type": "strings", "minItems": 1})
 
+SEGMENTS: Schema = _object(
+    ("models", "files"),
+    models={"type": "strings", "minItems": 1},
+    files={"type": ["strings", "null"]},
+)
+
 NEAR_DUPLICATES: Schema = _object(
     ("count", "test", "train"),
     count={"type": "integer", "minimum": 1},

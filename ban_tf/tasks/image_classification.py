@@ -294,7 +294,7 @@ class ImageClassification(Task):
         networks = [self.build_first()]
         if options.student_arch:
             networks.append(self.build(options.student_arch))
-        self.networks.check_memory(networks)
+        image_networks.check_memory(networks, options.batch_size, self.workers)
         ends = {outputs.first_activation(network) for network in networks}
         if len(ends) > 1:
             raise InputError(

@@ -46,7 +46,7 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         data_dir=data_dir,
         image_size=facts.input_shape[:2],
         resize=facts.resize,
-        channels=_channels(facts),
+        channels=channels_of(facts),
         skip_bad_files=settings.get("skip_bad_files", False),
         test_fraction=settings.get("test_fraction", 0.2),
     )
@@ -87,7 +87,7 @@ def _evaluate_folder(run: reading.RunReader, dataset: str) -> dict[str, Any]:
 
 
 def _generations(run: reading.RunReader, facts: reading.DataFacts) -> Iterator[keras.Model]:
-    return (_model(run, str(number), facts) for number in reading.finished_generations(run))
+    return (model_of(run, str(number), facts) for number in reading.finished_generations(run))
 
 
 def _summary(
@@ -110,7 +110,10 @@ def _summary(
 
 
 def probabilities(
-    run: reading.RunReader, images: np.ndarray | Sequence[str | pathlib.Path], which: str
+    run: reading.RunReader,
+    images: np.ndarray | Sequence[str | pathlib.Path],
+    which: str,
+    per_pixel: bool = False,
 ) -> np.ndarray:
     """Predicts class probabilities, float64 `[images, classes]`.
 
@@ -119,12 +122,13 @@ def probabilities(
         images: uint8 `[images, height, width, channels]`, or paths of image files, which are
             resized to the input size of the run.
         which: "ensemble", or the number of a generation.
+        per_pixel: Whether the models classify each pixel, `[images, height, width, classes]`.
 
     Raises:
         InputError: The model does not exist, a file is not an image, or an array does not fit.
     """
     facts = reading.read_data_facts(run)
-    model = _model(run, which, facts)
+    model = model_of(run, which, facts, per_pixel)
     if isinstance(images, np.ndarray):
         if images.dtype != np.uint8 or images.shape[1:] != facts.input_shape:
             raise InputError(
@@ -151,7 +155,7 @@ def predict(
         InputError: The model does not exist.
     """
     facts = reading.read_data_facts(run)
-    model = _model(run, which, facts)
+    model = model_of(run, which, facts)
     files, bad = image_paths.expand(names)
     rows: list[list[Any]] = []
     lines: list[str] = []
@@ -224,11 +228,14 @@ def read_image(
 
 
 def served(
-    run: reading.RunReader, which: str, preprocessing: bool, to: str
+    run: reading.RunReader, which: str, preprocessing: bool, to: str, per_pixel: bool = False
 ) -> tuple[keras.Model, dict[str, Any]]:
-    """Returns a model for export, and its description for the manifest."""
+    """Returns a model for export, and its description for the manifest; of masks with `per_pixel`.
+
+    The other arguments are those of `Task.served`.
+    """
     facts = reading.read_data_facts(run)
-    model = _model(run, which, facts)
+    model = model_of(run, which, facts, per_pixel)
     # Other formats cannot resize as in training.
     any_size = preprocessing and to in ("saved_model", "keras")
     manifest = {
@@ -251,14 +258,17 @@ def served(
     return served_model, manifest
 
 
-def _channels(facts: reading.DataFacts) -> int | None:
+def channels_of(facts: reading.DataFacts) -> int | None:
     """Returns the channels to which images can be converted."""
     return facts.input_shape[-1] if facts.input_shape[-1] in (1, 3) else None
 
 
-def _model(run: reading.RunReader, which: str, facts: reading.DataFacts) -> keras.Model:
+def model_of(
+    run: reading.RunReader, which: str, facts: reading.DataFacts, per_pixel: bool = False
+) -> keras.Model:
+    """Loads a model, and checks that it fits the data; see `inference.check_fits`."""
     model = inference.load(run, which)
-    inference.check_fits(model, facts, run)
+    inference.check_fits(model, facts, run, per_pixel)
     return model
 
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from ban_tf import architectures, datasets
 from ban_tf.architectures import backbones, pixels
+from ban_tf.distribution.workers import Workers
 from ban_tf.errors import RunDirectoryError
 from ban_tf.layers import batch_normalization
 from ban_tf.runs import eval_batches, reading
@@ -21,6 +22,26 @@ from ban_tf.tasks.task import Task
 _RANDOM = {"weights": backbones.NONE, "freeze": None, "backbone_learning_rate": None}
 
 
+def check_memory(networks: Sequence[keras.Model], batch_size: int, workers: Workers) -> None:
+    """Checks that a batch of the largest feature maps fits into the memory of a processor.
+
+    Args:
+        networks: Those that are trained.
+        batch_size: The value of `--batch_size`.
+        workers: The workers that share a batch.
+
+    Raises:
+        InputError: It does not.
+    """
+    if tf.config.list_physical_devices("GPU"):
+        return
+    hardware.check_memory(
+        8 * eval_batches.largest_map(networks) * (batch_size // workers.count),
+        f"--batch_size={batch_size}",
+        "the largest feature maps and their gradients",
+    )
+
+
 class ImageNetworks:
     """Builds the networks of a run.
 
@@ -30,14 +51,15 @@ class ImageNetworks:
     Args:
         task: The task of the run.
         data: The data, normalized by the statistics of its training images.
+        per_pixel: Whether networks classify each pixel.
 
     Attributes:
         data: The data in the pixels of the run.
         form: The pixels of the run, one of `pixels.FORMS`.
     """
 
-    def __init__(self, task: Task, data: datasets.ImageData):
-        self._task = task
+    def __init__(self, task: Task, data: datasets.ImageData, per_pixel: bool = False):
+        self._task, self._per_pixel = task, per_pixel
         self._normalized = pixels.Pixels(data.mean, data.std)
         self.data = data
         with seeds.seeded(0):  # does not advance the random state
@@ -81,6 +103,7 @@ class ImageNetworks:
                 self.data.num_classes,
                 mean=mean,
                 std=std,
+                per_pixel=self._per_pixel,
                 **settings,
             )
 
@@ -120,18 +143,3 @@ class ImageNetworks:
                 f"{directory.path} holds a run on {before} pixels, but its networks now take "
                 f"{self.form} ones; start again in another directory."
             )
-
-    def check_memory(self, networks: Sequence[keras.Model]) -> None:
-        """Checks that a batch of the largest feature maps fits into the memory of a processor.
-
-        Raises:
-            InputError: It does not.
-        """
-        if tf.config.list_physical_devices("GPU"):
-            return
-        size = self._task.options.batch_size
-        hardware.check_memory(
-            8 * eval_batches.largest_map(networks) * (size // self._task.workers.count),
-            f"--batch_size={size}",
-            "the largest feature maps and their gradients",
-        )

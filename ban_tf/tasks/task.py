@@ -36,12 +36,15 @@ class Predictions(NamedTuple):
         rows: Its cells.
         lines: The lines printed on the screen.
         bad: Sentences on files that cannot be read, and have no prediction.
+        masks: For `--masks` the path of each image and its predicted mask, a PNG; None of a task
+            that predicts none.
     """
 
     headings: list[str]
     rows: list[list[Any]]
     lines: list[str]
     bad: Sequence[str] = ()
+    masks: Sequence[tuple[str, bytes]] | None = None
 
 
 class Task:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ban_tf.config.groups.checkpoints import CheckpointOptions
 from ban_tf.config.groups.data import DataOptions
 from ban_tf.config.groups.generations import GenerationOptions
+from ban_tf.config.groups.masks import MaskOptions
 from ban_tf.config.groups.networks import NetworkOptions
 from ban_tf.config.groups.objective import ObjectiveOptions
 from ban_tf.config.groups.output import OutputOptions
@@ -18,6 +19,7 @@ GROUPS = (
     GenerationOptions,
     NetworkOptions,
     DataOptions,
+    MaskOptions,
     ObjectiveOptions,
     TeacherOptions,
     TrainingOptions,
@@ -32,6 +34,7 @@ __all__ = [
     "CheckpointOptions",
     "DataOptions",
     "GenerationOptions",
+    "MaskOptions",
     "NetworkOptions",
     "ObjectiveOptions",
     "OutputOptions",

@@ -20,7 +20,8 @@ class DataOptions:
         "digits",
         "digits (embedded), a TFDS dataset such as cifar10, folder:PATH with images, csv:FILE with "
         "the columns path, label and perhaps split, text (embedded), or text:PATH, a folder with "
-        "*.train.txt, *.valid.txt and *.test.txt or one file.",
+        "*.train.txt, *.valid.txt and *.test.txt or one file; segmentation (drawn shapes), or "
+        "segmentation:FOLDER with the folders images and masks.",
     )
     data_dir: str | None = flag(
         None,

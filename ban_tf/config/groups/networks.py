@@ -20,8 +20,9 @@ class NetworkOptions:
     arch: str = flag(
         "wrn-16-1",
         "Architecture: wrn-DEPTH-WIDTH (wrn alone is wrn-16-1), densenet-DEPTH-GROWTH, on text "
-        "lstm-LAYERS-UNITS or cnn-lstm-LAYERS-UNITS; keras:NAME, a backbone of keras.applications "
-        "such as EfficientNetV2B0, or kerashub:PRESET; or package.module:function.",
+        "lstm-LAYERS-UNITS or cnn-lstm-LAYERS-UNITS, for masks unet-DEPTH-WIDTH; keras:NAME, a "
+        "backbone of keras.applications such as EfficientNetV2B0, or kerashub:PRESET; or "
+        "package.module:function.",
     )
     student_arch: str | None = flag(
         None,

@@ -1,0 +1,256 @@
+"""Segmentation: the class of each pixel, of folders of images and masks, or of drawn shapes.
+
+A teacher teaches each pixel its distribution over classes. Pixels without a class have no label;
+they learn from the teacher by objectives that read no labels, unless `--nodistill_void` is given.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ban_tf import datasets, objectives
+from ban_tf.compat import keras_distribution, outputs
+from ban_tf.datasets import masks, pipeline, policies, segmentation
+from ban_tf.errors import InputError
+from ban_tf.lineage.lineage import Lineage
+from ban_tf.metrics import segmentation as metrics
+from ban_tf.runs import reading
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.system import seeds
+from ban_tf.tasks import (
+    image_networks,
+    segmentation_inference,
+    segmentation_kept,
+    segmentation_scores,
+)
+from ban_tf.tasks.task import Predictions, Task
+from ban_tf.training.pixel_metrics import MeanIoU, PixelAccuracy
+
+# Training images without augmentation, for `--analyse`.
+_ANALYZED = 50
+
+
+class Segmentation(Task):
+    """Networks that classify the pixels of images; see `Task`."""
+
+    kind = "segmentation"
+    shown = ("loss", "accuracy", "val_accuracy", "val_mean_iou")
+    data: datasets.ImageData
+    networks: image_networks.ImageNetworks
+    _scores: dict[str, segmentation_scores.Scores]  # of what the report shows, by name
+
+    def load(self) -> None:
+        """Reads images and masks."""
+        options = self.options
+        data = segmentation.load(
+            options.dataset,
+            void_label=None if options.void_label < 0 else options.void_label,
+            validation_fraction=options.validation_fraction,
+            train_examples=options.train_examples,
+            seed=options.seed,
+            image_size=options.image_height_and_width,
+            resize=options.resize,
+            test_fraction=options.test_fraction,
+            show_progress=options.progress == "auto",
+        )
+        for part, split in (("training", data.train), ("test", data.test)):
+            if not (split.labels != masks.VOID).any():
+                raise InputError(
+                    f"--dataset={options.dataset} has no pixel with a class in its {part} masks."
+                )
+        self.networks = image_networks.ImageNetworks(self, data, per_pixel=True)
+        self.data = self.networks.data
+        self._augment = policies.resolve(options.augment, data.augment, data.input_shape)
+
+    def open(self, directory: RunDirectory) -> None:
+        """Checks that a resumed run has the same pixels."""
+        self.networks.check_resumed(directory)
+
+    def describe(self) -> str:
+        """Returns the name of the dataset, its numbers of images and their size."""
+        data = self.data
+        height, width, _ = data.input_shape
+        return (
+            f"{data.name}: {len(data.train.labels):,} training, {len(data.validation.labels):,} "
+            f"validation, {len(data.test.labels):,} test images of {height}x{width} pixels"
+        )
+
+    def remarks(self) -> list[str]:
+        """Returns the share of each class in the training pixels."""
+        counts = np.bincount(self.data.train.labels.ravel(), minlength=masks.VOID + 1)
+        shares = counts / counts.sum()
+        named = [
+            f"{name} {100 * share:.1f} %"
+            for name, share in zip(self.data.class_names, shares, strict=False)
+        ]
+        return [f"Training pixels: {', '.join([*named, f'none {100 * shares[-1]:.1f} %'])}."]
+
+    def identity(self) -> Mapping[str, Any]:
+        """Returns the numbers of images and a hash of images and masks."""
+        data = self.data
+        train = len(data.train.labels) + len(data.validation.labels)
+        return {
+            "examples": f"{train} to train with and {len(data.test.labels)} to test with, of "
+            f"{data.num_classes} classes",
+            "data": f"content of hash {data.content}",
+            "resize": self.options.resize,
+        }
+
+    def files(self) -> Mapping[str, bytes]:
+        """Returns the classes and the normalization of the images."""
+        data = self.data
+        facts = reading.DataFacts(
+            data.name,
+            tuple(data.class_names),
+            data.input_shape,
+            tuple(float(value) for value in data.mean),
+            tuple(float(value) for value in data.std),
+            self.options.resize,
+        )
+        return {reading.DATA: facts.to_json()}
+
+    def steps_per_epoch(self) -> int:
+        """Returns the number of full batches in an epoch."""
+        return pipeline.steps_per_epoch(self.data, self.options.batch_size)
+
+    def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
+        """Returns shuffled images and masks, augmented alike."""
+        options = self.options
+        batches = functools.partial(
+            pipeline.training_batches,
+            self.data,
+            batch_size=options.batch_size,
+            epochs=2**31,  # unlimited: a generation keeps its recorded number
+            seed=seeds.derive_seed(options.seed, "data", generation),
+            view_seed=seeds.derive_seed(options.view_seed, "views", generation),
+            augment=self._augment,
+            first_epoch=epoch,
+            first_step=step,
+        )
+        return keras_distribution.as_data(self.workers.distribute_dataset(batches))
+
+    def validation_batches(self) -> Any:
+        """Returns the validation images in order; None if there are none."""
+        if not len(self.data.validation.labels):
+            return None
+        return self._batches(self.data.validation, 1)
+
+    def _batches(self, split: datasets.Split, models: int) -> tf.data.Dataset:
+        """Returns images and labels of a split in order, for so many models at once."""
+        size = segmentation_scores.batch_size(
+            lambda: [self.build(network) for network in self.options.architectures],
+            self.data.input_shape,
+            self.data.num_classes,
+            models,
+            self.options.eval_batch_size,
+        )
+        return pipeline.evaluation_batches(split, self.data, size)
+
+    def analyzed_batches(self) -> Any:
+        """Returns the first training images, without augmentation."""
+        some = self.data.train.select(np.arange(min(_ANALYZED, len(self.data.train.labels))))
+        return pipeline.evaluation_batches(some, self.data, min(self.options.batch_size, _ANALYZED))
+
+    def build(self, network: str) -> keras.Model:
+        """Builds a network from images of the run's pixels to logits of each pixel."""
+        return self.networks.build(network)
+
+    def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
+        """Returns the mean IoU of chance, and whether pixels without a class are taught."""
+        return {
+            "chance": self._chance(),
+            "monitor": "val_mean_iou",
+            "distill_void": self.options.distill_void,
+        }
+
+    def _chance(self) -> float | None:
+        """Returns the validation mean IoU of always predicting the most common class."""
+        labels = self.data.validation.labels
+        counts = np.bincount(labels[labels != masks.VOID], minlength=self.data.num_classes)
+        if np.count_nonzero(counts) < 2:
+            return None
+        # Above it by rounding.
+        return float(counts.max() / counts.sum() / np.count_nonzero(counts)) + 1e-6
+
+    def compile_arguments(self) -> dict[str, Any]:
+        """Returns cross-entropy, pixel accuracy and mean IoU."""
+        options = self.options
+        built = [self.build(network) for network in options.architectures]
+        image_networks.check_memory(built, options.batch_size, self.workers)
+        ends = {outputs.first_activation(network) for network in built}
+        if len(ends) > 1:
+            raise InputError(
+                f"--student_arch={options.student_arch} and --arch={options.arch} must both end in "
+                "logits or both in probabilities."
+            )
+        loss = objectives.LabelCrossEntropy(
+            from_logits=ends.pop() == "linear", label_smoothing=options.label_smoothing
+        )
+        return {
+            "loss": loss,
+            "weighted_metrics": [PixelAccuracy(), MeanIoU(self.data.num_classes)],
+        }
+
+    def improved(self, lineage: Lineage) -> bool:
+        """Returns whether the validation mean IoU rose by more than its 95 % interval."""
+        number = lineage.generations[-1].number
+        models = [lineage.model(number - 1), lineage.model(number)]
+        batches = self._batches(self.data.validation, 2)
+        before, now = segmentation_scores.score(models, [[0], [1]], batches)
+        return metrics.change(now.counts, before.counts)["low"] > 0
+
+    def rows(
+        self, lineage: Lineage, groups: list[list[int]], directory: RunDirectory
+    ) -> list[dict[str, Any]]:
+        """Evaluates the test images; each generation's predicted masks are stored."""
+        models = [lineage.model(generation.number) for generation in lineage.generations]
+        last = len(models) - 1
+        named = {f"generation {number}": number for number in range(len(models))}
+        if last > 1:
+            named[f"ensemble 1-{last}"] = groups.index(list(range(1, last + 1)))
+        scores = segmentation_scores.score(
+            models,
+            groups,
+            self._batches(self.data.test, len(models)),
+            self.options.ensemble_average,
+            set(named.values()),
+        )
+        self._scores = {name: scores[index] for name, index in named.items()}
+        segmentation_kept.write_masks(directory, scores[: len(models)])
+        return segmentation_scores.rows(scores)
+
+    def keep_test(self, directory: RunDirectory) -> None:
+        """Stores what is measured of each test image, and pictures of some of them."""
+        segmentation_kept.write(directory, self._scores, self.data.test, self.data.class_names)
+
+    @classmethod
+    def evaluate(
+        cls, run: reading.RunReader, dataset: str, data_dir: str | None = None
+    ) -> dict[str, Any]:
+        """Evaluates a run on other images and masks; see `segmentation_inference.evaluate`."""
+        return segmentation_inference.evaluate(run, dataset)
+
+    @classmethod
+    def predict(
+        cls, run: reading.RunReader, files: Sequence[str], which: str, top: int | None
+    ) -> Predictions:
+        """Predicts the masks of image files; see `segmentation_inference.predict`."""
+        return segmentation_inference.predict(run, files, which, top)
+
+    @classmethod
+    def probabilities(cls, run: reading.RunReader, inputs: Any, which: str) -> np.ndarray:
+        """Predicts the classes of pixels; see `segmentation_inference.probabilities`."""
+        return segmentation_inference.probabilities(run, inputs, which)
+
+    @classmethod
+    def served(
+        cls, run: reading.RunReader, which: str, preprocessing: bool, to: str
+    ) -> tuple[keras.Model, dict[str, Any]]:
+        """Returns a model, with its classes and the normalization of its images."""
+        return segmentation_inference.served(run, which, preprocessing, to)

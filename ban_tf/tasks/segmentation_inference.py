@@ -1,0 +1,145 @@
+"""Applies trained segmenters to new images: evaluation, prediction and export."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from ban_tf.datasets import image_files, masks, pipeline, resizing, segmentation
+from ban_tf.errors import InputError
+from ban_tf.metrics import summary
+from ban_tf.runs import inference, reading
+from ban_tf.tasks import image_inference, image_paths, segmentation_scores
+from ban_tf.tasks.task import Predictions
+
+_NAMED = 3  # classes of an image on the screen
+
+
+def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
+    """Evaluates the generations of a run, and their ensembles, on images and masks.
+
+    Args:
+        run: The run.
+        dataset: As `--dataset`. Of a folder with train and test the test part is evaluated; of one
+            with images and masks alone everything, unless it is the one that the run was trained
+            on.
+
+    Returns:
+        A summary; see `metrics.summary`.
+
+    Raises:
+        InputError: The data cannot be loaded, or does not fit the models.
+    """
+    facts, settings = reading.read_data_facts(run), reading.settings(run)
+    void = settings.get("void_label", masks.VOID)
+    data = segmentation.load(
+        dataset,
+        void_label=None if void < 0 else void,
+        validation_fraction=0.0,
+        image_size=facts.input_shape[:2],
+        resize=facts.resize,
+        channels=image_inference.channels_of(facts),
+        test_fraction=settings.get("test_fraction", 0.2),
+        class_names=facts.class_names,
+        split=dataset == settings.get("dataset"),
+    )
+    finished = reading.finished_generations(run)
+    models = [
+        image_inference.model_of(run, str(number), facts, per_pixel=True) for number in finished
+    ]
+    size = segmentation_scores.batch_size(
+        lambda: models, facts.input_shape, len(facts.class_names), len(models)
+    )
+    data = dataclasses.replace(
+        data, mean=np.asarray(facts.mean, np.float32), std=np.asarray(facts.std, np.float32)
+    )
+    batches = pipeline.evaluation_batches(data.test, data, size)
+    average = settings.get("ensemble_average", "probabilities")
+    scores = segmentation_scores.score(models, summary.groups(len(models)), batches, average)
+    known = run.metadata.get("generations", {})
+    members = [
+        summary.Member(number, known.get(str(number), {}).get("taught_by", "given"), None)
+        for number in finished
+    ]
+    about = {
+        "dataset": dataset,
+        "architecture": settings.get("arch", "unknown"),
+        "objective": settings.get("objective", "unknown"),
+        "seed": settings.get("seed", 0),
+    }
+    rows = segmentation_scores.rows(scores)
+    return summary.assemble(about, members, rows, average, "segmentation")
+
+
+def probabilities(run: reading.RunReader, images: Any, which: str) -> np.ndarray:
+    """Predicts the classes of pixels, float64 `[images, height, width, classes]`.
+
+    Args:
+        run: The run.
+        images: uint8 `[images, height, width, channels]`, or paths of image files, which are
+            resized to the input size of the run.
+        which: "ensemble", or the number of a generation.
+
+    Raises:
+        InputError: The model does not exist, a file is not an image, or an array does not fit.
+    """
+    return image_inference.probabilities(run, images, which, per_pixel=True)
+
+
+def predict(
+    run: reading.RunReader, names: Sequence[str], which: str, top: int | None = None
+) -> Predictions:
+    """Predicts the masks of image files; those that cannot be read are left out.
+
+    Args:
+        run: The run.
+        names: Paths of images or of folders, and patterns; see `image_paths.expand`.
+        which: "ensemble", or the number of a generation.
+        top: How many of the largest classes are shown; 3 by default, and all in the table.
+
+    Returns:
+        The share of each class in the pixels of an image, and masks of the size of the images.
+
+    Raises:
+        InputError: The model does not exist.
+    """
+    facts = reading.read_data_facts(run)
+    model = image_inference.model_of(run, which, facts, per_pixel=True)
+    files, bad = image_paths.expand(names)
+    rows: list[list[Any]] = []
+    lines: list[str] = []
+    pictures: list[tuple[str, bytes]] = []
+    for path in files:
+        try:
+            mask = _predict_mask(model, path, facts)
+        except InputError as error:
+            bad.append(str(error))
+            continue
+        counts = np.bincount(mask.ravel(), minlength=len(facts.class_names))
+        shares = counts[: len(facts.class_names)] / counts[: masks.VOID].sum()
+        largest = np.argsort(-shares, kind="stable")[: top or _NAMED]
+        words = [f"{facts.class_names[label]}\t{shares[label]:.4f}" for label in largest]
+        lines.append("\t".join([path, *words]))
+        rows.append([path, *(f"{share:.8g}" for share in shares)])
+        pictures.append((path, masks.to_png(mask, len(facts.class_names))))
+    return Predictions(["image", *facts.class_names], rows, lines, bad, pictures)
+
+
+def _predict_mask(model: keras.Model, path: str, facts: reading.DataFacts) -> np.ndarray:
+    """Predicts the mask of a file, uint8 of the size of its image."""
+    height, width, channels = facts.input_shape
+    image = image_files.open_image(path)
+    pixels = resizing.to_array(image, (height, width), facts.resize, channels)
+    found = inference.log_probabilities(model, pixels[None], facts)[0].argmax(axis=-1)
+    return masks.at_original_size(found.astype(np.uint8), (image.height, image.width), facts.resize)
+
+
+def served(
+    run: reading.RunReader, which: str, preprocessing: bool, to: str
+) -> tuple[keras.Model, dict[str, Any]]:
+    """Returns a model for export, and its description; see `image_inference.served`."""
+    return image_inference.served(run, which, preprocessing, to, per_pixel=True)
