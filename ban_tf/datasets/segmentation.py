@@ -86,7 +86,7 @@ def load(
         seed = seeds.derive_seed(seed, "validation")
         held_out = splits.choose(_one_class(train), validation_fraction, seed)
         train, validation = train.select(~held_out), train.select(held_out)
-    statistics = splits.channel_statistics(train.images)
+    statistics = splits.channel_statistics((train if len(train.labels) else found.test).images)
     return ImageData(
         dataset, train, validation, found.test, found.class_names, *statistics, True, known_by
     )
