@@ -4,9 +4,9 @@ A name starts with its family. A family is one module, listed in the table `FAMI
 (the form of its names), `DEFAULT` (the full name for the bare family name), `NAMED` (the settings
 in a name), `parse(name)` (the settings of one name, or an InputError), and two functions that take
 those settings and its options: `extent` (see `check_extent`) and `build(input_shape, num_classes,
-...)`. A family
-of language models has `TASK = "text"`, and its `build` takes a vocabulary instead; see
-`build_language_model`. To add an architecture, write such a module and add it to the table. Custom
+...)`. A family of language models has `TASK = "text"`, one of text classifiers has
+`TASK = "documents"`, and their `build` takes other sizes; see `build_language_model` and
+`build_text_classifier`. To add an architecture, write such a module and add it to the table. Custom
 networks are in `custom`.
 
 Pretrained backbones, `keras:NAME` and `kerashub:PRESET`, are in `applications` and `backbones`.
@@ -36,10 +36,13 @@ if TYPE_CHECKING:
     import keras
 
 FAMILIES = {
+    "bilstm": "ban_tf.architectures.bilstm",
     "cnn-lstm": "ban_tf.architectures.cnn_lstm",
     "densenet": "ban_tf.architectures.densenet",
     "lstm": "ban_tf.architectures.lstm",
     "resnet": "ban_tf.architectures.resnet",
+    "text-cnn": "ban_tf.architectures.text_cnn",
+    "text-transformer": "ban_tf.architectures.text_transformer",
     "unet": "ban_tf.architectures.unet",
     "wrn": "ban_tf.architectures.wide_resnet",
 }
@@ -48,7 +51,7 @@ FAMILIES = {
 _MOST_LAYERS = 2000
 
 # `build` arguments that come from the dataset.
-_SIZES = ("input_shape", "num_classes", "vocabulary", "batch_size", "steps")
+_SIZES = ("input_shape", "num_classes", "vocabulary", "batch_size", "steps", "words", "length")
 
 
 def resolve(name: str) -> str:
@@ -121,8 +124,9 @@ def build(
     name = resolve(name)
     data = "masks" if per_pixel else "images"
     if not fits(name, data):
-        if task(name) == "text":
-            raise InputError(f"--arch={name} is a language model; it needs --dataset=text:PATH")
+        needed = {"text": "text:PATH", "documents": "documents:FOLDER"}.get(task(name))
+        if needed:
+            raise InputError(f"--arch={name} is for {task(name)}; it needs --dataset={needed}")
         raise InputError(f"--arch={name} is for {task(name)}, not for {data}")
     options = _chosen(options)
     check_settings([name], options)
@@ -220,6 +224,36 @@ def build_language_model(
     return family.build(vocabulary, **family.parse(name), **sizes, **options)
 
 
+def build_text_classifier(
+    name: str, words: int, length: int, num_classes: int, **options: Any
+) -> keras.Model:
+    """Builds a fresh text classifier.
+
+    Args:
+        name: As for `resolve`, of a family of text classifiers.
+        words: The number of different words, with padding (0) and the unknown word (1).
+        length: Words of a text.
+        num_classes: The number of logits.
+        **options: As for `build`.
+
+    Returns:
+        A model from words, int32 `[batch, length]`, to float32 logits `[batch, num_classes]`. It
+        reads no padding: zeros after the first word.
+
+    Raises:
+        InputError: If the name or an option is invalid.
+    """
+    name = resolve(name)
+    if task(name) != "documents":
+        raise InputError(
+            f"--arch={name} is not a text classifier; use bilstm, text-cnn or text-transformer"
+        )
+    options = _chosen(options)
+    check_settings([name], options)
+    family = _family(name)
+    return family.build(words, length, num_classes, **family.parse(name), **options)
+
+
 @contextlib.contextmanager
 def named(flag: str) -> Iterator[None]:
     """Names a flag in the errors of a network, which name --arch.
@@ -276,7 +310,7 @@ def fits(name: str, data: str) -> bool:
 
 
 def task(name: str) -> str:
-    """Returns the kind of data of an architecture: "images", "masks" or "text"."""
+    """Returns the kind of data of an architecture: images, masks, text or documents."""
     return "images" if ":" in name else getattr(_family(name), "TASK", "images")
 
 
@@ -327,7 +361,8 @@ def count_parameters(name: str, *sizes: Any, **options: Any) -> tuple[int, int]:
 
     Args:
         name: As for `resolve`.
-        *sizes: Input shape and number of classes, or a vocabulary.
+        *sizes: Input shape and number of classes, or a vocabulary, or those of
+            `build_text_classifier`.
         **options: As for `build`.
 
     Returns:
@@ -339,8 +374,12 @@ def count_parameters(name: str, *sizes: Any, **options: Any) -> tuple[int, int]:
     if is_pretrained(resolve(name)):
         options["weights"] = backbones.NONE
     with keras.StatelessScope():  # variables are not allocated in it
-        make = build if task(name) == "images" else build_language_model
-        model = make(name, *sizes, **options)
+        makers: dict[str, Callable[..., keras.Model]] = {
+            "images": build,
+            "text": build_language_model,
+            "documents": build_text_classifier,
+        }
+        model = makers[task(name)](name, *sizes, **options)
         trained = sum(math.prod(weight.shape) for weight in model.trainable_weights)
         return trained, sum(math.prod(weight.shape) for weight in model.weights)
 

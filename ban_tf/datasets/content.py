@@ -49,6 +49,19 @@ def of_tokens(vocabulary: Sequence[str], parts: Sequence[np.ndarray]) -> str:
     return _hash(vocabulary, parts)
 
 
+def of_documents(
+    class_names: Sequence[str], texts: Sequence[str], labels: Sequence[np.ndarray]
+) -> str:
+    """Returns the hash of labeled texts.
+
+    Args:
+        class_names: In the order of the labels.
+        texts: Those of all parts.
+        labels: Of each part, int32 `[texts]`.
+    """
+    return _hash([*class_names, *texts], labels)
+
+
 def _images(split: Split) -> Any:
     if math.prod(split.images.shape) <= _WHOLE:
         return split.images

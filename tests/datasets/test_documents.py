@@ -1,0 +1,150 @@
+"""Labeled texts in folders, in tables and embedded, their words as numbers, and their batches."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from ban_tf.datasets import docstrings, documents, pipeline, tokenizing
+from ban_tf.datasets.array_batches import evaluation_batches, training_batches
+from ban_tf.datasets.image_data import ImageData, Split
+from ban_tf.errors import InputError
+
+
+def _folder(root, parts, count=5):
+    for part in parts:
+        for label in ("no", "yes 10", "yes 9"):
+            folder = root / part / label / "deep"
+            folder.mkdir(parents=True)
+            for index in range(count):
+                (folder / f"{index}.TXT").write_text(f"{part} {label} {index}", "utf-8-sig")
+            (folder / ".hidden.txt").write_text("no text of the data set")
+            (folder / "notes.md").write_text("no text either")
+    return f"documents:{root}"
+
+
+def test_a_folder_with_parts_is_read(tmp_path):
+    name = _folder(tmp_path, ("train", "Val", "TEST"))
+    data = documents.load(name)
+    assert data.class_names == ("no", "yes 9", "yes 10")
+    for part, folder in ((data.train, "train"), (data.validation, "Val"), (data.test, "TEST")):
+        assert len(part.texts) == 15
+        for text, label, file in zip(part.texts, part.labels, part.files, strict=True):
+            index = text.split()[-1]
+            assert text == f"{folder} {data.class_names[label]} {index}"
+            assert file.replace("\\", "/").endswith(f"{data.class_names[label]}/deep/{index}.TXT")
+    assert documents.has_validation(name) and not documents.may_be_split(name)
+
+
+def test_a_folder_of_classes_is_split_the_same_whatever_the_seed(tmp_path):
+    name = _folder(tmp_path, ("",), count=10)
+    first, second = (documents.load(name, seed=seed, test_fraction=0.3) for seed in (0, 1))
+    assert [len(part.texts) for part in (first.train, first.validation, first.test)] == [18, 3, 9]
+    assert first.test.texts == second.test.texts and first.content == second.content
+    assert first.validation.texts != second.validation.texts
+    assert documents.may_be_split(name) and not documents.has_validation(name)
+    some = documents.load(name, train_examples=10, validation_fraction=0.0)
+    assert len(some.train.texts) == 10 and some.content != first.content
+    known = documents.load_test(name, ("yes 10", "yes 9", "no"))
+    assert len(known.texts) == 30
+    assert known.labels[known.texts.index(" yes 9 3".strip())] == 1
+    with pytest.raises(InputError, match="classes that the run was not trained on: no"):
+        documents.load_test(name, ("yes 9", "yes 10"))
+
+
+def test_a_table_of_texts_is_read(tmp_path):
+    lines = ['"of two\nlines, one",b', "short,a", "short too,a", "third,b"] * 5
+    (tmp_path / "table.csv").write_text("\n".join(["text,Label", *lines]) + "\n")
+    data = documents.load(f"csv:{tmp_path / 'table.csv'}", validation_fraction=0.0)
+    assert data.class_names == ("a", "b") and data.train.files is None
+    assert len(data.test.texts) == 4 and len(data.train.texts) == 16
+    found = dict(zip(data.train.texts, data.train.labels, strict=True))
+    assert found == {"of two\nlines, one": 1, "short": 0, "short too": 0, "third": 1}
+
+
+@pytest.mark.parametrize(
+    ("make", "complaint"),
+    [
+        (lambda root: None, "no folders of classes with .txt files"),
+        (lambda root: _folder(root, ("train",)), "has train, but no test"),
+        (lambda root: _folder(root / "x", ("a",)), "has 1 class"),
+    ],
+)
+def test_another_layout_is_refused(tmp_path, make, complaint):
+    make(tmp_path)
+    with pytest.raises(InputError, match=complaint):
+        documents.check(f"documents:{tmp_path}")
+    with pytest.raises(InputError, match=r"absent is not a folder; give documents:FOLDER"):
+        documents.check("documents:absent")
+
+
+def test_files_that_are_no_text_are_named(tmp_path):
+    name = _folder(tmp_path, ("train", "test"))
+    bad = tmp_path / "train" / "no" / "bad.txt"
+    for content, complaint in (
+        (b"\xff\xfe\xfa", "bad.txt cannot be read as UTF-8"),
+        (b" ", "no te"),
+    ):
+        bad.write_bytes(content)
+        documents.check(name)  # reads none
+        with pytest.raises(InputError, match=complaint):
+            documents.load(name)
+
+
+def test_the_embedded_texts_are_many_and_do_not_name_their_class():
+    data = documents.load("documents")
+    assert data.class_names == docstrings.CLASSES
+    counts = np.bincount(data.train.labels)
+    assert len(data.test.texts) > 200 and counts.min() >= 15 and len(data.train.texts) > 800
+    texts = [*data.train.texts, *data.validation.texts, *data.test.texts]
+    assert len(set(texts)) == len(texts) and not any("scipy" in text.split() for text in texts)
+    assert max(len(text.split()) for text in texts) < 1000
+
+
+def test_words_become_numbers_as_keras_numbers_them():
+    words = tokenizing.learn(["The cat, the dog!", "a dog the"], most=3)
+    assert words[0] == "the" and words[1] == "dog" and len(words) == 3
+    numbers = tokenizing.encode(["THE dog flew.", "", "the the the the the"], words, 4)
+    np.testing.assert_array_equal(numbers, [[2, 3, 1, 0], [0, 0, 0, 0], [2, 2, 2, 2]])
+    assert numbers.dtype == np.int32 and tokenizing.unknown_share(numbers) == 1 / 7
+    assert tokenizing.encode([], words, 4).shape == (0, 4)
+    assert tokenizing.unknown_share(numbers[1]) == 0.0
+    config = json.dumps(keras.saving.serialize_keras_object(tokenizing.layer(words, 4)))
+    assert '"the", "dog"' in config  # a saved model has them, too
+    with pytest.raises(InputError, match="no words"):
+        tokenizing.learn(["...", " "], most=3)
+
+
+def test_batches_are_those_of_images_from_any_step_on():
+    labels = np.arange(10, dtype=np.int32)
+    arrays = (np.stack([labels, labels], axis=1), labels)
+    batches = training_batches(arrays, batch_size=4, seed=3, first_epoch=1, first_step=1)
+    found = [labels.numpy() for _, labels in batches.take(5)]
+    images = np.zeros((10, 1, 1, 1), np.uint8)
+    split = Split(images, labels)
+    mean = np.zeros(1, np.float32)
+    data = ImageData("", split, split, split, ("a", "b"), mean, mean + 1, False)
+    options = {"batch_size": 4, "epochs": 9, "seed": 3, "augment": "none", "first_epoch": 1}
+    whole = [y.numpy() for _, y in pipeline.training_batches(data, **options).take(6)]
+    np.testing.assert_array_equal(found, whole[1:])
+    for (inputs, targets), expected in zip(batches.take(5), found, strict=True):
+        np.testing.assert_array_equal(inputs[:, 1], expected)
+        np.testing.assert_array_equal(targets, expected)
+    shards = [
+        [
+            y.numpy()
+            for _, y in training_batches(
+                arrays, batch_size=4, seed=3, num_shards=2, shard_range=range(part, part + 1)
+            ).take(3)
+        ]
+        for part in range(2)
+    ]
+    together = training_batches(arrays, batch_size=4, seed=3).take(3)
+    for first, second, (_, both) in zip(*shards, together, strict=True):
+        np.testing.assert_array_equal([*first, *second], both)
+    assert [len(y) for _, y in evaluation_batches(arrays, 4)] == [4, 4, 2]
+    with pytest.raises(InputError, match="--batch_size=11 is more than the 10 training examples"):
+        training_batches(arrays, batch_size=11, seed=0)
