@@ -27,8 +27,9 @@ Prints the class of each image and its probability; images of another size than 
 resized. A folder stands for all images in it and in its folders, a pattern such as 'photos/*.jpg'
 for the files that match. Files that cannot be read are named at the end; the exit code is then 1,
 or 2 if nothing could be predicted. For a run on masks, prints the largest classes of each image and
-their shares of its pixels; --masks=FOLDER writes the masks. For a run on text, prints the most
-likely next words after each line of text files.
+their shares of its pixels; --masks=FOLDER writes the masks. For a run on labeled texts, a file is
+one text, or with --lines each of its lines. For a run on text, prints the most likely next words
+after each line of text files.
 """
 
 
@@ -77,6 +78,13 @@ def _define(values: flags.FlagValues) -> None:
         flag_values=values,
     )
 
+    flags.DEFINE_bool(
+        "lines",
+        False,
+        "Predict for each line of a file, and not for the file; of a run on labeled texts.",
+        flag_values=values,
+    )
+
 
 def _work(values: flags.FlagValues, names: list[str]) -> int:
     if len(names) < 2:
@@ -92,8 +100,11 @@ def _work(values: flags.FlagValues, names: list[str]) -> int:
         outputs.check_folder(values.masks, f"--masks={values.masks}")
     command.import_tensorflow()
     task = registry.of_settings(reading.settings(run)).load()
+    if values.lines and not task.takes_lines:
+        raise InputError("--lines is for runs on labeled texts; leave it out.")
+    options = {"lines": True} if values.lines else {}
     which, reason = preferred.resolve(run, values.model)
-    predictions = task.predict(run, files, which, values.top)
+    predictions = task.predict(run, files, which, values.top, **options)
     if values.masks:
         _write_masks(predictions, values.masks)
     if reason:

@@ -30,6 +30,7 @@ class Options(
     groups.TeacherOptions,
     groups.ObjectiveOptions,
     groups.MaskOptions,
+    groups.DocumentOptions,
     groups.DataOptions,
     groups.NetworkOptions,
     groups.GenerationOptions,

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ban_tf.config.declaration import Declaration
-from ban_tf.config.tasks import images, segmentation, text
+from ban_tf.config.tasks import documents, images, segmentation, text
 from ban_tf.errors import InputError
 from ban_tf.system import csv_tables
 
@@ -29,7 +29,7 @@ GROUP = "ban_tf.tasks"
 CSV = "csv"
 
 # The tasks of this package; the first is that of datasets that no other has.
-BUILT_IN = (images.TASK, text.TASK, segmentation.TASK)
+BUILT_IN = (images.TASK, text.TASK, segmentation.TASK, documents.TASK)
 _OF_IMAGES = ("", "digits", "folder")
 _registered: dict[str, Declaration] = {task.prefix: task for task in BUILT_IN if task.prefix}
 

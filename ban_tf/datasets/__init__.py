@@ -77,8 +77,10 @@ def may_be_split(name: str) -> bool:
     Known of files: those of a folder of classes without `train` and `test`, or of a table without
     splits. A TFDS dataset is split if it has no test data.
     """
-    from ban_tf.datasets import csv_list, folder_layout, mask_folders
+    from ban_tf.datasets import csv_list, documents, folder_layout, mask_folders
 
+    if documents.is_documents(name):
+        return documents.may_be_split(name)
     if is_folder(name):
         return folder_layout.is_split(name.removeprefix(_FOLDER))
     if is_masked(name):
@@ -88,8 +90,10 @@ def may_be_split(name: str) -> bool:
 
 def has_validation(name: str) -> bool:
     """Returns whether files of a dataset are its own validation data."""
-    from ban_tf.datasets import csv_list, folder_layout, mask_folders
+    from ban_tf.datasets import csv_list, documents, folder_layout, mask_folders
 
+    if documents.is_documents(name):
+        return documents.has_validation(name)
     if is_folder(name):
         return folder_layout.has_validation(name.removeprefix(_FOLDER))
     if is_masked(name):

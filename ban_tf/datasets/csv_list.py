@@ -8,6 +8,7 @@ are split.
 from __future__ import annotations
 
 import collections
+import contextlib
 import csv
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -146,10 +147,10 @@ def has_validation(path: str) -> bool:
 
 
 def _parts_if_any(path: str) -> set[str]:
-    try:
-        return set(scan(path).files)
-    except (InputError, OSError):
-        return set()
+    for column in _NOUNS:
+        with contextlib.suppress(InputError, OSError):
+            return set(read(path, column).parts)
+    return set()
 
 
 def _rows(path: str, file: pathlib.Path, column: str) -> list[tuple[str, Row]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,17 @@ class SegmentationContent(Content):
     segments: segments.Segments
 
 
+@dataclasses.dataclass(frozen=True)
+class TextContent(ClassContent):
+    """The further content of a report on a run of text classifiers.
+
+    Attributes:
+        texts: The beginnings of some test examples, by their number.
+    """
+
+    texts: Mapping[int, str]
+
+
 def read(path: str | pathlib.Path) -> Content:
     """Reads a finished run.
 
@@ -171,13 +183,10 @@ def _of_classes(run: reading.RunReader, common: dict[str, Any], generations: int
     if labels.max() >= len(class_names):
         raise RunDirectoryError(f"{run.path / reading.LABELS} has other classes than the run.")
     _check_shapes(run, predictions, (len(labels), len(class_names)))
-    return ClassContent(
-        **common,
-        class_names=tuple(map(shown.escaped, class_names)),
-        predictions=predictions,
-        labels=labels,
-        names=names,
-    )
+    common |= {"class_names": tuple(map(shown.escaped, class_names)), "predictions": predictions}
+    common |= {"labels": labels, "names": names}
+    texts = reading.read_snippets(run)
+    return TextContent(**common, texts=texts) if texts else ClassContent(**common)
 
 
 def _check_shapes(

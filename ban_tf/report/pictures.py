@@ -1,4 +1,4 @@
-"""Shows a test example in a report: its image if it is stored, else words."""
+"""Shows a test example in a report: its image or the beginning of its text, if it is stored."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import io
 import numpy as np
 
 from ban_tf.report import document
-from ban_tf.report.content import ClassContent, ImageContent
+from ban_tf.report.content import ClassContent, ImageContent, TextContent
 from ban_tf.system import shown
 
 
 def of_example(
     content: ClassContent, index: int, words: str
 ) -> document.Figure | document.Paragraph:
-    """Returns the image of a test example, or only words if there is none, or it is not stored."""
+    """Returns the image or the text of a test example, or only words if none is stored."""
     files = content.names
     name = shown.escaped(files[index]) if files else f"test example {index}"
     description = f"{name}: {words}"
+    if isinstance(content, TextContent) and index in content.texts:
+        text = " ".join(content.texts[index].split())
+        return document.Paragraph(f"{description}: {shown.escaped(text)}")
     if not isinstance(content, ImageContent):
         return document.Paragraph(description)
     stored = np.flatnonzero(content.test.shown == index)

@@ -11,7 +11,7 @@ import io
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ TEST = "test.npz"
 TEST_FILES = "test_files.json"
 CLASSES = "classes.json"  # of classifiers of something else than images
 LABELS = "test_labels.npz"  # of these
+SNIPPETS = "test_texts.json"  # of classifiers of texts
 NEAR_DUPLICATES = "near_duplicates.json"
 SUMMARY = "summary.json"
 ANALYSIS = "analysis.png"
@@ -249,6 +250,29 @@ def class_files(
     if names is not None:
         found[TEST_FILES] = json.dumps({"files": list(names)}, indent=1).encode()
     return found
+
+
+def snippet_files(texts: Mapping[int, str]) -> dict[str, bytes]:
+    """Returns the file of a run that keeps texts for its report, by name.
+
+    Args:
+        texts: The beginnings of some test examples, by their number.
+    """
+    content = {"examples": [*texts], "texts": [*texts.values()]}
+    return {SNIPPETS: json.dumps(content, indent=1).encode()}
+
+
+def read_snippets(run: RunReader) -> dict[int, str]:
+    """Reads the texts that `snippet_files` has kept; none if there is no such file.
+
+    Raises:
+        RunDirectoryError: The file is damaged.
+    """
+    if SNIPPETS not in run.names():
+        return {}
+    name = run.path / SNIPPETS
+    found = json_schema.read(run.read(SNIPPETS), schemas.SNIPPETS, name)
+    return dict(zip(found["examples"], found["texts"], strict=False))
 
 
 def read_classes(run: RunReader) -> tuple[str, ...]:

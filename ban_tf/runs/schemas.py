@@ -109,6 +109,12 @@ DATA: Schema = _object(
 
 VOCABULARY: Schema = _object(("words",), words={"type": "strings", "minItems": 1})
 
+SNIPPETS: Schema = _object(
+    ("examples", "texts"),
+    examples={"type": "array", "maxItems": 100_000, "items": _COUNT},
+    texts={"type": "strings"},
+)
+
 CLASSES: Schema = _object(("class_names",), class_names={"type": "strings", "minItems": 1})
 
 TEST_FILES: Schema = _object(("files",), files={"type": "strings", "minItems": 1})

@@ -1,11 +1,11 @@
-"""The image files that `ban-tf predict` is given: by name, in folders, or by a pattern."""
+"""The files that `ban-tf predict` is given: by name, in folders, or by a pattern."""
 
 from __future__ import annotations
 
 import collections
 import glob
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from ban_tf.datasets import image_files
@@ -23,33 +23,40 @@ class Expanded(NamedTuple):
     bad: list[str]
 
 
-def expand(names: Iterable[str]) -> Expanded:
+def images_in(folder: pathlib.Path) -> list[pathlib.Path]:
+    """Returns the images in a folder and in its folders."""
+    return image_files.find(folder, collections.Counter())
+
+
+def expand(
+    names: Iterable[str],
+    files_in: Callable[[pathlib.Path], Iterable[pathlib.Path]] = images_in,
+    noun: str = "images",
+) -> Expanded:
     """Returns the files that names stand for.
 
     Args:
-        names: Files, which need not exist; folders, whose images are found in the folders in them,
+        names: Files, which need not exist; folders, whose files are found in the folders in them,
             too; and patterns such as `photos/*.jpg`, where the shell has not expanded them.
+        files_in: Returns the files in a folder.
+        noun: What these are.
     """
     files: list[str] = []
     bad: list[str] = []
     for name in names:
         path = pathlib.Path(name)
         if path.is_dir():
-            found = _in_folder(path)
+            found = list(map(str, files_in(path)))
             if not found:
-                bad.append(f"{name} holds no images.")
+                bad.append(f"{name} holds no {noun}.")
         elif glob.has_magic(name) and not path.exists():
             found = []
             for match in sorted(glob.glob(name, recursive=True)):  # noqa: PTH207 - absolute, too
                 inner = pathlib.Path(match)
-                found += _in_folder(inner) if inner.is_dir() else [match]
+                found += map(str, files_in(inner)) if inner.is_dir() else [match]
             if not found:
                 bad.append(f"{name} matches no file.")
         else:
             found = [name]
         files += found
     return Expanded(list(dict.fromkeys(files)), bad)
-
-
-def _in_folder(folder: pathlib.Path) -> list[str]:
-    return list(map(str, image_files.find(folder, collections.Counter())))

@@ -123,7 +123,9 @@ def _write(task: Task, lineage: Lineage, directory: RunDirectory, result: dict[s
     options = task.options
     numbers = [generation.number for generation in lineage.generations[1:]] or [0]
     models = [task.ensemble_member(lineage, number) for number in numbers]
-    mean = ensemble(models, options.ensemble_average, output_kind=task.output_kind)
+    mean = task.saved_ensemble(
+        ensemble(models, options.ensemble_average, output_kind=task.output_kind)
+    )
     files = {
         "config.json": json.dumps(options.settings(), indent=1).encode(),
         "ensemble.keras": generations.model_bytes(mean),

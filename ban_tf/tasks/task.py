@@ -65,6 +65,7 @@ class Task:
         kind: The kind of its results, one of `kinds.KINDS`; None for classifiers and language
             models.
         validation_metric: The metric of `validation_scores`.
+        takes_lines: Whether `predict` can take each line of a file by itself.
         output_kind: What the outputs of its networks are; see `ensemble`.
     """
 
@@ -74,6 +75,7 @@ class Task:
     kind: str | None = None
     output_kind: str = "categorical"
     validation_metric: str = "error"
+    takes_lines = False
 
     def __init__(self, options: Options, workers: Workers):
         self.options = options
@@ -189,6 +191,10 @@ class Task:
     def ensemble_member(self, lineage: Lineage, number: int) -> keras.Model:
         """Returns a generation as a member of the saved ensemble."""
         return lineage.model(number)
+
+    def saved_ensemble(self, mean: keras.Model) -> keras.Model:
+        """Returns the model to save for the average of members, whose layers it has."""
+        return mean
 
     def first_model(self) -> keras.Model | None:
         """Returns the pretrained model to use as generation 0, if any."""

@@ -1,4 +1,4 @@
-"""Labeled texts in folders, in tables and embedded, their words as numbers, and their batches."""
+"""Labeled texts in folders, in tables and embedded, and their words as numbers."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from ban_tf.datasets import docstrings, documents, pipeline, tokenizing
-from ban_tf.datasets.array_batches import evaluation_batches, training_batches
-from ban_tf.datasets.image_data import ImageData, Split
+from ban_tf.datasets import docstrings, documents, tokenizing
 from ban_tf.errors import InputError
 
 
@@ -116,35 +114,3 @@ def test_words_become_numbers_as_keras_numbers_them():
     assert '"the", "dog"' in config  # a saved model has them, too
     with pytest.raises(InputError, match="no words"):
         tokenizing.learn(["...", " "], most=3)
-
-
-def test_batches_are_those_of_images_from_any_step_on():
-    labels = np.arange(10, dtype=np.int32)
-    arrays = (np.stack([labels, labels], axis=1), labels)
-    batches = training_batches(arrays, batch_size=4, seed=3, first_epoch=1, first_step=1)
-    found = [labels.numpy() for _, labels in batches.take(5)]
-    images = np.zeros((10, 1, 1, 1), np.uint8)
-    split = Split(images, labels)
-    mean = np.zeros(1, np.float32)
-    data = ImageData("", split, split, split, ("a", "b"), mean, mean + 1, False)
-    options = {"batch_size": 4, "epochs": 9, "seed": 3, "augment": "none", "first_epoch": 1}
-    whole = [y.numpy() for _, y in pipeline.training_batches(data, **options).take(6)]
-    np.testing.assert_array_equal(found, whole[1:])
-    for (inputs, targets), expected in zip(batches.take(5), found, strict=True):
-        np.testing.assert_array_equal(inputs[:, 1], expected)
-        np.testing.assert_array_equal(targets, expected)
-    shards = [
-        [
-            y.numpy()
-            for _, y in training_batches(
-                arrays, batch_size=4, seed=3, num_shards=2, shard_range=range(part, part + 1)
-            ).take(3)
-        ]
-        for part in range(2)
-    ]
-    together = training_batches(arrays, batch_size=4, seed=3).take(3)
-    for first, second, (_, both) in zip(*shards, together, strict=True):
-        np.testing.assert_array_equal([*first, *second], both)
-    assert [len(y) for _, y in evaluation_batches(arrays, 4)] == [4, 4, 2]
-    with pytest.raises(InputError, match="--batch_size=11 is more than the 10 training examples"):
-        training_batches(arrays, batch_size=11, seed=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ban_tf.config.groups.checkpoints import CheckpointOptions
 from ban_tf.config.groups.data import DataOptions
+from ban_tf.config.groups.documents import DocumentOptions
 from ban_tf.config.groups.generations import GenerationOptions
 from ban_tf.config.groups.masks import MaskOptions
 from ban_tf.config.groups.networks import NetworkOptions
@@ -20,6 +21,7 @@ GROUPS = (
     NetworkOptions,
     DataOptions,
     MaskOptions,
+    DocumentOptions,
     ObjectiveOptions,
     TeacherOptions,
     TrainingOptions,
@@ -33,6 +35,7 @@ __all__ = [
     "GROUPS",
     "CheckpointOptions",
     "DataOptions",
+    "DocumentOptions",
     "GenerationOptions",
     "MaskOptions",
     "NetworkOptions",

@@ -26,6 +26,8 @@ TASK = Declaration(
         "plateau_factor": "it is for --schedule=plateau, which is for text",
         "plateau_threshold": "it is for --schedule=plateau, which is for text",
         "unroll": "images are not sequences",
+        "max_words": "it is for texts with labels",
+        "max_length": "it is for texts with labels",
     },
     check_dataset=datasets.check,
     columns=frozenset({"path"}),

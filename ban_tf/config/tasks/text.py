@@ -35,6 +35,8 @@ TASK = Declaration(
         "unlabelled": "every word of a text is the label of those before",
         "unlabelled_confidence": "every word of a text is the label of those before",
         "unlabelled_balance": "every word of a text is the label of those before",
+        "max_words": "the vocabulary is that of the training text",
+        "max_length": "a text is read as a whole",
         "monitor": "epochs of text are compared by perplexity",
         "class_weight": "words are not classes of examples",
         "activation_weight": "it compares feature maps of images",

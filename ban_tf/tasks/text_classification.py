@@ -1,0 +1,226 @@
+"""Text classification: folders and tables of labeled texts, and the embedded `documents`.
+
+Networks are trained on the numbers of words. A saved model takes strings: the layer that makes
+numbers of them, with the vocabulary of the training texts, is put before the trained network.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from absl import logging
+
+from ban_tf import architectures, objectives
+from ban_tf.datasets import class_weights, documents, tokenizing
+from ban_tf.datasets.documents import Documents
+from ban_tf.datasets.example_batches import Examples
+from ban_tf.lineage.lineage import Lineage
+from ban_tf.report import examples
+from ban_tf.runs import reading
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.tasks import array_task, chance, saturation, text_inference
+from ban_tf.tasks.task import Predictions
+from ban_tf.training.balanced_accuracy import BalancedAccuracy
+
+_BALANCED = "val_balanced_accuracy"
+_MANY_UNKNOWN = 0.2  # fraction of unknown words from which a warning is shown
+_SNIPPET = 300  # characters of a text in a report
+
+
+class TextClassification(array_task.ArrayTask):
+    """Networks that classify texts; see `Task`.
+
+    Attributes:
+        data: The texts.
+        vocabulary: The known words.
+        length: Words of a text that are read.
+    """
+
+    takes_lines = True
+    data: documents.DocumentData
+    vocabulary: tuple[str, ...]
+    length: int
+    _predictions: list[np.ndarray]
+    _cut: float  # fraction of the training texts that are longer
+
+    def load(self) -> None:
+        """Reads the texts, and makes numbers of their words."""
+        options = self.options
+        self.data = documents.load(
+            options.dataset,
+            validation_fraction=options.validation_fraction,
+            train_examples=options.train_examples,
+            seed=options.seed,
+            test_fraction=options.test_fraction,
+        )
+        train = self.data.train
+        self.vocabulary = tokenizing.learn(train.texts, options.max_words)
+        # One word more than is read shows which texts are longer.
+        numbers = tokenizing.encode(train.texts, self.vocabulary, options.max_length + 1)
+        longest = int(np.count_nonzero(numbers.any(axis=0)))
+        self.length = max(1, min(options.max_length, longest))
+        self._cut = float(np.mean(numbers[:, options.max_length] != tokenizing.PADDING))
+        self.train, self.validation, self.test = (
+            self._examples(part) for part in (train, self.data.validation, self.data.test)
+        )
+        if options.monitor == _BALANCED:
+            self.shown = (*self.shown, _BALANCED)
+        if self.workers.chief and self.unknown_share("test") > _MANY_UNKNOWN:
+            logging.warning(
+                "%.1f %% of the words of the test texts are unknown: they are rare in the training "
+                "texts, or --max_words=%d is low.",
+                100 * self.unknown_share("test"),
+                options.max_words,
+            )
+
+    def _examples(self, part: Documents) -> Examples:
+        numbers = tokenizing.encode(part.texts, self.vocabulary, self.length)
+        return Examples(numbers, part.labels, part.files)
+
+    def unknown_share(self, part: str) -> float:
+        """Returns the fraction of unknown words in "train", "validation" or "test"."""
+        return tokenizing.unknown_share(getattr(self, part).inputs)
+
+    def describe(self) -> str:
+        """Returns the name of the dataset, its numbers of texts and of words."""
+        data = self.data
+        return (
+            f"{data.name}: {len(data.train.texts):,} training, {len(data.validation.texts):,} "
+            f"validation, {len(data.test.texts):,} test texts, {len(self.vocabulary):,} known "
+            f"words, {100 * self.unknown_share('test'):.1f} % of the test words unknown"
+        )
+
+    def remarks(self) -> list[str]:
+        """Returns the classes, and how many texts are cut off or both in training and test."""
+        data = self.data
+        found = [class_weights.describe(data.train.labels, data.class_names)]
+        if self._cut:
+            found.append(
+                f"{100 * self._cut:.1f} % of the training texts have more than "
+                f"--max_length={self.options.max_length} words; the rest is not read."
+            )
+        twice = len(set(data.test.texts) & {*data.train.texts, *data.validation.texts})
+        if twice:
+            found.append(f"{twice} of the test texts are among the training texts, too.")
+        return found
+
+    def identity(self) -> Mapping[str, Any]:
+        """Returns the numbers of texts and a hash of their content."""
+        data = self.data
+        train = len(data.train.texts) + len(data.validation.texts)
+        return {
+            "examples": f"{train} to train with and {len(data.test.texts)} to test with, of "
+            f"{len(data.class_names)} classes",
+            "data": f"content of hash {data.content}",
+        }
+
+    def files(self) -> Mapping[str, bytes]:
+        """Returns the classes and the vocabulary."""
+        facts = {
+            "dataset": self.data.name,
+            "unknown_share": {
+                part: self.unknown_share(part) for part in ("train", "validation", "test")
+            },
+            "words": list(self.vocabulary),
+        }
+        kept = self._kept()
+        return {
+            reading.CLASSES: kept[reading.CLASSES],
+            reading.VOCABULARY: json.dumps(facts, indent=1).encode(),
+        }
+
+    def _kept(self) -> dict[str, bytes]:
+        return reading.class_files(self.data.class_names, self.test.labels, self.test.names)
+
+    def build(self, network: str) -> keras.Model:
+        """Builds a network from the numbers of words to logits."""
+        with architectures.named(self.flag_of(network)):
+            return architectures.build_text_classifier(
+                network,
+                tokenizing.count(self.vocabulary),
+                self.length,
+                len(self.data.class_names),
+                **self.settings_of(network),
+            )
+
+    def as_saved(self, model: keras.Model) -> keras.Model:
+        """Returns the network with the layer before it that makes numbers of texts."""
+        return text_inference.taking_texts(model, self.vocabulary, self.length)
+
+    def saved_ensemble(self, mean: keras.Model) -> keras.Model:
+        """Returns the ensemble with one such layer for all members."""
+        return self.as_saved(mean)
+
+    def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
+        """Returns the accuracy of chance."""
+        monitor, labels = self.options.monitor, self.validation.labels
+        balanced = monitor == _BALANCED
+        of_chance = chance.of_balanced_accuracy if balanced else chance.of_accuracy
+        return {"chance": of_chance(labels), "monitor": monitor}
+
+    def compile_arguments(self) -> dict[str, Any]:
+        """Returns cross-entropy and accuracy."""
+        metrics: list[Any] = ["accuracy"]
+        if self.options.monitor == _BALANCED:
+            metrics.append(BalancedAccuracy(len(self.data.class_names)))
+        loss = objectives.LabelCrossEntropy(label_smoothing=self.options.label_smoothing)
+        return {"loss": loss, "weighted_metrics": metrics}
+
+    def improved(self, lineage: Lineage) -> bool:
+        """Returns whether the validation error fell by more than its 95 % interval."""
+        number = lineage.generations[-1].number
+        now, before = (
+            self.log_probabilities(lineage.model(index), self.validation)
+            for index in (number, number - 1)
+        )
+        if self.options.monitor == _BALANCED:
+            return saturation.balanced_error_improved(now, before, self.validation.labels)
+        return saturation.error_improved(now, before, self.validation.labels)
+
+    def rows(
+        self, lineage: Lineage, groups: list[list[int]], directory: RunDirectory
+    ) -> list[dict[str, Any]]:
+        """Evaluates the predictions on the test texts, which are stored with the models."""
+        self._predictions = self.class_predictions(lineage, directory, len(self.data.class_names))
+        return self.class_rows(self._predictions, groups)
+
+    def keep_test(self, directory: RunDirectory) -> None:
+        """Stores the labels, the names of files, and the texts that the report shows."""
+        shown = examples.select_examples(self._predictions, self.test.labels)
+        texts = {int(index): self.data.test.texts[index][:_SNIPPET] for index in shown}
+        directory.commit({**self._kept(), **reading.snippet_files(texts)})
+
+    @classmethod
+    def evaluate(
+        cls, run: reading.RunReader, dataset: str, data_dir: str | None = None
+    ) -> dict[str, Any]:
+        """Evaluates a run on the test texts of another dataset with its classes."""
+        return text_inference.evaluate(run, dataset)
+
+    @classmethod
+    def predict(
+        cls,
+        run: reading.RunReader,
+        files: Sequence[str],
+        which: str,
+        top: int | None,
+        lines: bool = False,
+    ) -> Predictions:
+        """Predicts the classes of text files, or of each of their lines."""
+        return text_inference.predict(run, files, which, top, lines)
+
+    @classmethod
+    def probabilities(cls, run: reading.RunReader, inputs: Any, which: str) -> np.ndarray:
+        """Predicts the classes of texts; see `text_inference.probabilities`."""
+        return text_inference.probabilities(run, inputs, which)
+
+    @classmethod
+    def served(
+        cls, run: reading.RunReader, which: str, preprocessing: bool, to: str
+    ) -> tuple[keras.Model, dict[str, Any]]:
+        """Returns a model with its classes and vocabulary; see `text_inference.served`."""
+        return text_inference.served(run, which, preprocessing, to)

@@ -1,0 +1,235 @@
+"""Applies trained text classifiers to new texts: evaluation, prediction and export."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ban_tf.compat import outputs
+from ban_tf.datasets import document_files, documents, text, tokenizing
+from ban_tf.errors import InputError, RunDirectoryError
+from ban_tf.metrics import summary
+from ban_tf.runs import inference, reading
+from ban_tf.system import shown
+from ban_tf.tasks import image_paths
+from ban_tf.tasks.task import Predictions
+
+_AT_A_TIME = 500  # texts
+_SNIPPET = 60  # characters of a text in a line of predictions
+
+
+def taking_texts(model: keras.Model, vocabulary: Sequence[str], length: int) -> keras.Model:
+    """Returns a model from texts, strings `[batch]`, whose words it makes numbers of.
+
+    Args:
+        model: A model of the numbers of words, int32 `[batch, length]`.
+        vocabulary: The known words.
+        length: Words of a text that are read.
+
+    Returns:
+        A model of stock Keras layers around the given one, with its outputs.
+    """
+    texts = keras.Input((), dtype="string", name="texts")
+    numbers = keras.ops.cast(tokenizing.layer(vocabulary, length)(texts), "int32")
+    return keras.Model(texts, model(numbers), name="text_classifier")
+
+
+def load(run: reading.RunReader, which: str) -> keras.Model:
+    """Loads a model of a run; it takes texts.
+
+    Args:
+        run: The run.
+        which: "ensemble", or the number of a generation.
+
+    Raises:
+        RunDirectoryError: It does not exist, is damaged, or is no text classifier of this run.
+    """
+    model, classes = inference.load(run, which), reading.read_classes(run)
+    takes, returns = (getattr(model, name, None) for name in ("input_shape", "output_shape"))
+    if takes != (None,) or returns != (None, len(classes)) or _network(model) is None:
+        raise RunDirectoryError(
+            f"{run.path / reading.CLASSES} has {len(classes)} classes, which are not those of a "
+            "text classifier in this run."
+        )
+    return model
+
+
+def _network(model: keras.Model) -> keras.Model | None:
+    """Returns the model in `taking_texts`."""
+    return next((layer for layer in model.layers if isinstance(layer, keras.Model)), None)
+
+
+def log_probabilities(model: keras.Model, texts: Sequence[str]) -> np.ndarray:
+    """Predicts classes, float64 `[texts, classes]`.
+
+    Args:
+        model: A model that takes texts.
+        texts: The texts.
+    """
+    batches = tf.data.Dataset.from_tensor_slices(list(texts)).batch(_AT_A_TIME)
+    raw = np.concatenate([np.asarray(model(batch, training=False)) for batch in batches])
+    return outputs.log_probabilities(raw, outputs.first_activation(model))
+
+
+def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
+    """Evaluates the generations of a run on the test texts of a dataset.
+
+    All texts of a dataset without a test part are test texts.
+
+    Args:
+        run: The run.
+        dataset: As `--dataset`.
+
+    Returns:
+        A summary; see `metrics.summary`. Its `run` has `unknown_words`, their fraction.
+
+    Raises:
+        InputError: The data cannot be read, or has classes that the run does not know.
+    """
+    finished, settings = reading.finished_generations(run), reading.settings(run)
+    models = [load(run, str(number)) for number in finished]
+    test = documents.load_test(dataset, reading.read_classes(run))
+    known = run.metadata.get("generations", {})
+    members = [
+        summary.Member(
+            number,
+            known.get(str(number), {}).get("taught_by", "given"),
+            log_probabilities(model, test.texts),
+        )
+        for number, model in zip(finished, models, strict=True)
+    ]
+    about = {
+        "dataset": dataset,
+        "architecture": settings.get("arch", "unknown"),
+        "objective": settings.get("objective", "unknown"),
+        "seed": settings.get("seed", 0),
+        "unknown_words": _unknown_share(models[0], test.texts),
+    }
+    average = settings.get("ensemble_average", "probabilities")
+    return summary.summarize(about, members, test.labels, average)
+
+
+def _unknown_share(model: keras.Model, texts: Sequence[str]) -> float:
+    """Returns the fraction of the words of texts that a model does not know."""
+    (layer,) = (
+        layer for layer in model.layers if isinstance(layer, keras.layers.TextVectorization)
+    )
+    return tokenizing.unknown_share(np.asarray(layer(tf.constant(list(texts)))))
+
+
+def probabilities(run: reading.RunReader, texts: Sequence[str], which: str) -> np.ndarray:
+    """Predicts class probabilities, float64 `[texts, classes]`.
+
+    Args:
+        run: The run.
+        texts: The texts.
+        which: "ensemble", or the number of a generation.
+
+    Raises:
+        InputError: The model does not exist, or something else than texts is given.
+    """
+    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts) or not len(texts):
+        raise InputError(f"inputs must be a sequence of texts. Received: {texts!r}"[:300])
+    return np.exp(log_probabilities(load(run, which), texts))
+
+
+def predict(
+    run: reading.RunReader,
+    names: Sequence[str],
+    which: str,
+    top: int | None = None,
+    lines: bool = False,
+) -> Predictions:
+    """Predicts the classes of text files; those that cannot be read are left out.
+
+    Args:
+        run: The run.
+        names: Paths of files or of folders, and patterns; see `image_paths.expand`.
+        which: "ensemble", or the number of a generation.
+        top: How many of the most likely classes; None for the first one, and for all in the table.
+        lines: Whether each line of a file is a text.
+
+    Raises:
+        InputError: The model does not exist.
+    """
+    class_names, model = reading.read_classes(run), load(run, which)
+    files, bad = image_paths.expand(names, document_files.files_in, "text files")
+    texts: list[tuple[str, str]] = []
+    for file in files:
+        try:
+            texts += [(file, found) for found in _texts(pathlib.Path(file), lines)]
+        except InputError as error:
+            bad.append(str(error))
+    found = np.exp(log_probabilities(model, [text for _, text in texts])) if texts else []
+    most = min(top or 1, len(class_names))
+    rows: list[list[Any]] = []
+    printed = []
+    for (file, content), row in zip(texts, found, strict=True):
+        order = np.argsort(-row, kind="stable")[:most]
+        likely = [(class_names[label], row[label]) for label in order]
+        begin = [file, *([shown.escaped(content[:_SNIPPET])] if lines else [])]
+        printed.append("\t".join([*begin, *(f"{name}\t{p:.4f}" for name, p in likely)]))
+        begin = [file, *([content] if lines else [])]
+        if top is None:
+            rows.append([*begin, likely[0][0], *(f"{p:.8g}" for p in row)])
+        else:
+            rows.append([*begin, *(cell for name, p in likely for cell in (name, f"{p:.8g}"))])
+    headings = ["class", *class_names]
+    if top is not None:
+        headings = [f"{what} {k}" for k in range(1, most + 1) for what in ("class", "probability")]
+    return Predictions(["file", *(["line"] if lines else []), *headings], rows, printed, bad)
+
+
+def _texts(path: pathlib.Path, lines: bool) -> list[str]:
+    if not lines:
+        return [document_files.read_text(path)]
+    return [" ".join(words) for words in text.read_lines(path)]
+
+
+def served(
+    run: reading.RunReader, which: str, preprocessing: bool, to: str
+) -> tuple[keras.Model, dict[str, Any]]:
+    """Returns a model for export, and its description for the manifest.
+
+    Args:
+        run: The run.
+        which: "ensemble", or the number of a generation.
+        preprocessing: Whether it takes texts and returns probabilities, and not the numbers of
+            words and its own outputs.
+        to: The format.
+
+    Raises:
+        InputError: The model does not exist, or the format does not support strings.
+    """
+    if preprocessing and to not in ("saved_model", "keras"):
+        raise InputError(
+            f"--preprocessing makes the model take strings, which --to={to} does not support; use "
+            "--to=saved_model or keras, or leave it out."
+        )
+    model = load(run, which)
+    network: Any = _network(model)
+    kind = inference.output_kind(model)
+    manifest = {
+        "class_names": list(reading.read_classes(run)),
+        "vocabulary": list(reading.read_vocabulary(run)),
+        "input": {
+            "shape": ["batch"] if preprocessing else ["batch", network.input_shape[1]],
+            "dtype": "string" if preprocessing else "int32",
+            "preprocessing": "none"
+            if preprocessing
+            else "words in lower case without punctuation: 0 pads, 1 is an unknown word, and the "
+            "words of the vocabulary follow from 2 on",
+        },
+        "output": "probabilities" if preprocessing else kind,
+    }
+    if not preprocessing:
+        return network, manifest
+    results = model.outputs[0]
+    if kind == "logits":
+        results = keras.layers.Softmax(dtype="float32", name="probabilities")(results)
+    return keras.Model(model.inputs[0], results, name="text_classifier"), manifest
