@@ -24,7 +24,8 @@ USAGE = """ban-tf evaluate RUN --dataset=NAME [flags]
 Evaluates every finished generation and the ensembles on the test split of a dataset, with the
 preprocessing of the run. The classes must be those of the run's training data. Of a folder of
 classes without train and test, all images are test data, and classes may be missing. For a run on
-text, text:PATH is one file, or a folder with *.test.txt, and the vocabulary is that of the run.
+text, text:PATH is one file, or a folder with *.test.txt, and the vocabulary is that of the run. For
+a run on labeled texts, documents:FOLDER or csv:FILE without a test part is test data as a whole.
 """
 
 
@@ -37,7 +38,8 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "dataset",
         None,
-        "digits, a TFDS dataset, folder:PATH, csv:FILE, text or text:PATH.",
+        "digits, a TFDS dataset, folder:PATH, csv:FILE, documents, documents:FOLDER, text or "
+        "text:PATH.",
         required=True,
         flag_values=values,
     )
@@ -69,7 +71,7 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
         print(f"Classes of the run without images ({len(missing)}), which do not count: {few}.")
     unknown = result["run"].get("unknown_words")
     if unknown is not None:
-        print(f"{100 * unknown:.1f} % of the words are unknown to the run and count as <unk>.")
+        print(f"{100 * unknown:.1f} % of the words are unknown to the run: all count as one word.")
     if path:
         try:
             pathlib.Path(path).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

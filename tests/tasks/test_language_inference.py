@@ -111,6 +111,8 @@ def test_the_likeliest_next_words_are_shown_and_written(run, place, capsys):
     arguments = [str(run.path), str(place / "lines.txt"), f"--csv={table}", "--top=2"]
     assert predict.main(arguments) == 0
     shown = capsys.readouterr().out.splitlines()
+    assert predict.main([*arguments, "--lines"]) == 2
+    assert "--lines is for runs on labeled texts" in capsys.readouterr().err
     rows = list(csv.DictReader(table.read_text().splitlines()))
     assert [row["line"] for row in rows] == ["a b c", "zebra a"]
     found = language_inference.next_words(run, [["a", "b", "c"], ["zebra", "a"]])
