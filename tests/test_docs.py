@@ -132,6 +132,43 @@ def test_the_tutorial_goes_from_images_to_an_exported_ensemble(tmp_path, monkeyp
     assert capsys.readouterr().out.startswith("[0, 1, 2] ")
 
 
+def _write(folder):
+    """Reviews of two kinds, as files and as a table."""
+    rng = np.random.default_rng(0)
+    words = {"praise": ["wonderful", "great", "love"], "blame": ["bad", "boring", "waste"]}
+    rows = ["text,label"]
+    for part, count in (("train", 20), ("test", 6)):
+        for name, own in words.items():
+            (folder / part / name).mkdir(parents=True)
+            for number in range(count):
+                text = " ".join(rng.choice([*own, "the", "book", "it", "is"], 6))
+                (folder / part / name / f"{number}.txt").write_text(text)
+                rows.append(f"{text},{name}")
+    (folder.parent / "more.csv").write_text("\n".join(rows[:4] + rows[-3:]))
+    (folder.parent / "lines.txt").write_text("a great book\nwhat a waste\n")
+
+
+def test_the_commands_for_texts_run(tmp_path, monkeypatch, capsys):
+    _write(tmp_path / "reviews")
+    monkeypatch.chdir(tmp_path)
+    (block,) = _blocks("documents.md", "bash")
+    for command in block.splitlines():
+        program, verb, *arguments = shlex.split(command)
+        assert program == "ban-tf"
+        if verb in _IN_PROCESS:
+            assert verbs.main([verb, *arguments]) == 0, capsys.readouterr().err
+            continue
+        quick = ["--epochs=3", "--gens=1", "--progress=none"]
+        values = flags.FlagValues()
+        options.define_flags(values)
+        given = train.parse(["ban-tf train", *arguments, *quick], values)
+        runner.run(train.checked(given, values))
+    assert (tmp_path / "predicted.csv").read_text().startswith("file,line,class,blame,praise")
+    (block,) = _blocks("documents.md", "python")
+    exec(block, {})
+    assert "shape=(2, 2)" in capsys.readouterr().out
+
+
 def test_the_commands_for_pretrained_backbones_run(tmp_path, monkeypatch):
     _draw(tmp_path / "my_images", size=32)
     monkeypatch.chdir(tmp_path)

@@ -19,9 +19,10 @@ class DataOptions:
     dataset: str = flag(
         "digits",
         "digits (embedded), a TFDS dataset such as cifar10, folder:PATH with images, csv:FILE with "
-        "the columns path, label and perhaps split, text (embedded), or text:PATH, a folder with "
-        "*.train.txt, *.valid.txt and *.test.txt or one file; segmentation (drawn shapes), or "
-        "segmentation:FOLDER with the folders images and masks.",
+        "the columns path (or text), label and perhaps split, documents (embedded) or "
+        "documents:FOLDER with texts by class, segmentation (drawn shapes) or segmentation:FOLDER "
+        "with the folders images and masks, text (embedded), or text:PATH, a folder with "
+        "*.train.txt, *.valid.txt and *.test.txt or one file.",
     )
     data_dir: str | None = flag(
         None,
