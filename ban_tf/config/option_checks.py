@@ -20,6 +20,7 @@ from ban_tf.datasets import resizing, unlabelled
 from ban_tf.distribution import cluster
 from ban_tf.errors import InputError, OptionsError
 from ban_tf.objectives import names as objective_names
+from ban_tf.system import user_code
 
 _HIGHEST_SEED = 2**31 - 1
 _LONGEST_NAME = 255  # bytes of one name, in all common file systems
@@ -67,6 +68,8 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
         _check_writable("recordings", options.recordings_directory)
     try:
         objective_names.parse(options.objective, flag=True)
+        if options.callbacks is not None:
+            user_code.check_name(options.callbacks, f"--callbacks={options.callbacks}")
         if options.image_size is not None:
             resizing.parse(options.image_size)
         task = registry.of(options.dataset)

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ban_tf.errors import InputError
+from ban_tf.system import user_code
 
 
 class Entry(NamedTuple):
@@ -71,9 +72,7 @@ def parse(name: str, *, flag: bool = False) -> tuple[str, float]:
     if plus and base == "labels":
         raise InputError(f"{given} names the labels twice; give labels alone.")
     if ":" in base:
-        module, _, function = base.partition(":")
-        if not all(part.isidentifier() for part in (*module.split("."), *function.split("."))):
-            raise InputError(f"{given} must have the form package.module:function.")
+        user_code.check_name(base, given)
         return base, 1.0 if plus else 0.0
     base = FORMER_NAMES.get(base, base)
     if base not in OBJECTIVES:

@@ -17,6 +17,21 @@ from typing import Any
 from ban_tf.errors import InputError
 
 
+def check_name(name: str, given: str) -> None:
+    """Checks that a name has the form of a function's name; nothing is imported.
+
+    Args:
+        name: As for `load`.
+        given: As for `load`.
+
+    Raises:
+        InputError: It has not.
+    """
+    module, colon, path = name.partition(":")
+    if not colon or not all(part.isidentifier() for part in (*module.split("."), *path.split("."))):
+        raise InputError(f"{given} must have the form package.module:function.")
+
+
 def load(name: str, given: str) -> Any:
     """Imports the function of a name.
 
@@ -28,9 +43,8 @@ def load(name: str, given: str) -> Any:
     Raises:
         InputError: The module does not exist, or has no such function.
     """
+    check_name(name, given)
     module_name, _, path = name.partition(":")
-    if not module_name or not path:
-        raise InputError(f"{given} must have the form package.module:function.")
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

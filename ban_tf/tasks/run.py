@@ -49,6 +49,11 @@ class Run:
         return f"Run({str(self.files.path)!r})"
 
     @property
+    def path(self) -> pathlib.Path:
+        """The run's directory."""
+        return self.files.path
+
+    @property
     def task(self) -> Declaration:
         """The declaration of the run's task."""
         return registry.of_settings(self.settings)

@@ -19,7 +19,15 @@ from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.report import analysis_report, profiling, progress, tensorboard
 from ban_tf.runs.rundir import RunDirectory, open_shared
-from ban_tf.tasks import console, final_student, lineage_options, results, saturation
+from ban_tf.tasks import (
+    console,
+    final_student,
+    lineage_options,
+    own_callbacks,
+    results,
+    saturation,
+)
+from ban_tf.tasks.run import Run
 from ban_tf.tasks.task import Task
 
 
@@ -79,6 +87,7 @@ class Prepared:
         speed: Arguments of `compile` that only affect speed.
         first_model: The pretrained generation 0, if any.
         code: Fingerprints of custom functions.
+        own_callbacks: Returns the callbacks of `--callbacks`.
     """
 
     task: Task
@@ -86,6 +95,7 @@ class Prepared:
     speed: dict[str, Any]
     first_model: keras.Model | None
     code: dict[str, str]
+    own_callbacks: own_callbacks.Callbacks
 
 
 def prepare(options: Options) -> Prepared:
@@ -108,13 +118,14 @@ def prepare(options: Options) -> Prepared:
         threads=options.threads,
     )
     task = declaration.load()(options, workers)
+    further = own_callbacks.load(options.callbacks)
     workers.run_on_chief_first(task.load)
     steps = task.steps_per_epoch()
     speed = _speed(task, steps)
     first_model = task.first_model()
     code = lineage_options.own_code(options)
     lineage_options.check_objective(task)
-    return Prepared(task, steps, speed, first_model, code)
+    return Prepared(task, steps, speed, first_model, code, further)
 
 
 def _lineage(prepared: Prepared, directory: RunDirectory) -> Lineage:
@@ -161,7 +172,7 @@ def _fit(prepared: Prepared, lineage: Lineage, directory: RunDirectory) -> None:
             **task.compile_arguments(),
             **prepared.speed,
         },
-        callbacks=functools.partial(_callbacks, task, directory),
+        callbacks=functools.partial(_callbacks, prepared, directory),
         examples_per_epoch=steps * task.examples_per_step(),
         verbose=0,  # the callbacks show the progress
         checkpoint_steps=options.checkpoint_steps,
@@ -207,9 +218,10 @@ def _steps_per_execution(wanted: int | None, steps: int) -> int:
 
 
 def _callbacks(
-    task: Task, directory: RunDirectory, generation: int, rows: list[dict]
+    prepared: Prepared, directory: RunDirectory, generation: int, rows: list[dict]
 ) -> list[keras.callbacks.Callback]:
     """Returns a generation's callbacks; only the chief writes and prints."""
+    task = prepared.task
     options, callbacks = task.options, task.callbacks(generation, rows)
     if not task.workers.chief:
         return callbacks
@@ -221,6 +233,7 @@ def _callbacks(
         callbacks.append(profiling.Profile(logs, generation))
     return [
         *callbacks,
+        *prepared.own_callbacks(Run(directory.path), generation),
         tensorboard.TensorBoardScalars(logs, generation, rows),
         progress.Progress(
             generation,

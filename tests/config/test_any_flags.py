@@ -47,6 +47,7 @@ _TEXTS = {
         *("labels+labels", "kd+", "+labels", "kd+kd", "kdd", "kd-standardised", "nowhere:f"),
         *("json:dumps", "os:nothing", "os:getcwd+labels", "::", "a:b:c"),
     ),
+    "callbacks": ("nowhere:f", "os:getcwd", "os:", ":f", "os:a b", "json:loads"),
     "image_size": ("12", "9x12", "0", "16384", "12x"),
     "gens": ("0", "1", "3", "1000", "1001"),
     "teacher_from": ("teacher.keras",),

@@ -24,6 +24,13 @@ class OutputOptions:
         "Analyze the gradient of distillation after each epoch: analysis.png.",
         needs=(needs.TEACHER,),
     )
+    callbacks: str | None = flag(
+        None,
+        "package.module:function that returns further Keras callbacks, such as those of a tracker; "
+        "it is called with the run, a ban_tf.Run, and the number of each generation to train.",
+        may_change=True,
+        may_be_empty=True,
+    )
     progress: str = flag(
         "auto",
         "auto (a bar on a terminal), lines or none.",
