@@ -159,12 +159,19 @@ def import_tensorflow() -> None:
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with silenced():
+        importlib.import_module("tensorflow")
+
+
+@contextlib.contextmanager
+def silenced() -> Iterator[None]:
+    """Keeps from the screen what libraries print to stderr, unless they raise an error."""
     sys.stderr.flush()
     with tempfile.TemporaryFile() as said:
         standard_error = os.dup(2)
         os.dup2(said.fileno(), 2)
         try:
-            importlib.import_module("tensorflow")
+            yield
         except Exception:
             said.seek(0)
             os.write(standard_error, said.read())

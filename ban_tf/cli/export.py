@@ -1,24 +1,27 @@
 """`ban-tf export RUN --to=FORMAT`: exports a generation or the ensemble.
 
 Uses Keras's exporters. A manifest is written next to the model: classes or vocabulary, inputs,
-outputs, and the preprocessing of images.
+outputs, and the preprocessing of images. With `--quantize`, what quantization costs is measured on
+the test images of the run before the model is moved to its place.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import json
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from absl import flags
 
 from ban_tf.cli import common as command
+from ban_tf.cli import quantized
 from ban_tf.config import registry
 from ban_tf.errors import InputError
-from ban_tf.runs import outputs, preferred, reading
+from ban_tf.runs import litert, outputs, preferred, reading
 from ban_tf.system import safe_files, shown
 from ban_tf.system.files import temporary_folder, write_atomically
 
@@ -26,7 +29,9 @@ NAME = "ban-tf export"
 USAGE = """ban-tf export RUN --to=saved_model|keras|litert|onnx [flags]
 
 Exports the ensemble of a run, or one generation, with a manifest of classes (or of the vocabulary)
-and preprocessing.
+and preprocessing. --quantize makes files for phones (LiteRT) smaller; int8 is calibrated on
+training images of the run. Error, size and time of the float and the quantized file are printed,
+and kept in the manifest.
 """
 
 # For each format: its file extension, and the packages that it needs besides TensorFlow.
@@ -46,6 +51,9 @@ def export(
     which: str = "ensemble",
     output: str | pathlib.Path | None = None,
     preprocessing: bool = False,
+    quantize: str | None = None,
+    dataset: str | None = None,
+    data_dir: str | None = None,
 ) -> pathlib.Path:
     """Exports a model of a run.
 
@@ -58,15 +66,21 @@ def export(
             instead of taking normalized images and returning its own outputs. For a run on text
             it takes lines of text, strings, and returns probabilities of the next word, instead
             of taking word indices.
+        quantize: One of `litert.KINDS`, for `to="litert"`; None keeps float32.
+        dataset: Where the data of the run is now, for `quantize`; by default as recorded.
+        data_dir: The directory of TFDS data, likewise.
 
     Returns:
         The path of the model; `<path>.json` is its manifest.
 
     Raises:
-        InputError: The model does not exist, or a package that the format needs is missing.
+        InputError: The model does not exist, a package that the format needs is missing, or the
+            format or the data of the run does not allow to quantize.
     """
     name = which if which == "ensemble" else f"generation-{which}"
-    path = pathlib.Path(output or run.path / "export" / f"{name}-{to}{FORMATS[to]}")
+    kind = f"{to}-{quantize}" if quantize else to
+    path = pathlib.Path(output or run.path / "export" / f"{name}-{kind}{FORMATS[to]}")
+    _check_quantize(to, quantize, dataset=dataset, data_dir=data_dir)
     if not output:
         _check_inside(path, run.path)
     _check_output(path, to)
@@ -76,16 +90,36 @@ def export(
             f"--to={to} needs {' and '.join(missing)}, which is not installed: "
             f'pip install "ban_tf[{to}]".'
         )
-    task = registry.of_settings(reading.settings(run))
     command.import_tensorflow()
-    model, described = task.load().served(run, which, preprocessing, to)
+    task = registry.of_settings(reading.settings(run)).load()
+    model, described = task.served(run, which, preprocessing, to)
     manifest = {"run": str(run.path), "model": name.replace("-", " "), "format": to, **described}
-    _write(model, to, path)
+    write = functools.partial(_convert, model, to)
+    if quantize:
+        try:
+            data = task.served_data(run, preprocessing, dataset, data_dir)
+        except InputError as error:
+            raise InputError(f"--quantize={quantize}: {error}") from error
+        write = functools.partial(quantized.write, write, quantize, data, manifest)
+    _write(write, path)
     try:
         write_atomically(_manifest_of(path), (json.dumps(manifest, indent=1) + "\n").encode())
     except OSError as error:
         raise InputError(f"{_manifest_of(path)} cannot be written ({error.strerror}).") from error
     return path
+
+
+def _check_quantize(to: str, quantize: str | None, **data: str | None) -> None:
+    """Checks that the format can be quantized, and that nothing is given for naught."""
+    if quantize and to != "litert":
+        raise InputError(
+            f"--quantize={quantize} is for --to=litert; --to={to} keeps the precision of the run."
+        )
+    for name, value in data.items():
+        if value and not quantize:
+            raise InputError(
+                f"--{name}={value} does nothing without --quantize, which alone reads data."
+            )
 
 
 def _manifest_of(path: pathlib.Path) -> pathlib.Path:
@@ -125,21 +159,24 @@ def _may_be_replaced(manifest: pathlib.Path) -> bool:
     return isinstance(earlier, dict) and earlier.get("format") in FORMATS
 
 
-def _write(model: Any, to: str, path: pathlib.Path) -> None:
-    """Writes the model beside its place, and then moves it there: a kill leaves no half of one."""
+def _convert(model: Any, to: str, path: pathlib.Path, **options: Any) -> None:
+    """Writes a model in a format; `options` are those of Keras's exporter."""
     import keras
 
+    if to == "keras":
+        model.save(path)
+        return
+    # Exporters need the input signature of a loaded model.
+    inputs = [keras.InputSpec(shape=model.input_shape, dtype=model.inputs[0].dtype)]
+    model.export(path, format=_KERAS_NAMES[to], input_signature=inputs, verbose=False, **options)
+
+
+def _write(write: Callable[[pathlib.Path], None], path: pathlib.Path) -> None:
+    """Writes the model beside its place, and then moves it there: a kill leaves no half of one."""
     try:
         with temporary_folder(path) as folder:
             written = folder / path.name
-            if to == "keras":
-                model.save(written)
-            else:
-                # Exporters need the input signature of a loaded model.
-                inputs = [keras.InputSpec(shape=model.input_shape, dtype=model.inputs[0].dtype)]
-                model.export(
-                    written, format=_KERAS_NAMES[to], input_signature=inputs, verbose=False
-                )
+            write(written)
             if path.is_dir():
                 path.rename(folder / "former")
             written.replace(path)
@@ -163,14 +200,43 @@ def _define(values: flags.FlagValues) -> None:
         flag_values=values,
     )
 
+    flags.DEFINE_enum(
+        "quantize",
+        None,
+        litert.KINDS,
+        "Of --to=litert: int8 computes in 8-bit integers, calibrated on training images; float16 "
+        "stores weights in half precision.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "dataset",
+        None,
+        "Where the data of the run is now, for --quantize; by default as recorded.",
+        flag_values=values,
+    )
+    flags.DEFINE_string(
+        "data_dir", None, "The directory of TFDS data, for --quantize.", flag_values=values
+    )
+
 
 def _work(values: flags.FlagValues, names: list[str]) -> None:
     if len(names) != 1:
         raise InputError("name one run, such as runs/digits-wrn-16-1-kd+labels-0.")
     run = reading.RunReader(names[0])
     which, reason = preferred.resolve(run, values.model)
-    path = export(run, values.to, which, values.output, values.preprocessing)
+    path = export(
+        run,
+        values.to,
+        which,
+        values.output,
+        values.preprocessing,
+        values.quantize,
+        values.dataset,
+        values.data_dir,
+    )
     if reason:
         command.print_note(reason)
     print(shown.escaped(path))
-    print(shown.escaped(f"{path}.json"))
+    print(shown.escaped(_manifest_of(path)))
+    if values.quantize:
+        print(quantized.table(json.loads(_manifest_of(path).read_text())["quantization"]))

@@ -26,6 +26,7 @@ class Content:
         histories: Each generation's rows, one per epoch.
         resume: The command that resumes the run.
         analysis: The PNG file of `--analyse`; None without that flag.
+        exports: The name of each quantized export in the run, and its measurements.
     """
 
     path: pathlib.Path
@@ -33,6 +34,7 @@ class Content:
     histories: dict[int, list[dict[str, float]]]
     resume: str
     analysis: bytes | None
+    exports: dict[str, dict[str, Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +131,7 @@ def read(path: str | pathlib.Path) -> Content:
         },
         "resume": reading.resume(run),
         "analysis": run.read(reading.ANALYSIS) if run.names(reading.ANALYSIS) else None,
+        "exports": reading.read_quantized_exports(run),
     }
     if reading.CLASSES in run.names():
         return _of_classes(run, common, generations)

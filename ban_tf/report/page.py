@@ -45,6 +45,7 @@ def write(content: Content) -> str:
         document.Section("Learning curves", _curves(content, kind.CURVES)),
         document.Section("The gradient of distillation", _gradient(content)),
         *kind.further(content),
+        document.Section("Quantized exports", _exports(content)),
         document.Section("How this was made", _provenance(content)),
     ]
     title = f"Born-again {run['architecture']} on {run['dataset']}"
@@ -175,6 +176,33 @@ def _gradient(content: Content) -> list[document.Block]:
         wide=True,
     )
     return [picture]
+
+
+def _exports(content: Content) -> list[document.Block]:
+    rows = []
+    for name, entry in content.exports.items():
+        for precision, measured, changed in (
+            ("float32", entry["float32"], ""),
+            (entry["kind"], entry["quantized"], f"{100 * entry['changed']:.2f}"),
+        ):
+            rows.append(
+                (
+                    name,
+                    precision,
+                    METRICS["error"].shown(measured["error"]),
+                    f"{measured['bytes'] / 1000:,.0f}",
+                    f"{measured['milliseconds']:.3f}",
+                    changed,
+                )
+            )
+    if not rows:
+        return []
+    headings = (
+        *("file", "precision", METRICS["error"].label, "size (kB)", "one image (ms)"),
+        "another class than float32 (%)",
+    )
+    caption = "By LiteRT on the test set, on one thread of the machine that exported them"
+    return [document.table(caption, headings, rows, texts=2)]
 
 
 def _provenance(content: Content) -> list[document.Block]:

@@ -33,6 +33,8 @@ SNIPPETS = "test_texts.json"  # of classifiers of texts
 NEAR_DUPLICATES = "near_duplicates.json"
 SUMMARY = "summary.json"
 ANALYSIS = "analysis.png"
+EXPORTS = "export"  # the folder of exported models, unless --output names another place
+_MOST_EXPORTS = 100
 
 
 class RunReader(RunDirectory):
@@ -308,6 +310,21 @@ def read_near_duplicates(run: RunReader) -> tuple[int, list[tuple[str, str]]]:
     name = run.path / NEAR_DUPLICATES
     found = json_schema.read(run.read(NEAR_DUPLICATES), schemas.NEAR_DUPLICATES, name)
     return found["count"], list(zip(found["test"], found["train"], strict=False))
+
+
+def read_quantized_exports(run: RunReader) -> dict[str, dict[str, Any]]:
+    """Reads the measurements of the quantized models in `export/`, by the names of their files.
+
+    Raises:
+        CorruptFileError: A manifest there is no regular file, or its entry is none.
+    """
+    found = {}
+    for path in sorted((run.path / EXPORTS).glob("*.tflite.json"))[:_MOST_EXPORTS]:
+        content = read_unlisted(run, f"{EXPORTS}/{path.name}") or b""
+        entry = json_schema.read(content, schemas.EXPORT, path).get("quantization")
+        if entry is not None:
+            found[shown.escaped(path.name.removesuffix(".json"))] = entry
+    return found
 
 
 def read_history(run: RunReader, number: int, name: str = "history") -> list[dict[str, float]]:

@@ -26,6 +26,26 @@ def _object(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]
     return {"type": "object", "required": list(required), "properties": properties}
 
 
+_FRACTION = {"type": "number", "minimum": 0, "maximum": 1}
+_MEASURED = _object(
+    ("error", "bytes", "milliseconds"),
+    error=_FRACTION,
+    bytes=_COUNT,
+    milliseconds={"type": "number", "minimum": 0},
+)
+# The manifest of an export; other formats and precisions have no measurements.
+EXPORT = _object(
+    quantization=_object(
+        ("kind", "calibration_examples", "test_examples", "changed", "float32", "quantized"),
+        kind={"enum": ["int8", "float16"]},
+        calibration_examples=_COUNT,
+        test_examples=_COUNT,
+        changed=_FRACTION,
+        float32=_MEASURED,
+        quantized=_MEASURED,
+    )
+)
+
 _CONTENT = {"size": _COUNT, "sha256": {"type": "string", "pattern": r"^[0-9a-f]{64}\Z"}}
 _LISTED = _object(
     ("size", "sha256"),

@@ -27,14 +27,13 @@ from ban_tf.system import seeds
 from ban_tf.tasks import (
     chance,
     frozen_features,
-    image_inference,
     image_networks,
     image_scores,
     leakage,
     saturation,
     teacher_signal,
 )
-from ban_tf.tasks.task import Predictions, Task
+from ban_tf.tasks.finished_images import FinishedImages
 from ban_tf.training import freezing
 from ban_tf.training.balanced_accuracy import BalancedAccuracy
 
@@ -44,7 +43,7 @@ _BALANCED = "val_balanced_accuracy"
 SKIPPED = "skipped_files.txt"  # of a run with --skip_bad_files
 
 
-class ImageClassification(Task):
+class ImageClassification(FinishedImages):
     """Networks that classify images; see `Task`."""
 
     data: datasets.ImageData
@@ -367,29 +366,3 @@ class ImageClassification(Task):
             pictures["reliability diagram"][number] = plots.reliability_diagrams({title: bins})
             pictures["confusion matrix"][number] = plots.confusion_matrix(counts, names, title)
         return pictures
-
-    @classmethod
-    def evaluate(
-        cls, run: reading.RunReader, dataset: str, data_dir: str | None = None
-    ) -> dict[str, Any]:
-        """Evaluates a run on the test split of another dataset with the same classes."""
-        return image_inference.evaluate(run, dataset, data_dir)
-
-    @classmethod
-    def predict(
-        cls, run: reading.RunReader, files: Sequence[str], which: str, top: int | None
-    ) -> Predictions:
-        """Predicts the classes of image files; the table has the `top` most likely ones, or all."""
-        return image_inference.predict(run, files, which, top)
-
-    @classmethod
-    def probabilities(cls, run: reading.RunReader, inputs: Any, which: str) -> np.ndarray:
-        """Predicts the classes of images; see `image_inference.probabilities`."""
-        return image_inference.probabilities(run, inputs, which)
-
-    @classmethod
-    def served(
-        cls, run: reading.RunReader, which: str, preprocessing: bool, to: str
-    ) -> tuple[keras.Model, dict[str, Any]]:
-        """Returns a model, with its classes and the normalization of its images."""
-        return image_inference.served(run, which, preprocessing, to)

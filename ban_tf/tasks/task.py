@@ -7,7 +7,7 @@ writes the reports. A new task is one class in one file, and a `Declaration`; se
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
@@ -45,6 +45,20 @@ class Predictions(NamedTuple):
     lines: list[str]
     bad: Sequence[str] = ()
     masks: Sequence[tuple[str, bytes]] | None = None
+
+
+class ServedData(NamedTuple):
+    """Data of a run as one of its exported models takes it.
+
+    Attributes:
+        training: Some training examples, `[examples, ...]`.
+        test: Returns the batches of the test examples.
+        labels: The true classes of these, integers `[examples]`.
+    """
+
+    training: np.ndarray
+    test: Callable[[], Iterator[np.ndarray]]
+    labels: np.ndarray
 
 
 class Task:
@@ -322,6 +336,27 @@ class Task:
             InputError: The model does not exist, or the task has no such command.
         """
         raise _unknown(run, "exported")
+
+    @classmethod
+    def served_data(
+        cls,
+        run: RunReader,
+        preprocessing: bool,
+        dataset: str | None = None,
+        data_dir: str | None = None,
+    ) -> ServedData:
+        """Returns the data of a run as `served` models take it, to quantize and measure them.
+
+        Args:
+            run: The run.
+            preprocessing: As for `served`.
+            dataset: Where the data is now; by default as recorded in the run.
+            data_dir: The directory of TFDS data, likewise.
+
+        Raises:
+            InputError: The data has gone or changed, or the task has no such command.
+        """
+        raise _unknown(run, "quantized")
 
 
 def _unknown(run: RunReader, what: str) -> InputError:

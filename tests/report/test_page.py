@@ -323,3 +323,24 @@ def test_reports_show_class_names_without_what_is_hidden(tmp_path, monkeypatch):
     text = page.write(content.read(tmp_path / "run"))
     assert "cat\\u202e" in text
     assert not {"\u202e", "\x07"} & set(text)
+
+
+def test_quantized_exports_have_a_section(tmp_path):
+    finished_run.make(tmp_path / "run")
+    assert "Quantized exports" not in page.write(content.read(tmp_path / "run"))
+    entry = {
+        **{"kind": "int8", "calibration_examples": 300, "test_examples": 120, "changed": 0.0125},
+        "float32": {"error": 0.1, "bytes": 320_400, "milliseconds": 0.25},
+        "quantized": {"error": 0.125, "bytes": 98_100, "milliseconds": 0.125},
+    }
+    (tmp_path / "run" / "export").mkdir()
+    manifest = tmp_path / "run" / "export" / "ensemble-litert-int8.tflite.json"
+    manifest.write_text(json.dumps({"format": "litert", "quantization": entry}))
+    (tmp_path / "run" / "export" / "plain.tflite.json").write_text('{"format": "litert"}')
+    text = page.write(content.read(tmp_path / "run"))
+    assert "Quantized exports" in text and "plain.tflite" not in text
+    for cell in ("ensemble-litert-int8.tflite", "12.50", "320", "98", "0.125", "1.25"):
+        assert f">{cell}<" in text
+    manifest.write_text(json.dumps({"quantization": {**entry, "float32": {}}}))
+    with pytest.raises(CorruptFileError, match=r"int8\.tflite\.json: quantization\.float32"):
+        content.read(tmp_path / "run")
