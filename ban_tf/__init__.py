@@ -15,8 +15,9 @@ _HOMES = {
     "Generation": "ban_tf.runs.generations",
     "Lineage": "ban_tf.lineage.lineage",
     "OnlineTeacher": "ban_tf.distillation.teachers",
-    "RecordedTeacher": "ban_tf.distillation.teachers",
+    "RecordedTeacher": "ban_tf.distillation.recorded_teacher",
     "Run": "ban_tf.tasks.run",
+    "record": "ban_tf.distillation.recorder",
 }
 _MODULES = {
     "analysis": "ban_tf.distillation.analysis",

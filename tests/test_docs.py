@@ -57,7 +57,7 @@ def test_every_command_named_in_the_documentation_exists():
             assert verb in verbs.VERBS, f"{path.name}: ban-tf {verb}"
 
 
-@pytest.mark.parametrize("page", ["how-to/teacher.md", "how-to/export.md"])
+@pytest.mark.parametrize("page", ["how-to/teacher.md", "how-to/export.md", "recordings.md"])
 def test_the_snippets_of_a_page_run_one_after_another(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}

@@ -89,7 +89,7 @@ def _register(keras: Any) -> None:
 
 def install() -> None:
     """Registers the names with Keras now, or as soon as it is imported."""
-    if "keras" in sys.modules:
+    if sys.modules.get("keras") is not None:
         _register(sys.modules["keras"])
     else:
         sys.meta_path.insert(0, _AfterKeras())

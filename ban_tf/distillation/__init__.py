@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = lazy.attach(
     {
         "BornAgainModel": "student",
         "OnlineTeacher": "teachers",
-        "RecordedTeacher": "teachers",
+        "RecordedTeacher": "recorded_teacher",
         "Analysis": "analysis",
     },
 )

@@ -20,7 +20,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ban_tf.compat import keras_private, loss_kinds
+from ban_tf.compat import host_calls, keras_private, loss_kinds
 from ban_tf.compat import model_checks as checks
 from ban_tf.compat.loss_kinds import BINARY, VALUES
 from ban_tf.distillation import targets, teachers
@@ -188,6 +188,9 @@ def labels_in_range(model: Any) -> Iterator[None]:
         if sentence is not None:
             sentence = sentence.replace("`labels`", "`y`")
             raise InputError(sentence if model.has_loss else f"{sentence}. {NO_LOSS}") from error
+        sentence = host_calls.sentence_of(str(error))
+        if sentence is not None:
+            raise InputError(sentence) from error
         found = re.search(r"label value of (-?\d+) .*?valid range of \[0, (\d+)\)", str(error))
         if found is None:
             raise

@@ -25,18 +25,24 @@ import os
 import pathlib
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-import keras
 import numpy as np
-import tensorflow as tf
 from absl import logging
 from scipy import special
 
-from ban_tf.compat import fingerprint
 from ban_tf.errors import InputError
 from ban_tf.system import safe_files
 from ban_tf.system.files import file_lock
+
+if TYPE_CHECKING:  # what writes a recording need not have TensorFlow
+    import keras
+    import tensorflow as tf
+
+_FLAGS = (
+    "use fewer --teacher_views, --teacher_top, another --recordings or --teacher_signal=online",
+    "Give another place with --recordings, or use --teacher_signal=online",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,6 +109,8 @@ class Recording:
         Returns:
             float32 `[batch, classes]`.
         """
+        import tensorflow as tf
+
         opened: dict[int, np.ndarray] = {}
 
         def read(number: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -155,6 +163,8 @@ def digest(models: Sequence[keras.Model], *facts: Any) -> str:
         models: The teachers.
         *facts: Whatever else their outputs depend on: arrays, and what JSON can hold.
     """
+    from ban_tf.compat import fingerprint
+
     described = [fingerprint.of_model(model) for model in models]
     for fact in facts:
         described.append(fingerprint.of_array(fact) if isinstance(fact, np.ndarray) else fact)
@@ -167,6 +177,7 @@ def record(
     batches: Callable[[int, int], Iterable[Any]],
     logits: Callable[[Any], Any],
     advance: Callable[[int], None] = lambda rows: None,
+    advice: tuple[str, str] = _FLAGS,
 ) -> Recording:
     """Records what is not recorded yet.
 
@@ -177,6 +188,7 @@ def record(
             inputs from there on, in order.
         logits: The teacher: a batch of inputs to logits `[batch, classes]`.
         advance: Told how many rows have been added, those found included.
+        advice: What to do if the disk is too small, and if it cannot be written.
 
     Raises:
         InputError: The disk is too small or cannot be written.
@@ -189,16 +201,14 @@ def record(
             if missing > free:
                 raise InputError(
                     f"The recorded outputs need {in_words(missing)} more in {path}, where "
-                    f"{in_words(free)} are free; use fewer --teacher_views, --teacher_top, another "
-                    "--recordings or --teacher_signal=online."
+                    f"{in_words(free)} are free; {advice[0]}."
                 )
             for view in range(form.views):
                 _record_view(path, view, form, batches, logits, advance)
     except OSError as error:
         raise InputError(
             f"The recorded outputs could not be written to {path} ({error.strerror}); what is "
-            "recorded stays. Give another place with --recordings, or use "
-            "--teacher_signal=online."
+            f"recorded stays. {advice[1]}."
         ) from error
     return Recording(path, form)
 
@@ -263,6 +273,27 @@ def _is_whole(file: pathlib.Path, form: Form) -> bool:
             and _read(content, 0, _HEADER) == _header(form)
             and _digest(content, size) == _read(content, size, _TRAILER)
         )
+
+
+def is_whole(path: pathlib.Path, view: int, form: Form) -> bool:
+    """Returns whether a view of a recording is there as it was written, and is of a shape."""
+    file = _file(path, view)
+    return file.is_file() and _is_whole(file, form)
+
+
+def first_rows(path: pathlib.Path, form: Form, count: int) -> np.ndarray:
+    """Returns the first rows, at most, that are recorded of view 0, also if it is incomplete."""
+    for file in (_file(path, 0), _file(path, 0).with_suffix(".begun")):
+        if file.is_file():
+            with open(file, "rb", opener=safe_files.regular) as content:
+                size = form.row.itemsize
+                if _read(content, 0, _HEADER) != _header(form):
+                    break
+                found = _read(content, _HEADER, count * size)
+                return np.frombuffer(found[: len(found) // size * size], form.row.base).reshape(
+                    -1, *form.row.shape
+                )
+    return np.empty((0, *form.row.shape), form.row.base)
 
 
 def _digest(file: BinaryIO, size: int) -> bytes:

@@ -73,9 +73,10 @@ class BornAgainModel(Preparing, SavingModel):
 
     Args:
         student: The model to train; any Keras model.
-        teacher: A Keras model, a path to a `.keras` file, a list of either (their mean
+        teacher: A Keras model, a path to a `.keras` file, a function of a NumPy batch that returns
+            logits or probabilities, `ban_tf.RecordedTeacher(path)`, a list of these (their mean
             distribution) or of pairs with a positive weight in that mean, as in
-            `[(model, 0.7), ("b.keras", 0.3)]`, `ban_tf.RecordedTeacher()`, or None.
+            `[(model, 0.7), ("b.keras", 0.3)]`, or None.
         objective: What to match: an `objectives.Objective`, its name ("kd", "cwtm", "dkpp",
             ...; "kd+labels", the default, adds the label term), a function
             `(labels, teacher_logits, student_logits) -> loss per sample`, or a dictionary from
@@ -165,6 +166,7 @@ class BornAgainModel(Preparing, SavingModel):
                 checks.check_teacher(value, self.student, self.objective)
             if self._further and not isinstance(value, (type(None), teachers.AbsentTeacher)):
                 self._further.check(value, self.student)
+            self._keep_off_xla(value)
             self._trace_again()
         super().__setattr__(name, value)
 
@@ -181,6 +183,18 @@ class BornAgainModel(Preparing, SavingModel):
         if not own and isinstance(self.teacher, teachers.OnlineTeacher):
             self.teacher.activation = value
         return value
+
+    def _keep_off_xla(self, teacher: Any) -> None:
+        """Turns XLA off for a teacher that runs on the host, which TensorFlow's XLA cannot call."""
+        if keras.backend.backend() != "tensorflow":
+            return
+        parts = getattr(teacher, "teachers", [teacher])
+        self.supports_jit = not any(
+            isinstance(part, teachers.FunctionTeacher) or getattr(part, "recorded", None)
+            for part in parts
+        )
+        if not self.supports_jit and self.compiled:
+            self.jit_compile = False
 
     def _check_further(self, objective: Any) -> None:
         if self._further and not objectives.needs_teacher(objective):
@@ -248,6 +262,9 @@ class BornAgainModel(Preparing, SavingModel):
         if options.get("class_weight") is not None:
             weighting.check_class_weight(x, weights, teachers.is_recorded(y))
         self._prepare(x, y, weights, data_checks.largest_batch(x, options.get("batch_size")))
+        recorded = isinstance(self.teacher, teachers.RecordedTeacher) and self._is_taught
+        if recorded and not teachers.is_recorded(y) and not self._preparation().needed:
+            self.teacher.check_data(x)
 
     def evaluate(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
         """Evaluates the student as `keras.Model.evaluate` does, after checking the data.

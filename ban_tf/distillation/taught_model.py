@@ -81,20 +81,27 @@ class TaughtModel(CheckedModel, StudentProxy):
 
     def test_step(self, *state_and_data: Any) -> Any:
         """Runs the evaluation step on labels and teacher outputs."""
-        return self._beside_teacher(super().test_step, *state_and_data)
+        return self._beside_teacher(super().test_step, *state_and_data, training=False)
 
-    def _beside_teacher(self, step: Callable[..., Any], *state_and_data: Any) -> Any:
+    def _beside_teacher(
+        self, step: Callable[..., Any], *state_and_data: Any, training: bool = True
+    ) -> Any:
         with measured.in_step():
-            return self._with_teacher(step, *state_and_data)
+            return self._with_teacher(step, *state_and_data, training=training)
 
-    def _with_teacher(self, step: Callable[..., Any], *state_and_data: Any) -> Any:
+    def _with_teacher(self, step: Callable[..., Any], *state_and_data: Any, training: bool) -> Any:
         *state, data = state_and_data  # JAX passes its state
         if not self._is_taught:
             return step(*state, data)
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         observing = self._further.observing() if self._further else contextlib.nullcontext()
+        found = isinstance(self.teacher, teachers.RecordedTeacher) and self.teacher.recorded
+        if found and not training and not teachers.is_recorded(labels):
+            labels = Target(preparation.inputs_and_labels(inputs, labels)[1], {})
+        else:
+            labels = self._with_signal(inputs, labels)
         with observing:
-            return step(*state, (inputs, self._with_signal(inputs, labels), sample_weight))
+            return step(*state, (inputs, labels, sample_weight))
 
     def _with_signal(self, inputs: Any, labels: Any) -> Any:
         """Returns labels with the teacher's outputs, or unchanged labels if there are none."""

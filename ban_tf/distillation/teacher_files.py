@@ -6,7 +6,13 @@ import json
 import pathlib
 from typing import Any
 
-from ban_tf.distillation.teachers import AbsentTeacher, RecordedTeacher, Teacher, load_model
+from ban_tf.distillation.teachers import (
+    SCHEME,
+    AbsentTeacher,
+    RecordedTeacher,
+    Teacher,
+    load_model,
+)
 
 _WEIGHTS = "teacher-weights.json"
 
@@ -15,14 +21,14 @@ def reference(teacher: Teacher | None) -> Any:
     """Returns what a saved student remembers of its teacher, for `from_reference`.
 
     Returns:
-        None without a teacher; "recorded"; the paths of a teacher that was read from files, each
-        in a pair with its weight if they have weights; or "absent" for a model, which is saved
-        apart from its student.
+        None without a teacher; "recorded", or "recording:PATH"; the paths of a teacher that was
+        read from files, each in a pair with its weight if they have weights; or "absent" for a
+        model, which is saved apart from its student.
     """
     if teacher is None:
         return None
     if isinstance(teacher, RecordedTeacher):
-        return "recorded"
+        return "recorded" if teacher.path is None else f"{SCHEME}{teacher.path}"
     if isinstance(teacher, AbsentTeacher):
         return teacher.saved
     paths, weights = getattr(teacher, "paths", None), getattr(teacher, "weights", None)
@@ -41,6 +47,9 @@ def from_reference(saved: Any) -> Any:
     if saved == "recorded":
         return RecordedTeacher()
     absent = AbsentTeacher(saved)
+    if isinstance(saved, str):
+        there = pathlib.Path(saved.removeprefix(SCHEME)).is_dir()
+        return RecordedTeacher(saved) if there and saved.startswith(SCHEME) else absent
     if not absent.paths or not all(pathlib.Path(path).is_file() for path in absent.paths):
         return absent
     return list(saved)

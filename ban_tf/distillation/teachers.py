@@ -7,7 +7,6 @@ student's. It always runs in inference mode, and outside the gradient tape.
 
 from __future__ import annotations
 
-import math
 import numbers
 import pathlib
 import zipfile
@@ -18,7 +17,7 @@ import keras
 from keras import ops
 
 from ban_tf.compat import outputs
-from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL, VALUES
+from ban_tf.compat.loss_kinds import VALUES
 from ban_tf.compat.output_evidence import collect
 from ban_tf.compat.output_kinds import (
     ACTIVATIONS,
@@ -29,6 +28,11 @@ from ban_tf.compat.output_kinds import (
 )
 from ban_tf.compat.preparation import Inputs
 from ban_tf.distillation.distillation_losses import with_features
+from ban_tf.distillation.function_teachers import FunctionTeacher, MixedTeacher
+from ban_tf.distillation.means import mean_logits, mean_values
+from ban_tf.distillation.recorded_teacher import SCHEME, RecordedTeacher
+from ban_tf.distillation.recorded_teacher import is_recorded as is_recorded
+from ban_tf.distillation.recorded_teacher import recorded_signal as recorded_signal
 from ban_tf.errors import InputError
 from ban_tf.system import shown
 
@@ -200,49 +204,6 @@ class _Own(NamedTuple):
     logits: Any = None
 
 
-def is_recorded(labels: Any) -> bool:
-    """Returns whether labels include precomputed teacher outputs."""
-    return isinstance(labels, dict) and set(labels) == {"labels", "teacher_logits"}
-
-
-class RecordedTeacher:
-    """A teacher whose outputs are precomputed and passed with the labels.
-
-    Batches then have the form `(x, {"labels": y, "teacher_logits": t})`, where `t` is an array, or
-    a dictionary of arrays by output name: logits `[batch, ..., classes]` of a categorical output;
-    logits of yes `[batch, ..., units]` (or of no and yes, `[batch, ..., units, 2]`) of a binary
-    one; values as they are. Validation data may have plain labels: it simply has no teacher
-    signal.
-    """
-
-    def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any] | None]:
-        """Splits the labels of a batch from the precomputed outputs."""
-        if is_recorded(labels):
-            return labels["labels"], outputs.named(labels["teacher_logits"])
-        return labels, None
-
-    def signal(self, given: Any, name: str, student: Output) -> Any:
-        """Returns the precomputed outputs in the student's shape; see `Teacher.signal`."""
-        return recorded_signal(given, student)
-
-
-def recorded_signal(given: Any, student: Output) -> Any:
-    """Returns precomputed logits or values in the student's shape.
-
-    Args:
-        given: See `RecordedTeacher`.
-        student: The student's output.
-    """
-    rank = len(student.logits.shape)
-    both = len(given.shape) == rank and given.shape[-1] == 2
-    if student.kind == BINARY and not both:
-        return outputs.to_logits(given, "linear", BINARY)
-    two_classes = student.kind == CATEGORICAL and student.units == 2
-    if two_classes and (len(given.shape) < rank or given.shape[-1] == 1):
-        return outputs.to_logits(given, "linear", BINARY)  # one unit distinguishes two classes
-    return outputs.to_logits(given, "linear", student.kind)
-
-
 class AbsentTeacher:
     """Replaces the teacher of a loaded model that was saved without it.
 
@@ -252,7 +213,8 @@ class AbsentTeacher:
 
     def __init__(self, saved: Any = "absent"):
         self.saved = saved
-        self.paths = [] if saved == "absent" else split_weights(saved)[0]
+        listed = [saved] if isinstance(saved, str) else split_weights(saved)[0]
+        self.paths = [] if saved == "absent" else listed
 
     def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any] | None]:
         """Raises an error that asks for the teacher.
@@ -270,45 +232,6 @@ class AbsentTeacher:
 
 def _constant(structure: Any) -> Any:
     return keras.tree.map_structure(ops.stop_gradient, structure)
-
-
-def mean_values(values: Sequence[Any], weights: Sequence[float] | None = None) -> Any:
-    """Returns the mean of arrays `[batch, ..., units]`, one for each member.
-
-    Args:
-        values: The arrays.
-        weights: As for `OnlineTeacher`.
-    """
-    if weights is None:
-        return sum(values[1:], start=values[0]) / float(len(values))
-    return sum(share * value for share, value in zip(_shares(weights), values, strict=True))
-
-
-def mean_logits(logits: Sequence[Any], weights: Sequence[float] | None = None) -> Any:
-    """Returns logits of the mean of several distributions.
-
-    Args:
-        logits: Arrays `[batch, ..., classes]`, one for each member.
-        weights: As for `OnlineTeacher`.
-
-    Returns:
-        `log(sum_k w_k softmax(logits_k) / sum_k w_k)`, `[batch, ..., classes]`: log-probabilities,
-        which are logits; of a single member, its logits.
-    """
-    if len(logits) == 1:
-        return logits[0]
-    log_probabilities = [ops.log_softmax(logit, axis=-1) for logit in logits]
-    if weights is None:
-        return ops.logsumexp(ops.stack(log_probabilities), axis=0) - ops.log(float(len(logits)))
-    weighted = [
-        probability + math.log(share)
-        for probability, share in zip(log_probabilities, _shares(weights), strict=True)
-    ]
-    return ops.logsumexp(ops.stack(weighted), axis=0)
-
-
-def _shares(weights: Sequence[float]) -> list[float]:
-    return [weight / math.fsum(weights) for weight in weights]
 
 
 def load_model(path: str | pathlib.Path) -> keras.Model:
@@ -341,34 +264,57 @@ def as_teacher(teacher: Any, activation: Any = None) -> Teacher | None:
     """Returns the teacher that the argument `teacher` describes.
 
     Args:
-        teacher: None, a Keras model, a path to a `.keras` file, a list of either (averaged), a list
-            of pairs of either and its weight in the average, or a `Teacher`.
+        teacher: None; a Keras model, a path to a `.keras` file, a function of a NumPy batch,
+            "recording:PATH", or a `Teacher`; a list of these (averaged), or a list of pairs of
+            these and a weight in the average.
         activation: See `OnlineTeacher`.
 
     Raises:
         InputError: It is none of these.
     """
-    if teacher is None or (hasattr(teacher, "split") and not isinstance(teacher, str)):
+    if teacher is None or _is_teacher(teacher):
         return teacher
-    several = list(teacher) if isinstance(teacher, (list, tuple)) else [teacher]
-    several, weights = split_weights(several)
+    listed = isinstance(teacher, (list, tuple))
+    several, weights = split_weights(list(teacher) if listed else [teacher])
     paths = [str(given) for given in several if isinstance(given, (str, pathlib.Path))]
-    models = [
-        load_model(given) if isinstance(given, (str, pathlib.Path)) else given for given in several
+    found = [_read(given) for given in several]
+    if all(isinstance(model, keras.Model) for model in found):
+        return OnlineTeacher(found, activation, paths if len(paths) == len(found) else (), weights)
+    outputs = _OUTPUTS.get(activation) if isinstance(activation, str) else None
+    joint = [
+        OnlineTeacher([one], activation)
+        if isinstance(one, keras.Model)
+        else one
+        if _is_teacher(one)
+        else FunctionTeacher(one, outputs)
+        for one in found
     ]
+    return MixedTeacher(joint, weights) if len(joint) > 1 else joint[0]
+
+
+_OUTPUTS = {"linear": "logits", "softmax": "probabilities"}
+
+
+def _is_teacher(given: Any) -> bool:
+    return hasattr(given, "split") and not isinstance(given, str)
+
+
+def _read(given: Any) -> Any:
+    """Returns a model, a function or a teacher, read if it is the name of one."""
+    if isinstance(given, str) and given.startswith(SCHEME):
+        return RecordedTeacher(given)
+    if isinstance(given, (str, pathlib.Path)):
+        return load_model(given)
     # A `BornAgainModel` teaches by the student that it trains.
-    models = [
-        model.student if isinstance(getattr(model, "student", None), keras.Model) else model
-        for model in models
-    ]
-    for model in models:
-        if not isinstance(model, keras.Model):
-            raise InputError(
-                "`teacher` must be a Keras model, a path to a .keras file, a list of these, each "
-                "alone or as a pair (model, weight), or a RecordedTeacher. "
-                f"Received: {model!r}"
-            )
-    return OnlineTeacher(models, activation, paths if len(paths) == len(models) else (), weights)
+    student = getattr(given, "student", None)
+    given = student if isinstance(student, keras.Model) else given
+    if _is_teacher(given) or callable(given):
+        return given
+    raise InputError(
+        "`teacher` must be a Keras model, a path to a .keras file, a function of a NumPy batch, a "
+        "list of these, each alone or as a pair (model, weight), or a RecordedTeacher. "
+        f"Received: {given!r}"
+    )
 
 
 def split_weights(teachers: list[Any]) -> tuple[list[Any], list[float] | None]:

@@ -1,0 +1,96 @@
+"""Keys of examples, by which a recording knows them in any order and in any program.
+
+The key of an example is a hash of its numbers as float32, whatever their dtype and shape: a flat
+row of pixels has the key of the image, and integers have the key of equal floats. Where teacher
+and student see different numbers, as at two sizes, names (or other numbers of one's own) can be
+keys instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from ban_tf.errors import InputError
+
+_AT_A_TIME = 1024  # examples that are read together
+
+
+def leaves(data: Any) -> list[Any]:
+    """Returns the arrays of examples: one, those of a dictionary by its keys' order, or of a list.
+
+    Raises:
+        InputError: There are none, or they have different lengths.
+    """
+    if isinstance(data, Mapping):
+        found = [data[name] for name in sorted(data)]
+    elif isinstance(data, (list, tuple)) and data and all(hasattr(x, "shape") for x in data):
+        found = list(data)
+    else:
+        found = [data if hasattr(data, "shape") else np.asarray(data)]
+    lengths = {len(array) if array.shape else 0 for array in found}
+    if len(lengths) != 1 or lengths == {0}:
+        raise InputError("`data` must be arrays of at least one example, all of one length.")
+    return found
+
+
+def rows(data: Any, chosen: slice) -> Any:
+    """Returns some examples, in the structure of `data`."""
+    if isinstance(data, Mapping):
+        return {name: np.asarray(array[chosen]) for name, array in data.items()}
+    if isinstance(data, (list, tuple)) and data and all(hasattr(x, "shape") for x in data):
+        return type(data)(np.asarray(array[chosen]) for array in data)
+    return np.asarray(data[chosen])
+
+
+def of_examples(data: Any) -> np.ndarray:
+    """Returns the keys of examples, uint64 `[examples]`.
+
+    Args:
+        data: Numbers or texts `[examples, ...]`: an array or what can be sliced like one, or a
+            dictionary or list of these.
+    """
+    arrays = leaves(data)
+    keys = np.empty(len(arrays[0]), "<u8")
+    for first in range(0, len(keys), _AT_A_TIME):
+        parts = [_contents(np.asarray(array[first : first + _AT_A_TIME])) for array in arrays]
+        for row, contents in enumerate(zip(*parts, strict=True), start=first):
+            keys[row] = _hash(b"\0".join(contents))
+    return keys
+
+
+def of_names(names: Any) -> np.ndarray:
+    """Returns the keys of names or whole numbers `[examples]`, uint64 `[examples]`."""
+    return np.array([_hash(f"name {name}".encode()) for name in np.asarray(names).tolist()], "<u8")
+
+
+def given(keys: Any) -> np.ndarray:
+    """Returns the keys of `keys` as a user gives them: examples, or a list of names.
+
+    Args:
+        keys: As for `of_examples`, or texts or whole numbers `[examples]`.
+    """
+    array = None if isinstance(keys, Mapping) or hasattr(keys, "shape") else np.asarray(keys)
+    array = keys if array is None else array
+    if getattr(array, "ndim", 0) == 1 and np.asarray(array).dtype.kind in "iuUSO":
+        return of_names(array)
+    return of_examples(array)
+
+
+def _contents(array: np.ndarray) -> Iterator[bytes]:
+    if array.dtype.kind in "USO":
+        for row in array.reshape(len(array), -1).tolist():
+            yield repr(
+                [item.decode() if isinstance(item, bytes) else item for item in row]
+            ).encode()
+        return
+    # Zero is added for -0.0, which equals 0.0 and has other bits.
+    flat = np.ascontiguousarray(array.reshape(len(array), -1).astype("<f4") + np.float32(0))
+    yield from (row.tobytes() for row in flat)
+
+
+def _hash(content: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little")
