@@ -194,6 +194,13 @@ class RecordedOutputs:
         order = np.argsort(flat, kind="stable")
         return flat[order], order
 
+    def digest(self) -> str:
+        """Returns the SHA-256 of the rows and keys, by the hashes that their files end with."""
+        found = hashlib.sha256(self.manifest.keys_hash.encode())
+        for view in range(self.manifest.views):
+            found.update(recording.trailer(self.path, view))
+        return found.hexdigest()
+
     def find(self, keys: np.ndarray) -> np.ndarray:
         """Returns the places of examples, counted over all views; -1 for those not recorded.
 

@@ -281,6 +281,12 @@ def is_whole(path: pathlib.Path, view: int, form: Form) -> bool:
     return file.is_file() and _is_whole(file, form)
 
 
+def trailer(path: pathlib.Path, view: int) -> bytes:
+    """Returns the SHA-256 that stands behind the rows of a complete view."""
+    with open(_file(path, view), "rb", opener=safe_files.regular) as file:
+        return _read(file, file.seek(0, os.SEEK_END) - _TRAILER, _TRAILER)
+
+
 def first_rows(path: pathlib.Path, form: Form, count: int) -> np.ndarray:
     """Returns the first rows, at most, that are recorded of view 0, also if it is incomplete."""
     for file in (_file(path, 0), _file(path, 0).with_suffix(".begun")):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import pathlib
 from typing import Any
 
+from ban_tf.compat import fingerprint
 from ban_tf.distillation.teachers import (
     SCHEME,
     AbsentTeacher,
@@ -53,6 +55,25 @@ def from_reference(saved: Any) -> Any:
     if not absent.paths or not all(pathlib.Path(path).is_file() for path in absent.paths):
         return absent
     return list(saved)
+
+
+def digest(teacher: Any) -> str:
+    """Returns a name for a teacher with its present weights, recording or function.
+
+    Args:
+        teacher: As from `teachers.as_teacher`.
+    """
+    parts = getattr(teacher, "teachers", None)
+    if parts is not None:
+        facts = [*map(digest, parts), teacher.weights]
+    elif isinstance(teacher, RecordedTeacher):
+        facts = [None if teacher.recorded is None else teacher.recorded.digest()]
+    elif hasattr(teacher, "models"):
+        facts = [fingerprint.of_model(model) for model in teacher.models]
+        facts += [getattr(teacher, "weights", None)]
+    else:
+        facts = [fingerprint.of_object(teacher)]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def write(teacher: Teacher | None, folder: str | pathlib.Path) -> None:

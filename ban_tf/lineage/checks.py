@@ -143,6 +143,7 @@ def check_networks(
     student_build: Callable[[], keras.Model],
     *,
     first_model: keras.Model | None,
+    first_teacher: Any,
     generations: int,
     share_ends: bool,
     teacher_precision: str | None,
@@ -155,6 +156,7 @@ def check_networks(
         build: Builds generation 0.
         student_build: Builds the other generations.
         first_model: A pretrained generation 0, if there is one.
+        first_teacher: A teacher of generation 0, if there is one.
         generations: The number of born-again generations.
         share_ends: As for `Lineage`.
         teacher_precision: As for `Lineage`.
@@ -172,6 +174,8 @@ def check_networks(
         teacher = first_model or build()
         if first_model is None:
             student_code.check_steps(teacher)  # generation 0 is trained on labels
+        if first_teacher is not None:
+            _check_first_teacher(first_teacher, first_model, teacher, student)
         if not generations:
             network = build() if first_model is not None else teacher
             BornAgainModel(network, **student)
@@ -200,6 +204,21 @@ def check_networks(
     prepare_teachers([network], teacher_precision)  # it becomes the next teacher
     model.teacher = RecordedTeacher() if recorded else asked
     return networks
+
+
+def _check_first_teacher(
+    first_teacher: Any,
+    first_model: keras.Model | None,
+    network: keras.Model,
+    student: Mapping[str, Any],
+) -> None:
+    if first_model is not None:
+        raise InputError(
+            "`first_model` is generation 0, which `first_teacher` would teach; give one of them."
+        )
+    model = BornAgainModel(network, first_teacher, **student)
+    if not getattr(model.objective, "needs_teacher", True):
+        raise InputError("`first_teacher` does nothing with an objective for labels alone.")
 
 
 def check_fit(

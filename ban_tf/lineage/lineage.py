@@ -56,6 +56,8 @@ class Lineage(TrainedGenerations):
         teacher: "previous" (the generation before), "ensemble" (all before it, averaged) or
             "first" (always generation 0).
         first_model: A pretrained model to use as generation 0.
+        first_teacher: A teacher of generation 0, which else learns from labels; any that
+            `BornAgainModel` takes, such as `RecordedTeacher(path)`.
         label_weight: See `BornAgainModel`.
         temperature: See `BornAgainModel`.
         keep: "last" or "best": which epoch's weights a generation keeps.
@@ -97,6 +99,7 @@ class Lineage(TrainedGenerations):
         *,
         teacher: str = "previous",
         first_model: keras.Model | None = None,
+        first_teacher: Any = None,
         label_weight: float | None = None,
         temperature: float | None = None,
         keep: str = "last",
@@ -140,9 +143,11 @@ class Lineage(TrainedGenerations):
         self._student = student
         self.recorded = recorded
         self._first_model = first_model
+        self._first_teacher = first_teacher
         self._needs_teacher = getattr(objectives.resolve(objective)[0], "needs_teacher", True)
         shared: dict[str, Any] = {
             "first_model": first_model,
+            "first_teacher": first_teacher,
             "share_ends": share_ends,
             "teacher_precision": teacher_precision,
             "recorded": recorded,
@@ -247,12 +252,14 @@ class Lineage(TrainedGenerations):
         x, fit = kept.split(x, fit)
         if self.chance is not None:
             collapse.check_measured(fit, self._compile(epochs), self._output_count)
-        self._check_recipe(x, fit, epochs, verbose)
+        if self._notes_recipe:
+            with self._workers.scope():
+                recipe.check_fit(self.directory, x, fit, epochs, self._compile, verbose)
         arrays, options = (None, fit) if callable(x) else array_epochs.separate(x, fit)
         for number in range(len(self.generations), self.number_of_generations + 1):
             generation = self._read(number, epochs)
             if verbose:
-                taught_by = teachers_text(self.teachers_of(number))
+                taught_by = self._taught_by(number)
                 there = "" if generation is None else ": finished before"
                 last = self.number_of_generations
                 print(f"Generation {number} of {last}, taught by {taught_by}{there}", flush=True)
@@ -294,21 +301,9 @@ class Lineage(TrainedGenerations):
         able = able or [earlier.number for earlier in before]
         return {"previous": able[-1:], "ensemble": able, "first": able[:1]}[self.teacher]
 
-    def _check_recipe(self, x: Any, fit: Mapping[str, Any], epochs: int, verbose: Any) -> None:
-        """Checks that data and training are those of the resumed run."""
-        if not self._notes_recipe:
-            return
-        assert self.directory is not None
-        with self._workers.scope():
-            noted = recipe.of_fit(self.directory, x, fit, epochs, self._compile)
-        resumed = recipe.agree(self.directory, noted, first=False)
-        unknown = recipe.not_compared(x, fit.get("validation_data"))
-        if resumed and unknown and verbose:
-            print(
-                f"The run in {self.directory.path} is resumed; the content of "
-                f"{' and '.join(unknown)} is not compared, since that requires reading it.",
-                flush=True,
-            )
+    def _taught_by(self, number: int) -> str:
+        given = not number and self._first_teacher is not None
+        return "a given teacher" if given else teachers_text(self.teachers_of(number))
 
     def _train(
         self,
@@ -330,6 +325,7 @@ class Lineage(TrainedGenerations):
                 self._compile,
                 epochs,
                 by_epochs=callable(compile),
+                first=number == 0,
             )
         fresh = self._fresh_model(number)
         trainer.begin(fresh, [self.generations[index] for index in teachers])
@@ -357,7 +353,7 @@ class Lineage(TrainedGenerations):
         self._workers.check_equal(outcome.weights, f"Generation {number}")
         generation = Generation(
             number,
-            teachers_text(teachers),
+            self._taught_by(number),
             outcome.weights,
             outcome.history,
             outcome.timings,

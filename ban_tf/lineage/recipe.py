@@ -18,6 +18,7 @@ import keras
 import numpy as np
 
 from ban_tf.compat import distribute, fingerprint, outputs
+from ban_tf.distillation import teacher_files, teachers
 from ban_tf.distillation.student import BornAgainModel
 from ban_tf.errors import RunDirectoryError
 from ban_tf.runs.rundir import RunDirectory
@@ -51,6 +52,8 @@ def of_lineage(arguments: Mapping[str, Any], networks: Mapping[str, keras.Model]
     }
     facts = {name: _plain(arguments[name]) for name in _ARGUMENTS}
     facts |= {name: _plain(value) for name, value in student.items()}
+    first = teachers.as_teacher(arguments["first_teacher"])
+    facts["first_teacher"] = first and _text(f"a teacher {_short(teacher_files.digest(first))}")
     if distribute.replica_count() == 1:  # else a network may have the per-replica batch size
         facts |= {
             name: _text(f"a network {_short(fingerprint.of_model(network, weights=False))}")
@@ -86,6 +89,38 @@ def of_fit(
     facts["compile"] = {name: _plain(value) for name, value in compiled.items()}
     data = {"x": x, "y": fit.get("y"), "validation_data": fit.get("validation_data")}
     return {**facts, **{name: _of_data(value) for name, value in data.items()}}
+
+
+def check_fit(
+    directory: RunDirectory | None,
+    x: Any,
+    fit: Mapping[str, Any],
+    epochs: int,
+    compile: Callable[[int], Mapping[str, Any]],
+    verbose: Any,
+) -> None:
+    """Checks that data and training are those of the resumed run; see `of_fit`.
+
+    Args:
+        directory: The run.
+        x: As for `of_fit`, as the further arguments are.
+        fit: Further arguments of `keras.Model.fit`.
+        epochs: Epochs of a generation that starts now.
+        compile: Returns the arguments of `compile`, given the epochs.
+        verbose: Whether it is printed what of the data is not compared.
+
+    Raises:
+        RunDirectoryError: They are not.
+    """
+    assert directory is not None
+    resumed = agree(directory, of_fit(directory, x, fit, epochs, compile), first=False)
+    unknown = not_compared(x, fit.get("validation_data"))
+    if resumed and unknown and verbose:
+        print(
+            f"The run in {directory.path} is resumed; the content of {' and '.join(unknown)} is "
+            "not compared, since that requires reading it.",
+            flush=True,
+        )
 
 
 def agree(directory: RunDirectory, facts: Mapping[str, Any], *, first: bool) -> bool:

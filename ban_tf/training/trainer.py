@@ -69,6 +69,7 @@ class Trainers:
 
     Args:
         first_model: The pretrained generation 0, if any.
+        first_teacher: The teacher of generation 0, if any.
         share_ends: As for `Lineage`.
         teacher_precision: As for `Lineage`.
         recorded: As for `Lineage`.
@@ -80,6 +81,7 @@ class Trainers:
         self,
         *,
         first_model: keras.Model | None,
+        first_teacher: Any,
         share_ends: bool,
         teacher_precision: str | None,
         recorded: bool,
@@ -87,6 +89,7 @@ class Trainers:
         **student: Any,
     ):
         self._first_model = first_model
+        self._first_teacher = first_teacher
         self._share_ends = share_ends
         self._precision = teacher_precision
         self._recorded = recorded
@@ -107,6 +110,7 @@ class Trainers:
         epochs: int,
         *,
         by_epochs: bool,
+        first: bool = False,
     ) -> Trainer:
         """Returns the trainer of a generation; creates it if none has its shape.
 
@@ -116,8 +120,10 @@ class Trainers:
             compile: Returns the arguments of `compile`, given the epochs.
             epochs: Epochs of the generation.
             by_epochs: Whether the arguments of `compile` depend on the epochs.
+            first: Whether it is generation 0.
         """
         key = (build, tuple(teacher_builds), epochs if by_epochs else None)
+        given = self._first_teacher if first else None
         if key not in self._known:
             for other in self._known.values():
                 other.reset()  # they share the objects of `distillation_losses`
@@ -125,16 +131,21 @@ class Trainers:
                 self._first_model if teacher_build is None else teacher_build()
                 for teacher_build in teacher_builds
             ]
-            self._known[key] = self._create(build(), teachers, compile(epochs))
+            self._known[key] = self._create(build(), teachers, compile(epochs), given)
         return self._known[key]
 
     def _create(
-        self, student: keras.Model, teachers: list[keras.Model], compile: Mapping[str, Any]
+        self,
+        student: keras.Model,
+        teachers: list[keras.Model],
+        compile: Mapping[str, Any],
+        given: Any,
     ) -> Trainer:
         shared = sharing.freeze_ends(student) if teachers and self._share_ends else []
         inference = prepare_teachers(teachers, self._precision)
         recorded = RecordedTeacher() if self._recorded and teachers else None
-        model = BornAgainModel(student, teacher=recorded or inference or None, **self._student)
+        teacher = given if given is not None else recorded or inference or None
+        model = BornAgainModel(student, teacher=teacher, **self._student)
         model.expects_teacher = self._expects_teacher
         compile_fresh(model, compile)
         return Trainer(model, teachers, inference, shared)
