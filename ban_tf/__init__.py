@@ -14,9 +14,11 @@ _HOMES = {
     "BornAgainModel": "ban_tf.distillation.student",
     "Generation": "ban_tf.runs.generations",
     "Lineage": "ban_tf.lineage.lineage",
+    "MappedTeacher": "ban_tf.distillation.mapped_teacher",
     "OnlineTeacher": "ban_tf.distillation.teachers",
     "RecordedTeacher": "ban_tf.distillation.recorded_teacher",
     "Run": "ban_tf.tasks.run",
+    "match_classes": "ban_tf.distillation.class_maps",
     "record": "ban_tf.distillation.recorder",
 }
 _MODULES = {

@@ -107,7 +107,9 @@ def check_teacher(teacher: Any, student: keras.Model, objective: Any) -> None:
     Raises:
         InputError: They are not compatible.
     """
-    for model in getattr(teacher, "models", []):
+    parts = getattr(teacher, "teachers", [teacher])
+    inner = [(part, getattr(part, "teacher", part)) for part in parts]  # of one with other classes
+    for part, model in ((part, model) for part, own in inner for model in _models(own)):
         changed = shared_weights.changed_by_training(student, model)
         if changed:
             raise InputError(
@@ -120,7 +122,17 @@ def check_teacher(teacher: Any, student: keras.Model, objective: Any) -> None:
             raise InputError(
                 f"`teacher` {model.name!r} has no weights yet; train it or load its weights first."
             )
-        _check_shapes(model, student, objective)
+        if not hasattr(part, "teacher"):
+            _check_shapes(model, student, objective)
+
+
+def _models(teacher: Any) -> list[keras.Model]:
+    """Returns the Keras models of a teacher."""
+    parts = getattr(teacher, "teachers", None) or getattr(teacher, "teacher", None)
+    if parts is None:
+        return list(getattr(teacher, "models", []))
+    parts = parts if isinstance(parts, list) else [parts]
+    return [model for part in parts for model in _models(part)]
 
 
 def check_teacher_output(name: str, theirs: Mapping[str, Any]) -> None:

@@ -88,7 +88,7 @@ class DistillationTerms:
         Raises:
             InputError: One does not, or there is no single model to look into.
         """
-        models = getattr(teacher, "models", None)
+        models = getattr(teacher, "models", None) if hasattr(teacher, "observe") else None
         if not models or len(models) > 1:
             raise InputError(
                 "`distillation_losses` look into one teacher while it works; `teacher` must be a "

@@ -10,6 +10,7 @@ import numpy as np
 from ban_tf.compat import host_calls, outputs, preparation
 from ban_tf.compat.loss_kinds import VALUES
 from ban_tf.distillation import function_outputs
+from ban_tf.distillation.mapped_teacher import Partial
 from ban_tf.distillation.means import mean_logits, mean_values
 from ban_tf.distillation.recorded_teacher import recorded_signal
 from ban_tf.errors import InputError
@@ -69,9 +70,6 @@ class MixedTeacher:
         teachers: The teachers.
         weights: How much each counts; None if all count alike.
 
-    Attributes:
-        models: The Keras models among them.
-
     Raises:
         InputError: One prepares its own input.
     """
@@ -79,8 +77,7 @@ class MixedTeacher:
     def __init__(self, teachers: Sequence[Any], weights: Sequence[float] | None = None):
         self.teachers = list(teachers)
         self.weights = None if weights is None else list(weights)
-        self.models = [model for one in teachers for model in getattr(one, "models", [])]
-        for model in self.models:
+        for model in (model for one in teachers for model in getattr(one, "models", [])):
             if preparation.of(model) is not None:
                 raise InputError(
                     f"`teacher` {model.name!r} prepares its own input, which it cannot among "
@@ -108,5 +105,10 @@ class MixedTeacher:
             teacher.signal(part, own, student)
             for teacher, (own, part) in zip(self.teachers, given, strict=True)
         ]
+        if any(isinstance(one, Partial) for one in signals):
+            raise InputError(
+                "`teacher` mixes several, of which one does not know all classes of the student; "
+                "map one of its classes to each, or give it alone."
+            )
         mean = mean_values if student.kind == VALUES else mean_logits
         return mean(signals, self.weights)

@@ -14,6 +14,7 @@ from ban_tf.compat import model_checks as checks
 from ban_tf.compat.loss_kinds import CATEGORICAL, VALUES
 from ban_tf.compat.output_kinds import Evidence, resolve
 from ban_tf.distillation import targets, teachers
+from ban_tf.distillation.mapped_teacher import Partial
 from ban_tf.errors import InputError
 from ban_tf.objectives.label_forms import VOID
 
@@ -200,7 +201,10 @@ def teacher_loss(
     fit = fitting(objective, {name: student.kind for name, student in students.items()})
     total = 0.0
     for name, student in students.items():
-        sample = _without_void(fit[name], labels, name, student, theirs[name])
+        signal = theirs[name]
+        if isinstance(signal, Partial):
+            signal = signal.filled(student.logits, fit[name].temperature)
+        sample = _without_void(fit[name], labels, name, student, signal)
         weight = weights.get(name)
         if student.kind != VALUES:
             agree = ops.argmax(sample.logits, axis=-1) == ops.argmax(sample.theirs, axis=-1)

@@ -188,10 +188,9 @@ class BornAgainModel(Preparing, SavingModel):
         """Turns XLA off for a teacher that runs on the host, which TensorFlow's XLA cannot call."""
         if keras.backend.backend() != "tensorflow":
             return
-        parts = getattr(teacher, "teachers", [teacher])
         self.supports_jit = not any(
-            isinstance(part, teachers.FunctionTeacher) or getattr(part, "recorded", None)
-            for part in parts
+            isinstance(part, teachers.FunctionTeacher) or teachers.looks_up(part)
+            for part in teachers.parts_of(teacher)
         )
         if not self.supports_jit and self.compiled:
             self.jit_compile = False
@@ -262,9 +261,10 @@ class BornAgainModel(Preparing, SavingModel):
         if options.get("class_weight") is not None:
             weighting.check_class_weight(x, weights, teachers.is_recorded(y))
         self._prepare(x, y, weights, data_checks.largest_batch(x, options.get("batch_size")))
-        recorded = isinstance(self.teacher, teachers.RecordedTeacher) and self._is_taught
-        if recorded and not teachers.is_recorded(y) and not self._preparation().needed:
-            self.teacher.check_data(x)
+        if self._is_taught and not teachers.is_recorded(y) and not self._preparation().needed:
+            for teacher in teachers.parts_of(self.teacher):
+                if teachers.looks_up(teacher):
+                    teacher.check_data(x)
 
     def evaluate(self, x: Any = None, y: Any = None, *arguments: Any, **options: Any) -> Any:
         """Evaluates the student as `keras.Model.evaluate` does, after checking the data.

@@ -95,8 +95,7 @@ class TaughtModel(CheckedModel, StudentProxy):
             return step(*state, data)
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         observing = self._further.observing() if self._further else contextlib.nullcontext()
-        found = isinstance(self.teacher, teachers.RecordedTeacher) and self.teacher.recorded
-        if found and not training and not teachers.is_recorded(labels):
+        if not training and teachers.looks_up(self.teacher) and not teachers.is_recorded(labels):
             labels = Target(preparation.inputs_and_labels(inputs, labels)[1], {})
         else:
             labels = self._with_signal(inputs, labels)
@@ -349,7 +348,8 @@ class TaughtModel(CheckedModel, StudentProxy):
     def _labels_alone(self, labels: Any) -> Any:
         """Returns labels without the teacher's outputs and inputs."""
         _, labels = preparation.inputs_and_labels(None, labels)
-        recorded = isinstance(self.teacher, teachers.RecordedTeacher)
+        teacher = getattr(self.teacher, "teacher", self.teacher)  # of one with other classes
+        recorded = isinstance(teacher, teachers.RecordedTeacher)
         return labels["labels"] if recorded and teachers.is_recorded(labels) else labels
 
     def _draw(self, training: bool) -> Any:

@@ -66,6 +66,8 @@ def digest(teacher: Any) -> str:
     parts = getattr(teacher, "teachers", None)
     if parts is not None:
         facts = [*map(digest, parts), teacher.weights]
+    elif hasattr(teacher, "classes") and hasattr(teacher, "teacher"):
+        facts = [digest(teacher.teacher), teacher.classes]
     elif isinstance(teacher, RecordedTeacher):
         facts = [None if teacher.recorded is None else teacher.recorded.digest()]
     elif hasattr(teacher, "models"):

@@ -317,6 +317,20 @@ def _read(given: Any) -> Any:
     )
 
 
+def parts_of(teacher: Any) -> list[Any]:
+    """Returns the teachers that one consists of, or that a map of classes is laid around."""
+    parts = getattr(teacher, "teachers", None)
+    if parts is None:
+        inner = getattr(teacher, "teacher", None)
+        return [teacher] if inner is None else parts_of(inner)
+    return [inner for part in parts for inner in parts_of(part)]
+
+
+def looks_up(teacher: Any) -> bool:
+    """Returns whether any part of a teacher finds its outputs in a recording by the inputs."""
+    return any(getattr(part, "recorded", None) is not None for part in parts_of(teacher))
+
+
 def split_weights(teachers: list[Any]) -> tuple[list[Any], list[float] | None]:
     """Returns teachers without their weights, and the weights, or None if none has any.
 
