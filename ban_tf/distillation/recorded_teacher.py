@@ -124,8 +124,8 @@ def recorded_signal(given: Any, student: Any) -> Any:
     """
     rank = len(student.logits.shape)
     both = len(given.shape) == rank and given.shape[-1] == 2
-    if student.kind == BINARY and not both:
-        return outputs.to_logits(given, "linear", BINARY)
+    if student.kind == BINARY:
+        return outputs.to_logits(given, "linear", CATEGORICAL if both else BINARY)
     two_classes = student.kind == CATEGORICAL and student.units == 2
     if two_classes and (len(given.shape) < rank or given.shape[-1] == 1):
         return outputs.to_logits(given, "linear", BINARY)  # one unit distinguishes two classes
