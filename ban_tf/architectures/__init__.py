@@ -4,10 +4,10 @@ A name starts with its family. A family is one module, listed in the table `FAMI
 (the form of its names), `DEFAULT` (the full name for the bare family name), `NAMED` (the settings
 in a name), `parse(name)` (the settings of one name, or an InputError), and two functions that take
 those settings and its options: `extent` (see `check_extent`) and `build(input_shape, num_classes,
-...)`. A family of language models has `TASK = "text"`, one of text classifiers has
-`TASK = "documents"`, and their `build` takes other sizes; see `build_language_model` and
-`build_text_classifier`. To add an architecture, write such a module and add it to the table. Custom
-networks are in `custom`.
+...)`. A family of language models has `TASK = "text"`, one of text classifiers
+`TASK = "documents"`, one of networks for tables `TASK = "tables"`, and their `build` takes other
+sizes; see `build_language_model`, `build_text_classifier` and `build_table_network`. To add an
+architecture, write such a module and add it to the table. Custom networks are in `custom`.
 
 Pretrained backbones, `keras:NAME` and `kerashub:PRESET`, are in `applications` and `backbones`.
 
@@ -40,7 +40,9 @@ FAMILIES = {
     "cnn-lstm": "ban_tf.architectures.cnn_lstm",
     "densenet": "ban_tf.architectures.densenet",
     "lstm": "ban_tf.architectures.lstm",
+    "mlp": "ban_tf.architectures.mlp",
     "resnet": "ban_tf.architectures.resnet",
+    "table-resnet": "ban_tf.architectures.table_resnet",
     "text-cnn": "ban_tf.architectures.text_cnn",
     "text-transformer": "ban_tf.architectures.text_transformer",
     "unet": "ban_tf.architectures.unet",
@@ -51,7 +53,18 @@ FAMILIES = {
 _MOST_LAYERS = 2000
 
 # `build` arguments that come from the dataset.
-_SIZES = ("input_shape", "num_classes", "vocabulary", "batch_size", "steps", "words", "length")
+_SIZES = (
+    *("input_shape", "num_classes", "vocabulary", "batch_size", "steps", "words", "length"),
+    *("features", "units"),
+)
+# What the networks of a kind of data need, for messages.
+_NEEDED = {
+    "images": "takes images",
+    "masks": "is for masks; it needs --dataset=segmentation:FOLDER",
+    "text": "is a language model; it needs --dataset=text:PATH",
+    "documents": "is for labeled texts; it needs --dataset=documents:FOLDER",
+    "tables": "is for tables; it needs --dataset=table:FILE",
+}
 
 
 def resolve(name: str) -> str:
@@ -122,12 +135,8 @@ def build(
             f"Received: input_shape={tuple(input_shape)}, num_classes={num_classes}"
         )
     name = resolve(name)
-    data = "masks" if per_pixel else "images"
-    if not fits(name, data):
-        needed = {"text": "text:PATH", "documents": "documents:FOLDER"}.get(task(name))
-        if needed:
-            raise InputError(f"--arch={name} is for {task(name)}; it needs --dataset={needed}")
-        raise InputError(f"--arch={name} is for {task(name)}, not for {data}")
+    if not fits(name, "masks" if per_pixel else "images"):
+        raise InputError(f"--arch={name} {_NEEDED[task(name)]}")
     options = _chosen(options)
     check_settings([name], options)
     if is_pretrained(name):
@@ -243,15 +252,41 @@ def build_text_classifier(
     Raises:
         InputError: If the name or an option is invalid.
     """
+    usual = "is not a text classifier; use bilstm, text-cnn or text-transformer"
+    return _built(name, "documents", usual, (words, length, num_classes), options)
+
+
+def build_table_network(name: str, features: int, units: int, **options: Any) -> keras.Model:
+    """Builds a fresh network for tables.
+
+    Args:
+        name: As for `resolve`, of a family of networks for tables.
+        features: Numbers in a row.
+        units: The number of outputs: of classes, or 1 for a number.
+        **options: As for `build`.
+
+    Returns:
+        A model from float32 `[batch, features]` to float32 outputs `[batch, units]` of a linear
+        layer.
+
+    Raises:
+        InputError: If the name or an option is invalid.
+    """
+    usual = "is no network for tables; use mlp or table-resnet"
+    return _built(name, "tables", usual, (features, units), options)
+
+
+def _built(
+    name: str, data: str, usual: str, sizes: tuple[int, ...], options: dict[str, Any]
+) -> keras.Model:
+    """Builds a network for a kind of data; `usual` says which there are."""
     name = resolve(name)
-    if task(name) != "documents":
-        raise InputError(
-            f"--arch={name} is not a text classifier; use bilstm, text-cnn or text-transformer"
-        )
+    if task(name) != data:
+        raise InputError(f"--arch={name} {usual}")
     options = _chosen(options)
     check_settings([name], options)
     family = _family(name)
-    return family.build(words, length, num_classes, **family.parse(name), **options)
+    return family.build(*sizes, **family.parse(name), **options)
 
 
 @contextlib.contextmanager
@@ -310,7 +345,7 @@ def fits(name: str, data: str) -> bool:
 
 
 def task(name: str) -> str:
-    """Returns the kind of data of an architecture: images, masks, text or documents."""
+    """Returns the kind of data of an architecture: images, masks, text, documents or tables."""
     return "images" if ":" in name else getattr(_family(name), "TASK", "images")
 
 
@@ -361,8 +396,7 @@ def count_parameters(name: str, *sizes: Any, **options: Any) -> tuple[int, int]:
 
     Args:
         name: As for `resolve`.
-        *sizes: Input shape and number of classes, or a vocabulary, or those of
-            `build_text_classifier`.
+        *sizes: Input shape and number of classes, a vocabulary, or what a builder takes.
         **options: As for `build`.
 
     Returns:
@@ -378,8 +412,9 @@ def count_parameters(name: str, *sizes: Any, **options: Any) -> tuple[int, int]:
             "images": build,
             "text": build_language_model,
             "documents": build_text_classifier,
+            "tables": build_table_network,
         }
-        model = makers[task(name)](name, *sizes, **options)
+        model = makers[task(resolve(name))](name, *sizes, **options)
         trained = sum(math.prod(weight.shape) for weight in model.trainable_weights)
         return trained, sum(math.prod(weight.shape) for weight in model.weights)
 

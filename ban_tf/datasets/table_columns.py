@@ -1,0 +1,214 @@
+"""The columns of a table: numbers, categories and dates, and what is known of each.
+
+A column is one of numbers if every cell is a number, of dates if every cell is one (`2024-03-01`,
+perhaps with a time, `2024-03-01 12:30:00`), and else one of categories; cells may be missing in
+all. Means, deviations and the known categories are those of the training rows alone.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import math
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ban_tf.datasets.table_files import Table
+from ban_tf.errors import InputError
+
+NUMBER, CATEGORY, DATE = "number", "category", "date"
+# Categories of a column that are told apart, the most common ones; all others are one more.
+MOST_CATEGORIES = 100
+_DATE = re.compile(
+    r"(?P<date>\d{4}[-/](0[1-9]|1[0-2])[-/](0[1-9]|[12]\d|3[01]))"
+    r"([T ](?P<hour>[01]\d|2[0-3]):(?P<minute>[0-5]\d)(:(?P<second>[0-5]\d)(\.\d+)?)?Z?)?"
+)
+_LARGEST = float(np.finfo(np.float32).max)
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column that the networks use.
+
+    Attributes:
+        name: Its heading.
+        key: The name of the model's input for it: the heading in letters, digits and underscores.
+        kind: `NUMBER`, `CATEGORY` or `DATE`.
+        missing: Whether a training row lacks it.
+        mean: Of the numbers, or of the days since 1970.
+        std: Likewise; one if all are equal.
+        categories: The known categories, the most common first; "" if one is missing.
+        times: Whether dates have a time of the day.
+    """
+
+    name: str
+    key: str
+    kind: str
+    missing: bool = False
+    mean: float = 0.0
+    std: float = 1.0
+    categories: tuple[str, ...] = ()
+    times: bool = False
+
+    def cells(self, cells: np.ndarray, name: str) -> np.ndarray:
+        """Returns the cells of a column as the model takes them, `[rows, 1]`.
+
+        Args:
+            cells: Text `[rows]`.
+            name: What messages call the table.
+
+        Returns:
+            float32, NaN where one is missing; or text, "" where one is missing.
+
+        Raises:
+            InputError: A cell is no number, or no date.
+        """
+        if self.kind == NUMBER:
+            found = numbers(cells)
+            if found is None:
+                raise InputError(f"{name}: column {self.name} has {_other(cells)}, no number.")
+            return found.astype(np.float32)[:, None]
+        if self.kind == DATE and _days(cells) is None:
+            wrong = next(cell for cell in cells if cell and not _DATE.fullmatch(cell))
+            raise InputError(
+                f"{name}: column {self.name} has {wrong!r}, no date such as 2024-03-01 or "
+                "2024-03-01 12:30:00."
+            )
+        return cells[:, None]
+
+
+def describe(
+    table: Table,
+    headings: Sequence[str],
+    train: np.ndarray,
+    categorical: Collection[str] = (),
+) -> tuple[list[Column], dict[str, str]]:
+    """Returns what is known of columns, and why some are left out.
+
+    Args:
+        table: The table.
+        headings: The columns.
+        train: The training rows, bool `[rows]`.
+        categorical: Columns of numbers that are codes of categories.
+
+    Returns:
+        The columns that are used, sorted by their keys, and the reason for each of the others.
+    """
+    keys = _keys(headings)
+    used, left_out = [], {}
+    for heading in headings:
+        cells = table.columns[heading]
+        column = Column(heading, keys[heading], _kind(cells, heading in categorical))
+        reason = _useless(cells[train], column.kind)
+        if reason:
+            left_out[heading] = reason
+        else:
+            used.append(_measured(column, cells[train]))
+    return sorted(used, key=lambda column: column.key), left_out
+
+
+def arrays(table: Table, columns: Sequence[Column]) -> dict[str, np.ndarray]:
+    """Returns what the model takes, `[rows, 1]` of each column by its key.
+
+    Raises:
+        InputError: A column is missing, or one of its cells cannot be read.
+    """
+    absent = [column.name for column in columns if column.name not in table.columns]
+    if absent:
+        raise InputError(
+            f"{table.name} lacks the column{'s' * (len(absent) > 1)} {', '.join(absent)}, with "
+            "which the models were trained."
+        )
+    return {column.key: column.cells(table.columns[column.name], table.name) for column in columns}
+
+
+def numbers(cells: np.ndarray) -> np.ndarray | None:
+    """Returns cells as float64 `[rows]`, NaN where one is missing; None if one is no number."""
+    try:
+        found = np.array([float(cell) if cell else math.nan for cell in cells], np.float64)
+    except ValueError:
+        return None
+    given = cells != ""
+    # What float32 cannot hold, infinity included, is no number that a network could take.
+    return found if np.all(np.abs(found[given]) <= _LARGEST) else None
+
+
+def _days(cells: np.ndarray) -> np.ndarray | None:
+    """Returns dates as days since 1970, NaN where one is missing; None if one is no date."""
+    found = [_day(cell) if cell else math.nan for cell in cells]
+    return None if None in found else np.array(found, np.float64)
+
+
+def _day(cell: str) -> float | None:
+    match = _DATE.fullmatch(cell)
+    try:
+        date = match and datetime.date.fromisoformat(match["date"].replace("/", "-"))
+    except ValueError:  # such as the 31st of April
+        return None
+    return None if date is None else float((date - datetime.date(1970, 1, 1)).days)
+
+
+def _kind(cells: np.ndarray, is_category: bool) -> str:
+    if is_category or not np.any(cells != ""):
+        return CATEGORY
+    if numbers(cells) is not None:
+        return NUMBER
+    return DATE if _days(cells) is not None else CATEGORY
+
+
+def _useless(cells: np.ndarray, kind: str) -> str:
+    """Returns why a column says nothing; empty if it does."""
+    different = len(set(cells))
+    if different == 1:
+        return "one value"
+    if kind == CATEGORY and different > MOST_CATEGORIES and 2 * different > len(cells):
+        return "a value of its own in most rows"
+    return ""
+
+
+def _measured(column: Column, cells: np.ndarray) -> Column:
+    """Returns a column with what the training rows say of it."""
+    missing = bool(np.any(cells == ""))
+    if column.kind == CATEGORY:
+        counts = collections.Counter(cells)
+        common = sorted(counts, key=lambda value: (-counts[value], value))[:MOST_CATEGORIES]
+        return dataclasses.replace(column, missing=missing, categories=tuple(common))
+    found = numbers(cells) if column.kind == NUMBER else _days(cells)
+    assert found is not None
+    deviation = float(np.nanstd(found))
+    times = column.kind == DATE and any(match(cell)["hour"] for cell in cells if cell)
+    return dataclasses.replace(
+        column,
+        missing=missing,
+        mean=float(np.nanmean(found)),
+        std=deviation if deviation > 0 else 1.0,
+        times=times,
+    )
+
+
+def match(cell: str) -> Mapping[str, Any]:
+    """Returns the parts of a date by their names."""
+    found = _DATE.fullmatch(cell)
+    assert found is not None
+    return found.groupdict()
+
+
+def _other(cells: np.ndarray) -> str:
+    """Returns the first cell that is no number, quoted."""
+    return next(repr(cell) for cell in cells if cell and numbers(np.array([cell], object)) is None)
+
+
+def _keys(headings: Sequence[str]) -> dict[str, str]:
+    """Returns names that Keras and TensorFlow accept, each another one."""
+    found: dict[str, str] = {}
+    for heading in headings:
+        key = plain = re.sub(r"\W+", "_", heading, flags=re.ASCII).strip("_") or "column"
+        number = 2
+        while key in found.values():
+            key, number = f"{plain}_{number}", number + 1
+        found[heading] = key
+    return found

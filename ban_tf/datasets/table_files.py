@@ -1,0 +1,210 @@
+"""Reads tables of any columns: CSV, Parquet where pandas reads it, and scikit-learn's examples.
+
+A table is text in columns, whatever it was before: what its cells mean is decided in
+`table_columns`, in one place for all sources. A cell that is missing is the empty text.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ban_tf.errors import InputError
+
+PREFIX, CSV = "table:", "csv:"
+EXAMPLES = ("breast_cancer", "wine", "diabetes")
+SPLIT = "split"
+# The names of what is predicted, where none is given.
+_TARGETS = ("label", "target")
+_MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "nat", "<na>", "?"})
+_DELIMITERS = ",;\t"
+_PARQUET = (".parquet", ".pq")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Table:
+    """A table as it was read.
+
+    Attributes:
+        name: The value of `--dataset`, or the name of the file.
+        columns: The cells of each column by its heading, text `[rows]`; "" where one is missing.
+    """
+
+    name: str
+    columns: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def content(self) -> str:
+        """Returns a hash of the table."""
+        found = hashlib.sha256()
+        for heading, cells in self.columns.items():
+            found.update("\0".join((heading, *cells)).encode(errors="surrogatepass") + b"\1")
+        return found.hexdigest()[:16]
+
+
+def path_of(dataset: str) -> pathlib.Path | None:
+    """Returns the file of a dataset; None for an example of scikit-learn.
+
+    Args:
+        dataset: "table:FILE", "table:NAME" of an example, or "csv:FILE".
+    """
+    kind, _, name = dataset.partition(":")
+    if f"{kind}:" == PREFIX and name in EXAMPLES:
+        return None
+    path = pathlib.Path(name)
+    return path.expanduser() if name.startswith("~") else path
+
+
+def check(dataset: str) -> None:
+    """Checks the name of a dataset before it is read.
+
+    Raises:
+        InputError: There is no such file.
+    """
+    path = path_of(dataset)
+    if path is None or path.is_file():
+        return
+    raise InputError(
+        f"--dataset={dataset} names no file; give {PREFIX}FILE with a table in CSV or Parquet, or "
+        f"an example: {', '.join(PREFIX + name for name in EXAMPLES)}."
+    )
+
+
+def read(dataset: str) -> Table:
+    """Reads the table of a dataset; see `path_of`.
+
+    Raises:
+        InputError: It cannot be read, or is no table.
+    """
+    check(dataset)
+    path = path_of(dataset)
+    if path is None:
+        return _example(dataset)
+    return read_file(path, f"--dataset={dataset}")
+
+
+def read_file(path: pathlib.Path, name: str) -> Table:
+    """Reads a file: Parquet by its suffix, all others as CSV.
+
+    Args:
+        path: The file.
+        name: What messages call it.
+
+    Raises:
+        InputError: It cannot be read, or is no table.
+    """
+    try:
+        parquet = path.suffix.lower() in _PARQUET
+        headings, rows = _parquet(path, name) if parquet else _csv(path, name)
+    except OSError as error:
+        raise InputError(f"{name} cannot be read ({error.strerror}).") from error
+    headings = [heading.strip() for heading in headings]
+    if not all(headings) or len(set(headings)) < len(headings) or not headings:
+        raise InputError(
+            f"{name} must have a name for each column in its first line, each another one; it has "
+            f"{', '.join(repr(heading) for heading in headings) or 'none'}."
+        )
+    if not rows:
+        raise InputError(f"{name} has no rows.")
+    cells = [np.array(column, object) for column in zip(*rows, strict=True)]
+    return Table(name, dict(zip(headings, cells, strict=True)))
+
+
+def target_of(table: Table, wanted: str | None) -> str:
+    """Returns the heading of the column that is predicted.
+
+    Args:
+        table: The table.
+        wanted: The value of `--target`; None for the column `label` or `target`, or the last.
+
+    Raises:
+        InputError: There is no such column.
+    """
+    headings = [heading for heading in table.columns if heading.lower() != SPLIT]
+    if wanted is None:
+        named = [heading for heading in headings if heading.lower() in _TARGETS]
+        wanted = (named or headings[-1:] or [""])[0]
+    if wanted not in headings:
+        raise InputError(
+            f"--target={wanted} is no column of {table.name}; it has {', '.join(headings)}."
+        )
+    return wanted
+
+
+def _csv(path: pathlib.Path, name: str) -> tuple[list[str], list[list[str]]]:
+    try:
+        # With or without the mark that some programs put before UTF-8.
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            first = stream.readline()
+            stream.seek(0)
+            delimiter = max(_DELIMITERS, key=first.count)
+            reader = csv.reader(stream, strict=True, delimiter=delimiter)
+            headings = next(reader, [])
+            rows = []
+            for row in filter(None, reader):
+                if len(row) != len(headings):
+                    raise InputError(
+                        f"{name} has {len(row)} cells in line {reader.line_num} and "
+                        f"{len(headings)} columns; put cells with commas in quotes."
+                    )
+                rows.append([_cell(value) for value in row])
+            return headings, rows
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{name} is not a CSV in UTF-8 ({error}).") from error
+
+
+def _parquet(path: pathlib.Path, name: str) -> tuple[list[str], list[list[str]]]:
+    try:
+        import pandas
+    except ImportError as error:
+        raise InputError(
+            f"{name} is Parquet, which pandas reads: pip install pandas pyarrow, or give a CSV."
+        ) from error
+    try:
+        frame = pandas.read_parquet(path)
+    except OSError:
+        raise
+    except Exception as error:  # of pandas, and of whatever reads for it
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{name} cannot be read as Parquet ({first}).") from error
+    absent = frame.isna()
+    columns = [
+        [
+            "" if lacks else _cell(str(value))
+            for value, lacks in zip(frame[key], absent[key], strict=True)
+        ]
+        for key in frame.columns
+    ]
+    return list(map(str, frame.columns)), list(map(list, zip(*columns, strict=True)))
+
+
+def _cell(value: str) -> str:
+    value = value.strip()
+    return "" if value.lower() in _MISSING else value
+
+
+def _example(dataset: str) -> Table:
+    from sklearn import datasets
+
+    name = dataset.removeprefix(PREFIX)
+    if name == "diabetes":
+        # As measured: scikit-learn's own scaling would use the test rows, too.
+        bundle: Any = datasets.load_diabetes(scaled=False)
+        target: Sequence[Any] = bundle.target.tolist()
+    else:
+        bundle = {"wine": datasets.load_wine, "breast_cancer": datasets.load_breast_cancer}[name]()
+        target = [bundle.target_names[label] for label in bundle.target]
+    columns = {
+        heading: np.array([repr(value) for value in cells.tolist()], object)
+        for heading, cells in zip(bundle.feature_names, bundle.data.T, strict=True)
+    }
+    columns["target"] = np.array([str(value) for value in target], object)
+    return Table(f"--dataset={dataset}", columns)
