@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import keras
 
 FORM = "mlp-DEPTH-WIDTH"
-DEFAULT = "mlp-2-128"
+DEFAULT = "mlp-2-64"
 NAMED = ("depth", "width")
 TASK = "tables"
 

@@ -87,7 +87,7 @@ def write(run: content.Content) -> None:
     """
     markdown = table.write_markdown(run.summary, has_analysis=run.analysis is not None)
     files = {"report.html": page.write(run).encode(), "summary.md": markdown.encode()}
-    if isinstance(run, predictions.LISTED):
+    if predictions.has_table(run):
         files[predictions.FILE] = predictions.write(run)
     try:
         for name, written in files.items():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from ban_tf import architectures
@@ -37,6 +37,9 @@ class Declaration:
         columns: `csv:FILE` is of the first task whose columns the file has, in lower case; None for
             a task that reads no such files.
         equal_shares: Whether every replica must have the same number of rows of each batch.
+        values: Whether it may predict values, so that objectives for them are known.
+        completed: Returns options with what the data decides, given the options and the names of
+            those that were given, or raises `InputError`; None if it decides nothing.
     """
 
     name: str
@@ -50,6 +53,8 @@ class Declaration:
     check_dataset: Callable[[str], None] | None = None
     columns: frozenset[str] | None = None
     equal_shares: bool = False
+    values: bool = False
+    completed: Callable[[Any, Collection[str]], Any] | None = None
 
     def reason(self, flag: str) -> str:
         """Returns why a flag is not supported."""
@@ -63,6 +68,18 @@ class Declaration:
         """
         if self.check_dataset is not None:
             self.check_dataset(dataset)
+
+    def complete(self, options: Any, given: Collection[str]) -> Any:
+        """Returns options with what the data decides, such as the objective for a number.
+
+        Args:
+            options: An `Options`.
+            given: The flags that were given.
+
+        Raises:
+            InputError: A flag does not fit the data.
+        """
+        return options if self.completed is None else self.completed(options, given)
 
     def resolve(self, network: str) -> str:
         """Returns the full name of a network.

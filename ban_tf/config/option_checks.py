@@ -67,13 +67,14 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
     if options.recordings:
         _check_writable("recordings", options.recordings_directory)
     try:
-        objective_names.parse(options.objective, flag=True)
         if options.callbacks is not None:
             user_code.check_name(options.callbacks, f"--callbacks={options.callbacks}")
         if options.image_size is not None:
             resizing.parse(options.image_size)
         task = registry.of(options.dataset)
+        objective_names.parse(options.objective, flag=True, values=task.values)
         task.check(options.dataset)
+        options = task.complete(options, given)
         options = dataclasses.replace(options, arch=task.resolve(options.arch))
         if options.student_arch:
             with architectures.named("student_arch"):

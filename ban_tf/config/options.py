@@ -31,6 +31,7 @@ class Options(
     groups.ObjectiveOptions,
     groups.MaskOptions,
     groups.DocumentOptions,
+    groups.TableOptions,
     groups.DataOptions,
     groups.NetworkOptions,
     groups.GenerationOptions,

@@ -7,9 +7,9 @@ entry point of the group `ban_tf.tasks`, whose name is the prefix of its dataset
 is a `Declaration`:
 
     [project.entry-points."ban_tf.tasks"]
-    table = "my_package.table:TASK"
+    sounds = "my_package.sounds:TASK"
 
-so that `python -m ban_tf.main --dataset=table:PATH` finds it once the package is installed. A
+so that `python -m ban_tf.main --dataset=sounds:PATH` finds it once the package is installed. A
 program can call `register` instead.
 """
 
@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ban_tf.config.declaration import Declaration
-from ban_tf.config.tasks import documents, images, segmentation, text
+from ban_tf.config.tasks import documents, images, segmentation, tables, text
 from ban_tf.errors import InputError
 from ban_tf.system import csv_tables
 
@@ -29,7 +29,7 @@ GROUP = "ban_tf.tasks"
 CSV = "csv"
 
 # The tasks of this package; the first is that of datasets that no other has.
-BUILT_IN = (images.TASK, text.TASK, segmentation.TASK, documents.TASK)
+BUILT_IN = (images.TASK, text.TASK, segmentation.TASK, documents.TASK, tables.TASK)
 _OF_IMAGES = ("", "digits", "folder")
 _registered: dict[str, Declaration] = {task.prefix: task for task in BUILT_IN if task.prefix}
 
@@ -53,6 +53,8 @@ def of(dataset: str) -> Declaration:
 
 def _of_columns(columns: Sequence[str]) -> Declaration:
     """Returns the task of a CSV file with these columns; that of images if there are none."""
+    if not columns:
+        return images.TASK
     fitting = (task for task in BUILT_IN if task.columns is not None and task.columns <= {*columns})
     return next(fitting, images.TASK)
 

@@ -5,6 +5,7 @@ Text is in `datasets.text`.
 
 from __future__ import annotations
 
+import importlib
 import pathlib
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["ImageData", "Split", "check", "load"]
 
 _FOLDER, _CSV = "folder:", "csv:"
+# The module that knows the parts of datasets with a prefix.
+_FILES = {
+    "folder": "folder_layout",
+    "csv": "table_files",
+    "table": "table_files",
+    "segmentation": "mask_folders",
+    "documents": "documents",
+}
 # Flipping changes the label of digits and letters, so augmentation is off by default.
 _NOT_MIRRORED = (
     "digits",
@@ -71,39 +80,35 @@ def is_table(name: str) -> bool:
     return name.startswith(_CSV)
 
 
+def parts(name: str) -> set[str]:
+    """Returns the parts that files of a dataset are divided into, of `folder_layout`.
+
+    These are `TRAIN`, `TEST` and perhaps `VALIDATION`, or `ALL` for files that are divided here.
+    There are none of a dataset without files, nor of one that cannot be read: what is wrong with it
+    is said when it is loaded.
+    """
+    module = _FILES.get(name.partition(":")[0])
+    if module is None:
+        return set()
+    return importlib.import_module(f"ban_tf.datasets.{module}").known_parts(name)
+
+
 def may_be_split(name: str) -> bool:
     """Returns whether test data may be taken from the training data of a dataset.
 
-    Known of files: those of a folder of classes without `train` and `test`, or of a table without
-    splits. A TFDS dataset is split if it has no test data.
+    A TFDS dataset is split if it has no test data.
     """
-    from ban_tf.datasets import csv_list, documents, folder_layout, mask_folders
-
-    if documents.is_documents(name):
-        return documents.may_be_split(name)
-    if is_folder(name):
-        return folder_layout.is_split(name.removeprefix(_FOLDER))
-    if is_masked(name):
-        return mask_folders.may_be_split(name)
-    return csv_list.is_split(name.removeprefix(_CSV)) if is_table(name) else is_tfds(name)
+    return "all" in parts(name) or is_tfds(name)
 
 
 def has_validation(name: str) -> bool:
     """Returns whether files of a dataset are its own validation data."""
-    from ban_tf.datasets import csv_list, documents, folder_layout, mask_folders
-
-    if documents.is_documents(name):
-        return documents.has_validation(name)
-    if is_folder(name):
-        return folder_layout.has_validation(name.removeprefix(_FOLDER))
-    if is_masked(name):
-        return mask_folders.has_validation(name)
-    return is_table(name) and csv_list.has_validation(name.removeprefix(_CSV))
+    return "validation" in parts(name)
 
 
 def is_tfds(name: str) -> bool:
     """Returns whether a dataset is loaded by TensorFlow Datasets."""
-    return name != "digits" and not name.startswith((_FOLDER, _CSV)) and not is_masked(name)
+    return name.partition(":")[0] not in ("digits", *_FILES)
 
 
 def augmented_by_default(name: str) -> bool:

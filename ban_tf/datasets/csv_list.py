@@ -8,7 +8,6 @@ are split.
 from __future__ import annotations
 
 import collections
-import contextlib
 import csv
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -134,23 +133,6 @@ def arrange(dataset: str, listed: Mapping[str, Sequence[Row]], noun: str) -> Arr
         if part in listed
     }
     return Arranged(names, parts)
-
-
-def is_split(path: str) -> bool:
-    """Returns whether a table has no test data, so that it is split."""
-    return ALL in _parts_if_any(path)
-
-
-def has_validation(path: str) -> bool:
-    """Returns whether a table has validation data."""
-    return VALIDATION in _parts_if_any(path)
-
-
-def _parts_if_any(path: str) -> set[str]:
-    for column in _NOUNS:
-        with contextlib.suppress(InputError, OSError):
-            return set(read(path, column).parts)
-    return set()
 
 
 def _rows(path: str, file: pathlib.Path, column: str) -> list[tuple[str, Row]]:

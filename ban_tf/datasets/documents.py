@@ -81,17 +81,8 @@ def check(name: str) -> None:
         _arranged(name)
 
 
-def may_be_split(name: str) -> bool:
-    """Returns whether a part of a dataset's files is taken for testing."""
-    return ALL in _parts_if_any(name)
-
-
-def has_validation(name: str) -> bool:
-    """Returns whether a dataset has validation data of its own."""
-    return VALIDATION in _parts_if_any(name)
-
-
-def _parts_if_any(name: str) -> set[str]:
+def known_parts(name: str) -> set[str]:
+    """Returns the parts of a dataset's files; none if there are none, or they cannot be read."""
     try:
         return set() if name == EMBEDDED else set(_arranged(name).parts)
     except (InputError, OSError):

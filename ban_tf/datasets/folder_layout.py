@@ -67,21 +67,12 @@ def parts(path: str) -> dict[str, pathlib.Path]:
     raise InputError(folder_hints.incomplete(path, found))
 
 
-def is_split(path: str) -> bool:
-    """Returns whether a folder has no `train` and `test`, so that it is split."""
-    return ALL in _parts_if_any(path)
-
-
-def has_validation(path: str) -> bool:
-    """Returns whether a folder has validation data of its own."""
-    return VALIDATION in _parts_if_any(path)
-
-
-def _parts_if_any(path: str) -> dict[str, pathlib.Path]:
+def known_parts(dataset: str) -> set[str]:
+    """Returns the parts of a folder, "folder:PATH"; none if it cannot be read."""
     try:
-        return parts(path)
+        return set(parts(dataset.removeprefix("folder:")))
     except (InputError, OSError):
-        return {}
+        return set()
 
 
 def scan(path: str) -> Scan:

@@ -59,23 +59,14 @@ def check(dataset: str) -> None:
         pairs(dataset)
 
 
-def may_be_split(dataset: str) -> bool:
-    """Returns whether test data is taken from the only part of a dataset."""
-    return ALL in _parts_if_any(dataset)
-
-
-def has_validation(dataset: str) -> bool:
-    """Returns whether a dataset has validation data of its own."""
-    return VALIDATION in _parts_if_any(dataset)
-
-
-def _parts_if_any(dataset: str) -> dict[str, pathlib.Path]:
+def known_parts(dataset: str) -> set[str]:
+    """Returns the parts of a dataset's files; none if there are none, or they cannot be read."""
     if folder_of(dataset) is None:
-        return {}
+        return set()
     try:
-        return _parts(dataset, root_of(dataset))
+        return set(_parts(dataset, root_of(dataset)))
     except (InputError, OSError):
-        return {}
+        return set()
 
 
 def pairs(dataset: str) -> dict[str, list[Pair]]:

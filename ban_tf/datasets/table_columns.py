@@ -73,7 +73,7 @@ class Column:
                 raise InputError(f"{name}: column {self.name} has {_other(cells)}, no number.")
             return found.astype(np.float32)[:, None]
         if self.kind == DATE and _days(cells) is None:
-            wrong = next(cell for cell in cells if cell and not _DATE.fullmatch(cell))
+            wrong = next(cell for cell in cells if cell and _day(cell) is None)
             raise InputError(
                 f"{name}: column {self.name} has {wrong!r}, no date such as 2024-03-01 or "
                 "2024-03-01 12:30:00."

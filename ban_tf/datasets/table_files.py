@@ -10,12 +10,14 @@ import csv
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from ban_tf.datasets.folder_layout import ALL, PARTS
 from ban_tf.errors import InputError
+from ban_tf.system import csv_tables
 
 PREFIX, CSV = "table:", "csv:"
 EXAMPLES = ("breast_cancer", "wine", "diabetes")
@@ -23,7 +25,6 @@ SPLIT = "split"
 # The names of what is predicted, where none is given.
 _TARGETS = ("label", "target")
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "nat", "<na>", "?"})
-_DELIMITERS = ",;\t"
 _PARQUET = (".parquet", ".pq")
 
 
@@ -118,6 +119,56 @@ def read_file(path: pathlib.Path, name: str) -> Table:
     return Table(name, dict(zip(headings, cells, strict=True)))
 
 
+def from_columns(columns: Any, name: str) -> Table:
+    """Returns a table from columns in memory.
+
+    Args:
+        columns: A dictionary from headings to cells, or a data frame of pandas.
+        name: What messages call it.
+
+    Raises:
+        InputError: The columns have different lengths, or there are none.
+    """
+    try:
+        found = {str(heading): cells(columns[heading]) for heading in columns}
+    except (TypeError, KeyError, IndexError) as error:
+        raise InputError(
+            f"{name} must be a dictionary of columns, a data frame or the path of a file. "
+            f"Received: {type(columns).__name__}"
+        ) from error
+    if len({len(column) for column in found.values()}) != 1 or not len(next(iter(found.values()))):
+        raise InputError(f"{name} must have columns of as many cells each, and at least one row.")
+    return Table(name, found)
+
+
+def cells(values: Iterable[Any]) -> np.ndarray:
+    """Returns values of any type as the cells of a column; None and NaN are missing."""
+    return np.array(["" if value is None else _cell(str(value)) for value in values], object)
+
+
+def known_parts(dataset: str) -> set[str]:
+    """Returns the parts that the column `split` of a table names; `ALL` if there is no such column.
+
+    Args:
+        dataset: See `path_of`. There are none of a file that cannot be read.
+    """
+    try:
+        path = path_of(dataset)
+        if path is None:
+            return {ALL}
+        if not path.is_file():
+            return set()
+        if path.suffix.lower() not in _PARQUET and SPLIT not in csv_tables.headings(str(path)):
+            return {ALL}
+        columns = read(dataset).columns
+    except (InputError, OSError):
+        return set()
+    found = next((column for name, column in columns.items() if name.lower() == SPLIT), None)
+    if found is None:
+        return {ALL}
+    return {PARTS[cell.lower()] for cell in found if cell.lower() in PARTS}
+
+
 def target_of(table: Table, wanted: str | None) -> str:
     """Returns the heading of the column that is predicted.
 
@@ -143,9 +194,7 @@ def _csv(path: pathlib.Path, name: str) -> tuple[list[str], list[list[str]]]:
     try:
         # With or without the mark that some programs put before UTF-8.
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            first = stream.readline()
-            stream.seek(0)
-            delimiter = max(_DELIMITERS, key=first.count)
+            delimiter = csv_tables.delimiter(stream)
             reader = csv.reader(stream, strict=True, delimiter=delimiter)
             headings = next(reader, [])
             rows = []
@@ -175,14 +224,7 @@ def _parquet(path: pathlib.Path, name: str) -> tuple[list[str], list[list[str]]]
     except Exception as error:  # of pandas, and of whatever reads for it
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{name} cannot be read as Parquet ({first}).") from error
-    absent = frame.isna()
-    columns = [
-        [
-            "" if lacks else _cell(str(value))
-            for value, lacks in zip(frame[key], absent[key], strict=True)
-        ]
-        for key in frame.columns
-    ]
+    columns = [cells(frame[key]) for key in frame.columns]
     return list(map(str, frame.columns)), list(map(list, zip(*columns, strict=True)))
 
 

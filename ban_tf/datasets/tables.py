@@ -134,6 +134,22 @@ def load(
     return TableData(dataset, columns, left_out, found, parts, table.content())
 
 
+def kind_of_target(dataset: str, target: str | None, kind: str) -> tuple[str, str]:
+    """Returns the heading and the kind of what is predicted, before a table is loaded.
+
+    Args:
+        dataset: See `table_files.path_of`.
+        target: As for `load`.
+        kind: As for `load`.
+
+    Raises:
+        InputError: The table cannot be read.
+    """
+    table = table_files.read(dataset)
+    heading = table_files.target_of(table, target)
+    return heading, _targets(table, heading, kind)[1].kind
+
+
 def test_rows(table: Table, columns: list[Column], target: Target, fraction: float | None) -> Rows:
     """Returns the test rows of another table with the columns of a run.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from ban_tf.metrics import bootstrap
 from ban_tf.metrics.table import METRICS, Metric
 
 
@@ -25,6 +26,7 @@ class Kind(NamedTuple):
         interval: What the interval of the compared metric is, in a few words.
         method: How rows are compared, in a few sentences.
         p_value: The entry of a change that has the p-value.
+        averaged: What ensembles average, if the summary does not say it.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Kind(NamedTuple):
     interval: str
     method: str
     p_value: str = "p"
+    averaged: str = ""
 
     @property
     def metric(self) -> Metric:
@@ -101,7 +104,24 @@ SEGMENTATION = Kind(
     "class count for nothing.",
 )
 
-KINDS = {kind.name: kind for kind in (CLASSIFICATION, TEXT, SEGMENTATION)}
+
+REGRESSION = Kind(
+    "regression",
+    ("rmse", "mae", "r2"),
+    "rmse",
+    "test example",
+    "bootstrap",
+    "Changes are in the root of the mean squared error (RMSE), in the unit of what is predicted; "
+    "negative is better. Their intervals cover the choice of test examples, not of the seed: "
+    "repeat with other seeds before trusting a small gain.",
+    "bootstrap",
+    "Changes against generation 0 are paired by test example: intervals and p-values are those of "
+    f"{bootstrap.RESAMPLES:,} resamples of the test examples, the same for all rows (Efron and "
+    "Tibshirani, 1993).",
+    averaged="predicted numbers",
+)
+
+KINDS = {kind.name: kind for kind in (CLASSIFICATION, TEXT, SEGMENTATION, REGRESSION)}
 
 
 def of(summary: Mapping[str, Any]) -> Kind:

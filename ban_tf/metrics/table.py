@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 
@@ -16,6 +17,8 @@ class Metric(NamedTuple):
         better: The better direction: "lower", "higher", or "" for neither.
         fraction: Whether it lies between 0 and 1.
         lowest: The lowest possible value of one that is no fraction.
+        digits: The number of shown significant digits, in place of `decimals`, of one that may
+            have any size.
     """
 
     name: str
@@ -25,15 +28,23 @@ class Metric(NamedTuple):
     better: str = "lower"
     fraction: bool = True
     lowest: float = -0.01  # below zero by rounding
+    digits: int | None = None
 
     def shown(self, value: float) -> str:
         """Formats a value."""
-        return f"{self.scale * value:.{self.decimals}f}"
+        return self._formatted(self.scale * value, "")
 
     def change(self, mean: float, low: float, high: float) -> str:
         """Formats a change and its interval."""
-        ends = (f"{self.scale * value:+.{self.decimals}f}" for value in (mean, low, high))
+        ends = (self._formatted(self.scale * value, "+") for value in (mean, low, high))
         return "{} [{}, {}]".format(*ends)
+
+    def _formatted(self, value: float, sign: str) -> str:
+        decimals = self.decimals
+        if self.digits is not None:
+            before_point = math.floor(math.log10(abs(value))) + 1 if value else 1
+            decimals = min(max(self.digits - before_point, 0), 12)
+        return f"{value:{sign}.{decimals}f}"
 
     def improved(self, change: float) -> bool:
         """Returns whether a change is an improvement."""
@@ -59,5 +70,8 @@ METRICS = {
         Metric("mean_iou", "mean IoU (%)", 100.0, 2, "higher"),
         Metric("pixel_accuracy", "pixel accuracy (%)", 100.0, 2, "higher"),
         Metric("confidence", "mean confidence (%)", 100.0, 2, ""),
+        Metric("rmse", "test RMSE", fraction=False, digits=4),
+        Metric("mae", "test MAE", fraction=False, digits=4),
+        Metric("r2", "R²", better="higher", fraction=False, lowest=-1e300),
     )
 }

@@ -47,16 +47,17 @@ OBJECTIVES = {
 
 FORMER_NAMES = {"kd-standardised": "kd-standardized"}
 
-# The objectives of the command line.
 OF_CLASSES = tuple(name for name, entry in OBJECTIVES.items() if not entry.regression)
+OF_VALUES = tuple(name for name, entry in OBJECTIVES.items() if entry.regression)
 
 
-def parse(name: str, *, flag: bool = False) -> tuple[str, float]:
+def parse(name: str, *, flag: bool = False, values: bool = False) -> tuple[str, float]:
     """Splits an objective's name into the objective and the weight of the label term.
 
     Args:
         name: Such as "kd", "kd+labels" or "my_package.my_module:my_function".
         flag: Whether it is the value of a flag, for messages.
+        values: Whether the flag may name an objective for values.
 
     Returns:
         The name without "+labels", and the weight of the label term: 1.0 with "+labels",
@@ -76,13 +77,13 @@ def parse(name: str, *, flag: bool = False) -> tuple[str, float]:
         return base, 1.0 if plus else 0.0
     base = FORMER_NAMES.get(base, base)
     if base not in OBJECTIVES:
-        known = OF_CLASSES if flag else tuple(OBJECTIVES)
+        known = OF_CLASSES if flag and not values else tuple(OBJECTIVES)
         close = difflib.get_close_matches(base, known, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise InputError(
             f"{given} is unknown; {hint}known are {', '.join(known)}, each also "
             "with +labels, and package.module:function."
         )
-    if flag and OBJECTIVES[base].regression:
-        raise InputError(f"{given} is for regression, but the command line trains classifiers.")
+    if flag and OBJECTIVES[base].regression and not values:
+        raise InputError(f"{given} is for regression, but --dataset has classes.")
     return base, 1.0 if plus else OBJECTIVES[base].label_weight

@@ -12,7 +12,7 @@ import numpy as np
 from ban_tf.datasets import thumbnails
 from ban_tf.errors import RunDirectoryError
 from ban_tf.metrics import ensembles, kinds
-from ban_tf.runs import reading, segments
+from ban_tf.runs import reading, segments, table_files
 from ban_tf.system import shown
 
 
@@ -106,6 +106,27 @@ class TextContent(ClassContent):
     texts: Mapping[int, str]
 
 
+@dataclasses.dataclass(frozen=True)
+class NumberContent(Content):
+    """The further content of a report on a run that predicts numbers.
+
+    Attributes:
+        predictions: Each generation's numbers, float64 [examples].
+        targets: The true numbers of the test set, float64 [examples].
+    """
+
+    predictions: list[np.ndarray]
+    targets: np.ndarray
+
+    def named_predictions(self) -> dict[str, np.ndarray]:
+        """Returns the numbers of every generation and of the saved ensemble, by name."""
+        named = {f"generation {number}": rows for number, rows in enumerate(self.predictions)}
+        if len(self.predictions) > 2:
+            name = f"ensemble 1-{len(self.predictions) - 1}"
+            named[name] = np.mean(self.predictions[1:], axis=0)
+        return named
+
+
 def read(path: str | pathlib.Path) -> Content:
     """Reads a finished run.
 
@@ -114,7 +135,8 @@ def read(path: str | pathlib.Path) -> Content:
 
     Returns:
         An `ImageContent`, or a `SegmentationContent`; a `ClassContent` for other classifiers whose
-        predictions are kept; a plain `Content` for all others.
+        predictions are kept; a `NumberContent` where numbers are predicted; a plain `Content` for
+        all others.
 
     Raises:
         InputError: There is no run, it is not finished, or a file is damaged.
@@ -135,6 +157,8 @@ def read(path: str | pathlib.Path) -> Content:
     }
     if reading.CLASSES in run.names():
         return _of_classes(run, common, generations)
+    if table_files.TARGETS in run.names():
+        return _of_numbers(run, common, generations)
     if reading.DATA not in run.names():
         return Content(**common)
     if kinds.of(summary) is kinds.SEGMENTATION:
@@ -192,8 +216,19 @@ def _of_classes(run: reading.RunReader, common: dict[str, Any], generations: int
     return TextContent(**common, texts=texts) if texts else ClassContent(**common)
 
 
+def _of_numbers(run: reading.RunReader, common: dict[str, Any], generations: int) -> NumberContent:
+    """Reads what models that predict numbers have kept."""
+    targets = table_files.read_targets(run)
+    predictions = [
+        table_files.read_numbers(run, f"generation-{number}/predictions.npz")
+        for number in range(generations)
+    ]
+    _check_shapes(run, predictions, targets.shape)
+    return NumberContent(**common, predictions=predictions, targets=targets)
+
+
 def _check_shapes(
-    run: reading.RunReader, predictions: list[np.ndarray], shape: tuple[int, int]
+    run: reading.RunReader, predictions: list[np.ndarray], shape: tuple[int, ...]
 ) -> None:
     for number, rows in enumerate(predictions):
         if rows.shape != shape:

@@ -13,6 +13,7 @@ from ban_tf.report import (
     document,
     plots,
     predictions,
+    regression_sections,
     segmentation_sections,
     table,
     text_sections,
@@ -24,6 +25,7 @@ _SECTIONS = {
     "classification": class_sections,
     "text": text_sections,
     "segmentation": segmentation_sections,
+    "regression": regression_sections,
 }
 _CURVES_WORDS = (
     "A line for each generation. Curves that still rise or fall at the end ask for more epochs; a "
@@ -66,7 +68,7 @@ def _results(content: Content) -> list[document.Block]:
     if summary["ensembles"]:
         blocks.append(
             document.table(
-                f"Ensembles, averaging the {summary['average']} of their members",
+                f"Ensembles, averaging the {table.averaged(summary)} of their members",
                 table.one_line(table.ensemble_headings(summary)),
                 table.ensemble_rows(summary),
             )
@@ -79,7 +81,7 @@ def _results(content: Content) -> list[document.Block]:
 def _files(content: Content) -> list[tuple[str, str]]:
     """Returns links to what is used later: models, and predictions of the test set."""
     found = []
-    if isinstance(content, predictions.LISTED):
+    if predictions.has_table(content):
         words = "Predictions for each test example, a table for spreadsheets (predictions.csv)"
         found.append((words, predictions.FILE))
     models = [("The ensemble of all generations, one Keras model", "ensemble.keras")]

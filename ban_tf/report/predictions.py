@@ -5,28 +5,32 @@ from __future__ import annotations
 import numpy as np
 
 from ban_tf.metrics import segmentation
-from ban_tf.report.content import ClassContent, SegmentationContent
+from ban_tf.report.content import ClassContent, Content, NumberContent, SegmentationContent
 from ban_tf.system import csv_tables, shown
 
 FILE = "predictions.csv"
 
 
-# The contents of reports that have this table.
-LISTED = (ClassContent, SegmentationContent)
+def has_table(content: Content) -> bool:
+    """Returns whether the predictions of a run are kept, so that there is a table of them."""
+    return isinstance(content, (ClassContent, NumberContent, SegmentationContent))
 
 
-def write(content: ClassContent | SegmentationContent) -> bytes:
+def write(content: Content) -> bytes:
     """Returns the table as CSV that is safe for spreadsheets.
 
     A row has the file of a test example (or its number, if it comes from no file), its label, and
-    the predicted class and its probability by every model; of masks, the mean IoU and the pixel
-    accuracy of every model.
+    the predicted class and its probability, or the predicted number, by every model;
+    of masks, the mean IoU and the pixel accuracy of every model.
 
     Args:
-        content: The content of the report.
+        content: The content of the report, of which `has_table` is true.
     """
     if isinstance(content, SegmentationContent):
         return _of_masks(content)
+    if isinstance(content, NumberContent):
+        return _of_numbers(content)
+    assert isinstance(content, ClassContent)
     models = content.named_predictions()
     examples = content.names or range(len(content.labels))
     names = np.array(content.class_names, dtype=object)
@@ -60,3 +64,10 @@ def _of_masks(content: SegmentationContent) -> bytes:
         ]
     table = csv_tables.for_spreadsheets(headings, zip(*columns, strict=True))
     return table.encode(errors="backslashreplace")
+
+
+def _of_numbers(content: NumberContent) -> bytes:
+    named = content.named_predictions()
+    numbers = np.stack([content.targets, *named.values()], axis=1)
+    cells = [[index, *(f"{value:.8g}" for value in row)] for index, row in enumerate(numbers)]
+    return csv_tables.for_spreadsheets(["example", "target", *named], cells).encode()

@@ -53,6 +53,11 @@ def measured_on(summary: dict[str, Any]) -> str:
     return _count(summary["generations"][0]["examples"], kinds.of(summary).noun)
 
 
+def averaged(summary: dict[str, Any]) -> str:
+    """Returns what ensembles average, such as "probabilities"."""
+    return kinds.of(summary).averaged or summary["average"]
+
+
 def show(summary: dict[str, Any], file: TextIO | None = None) -> None:
     """Prints the tables and the notes.
 
@@ -92,7 +97,7 @@ def write_markdown(summary: dict[str, Any], has_analysis: bool = False) -> str:
     if summary["ensembles"]:
         parts += [
             "## Ensembles",
-            f"Each averages the {summary['average']} of its members.",
+            f"Each averages the {averaged(summary)} of its members.",
             markdown_table(ensemble_headings(summary), ensemble_rows(summary), texts=1),
         ]
     parts.append(notes(summary))

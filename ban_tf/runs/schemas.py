@@ -137,6 +137,33 @@ SNIPPETS: Schema = _object(
 
 CLASSES: Schema = _object(("class_names",), class_names={"type": "strings", "minItems": 1})
 
+_FINITE = {"type": "number", "minimum": -1e308, "maximum": 1e308}
+_DEVIATION = {"type": "number", "exclusiveMinimum": 0, "maximum": 1e308}
+_COLUMN = _object(
+    ("name", "key", "kind", "missing", "mean", "std", "categories", "times"),
+    name=_TEXT,
+    key={"type": "string", "pattern": r"^[A-Za-z0-9_]+\Z"},
+    kind={"enum": ["number", "category", "date"]},
+    missing=_FLAG,
+    mean=_FINITE,
+    std=_DEVIATION,
+    categories={"type": "strings"},
+    times=_FLAG,
+)
+COLUMNS: Schema = _object(
+    ("dataset", "content", "target", "columns"),
+    dataset=_TEXT,
+    content=_TEXT,
+    target=_object(
+        ("name", "class_names", "mean", "std"),
+        name=_TEXT,
+        class_names={"type": "strings"},
+        mean=_FINITE,
+        std=_DEVIATION,
+    ),
+    columns={"type": "array", "minItems": 1, "maxItems": 2**14, "items": _COLUMN},
+)
+
 TEST_FILES: Schema = _object(("files",), files={"type": "strings", "minItems": 1})
 
 SEGMENTS: Schema = _object(

@@ -6,10 +6,11 @@ import csv
 import io
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from ban_tf.errors import InputError
 
+_DELIMITERS = ",;\t"
 _MOST_CELLS = 2_000_000  # of a table that is read
 # Spreadsheets take text that begins with one of these for a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -50,10 +51,17 @@ def headings(path: str) -> list[str]:
         if not file.is_file():  # a pipe would wait
             return []
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            names = next(csv.reader(stream), [])
+            names = next(csv.reader(stream, delimiter=delimiter(stream)), [])
     except (OSError, ValueError, csv.Error, RuntimeError):
         return []
     return [name.strip().lower() for name in names]
+
+
+def delimiter(stream: TextIO) -> str:
+    """Returns what separates the cells of a file at its beginning: commas, semicolons or tabs."""
+    first = stream.readline()
+    stream.seek(0)
+    return max(_DELIMITERS, key=first.count)
 
 
 def to_csv(rows: Sequence[Mapping[str, Any]]) -> bytes:

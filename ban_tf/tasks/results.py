@@ -42,7 +42,7 @@ def report(task: Task, lineage: Lineage, directory: RunDirectory) -> dict[str, A
         logs, result, compared(task.options), task.figures(), str(directory.path)
     )
     found = content.read(directory.path)
-    if isinstance(found, predictions.LISTED):
+    if predictions.has_table(found):
         directory.write_untracked(predictions.FILE, predictions.write(found))
     directory.write_untracked("report.html", page.write(found).encode())
     return result

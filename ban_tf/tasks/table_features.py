@@ -18,19 +18,23 @@ the saved model loads without this package.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from ban_tf.datasets import table_columns
 from ban_tf.datasets.table_columns import Column
+from ban_tf.datasets.tables import Target
 
 NAME = "columns"
 _DTYPES = {table_columns.NUMBER: "float32"}
 # In the vocabulary of an encoder for all categories that are not in it.
 _UNKNOWN = "[UNK]"
+_ROWS = 4096  # at a time
 _DIGITS = 15  # of 20240301T123000
 
 
@@ -75,6 +79,41 @@ def around(
     for layer in after:
         outputs = layer(outputs)
     return keras.Model(inputs, outputs, name=f"{network.name}_on_columns")
+
+
+def network_of(model: keras.Model) -> keras.Model:
+    """Returns the network from features of a model that `around` built."""
+    return next(
+        layer for layer in model.layers if isinstance(layer, keras.Model) and layer.name != NAME
+    )
+
+
+def in_unit_of(target: Target) -> keras.layers.Layer:
+    """Returns the layer from standardized numbers to those of the target."""
+    return keras.layers.Rescaling(target.std, target.mean, dtype="float32", name="values")
+
+
+def fed(inputs: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
+    """Returns columns as the model takes them; Keras itself has no type for text of NumPy."""
+    return {key: tf.convert_to_tensor(cells) for key, cells in sorted(inputs.items())}
+
+
+def encode(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns the outputs of a model on raw columns for many rows, `[rows, ...]`.
+
+    Args:
+        model: The result of `build` or of `around`.
+        inputs: Of each column by its key, `[rows, 1]`.
+    """
+    count = len(next(iter(inputs.values())))
+    found = [
+        model.predict_on_batch(
+            fed({key: cells[start : start + _ROWS] for key, cells in inputs.items()})
+        )
+        for start in range(0, count, _ROWS)
+    ]
+    shape = (0, *model.output_shape[1:])
+    return np.concatenate(found) if found else np.empty(shape, np.float32)
 
 
 def _dtype(column: Column) -> str:

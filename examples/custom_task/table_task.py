@@ -1,7 +1,7 @@
 """A task of your own: classification of the rows of a CSV file, from outside of the package.
 
 The last column is the class, all others are numbers. After `pip install ./examples/custom_task`,
-whose entry point names `TASK`, `python -m ban_tf.main --dataset=table:PATH.csv` trains it:
+whose entry point names `TASK`, `python -m ban_tf.main --dataset=rows:PATH.csv` trains it:
 generations, ensembles, resuming, seeds and reports are those of any other run.
 """
 
@@ -21,7 +21,7 @@ from ban_tf.metrics import summary
 from ban_tf.system import seeds
 from ban_tf.tasks import Declaration, Task, saturation
 
-PREFIX = "table:"
+PREFIX = "rows:"
 
 
 class TableClassification(Task):
@@ -129,7 +129,7 @@ def check(name: str) -> None:
 TASK = Declaration(
     name="table_classification",
     data="tables",
-    prefix="table",
+    prefix="rows",
     implementation=TableClassification,
     defaults={"arch": "dense", "batch_size": 16},
     networks={"dense": ("dropout",), "wide": ("dropout",)},

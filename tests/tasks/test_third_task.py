@@ -30,7 +30,7 @@ def place(tmp_path_factory):
     metadata = folder / "table_task-1.0.dist-info"
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: table-task\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text("[ban_tf.tasks]\ntable = table_task:TASK\n")
+    (metadata / "entry_points.txt").write_text("[ban_tf.tasks]\nrows = table_task:TASK\n")
     iris = load_iris()
     lines = [
         ",".join([*map(str, row), iris.target_names[label]])
@@ -51,10 +51,10 @@ def _main(place, *arguments):
 
 def test_a_third_task_runs_from_the_command_line(place):
     done = _main(
-        place, "--dataset=table:iris.csv", "--gens=1", "--epochs=8", "--analyse", "--workdir=run"
+        place, "--dataset=rows:iris.csv", "--gens=1", "--epochs=8", "--analyse", "--workdir=run"
     )
     assert done.returncode == 0, done.stderr
-    assert "dense (259 parameters) on table:iris.csv: 90 train, 30 validation" in done.stdout
+    assert "dense (259 parameters) on rows:iris.csv: 90 train, 30 validation" in done.stdout
     run = reading.RunReader(place / "run")
     found = reading.read_summary(run)
     assert [row["taught_by"] for row in found["generations"]] == ["labels", "generation 0"]
@@ -72,24 +72,24 @@ def test_a_third_task_runs_from_the_command_line(place):
     ("arguments", "message"),
     [
         (
-            ["--dataset=table:iris.csv", "--mixup=0.2"],
-            "--mixup=0.2 does nothing with --dataset=table:iris.csv: tables have no use for it. "
+            ["--dataset=rows:iris.csv", "--mixup=0.2"],
+            "--mixup=0.2 does nothing with --dataset=rows:iris.csv: tables have no use for it. "
             "Leave it out.",
         ),
         (
-            ["--dataset=table:iris.csv", "--arch=wrn"],
+            ["--dataset=rows:iris.csv", "--arch=wrn"],
             "--arch=wrn: the networks for tables are dense, wide.",
         ),
         (
-            ["--dataset=table:iris.csv", "--compression=0.5"],
+            ["--dataset=rows:iris.csv", "--compression=0.5"],
             "--compression=0.5: --arch=dense takes dropout",
         ),
         (
-            ["--dataset=table:iris.csv", "--schedule=plateau"],
-            "--schedule=plateau cannot be used with --dataset=table:iris.csv: tables have no use "
+            ["--dataset=rows:iris.csv", "--schedule=plateau"],
+            "--schedule=plateau cannot be used with --dataset=rows:iris.csv: tables have no use "
             "for it.",
         ),
-        (["--dataset=table:absent.csv"], "--dataset=table:absent.csv names no file"),
+        (["--dataset=rows:absent.csv"], "--dataset=rows:absent.csv names no file"),
     ],
 )
 def test_what_a_third_task_does_not_support_is_refused(place, arguments, message, monkeypatch):

@@ -12,6 +12,7 @@ from ban_tf.config.groups.objective import ObjectiveOptions
 from ban_tf.config.groups.output import OutputOptions
 from ban_tf.config.groups.seeds import SeedOptions
 from ban_tf.config.groups.speed import SpeedOptions
+from ban_tf.config.groups.tables import TableOptions
 from ban_tf.config.groups.teachers import TeacherOptions
 from ban_tf.config.groups.training import TrainingOptions
 
@@ -22,6 +23,7 @@ GROUPS = (
     DataOptions,
     MaskOptions,
     DocumentOptions,
+    TableOptions,
     ObjectiveOptions,
     TeacherOptions,
     TrainingOptions,
@@ -43,6 +45,7 @@ __all__ = [
     "OutputOptions",
     "SeedOptions",
     "SpeedOptions",
+    "TableOptions",
     "TeacherOptions",
     "TrainingOptions",
 ]

@@ -21,8 +21,10 @@ class DataOptions:
         "digits (embedded), a TFDS dataset such as cifar10, folder:PATH with images, csv:FILE with "
         "the columns path (or text), label and perhaps split, documents (embedded) or "
         "documents:FOLDER with texts by class, segmentation (drawn shapes) or segmentation:FOLDER "
-        "with the folders images and masks, text (embedded), or text:PATH, a folder with "
-        "*.train.txt, *.valid.txt and *.test.txt or one file.",
+        "with the folders images and masks, table:FILE or csv:FILE with columns of any kind (CSV, "
+        "or Parquet where pandas reads it), or table:breast_cancer, table:wine and table:diabetes "
+        "(of scikit-learn), text (embedded), or text:PATH, a folder with *.train.txt, *.valid.txt "
+        "and *.test.txt or one file.",
     )
     data_dir: str | None = flag(
         None,

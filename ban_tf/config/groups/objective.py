@@ -20,7 +20,9 @@ class ObjectiveOptions:
         "What born-again generations learn from: "
         + ", ".join(objective_names.OF_CLASSES)
         + "; +labels adds the label term; package.module:function is your own. The default is the "
-        "teacher's outputs beside the labels; the paper's BAN is kd.",
+        "teacher's outputs beside the labels; the paper's BAN is kd. Where a number is predicted: "
+        + ", ".join(objective_names.OF_VALUES)
+        + " (also with +labels; by default mse+labels), or labels.",
     )
     label_weight: float | None = flag(
         None,

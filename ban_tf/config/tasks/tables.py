@@ -1,0 +1,87 @@
+"""Declares classification and regression of the rows of tables."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
+
+from ban_tf.config.declaration import Declaration
+from ban_tf.datasets import table_files, tables
+from ban_tf.errors import InputError
+from ban_tf.objectives import names as objective_names
+
+if TYPE_CHECKING:
+    from ban_tf.config.options import Options
+
+_OF_NUMBERS = "mse+labels"  # the objective where a number is predicted
+
+
+def _completed(options: Options, given: Collection[str]) -> Options:
+    """Returns options with an objective that fits the column to predict."""
+    heading, kind = tables.kind_of_target(options.dataset, options.target, options.target_kind)
+    if kind == tables.NUMBER and "objective" not in given:
+        return dataclasses.replace(options, objective=_OF_NUMBERS)
+    base, _ = objective_names.parse(options.objective)
+    entry = objective_names.OBJECTIVES.get(base)
+    what = f"column {heading} of --dataset={options.dataset}"
+    if kind == tables.NUMBER:
+        if base in objective_names.OF_CLASSES and base != "labels":
+            raise InputError(
+                f"--objective={options.objective} is for classes, but {what} is a number to "
+                f"predict; choose {', '.join(objective_names.OF_VALUES)}, each also with +labels, "
+                "or give --target_kind=classes."
+            )
+        _check_of_classes(options, what)
+    elif entry is not None and entry.regression:
+        raise InputError(
+            f"--objective={options.objective} is for numbers, but {what} has classes; choose "
+            f"{', '.join(objective_names.OF_CLASSES)}, or give --target_kind=number."
+        )
+    return options
+
+
+def _check_of_classes(options: Options, what: str) -> None:
+    """Refuses flags that need classes."""
+    defaults: dict[str, Any] = {"label_smoothing": 0.0, "ensemble_average": "probabilities"}
+    for name, default in defaults.items():
+        value = getattr(options, name)
+        if value != default:
+            raise InputError(
+                f"--{name}={value} does nothing: {what} is a number to predict. Leave it out."
+            )
+
+
+TASK = Declaration(
+    name="tables",
+    data="tables",
+    prefix="table",
+    implementation="ban_tf.tasks.tables:TableTask",
+    supports=frozenset(
+        {
+            *("target", "target_kind", "ignored_columns", "categorical_columns"),
+            *("validation_fraction", "test_fraction", "jit", "steps_per_execution"),
+            "strategy=multiworker",
+        }
+    ),
+    reasons={
+        "data_dir": "it is for TFDS datasets",
+        "cache": "it is for images",
+        "schedule=plateau": "it lowers the learning rate by perplexity, which is for text; choose "
+        "step, cosine or constant",
+        "augment": "rows are not cropped or flipped",
+    },
+    defaults={
+        "arch": "mlp",
+        "epochs": 40,
+        "batch_size": 32,
+        "optimizer": "adamw",
+        "learning_rate": 2e-3,
+        "weight_decay": 0.1,
+        "dropout": 0.2,
+    },
+    check_dataset=table_files.check,
+    columns=frozenset(),  # any, where no other task has them
+    values=True,
+    completed=_completed,
+)

@@ -1,0 +1,221 @@
+"""Applies models trained on a table to other tables: evaluation, prediction and export."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from ban_tf.compat import outputs
+from ban_tf.datasets import table_columns, table_files, tables
+from ban_tf.datasets.table_files import Table
+from ban_tf.errors import InputError, RunDirectoryError
+from ban_tf.metrics import regression, summary
+from ban_tf.runs import inference, reading
+from ban_tf.runs.table_files import COLUMNS, TableFacts, is_number, read_facts
+from ban_tf.tasks import table_features
+from ban_tf.tasks.task import Predictions
+
+
+def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
+    """Evaluates the generations of a run, and their ensembles, on a table.
+
+    Of the table that the run was trained on, its test rows count; of another one, those that its
+    column `split` names, or all.
+
+    Args:
+        run: The run.
+        dataset: See `datasets.table_files.path_of`.
+
+    Returns:
+        A summary; see `metrics.summary`.
+
+    Raises:
+        InputError: The table cannot be read, or lacks a column.
+    """
+    facts, settings = read_facts(run), reading.settings(run)
+    table = table_files.read(dataset)
+    same = table.content() == facts.content
+    fraction = settings.get("test_fraction", 0.2) if same else None
+    rows = tables.test_rows(table, facts.columns, facts.target, fraction)
+    finished = reading.finished_generations(run)
+    models = [_load(run, str(number), facts) for number in finished]
+    found = [_outputs(model, rows.inputs, facts) for model in models]
+    groups = summary.groups(len(finished))
+    average = settings.get("ensemble_average", "probabilities")
+    kind, seed = None, settings.get("seed", 0)
+    if is_number(facts):
+        kind, measured = "regression", regression.rows(found, groups, rows.targets, seed)
+    else:
+        measured = summary.rows(found, groups, rows.targets, average)
+    known = run.metadata.get("generations", {})
+    members = [
+        summary.Member(number, known.get(str(number), {}).get("taught_by", "given"), None)
+        for number in finished
+    ]
+    about = {
+        "dataset": dataset,
+        "architecture": settings.get("arch", "unknown"),
+        "objective": settings.get("objective", "unknown"),
+        "seed": seed,
+    }
+    return summary.assemble(about, members, measured, average, kind)
+
+
+def predict(
+    run: reading.RunReader, files: Sequence[str], which: str, top: int | None = None
+) -> Predictions:
+    """Predicts for each row of tables; those that cannot be read are left out.
+
+    Args:
+        run: The run.
+        files: Paths of tables in CSV or Parquet, with the columns of the run; others are ignored.
+        which: "ensemble", or the number of a generation.
+        top: How many of the most likely classes; None for the first one, and for all in the table.
+
+    Raises:
+        InputError: The model does not exist, or `top` is given for a number.
+    """
+    facts = read_facts(run)
+    if is_number(facts) and top is not None:
+        raise InputError(f"--top={top} is for classes, but {run.path} predicts a number.")
+    model = _load(run, which, facts)
+    rows: list[list[Any]] = []
+    lines: list[str] = []
+    bad: list[str] = []
+    for file in files:
+        try:
+            found = _predictions(model, _inputs(_read(file), facts), facts)
+        except InputError as error:
+            bad.append(str(error))
+            continue
+        for number, row in enumerate(found, start=1):
+            shown, cells = _shown(row, facts, top)
+            rows.append([file, number, *cells])
+            lines.append("\t".join([file, str(number), *shown]))
+    return Predictions(["file", "row", *_headings(facts, top)], rows, lines, bad)
+
+
+def probabilities(run: reading.RunReader, inputs: Any, which: str) -> np.ndarray:
+    """Predicts for rows.
+
+    Args:
+        run: The run.
+        inputs: The path of a table, a dictionary of columns, or a data frame.
+        which: "ensemble", or the number of a generation.
+
+    Returns:
+        float64: probabilities `[rows, classes]`, or numbers `[rows]`.
+
+    Raises:
+        InputError: The model does not exist, or the inputs lack a column.
+    """
+    facts = read_facts(run)
+    path = isinstance(inputs, (str, os.PathLike))
+    table = _read(inputs) if path else table_files.from_columns(inputs, "`inputs`")
+    return _predictions(_load(run, which, facts), _inputs(table, facts), facts)
+
+
+def served(
+    run: reading.RunReader, which: str, preprocessing: bool, to: str
+) -> tuple[keras.Model, dict[str, Any]]:
+    """Returns a model for export, and its description for the manifest.
+
+    Raises:
+        InputError: The format does not support strings.
+    """
+    if preprocessing and to not in ("saved_model", "keras"):
+        raise InputError(
+            f"--preprocessing makes the model take raw columns, with strings, which --to={to} does "
+            "not support; use --to=saved_model or keras, or leave it out."
+        )
+    facts = read_facts(run)
+    model = _load(run, which, facts)
+    number = is_number(facts)
+    output = "values" if number else "probabilities"
+    if not preprocessing:
+        model = table_features.network_of(model)
+        output = "standardized values" if number else inference.output_kind(model)
+    elif not number and inference.output_kind(model) == "logits":
+        last = keras.layers.Softmax(dtype="float32", name="probabilities")(model.output)
+        model = keras.Model(model.input, last, name="classifier")
+    target = facts.target
+    manifest = {
+        "target": target.name,
+        **({"mean": target.mean, "std": target.std} if number else {}),
+        **({} if number else {"class_names": list(target.class_names)}),
+        "columns": [
+            {"name": column.name, "input": column.key, "kind": column.kind}
+            for column in facts.columns
+        ],
+        "input": "raw columns, [batch, 1] each" if preprocessing else "prepared columns",
+        "output": output,
+    }
+    return model, manifest
+
+
+def _read(file: str | os.PathLike) -> Table:
+    path = pathlib.Path(file)
+    if not path.is_file():
+        raise InputError(f"{file} does not exist; give a table in CSV or Parquet.")
+    return table_files.read_file(path, str(file))
+
+
+def _inputs(table: Table, facts: TableFacts) -> dict[str, np.ndarray]:
+    return table_columns.arrays(table, facts.columns)
+
+
+def _load(run: reading.RunReader, which: str, facts: TableFacts) -> keras.Model:
+    """Loads a model, and checks that it takes the columns and returns what is predicted."""
+    model = inference.load(run, which)
+    taken = getattr(model, "input", None)
+    units = max(1, len(facts.target.class_names))
+    fits = isinstance(taken, dict) and {*taken} == {column.key for column in facts.columns}
+    if not fits or model.output_shape != (None, units):
+        raise RunDirectoryError(
+            f"{run.path / COLUMNS} has other columns or another target than the model."
+        )
+    return model
+
+
+def _outputs(model: keras.Model, inputs: dict[str, np.ndarray], facts: TableFacts) -> np.ndarray:
+    """Returns log-probabilities, float64 `[rows, classes]`, or numbers `[rows]`."""
+    raw = table_features.encode(model, inputs)
+    if is_number(facts):
+        return raw[:, 0].astype(np.float64)
+    return outputs.log_probabilities(raw, outputs.first_activation(model))
+
+
+def _predictions(
+    model: keras.Model, inputs: dict[str, np.ndarray], facts: TableFacts
+) -> np.ndarray:
+    """Returns probabilities, float64 `[rows, classes]`, or numbers `[rows]`."""
+    found = _outputs(model, inputs, facts)
+    return found if is_number(facts) else np.exp(found)
+
+
+def _headings(facts: TableFacts, top: int | None) -> list[str]:
+    if is_number(facts):
+        return [facts.target.name]
+    names = facts.target.class_names
+    if top is None:
+        return ["class", *names]
+    numbers = range(1, min(top, len(names)) + 1)
+    return [f"{what} {k}" for k in numbers for what in ("class", "probability")]
+
+
+def _shown(row: Any, facts: TableFacts, top: int | None) -> tuple[list[str], list[Any]]:
+    """Returns the prediction for a row as cells of a line, and as those of the table."""
+    if is_number(facts):
+        return [f"{row:.6g}"], [f"{row:.8g}"]
+    names = facts.target.class_names
+    order = np.argsort(-row, kind="stable")[: top or 1]
+    likely = [(names[label], row[label]) for label in order]
+    shown = [cell for name, p in likely for cell in (name, f"{p:.4f}")]
+    if top is None:
+        return shown, [likely[0][0], *(f"{p:.8g}" for p in row)]
+    return shown, [cell for name, p in likely for cell in (name, f"{p:.8g}")]

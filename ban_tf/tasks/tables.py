@@ -1,0 +1,228 @@
+"""Tables: classes or numbers from columns of any kind.
+
+Columns are prepared once, by a Keras model (see `table_features`), and networks are trained on the
+result. What is saved is both together: a model that takes raw columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from matplotlib.figure import Figure
+
+from ban_tf import architectures, objectives
+from ban_tf.datasets import class_weights, tables
+from ban_tf.datasets.example_batches import Examples
+from ban_tf.datasets.folder_layout import TEST, TRAIN, VALIDATION
+from ban_tf.lineage.lineage import Lineage
+from ban_tf.metrics import regression
+from ban_tf.report import regression_plots
+from ban_tf.runs import reading, table_files
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.tasks import chance, kept_predictions, saturation, table_features, table_inference
+from ban_tf.tasks.array_task import ArrayTask
+from ban_tf.tasks.task import Predictions
+
+
+class TableTask(ArrayTask):
+    """Networks that predict a column of a table from the others; see `Task`.
+
+    The inputs of examples are features; labels are classes, or standardized numbers `[rows, 1]`.
+    """
+
+    data: tables.TableData
+    features: keras.Model
+    _predictions: list[np.ndarray]
+
+    @property
+    def _is_number(self) -> bool:
+        return self.data.target.kind == tables.NUMBER
+
+    def load(self) -> None:
+        """Reads the table and prepares its columns."""
+        options = self.options
+        self.data = tables.load(
+            options.dataset,
+            target=options.target,
+            target_kind=options.target_kind,
+            ignored=_listed(options.ignored_columns),
+            categorical=_listed(options.categorical_columns),
+            test_fraction=options.test_fraction,
+            validation_fraction=options.validation_fraction,
+            seed=options.seed,
+        )
+        self.features = table_features.build(self.data.columns)
+        self.train, self.validation, self.test = (
+            self._examples(self.data.parts[part]) for part in (TRAIN, VALIDATION, TEST)
+        )
+        if self._is_number:
+            self.kind, self.output_kind = "regression", "values"
+            self.shown = ("loss", "rmse", "val_rmse")
+
+    def _examples(self, rows: tables.Rows) -> Examples:
+        target, labels = self.data.target, rows.targets
+        if self._is_number:
+            labels = ((labels - target.mean) / target.std).astype(np.float32)[:, None]
+        return Examples(table_features.encode(self.features, rows.inputs), labels)
+
+    def describe(self) -> str:
+        """Returns the name of the table and its numbers of rows."""
+        parts = self.data.parts
+        return (
+            f"{self.data.name}: {len(parts[TRAIN]):,} training, {len(parts[VALIDATION]):,} "
+            f"validation, {len(parts[TEST]):,} test rows"
+        )
+
+    def remarks(self) -> list[str]:
+        """Returns what is predicted, and from which columns."""
+        data, target = self.data, self.data.target
+        what = f"Predicts {target.name}, a number."
+        if not self._is_number:
+            counts = class_weights.describe(data.parts[TRAIN].targets, target.class_names)
+            what = f"Predicts {target.name}, one of {len(target.class_names)} classes. {counts}"
+        kinds = [column.kind for column in data.columns]
+        counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+        found = [
+            f"{what} Other classes or numbers: --target_kind.",
+            f"From {len(kinds)} columns ({counts}), which become "
+            f"{self.features.output_shape[-1]} numbers.",
+        ]
+        if data.left_out:
+            reasons = ", ".join(f"{name} ({reason})" for name, reason in data.left_out.items())
+            found.append(f"Columns that say nothing and are left out: {reasons}.")
+        return found
+
+    def identity(self) -> Mapping[str, Any]:
+        """Returns the numbers of rows and a hash of the table."""
+        parts = self.data.parts
+        train = len(parts[TRAIN]) + len(parts[VALIDATION])
+        return {
+            "examples": f"{train} to train with and {len(parts[TEST])} to test with",
+            "data": f"content of hash {self.data.content}",
+        }
+
+    def files(self) -> Mapping[str, bytes]:
+        """Returns the columns and the target, without which predictions cannot be read."""
+        data = self.data
+        facts = table_files.TableFacts(data.name, data.content, data.target, data.columns)
+        return {table_files.COLUMNS: facts.to_json()}
+
+    def build(self, network: str) -> keras.Model:
+        """Builds a network from features to logits, or to a standardized number."""
+        with architectures.named(self.flag_of(network)):
+            return architectures.build_table_network(
+                network,
+                self.features.output_shape[-1],
+                1 if self._is_number else len(self.data.target.class_names),
+                **self.settings_of(network),
+            )
+
+    def as_saved(self, model: keras.Model) -> keras.Model:
+        """Returns a network together with the preparation of its columns, in the target's unit."""
+        after = []
+        if self._is_number:
+            after.append(table_features.in_unit_of(self.data.target))
+        return table_features.around(self.features, model, self.data.columns, *after)
+
+    def saved_ensemble(self, model: keras.Model) -> keras.Model:
+        """Returns the ensemble together with the preparation of its columns."""
+        return self.as_saved(model)
+
+    def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
+        """Returns the accuracy of chance, for classes."""
+        return {} if self._is_number else {"chance": chance.of_accuracy(self.validation.labels)}
+
+    def compile_arguments(self) -> dict[str, Any]:
+        """Returns cross-entropy and accuracy, or the squared error and its root."""
+        if self._is_number:
+            root = keras.metrics.RootMeanSquaredError(name="rmse")
+            return {"loss": keras.losses.MeanSquaredError(), "weighted_metrics": [root]}
+        loss = objectives.LabelCrossEntropy(label_smoothing=self.options.label_smoothing)
+        return {"loss": loss, "weighted_metrics": ["accuracy"]}
+
+    def _numbers(self, model: keras.Model, examples: Examples) -> np.ndarray:
+        """Returns predicted numbers in the unit of the target, float64 `[examples]`."""
+        target = self.data.target
+        return self.outputs(model, examples)[:, 0].astype(np.float64) * target.std + target.mean
+
+    def improved(self, lineage: Lineage) -> bool:
+        """Returns whether the validation error, or RMSE, fell by more than its 95 % interval."""
+        number = lineage.generations[-1].number
+        models = [lineage.model(index) for index in (number, number - 1)]
+        if self._is_number:
+            now, before = (self._numbers(model, self.validation) for model in models)
+            targets = self.data.parts[VALIDATION].targets
+            return regression.improved(now, before, targets, self.options.seed)
+        now, before = (self.log_probabilities(model, self.validation) for model in models)
+        return saturation.error_improved(now, before, self.validation.labels)
+
+    def rows(
+        self, lineage: Lineage, groups: list[list[int]], directory: RunDirectory
+    ) -> list[dict[str, Any]]:
+        """Evaluates the predictions for the test rows, which are stored with the models."""
+        target = self.data.target
+        if not self._is_number:
+            self._predictions = self.class_predictions(lineage, directory, len(target.class_names))
+            return self.class_rows(self._predictions, groups)
+        self._predictions = kept_predictions.of_generations(
+            lineage,
+            directory,
+            (len(self.test.labels),),
+            lambda model: self._numbers(model, self.test),
+            table_files.read_numbers,
+        )
+        targets = self.data.parts[TEST].targets
+        return regression.rows(self._predictions, groups, targets, self.options.seed)
+
+    def keep_test(self, directory: RunDirectory) -> None:
+        """Stores the true classes or numbers of the test rows."""
+        targets = self.data.parts[TEST].targets
+        if self._is_number:
+            directory.commit(table_files.number_files(targets))
+        else:
+            directory.commit(reading.class_files(self.data.target.class_names, targets))
+
+    def figures(self) -> Mapping[str, Mapping[int, Figure]]:
+        """Returns predictions against the truth, for numbers."""
+        if not self._is_number:
+            return {}
+        targets = self.data.parts[TEST].targets
+        return {
+            "predictions and residuals": {
+                number: regression_plots.against_truth(values, targets, f"generation {number}")
+                for number, values in enumerate(self._predictions)
+            }
+        }
+
+    @classmethod
+    def evaluate(
+        cls, run: reading.RunReader, dataset: str, data_dir: str | None = None
+    ) -> dict[str, Any]:
+        """Evaluates a run on another table; see `table_inference.evaluate`."""
+        return table_inference.evaluate(run, dataset)
+
+    @classmethod
+    def predict(
+        cls, run: reading.RunReader, files: Sequence[str], which: str, top: int | None
+    ) -> Predictions:
+        """Predicts for each row of tables; `top` is for classes, 1 by default."""
+        return table_inference.predict(run, files, which, top)
+
+    @classmethod
+    def probabilities(cls, run: reading.RunReader, inputs: Any, which: str) -> np.ndarray:
+        """Predicts for columns; see `table_inference.predictions`."""
+        return table_inference.probabilities(run, inputs, which)
+
+    @classmethod
+    def served(
+        cls, run: reading.RunReader, which: str, preprocessing: bool, to: str
+    ) -> tuple[keras.Model, dict[str, Any]]:
+        """Returns a model, with its columns and its target."""
+        return table_inference.served(run, which, preprocessing, to)
+
+
+def _listed(names: str | None) -> list[str]:
+    return [name.strip() for name in (names or "").split(",") if name.strip()]
