@@ -1,7 +1,7 @@
 """Small pictures of disks, squares and triangles and their masks, drawn with seeded NumPy.
 
-Each picture has one to three shapes of any color on a background of another one, and noise, so
-that the form and not the color says the class. As in the masks of PASCAL VOC, the contour of a
+Each picture has one to three bright shapes of any color on a dark background, and noise; the form
+and not the color says the class. As in the masks of PASCAL VOC, the contour of a
 shape has no class.
 """
 
@@ -15,11 +15,13 @@ from ban_tf.system import seeds
 
 CLASSES = ("background", "disk", "square", "triangle")
 SIZE = (32, 32)
-_EXAMPLES = {"train": 240, "test": 120}
-_RADIUS = (0.14, 0.3)  # of the shorter side
-_CENTER = (0.1, 0.9)  # of height and width
+_EXAMPLES = {"train": 320, "test": 120}
+_RADIUS = (0.18, 0.36)  # of the shorter side
+_CENTER = (0.15, 0.85)  # of height and width
 _CONTOUR = 0.02  # of the shorter side, on both sides of the edge
-_NOISE = 18.0  # of 255
+_TURN = (-0.4, 0.4)  # radians
+_DARK, _BRIGHT = (30, 130), (110, 255)  # of background and shapes
+_NOISE = 12.0  # of 255
 
 
 def load(size: tuple[int, int] | None = None, channels: int = 3) -> Parts:
@@ -45,16 +47,16 @@ def _draw(
     side = min(height, width)
     y, x = np.mgrid[:height, :width] + 0.5
     mask = np.zeros((height, width), np.uint8)
-    slope = rng.uniform(-60, 60, (2, 1, 1, channels))
-    image = rng.uniform(60, 196, channels) + slope[0] * (y / height - 0.5)[..., None]
+    slope = rng.uniform(-40, 40, (2, 1, 1, channels))
+    image = rng.uniform(*_DARK, channels) + slope[0] * (y / height - 0.5)[..., None]
     image = image + slope[1] * (x / width - 0.5)[..., None]
     for _ in range(rng.integers(1, 4)):
         radius = side * rng.uniform(*_RADIUS)
         down, right = rng.uniform(*_CENTER, 2) * (height, width)
-        turn, label = rng.uniform(0, 2 * np.pi), int(rng.integers(1, len(CLASSES)))
+        turn, label = rng.uniform(*_TURN), int(rng.integers(1, len(CLASSES)))
         # Negative inside of the shape, and zero at its edge.
         outside = _distance(label, y - down, x - right, radius, turn)
-        image[outside < 0] = rng.uniform(0, 256, channels)
+        image[outside < 0] = rng.uniform(*_BRIGHT, channels)
         mask[outside < 0] = label
         mask[np.abs(outside) < side * _CONTOUR] = masks.VOID
     image = image + rng.normal(0, _NOISE, image.shape)
@@ -66,6 +68,6 @@ def _distance(label: int, y: np.ndarray, x: np.ndarray, radius: float, turn: flo
     if CLASSES[label] == "disk":
         return np.hypot(y, x) - radius
     corners = 4 if CLASSES[label] == "square" else 3
-    angles = turn + 2 * np.pi * np.arange(corners)[:, None, None] / corners
+    angles = turn + np.pi / 2 + 2 * np.pi * np.arange(corners)[:, None, None] / corners
     inner = radius * np.cos(np.pi / corners)  # from the center to the middle of an edge
     return np.max(y * np.sin(angles) + x * np.cos(angles), axis=0) - inner

@@ -1,7 +1,7 @@
 """Segmentation: the class of each pixel, of folders of images and masks, or of drawn shapes.
 
 A teacher teaches each pixel its distribution over classes. Pixels without a class have no label;
-they learn from the teacher by objectives that read no labels, unless `--nodistill_void` is given.
+they learn from the teacher by objectives that read no labels, unless `--skip_void` is given.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class Segmentation(Task):
         return {
             "chance": self._chance(),
             "monitor": "val_mean_iou",
-            "distill_void": self.options.distill_void,
+            "distill_void": not self.options.skip_void,
         }
 
     def _chance(self) -> float | None:

@@ -15,6 +15,7 @@ from ban_tf.reproduction.tables import EXPERIMENTS
 ROOT = pathlib.Path(__file__).parents[2]
 
 TEXT = "--dataset=text"
+SHAPES, MASKED = "--dataset=segmentation", "--dataset=segmentation:masked"
 LABELS = "--objective=labels"
 CLASSES, PARTS = "--dataset=folder:classes", "--dataset=folder:parts"
 KD = "--objective=kd"
@@ -112,6 +113,13 @@ IDLE = [
     ("--plateau_threshold=1", [], "--dataset=digits"),
     ("--plateau_threshold=1", [TEXT, "--schedule=step"], "--schedule=step"),
     ("--unroll=20", [], "--dataset=digits"),
+    ("--void_label=0", [], "--dataset=digits"),
+    ("--void_label=0", [SHAPES], SHAPES),
+    ("--skip_void", [], "--dataset=digits"),
+    ("--skip_void", [SHAPES, LABELS], LABELS),
+    ("--skip_void", [SHAPES, "--objective=cwtm"], "--objective=cwtm"),
+    ("--cache=disk", [SHAPES], "images and masks are in memory"),
+    ("--test_fraction=0.3", [SHAPES], SHAPES),
     ("--jit=no", [TEXT], TEXT),
     ("--virtual_devices=2", ["--strategy=one"], "--virtual_devices=2 is for --strategy=mirrored"),
     ("--worker_timeout=9", [], "--strategy=auto"),
@@ -165,6 +173,8 @@ AT_WORK = [
     ["--plateau_factor=0.5", "--plateau_threshold=1", "--unroll=20", TEXT],
     ["--jit=no", "--steps_per_execution=2", "--sync_batch_norm", "--virtual_devices=2"],
     ["--worker_timeout=9", "--strategy=multiworker"],
+    ["--void_label=0", "--test_fraction=0.3", "--resize=pad", MASKED],
+    ["--skip_void", "--validation_fraction=0.2", "--augment=strong", SHAPES],
     ["--final_student", "--strategy=one"],
     ["--gens=0", KD, "--temperature=2", "--teacher=ensemble", "--student_arch=wrn-10-1"],
 ]
@@ -177,6 +187,10 @@ def folder(tmp_path, monkeypatch):
         for part in ("classes", "parts/train", "parts/valid", "parts/test"):
             (tmp_path / part / name).mkdir(parents=True)
             (tmp_path / part / name / "image.png").write_bytes(b"")
+    for part in ("images", "masks"):
+        (tmp_path / "masked" / part).mkdir(parents=True)
+        for name in ("a.png", "b.png"):
+            (tmp_path / "masked" / part / name).write_bytes(b"")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TF_CONFIG", raising=False)
 

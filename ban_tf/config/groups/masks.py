@@ -21,9 +21,10 @@ class MaskOptions:
         of_some_tasks=True,
         needs=(needs.MASK_FILES,),
     )
-    distill_void: bool = flag(
-        True,
-        "Pixels without a class learn from the teacher, by objectives that read no labels.",
+    skip_void: bool = flag(
+        False,
+        "Pixels without a class learn nothing; without this flag they learn from the teacher, by "
+        "objectives that read no labels.",
         of_some_tasks=True,
         needs=(needs.TEACHER, needs.NO_LABELS_READ),
     )

@@ -13,7 +13,7 @@ TASK = Declaration(
     supports=frozenset(
         {
             *("validation_fraction", "train_examples", "test_fraction", "image_size", "resize"),
-            *("void_label", "distill_void", "input", "augment", "augmentation_seed"),
+            *("void_label", "skip_void", "input", "augment", "augmentation_seed"),
             *("eval_batch_size", "jit", "steps_per_execution", "sync_batch_norm"),
         }
     ),
@@ -48,7 +48,7 @@ TASK = Declaration(
         "arch": "unet",
         "batch_size": 16,
         "optimizer": "adam",
-        "learning_rate": 2e-3,
+        "learning_rate": 5e-3,
         "weight_decay": 0.0,
         "resize": "stretch",
     },
