@@ -43,6 +43,8 @@ IDLE = [
     ("--test_fraction=0.3", [PARTS], PARTS),
     ("--test_fraction=0.3", [], "--dataset=digits"),
     ("--skip_bad_files", [TEXT], TEXT),
+    ("--max_words=500", [], "--dataset=digits"),
+    ("--max_length=50", [TEXT], TEXT),
     ("--input=raw", [TEXT], TEXT),
     ("--input=raw", ["--arch=keras:VGG16"], "--arch=keras:VGG16"),
     ("--weights=none", [], "--arch=wrn-16-1"),
@@ -136,6 +138,7 @@ IDLE = [
 
 # Where each of them does something.
 AT_WORK = [
+    ["--max_words=500", "--max_length=50", "--dataset=documents"],
     ["--max_gens=5", "--gens=auto"],
     ["--share_ends"],
     ["--share_ends", TEXT],
