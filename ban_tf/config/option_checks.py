@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ban_tf import architectures
 from ban_tf.architectures import backbones
-from ban_tf.config import idle, registry
+from ban_tf.config import given_teachers, idle, registry
 from ban_tf.config.flag import declared
 from ban_tf.datasets import resizing, unlabelled
 from ban_tf.distribution import cluster
@@ -99,10 +99,7 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
 def _check_files(options: Options) -> None:
     """Checks that the files exist that flags name."""
     # Unlike that of pathlib, this `isfile` is false for names that are too long.
-    if options.teacher_from and not os.path.isfile(options.teacher_from):  # noqa: PTH113
-        raise OptionsError(
-            f"--teacher_from names a file that does not exist: {options.teacher_from}"
-        )
+    given_teachers.check(options)
     file = backbones.file_of(options.weights)
     if file is not None and not os.path.isfile(file):  # noqa: PTH113
         raise OptionsError(

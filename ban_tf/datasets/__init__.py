@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ban_tf.datasets.image_data import ImageData, Parts, Reading, Split
+from ban_tf.datasets.recorded_views import views
 from ban_tf.errors import InputError
 from ban_tf.system import seeds
 
 if TYPE_CHECKING:
     from ban_tf.datasets.folder_layout import Scan
 
-__all__ = ["ImageData", "Split", "check", "load"]
+__all__ = ["ImageData", "Split", "check", "load", "views"]
 
 _FOLDER, _CSV = "folder:", "csv:"
 # The module that knows the parts of datasets with a prefix.

@@ -138,6 +138,22 @@ def read_manifest(folder: pathlib.Path) -> Manifest:
     return manifest
 
 
+def check_folder(path: str, name: str) -> None:
+    """Checks that a folder holds a recording, without reading it.
+
+    Args:
+        path: The folder.
+        name: What messages call it.
+
+    Raises:
+        InputError: It does not.
+    """
+    if not os.path.isfile(os.path.join(path, MANIFEST)):  # noqa: PTH113, PTH118
+        raise InputError(
+            f"{name} names a folder without {MANIFEST}; `ban_tf.record` writes recordings."
+        )
+
+
 class RecordedOutputs:
     """A complete recording, checked against its manifest.
 

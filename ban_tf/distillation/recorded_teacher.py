@@ -11,9 +11,8 @@ from ban_tf.compat import host_calls, outputs
 from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL, VALUES
 from ban_tf.compat.preparation import Inputs
 from ban_tf.distillation import example_keys, recorded_outputs
+from ban_tf.distillation.teacher_names import SCHEME
 from ban_tf.errors import InputError
-
-SCHEME = "recording:"  # of a recording among the names of files
 
 
 class RecordedTeacher:

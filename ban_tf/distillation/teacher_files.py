@@ -8,8 +8,8 @@ import pathlib
 from typing import Any
 
 from ban_tf.compat import fingerprint
+from ban_tf.distillation.teacher_names import SCHEME
 from ban_tf.distillation.teachers import (
-    SCHEME,
     AbsentTeacher,
     RecordedTeacher,
     Teacher,

@@ -30,9 +30,10 @@ from ban_tf.compat.preparation import Inputs
 from ban_tf.distillation.distillation_losses import with_features
 from ban_tf.distillation.function_teachers import FunctionTeacher, MixedTeacher
 from ban_tf.distillation.means import mean_logits, mean_values
-from ban_tf.distillation.recorded_teacher import SCHEME, RecordedTeacher
+from ban_tf.distillation.recorded_teacher import RecordedTeacher
 from ban_tf.distillation.recorded_teacher import is_recorded as is_recorded
 from ban_tf.distillation.recorded_teacher import recorded_signal as recorded_signal
+from ban_tf.distillation.teacher_names import SCHEME
 from ban_tf.errors import InputError
 from ban_tf.system import shown
 

@@ -11,7 +11,7 @@ import numpy as np
 from ban_tf.compat import outputs
 from ban_tf.datasets import resizing
 from ban_tf.datasets.image_data import Rows
-from ban_tf.distillation import teachers
+from ban_tf.distillation import teacher_names, teachers
 from ban_tf.errors import RunDirectoryError
 from ban_tf.runs import eval_batches, model_files, reading
 from ban_tf.runs.preferred import ENSEMBLE
@@ -42,8 +42,9 @@ def load(run: reading.RunReader, which: str = ENSEMBLE) -> keras.Model:
             f"generation; {run.path} has {known}."
         )
     name = f"generation-{which}/model.keras"
-    given = reading.settings(run).get("teacher_from")
-    if name not in run.names() and given:
+    settings = reading.settings(run)
+    if name not in run.names() and teacher_names.is_first_model(settings):
+        given = settings["teacher_from"]
         if not pathlib.Path(given).is_file():
             raise RunDirectoryError(f"Generation 0 of {run.path} was {given}, which is gone.")
         return teachers.load_model(given)

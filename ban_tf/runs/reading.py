@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ban_tf.distillation import teacher_names
 from ban_tf.errors import CorruptFileError, RunDirectoryError
 from ban_tf.metrics import summary as summary_module
 from ban_tf.runs import schemas
@@ -381,7 +382,7 @@ def read_unlisted(run: RunReader, name: str) -> bytes | None:
 
 def finished_generations(run: RunReader) -> list[int]:
     """Returns the numbers of the finished generations."""
-    given = [0] if settings(run).get("teacher_from") else []
+    given = [0] if teacher_names.is_first_model(settings(run)) else []
     known = run.metadata.get("generations", {})
     found = sorted({*given, *(int(number) for number, state in known.items() if state["finished"])})
     if found != list(range(len(found))):

@@ -104,6 +104,7 @@ SETTINGS: Schema = _object(
     arch=_TEXT_OR_NULL,
     student_arch=_TEXT_OR_NULL,
     teacher_from=_TEXT_OR_NULL,
+    teacher_classes=_TEXT_OR_NULL,
     batch_size={**_POSITIVE_OR_NULL, "maximum": 2**24},
     unroll={**_POSITIVE_OR_NULL, "maximum": 2**24},
     skip_bad_files=_FLAG,

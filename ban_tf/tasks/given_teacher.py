@@ -8,29 +8,49 @@ import keras
 import numpy as np
 
 from ban_tf import datasets
-from ban_tf.architectures import pixels
+from ban_tf.architectures import adapted, pixels
 from ban_tf.compat import preparation
 from ban_tf.datasets import image_data
-from ban_tf.distillation import teachers
+from ban_tf.distillation import class_maps, teachers
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.runs import inference, reading
 
 _CHECKED = 2000  # validation images, of larger data
 
 
-def load(path: str, dataset: str, data: datasets.ImageData) -> keras.Model:
-    """Loads a model as generation 0 on a dataset.
+def load(path: str) -> keras.Model:
+    """Loads a given model.
 
     Raises:
-        InputError: It cannot be read, or does not fit.
+        InputError: It cannot be read.
     """
-    model = teachers.load_model(path)
-    check_fits(model, path, dataset, data)
-    return model
+    return teachers.load_model(path)
 
 
-def check_fits(model: keras.Model, path: str, dataset: str, data: datasets.ImageData) -> None:
-    """Checks that a model can be generation 0 on a dataset.
+def described(model: keras.Model, form: str, normalized: pixels.Pixels) -> pixels.Pixels:
+    """Returns the numbers of a form, one for each channel that a model takes.
+
+    Args:
+        model: The model; it may take more channels than gray images have.
+        form: One of `pixels.TEACHER_FORMS`.
+        normalized: The numbers of normalized pixels.
+    """
+    channels = model.input_shape[-1]
+    mean, std = (np.broadcast_to(np.asarray(part), (channels,)) for part in normalized[:2])
+    return pixels.described(form, mean.tolist(), std.tolist())
+
+
+def check_fits(
+    model: keras.Model, path: str, dataset: str, data: datasets.ImageData, classes: int | None
+) -> None:
+    """Checks that a model can teach on a dataset.
+
+    Args:
+        model: The model.
+        path: Its file.
+        dataset: The value of `--dataset`.
+        data: The data.
+        classes: The number of classes that it must have; None if they are mapped.
 
     Raises:
         InputError: Its inputs or outputs do not fit.
@@ -47,13 +67,14 @@ def check_fits(model: keras.Model, path: str, dataset: str, data: datasets.Image
             f"--teacher_from={path} must be a Functional or Sequential model with "
             f"one output; it has {count or 'none that is known'}."
         )
-    classes = model.output_shape[-1]
-    if classes != data.num_classes:
+    found = model.output_shape[-1]
+    if classes is not None and found != classes:
         raise InputError(
-            f"--teacher_from={path} has {classes} classes, but "
-            f"--dataset={dataset} has {data.num_classes}."
+            f"--teacher_from={path} has {found} classes, but --dataset={dataset} has {classes}; "
+            "map them with --teacher_classes=FILE."
         )
-    if tuple(model.input_shape[1:]) != tuple(data.input_shape):
+    channels = data.input_shape[-1]
+    if len(model.input_shape) != 4 or channels not in (1, model.input_shape[-1]):
         raise InputError(
             f"--teacher_from={path} takes inputs of shape "
             f"{model.input_shape[1:]}, but --dataset={dataset} has {data.input_shape}."
@@ -92,6 +113,7 @@ def check_accuracy(
     data: datasets.ImageData,
     normalized: pixels.Pixels,
     chance: float | None,
+    targets: list[int | None] | None = None,
 ) -> None:
     """Checks that a given teacher is better than chance on the validation data.
 
@@ -104,6 +126,7 @@ def check_accuracy(
         data: The data.
         normalized: The numbers of normalized pixels.
         chance: The accuracy of chance; None checks nothing.
+        targets: The class of the data of each class of the model, None if they are the same.
 
     Raises:
         InputError: It is not; most likely it was trained on other pixels.
@@ -113,13 +136,14 @@ def check_accuracy(
     validation = data.validation
     step = max(1, len(validation.labels) // _CHECKED)
     split = validation.select(np.arange(0, len(validation.labels), step))
-    right = _accuracy(model, form, split, normalized)
+    classes = None if targets is None else class_maps.of_indices(targets, data.num_classes)
+    right = _accuracy(model, form, split, normalized, classes)
     if right > chance:
         return
     others = {
-        other: _accuracy(model, other, split, normalized)
+        other: _accuracy(model, other, split, normalized, classes)
         for other in pixels.TEACHER_FORMS
-        if other != form and (data.input_shape[-1] == 3 or other not in ("imagenet", pixels.CAFFE))
+        if other != form and (model.input_shape[-1] == 3 or other not in ("imagenet", pixels.CAFFE))
     }
     best = max(others, key=lambda other: others[other])
     raise InputError(
@@ -135,11 +159,24 @@ def check_accuracy(
 
 
 def _accuracy(
-    model: keras.Model, form: str, split: image_data.Split, normalized: pixels.Pixels
+    model: keras.Model,
+    form: str,
+    split: image_data.Split,
+    normalized: pixels.Pixels,
+    classes: class_maps.ClassMap | None,
 ) -> float:
-    wanted = pixels.described(form, *normalized[:2])
-    images = np.asarray(split.images[:])
-    images = images[..., ::-1] if wanted.blue_first else images
-    facts = reading.DataFacts("", (), images.shape[1:], tuple(wanted.mean), tuple(wanted.std))
-    predicted = inference.log_probabilities(model, images, facts).argmax(axis=-1)
-    return float(np.mean(predicted == split.labels))
+    """Returns the part of images that a model is right about, of the classes that it knows."""
+    shape = split.images.shape[1:]
+    raw = pixels.described(pixels.RAW, *normalized[:2])
+    taking = adapted.adapted(model, described(model, form, normalized), raw, shape)
+    facts = reading.DataFacts("", (), shape, tuple(raw.mean), tuple(raw.std))
+    labels, images = np.asarray(split.labels), np.asarray(split.images[:])
+    if classes is not None:
+        known = np.isin(labels, classes.targets)
+        labels, images = labels[known], images[known]
+        if not len(labels):
+            return 1.0  # nothing is known of it
+    predicted = inference.log_probabilities(taking, images, facts)
+    if classes is not None:
+        predicted = class_maps.mapped(predicted, classes)
+    return float(np.mean(predicted.argmax(axis=-1) == labels))

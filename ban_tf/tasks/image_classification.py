@@ -16,7 +16,7 @@ from ban_tf import datasets, objectives
 from ban_tf.architectures import backbones
 from ban_tf.compat import fingerprint, keras_distribution, outputs
 from ban_tf.datasets import class_weights, content, mixing, pipeline, thumbnails, unlabelled
-from ban_tf.distillation import activations
+from ban_tf.distillation import activations, teacher_names
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import classification, summary
@@ -26,6 +26,7 @@ from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
 from ban_tf.tasks import (
     chance,
+    first_teachers,
     frozen_features,
     image_networks,
     image_scores,
@@ -34,6 +35,7 @@ from ban_tf.tasks import (
     teacher_signal,
 )
 from ban_tf.tasks.finished_images import FinishedImages
+from ban_tf.tasks.given_recording import GivenRecording
 from ban_tf.training import freezing
 from ban_tf.training.balanced_accuracy import BalancedAccuracy
 
@@ -51,6 +53,7 @@ class ImageClassification(FinishedImages):
     _predictions: list[np.ndarray]
     networks: image_networks.ImageNetworks
     features: frozen_features.FrozenFeatures | None = None  # in place of images
+    _recording: GivenRecording | None = None  # the teacher of generation 0, if it is recorded
     _given: keras.Model | None = None  # a given teacher, if it takes other pixels than the run's
 
     def load(self) -> None:
@@ -111,6 +114,7 @@ class ImageClassification(FinishedImages):
                 self.workers,
                 self._eval_batch_size(),
                 self._unlabelled,
+                self._recording,
             )
         )
         self.recorded = self.signal.recorded
@@ -262,12 +266,19 @@ class ImageClassification(FinishedImages):
 
     def first_model(self) -> keras.Model | None:
         """Returns the model of `--teacher_from`, made to take the pixels of the run."""
-        path = self.options.teacher_from
-        if not path:
+        if not teacher_names.is_first_model(vars(self.options)):
             return None
-        model, changed = self.networks.given(path, chance.of_accuracy(self.data.validation.labels))
+        model, changed = self.networks.given(self.options.teacher_from or "", self._chance())
         self._given = model if changed else None
         return model
+
+    def first_teacher(self) -> tuple[Any, str] | None:
+        """Returns `--teacher_from` where it teaches generation 0."""
+        teacher, self._recording = first_teachers.given(self.options, self.networks, self._chance())
+        return teacher
+
+    def _chance(self) -> float | None:
+        return chance.of_accuracy(self.data.validation.labels)
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
         """Returns the accuracy of chance, and the feature losses."""
@@ -282,7 +293,7 @@ class ImageClassification(FinishedImages):
         return {
             "chance": chance.of_balanced_accuracy(labels)
             if monitor == _BALANCED
-            else chance.of_accuracy(labels),
+            else self._chance(),
             "monitor": monitor,
             "distillation_losses": losses,
         }

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from ban_tf import architectures, datasets
-from ban_tf.architectures import backbones, pixels
+from ban_tf.architectures import adapted, backbones, pixels
 from ban_tf.distribution.workers import Workers
 from ban_tf.errors import RunDirectoryError
 from ban_tf.layers import batch_normalization
@@ -17,6 +17,7 @@ from ban_tf.runs import eval_batches, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import hardware, seeds
 from ban_tf.tasks import given_teacher
+from ban_tf.tasks.given_recording import targets_of
 from ban_tf.tasks.task import Task
 
 _RANDOM = {"weights": backbones.NONE, "freeze": None, "backbone_learning_rate": None}
@@ -115,18 +116,54 @@ class ImageNetworks:
             chance: The accuracy of chance on the validation data, or None.
 
         Returns:
-            A model that takes the pixels of the run, and whether it is another one than in the
+            A model that takes the images of the run, and whether it is another one than in the
             file.
 
         Raises:
             InputError: It does not fit the data, or is no better than chance.
         """
         options = self._task.options
-        model = given_teacher.load(path, options.dataset, self.data)
-        form = given_teacher.form_of(model, path, options.teacher_input)
-        given_teacher.check_accuracy(model, path, form, self.data, self._normalized, chance)
-        taking = pixels.taking(model, self._described(form), self._described(self.form))
+        model = given_teacher.load(path)
+        given_teacher.check_fits(model, path, options.dataset, self.data, self.data.num_classes)
+        taking = self._taking(model, path, chance, None)
         return taking, taking is not model
+
+    def teacher(
+        self, path: str, chance: float | None
+    ) -> tuple[keras.Model, list[int | None] | None]:
+        """Loads a teacher of generation 0, of any size and perhaps of other classes.
+
+        Args:
+            path: Its file.
+            chance: As for `given`.
+
+        Returns:
+            A model that takes the images of the run, and the class of the data of each of its
+            classes; None if they are the same.
+
+        Raises:
+            InputError: It does not fit the data, or is no better than chance.
+        """
+        options, data = self._task.options, self.data
+        model = given_teacher.load(path)
+        mapped = options.teacher_classes
+        given_teacher.check_fits(
+            model, path, options.dataset, data, None if mapped else data.num_classes
+        )
+        classes = model.output_shape[-1]
+        targets = targets_of(None, classes, data, mapped, f"--teacher_from={path}")
+        return self._taking(model, path, chance, targets), targets
+
+    def _taking(
+        self, model: keras.Model, path: str, chance: float | None, targets: list[int | None] | None
+    ) -> keras.Model:
+        """Returns a given model, made to take the images of the run, after checking it."""
+        form = given_teacher.form_of(model, path, self._task.options.teacher_input)
+        given_teacher.check_accuracy(
+            model, path, form, self.data, self._normalized, chance, targets
+        )
+        own = given_teacher.described(model, form, self._normalized)
+        return adapted.adapted(model, own, self._described(self.form), self.data.input_shape)
 
     def check_resumed(self, directory: RunDirectory) -> None:
         """Checks that a resumed run has the same pixels.

@@ -86,6 +86,7 @@ class Prepared:
         steps: The steps of an epoch.
         speed: Arguments of `compile` that only affect speed.
         first_model: The pretrained generation 0, if any.
+        first_teacher: The teacher of generation 0 and what identifies it, if any.
         code: Fingerprints of custom functions.
         own_callbacks: Returns the callbacks of `--callbacks`.
     """
@@ -94,6 +95,7 @@ class Prepared:
     steps: int
     speed: dict[str, Any]
     first_model: keras.Model | None
+    first_teacher: tuple[Any, str] | None
     code: dict[str, str]
     own_callbacks: own_callbacks.Callbacks
 
@@ -122,10 +124,10 @@ def prepare(options: Options) -> Prepared:
     workers.run_on_chief_first(task.load)
     steps = task.steps_per_epoch()
     speed = _speed(task, steps)
-    first_model = task.first_model()
+    first_model, first_teacher = task.first_model(), task.first_teacher()
     code = lineage_options.own_code(options)
     lineage_options.check_objective(task)
-    return Prepared(task, steps, speed, first_model, code, further)
+    return Prepared(task, steps, speed, first_model, first_teacher, code, further)
 
 
 def _lineage(prepared: Prepared, directory: RunDirectory) -> Lineage:
@@ -139,6 +141,7 @@ def _lineage(prepared: Prepared, directory: RunDirectory) -> Lineage:
     always_shared = task.declaration.shares_ends(options.architectures[-1])
     known_by = {**prepared.code, **task.identity(), **task.named()}
     teacher = first_model and f"weights of hash {fingerprint.of_weights(first_model.get_weights())}"
+    first_teacher, teacher = prepared.first_teacher or (None, teacher)
     return Lineage(
         task.build_first,
         **lineage_options.arguments(options, prepared.steps),
@@ -146,6 +149,7 @@ def _lineage(prepared: Prepared, directory: RunDirectory) -> Lineage:
         teacher_precision=teacher_precision,
         directory=directory,
         first_model=first_model,
+        first_teacher=first_teacher,
         student_build=student_build,
         as_saved=task.as_saved,
         share_ends=options.share_ends or always_shared,

@@ -214,6 +214,10 @@ class Task:
         """Returns the pretrained model to use as generation 0, if any."""
         return None
 
+    def first_teacher(self) -> tuple[Any, str] | None:
+        """Returns the teacher of generation 0 and what identifies it, if it has one."""
+        return None
+
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
         """Returns further arguments for `Lineage`, such as `chance`."""
         return {}

@@ -31,6 +31,7 @@ from ban_tf.runs import eval_batches
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import bars, seeds
 from ban_tf.tasks import unlabelled_choice
+from ban_tf.tasks.given_recording import GivenRecording
 
 _LARGEST_SHARE = 0.5  # of the free disk space that `auto` may use
 _SAMPLED_IMAGES = 1024
@@ -86,6 +87,7 @@ class TeacherSignal:
         eval_batch_size: Images in a batch of validation, and at most of recording.
         unlabelled_images: Images without labels for born-again generations, whose teachers are then
             recorded.
+        given: The recording that teaches generation 0, if one does.
 
     Attributes:
         recorded: Whether teachers are recorded.
@@ -99,7 +101,9 @@ class TeacherSignal:
         workers: Workers | None = None,
         eval_batch_size: int = eval_batches.LARGEST,
         unlabelled_images: datasets.Split | None = None,
+        given: GivenRecording | None = None,
     ):
+        self._given = given
         self._eval_batch_size = eval_batch_size
         self._workers = workers or Workers()
         self._directory = directory
@@ -148,7 +152,8 @@ class TeacherSignal:
         """
         options, data = self.options, self.data
         taught = self._taught_by(generation)
-        recorded = None
+        given = self._given if generation == 0 else None
+        recorded: GivenRecording | recording.Recording | None = given
         if self._unlabelled is not None:
             position = epoch * self._steps() + step
             if teacher is not None:
@@ -165,7 +170,7 @@ class TeacherSignal:
             epochs=2**31,  # unlimited: a generation keeps its recorded number
             seed=seeds.derive_seed(options.seed, "data", generation),
             view_seed=self._view_seed(generation),
-            views=None if taught is None else self._views,
+            views=given.views if given else None if taught is None else self._views,
             teacher_logits=None if recorded is None else recorded.logits,
             augment=self._augment,
             first_epoch=epoch,

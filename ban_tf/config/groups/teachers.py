@@ -23,8 +23,10 @@ class TeacherOptions:
     )
     teacher_from: str | None = flag(
         None,
-        "A pretrained .keras model to use as generation 0. An empty value takes back that of a "
-        "flagfile, as for --student_arch, --data_dir and --recordings.",
+        "A pretrained .keras model to use as generation 0; or a teacher of generation 0: "
+        "recording:PATH, or several models, a.keras:0.7,b.keras:0.3 (docs/how-to/teacher.md). An "
+        "empty value takes back that of a flagfile, as for --student_arch, --data_dir and "
+        "--recordings.",
         of_some_tasks=True,
         may_be_empty=True,
     )
@@ -33,6 +35,14 @@ class TeacherOptions:
         "Pixels that the model of --teacher_from takes, as for --input, or caffe (0..255 less a "
         "mean, blue first); auto: as recorded of a run, or as its first layers tell.",
         choices=("auto", *pixels.TEACHER_FORMS),
+        of_some_tasks=True,
+        needs=(needs.GIVEN_TEACHER,),
+    )
+    teacher_classes: str | None = flag(
+        None,
+        "A CSV file with the classes of --teacher_from, in the order of its outputs, in the column "
+        "teacher, and the classes that they are here in the column student: empty for the same "
+        "name, - for none.",
         of_some_tasks=True,
         needs=(needs.GIVEN_TEACHER,),
     )

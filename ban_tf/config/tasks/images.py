@@ -11,7 +11,8 @@ TASK = Declaration(
     supports=frozenset(
         {
             *("data_dir", "cache", "validation_fraction", "train_examples"),
-            *("test_fraction", "skip_bad_files", "input", "teacher_input", "fresh"),
+            *("test_fraction", "skip_bad_files", "input", "teacher_input", "teacher_classes"),
+            "fresh",
             *("augment", "augmentation_seed", "mixup", "cutmix", "activation_weight"),
             *("class_weight", "monitor", "image_size", "resize", "eval_batch_size"),
             *("unlabelled", "unlabelled_confidence", "unlabelled_balance"),

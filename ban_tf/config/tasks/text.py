@@ -27,6 +27,7 @@ TASK = Declaration(
         "input": "words are not pixels",
         "fresh": "language models have no backbone",
         "teacher_input": "words are not pixels",
+        "teacher_classes": "a language model belongs to the vocabulary of its run",
         "augment": "words are not cropped or flipped",
         "augmentation_seed": "words are not cropped or flipped",
         "teacher_views": "words are not cropped or flipped",

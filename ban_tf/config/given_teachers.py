@@ -1,0 +1,60 @@
+"""Checks `--teacher_from` before TensorFlow is imported: that it exists, and suits other flags."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from ban_tf.distillation import recorded_outputs, teacher_names
+from ban_tf.errors import OptionsError
+
+if TYPE_CHECKING:
+    from ban_tf.config.options import Options
+
+# Flags that need the teacher's answer to images that are not recorded, or its layers.
+_MIXED = ("mixup", "cutmix", "activation_weight")
+
+
+def check(options: Options) -> None:
+    """Checks the teachers that are given.
+
+    Raises:
+        OptionsError: One does not exist, or cannot be used with another flag.
+    """
+    value, classes = options.teacher_from, options.teacher_classes
+    # Unlike that of pathlib, this `isfile` is false for names that are too long.
+    if classes and not os.path.isfile(classes):  # noqa: PTH113
+        raise OptionsError(f"--teacher_classes names a file that does not exist: {classes}")
+    if not value:
+        return
+    sources = teacher_names.parse(value)
+    for source in sources:
+        if source.is_recording:
+            recorded_outputs.check_folder(source.path, f"--teacher_from={value}")
+        elif not os.path.isfile(source.path):  # noqa: PTH113
+            raise OptionsError(f"--teacher_from names a file that does not exist: {source.path}")
+    if teacher_names.is_first_model({"teacher_from": value, "teacher_classes": classes}):
+        return
+    if options.objective.split("+")[0] == "labels":
+        raise OptionsError(
+            f"--teacher_from={value} teaches generation 0, which --objective={options.objective} "
+            "does not; choose kd+labels or another one."
+        )
+    if options.activation_weight:
+        raise OptionsError(
+            "--activation_weight compares layers with those of one Keras model, but "
+            f"--teacher_from={value} is another kind of teacher; leave out one of them."
+        )
+    if not sources[0].is_recording:
+        return
+    unmet = next((name for name in _MIXED if getattr(options, name)), None)
+    if unmet:
+        raise OptionsError(
+            f"--{unmet} shows images that are not recorded; leave it out with "
+            f"--teacher_from={value}."
+        )
+    if options.teacher_input != "auto":
+        raise OptionsError(
+            f"--teacher_input={options.teacher_input} does nothing with --teacher_from={value}, "
+            "whose outputs are recorded. Leave it out."
+        )

@@ -1,0 +1,54 @@
+"""`--teacher_from` on images where it teaches generation 0, and is not generation 0 itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ban_tf.config.options import Options
+from ban_tf.distillation import teacher_files, teacher_names
+from ban_tf.distillation.mapped_teacher import MappedTeacher
+from ban_tf.distillation.recorded_teacher import RecordedTeacher
+from ban_tf.distillation.teachers import OnlineTeacher
+from ban_tf.tasks import teacher_signal
+from ban_tf.tasks.given_recording import GivenRecording
+from ban_tf.tasks.image_networks import ImageNetworks
+
+
+def given(
+    options: Options, networks: ImageNetworks, chance: float | None
+) -> tuple[tuple[Any, str] | None, GivenRecording | None]:
+    """Returns the teacher of generation 0.
+
+    Args:
+        options: The options of the run.
+        networks: Its networks.
+        chance: The accuracy of chance on the validation data, or None.
+
+    Returns:
+        The teacher and what identifies it, None if generation 0 has none; and its recording, of
+        which the batches bring the outputs, if it is one.
+
+    Raises:
+        InputError: It cannot be read, does not fit the data, or is no better than chance.
+    """
+    value = options.teacher_from
+    if not value or teacher_names.is_first_model(vars(options)):
+        return None, None
+    sources = teacher_names.parse(value)
+    if sources[0].is_recording:
+        augment = teacher_signal.augmentation(options, networks.data)
+        recording = GivenRecording(
+            *(sources[0].path, networks.data, augment, options.view_seed, options.teacher_classes)
+        )
+        recorded = _mapped(RecordedTeacher(), recording.targets)
+        return (recorded, recording.describe()), recording
+    found = [networks.teacher(source.path, chance) for source in sources]
+    weights = [source.weight for source in sources if source.weight is not None]
+    models, targets = [model for model, _ in found], found[0][1]
+    joint = OnlineTeacher(models, weights=weights or None)
+    teacher = _mapped(joint, targets)
+    return (teacher, f"teachers of hash {teacher_files.digest(teacher)[:16]}"), None
+
+
+def _mapped(teacher: Any, targets: list[int | None] | None) -> Any:
+    return teacher if targets is None else MappedTeacher(teacher, targets)

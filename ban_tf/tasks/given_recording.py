@@ -1,0 +1,156 @@
+"""`--teacher_from=recording:PATH` on images: a recording as the teacher of generation 0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from ban_tf import datasets
+from ban_tf.datasets import recorded_views
+from ban_tf.distillation import class_maps, example_keys
+from ban_tf.distillation.recorded_outputs import NONE, Manifest, RecordedOutputs
+from ban_tf.errors import InputError
+
+
+class GivenRecording:
+    """The outputs of a recording for the training images of a run.
+
+    Args:
+        path: The recording.
+        data: The data of the run.
+        augment: Its augmentation, one of `policies.POLICIES`.
+        seed: The value of `--augmentation_seed`, or `--seed`.
+        classes: The value of `--teacher_classes`, or None.
+
+    Attributes:
+        views: How many views of the images there are.
+        targets: The class of the data of each class of the teacher; None if they are the same.
+
+    Raises:
+        InputError: It is no complete recording, or is of other images, another order or
+            augmentation, or other classes.
+    """
+
+    def __init__(
+        self, path: str, data: datasets.ImageData, augment: str, seed: int, classes: str | None
+    ):
+        self._name = f"--teacher_from=recording:{path}"
+        self._recorded = RecordedOutputs(path)
+        manifest = self._recorded.manifest
+        if manifest.outputs != "logits":
+            raise InputError(f"{self._name} has {manifest.outputs}, but images have classes.")
+        self.targets = targets_of(manifest.class_names, manifest.classes, data, classes, self._name)
+        self._check_augmentation(manifest, recorded_views.describe(augment, seed))
+        self.views = manifest.views if augment != "none" else 1
+        self._places = self._find(data.train, augment != "none")
+
+    def _check_augmentation(self, manifest: Manifest, wanted: dict) -> None:
+        found = manifest.augmentation
+        if found == wanted:
+            return
+        if found == NONE:
+            raise InputError(
+                f"{self._name} was recorded of images as they are, but they would be augmented "
+                f"({wanted['policy']}); give --augment=none, or record `ban_tf.datasets.views`."
+            )
+        raise InputError(
+            f"{self._name} was recorded of images augmented as {_words(found)}, but they would be "
+            f"{_words(wanted)}; give --augment={found['policy']}"
+            + (f" --augmentation_seed={found['seed']}." if "seed" in found else ".")
+        )
+
+    def _find(self, split: datasets.Split, augmented: bool) -> np.ndarray:
+        """Returns the place of each image in the recording, `[views, images]`."""
+        keys = example_keys.of_examples(split.images)
+        if augmented:
+            if not all(np.array_equal(view, keys) for view in self._recorded.keys):
+                raise InputError(
+                    f"{self._name} has views of other training images than these, or in another "
+                    "order; give the --seed, --validation_fraction and --train_examples that "
+                    "`ban_tf.datasets.load` had."
+                )
+            size = len(keys)
+            return np.arange(self.views * size).reshape(self.views, size)
+        places = self._recorded.find(keys)
+        if split.files is not None and (places < 0).any():
+            by_name = self._recorded.find(example_keys.of_names(split.files))
+            places = np.where(places < 0, by_name, places)
+        missing = np.flatnonzero(places < 0)
+        if missing.size:
+            which = "" if split.files is None else f", such as {split.files[missing[0]]}"
+            raise InputError(
+                f"{self._name} lacks {missing.size:,} of the {len(keys):,} training images{which}; "
+                "record these very images (or their names as `keys`), at the size of the run."
+            )
+        return places[np.newaxis]
+
+    def logits(self, view: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
+        """Returns the recorded logits of some images; for use inside `tf.data`.
+
+        Args:
+            view: Which view, a scalar.
+            chosen: Indices of training images, `[batch]`.
+
+        Returns:
+            float32 `[batch, classes of the teacher]`.
+        """
+
+        def read(number: np.ndarray, rows: np.ndarray) -> np.ndarray:
+            return self._recorded.outputs(self._places[int(number) % self.views][rows])
+
+        logits = tf.numpy_function(read, [view, chosen], tf.float32, stateful=False)
+        logits.set_shape([chosen.shape[0], self._recorded.manifest.classes])
+        return logits
+
+    def describe(self) -> str:
+        """Returns what identifies it, for the settings of a run."""
+        mapped = "" if self.targets is None else f" with its classes mapped to {self.targets}"
+        return f"a recording of hash {self._recorded.digest()[:16]}{mapped}"
+
+
+def targets_of(
+    names: Sequence[str] | None,
+    count: int,
+    data: datasets.ImageData,
+    file: str | None,
+    teacher: str,
+) -> list[int | None] | None:
+    """Returns the class of the data of each class of a teacher; None if they are the same.
+
+    Args:
+        names: The names of the teacher's classes, if it has any.
+        count: The number of its classes.
+        data: The data of the run.
+        file: The value of `--teacher_classes`, or None.
+        teacher: How messages name the teacher.
+
+    Raises:
+        InputError: The classes are others, and no file maps them; or the file is of another
+            teacher.
+    """
+    ours = list(data.class_names)
+    if file is not None:
+        listed, targets = class_maps.read(file, ours)
+        if len(listed) != count or (names is not None and list(names) != listed):
+            raise InputError(
+                f"--teacher_classes={file} lists {len(listed)} classes, which are not the {count} "
+                f"of {teacher} in the order of its outputs."
+            )
+    elif names is None and count == len(ours):
+        return None
+    elif names is not None and sorted(names) == sorted(ours):
+        targets = class_maps.match_classes(names, ours)
+    else:
+        which = "" if names is None else f" ({', '.join(names[:5])}, ...)"
+        raise InputError(
+            f"{teacher} has {count} classes{which}, which are not the {len(ours)} of --dataset="
+            f"{data.name}; map them with --teacher_classes=FILE."
+        )
+    found = class_maps.of_indices(targets, len(ours))
+    return None if found.is_identity else targets
+
+
+def _words(augmentation: dict) -> str:
+    return " ".join(f"{name} {value}" for name, value in augmentation.items())

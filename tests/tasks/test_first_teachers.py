@@ -1,0 +1,236 @@
+"""`--teacher_from` where it teaches generation 0: recordings, several files, other classes."""
+
+import itertools
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import ban_tf
+from ban_tf import datasets
+from ban_tf.config import options
+from ban_tf.datasets import digits, pipeline
+from ban_tf.errors import InputError, RunDirectoryError
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.tasks import runner
+from ban_tf.tasks.run import Run
+
+ROWS = 300
+
+
+def build(input_shape, num_classes):
+    """A network that is trained in a second."""
+    return keras.Sequential([keras.Input(input_shape), layers.Flatten(), layers.Dense(num_classes)])
+
+
+def _options(directory, **given):
+    defaults = {"arch": "tests.tasks.test_first_teachers:build", "gens": 0, "epochs": 2}
+    defaults |= {"train_examples": ROWS, "batch_size": 50, "progress": "none", "objective": "kd"}
+    return options.check(options.Options(**{**defaults, "workdir": str(directory), **given}))
+
+
+@pytest.fixture(scope="module")
+def images():
+    return digits.load()
+
+
+@pytest.fixture(scope="module")
+def kernel(images):
+    """A linear teacher on raw pixels, which is right most of the time."""
+    flat = images.train.images.reshape(len(images.train.images), -1) / 255
+    targets = np.eye(10)[images.train.labels] - 0.1
+    return np.linalg.lstsq(flat, targets, rcond=None)[0] * 6 / 255
+
+
+@pytest.fixture(scope="module")
+def recordings(images, kernel, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recordings")
+    every = np.concatenate([images.test.images, images.train.images])[..., 0]
+
+    def teacher(batch):
+        return batch.reshape(len(batch), -1) @ kernel
+
+    names = [str(digit) for digit in range(10)]
+    options = {"dtype": "float32", "verbose": False}
+    ban_tf.record(teacher, every, folder / "all", class_names=names, **options)
+    turned = [*names[5:], *names[:5]]
+    ban_tf.record(
+        lambda batch: np.roll(teacher(batch), -5, axis=-1),
+        every,
+        folder / "turned",
+        class_names=turned,
+        **options,
+    )
+    ban_tf.record(teacher, every[:450], folder / "part", **options)
+    data = datasets.load("digits", train_examples=ROWS)
+    views = datasets.views(data, "crop", seed=0, count=2)
+    ban_tf.record(teacher, path=folder / "views", **views, **options)
+    return folder
+
+
+def _weights(directory, number=0):
+    return Run(directory).model(number).get_weights()
+
+
+def _batches(directory, kernel, **given):
+    """What generation 0 sees, and what the teacher says to the very same images."""
+    task = runner.prepare(_options(directory, **given)).task
+    with RunDirectory(directory) as run:
+        task.open(run)
+        # Epochs 0, 1 and 2 of five batches each.
+        for x, y in itertools.islice(task.signal.training_batches(0, 0, 0), 15):
+            raw = (x * task.data.std + task.data.mean) * 255
+            yield y["teacher_logits"].numpy(), raw.numpy().reshape(len(raw), -1) @ kernel
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"teacher_from": "all", "augment": "none"},
+        {"teacher_from": "all", "augment": "none", "validation_fraction": 0.3, "seed": 5},
+        {"teacher_from": "views", "augment": "crop"},
+        {"teacher_from": "views", "augment": "crop", "augmentation_seed": 0, "epochs": 4},
+    ],
+)
+def test_the_rows_of_a_recording_belong_to_the_images_of_each_batch(
+    given, recordings, kernel, tmp_path
+):
+    given = {**given, "teacher_from": f"recording:{recordings / given['teacher_from']}"}
+    seen = list(_batches(tmp_path, kernel, **given))
+    assert len(seen) == 15
+    for theirs, expected in seen:
+        np.testing.assert_allclose(theirs, expected, atol=2e-3)
+
+
+def test_generation_0_learns_from_a_recording_and_teaches_the_next(recordings, tmp_path):
+    given = {"teacher_from": f"recording:{recordings / 'all'}", "augment": "none", "epochs": 4}
+    given |= {"optimizer": "adam", "learning_rate": 0.02}
+    runner.run(_options(tmp_path / "run", **given))
+    summary = runner.run(_options(tmp_path / "run", **given, gens=1))
+    errors = [row["error"] for row in summary["generations"]]
+    assert max(errors) < 0.3
+    run = Run(tmp_path / "run")
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    taught = manifest["facts"]["generations"]
+    assert taught["0"]["taught_by"] == "a given teacher"
+    assert taught["1"]["taught_by"] == "generation 0"
+    assert run.model(0).output_shape == (None, 10)
+    with pytest.raises(RunDirectoryError, match="teacher_from was 'a recording of hash"):
+        other = {**given, "teacher_from": f"recording:{recordings / 'turned'}"}
+        runner.run(_options(tmp_path / "run", **other))
+
+
+def test_classes_in_another_order_are_matched_by_their_names(recordings, tmp_path):
+    given = {"augment": "none", "epochs": 1}
+    for name in ("all", "turned"):
+        asked = {**given, "teacher_from": f"recording:{recordings / name}"}
+        runner.run(_options(tmp_path / name, **asked))
+    for ours, theirs in zip(_weights(tmp_path / "all"), _weights(tmp_path / "turned"), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "sentence"),
+    [
+        ("all", {"augment": "crop"}, r"would be augmented \(crop\); give --augment=none"),
+        ("views", {"augment": "none"}, "give --augment=crop --augmentation_seed=0"),
+        ("views", {"augment": "crop", "augmentation_seed": 3}, "give .* --augmentation_seed=0"),
+        ("views", {"augment": "crop", "train_examples": 200}, "views of other training images"),
+        ("part", {}, r"lacks \d+ of the \d+ training images"),
+        ("all", {"mixup": 0.2}, "--mixup shows images that are not recorded"),
+        ("all", {"objective": "labels"}, "which --objective=labels does not"),
+        ("all", {"teacher_input": "raw"}, "--teacher_input=raw does nothing with"),
+        ("none", {}, "names a folder without manifest.json"),
+    ],
+)
+def test_what_does_not_fit_a_recording_is_refused(name, given, sentence, recordings, tmp_path):
+    given = {"teacher_from": f"recording:{recordings / name}", **given}
+    with pytest.raises(InputError, match=sentence):
+        runner.prepare(_options(tmp_path / "run", **given))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def files(kernel, tmp_path_factory):
+    """Linear teachers on raw pixels: of 8x8, of 16x16 in three channels, of twelve classes."""
+    folder = tmp_path_factory.mktemp("files")
+
+    def save(name, shape, weights):
+        network = [keras.Input(shape), layers.Rescaling(1.0)]
+        if shape != (8, 8, 1):
+            network += [layers.AveragePooling2D(2), layers.Conv2D(1, 1, use_bias=False)]
+        dense = layers.Dense(weights.shape[-1], use_bias=False)
+        model = keras.Sequential([*network, layers.Flatten(), dense])
+        dense.set_weights([weights])
+        if shape != (8, 8, 1):
+            model.layers[-3].set_weights([np.full((1, 1, 3, 1), 1 / 3)])
+        model.save(folder / f"{name}.keras")
+
+    save("small", (8, 8, 1), kernel)
+    save("large", (16, 16, 3), kernel)
+    halves = np.repeat(kernel, 2, axis=-1)[:, 8:]  # two classes each of 4, ..., 9
+    save("other", (8, 8, 1), halves)
+    return folder
+
+
+def test_several_files_of_different_sizes_teach_with_weights(files, tmp_path):
+    both = f"{files / 'small.keras'}:0.75,{files / 'large.keras'}:0.25"
+    prepared = runner.prepare(_options(tmp_path / "run", teacher_from=both))
+    teacher, data = prepared.first_teacher[0], prepared.task.data
+    assert teacher.weights == [0.75, 0.25]
+    batch = next(iter(pipeline.evaluation_batches(data.validation, data, 20)))[0]
+    small, large = (model(batch).numpy() for model in teacher.models)
+    raw = np.float64(data.validation.images[:20, ..., 0])
+    kernel = keras.models.load_model(files / "small.keras").get_weights()[-1]
+    np.testing.assert_allclose(small, raw.reshape(20, -1) @ kernel, atol=1e-3)
+    # Bilinear resizing to twice the size, whose pairs of pixels are averaged again.
+    doubled = keras.ops.image.resize(raw[..., np.newaxis], (16, 16), antialias=True)
+    halved = np.asarray(doubled).reshape(20, 8, 2, 8, 2).mean((2, 4))
+    np.testing.assert_allclose(large, halved.reshape(20, -1) @ kernel, atol=2e-3)
+    runner.run(_options(tmp_path / "run", teacher_from=both))
+    again = _options(tmp_path / "run", teacher_from=both.replace("0.75", "0.5"), gens=1)
+    with pytest.raises(RunDirectoryError, match="teacher_from was 'teachers of hash"):
+        runner.run(again)
+
+
+def test_a_file_of_another_size_is_generation_0(files, images, tmp_path):
+    result = runner.run(_options(tmp_path, teacher_from=str(files / "large.keras"), gens=1))
+    error = result["generations"][0]["error"]
+    assert error < 0.5
+    predicted = Run(tmp_path).predict(images.test.images, 0).argmax(axis=-1)
+    assert np.mean(predicted != images.test.labels) == pytest.approx(error)
+
+
+def test_a_teacher_of_other_classes_is_mapped_by_a_file(files, tmp_path):
+    path = str(files / "other.keras")
+    with pytest.raises(InputError, match="map them with --teacher_classes=FILE"):
+        runner.prepare(_options(tmp_path / "run", teacher_from=path))
+    names = [f"{digit}{half},{digit}" for digit in range(4, 10) for half in "ab"]
+    table = tmp_path / "classes.csv"
+    table.write_text("\n".join(["teacher,student", *names]))
+    given = {"teacher_from": path, "teacher_classes": str(table), "objective": "kd+labels"}
+    prepared = runner.prepare(_options(tmp_path / "run", **given))
+    assert prepared.first_model is None
+    assert prepared.first_teacher[0].classes == [4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9]
+    runner.run(_options(tmp_path / "run", **given))
+    table.write_text("\n".join(["teacher,student", *names[:-1]]))
+    with pytest.raises(InputError, match="lists 11 classes, which are not the 12"):
+        runner.prepare(_options(tmp_path / "run", **given))
+    with pytest.raises(InputError, match="--teacher_classes names a file that does not exist"):
+        _options(tmp_path / "run", **{**given, "teacher_classes": "none.csv"})
+
+
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("a.keras:0.5,b.keras", "gives weights to some files and none to others"),
+        ("a.keras:0,b.keras:1", "must give positive, finite weights"),
+        ("recording:a,b.keras", "mixes a recording with others"),
+        ("a.keras,b.keras", "names a file that does not exist: a.keras"),
+    ],
+)
+def test_names_that_are_no_teachers(value, sentence, tmp_path):
+    with pytest.raises(InputError, match=sentence):
+        _options(tmp_path, teacher_from=value)
