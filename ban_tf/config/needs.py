@@ -76,7 +76,9 @@ FILES = Need(
     lambda options: datasets.is_folder(options.dataset) or datasets.is_table(options.dataset),
 )
 READ = Need(
-    "dataset", "TFDS datasets and images in files", lambda options: options.dataset != "digits"
+    "dataset",
+    "TFDS datasets and images in files",
+    lambda options: not datasets.is_embedded(options.dataset),
 )
 MASK_FILES = Need(
     "dataset",

@@ -14,19 +14,21 @@ import numpy as np
 from ban_tf.datasets.image_data import ImageData, Parts, Reading, Split
 from ban_tf.datasets.recorded_views import views
 from ban_tf.errors import InputError
-from ban_tf.system import seeds
+from ban_tf.system import csv_tables, seeds
 
 if TYPE_CHECKING:
     from ban_tf.datasets.folder_layout import Scan
 
 __all__ = ["ImageData", "Split", "check", "load", "views"]
 
-_FOLDER, _CSV = "folder:", "csv:"
+_FOLDER, _CSV, _MULTI_LABEL = "folder:", "csv:", "multilabel:"
+_PAIRS = f"{_MULTI_LABEL}digits"
 # The module that knows the parts of datasets with a prefix.
 _FILES = {
     "folder": "folder_layout",
     "csv": "table_files",
     "table": "table_files",
+    "multilabel": "label_list",
     "segmentation": "mask_folders",
     "documents": "documents",
 }
@@ -39,6 +41,7 @@ _NOT_MIRRORED = (
     "kmnist",
     "svhn_cropped",
     "omniglot",
+    "multilabel:digits",
 )
 
 
@@ -78,7 +81,12 @@ def is_masked(name: str) -> bool:
 
 def is_table(name: str) -> bool:
     """Returns whether a dataset is a table of image files."""
-    return name.startswith(_CSV)
+    return name.startswith((_CSV, _MULTI_LABEL)) and not is_embedded(name)
+
+
+def is_embedded(name: str) -> bool:
+    """Returns whether a dataset comes with a dependency."""
+    return name in ("digits", _PAIRS)
 
 
 def parts(name: str) -> set[str]:
@@ -114,7 +122,7 @@ def is_tfds(name: str) -> bool:
 
 def augmented_by_default(name: str) -> bool:
     """Returns whether a dataset is augmented by default."""
-    return name.split("/")[0].split(":")[0] not in _NOT_MIRRORED
+    return name not in _NOT_MIRRORED and name.split("/")[0].split(":")[0] not in _NOT_MIRRORED
 
 
 def load(
@@ -136,7 +144,8 @@ def load(
 
     Args:
         name: "digits", "folder:PATH", "csv:FILE", or the name of a TFDS image-classification
-            dataset.
+            dataset; with several labels for each image "multilabel:digits", "multilabel:FILE", or
+            "csv:FILE" with a column `labels`.
         data_dir: The directory of TFDS data; not used for digits and files.
         validation_fraction: Fraction of the training data used for validation; not used for
             data with a validation part.
@@ -187,6 +196,10 @@ def _read(name: str, data_dir: str | None, train_examples: int | None, how: Read
         from ban_tf.datasets import digits
 
         return digits.load(how)
+    if name == _PAIRS:
+        from ban_tf.datasets import digit_pairs
+
+        return digit_pairs.load(how)
     if is_tfds(name):
         from ban_tf.datasets import tfds
 
@@ -198,11 +211,14 @@ def _read(name: str, data_dir: str | None, train_examples: int | None, how: Read
 
 def _listed(name: str) -> tuple[pathlib.Path, Scan]:
     """Returns the files of a dataset, and the folder that they are in."""
-    from ban_tf.datasets import csv_list, folder_hints, folder_layout
+    from ban_tf.datasets import csv_list, folder_hints, folder_layout, label_list
 
     if is_table(name):
-        path = name.removeprefix(_CSV)
-        return csv_list.existing(path).parent, csv_list.scan(path)
+        file = csv_list.existing(name)
+        several = name.startswith(_MULTI_LABEL) or label_list.LABELS in csv_tables.headings(
+            str(file)
+        )
+        return file.parent, label_list.scan(name) if several else csv_list.scan(name)
     path = name.removeprefix(_FOLDER)
     return folder_hints.existing(path), folder_layout.scan(path)
 

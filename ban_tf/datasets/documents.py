@@ -173,7 +173,7 @@ def _arranged(name: str) -> Arranged:
     from ban_tf.datasets import csv_list, document_files
 
     if name.startswith("csv:"):
-        return csv_list.read(name.removeprefix("csv:"), "text")
+        return csv_list.read(name, "text")
     return document_files.scan(name)
 
 

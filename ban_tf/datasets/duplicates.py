@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 # Images of the first part are reported if they are in the second one, too.
 _PAIRS = (("test", "train"), ("test", "validation"), ("validation", "train"))
@@ -16,12 +16,12 @@ class Known(NamedTuple):
 
     Attributes:
         file: Its file.
-        label: Its class.
+        label: Its class, or its labels.
         digest: A hash of its pixels and size.
     """
 
     file: pathlib.Path
-    label: int
+    label: int | tuple[int, ...]
     digest: bytes
 
 
@@ -44,7 +44,7 @@ def describe(parts: Mapping[str, Sequence[Known]]) -> str:
         ]
         if shared:
             found.append(f"{len(shared)} of {part} in {other} ({_such_as(*shared[0])})")
-    by_digest: dict[bytes, dict[int, Known]] = collections.defaultdict(dict)
+    by_digest: dict[bytes, dict[Any, Known]] = collections.defaultdict(dict)
     for image in (image for images in parts.values() for image in images):
         by_digest[image.digest].setdefault(image.label, image)
     several = [list(classes.values()) for classes in by_digest.values() if len(classes) > 1]

@@ -27,12 +27,12 @@ class Scan(NamedTuple):
 
     Attributes:
         class_names: In the order of the labels.
-        files: Of each part, with their labels.
+        files: Of each part, with their labels: a class, or zeros and ones.
         passed_over: The numbers of other files by reason.
     """
 
     class_names: tuple[str, ...]
-    files: dict[str, list[tuple[pathlib.Path, int]]]
+    files: dict[str, list[tuple[pathlib.Path, int | tuple[int, ...]]]]
     passed_over: collections.Counter[str]
 
 

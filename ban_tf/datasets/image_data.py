@@ -39,8 +39,8 @@ class Split:
     Attributes:
         images: uint8 `[examples, height, width, channels]`: an array, memory-mapped or not, or
             `Rows` of one.
-        labels: int32 `[examples]`; or masks of classes, uint8 `[examples, height, width]`, whose
-            pixels without a class are 255.
+        labels: int32 `[examples]`, classes; or `[examples, labels]`, zeros and ones; or masks of
+            classes, uint8 `[examples, height, width]`, whose pixels without a class are 255.
         files: The names of the files, relative to their folder; None if they come from no files.
     """
 
@@ -99,7 +99,7 @@ class Reading:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageData:
-    """A dataset of images and their classes, or the classes of their pixels.
+    """A dataset of images and their classes, their labels, or the classes of their pixels.
 
     Attributes:
         name: The value of `--dataset`.
@@ -129,6 +129,17 @@ class ImageData:
     def num_classes(self) -> int:
         """The number of classes."""
         return len(self.class_names)
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether images have several labels, or none, in place of a class."""
+        return self.train.labels.ndim > 1
+
+    def labels_of(self, split: Split, index: int) -> str:
+        """Returns the class of an example, or its labels, in words."""
+        label = split.labels[index]
+        chosen = np.flatnonzero(label) if self.multi_label else [label]
+        return ", ".join(self.class_names[number] for number in chosen) or "no label"
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -124,10 +124,11 @@ def _cut_test(
 ) -> dict[str, np.ndarray]:
     """Splits images without a test part."""
     labels = labels[rows]
-    for name, count in zip(names, np.bincount(labels, minlength=len(names)), strict=True):
+    noun = "label" if labels.ndim > 1 else "class"
+    for name, count in zip(names, _counts(labels, len(names)), strict=True):
         if count < 2:
             raise InputError(
-                f"--dataset={dataset}: class {name} has {count} image(s); at least two are "
+                f"--dataset={dataset}: {noun} {name} has {count} image(s); at least two are "
                 "needed, one to train with and one to test with."
             )
     held_out = splits.choose_test(labels, fraction)
@@ -144,7 +145,7 @@ def _report_identical(
     identical = duplicates.describe(
         {
             part: [
-                duplicates.Known(files[row], int(labels[row]), decoded.digests[row].tobytes())
+                duplicates.Known(files[row], _known(labels[row]), decoded.digests[row].tobytes())
                 for row in chosen
             ]
             for part, chosen in rows.items()
@@ -155,8 +156,19 @@ def _report_identical(
 
 
 def _check_left(dataset: str, part: str, labels: np.ndarray, names: tuple[str, ...]) -> None:
-    for label in np.flatnonzero(np.bincount(labels, minlength=len(names)) == 0):
+    if part == TEST and labels.ndim > 1:
+        return  # a label need not be in the test data
+    for label in np.flatnonzero(_counts(labels, len(names)) == 0):
         raise InputError(
             f"--dataset={dataset}: no image of {names[label]} in {part} can be read, so that "
             "nothing is left of this class; repair its files."
         )
+
+
+def _counts(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Returns how many images have each class or label."""
+    return labels.sum(axis=0) if labels.ndim > 1 else np.bincount(labels, minlength=classes)
+
+
+def _known(label: np.ndarray) -> int | tuple[int, ...]:
+    return tuple(label.tolist()) if label.ndim else int(label)

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from ban_tf.datasets import label_splits
 from ban_tf.datasets.image_data import Rows, Split
 from ban_tf.errors import InputError
 from ban_tf.system import seeds
@@ -38,12 +39,14 @@ def choose(labels: np.ndarray, fraction: float, seed: int, at_least: int = 0) ->
     """Returns which examples are held out, bool `[examples]`.
 
     Args:
-        labels: int32 `[examples]`.
+        labels: int32 `[examples]`, or `[examples, labels]` (see `label_splits`).
         fraction: Fraction of each class that is held out, in [0, 1); rounded.
         seed: Seed of the choice.
         at_least: Number of examples of each class that are held out at least; one of each class
             always remains.
     """
+    if labels.ndim > 1:
+        return label_splits.choose(labels, fraction, seed, at_least)
     held_out = np.zeros(len(labels), dtype=bool)
     generator = np.random.default_rng(seed)
     for label in np.unique(labels):
