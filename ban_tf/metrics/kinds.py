@@ -121,7 +121,23 @@ REGRESSION = Kind(
     averaged="predicted numbers",
 )
 
-KINDS = {kind.name: kind for kind in (CLASSIFICATION, TEXT, SEGMENTATION, REGRESSION)}
+MULTI_LABEL = Kind(
+    "multi_label",
+    ("hamming_loss", "mean_average_precision", "micro_f1", "macro_f1"),
+    "hamming_loss",
+    "test image",
+    "bootstrap",
+    "The Hamming loss is the share of wrong labels, and changes are in its percentage points: "
+    "negative is better. A label is predicted from its threshold on, which is that of the highest "
+    "F1 on the validation data; the mean average precision needs none. Intervals cover the choice "
+    "of test images, not of the seed: repeat with other seeds before trusting a small gain.",
+    "bootstrap",
+    "Changes against generation 0 are paired by test image: intervals and p-values are from 2,000 "
+    "resamples of the images, all labels of an image together. Single labels are compared by "
+    "McNemar's exact test, and adjusted for the number of labels.",
+)
+
+KINDS = {kind.name: kind for kind in (CLASSIFICATION, TEXT, SEGMENTATION, REGRESSION, MULTI_LABEL)}
 
 
 def of(summary: Mapping[str, Any]) -> Kind:

@@ -91,6 +91,14 @@ _BY_CLASS = {
         "support": {"type": "array", "maxItems": _OF_CLASSES, "items": _COUNT},
     },
 }
+_OF_LABELS = {
+    "type": "object",
+    "properties": {
+        **dict.fromkeys(("threshold", "f1", "error", "mcnemar_p", "adjusted_p"), _FRACTIONS),
+        "average_precision": {**_FRACTIONS, "items": {**_CHANCE, "type": ["number", "null"]}},
+        "support": {"type": "array", "maxItems": _OF_CLASSES, "items": _COUNT},
+    },
+}
 _ROW = {
     "examples": {"type": "integer", "minimum": 1},
     **_METRICS,
@@ -98,6 +106,7 @@ _ROW = {
     "change_in_error": _CHANGE,
     "interval": _INTERVAL,
     "change": _OTHER_CHANGE,
+    "by_label": _OF_LABELS,  # see `labels.by_label`
     "perplexity_interval": {**_INTERVAL, "type": ["array", "null"]},
 }
 _GENERATION = {
