@@ -87,8 +87,9 @@ def write(run: content.Content) -> None:
     """
     markdown = table.write_markdown(run.summary, has_analysis=run.analysis is not None)
     files = {"report.html": page.write(run).encode(), "summary.md": markdown.encode()}
-    if predictions.has_table(run):
-        files[predictions.FILE] = predictions.write(run)
+    table_of_examples = predictions.write(run)
+    if table_of_examples is not None:
+        files[predictions.FILE] = table_of_examples
     try:
         for name, written in files.items():
             write_atomically(run.path / name, written)

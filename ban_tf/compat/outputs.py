@@ -218,6 +218,18 @@ def log_probabilities(outputs: np.ndarray, activation: str) -> np.ndarray:
     return ops.convert_to_numpy(ops.log_softmax(ops.cast(logits, "float64"), axis=-1))
 
 
+def log_odds(outputs: np.ndarray, activation: str) -> np.ndarray:
+    """Returns the log-odds of several binary outputs, float64 `[batch, units]`.
+
+    Args:
+        outputs: `[batch, units]`, of at least two units.
+        activation: The last activation: "linear" or "sigmoid".
+    """
+    exact = np.asarray(outputs, np.float64)
+    both = to_logits(ops.convert_to_tensor(exact, "float64"), activation, BINARY)
+    return ops.convert_to_numpy(both[..., 1])
+
+
 def _two_classes(units: Any) -> Any:
     """Returns logits of no and yes, `[..., 2]`, given the logits of yes."""
     if len(units.shape) > 1 and units.shape[-1] == 1:

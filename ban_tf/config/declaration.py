@@ -34,8 +34,8 @@ class Declaration:
             takes. None for the networks of `ban_tf.architectures` that are made for `data`.
         check_dataset: Raises `InputError` for the name of a dataset that cannot be loaded; None
             checks nothing before the data is loaded.
-        columns: `csv:FILE` is of the first task whose columns the file has, in lower case; None for
-            a task that reads no such files.
+        columns: `csv:FILE` is of the task with the most columns that are all in the file, in lower
+            case; None for a task that reads no such files.
         equal_shares: Whether every replica must have the same number of rows of each batch.
         values: Whether it may predict values, so that objectives for them are known.
         completed: Returns options with what the data decides, given the options and the names of

@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ban_tf.config.declaration import Declaration
-from ban_tf.config.tasks import documents, images, segmentation, tables, text
+from ban_tf.config.tasks import documents, images, multi_label, segmentation, tables, text
 from ban_tf.errors import InputError
 from ban_tf.system import csv_tables
 
@@ -29,7 +29,14 @@ GROUP = "ban_tf.tasks"
 CSV = "csv"
 
 # The tasks of this package; the first is that of datasets that no other has.
-BUILT_IN = (images.TASK, text.TASK, segmentation.TASK, documents.TASK, tables.TASK)
+BUILT_IN = (
+    images.TASK,
+    multi_label.TASK,
+    text.TASK,
+    segmentation.TASK,
+    documents.TASK,
+    tables.TASK,
+)
 _OF_IMAGES = ("", "digits", "folder")
 _registered: dict[str, Declaration] = {task.prefix: task for task in BUILT_IN if task.prefix}
 
@@ -55,8 +62,8 @@ def _of_columns(columns: Sequence[str]) -> Declaration:
     """Returns the task of a CSV file with these columns; that of images if there are none."""
     if not columns:
         return images.TASK
-    fitting = (task for task in BUILT_IN if task.columns is not None and task.columns <= {*columns})
-    return next(fitting, images.TASK)
+    fitting = [task for task in BUILT_IN if task.columns is not None and task.columns <= {*columns}]
+    return max(fitting, key=lambda task: len(task.columns or ()), default=images.TASK)
 
 
 def of_settings(settings: Mapping[str, Any]) -> Declaration:

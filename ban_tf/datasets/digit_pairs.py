@@ -26,11 +26,14 @@ def load(how: Reading = _AS_THEY_ARE) -> Parts:
         for number, split in enumerate((found.train, found.test))
     )
     size = how.image_size or train.images.shape[1:3]
-    parts = [
-        Split(resizing.fit_arrays(part.images, size, how.resize, how.channels or 1), part.labels)
+    train, test = (
+        Split(
+            resizing.fit_arrays(np.asarray(part.images), size, how.resize, how.channels or 1),
+            part.labels,
+        )
         for part in (train, test)
-    ]
-    return Parts(*parts, found.class_names)
+    )
+    return Parts(train, test, found.class_names)
 
 
 def _pairs(split: Split, classes: int, seed: int) -> Split:

@@ -11,7 +11,7 @@ import collections
 import pathlib
 import re
 import unicodedata
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ban_tf.datasets import disk_cache, folder_hints, image_files
 from ban_tf.errors import InputError
@@ -32,7 +32,7 @@ class Scan(NamedTuple):
     """
 
     class_names: tuple[str, ...]
-    files: dict[str, list[tuple[pathlib.Path, int | tuple[int, ...]]]]
+    files: dict[str, list[tuple[pathlib.Path, Any]]]
     passed_over: collections.Counter[str]
 
 

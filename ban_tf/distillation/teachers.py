@@ -130,8 +130,13 @@ class OnlineTeacher:
         mean = mean_values if student.kind == VALUES else mean_logits
         return mean(joint, self.weights)
 
-    def logits(self, inputs: Any) -> dict[str, Any]:
+    def logits(self, inputs: Any, kind: str | None = None) -> dict[str, Any]:
         """Returns the joint numbers by output, of each output's own kind where no student is.
+
+        Args:
+            inputs: A batch.
+            kind: The kind of all outputs: "categorical", "binary" (whose numbers are logits of no
+                and yes) or "values"; None finds it out.
 
         Raises:
             InputError: What an output means is not known.
@@ -139,8 +144,8 @@ class OnlineTeacher:
         _, given = self.split(inputs, None)
         joint = {}
         for name, evidence in self._evidence[0].items():
-            kind = resolve(evidence).kind
-            joint[name] = self.signal(given[name], name, _Own(kind, evidence.units))
+            own = _Own(kind or resolve(evidence).kind, evidence.units)
+            joint[name] = self.signal(given[name], name, own)
         return joint
 
     def compiled_kinds(self) -> dict[str, str]:

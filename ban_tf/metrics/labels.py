@@ -175,8 +175,8 @@ def rows(
         row["interval"] = bootstrap.interval(resampled[:, index])
         row["change"] = None
         if index:
-            ends = (float(wrong[:, number].mean()) for number in (index, 0))
-            row["change"] = bootstrap.change(*ends, resampled[:, index], resampled[:, 0])
+            now, before = (float(wrong[:, number].mean()) for number in (index, 0))
+            row["change"] = bootstrap.change(now, before, resampled[:, index], resampled[:, 0])
         row["by_label"] = by_label(rows, labels, chosen, predicted[0] if index else None)
         found.append(row)
     return found

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from ban_tf.metrics import classification, ensembles
 from ban_tf.metrics.table import METRICS
 from ban_tf.report import class_tables, document, examples, pictures, plots
-from ban_tf.report.content import ClassContent, Content, ImageContent
+from ban_tf.report.content import ClassContent, Content, ImageContent, LabelContent
 from ban_tf.system import shown
 
 CURVES = {
@@ -44,7 +44,7 @@ def further(content: Content) -> list[document.Section]:
         document.Section("Most confident mistakes", _mistakes(content)),
         document.Section("Newly right and newly wrong", _changes(content)),
         document.Section("Ensemble and diversity", _ensemble(content)),
-        document.Section("Near-duplicates", _near_duplicates(content)),
+        document.Section("Near-duplicates", near_duplicates(content)),
     ]
 
 
@@ -231,13 +231,16 @@ def _ensemble(content: ClassContent) -> list[document.Block]:
     return [document.Paragraph(words), document.table(caption, ("generation", *names), rows)]
 
 
-def _near_duplicates(content: ClassContent) -> list[document.Block]:
-    count, pairs = content.near_duplicates if isinstance(content, ImageContent) else (0, [])
+def near_duplicates(content: ClassContent | LabelContent) -> list[document.Block]:
+    """Returns the table of the test images that nearly equal a training image, if there are any."""
+    if not isinstance(content, (ImageContent, LabelContent)):
+        return []
+    count, pairs = content.near_duplicates
     if not pairs:
         return []
     more = f", of which {len(pairs)} are listed" if len(pairs) < count else ""
     words = (
-        f"{count} of {len(content.labels)} test images nearly equal a training image{more}. "
+        f"{count} of {len(content.test.labels)} test images nearly equal a training image{more}. "
         "What a model has learnt by heart counts as correct there."
     )
     rows = [[shown.escaped(name) for name in pair] for pair in pairs]

@@ -11,8 +11,8 @@ import numpy as np
 
 from ban_tf.datasets import thumbnails
 from ban_tf.errors import RunDirectoryError
-from ban_tf.metrics import ensembles, kinds
-from ban_tf.runs import reading, segments, table_files
+from ban_tf.metrics import ensembles, kinds, labels
+from ban_tf.runs import label_files, reading, segments, table_files
 from ban_tf.system import shown
 
 
@@ -127,6 +127,31 @@ class NumberContent(Content):
         return named
 
 
+@dataclasses.dataclass(frozen=True)
+class LabelContent(Content):
+    """The further content of a report on images with several labels each.
+
+    Attributes:
+        label_names: In the order of the outputs.
+        predictions: The probabilities [examples, labels] of every generation and of the ensemble,
+            by its name.
+        thresholds: Of these models, the probabilities from which labels are predicted [labels].
+        test: Labels, and the stored images.
+        near_duplicates: As for images of one class.
+    """
+
+    label_names: tuple[str, ...]
+    predictions: dict[str, np.ndarray]
+    thresholds: dict[str, np.ndarray]
+    test: reading.Test
+    near_duplicates: tuple[int, list[tuple[str, str]]]
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The name of each test example, such as its file; None if they have none."""
+        return self.test.files
+
+
 def read(path: str | pathlib.Path) -> Content:
     """Reads a finished run.
 
@@ -163,6 +188,8 @@ def read(path: str | pathlib.Path) -> Content:
         return Content(**common)
     if kinds.of(summary) is kinds.SEGMENTATION:
         return _of_masks(run, common, generations)
+    if reading.THRESHOLDS in run.names():
+        return _of_labels(run, common, generations)
     predictions = reading.read_predictions(run, generations)
     test = reading.read_test(run)
     facts = reading.read_data_facts(run)
@@ -225,6 +252,38 @@ def _of_numbers(run: reading.RunReader, common: dict[str, Any], generations: int
     ]
     _check_shapes(run, predictions, targets.shape)
     return NumberContent(**common, predictions=predictions, targets=targets)
+
+
+def _of_labels(run: reading.RunReader, common: dict[str, Any], generations: int) -> LabelContent:
+    """Reads what classifiers of independent labels have kept."""
+    facts = reading.read_data_facts(run)
+    test = reading.read_test(run, several=True)
+    names = tuple(map(shown.escaped, facts.class_names))
+    odds = [
+        label_files.log_odds(run, f"generation-{number}/predictions.npz")
+        for number in range(generations)
+    ]
+    _check_shapes(run, [*odds, test.labels], (len(test.labels), len(names)))
+    average = common["summary"]["average"]
+    thresholds = label_files.thresholds(run, len(names))
+    models: dict[str, tuple[int, ...]] = {
+        f"generation {number}": (number,) for number in range(generations)
+    }
+    if generations > 2:
+        models[f"ensemble 1-{generations - 1}"] = tuple(range(1, generations))
+    if not thresholds.keys() >= set(models.values()):
+        raise RunDirectoryError(f"{run.path / reading.THRESHOLDS} lacks a model of the summary.")
+    return LabelContent(
+        **common,
+        label_names=names,
+        predictions={
+            name: labels.mean_probabilities([odds[member] for member in members], average)
+            for name, members in models.items()
+        },
+        thresholds={name: thresholds[members] for name, members in models.items()},
+        test=test,
+        near_duplicates=reading.read_near_duplicates(run),
+    )
 
 
 def _check_shapes(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy import special
 
 SHOWN = 12  # of each kind, per generation
 
@@ -75,6 +76,27 @@ def confident_mistakes(predictions: np.ndarray, labels: np.ndarray) -> list[int]
     order = np.argsort(-predictions.max(axis=-1), kind="stable")
     wrong = predictions.argmax(axis=-1) != labels
     return [int(index) for index in order[wrong[order]][:SHOWN]]
+
+
+def confident_label_mistakes(
+    log_odds: np.ndarray, labels: np.ndarray, thresholds: np.ndarray
+) -> list[tuple[int, int]]:
+    """Returns the wrong labels that are farthest from their thresholds, at most `SHOWN`.
+
+    Args:
+        log_odds: [examples, labels].
+        labels: Zeros and ones [examples, labels].
+        thresholds: Probabilities from which labels are predicted [labels].
+
+    Returns:
+        Pairs of an example and a label.
+    """
+    probabilities = special.expit(log_odds)
+    wrong = (probabilities >= thresholds) != labels.astype(bool)
+    distance = np.where(wrong, np.abs(probabilities - labels), -1.0)
+    order = np.argsort(-distance, axis=None, kind="stable")[:SHOWN]
+    pairs = [np.unravel_index(place, wrong.shape) for place in order]
+    return [(int(example), int(label)) for example, label in pairs if wrong[example, label]]
 
 
 def select_examples(predictions: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """`report.html` of one run: its settings, its results and their uncertainty.
 
-This module has the sections of all runs; `class_sections` (for classifiers) and `text_sections`
-have the others.
+This module has the sections of all runs; `class_sections` (for classifiers), `text_sections` and
+`label_sections` have the others.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from ban_tf.metrics.table import METRICS
 from ban_tf.report import (
     class_sections,
     document,
+    label_sections,
     plots,
     predictions,
     regression_sections,
@@ -26,6 +27,7 @@ _SECTIONS = {
     "text": text_sections,
     "segmentation": segmentation_sections,
     "regression": regression_sections,
+    "multi_label": label_sections,
 }
 _CURVES_WORDS = (
     "A line for each generation. Curves that still rise or fall at the end ask for more epochs; a "

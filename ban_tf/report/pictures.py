@@ -7,12 +7,12 @@ import io
 import numpy as np
 
 from ban_tf.report import document
-from ban_tf.report.content import ClassContent, ImageContent, TextContent
+from ban_tf.report.content import ClassContent, ImageContent, LabelContent, TextContent
 from ban_tf.system import shown
 
 
 def of_example(
-    content: ClassContent, index: int, words: str
+    content: ClassContent | LabelContent, index: int, words: str
 ) -> document.Figure | document.Paragraph:
     """Returns the image or the text of a test example, or only words if none is stored."""
     files = content.names
@@ -21,7 +21,7 @@ def of_example(
     if isinstance(content, TextContent) and index in content.texts:
         text = " ".join(content.texts[index].split())
         return document.Paragraph(f"{description}: {shown.escaped(text)}")
-    if not isinstance(content, ImageContent):
+    if not isinstance(content, (ImageContent, LabelContent)):
         return document.Paragraph(description)
     stored = np.flatnonzero(content.test.shown == index)
     if not len(stored) or content.test.images.shape[-1] not in (1, 3, 4):

@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from ban_tf.metrics import segmentation
-from ban_tf.report.content import ClassContent, Content, NumberContent, SegmentationContent
+from ban_tf.report.content import (
+    ClassContent,
+    Content,
+    LabelContent,
+    NumberContent,
+    SegmentationContent,
+)
 from ban_tf.system import csv_tables, shown
 
 FILE = "predictions.csv"
@@ -13,47 +19,73 @@ FILE = "predictions.csv"
 
 def has_table(content: Content) -> bool:
     """Returns whether the predictions of a run are kept, so that there is a table of them."""
-    return isinstance(content, (ClassContent, NumberContent, SegmentationContent))
+    return isinstance(content, (ClassContent, LabelContent, NumberContent, SegmentationContent))
 
 
-def write(content: Content) -> bytes:
+def write(content: Content) -> bytes | None:
     """Returns the table as CSV that is safe for spreadsheets.
 
     A row has the file of a test example (or its number, if it comes from no file), its label, and
-    the predicted class and its probability, or the predicted number, by every model;
-    of masks, the mean IoU and the pixel accuracy of every model.
+    the predicted class and its probability, or the predicted number, by every model. Of several
+    labels it has those that hold, those that every model predicts, and all probabilities by the
+    last model; of masks, the mean IoU and the pixel accuracy of every model.
 
     Args:
-        content: The content of the report, of which `has_table` is true.
+        content: The content of the report.
+
+    Returns:
+        None for a run of another kind, or one that keeps no predictions.
     """
-    if isinstance(content, SegmentationContent):
-        return _of_masks(content)
-    if isinstance(content, NumberContent):
-        return _of_numbers(content)
-    assert isinstance(content, ClassContent)
+    names: tuple[str, ...] | None = None
+    if isinstance(content, LabelContent):
+        names, (headings, columns) = content.names, _of_labels(content)
+    elif isinstance(content, ClassContent):
+        names, (headings, columns) = content.names, _of_classes(content)
+    elif isinstance(content, SegmentationContent):
+        names, (headings, columns) = content.segments.files, _of_masks(content)
+    elif isinstance(content, NumberContent):
+        headings, columns = _of_numbers(content)
+    else:
+        return None
+    examples = names or range(len(columns[0]))
+    headings = ["file" if names else "example", *headings]
+    columns = [[shown.escaped(example) for example in examples], *columns]
+    table = csv_tables.for_spreadsheets(headings, zip(*columns, strict=True))
+    return table.encode(errors="backslashreplace")
+
+
+def _of_labels(content: LabelContent) -> tuple[list[str], list[list]]:
+    def named(rows: np.ndarray) -> list[str]:
+        return [
+            "|".join(content.label_names[label] for label in np.flatnonzero(row)) for row in rows
+        ]
+
+    headings, columns = ["labels"], [named(content.test.labels)]
+    for model, rows in content.predictions.items():
+        headings.append(f"{model}: labels")
+        columns.append(named(rows >= content.thresholds[model]))
+    model, last = list(content.predictions.items())[-1]
+    headings += [f"{model}: {name}" for name in content.label_names]
+    return headings, columns + [[f"{p:.6f}" for p in column] for column in last.T]
+
+
+def _of_classes(content: ClassContent) -> tuple[list[str], list[list]]:
     models = content.named_predictions()
-    examples = content.names or range(len(content.labels))
     names = np.array(content.class_names, dtype=object)
-    columns: list[list] = [
-        [shown.escaped(example) for example in examples],
-        list(names[content.labels]),
-    ]
-    headings = ["file" if content.names else "example", "label"]
+    headings, columns = ["label"], [list(names[content.labels])]
     for model, rows in models.items():
         headings += [f"{model}: class", f"{model}: probability"]
         columns += [
             list(names[rows.argmax(axis=-1)]),
             [f"{p:.6f}" for p in np.exp(rows.max(axis=-1))],
         ]
-    table = csv_tables.for_spreadsheets(headings, zip(*columns, strict=True))
-    return table.encode(errors="backslashreplace")
+    return headings, columns
 
 
-def _of_masks(content: SegmentationContent) -> bytes:
+def _of_masks(content: SegmentationContent) -> tuple[list[str], list[list]]:
     kept = content.segments
-    images = len(kept.counts[0].true)
-    columns: list[list] = [[shown.escaped(file) for file in kept.files or range(images)]]
-    headings = ["file" if kept.files else "example"]
+    headings: list[str] = []
+    columns: list[list] = []
     for model, counts in zip(kept.models, kept.counts, strict=True):
         headings += [f"{model}: mean IoU", f"{model}: pixel accuracy"]
         pixels = counts.true.sum(axis=1)
@@ -62,12 +94,9 @@ def _of_masks(content: SegmentationContent) -> bytes:
             [f"{value:.6f}" if there else "" for value, there in zip(values, pixels, strict=True)]
             for values in (segmentation.by_image(counts), accuracy)
         ]
-    table = csv_tables.for_spreadsheets(headings, zip(*columns, strict=True))
-    return table.encode(errors="backslashreplace")
+    return headings, columns
 
 
-def _of_numbers(content: NumberContent) -> bytes:
-    named = content.named_predictions()
-    numbers = np.stack([content.targets, *named.values()], axis=1)
-    cells = [[index, *(f"{value:.8g}" for value in row)] for index, row in enumerate(numbers)]
-    return csv_tables.for_spreadsheets(["example", "target", *named], cells).encode()
+def _of_numbers(content: NumberContent) -> tuple[list[str], list[list]]:
+    named = {"target": content.targets, **content.named_predictions()}
+    return list(named), [[f"{value:.8g}" for value in column] for column in named.values()]

@@ -91,13 +91,16 @@ def output_kind(model: keras.Model) -> str:
     return "logits" if outputs.first_activation(model) == "linear" else "probabilities"
 
 
-def classifier(model: keras.Model, facts: reading.DataFacts, any_size: bool = False) -> keras.Model:
-    """Wraps a model with preprocessing and softmax.
+def classifier(
+    model: keras.Model, facts: reading.DataFacts, any_size: bool = False, last: str = "softmax"
+) -> keras.Model:
+    """Wraps a model with preprocessing and its last activation.
 
     Args:
         model: Takes normalized images.
         facts: The data, including mean and standard deviation.
         any_size: Whether the result takes images of any size, and resizes them as in training.
+        last: What makes probabilities of logits: "softmax", or "sigmoid" for independent labels.
 
     Returns:
         A model of stock Keras layers around the given one, from uint8 images
@@ -116,7 +119,7 @@ def classifier(model: keras.Model, facts: reading.DataFacts, any_size: bool = Fa
     # Explicit, since a layer that resizes turns the mode of all later layers to training.
     results = model(normalized, training=False)
     if output_kind(model) == "logits":
-        results = keras.layers.Softmax(dtype="float32", name="probabilities")(results)
+        results = keras.layers.Activation(last, dtype="float32", name="probabilities")(results)
     return keras.Model(images, results, name="classifier")
 
 
@@ -134,6 +137,21 @@ def log_probabilities(
         Normalized log-probabilities, float64 `[examples, classes]`, or those of each pixel,
         `[examples, height, width, classes]`.
     """
+    return outputs.log_probabilities(*_predicted(model, images, facts))
+
+
+def log_odds(model: keras.Model, images: np.ndarray | Rows, facts: reading.DataFacts) -> np.ndarray:
+    """Predicts labels of images: their log-odds, float64 `[examples, labels]`.
+
+    The arguments are those of `log_probabilities`.
+    """
+    return outputs.log_odds(*_predicted(model, images, facts))
+
+
+def _predicted(
+    model: keras.Model, images: np.ndarray | Rows, facts: reading.DataFacts
+) -> tuple[np.ndarray, str]:
+    """Returns what a model gives for images, and its last activation."""
     activation = outputs.first_activation(model)
     std = np.asarray(facts.std, np.float32)
     batch = eval_batches.size_for(lambda: [model], facts.input_shape)
@@ -142,4 +160,4 @@ def log_probabilities(
         model.predict_on_batch(images[start : start + batch].astype(np.float32) * scale + shift)
         for start in range(0, len(images), batch)
     ]
-    return outputs.log_probabilities(np.concatenate(raw), activation)
+    return np.concatenate(raw), activation

@@ -31,6 +31,7 @@ TEST_FILES = "test_files.json"
 CLASSES = "classes.json"  # of classifiers of something else than images
 LABELS = "test_labels.npz"  # of these
 SNIPPETS = "test_texts.json"  # of classifiers of texts
+THRESHOLDS = "thresholds.json"  # of classifiers with independent labels
 NEAR_DUPLICATES = "near_duplicates.json"
 SUMMARY = "summary.json"
 ANALYSIS = "analysis.png"
@@ -92,7 +93,7 @@ class Test:
     """The part of the test set that reports need.
 
     Attributes:
-        labels: The true classes, integers [examples].
+        labels: The true classes, integers [examples]; or zeros and ones [examples, labels].
         shown: Indices of the examples whose images are stored, integers [kept].
         images: Those images or thumbnails of them, uint8 [kept, height, width, channels].
         files: The name of each example's file, relative to the folder of the dataset; None if
@@ -206,18 +207,25 @@ def predictions(run: RunDirectory, name: str) -> np.ndarray:
     return found
 
 
-def read_test(run: RunReader) -> Test:
+def read_test(run: RunReader, several: bool = False) -> Test:
     """Reads the labels of the test set and its stored images.
+
+    Args:
+        run: The run.
+        several: Whether an example has several labels instead of one class.
 
     Raises:
         RunDirectoryError: The file is missing or damaged.
     """
     labels, shown, images = _arrays(run, TEST, ("labels", "shown", "images"))
-    whole = all(array.dtype.kind in "iu" and array.ndim == 1 for array in (labels, shown))
+    whole = all(array.dtype.kind in "iu" for array in (labels, shown))
+    whole = whole and (labels.ndim, shown.ndim) == (2 if several else 1, 1)
     if not (whole and images.dtype == np.uint8 and images.ndim == 4 and len(shown) == len(images)):
         raise CorruptFileError(f"{run.path / TEST} does not hold labels and images of a test set.")
-    if not len(labels) or labels.min() < 0:
-        raise CorruptFileError(f"{run.path / TEST} has no labels, or one below 0.")
+    if not labels.size or labels.min() < 0 or (several and labels.max() > 1):
+        raise CorruptFileError(
+            f"{run.path / TEST} has no labels, or one below 0{' or above 1' if several else ''}."
+        )
     return Test(labels, shown, images, _names(run, len(labels)))
 
 

@@ -165,6 +165,21 @@ COLUMNS: Schema = _object(
     columns={"type": "array", "minItems": 1, "maxItems": 2**14, "items": _COLUMN},
 )
 
+_THRESHOLD = {"type": "number", "minimum": 0, "maximum": 1}
+THRESHOLDS: Schema = _object(
+    ("models",),
+    models={
+        "type": "array",
+        "minItems": 1,
+        "maxItems": 20_000,
+        "items": _object(
+            ("members", "thresholds"),
+            members={"type": "array", "minItems": 1, "maxItems": 20_000, "items": _COUNT},
+            thresholds={"type": "array", "minItems": 1, "maxItems": 2**20, "items": _THRESHOLD},
+        ),
+    },
+)
+
 TEST_FILES: Schema = _object(("files",), files={"type": "strings", "minItems": 1})
 
 SEGMENTS: Schema = _object(

@@ -30,6 +30,22 @@ def of_balanced_accuracy(labels: np.ndarray) -> float | None:
     return _upper(share, variance)
 
 
+def of_label_accuracy(labels: np.ndarray) -> float | None:
+    """Returns the 95th percentile of the share of right labels by always the same answer.
+
+    Args:
+        labels: Zeros and ones, integers `[examples, labels]`.
+
+    Returns:
+        None if there are so few examples that nothing is above it.
+    """
+    if not len(labels):
+        return None
+    most_common = labels.mean(axis=0) >= 0.5
+    right = np.mean(labels == most_common, axis=1)  # the labels of an example belong together
+    return _upper(right.mean(), right.var() / len(labels))
+
+
 def _upper(mean: float, variance: float) -> float | None:
     found = float(mean + 1.645 * np.sqrt(variance))
     return found if found < 1.0 else None

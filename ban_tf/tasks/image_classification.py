@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ban_tf import datasets, objectives
 from ban_tf.architectures import backbones
-from ban_tf.compat import fingerprint, keras_distribution, outputs
+from ban_tf.compat import fingerprint, keras_distribution
 from ban_tf.datasets import class_weights, content, mixing, pipeline, thumbnails, unlabelled
 from ban_tf.distillation import activations, teacher_names
 from ban_tf.errors import InputError
@@ -114,6 +114,7 @@ class ImageClassification(FinishedImages):
                 self.workers,
                 self._eval_batch_size(),
                 self._unlabelled,
+                self.output_kind,
                 self._recording,
             )
         )
@@ -268,56 +269,60 @@ class ImageClassification(FinishedImages):
         """Returns the model of `--teacher_from`, made to take the pixels of the run."""
         if not teacher_names.is_first_model(vars(self.options)):
             return None
-        model, changed = self.networks.given(self.options.teacher_from or "", self._chance())
+        path = self.options.teacher_from or ""
+        model, changed = self.networks.given(path, self._teacher_chance())
         self._given = model if changed else None
         return model
 
     def first_teacher(self) -> tuple[Any, str] | None:
         """Returns `--teacher_from` where it teaches generation 0."""
-        teacher, self._recording = first_teachers.given(self.options, self.networks, self._chance())
+        teacher, self._recording = first_teachers.given(
+            self.options, self.networks, self._teacher_chance()
+        )
         return teacher
 
-    def _chance(self) -> float | None:
-        return chance.of_accuracy(self.data.validation.labels)
+    def _teacher_chance(self) -> float | None:
+        """Returns the validation accuracy that a given teacher must exceed."""
+        classes = self.output_kind == "categorical"
+        return chance.of_accuracy(self.data.validation.labels) if classes else None
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
         """Returns the accuracy of chance, and the feature losses."""
-        losses = None
-        if self.options.activation_weight:
-            losses = activations.activation_losses(
-                first_model or self.build(self.options.arch),
-                self.build(self.options.architectures[-1]),
-                self.options.activation_weight,
-            )
-        monitor, labels = self.options.monitor, self.data.validation.labels
         return {
-            "chance": chance.of_balanced_accuracy(labels)
-            if monitor == _BALANCED
-            else self._chance(),
-            "monitor": monitor,
-            "distillation_losses": losses,
+            "chance": self._chance(),
+            "monitor": self.options.monitor,
+            "distillation_losses": self._feature_losses(first_model),
         }
+
+    def _chance(self) -> float | None:
+        """Returns the validation accuracy that a generation must exceed."""
+        balanced = self.options.monitor == _BALANCED
+        of = chance.of_balanced_accuracy if balanced else chance.of_accuracy
+        return of(self.data.validation.labels)
+
+    def _feature_losses(self, first_model: keras.Model | None) -> Any:
+        if not self.options.activation_weight:
+            return None
+        return activations.activation_losses(
+            first_model or self.build(self.options.arch),
+            self.build(self.options.architectures[-1]),
+            self.options.activation_weight,
+        )
 
     def compile_arguments(self) -> dict[str, Any]:
         """Returns cross-entropy and accuracy."""
-        options = self.options
-        networks = [self.build_first()]
-        if options.student_arch:
-            networks.append(self.build(options.student_arch))
-        image_networks.check_memory(networks, options.batch_size, self.workers)
-        ends = {outputs.first_activation(network) for network in networks}
-        if len(ends) > 1:
-            raise InputError(
-                f"--student_arch={options.student_arch} and --arch={options.arch} must both end in "
-                "logits or both in probabilities."
-            )
         loss = objectives.LabelCrossEntropy(
-            from_logits=ends.pop() == "linear", label_smoothing=options.label_smoothing
+            from_logits=self._end() == "linear", label_smoothing=self.options.label_smoothing
         )
         metrics: list[Any] = ["accuracy"]
-        if options.monitor == _BALANCED:
+        if self.options.monitor == _BALANCED:
             metrics.append(BalancedAccuracy(self.data.num_classes))
         return {"loss": loss, "weighted_metrics": metrics}
+
+    def _end(self) -> str:
+        """Returns the last activation of the networks, which are checked."""
+        student = self.options.student_arch
+        return self.networks.end([self.build_first(), *([self.build(student)] if student else [])])
 
     def improved(self, lineage: Lineage) -> bool:
         """Returns whether the validation error fell by more than its 95 % interval.

@@ -40,6 +40,30 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
     if class_folder.is_alone(dataset):
         return _evaluate_folder(run, dataset)
     facts = reading.read_data_facts(run)
+    data, trained = load(run, facts, dataset, data_dir)
+    labels = trained[data.test.labels]
+    models = generations(run, facts)
+    rows = [inference.log_probabilities(model, data.test.images, facts) for model in models]
+    return _summary(run, dataset, rows, labels)
+
+
+def load(
+    run: reading.RunReader, facts: reading.DataFacts, dataset: str, data_dir: str | None
+) -> tuple[datasets.ImageData, np.ndarray]:
+    """Loads a dataset in the size of a run's images.
+
+    Args:
+        run: The run.
+        facts: Its data.
+        dataset: As `--dataset`.
+        data_dir: The directory of TFDS data.
+
+    Returns:
+        The data, and the number that each of its classes has in the run, integers `[classes]`.
+
+    Raises:
+        InputError: The data cannot be loaded, or has other classes.
+    """
     settings = reading.settings(run)
     data = datasets.load(
         dataset,
@@ -58,21 +82,18 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
             f"--dataset={dataset} has the classes {_listed(data.class_names)}, but {run.path} was "
             f"trained on {_listed(facts.class_names)}."
         )
-    labels = np.array([trained.index(name) for name in names])[data.test.labels]
-    models = _generations(run, facts)
-    rows = [inference.log_probabilities(model, data.test.images, facts) for model in models]
-    return _summary(run, dataset, rows, labels)
+    return data, np.array([trained.index(name) for name in names])
 
 
 def _evaluate_folder(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     """Evaluates the generations of a run on all images of a folder of classes."""
     facts = reading.read_data_facts(run)
     found = class_folder.find(dataset, facts.class_names)
-    models = list(_generations(run, facts))
+    models = list(generations(run, facts))
     rows: list[list[np.ndarray]] = [[] for _ in models]
     labels: list[int] = []
     bad: list[str] = []
-    for part in _read_files(found.files, facts):
+    for part in read_files(found.files, facts):
         bad += part.bad
         labels += [found.labels[index] for index in part.indices]
         if part.indices:
@@ -86,27 +107,45 @@ def _evaluate_folder(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     return result
 
 
-def _generations(run: reading.RunReader, facts: reading.DataFacts) -> Iterator[keras.Model]:
-    return (model_of(run, str(number), facts) for number in reading.finished_generations(run))
+def generations(run: reading.RunReader, facts: reading.DataFacts) -> Iterator[keras.Model]:
+    """Returns the models of the finished generations, which are loaded one at a time."""
+    return (load_model(run, str(number), facts) for number in reading.finished_generations(run))
 
 
 def _summary(
     run: reading.RunReader, dataset: str, predictions: Sequence[np.ndarray], labels: np.ndarray
 ) -> dict[str, Any]:
     """Returns the summary of the log-probabilities of all generations."""
-    known, settings = run.metadata.get("generations", {}), reading.settings(run)
-    members = [
+    about = about_run(run, dataset)
+    return summary.summarize(about, members(run, predictions), labels, average_of(run))
+
+
+def members(
+    run: reading.RunReader, predictions: Sequence[np.ndarray] | None = None
+) -> list[summary.Member]:
+    """Returns the finished generations for a summary, with their log-probabilities if given."""
+    known, numbers = run.metadata.get("generations", {}), reading.finished_generations(run)
+    given = [None] * len(numbers) if predictions is None else predictions
+    return [
         summary.Member(number, known.get(str(number), {}).get("taught_by", "given"), rows)
-        for number, rows in zip(reading.finished_generations(run), predictions, strict=True)
+        for number, rows in zip(numbers, given, strict=True)
     ]
-    about = {
+
+
+def about_run(run: reading.RunReader, dataset: str) -> dict[str, Any]:
+    """Returns how a run was made, for its summary on a dataset."""
+    settings = reading.settings(run)
+    return {
         "dataset": dataset,
         "architecture": settings.get("arch", "unknown"),
         "objective": settings.get("objective", "unknown"),
         "seed": settings.get("seed", 0),
     }
-    average = settings.get("ensemble_average", "probabilities")
-    return summary.summarize(about, members, labels, average)
+
+
+def average_of(run: reading.RunReader) -> str:
+    """Returns what the ensembles of a run average: "probabilities" or "logits"."""
+    return reading.settings(run).get("ensemble_average", "probabilities")
 
 
 def probabilities(
@@ -128,16 +167,30 @@ def probabilities(
         InputError: The model does not exist, a file is not an image, or an array does not fit.
     """
     facts = reading.read_data_facts(run)
-    model = model_of(run, which, facts, per_pixel)
-    if isinstance(images, np.ndarray):
-        if images.dtype != np.uint8 or images.shape[1:] != facts.input_shape:
-            raise InputError(
-                f"images must be uint8 of shape {('images', *facts.input_shape)}. Received: "
-                f"{images.dtype} of shape {images.shape}"
-            )
-    else:
-        images = np.stack([read_image(path, facts.input_shape, facts.resize) for path in images])
-    return np.exp(inference.log_probabilities(model, images, facts))
+    model = load_model(run, which, facts, per_pixel)
+    return np.exp(inference.log_probabilities(model, as_images(images, facts), facts))
+
+
+def as_images(
+    images: np.ndarray | Sequence[str | pathlib.Path], facts: reading.DataFacts
+) -> np.ndarray:
+    """Returns images as the models of a run take them, before they are normalized.
+
+    Args:
+        images: As for `probabilities`.
+        facts: The data of the run.
+
+    Raises:
+        InputError: A file is not an image, or an array does not fit.
+    """
+    if not isinstance(images, np.ndarray):
+        return np.stack([read_image(path, facts.input_shape, facts.resize) for path in images])
+    if images.dtype != np.uint8 or images.shape[1:] != facts.input_shape:
+        raise InputError(
+            f"images must be uint8 of shape {('images', *facts.input_shape)}. Received: "
+            f"{images.dtype} of shape {images.shape}"
+        )
+    return images
 
 
 def predict(
@@ -155,12 +208,12 @@ def predict(
         InputError: The model does not exist.
     """
     facts = reading.read_data_facts(run)
-    model = model_of(run, which, facts)
+    model = load_model(run, which, facts)
     files, bad = image_paths.expand(names)
     rows: list[list[Any]] = []
     lines: list[str] = []
     most = min(top or 1, len(facts.class_names))
-    for part in _read_files(files, facts):
+    for part in read_files(files, facts):
         bad += part.bad
         if not part.indices:
             continue
@@ -180,7 +233,7 @@ def predict(
     return Predictions(["image", *headings], rows, lines, bad)
 
 
-class _ReadFiles(NamedTuple):
+class ReadFiles(NamedTuple):
     """Images of some files.
 
     Attributes:
@@ -194,7 +247,7 @@ class _ReadFiles(NamedTuple):
     bad: list[str]
 
 
-def _read_files(files: Sequence[str], facts: reading.DataFacts) -> Iterator[_ReadFiles]:
+def read_files(files: Sequence[str], facts: reading.DataFacts) -> Iterator[ReadFiles]:
     """Reads files, a part of them at a time."""
     for start in range(0, len(files), _FILES):
         indices, images, bad = [], [], []
@@ -204,7 +257,7 @@ def _read_files(files: Sequence[str], facts: reading.DataFacts) -> Iterator[_Rea
                 indices.append(index)
             except InputError as error:
                 bad.append(str(error))
-        yield _ReadFiles(indices, np.stack(images) if images else np.empty(0, np.uint8), bad)
+        yield ReadFiles(indices, np.stack(images) if images else np.empty(0, np.uint8), bad)
 
 
 def read_image(
@@ -228,14 +281,25 @@ def read_image(
 
 
 def served(
-    run: reading.RunReader, which: str, preprocessing: bool, to: str, per_pixel: bool = False
+    run: reading.RunReader,
+    which: str,
+    preprocessing: bool,
+    to: str,
+    last: str = "softmax",
+    per_pixel: bool = False,
 ) -> tuple[keras.Model, dict[str, Any]]:
-    """Returns a model for export, and its description for the manifest; of masks with `per_pixel`.
+    """Returns a model for export, and its description for the manifest.
 
-    The other arguments are those of `Task.served`.
+    Args:
+        run: The run.
+        which: "ensemble", or the number of a generation.
+        preprocessing: Whether it takes images and returns probabilities.
+        to: The format.
+        last: What makes probabilities of logits; see `inference.classifier`.
+        per_pixel: Whether it classifies pixels.
     """
     facts = reading.read_data_facts(run)
-    model = model_of(run, which, facts, per_pixel)
+    model = load_model(run, which, facts, per_pixel)
     # Other formats cannot resize as in training.
     any_size = preprocessing and to in ("saved_model", "keras")
     manifest = {
@@ -254,8 +318,9 @@ def served(
         },
         "output": "probabilities" if preprocessing else inference.output_kind(model),
     }
-    served_model = inference.classifier(model, facts, any_size) if preprocessing else model
-    return served_model, manifest
+    if preprocessing:
+        model = inference.classifier(model, facts, any_size, last)
+    return model, manifest
 
 
 def channels_of(facts: reading.DataFacts) -> int | None:
@@ -263,7 +328,7 @@ def channels_of(facts: reading.DataFacts) -> int | None:
     return facts.input_shape[-1] if facts.input_shape[-1] in (1, 3) else None
 
 
-def model_of(
+def load_model(
     run: reading.RunReader, which: str, facts: reading.DataFacts, per_pixel: bool = False
 ) -> keras.Model:
     """Loads a model, and checks that it fits the data; see `inference.check_fits`."""

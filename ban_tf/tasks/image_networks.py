@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from ban_tf import architectures, datasets
 from ban_tf.architectures import adapted, backbones, pixels
+from ban_tf.compat import outputs
 from ban_tf.distribution.workers import Workers
-from ban_tf.errors import RunDirectoryError
+from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.layers import batch_normalization
 from ban_tf.runs import eval_batches, reading
 from ban_tf.runs.rundir import RunDirectory
@@ -107,6 +108,23 @@ class ImageNetworks:
                 per_pixel=self._per_pixel,
                 **settings,
             )
+
+    def end(self, networks: Sequence[keras.Model]) -> str:
+        """Returns the last activation of all networks that a run trains.
+
+        Raises:
+            InputError: They end differently, or a batch of their feature maps does not fit into
+                the memory of a processor.
+        """
+        options = self._task.options
+        check_memory(networks, options.batch_size, self._task.workers)
+        ends = {outputs.first_activation(network) for network in networks}
+        if len(ends) > 1:
+            raise InputError(
+                f"--student_arch={options.student_arch} and --arch={options.arch} must both end in "
+                "logits or both in probabilities."
+            )
+        return ends.pop()
 
     def given(self, path: str, chance: float | None) -> tuple[keras.Model, bool]:
         """Loads the model of `--teacher_from`.

@@ -88,6 +88,31 @@ def log_probabilities(
         batches: Returns what the model takes, if that is not the images.
         batch_size: Images in a batch; by default as many as fit into memory.
     """
+    return outputs.log_probabilities(*_predicted(model, split, data, batches, batch_size))
+
+
+def log_odds(
+    model: keras.Model,
+    split: datasets.Split,
+    data: datasets.ImageData,
+    batches: Batches | None = None,
+    batch_size: int | None = None,
+) -> np.ndarray:
+    """Returns a model's log-odds of labels on one split of the data, `[examples, labels]`.
+
+    The arguments are those of `log_probabilities`.
+    """
+    return outputs.log_odds(*_predicted(model, split, data, batches, batch_size))
+
+
+def _predicted(
+    model: keras.Model,
+    split: datasets.Split,
+    data: datasets.ImageData,
+    batches: Batches | None,
+    batch_size: int | None,
+) -> tuple[np.ndarray, str]:
+    """Returns what a model gives for a split, and its last activation."""
     if batches is None:
         size = eval_batches.size_for(lambda: [model], data.input_shape, batch_size)
         found = pipeline.evaluation_batches(split, data, size)
@@ -95,4 +120,4 @@ def log_probabilities(
         found = batches(split)
     activation = outputs.first_activation(model)
     raw = model.predict(found.map(lambda inputs, labels: inputs), verbose=0)
-    return outputs.log_probabilities(raw, activation)
+    return raw, activation

@@ -24,6 +24,7 @@ def of_generations(
     shape: tuple[int, ...],
     predict: Callable[[keras.Model], np.ndarray],
     read: Callable[[RunDirectory, str], np.ndarray] = reading.predictions,
+    kept_as: str = "predictions",
 ) -> list[np.ndarray]:
     """Returns each generation's predictions; those that are stored are not computed again.
 
@@ -33,11 +34,12 @@ def of_generations(
         shape: The shape of one generation's predictions; stored ones of another are not used.
         predict: Returns the predictions of a model.
         read: Reads and checks a stored file; by default one of log-probabilities.
+        kept_as: The name of the file of each generation, without its suffix.
     """
     models: dict[Callable, keras.Model] = {}
     results = []
     for generation in lineage.generations:
-        name = f"generation-{generation.number}/predictions.npz"
+        name = f"generation-{generation.number}/{kept_as}.npz"
         found = _kept(directory, name, shape, read)
         if found is None:
             if generation.pretrained:

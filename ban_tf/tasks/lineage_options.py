@@ -10,6 +10,7 @@ import tensorflow as tf
 from ban_tf import architectures, objectives
 from ban_tf.architectures import backbones
 from ban_tf.compat import fingerprint
+from ban_tf.compat.loss_kinds import BINARY
 from ban_tf.config.options import Options
 from ban_tf.distribution.workers import Workers
 from ban_tf.errors import InputError
@@ -71,7 +72,9 @@ def check_objective(task: Task) -> None:
         return
     objective = objectives.get(base)
     labels = next(iter(task.analyzed_batches()))[1][:2]
-    shape = (*labels.shape, task.build(options.architectures[-1]).output_shape[-1])
+    classes = task.build(options.architectures[-1]).output_shape[-1]
+    # A label that is independent of others is a choice between no and yes.
+    shape = (*labels.shape, 2 if task.output_kind == BINARY else classes)
     if options.mixed:
         labels = tf.one_hot(labels, shape[-1])
     teacher, student = tf.random.stateless_normal((2, *shape), (0, 0))

@@ -42,8 +42,9 @@ def report(task: Task, lineage: Lineage, directory: RunDirectory) -> dict[str, A
         logs, result, compared(task.options), task.figures(), str(directory.path)
     )
     found = content.read(directory.path)
-    if predictions.has_table(found):
-        directory.write_untracked(predictions.FILE, predictions.write(found))
+    table_of_examples = predictions.write(found)
+    if table_of_examples is not None:
+        directory.write_untracked(predictions.FILE, table_of_examples)
     directory.write_untracked("report.html", page.write(found).encode())
     return result
 

@@ -146,9 +146,11 @@ class Run:
             raise InputError(f"{self.files.path} has no finished generation yet.")
         task, wanted = self.task, registry.of(dataset)
         if wanted is not task:
+            has, on = wanted.data, task.data
+            if has == on:  # another task on the same kind of data
+                has, on = (f"{one.data} for {one.name.replace('_', ' ')}" for one in (wanted, task))
             raise InputError(
-                f"--dataset={dataset} has {wanted.data}, but {self.files.path} was trained on "
-                f"{task.data}."
+                f"--dataset={dataset} has {has}, but {self.files.path} was trained on {on}."
             )
         if not class_folder.is_alone(dataset):  # whose classes need not be complete
             task.check(dataset)

@@ -42,6 +42,20 @@ def balanced_error_improved(now: ArrayLike, before: ArrayLike, labels: ArrayLike
     return bool(mean + 1.96 * deviation < 0)
 
 
+def labels_improved(now: ArrayLike, before: ArrayLike, labels: ArrayLike) -> bool:
+    """Returns whether the share of wrong labels fell significantly, by its 95 % interval.
+
+    Args:
+        now: Log-odds `[examples, labels]` of the newest generation.
+        before: The same of the generation before it.
+        labels: Zeros and ones, integers `[examples, labels]`.
+    """
+    wrong = [
+        np.mean((np.asarray(odds) >= 0) != np.asarray(labels), axis=1) for odds in (now, before)
+    ]
+    return intervals.mean_interval(wrong[0] - wrong[1]).high < 0
+
+
 def likelihood_improved(now: ArrayLike, before: ArrayLike, window: int = 35) -> bool:
     """Returns whether perplexity fell significantly, by its 95 % interval.
 

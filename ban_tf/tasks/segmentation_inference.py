@@ -49,7 +49,7 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     )
     finished = reading.finished_generations(run)
     models = [
-        image_inference.model_of(run, str(number), facts, per_pixel=True) for number in finished
+        image_inference.load_model(run, str(number), facts, per_pixel=True) for number in finished
     ]
     size = segmentation_scores.batch_size(
         lambda: models, facts.input_shape, len(facts.class_names), len(models)
@@ -108,7 +108,7 @@ def predict(
         InputError: The model does not exist.
     """
     facts = reading.read_data_facts(run)
-    model = image_inference.model_of(run, which, facts, per_pixel=True)
+    model = image_inference.load_model(run, which, facts, per_pixel=True)
     files, bad = image_paths.expand(names)
     rows: list[list[Any]] = []
     lines: list[str] = []

@@ -21,6 +21,7 @@ import tensorflow as tf
 from scipy import special
 
 from ban_tf import datasets
+from ban_tf.compat.loss_kinds import BINARY
 from ban_tf.config.idle import needs_online
 from ban_tf.config.options import Options
 from ban_tf.datasets import pipeline, policies, unlabelled
@@ -87,6 +88,7 @@ class TeacherSignal:
         eval_batch_size: Images in a batch of validation, and at most of recording.
         unlabelled_images: Images without labels for born-again generations, whose teachers are then
             recorded.
+        kind: The kind of the outputs, such as "binary", of which the logits of yes are recorded.
         given: The recording that teaches generation 0, if one does.
 
     Attributes:
@@ -101,9 +103,11 @@ class TeacherSignal:
         workers: Workers | None = None,
         eval_batch_size: int = eval_batches.LARGEST,
         unlabelled_images: datasets.Split | None = None,
+        kind: str = "categorical",
         given: GivenRecording | None = None,
     ):
         self._given = given
+        self._kind = kind
         self._eval_batch_size = eval_batch_size
         self._workers = workers or Workers()
         self._directory = directory
@@ -254,6 +258,7 @@ class TeacherSignal:
                 data, batch_size=batch, view_seed=seed, view=view, augment=augment, first=first
             ),
             teacher,
+            self._kind,
             "" if options.progress == "none" else f"the teacher of generation {generation}",
             show=options.progress == "auto",
         )
@@ -273,6 +278,7 @@ class TeacherSignal:
             form,
             lambda view, first: pipeline.image_batches(data.validation, data, batch, first),
             teacher,
+            self._kind,
         )
 
 
@@ -280,7 +286,7 @@ def _probabilities(
     teacher: OnlineTeacher, images: datasets.Split, data: datasets.ImageData, batch: int
 ) -> np.ndarray:
     """Returns a teacher's probabilities for images without augmentation, `[images, classes]`."""
-    ask = _asking(teacher)
+    ask = _asking(teacher, "categorical")
     batches = pipeline.evaluation_batches(images, data, batch)
     logits = np.concatenate([ask(batch) for batch, _ in batches])
     return special.softmax(logits.astype(np.float64), axis=-1)
@@ -297,10 +303,11 @@ def _recorded(
     form: recording.Form,
     batches: Callable[[int, int], Any],
     teacher: OnlineTeacher,
+    kind: str,
     whose: str = "",
     show: bool = False,
 ) -> recording.Recording:
-    ask = _asking(teacher)
+    ask = _asking(teacher, kind)
     rows = form.views * form.examples
     if whose:
         print(
@@ -312,10 +319,13 @@ def _recorded(
 
 
 @functools.lru_cache(maxsize=2)
-def _asking(teacher: OnlineTeacher) -> Callable[[tf.Tensor], np.ndarray]:
+def _asking(teacher: OnlineTeacher, kind: str) -> Callable[[tf.Tensor], np.ndarray]:
     """Returns one traced function for all generations that use the teacher's models."""
+
+    def ask(images: tf.Tensor) -> tf.Tensor:
+        logits = next(iter(teacher.logits(images, kind).values()))
+        return logits[..., 1] - logits[..., 0] if kind == BINARY else logits
+
     # One graph for all batch sizes: the last batch is smaller.
-    asked = tf.function(
-        lambda images: next(iter(teacher.logits(images).values())), reduce_retracing=True
-    )
+    asked = tf.function(ask, reduce_retracing=True)
     return lambda images: asked(images).numpy()

@@ -1,0 +1,26 @@
+"""Declares the classification of images with several labels each."""
+
+from ban_tf import datasets
+from ban_tf.config.declaration import Declaration
+from ban_tf.config.tasks import images
+
+_ONE_CLASS = "it is for images of one class each"
+_LEFT_OUT = (
+    *("data_dir", "mixup", "cutmix", "class_weight", "monitor", "final_student", "teacher_top"),
+    *("unlabelled", "unlabelled_confidence", "unlabelled_balance"),
+)
+
+TASK = Declaration(
+    name="multi_label_images",
+    data="images",
+    prefix="multilabel",
+    implementation="ban_tf.tasks.multi_label_images:MultiLabelImages",
+    supports=images.TASK.supports - {*_LEFT_OUT},
+    reasons={
+        **images.TASK.reasons,
+        **dict.fromkeys(_LEFT_OUT, _ONE_CLASS),
+        "data_dir": "it is for TFDS datasets",
+    },
+    check_dataset=datasets.check,
+    columns=frozenset({"path", "labels"}),
+)

@@ -1,0 +1,116 @@
+"""Applies trained multi-label classifiers to new images: evaluation, prediction and export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from scipy import special
+
+from ban_tf.errors import InputError
+from ban_tf.metrics import labels as label_metrics
+from ban_tf.metrics import summary
+from ban_tf.runs import inference, label_files, reading
+from ban_tf.tasks import image_inference, image_paths
+from ban_tf.tasks.task import Predictions
+
+SEPARATOR = "|"  # of labels in a table, as in the tables that are read
+
+
+def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
+    """Evaluates the generations of a finished run on the test split of a dataset.
+
+    Labels are predicted by the thresholds of the run, which were chosen on its validation data.
+
+    Args:
+        run: The run.
+        dataset: As `--dataset` of `ban_tf.main`.
+        data_dir: The directory of TFDS data.
+
+    Returns:
+        A summary; see `metrics.summary`.
+
+    Raises:
+        InputError: The data cannot be loaded, does not fit the models, or the run is not finished.
+    """
+    facts = reading.read_data_facts(run)
+    data, trained = image_inference.load(run, facts, dataset, data_dir)
+    if not data.multi_label:
+        raise InputError(f"--dataset={dataset} has one class for each image, and no labels.")
+    labels = np.empty_like(data.test.labels)
+    labels[:, trained] = data.test.labels
+    models = image_inference.generations(run, facts)
+    odds = [inference.log_odds(model, data.test.images, facts) for model in models]
+    average = image_inference.average_of(run)
+    groups = summary.groups(len(odds))
+    known = label_files.thresholds(run, len(facts.class_names))
+    thresholds = [known[tuple(members)] for members in groups if tuple(members) in known]
+    if len(thresholds) < len(groups):
+        raise InputError(f"{run.path} is not finished; finish it first: {reading.resume(run)}")
+    found = [
+        label_metrics.mean_probabilities([odds[member] for member in members], average)
+        for members in groups
+    ]
+    rows = label_metrics.rows(found, labels, thresholds)
+    about, members = image_inference.about_run(run, dataset), image_inference.members(run)
+    return summary.assemble(about, members, rows, average, "multi_label")
+
+
+def probabilities(run: reading.RunReader, images: Any, which: str) -> np.ndarray:
+    """Predicts the probability of each label, float64 `[images, labels]`.
+
+    The arguments and errors are those of `image_inference.probabilities`.
+    """
+    facts = reading.read_data_facts(run)
+    model = image_inference.load_model(run, which, facts)
+    return _probabilities(model, image_inference.as_images(images, facts), facts)
+
+
+def _probabilities(model: keras.Model, images: np.ndarray, facts: reading.DataFacts) -> np.ndarray:
+    return special.expit(inference.log_odds(model, images, facts))
+
+
+def predict(
+    run: reading.RunReader, names: Sequence[str], which: str, top: int | None = None
+) -> Predictions:
+    """Predicts the labels of image files; those that cannot be read are left out.
+
+    Args:
+        run: The run.
+        names: Paths of images or of folders, and patterns; see `image_paths.expand`.
+        which: "ensemble", or the number of a generation.
+        top: How many of the most likely labels; None for those that reach their thresholds.
+
+    Raises:
+        InputError: The model does not exist, or has no thresholds yet.
+    """
+    facts = reading.read_data_facts(run)
+    model = image_inference.load_model(run, which, facts)
+    files, bad = image_paths.expand(names)
+    known = facts.class_names
+    thresholds = label_files.thresholds_of(run, which, len(known))
+    rows: list[list[Any]] = []
+    lines: list[str] = []
+    for part in image_inference.read_files(files, facts):
+        bad += part.bad
+        if not part.indices:
+            continue
+        for index, row in zip(part.indices, _probabilities(model, part.images, facts), strict=True):
+            order = np.argsort(-row, kind="stable")
+            chosen = order[row[order] >= thresholds[order]] if top is None else order[:top]
+            shown = [f"{known[label]}\t{row[label]:.4f}" for label in chosen] or ["no label"]
+            lines.append("\t".join([files[index], *shown]))
+            labels = SEPARATOR.join(known[label] for label in chosen)
+            rows.append([files[index], labels, *(f"{p:.8g}" for p in row)])
+    return Predictions(["image", "labels", *known], rows, lines, bad)
+
+
+def served(
+    run: reading.RunReader, which: str, preprocessing: bool, to: str
+) -> tuple[keras.Model, dict[str, Any]]:
+    """Returns a model for export, and its description with the thresholds of its labels."""
+    model, manifest = image_inference.served(run, which, preprocessing, to, "sigmoid")
+    thresholds = label_files.thresholds_of(run, which, len(manifest["class_names"]))
+    return model, {**manifest, "thresholds": thresholds.tolist()}
