@@ -194,3 +194,22 @@ def test_the_lineage_of_pretrained_backbones_is_built(monkeypatch):
     given = {}
     exec(block, given)
     assert given["lineage"].builder(1)().output_shape == (None, 5)
+
+
+def test_the_page_on_several_labels_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for command in _blocks("multi-label.md", "bash")[0].splitlines():
+        program, verb, *arguments = shlex.split(command)
+        assert program == "ban-tf"
+        if verb in _IN_PROCESS:
+            assert verbs.main([verb, *arguments]) == 0, capsys.readouterr().err
+            continue
+        quick = ["--epochs=1", "--train_examples=200", "--progress=none"]
+        values = flags.FlagValues()
+        options.define_flags(values)
+        given = train.parse(["ban-tf train", *arguments, *quick], values)
+        runner.run(train.checked(given, values))
+    capsys.readouterr()
+    (block,) = _blocks("multi-label.md", "python")
+    exec(block, {})
+    assert capsys.readouterr().out.count("[") == 3  # two images

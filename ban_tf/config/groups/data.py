@@ -19,12 +19,14 @@ class DataOptions:
     dataset: str = flag(
         "digits",
         "digits (embedded), a TFDS dataset such as cifar10, folder:PATH with images, csv:FILE with "
-        "the columns path (or text), label and perhaps split, documents (embedded) or "
-        "documents:FOLDER with texts by class, segmentation (drawn shapes) or segmentation:FOLDER "
-        "with the folders images and masks, table:FILE or csv:FILE with columns of any kind (CSV, "
-        "or Parquet where pandas reads it), or table:breast_cancer, table:wine and table:diabetes "
-        "(of scikit-learn), text (embedded), or text:PATH, a folder with *.train.txt, *.valid.txt "
-        "and *.test.txt or one file.",
+        "the columns path (or text), label and perhaps split. With several labels for each image: "
+        "multilabel:digits (embedded), csv:FILE with the columns path and labels, or "
+        "multilabel:FILE, also with a column of zeros and ones for each label. Masks: segmentation "
+        "(drawn shapes) or segmentation:FOLDER with the folders images and masks. Texts with "
+        "labels: documents (embedded) or documents:FOLDER. Tables: table:FILE or csv:FILE with "
+        "columns of any kind (CSV, or Parquet where pandas reads it), or table:breast_cancer, "
+        "table:wine and table:diabetes (of scikit-learn). Language models: text (embedded), or "
+        "text:PATH, a folder with *.train.txt, *.valid.txt and *.test.txt or one file.",
     )
     data_dir: str | None = flag(
         None,
