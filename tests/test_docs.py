@@ -21,6 +21,7 @@ from ban_tf.cli import train, verbs
 from ban_tf.config import options
 from ban_tf.tasks import runner
 from ban_tf.tasks.run import Run
+from tests.tasks import segmenters
 
 ROOT = pathlib.Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -167,6 +168,32 @@ def test_the_commands_for_texts_run(tmp_path, monkeypatch, capsys):
     (block,) = _blocks("documents.md", "python")
     exec(block, {})
     assert "shape=(2, 2)" in capsys.readouterr().out
+
+
+def test_the_commands_for_masks_run(tmp_path, monkeypatch, capsys):
+    segmenters.draw(tmp_path / "cells", {"train": 24, "test": 6})
+    segmenters.draw(tmp_path / "more", {".": 4})
+    (tmp_path / "new").mkdir()
+    (tmp_path / "cells/test/images/0.png").rename(tmp_path / "new" / "cell.png")
+    (tmp_path / "cells/test/masks/0.png").unlink()
+    monkeypatch.chdir(tmp_path)
+    (block,) = _blocks("segmentation.md", "bash")
+    for command in block.splitlines():
+        program, verb, *arguments = shlex.split(command)
+        assert program == "ban-tf"
+        if verb in _IN_PROCESS:
+            assert verbs.main([verb, *arguments]) == 0, capsys.readouterr().err
+            continue
+        quick = ["--epochs=2", "--gens=1", "--batch_size=8", "--arch=unet-1-4", "--progress=none"]
+        values = flags.FlagValues()
+        options.define_flags(values)
+        given = train.parse(["ban-tf train", *arguments, *quick], values)
+        runner.run(train.checked(given, values))
+    with Image.open(tmp_path / "predicted" / "cell.png") as mask:
+        assert mask.size == (20, 16)
+    (block,) = _blocks("segmentation.md", "python")
+    exec(block, {})
+    assert "(16, 20)" in capsys.readouterr().out
 
 
 def test_the_commands_for_pretrained_backbones_run(tmp_path, monkeypatch):

@@ -78,6 +78,10 @@ def load(
     else:
         how = Reading(image_size, resize, channels, test_fraction=test_fraction)
         found = _read(dataset, how, void_label, class_names, split, show_progress)
+    for part in (found.train, found.test):
+        if len(part.labels) and (part.labels == masks.VOID).all():
+            name = "training" if part is found.train else "test"
+            raise InputError(f"--dataset={dataset} has no pixel with a class in its {name} masks.")
     train, validation = found.train, found.validation
     if train_examples is not None:
         train = _first(dataset, train, train_examples)

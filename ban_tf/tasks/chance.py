@@ -1,4 +1,4 @@
-"""The accuracy on the validation data that chance reaches: what a generation must exceed."""
+"""What chance reaches on the validation data, which a generation must exceed."""
 
 from __future__ import annotations
 
@@ -44,6 +44,19 @@ def of_label_accuracy(labels: np.ndarray) -> float | None:
     most_common = labels.mean(axis=0) >= 0.5
     right = np.mean(labels == most_common, axis=1)  # the labels of an example belong together
     return _upper(right.mean(), right.var() / len(labels))
+
+
+def of_mean_iou(labels: np.ndarray) -> float | None:
+    """Returns the mean IoU of always predicting the most common class.
+
+    Args:
+        labels: The classes of pixels, integers `[pixels]`. None is returned if these are not at
+            least two.
+    """
+    counts = np.bincount(labels)
+    classes = np.count_nonzero(counts)
+    # A little above it, for rounding.
+    return float(counts.max() / counts.sum() / classes) + 1e-6 if classes > 1 else None
 
 
 def _upper(mean: float, variance: float) -> float | None:

@@ -24,6 +24,7 @@ from ban_tf.runs import reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
 from ban_tf.tasks import (
+    chance,
     image_networks,
     segmentation_inference,
     segmentation_kept,
@@ -40,6 +41,7 @@ class Segmentation(Task):
     """Networks that classify the pixels of images; see `Task`."""
 
     kind = "segmentation"
+    validation_metric = "mean_iou"
     shown = ("loss", "accuracy", "val_accuracy", "val_mean_iou")
     data: datasets.ImageData
     networks: image_networks.ImageNetworks
@@ -59,11 +61,6 @@ class Segmentation(Task):
             test_fraction=options.test_fraction,
             show_progress=options.progress == "auto",
         )
-        for part, split in (("training", data.train), ("test", data.test)):
-            if not (split.labels != masks.VOID).any():
-                raise InputError(
-                    f"--dataset={options.dataset} has no pixel with a class in its {part} masks."
-                )
         self.networks = image_networks.ImageNetworks(self, data, per_pixel=True)
         self.data = self.networks.data
         self._augment = policies.resolve(options.augment, data.augment, data.input_shape)
@@ -163,20 +160,12 @@ class Segmentation(Task):
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
         """Returns the mean IoU of chance, and whether pixels without a class are taught."""
+        labels = self.data.validation.labels
         return {
-            "chance": self._chance(),
+            "chance": chance.of_mean_iou(labels[labels != masks.VOID]),
             "monitor": "val_mean_iou",
             "distill_void": not self.options.skip_void,
         }
-
-    def _chance(self) -> float | None:
-        """Returns the validation mean IoU of always predicting the most common class."""
-        labels = self.data.validation.labels
-        counts = np.bincount(labels[labels != masks.VOID], minlength=self.data.num_classes)
-        if np.count_nonzero(counts) < 2:
-            return None
-        # Above it by rounding.
-        return float(counts.max() / counts.sum() / np.count_nonzero(counts)) + 1e-6
 
     def compile_arguments(self) -> dict[str, Any]:
         """Returns cross-entropy, pixel accuracy and mean IoU."""
@@ -204,6 +193,18 @@ class Segmentation(Task):
         batches = self._batches(self.data.validation, 2)
         before, now = segmentation_scores.score(models, [[0], [1]], batches)
         return metrics.change(now.counts, before.counts)["low"] > 0
+
+    def validation_scores(self, lineage: Lineage, groups: list[list[int]]) -> list[float] | None:
+        """Returns the validation mean IoU of generations and of their averages."""
+        split = self.data.validation
+        if not (split.labels != masks.VOID).any():
+            return None
+        models = [lineage.model(generation.number) for generation in lineage.generations]
+        average = self.options.ensemble_average
+        scores = segmentation_scores.score(
+            models, groups, self._batches(split, len(models)), average
+        )
+        return [metrics.mean_iou(score.counts) for score in scores]
 
     def rows(
         self, lineage: Lineage, groups: list[list[int]], directory: RunDirectory

@@ -141,6 +141,13 @@ def test_masks_of_one_class_beside_void_are_refused(tmp_path):
         segmentation.load(f"segmentation:{tmp_path}")
 
 
+def test_a_part_without_a_class_anywhere_is_refused(tmp_path):
+    good_pair(tmp_path / "train")
+    write(tmp_path / "test", "x", np.full((6, 8), 255))
+    with pytest.raises(InputError, match="no pixel with a class in its test masks"):
+        segmentation.load(f"segmentation:{tmp_path}", class_names="abc")
+
+
 @pytest.mark.parametrize("method", ["crop", "pad", "stretch"])
 @pytest.mark.parametrize("shape", [(30, 64), (64, 40), (31, 77)])
 def test_masks_are_resized_as_their_images(method, shape):

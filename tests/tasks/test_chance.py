@@ -38,3 +38,9 @@ def test_guessing_is_rarely_above_balanced_chance_by_luck(counts):
 @pytest.mark.parametrize("labels", [[], [0], [0, 0, 0], [0, 1]])
 def test_too_few_labels_have_no_balanced_chance(labels):
     assert chance.of_balanced_accuracy(np.array(labels, np.int64)) is None
+
+
+def test_always_predicting_the_commonest_class_is_the_chance_of_pixels():
+    labels = np.repeat([0, 1, 3], [60, 30, 10])
+    assert chance.of_mean_iou(labels) == pytest.approx(0.6 / 3, abs=1e-5)
+    assert chance.of_mean_iou(np.zeros(5, np.uint8)) is None

@@ -95,6 +95,10 @@ def test_the_summary_is_what_scikit_learn_measures(run, test_part):
         low, high = row["interval"]
         assert low < row["mean_iou"] < high
     assert rows[0]["change"] is None
+    kept = run.history
+    for number in run.generations:
+        validated = kept[number][-1]["val_mean_iou"]
+        assert summary["validation"]["models"][str(number)] == pytest.approx(validated, abs=1e-5)
     assert all(row["change"]["p"] > 0 for row in rows[1:])
 
 
