@@ -167,8 +167,11 @@ def _convert(model: Any, to: str, path: pathlib.Path, **options: Any) -> None:
         model.save(path)
         return
     # Exporters need the input signature of a loaded model.
-    inputs = [keras.InputSpec(shape=model.input_shape, dtype=model.inputs[0].dtype)]
-    model.export(path, format=_KERAS_NAMES[to], input_signature=inputs, verbose=False, **options)
+    inputs = keras.tree.map_structure(
+        lambda tensor: keras.InputSpec(shape=tensor.shape, dtype=tensor.dtype),
+        model.inputs[0] if len(model.inputs) == 1 else model.input,
+    )
+    model.export(path, format=_KERAS_NAMES[to], input_signature=[inputs], verbose=False, **options)
 
 
 def _write(write: Callable[[pathlib.Path], None], path: pathlib.Path) -> None:

@@ -18,7 +18,9 @@ CLASSES, NUMBER = "classes", "number"
 TARGET_KINDS = ("auto", CLASSES, NUMBER)
 # A target of more different whole numbers is a number to predict, not a class.
 _MOST_CLASSES = 20
-_BINS = 10  # of a numeric target, each of which is split alike
+# Bins of a numeric target, each of which is split alike, and rows in one at least: of fewer, no
+# part is near the fraction that is asked for.
+_BINS, _ROWS_OF_A_BIN = 10, 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,7 +240,8 @@ def _strata(labels: np.ndarray, target: Target) -> np.ndarray:
     if target.kind == CLASSES:
         return labels
     ranks = np.argsort(np.argsort(labels, kind="stable"), kind="stable")
-    return ranks * min(_BINS, max(1, len(labels) // 2)) // max(1, len(labels))
+    bins = min(_BINS, max(1, len(labels) // _ROWS_OF_A_BIN))
+    return ranks * bins // max(1, len(labels))
 
 
 def _split_column(table: Table) -> str | None:

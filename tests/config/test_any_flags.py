@@ -35,12 +35,14 @@ _TEXTS = {
         *("densenet-10-4@compression=0.1", "densenet-10-4@depth=9@depth=9", "lstm-1-999999"),
         *("keras:vgg16", "VGG16", "keras:", "keras:VGG17", "kerashub:", "kerashub:nowhere"),
         *("bilstm", "bilstm-1-4", "text-cnn-4", "text-cnn-0", "text-transformer-1-8", "bilstm-1"),
+        *("mlp", "mlp-1-4", "mlp-0-1", "table-resnet-1-4", "table-resnet-1-999999"),
         *("os:getcwd", "nowhere:f", "os:", ":f", "os:a b", "a.b:c.d", "json:loads"),
     ),
     "dataset": (
         *("digits", "text", "folder:", "text:", "folder:folder", "text:folder", "text:file"),
         *("folder:file", "cifar10", "mnist", "cifar11", "table:x", "digits:x", "TEXT"),
         *("csv:", "csv:file", "csv:folder", "documents", "documents:", "documents:folder"),
+        *("table:wine", "table:diabetes", "table:folder"),
     ),
     "objective": (
         *("kd", "labels", "cwtm", "importance", "dkpp", "dkd", "dist", "mse", "kd+labels"),

@@ -20,7 +20,7 @@ def write(tmp_path, text, name="rows.csv"):
     [
         ("breast_cancer", (410, 46, 113), "target", "classes"),
         ("wine", (128, 14, 36), "target", "classes"),
-        ("diabetes", (312, 40, 90), "target", "number"),
+        ("diabetes", (318, 36, 88), "target", "number"),
     ],
 )
 def test_the_examples_of_scikit_learn(name, sizes, target, kind):

@@ -21,7 +21,7 @@ def _completed(options: Options, given: Collection[str]) -> Options:
     """Returns options with an objective that fits the column to predict."""
     heading, kind = tables.kind_of_target(options.dataset, options.target, options.target_kind)
     if kind == tables.NUMBER and "objective" not in given:
-        return dataclasses.replace(options, objective=_OF_NUMBERS)
+        options = dataclasses.replace(options, objective=_OF_NUMBERS)
     base, _ = objective_names.parse(options.objective)
     entry = objective_names.OBJECTIVES.get(base)
     what = f"column {heading} of --dataset={options.dataset}"
