@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 FAMILIES = {
     "bilstm": "ban_tf.architectures.bilstm",
+    "causal-transformer": "ban_tf.architectures.causal_transformer",
     "cnn-lstm": "ban_tf.architectures.cnn_lstm",
     "densenet": "ban_tf.architectures.densenet",
     "lstm": "ban_tf.architectures.lstm",
@@ -225,7 +226,9 @@ def build_language_model(
     """
     name = resolve(name)
     if task(name) != "text":
-        raise InputError(f"--arch={name} is not a language model; use lstm or cnn-lstm")
+        raise InputError(
+            f"--arch={name} is not a language model; use lstm, cnn-lstm or causal-transformer"
+        )
     options = _chosen(options)
     check_settings([name], options)
     family = _family(name)

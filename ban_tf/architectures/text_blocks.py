@@ -1,4 +1,4 @@
-"""Building blocks of the text classifiers: words in, a mask over padding, logits out.
+"""Building blocks of networks for text: masks over padding, positions, attention.
 
 Padding counts for nothing: it is left out of the recurrence, of attention and of what is averaged
 or maximized over the words. Masks are computed from the words, where 0 is padding; the first word
@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 _HEAD = 32  # units of an attention head
@@ -67,6 +68,22 @@ def add_positions(x: Any, inputs: Any, length: int, units: int) -> Any:
     """
     positions = ops.cumsum(ops.ones_like(inputs), axis=1) - 1
     return x + keras.layers.Embedding(length, units, name="positions")(positions)
+
+
+def add_sines(x: Any, inputs: Any, units: int) -> Any:
+    """Adds sines and cosines of positions, of any number, to an embedding of words.
+
+    Args:
+        x: The embedding of the words, `[batch, length, units]`.
+        inputs: The words.
+        units: Units of the embedding.
+    """
+    positions = ops.cast(ops.cumsum(ops.ones_like(inputs), axis=1) - 1, "float32")
+    half = (units + 1) // 2
+    rates = np.exp(-np.log(10_000.0) * np.arange(half) / half).astype("float32")
+    angles = ops.expand_dims(positions, -1) * rates
+    waves = ops.concatenate([ops.sin(angles), ops.cos(angles)], axis=-1)
+    return x + ops.cast(waves[..., :units], x.dtype)
 
 
 def attend(

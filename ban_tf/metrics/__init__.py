@@ -7,5 +7,6 @@ Only NumPy, SciPy and scikit-learn are needed here.
 - `calibration`: reliability bins, and the expected calibration error.
 - `ensembles`: the mean of several distributions, and the disagreement of members.
 - `intervals`: intervals and tests for proportions, for pairs, and over repetitions.
+- `block_bootstrap`: intervals over the words of a text, which are not independent.
 - `summary`: the schema of `summary.json`.
 """

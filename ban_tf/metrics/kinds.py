@@ -73,6 +73,7 @@ CLASSIFICATION = Kind(
     _PAIRED.format(unit="test example"),
     "mcnemar_p",
 )
+# Of language models in earlier versions.
 TEXT = Kind(
     "text",
     ("validation_perplexity", "perplexity", "error"),
@@ -137,7 +138,22 @@ MULTI_LABEL = Kind(
     "McNemar's exact test, and adjusted for the number of labels.",
 )
 
-KINDS = {kind.name: kind for kind in (CLASSIFICATION, TEXT, SEGMENTATION, REGRESSION, MULTI_LABEL)}
+LANGUAGE = Kind(
+    "language",
+    ("validation_perplexity", "perplexity", "error"),
+    "perplexity",
+    "test word",
+    "block bootstrap",
+    "Lower perplexity is better; changes are of perplexity. Their intervals resample blocks of "
+    "neighboring words of the test text, and do not cover the seed: repeat with other seeds before "
+    "trusting a small gain.",
+    "bootstrap",
+    "Changes against generation 0 are paired by word: the interval and the p-value are those of a "
+    "circular bootstrap over blocks of neighboring words (Politis and Romano, 1992).",
+)
+
+_ALL = (CLASSIFICATION, TEXT, LANGUAGE, SEGMENTATION, REGRESSION, MULTI_LABEL)
+KINDS = {kind.name: kind for kind in _ALL}
 
 
 def of(summary: Mapping[str, Any]) -> Kind:

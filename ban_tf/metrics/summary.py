@@ -394,7 +394,8 @@ def _check_rows(summary: dict[str, Any], name: object) -> None:
     if kind in (kinds.CLASSIFICATION, kinds.TEXT):
         needed = {*_OF_CLASSIFIERS, *(("perplexity",) if kind is kinds.TEXT else ())}
     else:
-        needed = {*kind.shown, "interval", "change"}
+        # An evaluation on other data has no validation results.
+        needed = {*kind.shown, "interval", "change"} - {"validation_perplexity"}
     named = [
         (f"{part}[{place}]", row)
         for part in ("generations", "ensembles")

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ban_tf.metrics import calibration, intervals
+from ban_tf.metrics import block_bootstrap, calibration, intervals
 
 Scores = Mapping[str, np.ndarray]
 
@@ -23,27 +23,49 @@ def perplexity(scores: Scores) -> float:
     return float(np.exp(-np.mean(scores["log_probability"], dtype=np.float64)))
 
 
-def perplexity_interval(scores: Scores, window: int = 35) -> list[float] | None:
+def perplexity_interval(scores: Scores) -> list[float] | None:
     """Returns the 95 % interval of perplexity over the choice of the text, `[low, high]`.
 
     Args:
-        scores: The scores of each word's distribution.
-        window: Number of neighboring words that count as one observation, since they are not
-            independent.
+        scores: The scores of each word's distribution, in the order of the text.
 
     Returns:
-        The interval; None for fewer than two words.
+        The interval, by a bootstrap over blocks of words; None for fewer than two words.
     """
     losses = -np.asarray(scores["log_probability"], np.float64)
     if len(losses) < 2:
         return None
-    windows = [part.mean() for part in np.array_split(losses, max(2, len(losses) // window))]
-    interval = intervals.mean_interval(windows)
-    return [float(np.exp(interval.low)), float(np.exp(interval.high))]
+    return block_bootstrap.interval(np.exp(block_bootstrap.means(losses)))
+
+
+def change_in_perplexity(scores: Scores, reference: Scores) -> dict[str, float] | None:
+    """Returns the change of perplexity against a reference on the same text.
+
+    Args:
+        scores: The scores of each word's distribution, in the order of the text.
+        reference: Those of generation 0.
+
+    Returns:
+        "difference", the ends "low" and "high" of its 95 % interval, and "p", by a bootstrap over
+        blocks of words that are the same for both; None for fewer than two words.
+    """
+    losses = [-np.asarray(of_one["log_probability"], np.float64) for of_one in (scores, reference)]
+    if len(losses[0]) < 2:
+        return None
+    ours, theirs = np.exp(block_bootstrap.means(np.stack(losses, axis=1))).T
+    low, high = block_bootstrap.interval(ours - theirs)
+    return {
+        "difference": perplexity(scores) - perplexity(reference),
+        "low": low,
+        "high": high,
+        "p": block_bootstrap.p_value(ours - theirs),
+    }
 
 
 def evaluate(scores: Scores, reference: Scores | None) -> dict[str, Any]:
-    """Returns the metrics of `classification.evaluate`, their uncertainty, and `perplexity`.
+    """Returns the metrics of `classification.evaluate`, and `perplexity`, with their uncertainty.
+
+    That of perplexity, `interval` and `change`, is by a bootstrap over blocks of words.
 
     Args:
         scores: The scores of each word's distribution.
@@ -67,4 +89,6 @@ def evaluate(scores: Scores, reference: Scores | None) -> dict[str, Any]:
         "error_interval": list(intervals.wilson_interval(int(wrong.sum()), len(wrong))),
         "change_in_error": change,
         "perplexity": perplexity(scores),
+        "interval": perplexity_interval(scores) or [perplexity(scores)] * 2,
+        "change": None if reference is None else change_in_perplexity(scores, reference),
     }

@@ -15,6 +15,8 @@ from ban_tf.metrics import ensembles, kinds, labels
 from ban_tf.runs import label_files, reading, segments, table_files
 from ban_tf.system import shown
 
+_FIRST = "generation-0"
+
 
 @dataclasses.dataclass(frozen=True)
 class Content:
@@ -152,6 +154,20 @@ class LabelContent(Content):
         return self.test.files
 
 
+@dataclasses.dataclass(frozen=True)
+class WordContent(Content):
+    """The further content of a report on a run of language models.
+
+    Attributes:
+        scores: What each generation predicted for each word of the test text; see
+            `reading.read_word_scores`.
+        texts: Some of these words with those around them, by their index.
+    """
+
+    scores: list[dict[str, np.ndarray]]
+    texts: Mapping[int, str]
+
+
 def read(path: str | pathlib.Path) -> Content:
     """Reads a finished run.
 
@@ -185,6 +201,8 @@ def read(path: str | pathlib.Path) -> Content:
     if table_files.TARGETS in run.names():
         return _of_numbers(run, common, generations)
     if reading.DATA not in run.names():
+        if kinds.of(summary) is kinds.LANGUAGE and f"{_FIRST}/predictions.npz" in run.names():
+            return _of_words(run, common, generations)
         return Content(**common)
     if kinds.of(summary) is kinds.SEGMENTATION:
         return _of_masks(run, common, generations)
@@ -284,6 +302,16 @@ def _of_labels(run: reading.RunReader, common: dict[str, Any], generations: int)
         test=test,
         near_duplicates=reading.read_near_duplicates(run),
     )
+
+
+def _of_words(run: reading.RunReader, common: dict[str, Any], generations: int) -> WordContent:
+    """Reads what language models have kept."""
+    scores = [reading.read_word_scores(run, number) for number in range(generations)]
+    texts = reading.read_snippets(run)
+    counts = {len(of_one["wrong"]) for of_one in scores}
+    if len(counts) > 1 or max(texts, default=0) >= min(counts):
+        raise RunDirectoryError(f"{run.path} has predictions of different numbers of words.")
+    return WordContent(**common, scores=scores, texts=texts)
 
 
 def _check_shapes(

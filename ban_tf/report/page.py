@@ -25,6 +25,7 @@ from ban_tf.report.content import Content
 _SECTIONS = {
     "classification": class_sections,
     "text": text_sections,
+    "language": text_sections,
     "segmentation": segmentation_sections,
     "regression": regression_sections,
     "multi_label": label_sections,

@@ -65,7 +65,7 @@ def metric_by_generation(summary: Mapping[str, Any]) -> Figure:
             **series_style(index),
         )
     axes.set(xlabel="generation", ylabel=f"{metric.label}, 95 % interval")
-    if metric.better == "lower":
+    if metric.better == "lower" and metric.name != "perplexity":
         axes.set_ylim(0, None)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     legend(axes)

@@ -30,13 +30,18 @@ TEST = "test.npz"
 TEST_FILES = "test_files.json"
 CLASSES = "classes.json"  # of classifiers of something else than images
 LABELS = "test_labels.npz"  # of these
-SNIPPETS = "test_texts.json"  # of classifiers of texts
+SNIPPETS = "test_texts.json"  # of classifiers of texts and of language models
+# What is kept of each word of the test text, by language models; see `metrics.tokens`.
+WORD_SCORES = ("log_probability", "wrong", "confidence", "sum_of_squares")
 THRESHOLDS = "thresholds.json"  # of classifiers with independent labels
 NEAR_DUPLICATES = "near_duplicates.json"
 SUMMARY = "summary.json"
 ANALYSIS = "analysis.png"
 EXPORTS = "export"  # the folder of exported models, unless --output names another place
 _MOST_EXPORTS = 100
+
+
+_ROUNDING = 1e-3
 
 
 class RunReader(RunDirectory):
@@ -260,6 +265,36 @@ def class_files(
     }
     if names is not None:
         found[TEST_FILES] = json.dumps({"files": list(names)}, indent=1).encode()
+    return found
+
+
+def read_word_scores(run: RunDirectory, number: int) -> dict[str, np.ndarray]:
+    """Reads what a language model predicted for each word of the test text.
+
+    Args:
+        run: The run.
+        number: The generation.
+
+    Returns:
+        `WORD_SCORES`, float64 [words] each, in the order of the text; see `metrics.tokens`.
+
+    Raises:
+        CorruptFileError: The file is damaged, or holds something else.
+    """
+    name = f"generation-{number}/predictions.npz"
+    arrays = _arrays(run, name, tuple(f"{place:05}" for place in range(len(WORD_SCORES))))
+    lengths = {array.shape for array in arrays}
+    if len(lengths) > 1 or any(
+        array.dtype.kind != "f" or array.ndim != 1 or not len(array) or not np.isfinite(array).all()
+        for array in arrays
+    ):
+        raise CorruptFileError(f"{run.path / name} does not hold the scores of words.")
+    found = dict(zip(WORD_SCORES, (array.astype(np.float64) for array in arrays), strict=True))
+    shares = [found[score] for score in WORD_SCORES[1:]]
+    if found["log_probability"].max() > _ROUNDING or not all(
+        share.min() >= -_ROUNDING and share.max() <= 1 + _ROUNDING for share in shares
+    ):
+        raise CorruptFileError(f"{run.path / name} holds probabilities that are not in 0..1.")
     return found
 
 

@@ -70,7 +70,7 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
         summary.Member(number, known.get(str(number), {}).get("taught_by", "given"), None)
         for number in finished
     ]
-    return summary.assemble(about, members, rows, average)
+    return summary.assemble(about, members, rows, average, "language")
 
 
 def next_words(

@@ -46,7 +46,9 @@ class LanguageModeling(Task):
     shown = ("loss", "perplexity", "val_perplexity")
     analysis = LanguageAnalysis
     validation_metric = "perplexity"
+    kind = "language"
     data: text.TextData
+    _test_scores: list[language_scores.Scores]
     _validated: dict[tuple[int, ...], float]  # validation perplexity of generations
 
     @property
@@ -177,6 +179,8 @@ class LanguageModeling(Task):
             tuple(group): tokens.perplexity(scores)
             for group, scores in zip(groups, validation, strict=True)
         }
+        self._test_scores = test[: len(models)]
+        language_scores.keep(self._test_scores, directory)
         return [
             {
                 **tokens.evaluate(scores, test[0] if index else None),
@@ -188,6 +192,12 @@ class LanguageModeling(Task):
     def validation_scores(self, lineage: Lineage, groups: list[list[int]]) -> list[float]:
         """Returns the perplexities of the validation text, as `rows` has measured them."""
         return [self._validated[tuple(group)] for group in groups]
+
+    def keep_test(self, directory: RunDirectory) -> None:
+        """Stores the words that the report shows, and those around them."""
+        words, vocabulary = self.data.test, self.data.vocabulary
+        shown = language_scores.contexts(self._test_scores, words, vocabulary)
+        directory.commit(reading.snippet_files(shown))
 
     @classmethod
     def evaluate(

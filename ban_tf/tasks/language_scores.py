@@ -6,6 +6,8 @@ generations read the text together, and an ensemble's probability is the mean of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -13,8 +15,13 @@ from absl import logging
 
 from ban_tf.datasets import text_batches
 from ban_tf.distillation.teachers import mean_logits
+from ban_tf.runs import reading
+from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks.language_training import reset_states
+from ban_tf.training import checkpoints
 
+_SHOWN = 12  # words with a better prediction in a report, and as many with a worse one
+_BEFORE = 9  # words before each of them
 _MANY_UNKNOWN = 0.1  # fraction of unknown words from which a warning is shown
 
 Scores = dict[str, np.ndarray]
@@ -37,9 +44,9 @@ def score(
         average: "probabilities" or "logits".
 
     Returns:
-        For each group arrays `[tokens - 1]`: `log_probability` of the actual word, whether it was
-        not the most likely one (`wrong`), the probability of the most likely one
-        (`confidence`), and the `sum_of_squares` of all probabilities.
+        For each group arrays `[tokens - 1]`, in the order of the text: `log_probability` of the
+        actual word, whether it was not the most likely one (`wrong`), the probability of the most
+        likely one (`confidence`), and the `sum_of_squares` of all probabilities.
     """
 
     @tf.function
@@ -53,12 +60,18 @@ def score(
     for model in models:
         reset_states(model)
     collected: list[dict[str, list[np.ndarray]]] = [{} for _ in groups]
-    for words, following, weights in text_batches.evaluation_batches(tokens, *sizes):
-        counted = weights.numpy() > 0
+    for words, following, _ in text_batches.evaluation_batches(tokens, *sizes):
         for found, group in zip(read(words, following), collected, strict=True):
             for name, values in found.items():
-                group.setdefault(name, []).append(values.numpy()[counted])
-    return [{name: np.concatenate(arrays) for name, arrays in group.items()} for group in collected]
+                group.setdefault(name, []).append(values.numpy())
+    # Streams one after the other are the text; padding is at its end.
+    return [
+        {
+            name: np.concatenate(arrays, axis=1).reshape(-1)[: len(tokens) - 1]
+            for name, arrays in group.items()
+        }
+        for group in collected
+    ]
 
 
 def _mean(logs: list[tf.Tensor], average: str) -> tf.Tensor:
@@ -75,6 +88,48 @@ def _of_words(logs: tf.Tensor, following: tf.Tensor) -> dict[str, tf.Tensor]:
         "confidence": tf.exp(tf.reduce_max(logs, -1)),
         "sum_of_squares": tf.reduce_sum(tf.exp(2.0 * logs), -1),
     }
+
+
+def keep(scores: list[Scores], directory: RunDirectory) -> None:
+    """Stores the scores of each generation for reports, as `reading.read_word_scores` reads them.
+
+    Args:
+        scores: Those of generations 0, 1, ...
+        directory: The run directory.
+    """
+    directory.commit(
+        {
+            f"generation-{number}/predictions.npz": checkpoints.pack(
+                [of_one[name].astype(np.float32) for name in reading.WORD_SCORES]
+            )
+            for number, of_one in enumerate(scores)
+        }
+    )
+
+
+def contexts(scores: list[Scores], tokens: np.ndarray, vocabulary: Sequence[str]) -> dict[int, str]:
+    """Returns the words that the last generation predicts much better or worse than the first.
+
+    Args:
+        scores: Those of generations 0, 1, ...; of one alone, its least likely words are chosen.
+        tokens: int32 `[tokens]`.
+        vocabulary: The words.
+
+    Returns:
+        By their index in the scores: some words before each, the word in brackets, and the next.
+    """
+    change = scores[-1]["log_probability"].astype(np.float64)
+    if len(scores) > 1:
+        change = change - scores[0]["log_probability"]
+    order = np.argsort(change, kind="stable")
+    chosen = order[:_SHOWN] if len(scores) == 1 else [*order[:_SHOWN], *order[::-1][:_SHOWN]]
+    found = {}
+    for index in sorted({int(index) for index in chosen}):
+        words = [vocabulary[token] for token in tokens[max(0, index + 1 - _BEFORE) : index + 3]]
+        place = min(index + 1, _BEFORE)
+        words[place] = f"[{words[place]}]"
+        found[index] = " ".join(words)
+    return found
 
 
 def warn_of_unknown_words(share: float, part: str) -> None:

@@ -17,13 +17,24 @@ from ban_tf import architectures
 from ban_tf.cli import report as report_command
 from ban_tf.cli import seed_sweep
 from ban_tf.config import options
-from ban_tf.datasets import text_batches
+from ban_tf.datasets import text, text_batches
+from ban_tf.errors import CorruptFileError
+from ban_tf.metrics import tokens
+from ban_tf.runs import reading
+from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system.signals import Interrupted
-from ban_tf.tasks import language_modeling, language_training, runner
-from ban_tf.training import optimizers
+from ban_tf.tasks import (
+    language_inference,
+    language_modeling,
+    language_scores,
+    language_training,
+    runner,
+)
+from ban_tf.training import checkpoints, optimizers
 from tests.tiny_lineage import Signal, assert_equal
 
 WORDS = tuple("abcdefgh")
+SCORES = reading.WORD_SCORES
 
 
 def _tokens(count, seed=0):
@@ -219,8 +230,6 @@ def test_a_run_on_text_ends_in_perplexities(finished):
 
 def test_reported_perplexity_is_that_of_the_saved_model(finished):
     parsed, summary = finished
-    from ban_tf.datasets import text
-
     data = text.load(parsed.dataset)
     model = keras.models.load_model(parsed.directory / "generation-1" / "model.keras")
     losses = []
@@ -230,6 +239,46 @@ def test_reported_perplexity_is_that_of_the_saved_model(finished):
         losses.append(found[weights.numpy() > 0])
     expected = np.exp(np.mean(np.concatenate(losses)))
     np.testing.assert_allclose(summary["generations"][1]["perplexity"], expected, rtol=1e-4)
+
+
+def test_predictions_are_kept_for_each_word_in_the_order_of_the_text(finished):
+    parsed, summary = finished
+    words = text.load(parsed.dataset).test
+    reader = reading.RunReader(parsed.directory)
+    for row in summary["generations"]:
+        scores = reading.read_word_scores(reader, row["generation"])
+        assert {len(values) for values in scores.values()} == {len(words) - 1}
+        measured = tokens.evaluate(scores, None)
+        for name in ("perplexity", "error", "brier_score", "expected_calibration_error"):
+            assert measured[name] == pytest.approx(row[name], rel=1e-5)
+        assert measured["interval"] == pytest.approx(row["interval"], rel=1e-5)
+    # The first stream, read alone by a model without a state that is carried on.
+    model = language_inference.stateless(reader, "1")
+    length = -(-(len(words) - 1) // 80) * 10
+    logs = _log_softmax(model(words[None, :length]))[0]
+    expected = logs[np.arange(length), words[1 : length + 1]]
+    found = reading.read_word_scores(reader, 1)["log_probability"][:length]
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_words_are_shown_with_those_around_them():
+    scores = [{"log_probability": np.zeros(30)} for _ in range(2)]
+    scores[1]["log_probability"][[0, 20]] = -1.0, 2.0
+    found = language_scores.contexts(scores, np.arange(31), [f"w{number}" for number in range(31)])
+    assert found[0] == "w0 [w1] w2"
+    assert found[20] == "w12 w13 w14 w15 w16 w17 w18 w19 w20 [w21] w22"
+    assert len(found) == 24
+
+
+@pytest.mark.parametrize("name", ["log_probability", "confidence"])
+def test_damaged_predictions_of_words_are_named(name, tmp_path):
+    arrays = {score: np.full(5, 0.5 if score != "log_probability" else -1.0) for score in SCORES}
+    arrays[name] = arrays[name] + 3.0
+    with RunDirectory(tmp_path / "run") as directory:
+        content = checkpoints.pack(list(arrays.values()))
+        directory.commit({"generation-0/predictions.npz": content})
+        with pytest.raises(CorruptFileError, match="probabilities that are not in"):
+            reading.read_word_scores(directory, 0)
 
 
 def test_the_ensemble_is_saved_for_any_number_of_streams(finished):
@@ -242,19 +291,25 @@ def test_the_ensemble_is_saved_for_any_number_of_streams(finished):
 
 def test_a_run_on_text_has_a_report_of_perplexities(finished):
     parsed, summary = finished
-    text = (parsed.directory / "report.html").read_text()
+    page = (parsed.directory / "report.html").read_text()
     row = summary["generations"][1]
     for expected in (
         f"<td>{row['validation_perplexity']:.2f}</td><td>{row['perplexity']:.2f}</td>",
         "Perplexity by generation",
         "validation perplexity",
         "The gradient of distillation",
-        "generation 0, by error",
+        "by a bootstrap over blocks of words",
+        "Reliability diagrams",
         *summary["run"]["environment"].values(),
         "--unroll=10",
     ):
-        assert html.escape(expected) in text or expected in text
-    assert "Confusion" not in text and "calibration error</th>" not in text
+        assert html.escape(expected) in page or expected in page
+    assert summary["kind"] == "language"
+    for low, high in (row["interval"] for row in summary["generations"]):
+        assert low < summary["generations"][0]["perplexity"] * 2 and low < high
+    shown = reading.read_snippets(reading.RunReader(parsed.directory))
+    assert len(shown) == 24 and all(html.escape(context) in page for context in shown.values())
+    assert "Confusion" not in page and "calibration error</th>" not in page
     markdown = (parsed.directory / "summary.md").read_text()
     assert "| generation | taught by | validation perplexity | test perplexity |" in markdown
     metrics = json.loads((parsed.directory / "generation-1" / "metrics.json").read_text())

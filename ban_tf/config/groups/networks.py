@@ -20,7 +20,8 @@ class NetworkOptions:
     arch: str = flag(
         "wrn-16-1",
         "Architecture: wrn-DEPTH-WIDTH (wrn alone is wrn-16-1), densenet-DEPTH-GROWTH, on text "
-        "lstm-LAYERS-UNITS or cnn-lstm-LAYERS-UNITS, on texts with labels text-cnn-FILTERS, "
+        "lstm-LAYERS-UNITS, cnn-lstm-LAYERS-UNITS or causal-transformer-LAYERS-UNITS, on texts "
+        "with labels text-cnn-FILTERS, "
         "bilstm-LAYERS-UNITS or text-transformer-LAYERS-UNITS, for masks unet-DEPTH-WIDTH, on "
         "tables mlp-DEPTH-WIDTH or table-resnet-DEPTH-WIDTH; keras:NAME, a backbone of "
         "keras.applications such as EfficientNetV2B0, or kerashub:PRESET; or "
