@@ -43,6 +43,21 @@ def test_text(run):
     assert keras.models.load_model("text_classifier.keras").output_shape == (None, 3)
 
 
+def test_tokens(run):
+    """Longer padding, and other tags of it, change neither losses nor the accuracy of words."""
+    found = run("token_classifier.py")
+    model, x, y = (found[name] for name in ("second", "x", "y"))
+    assert model.history.history["val_accuracy"][-1] > 0.9
+    expected = model.evaluate(x, y, verbose=0, return_dict=True)
+    longer = np.pad(x, ((0, 0), (0, 7)))
+    others = np.where(longer > 0, np.pad(y, ((0, 0), (0, 7))), 2)
+    found = model.evaluate(longer, others, verbose=0, return_dict=True)
+    assert found == pytest.approx(expected, rel=1e-4)
+    words = np.argmax(model.predict(x, verbose=0), axis=-1)[x > 0]
+    assert found["accuracy"] == pytest.approx(np.mean(words == y[x > 0]))
+    assert keras.models.load_model("token_classifier.keras").output_shape == (None, None, 3)
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.name)
 def test_an_example_fits_on_a_page(path):
     assert len(path.read_text().splitlines()) < 60
