@@ -25,6 +25,7 @@ _MODULES = {
     "analysis": "ban_tf.distillation.analysis",
     "architectures": "ban_tf.architectures",
     "datasets": "ban_tf.datasets",
+    "features": "ban_tf.distillation.features",
     "layers": "ban_tf.layers",
     "objectives": "ban_tf.objectives",
     "optimizers": "ban_tf.training.optimizers",

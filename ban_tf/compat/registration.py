@@ -25,6 +25,7 @@ CLASSES = {
     "Conv2D": "ban_tf.layers.convolution",
     "DarkKnowledge": "ban_tf.objectives.dark_knowledge",
     "DecoupledKnowledge": "ban_tf.objectives.decoupled",
+    "FeatureLoss": "ban_tf.distillation.features",
     "FunctionObjective": "ban_tf.objectives.function",
     "HuberError": "ban_tf.objectives.regression",
     "ImportanceWeighted": "ban_tf.objectives.confidence_weighting",

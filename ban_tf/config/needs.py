@@ -16,7 +16,7 @@ from ban_tf.distribution import cluster
 from ban_tf.objectives import names as objective_names
 
 # Flags that only a teacher that is run in each step can serve.
-ONLINE = ("mixup", "cutmix", "activation_weight", "analyse")
+ONLINE = ("mixup", "cutmix", "activation_weight", "feature_weight", "analyse")
 
 
 class Need(NamedTuple):
@@ -110,6 +110,11 @@ TRAINED_BACKBONE = Need(
 )
 GIVEN_TEACHER = Need(
     "teacher_from", "runs with --teacher_from", lambda options: bool(options.teacher_from)
+)
+FEATURES = Need(
+    "feature_weight",
+    "runs with --feature_weight",
+    lambda options: bool(options.feature_weight),
 )
 NO_LABELS_READ = Need(
     "objective",

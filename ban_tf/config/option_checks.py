@@ -19,6 +19,7 @@ from ban_tf.config.flag import declared
 from ban_tf.datasets import resizing, unlabelled
 from ban_tf.distribution import cluster
 from ban_tf.errors import InputError, OptionsError
+from ban_tf.objectives import feature_names
 from ban_tf.objectives import names as objective_names
 from ban_tf.system import user_code
 
@@ -67,6 +68,7 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
     if options.recordings:
         _check_writable("recordings", options.recordings_directory)
     try:
+        feature_names.parse_layers(options.feature_layers)
         if options.callbacks is not None:
             user_code.check_name(options.callbacks, f"--callbacks={options.callbacks}")
         if options.image_size is not None:
@@ -204,16 +206,9 @@ def _check_variants(options: Options) -> None:
             "--final_student distills an ensemble of born-again generations: --gens must be at "
             f"least 2; it is {options.gens}."
         )
-    if options.activation_weight and options.student_arch and options.generations > 1:
-        raise OptionsError(
-            "--activation_weight compares teacher and student layer by layer: with --student_arch "
-            f"it needs --gens=1; it is {options.gens}."
-        )
-    if options.activation_weight and options.teacher_precision != "same":
-        raise OptionsError(
-            "--activation_weight reads layers of the teacher, which --teacher_precision="
-            f"{options.teacher_precision} would rebuild; leave out one of them."
-        )
+    for name in ("activation_weight", "feature_weight"):
+        if getattr(options, name):
+            _check_features(options, name)
     epochs = backbones.frozen_epochs(options.freeze)
     if options.epochs <= epochs < math.inf:
         raise OptionsError(
@@ -239,6 +234,20 @@ def _check_variants(options: Options) -> None:
         raise OptionsError(
             f"--tighten_epochs anneals from the labels to the teacher, but --objective="
             f"{options.objective} only has labels; choose kd or dkpp."
+        )
+
+
+def _check_features(options: Options, name: str) -> None:
+    """Checks that the layers of every teacher can be read."""
+    if options.student_arch and options.generations > 1:
+        raise OptionsError(
+            f"--{name} compares teacher and student layer by layer: with --student_arch "
+            f"it needs --gens=1; it is {options.gens}."
+        )
+    if options.teacher_precision != "same":
+        raise OptionsError(
+            f"--{name} reads layers of the teacher, which --teacher_precision="
+            f"{options.teacher_precision} would rebuild; leave out one of them."
         )
 
 

@@ -35,7 +35,7 @@ def matching_layers(teacher: keras.Model, student: keras.Model) -> list[tuple[st
     if not pairs:
         raise InputError(
             "--activation_weight needs activations of one shape in teacher and student; "
-            f"{teacher.name} and {student.name} have none."
+            f"{teacher.name} and {student.name} have none; --feature_weight projects others."
         )
     return pairs
 

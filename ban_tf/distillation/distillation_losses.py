@@ -70,8 +70,9 @@ class DistillationTerms:
     ):
         self.terms = list(terms)
         self.teacher_layers = _layers(terms, "teacher_layer_name")
-        names = _layers(terms, "student_layer_name")
-        self._student = with_features(student, names, "student") if names else None
+        self._student_layers = _layers(terms, "student_layer_name")
+        # Not before there is a teacher: generation 0 may be of another kind than its students.
+        self._student: keras.Model | None = None
         self._saved: list[Any] = []
         self._others = [student]  # models whose weights are not these losses'
 
@@ -94,13 +95,16 @@ class DistillationTerms:
                 "`distillation_losses` look into one teacher while it works; `teacher` must be a "
                 f"single Keras model. Received: {'several models' if models else teacher!r}"
             )
+        if self._student_layers and self._student is None:
+            self._student = with_features(student, self._student_layers, "student")
         for loss, _ in self.terms:
             loss.validate_model_compatibility(models[0], student)
-            projections.build(
-                loss,
+            seen = (
                 _symbolic(models[0], getattr(loss, "teacher_layer_name", None)),
                 _symbolic(student, getattr(loss, "student_layer_name", None)),
             )
+            _check_shapes(loss, *seen)
+            projections.build(loss, *seen)
         self._others = [student, *models]
         self.restore(self._saved)
 
@@ -225,6 +229,33 @@ def _symbolic(model: keras.Model, layer: str | None) -> Any:
     if isinstance(model, keras.Sequential):
         return model.outputs[0] if model.built and model.outputs else None
     return keras_private.output_structure(model)
+
+
+def _check_shapes(loss: Any, theirs: Any, ours: Any) -> None:
+    """Checks that Keras's own losses, which compare number by number, get features of one shape.
+
+    Raises:
+        InputError: The shapes differ; Keras's message would come from inside the first step.
+    """
+    if not isinstance(loss, keras.distillation.FeatureDistillation) or None in (theirs, ours):
+        return
+    functions = keras.tree.flatten(loss.loss)
+    pairs = list(zip(keras.tree.flatten(theirs), keras.tree.flatten(ours), strict=False))
+    for function, (their, our) in zip(functions, pairs, strict=False):
+        both = tuple(their.shape), tuple(our.shape)
+        if keras_private.is_of_keras(function, "losses") and not _compatible(*both):
+            raise InputError(
+                f"`distillation_losses`: FeatureDistillation compares features of one shape, but "
+                f"{loss.teacher_layer_name or 'the teacher'} gives {both[0]} and "
+                f"{loss.student_layer_name or 'the student'} gives {both[1]}; "
+                "ban_tf.features.FeatureLoss projects one to the other."
+            )
+
+
+def _compatible(one: tuple[int | None, ...], other: tuple[int | None, ...]) -> bool:
+    """Whether two shapes may broadcast against each other."""
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return all(a == b or None in (a, b) or 1 in (a, b) for a, b in pairs)
 
 
 def _layers(terms: Sequence[tuple[Any, float]], attribute: str) -> list[str]:

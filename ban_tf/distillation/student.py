@@ -90,7 +90,7 @@ class BornAgainModel(Preparing, SavingModel):
             such losses or pairs of a loss and its weight, as in
             `[(keras.distillation.FeatureDistillation("mse", "conv_3", "conv_3"), 0.1)]`. They
             are added as they are weighted, and need a single model as teacher, and an objective
-            that looks at it.
+            that looks at it. Features of other shapes are compared by `ban_tf.features.losses`.
         output_kind: What the outputs mean: "categorical" (a distribution over the last axis),
             "binary" (independent yes-or-no units) or "values" (a regression); a dictionary of
             these by output name; None for what the compiled loss and the model's end say, see

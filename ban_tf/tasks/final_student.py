@@ -89,6 +89,7 @@ def _options(options: Options, name: str) -> Options:
     defaults = Options()
     plain = (
         *("student_arch", "teacher", "share_ends", "activation_weight", "analyse"),
+        *("feature_weight", "feature_layers", "feature_loss"),
         "teacher_input",  # the ensemble takes the pixels that the run recorded
     )
     return dataclasses.replace(

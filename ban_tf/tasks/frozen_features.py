@@ -30,7 +30,7 @@ from ban_tf.tasks import teacher_signal
 
 # Flags that need the images, or other networks than a head on one backbone.
 _NEED_IMAGES = (
-    *("mixup", "cutmix", "unlabelled", "activation_weight", "analyse"),
+    *("mixup", "cutmix", "unlabelled", "activation_weight", "feature_weight", "analyse"),
     *("share_ends", "student_arch", "teacher_from"),
 )
 

@@ -16,7 +16,7 @@ from ban_tf import datasets, objectives
 from ban_tf.architectures import backbones
 from ban_tf.compat import fingerprint, keras_distribution
 from ban_tf.datasets import class_weights, content, mixing, pipeline, thumbnails, unlabelled
-from ban_tf.distillation import activations, teacher_names
+from ban_tf.distillation import teacher_names
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import classification, summary
@@ -26,6 +26,7 @@ from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
 from ban_tf.tasks import (
     chance,
+    feature_losses,
     first_teachers,
     frozen_features,
     image_networks,
@@ -291,7 +292,7 @@ class ImageClassification(FinishedImages):
         return {
             "chance": self._chance(),
             "monitor": self.options.monitor,
-            "distillation_losses": self._feature_losses(first_model),
+            "distillation_losses": feature_losses.of_options(self.options, first_model, self.build),
         }
 
     def _chance(self) -> float | None:
@@ -299,15 +300,6 @@ class ImageClassification(FinishedImages):
         balanced = self.options.monitor == _BALANCED
         of = chance.of_balanced_accuracy if balanced else chance.of_accuracy
         return of(self.data.validation.labels)
-
-    def _feature_losses(self, first_model: keras.Model | None) -> Any:
-        if not self.options.activation_weight:
-            return None
-        return activations.activation_losses(
-            first_model or self.build(self.options.arch),
-            self.build(self.options.architectures[-1]),
-            self.options.activation_weight,
-        )
 
     def compile_arguments(self) -> dict[str, Any]:
         """Returns cross-entropy and accuracy."""

@@ -224,14 +224,9 @@ def test_terms_that_do_not_suit_are_refused(options, message):
         born_again(**options)
 
 
-def test_features_of_different_width_are_refused_by_keras_before_training():
-    x, y = data()
-    model = born_again([features()], teacher=named(1, "teacher", width=5))
-    before = model.student.get_weights()
-    with pytest.raises(ValueError):
-        model.fit(x, y, verbose=0)
-    for old, new in zip(before, model.student.get_weights(), strict=True):
-        np.testing.assert_array_equal(old, new)
+def test_features_of_different_width_are_refused_before_training():
+    with pytest.raises(ValueError, match="compares features of one shape"):
+        born_again([features()], teacher=named(1, "teacher", width=5))
 
 
 def test_the_divergence_that_keras_takes_of_logits_is_warned_of():

@@ -8,6 +8,7 @@ from typing import ClassVar
 from ban_tf.config import needs
 from ban_tf.config.flag import flag
 from ban_tf.objectives import names as objective_names
+from ban_tf.objectives.feature_names import FEATURE_LOSSES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,29 @@ class ObjectiveOptions:
         bounds=(0.0, 1000000000.0),
         of_some_tasks=True,
         needs=(needs.TEACHER,),
+    )
+    feature_weight: float | None = flag(
+        None,
+        "Weight of the loss between the features of teacher and student, which may have other "
+        "widths and resolutions: projections are made and trained, and left out of the student.",
+        bounds=(0.0, 1000000000.0),
+        of_some_tasks=True,
+        needs=(needs.TEACHER,),
+    )
+    feature_layers: str = flag(
+        "auto",
+        "Pairs of a layer of the teacher and one of the student, as A:B,C:D; auto: the ends of the "
+        "stages of both.",
+        of_some_tasks=True,
+        needs=(needs.FEATURES,),
+    )
+    feature_loss: str = flag(
+        "fitnets",
+        "fitnets (squared difference), attention (maps of activity), cosine, or relational "
+        "(distances and angles between examples).",
+        choices=FEATURE_LOSSES,
+        of_some_tasks=True,
+        needs=(needs.FEATURES,),
     )
     mixup: float | None = flag(
         None,

@@ -14,6 +14,7 @@ TASK = Declaration(
             *("test_fraction", "skip_bad_files", "input", "teacher_input", "teacher_classes"),
             "fresh",
             *("augment", "augmentation_seed", "mixup", "cutmix", "activation_weight"),
+            *("feature_weight", "feature_layers", "feature_loss"),
             *("class_weight", "monitor", "image_size", "resize", "eval_batch_size"),
             *("unlabelled", "unlabelled_confidence", "unlabelled_balance"),
             *("teacher_from", "teacher_signal", "teacher_views", "teacher_top", "recordings"),
