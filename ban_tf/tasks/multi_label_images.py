@@ -37,6 +37,8 @@ class MultiLabelImages(ImageClassification):
 
     kind = "multi_label"
     output_kind = "binary"
+    validation_metric = "hamming_loss"
+    _validated: dict[tuple[int, ...], float]  # Hamming losses of the validation images
     _odds: list[np.ndarray]
     _thresholds: dict[tuple[int, ...], np.ndarray]
 
@@ -99,12 +101,20 @@ class MultiLabelImages(ImageClassification):
             if len(validation.labels)
             else [np.empty((0, self.data.num_classes)) for _ in self._odds]
         )
-        self._thresholds = {
-            tuple(members): label_metrics.best_thresholds(
-                label_metrics.mean_probabilities([known[member] for member in members], average),
-                validation.labels,
+        means = {
+            tuple(members): label_metrics.mean_probabilities(
+                [known[member] for member in members], average
             )
             for members in groups
+        }
+        self._thresholds = {
+            members: label_metrics.best_thresholds(mean, validation.labels)
+            for members, mean in means.items()
+        }
+        self._validated = {
+            members: float(np.mean((mean >= self._thresholds[members]) != validation.labels))
+            for members, mean in means.items()
+            if len(mean)
         }
         directory.commit(label_files.thresholds_file(self._thresholds))
         probabilities = [
@@ -112,6 +122,10 @@ class MultiLabelImages(ImageClassification):
             for members in groups
         ]
         return label_metrics.rows(probabilities, test.labels, list(self._thresholds.values()))
+
+    def validation_scores(self, lineage: Lineage, groups: list[list[int]]) -> list[float] | None:
+        """Returns the Hamming losses of the validation images, as `rows` has measured them."""
+        return [self._validated[tuple(group)] for group in groups] if self._validated else None
 
     def _log_odds(
         self, lineage: Lineage, directory: RunDirectory, split: datasets.Split, kept_as: str

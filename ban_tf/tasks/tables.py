@@ -60,6 +60,7 @@ class TableTask(ArrayTask):
         )
         if self._is_number:
             self.kind, self.output_kind = "regression", "values"
+            self.validation_metric = "rmse"
             self.shown = ("loss", "rmse", "val_rmse")
 
     def _examples(self, rows: tables.Rows) -> Examples:
@@ -176,6 +177,18 @@ class TableTask(ArrayTask):
         )
         targets = self.data.parts[TEST].targets
         return regression.rows(self._predictions, groups, targets, self.options.seed)
+
+    def validation_scores(self, lineage: Lineage, groups: list[list[int]]) -> list[float] | None:
+        """Returns the errors, or RMSEs, of the validation rows."""
+        if not self._is_number or not len(self.validation.labels):
+            return self.class_validation(lineage, groups)
+        numbers = [
+            self._numbers(lineage.model(generation.number), self.validation)
+            for generation in lineage.generations
+        ]
+        means = [np.mean([numbers[member] for member in members], axis=0) for members in groups]
+        targets = self.data.parts[VALIDATION].targets
+        return [regression.evaluate(mean, targets)["rmse"] for mean in means]
 
     def keep_test(self, directory: RunDirectory) -> None:
         """Stores the true classes or numbers of the test rows."""

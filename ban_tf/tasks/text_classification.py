@@ -188,6 +188,10 @@ class TextClassification(array_task.ArrayTask):
         self._predictions = self.class_predictions(lineage, directory, len(self.data.class_names))
         return self.class_rows(self._predictions, groups)
 
+    def validation_scores(self, lineage: Lineage, groups: list[list[int]]) -> list[float] | None:
+        """Returns the errors on the validation texts."""
+        return self.class_validation(lineage, groups)
+
     def keep_test(self, directory: RunDirectory) -> None:
         """Stores the labels, the names of files, and the texts that the report shows."""
         shown = examples.select_examples(self._predictions, self.test.labels)
