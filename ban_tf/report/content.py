@@ -12,7 +12,7 @@ import numpy as np
 from ban_tf.datasets import thumbnails
 from ban_tf.errors import RunDirectoryError
 from ban_tf.metrics import ensembles, kinds, labels
-from ban_tf.runs import label_files, reading, segments, table_files
+from ban_tf.runs import class_files, label_files, reading, segments, table_files
 from ban_tf.system import shown
 
 _FIRST = "generation-0"
@@ -160,7 +160,7 @@ class WordContent(Content):
 
     Attributes:
         scores: What each generation predicted for each word of the test text; see
-            `reading.read_word_scores`.
+            `class_files.read_word_scores`.
         texts: Some of these words with those around them, by their index.
     """
 
@@ -249,15 +249,15 @@ def _of_masks(
 
 def _of_classes(run: reading.RunReader, common: dict[str, Any], generations: int) -> ClassContent:
     """Reads what classifiers of something else than images have kept."""
-    class_names = reading.read_classes(run)
-    labels, names = reading.read_labels(run)
+    class_names = class_files.read_classes(run)
+    labels, names = class_files.read_labels(run)
     predictions = reading.read_predictions(run, generations)
     if labels.max() >= len(class_names):
-        raise RunDirectoryError(f"{run.path / reading.LABELS} has other classes than the run.")
+        raise RunDirectoryError(f"{run.path / class_files.LABELS} has other classes than the run.")
     _check_shapes(run, predictions, (len(labels), len(class_names)))
     common |= {"class_names": tuple(map(shown.escaped, class_names)), "predictions": predictions}
     common |= {"labels": labels, "names": names}
-    texts = reading.read_snippets(run)
+    texts = class_files.read_snippets(run)
     return TextContent(**common, texts=texts) if texts else ClassContent(**common)
 
 
@@ -306,8 +306,8 @@ def _of_labels(run: reading.RunReader, common: dict[str, Any], generations: int)
 
 def _of_words(run: reading.RunReader, common: dict[str, Any], generations: int) -> WordContent:
     """Reads what language models have kept."""
-    scores = [reading.read_word_scores(run, number) for number in range(generations)]
-    texts = reading.read_snippets(run)
+    scores = [class_files.read_word_scores(run, number) for number in range(generations)]
+    texts = class_files.read_snippets(run)
     counts = {len(of_one["wrong"]) for of_one in scores}
     if len(counts) > 1 or max(texts, default=0) >= min(counts):
         raise RunDirectoryError(f"{run.path} has predictions of different numbers of words.")

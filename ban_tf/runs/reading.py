@@ -11,7 +11,6 @@ import io
 import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,19 +28,12 @@ VOCABULARY = "vocabulary.json"
 TEST = "test.npz"
 TEST_FILES = "test_files.json"
 CLASSES = "classes.json"  # of classifiers of something else than images
-LABELS = "test_labels.npz"  # of these
-SNIPPETS = "test_texts.json"  # of classifiers of texts and of language models
-# What is kept of each word of the test text, by language models; see `metrics.tokens`.
-WORD_SCORES = ("log_probability", "wrong", "confidence", "sum_of_squares")
 THRESHOLDS = "thresholds.json"  # of classifiers with independent labels
 NEAR_DUPLICATES = "near_duplicates.json"
 SUMMARY = "summary.json"
 ANALYSIS = "analysis.png"
 EXPORTS = "export"  # the folder of exported models, unless --output names another place
 _MOST_EXPORTS = 100
-
-
-_ROUNDING = 1e-3
 
 
 class RunReader(RunDirectory):
@@ -200,7 +192,7 @@ def predictions(run: RunDirectory, name: str) -> np.ndarray:
     Raises:
         CorruptFileError: The file is damaged, or holds something else.
     """
-    found = _arrays(run, name, ("00000",))[0]
+    found = arrays(run, name, ("00000",))[0]
     if found.dtype.kind != "f" or found.ndim != 2 or not found.size:
         raise CorruptFileError(f"{run.path / name} does not hold predictions.")
     with np.errstate(over="ignore"):
@@ -222,7 +214,7 @@ def read_test(run: RunReader, several: bool = False) -> Test:
     Raises:
         RunDirectoryError: The file is missing or damaged.
     """
-    labels, shown, images = _arrays(run, TEST, ("labels", "shown", "images"))
+    labels, shown, images = arrays(run, TEST, ("labels", "shown", "images"))
     whole = all(array.dtype.kind in "iu" for array in (labels, shown))
     whole = whole and (labels.ndim, shown.ndim) == (2 if several else 1, 1)
     if not (whole and images.dtype == np.uint8 and images.ndim == 4 and len(shown) == len(images)):
@@ -231,10 +223,10 @@ def read_test(run: RunReader, several: bool = False) -> Test:
         raise CorruptFileError(
             f"{run.path / TEST} has no labels, or one below 0{' or above 1' if several else ''}."
         )
-    return Test(labels, shown, images, _names(run, len(labels)))
+    return Test(labels, shown, images, names_of_examples(run, len(labels)))
 
 
-def _names(run: RunReader, examples: int) -> tuple[str, ...] | None:
+def names_of_examples(run: RunReader, examples: int) -> tuple[str, ...] | None:
     """Returns the names of the test examples; None if they have none."""
     if TEST_FILES not in run.names():
         return None
@@ -243,104 +235,6 @@ def _names(run: RunReader, examples: int) -> tuple[str, ...] | None:
     if len(files) != examples:
         raise CorruptFileError(f"{name} names {len(files)} files of {examples} examples.")
     return tuple(files)
-
-
-def class_files(
-    class_names: Sequence[str], labels: np.ndarray, names: Sequence[str] | None = None
-) -> dict[str, bytes]:
-    """Returns the files of a run that keep the classes and labels of a test set, by name.
-
-    They are for classifiers of something else than images.
-
-    Args:
-        class_names: In the order of the classes.
-        labels: The true classes, integers [examples].
-        names: The name of each example; None if they have none.
-    """
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, labels=labels)
-    found = {
-        CLASSES: json.dumps({"class_names": list(class_names)}, indent=1).encode(),
-        LABELS: buffer.getvalue(),
-    }
-    if names is not None:
-        found[TEST_FILES] = json.dumps({"files": list(names)}, indent=1).encode()
-    return found
-
-
-def read_word_scores(run: RunDirectory, number: int) -> dict[str, np.ndarray]:
-    """Reads what a language model predicted for each word of the test text.
-
-    Args:
-        run: The run.
-        number: The generation.
-
-    Returns:
-        `WORD_SCORES`, float64 [words] each, in the order of the text; see `metrics.tokens`.
-
-    Raises:
-        CorruptFileError: The file is damaged, or holds something else.
-    """
-    name = f"generation-{number}/predictions.npz"
-    arrays = _arrays(run, name, tuple(f"{place:05}" for place in range(len(WORD_SCORES))))
-    lengths = {array.shape for array in arrays}
-    if len(lengths) > 1 or any(
-        array.dtype.kind != "f" or array.ndim != 1 or not len(array) or not np.isfinite(array).all()
-        for array in arrays
-    ):
-        raise CorruptFileError(f"{run.path / name} does not hold the scores of words.")
-    found = dict(zip(WORD_SCORES, (array.astype(np.float64) for array in arrays), strict=True))
-    shares = [found[score] for score in WORD_SCORES[1:]]
-    if found["log_probability"].max() > _ROUNDING or not all(
-        share.min() >= -_ROUNDING and share.max() <= 1 + _ROUNDING for share in shares
-    ):
-        raise CorruptFileError(f"{run.path / name} holds probabilities that are not in 0..1.")
-    return found
-
-
-def snippet_files(texts: Mapping[int, str]) -> dict[str, bytes]:
-    """Returns the file of a run that keeps texts for its report, by name.
-
-    Args:
-        texts: The beginnings of some test examples, by their number.
-    """
-    content = {"examples": [*texts], "texts": [*texts.values()]}
-    return {SNIPPETS: json.dumps(content, indent=1).encode()}
-
-
-def read_snippets(run: RunReader) -> dict[int, str]:
-    """Reads the texts that `snippet_files` has kept; none if there is no such file.
-
-    Raises:
-        RunDirectoryError: The file is damaged.
-    """
-    if SNIPPETS not in run.names():
-        return {}
-    name = run.path / SNIPPETS
-    found = json_schema.read(run.read(SNIPPETS), schemas.SNIPPETS, name)
-    return dict(zip(found["examples"], found["texts"], strict=False))
-
-
-def read_classes(run: RunReader) -> tuple[str, ...]:
-    """Reads the names of the classes that `class_files` has kept.
-
-    Raises:
-        RunDirectoryError: The file is missing or damaged.
-    """
-    name = run.path / CLASSES
-    return tuple(json_schema.read(run.read(CLASSES), schemas.CLASSES, name)["class_names"])
-
-
-def read_labels(run: RunReader) -> tuple[np.ndarray, tuple[str, ...] | None]:
-    """Reads the labels of the test set, integers [examples], and the names of its examples.
-
-    Raises:
-        RunDirectoryError: A file is missing or damaged.
-    """
-    (labels,) = _arrays(run, LABELS, ("labels",))
-    if labels.dtype.kind not in "iu" or labels.ndim != 1 or not len(labels) or labels.min() < 0:
-        raise CorruptFileError(f"{run.path / LABELS} does not hold the labels of a test set.")
-    return labels, _names(run, len(labels))
 
 
 def read_near_duplicates(run: RunReader) -> tuple[int, list[tuple[str, str]]]:
@@ -453,6 +347,11 @@ def resume(run: RunReader) -> str:
     return shown.command(["python", "-m", "ban_tf.main", *flags])
 
 
-def _arrays(run: RunDirectory, name: str, keys: tuple[str, ...]) -> list[np.ndarray]:
+def arrays(run: RunDirectory, name: str, keys: tuple[str, ...]) -> list[np.ndarray]:
+    """Reads the arrays of these names in a file.
+
+    Raises:
+        CorruptFileError: The file is damaged, or lacks one.
+    """
     found = archives.arrays(run.read(name), run.path / name, keys)
     return [found[key] for key in keys]

@@ -24,7 +24,7 @@ from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import tokens
 from ban_tf.objectives import names as objective_names
-from ban_tf.runs import reading
+from ban_tf.runs import class_files, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import hardware
 from ban_tf.tasks import language_inference, language_scores, saturation
@@ -197,7 +197,7 @@ class LanguageModeling(Task):
         """Stores the words that the report shows, and those around them."""
         words, vocabulary = self.data.test, self.data.vocabulary
         shown = language_scores.contexts(self._test_scores, words, vocabulary)
-        directory.commit(reading.snippet_files(shown))
+        directory.commit(class_files.snippet_files(shown))
 
     @classmethod
     def evaluate(

@@ -15,7 +15,7 @@ from absl import logging
 
 from ban_tf.datasets import text_batches
 from ban_tf.distillation.teachers import mean_logits
-from ban_tf.runs import reading
+from ban_tf.runs import class_files
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks.language_training import reset_states
 from ban_tf.training import checkpoints
@@ -91,7 +91,7 @@ def _of_words(logs: tf.Tensor, following: tf.Tensor) -> dict[str, tf.Tensor]:
 
 
 def keep(scores: list[Scores], directory: RunDirectory) -> None:
-    """Stores the scores of each generation for reports, as `reading.read_word_scores` reads them.
+    """Stores the scores of each generation for reports; see `class_files.read_word_scores`.
 
     Args:
         scores: Those of generations 0, 1, ...
@@ -100,7 +100,7 @@ def keep(scores: list[Scores], directory: RunDirectory) -> None:
     directory.commit(
         {
             f"generation-{number}/predictions.npz": checkpoints.pack(
-                [of_one[name].astype(np.float32) for name in reading.WORD_SCORES]
+                [of_one[name].astype(np.float32) for name in class_files.WORD_SCORES]
             )
             for number, of_one in enumerate(scores)
         }

@@ -20,7 +20,7 @@ from ban_tf.datasets.folder_layout import TEST, TRAIN, VALIDATION
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import regression
 from ban_tf.report import regression_plots
-from ban_tf.runs import reading, table_files
+from ban_tf.runs import class_files, reading, table_files
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import chance, kept_predictions, saturation, table_features, table_inference
 from ban_tf.tasks.array_task import ArrayTask
@@ -196,7 +196,7 @@ class TableTask(ArrayTask):
         if self._is_number:
             directory.commit(table_files.number_files(targets))
         else:
-            directory.commit(reading.class_files(self.data.target.class_names, targets))
+            directory.commit(class_files.class_files(self.data.target.class_names, targets))
 
     def figures(self) -> Mapping[str, Mapping[int, Figure]]:
         """Returns predictions against the truth, for numbers."""

@@ -20,7 +20,7 @@ from ban_tf.datasets.documents import Documents
 from ban_tf.datasets.example_batches import Examples
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.report import examples
-from ban_tf.runs import reading
+from ban_tf.runs import class_files, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import array_task, chance, saturation, text_inference
 from ban_tf.tasks.task import Predictions
@@ -134,7 +134,7 @@ class TextClassification(array_task.ArrayTask):
         }
 
     def _kept(self) -> dict[str, bytes]:
-        return reading.class_files(self.data.class_names, self.test.labels, self.test.names)
+        return class_files.class_files(self.data.class_names, self.test.labels, self.test.names)
 
     def build(self, network: str) -> keras.Model:
         """Builds a network from the numbers of words to logits."""
@@ -196,7 +196,7 @@ class TextClassification(array_task.ArrayTask):
         """Stores the labels, the names of files, and the texts that the report shows."""
         shown = examples.select_examples(self._predictions, self.test.labels)
         texts = {int(index): self.data.test.texts[index][:_SNIPPET] for index in shown}
-        directory.commit({**self._kept(), **reading.snippet_files(texts)})
+        directory.commit({**self._kept(), **class_files.snippet_files(texts)})
 
     @classmethod
     def evaluate(

@@ -14,7 +14,7 @@ from ban_tf.compat import outputs
 from ban_tf.datasets import document_files, documents, text, tokenizing
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import summary
-from ban_tf.runs import inference, reading
+from ban_tf.runs import class_files, inference, reading
 from ban_tf.system import shown
 from ban_tf.tasks import image_paths
 from ban_tf.tasks.task import Predictions
@@ -49,7 +49,7 @@ def load(run: reading.RunReader, which: str) -> keras.Model:
     Raises:
         RunDirectoryError: It does not exist, is damaged, or is no text classifier of this run.
     """
-    model, classes = inference.load(run, which), reading.read_classes(run)
+    model, classes = inference.load(run, which), class_files.read_classes(run)
     takes, returns = (getattr(model, name, None) for name in ("input_shape", "output_shape"))
     if takes != (None,) or returns != (None, len(classes)) or _network(model) is None:
         raise RunDirectoryError(
@@ -93,7 +93,7 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     """
     finished, settings = reading.finished_generations(run), reading.settings(run)
     models = [load(run, str(number)) for number in finished]
-    test = documents.load_test(dataset, reading.read_classes(run))
+    test = documents.load_test(dataset, class_files.read_classes(run))
     known = run.metadata.get("generations", {})
     members = [
         summary.Member(
@@ -157,7 +157,7 @@ def predict(
     Raises:
         InputError: The model does not exist.
     """
-    class_names, model = reading.read_classes(run), load(run, which)
+    class_names, model = class_files.read_classes(run), load(run, which)
     files, bad = image_paths.expand(names, document_files.files_in, "text files")
     texts: list[tuple[str, str]] = []
     for file in files:
@@ -215,7 +215,7 @@ def served(
     network: Any = _network(model)
     kind = inference.output_kind(model)
     manifest = {
-        "class_names": list(reading.read_classes(run)),
+        "class_names": list(class_files.read_classes(run)),
         "vocabulary": list(reading.read_vocabulary(run)),
         "input": {
             "shape": ["batch"] if preprocessing else ["batch", network.input_shape[1]],

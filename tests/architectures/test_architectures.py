@@ -186,7 +186,7 @@ def test_options_for_a_users_builder_are_refused(builders):
     ],
 )
 def test_the_bound_on_parameters_is_below_their_number(name):
-    family = architectures._family(name)
+    family = architectures.names.family_of(name)
     layers, parameters = family.extent(**family.parse(name))
     assert layers > 3
     assert parameters < architectures.count_parameters(name, (8, 8, 1), 10)[0]
@@ -195,7 +195,7 @@ def test_the_bound_on_parameters_is_below_their_number(name):
 
 @pytest.mark.parametrize("name", ["lstm-2-16", "cnn-lstm-1-32"])
 def test_the_bound_on_parameters_is_below_those_of_language_models(name):
-    family = architectures._family(name)
+    family = architectures.names.family_of(name)
     _, parameters = family.extent(**family.parse(name))
     assert parameters < architectures.count_parameters(name, ["<eos>", "a", "b"])[0]
 

@@ -20,7 +20,7 @@ from ban_tf.config import options
 from ban_tf.datasets import text, text_batches
 from ban_tf.errors import CorruptFileError
 from ban_tf.metrics import tokens
-from ban_tf.runs import reading
+from ban_tf.runs import class_files, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system.signals import Interrupted
 from ban_tf.tasks import (
@@ -34,7 +34,7 @@ from ban_tf.training import checkpoints, optimizers
 from tests.tiny_lineage import Signal, assert_equal
 
 WORDS = tuple("abcdefgh")
-SCORES = reading.WORD_SCORES
+SCORES = class_files.WORD_SCORES
 
 
 def _tokens(count, seed=0):
@@ -246,7 +246,7 @@ def test_predictions_are_kept_for_each_word_in_the_order_of_the_text(finished):
     words = text.load(parsed.dataset).test
     reader = reading.RunReader(parsed.directory)
     for row in summary["generations"]:
-        scores = reading.read_word_scores(reader, row["generation"])
+        scores = class_files.read_word_scores(reader, row["generation"])
         assert {len(values) for values in scores.values()} == {len(words) - 1}
         measured = tokens.evaluate(scores, None)
         for name in ("perplexity", "error", "brier_score", "expected_calibration_error"):
@@ -257,7 +257,7 @@ def test_predictions_are_kept_for_each_word_in_the_order_of_the_text(finished):
     length = -(-(len(words) - 1) // 80) * 10
     logs = _log_softmax(model(words[None, :length]))[0]
     expected = logs[np.arange(length), words[1 : length + 1]]
-    found = reading.read_word_scores(reader, 1)["log_probability"][:length]
+    found = class_files.read_word_scores(reader, 1)["log_probability"][:length]
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
@@ -278,7 +278,7 @@ def test_damaged_predictions_of_words_are_named(name, tmp_path):
         content = checkpoints.pack(list(arrays.values()))
         directory.commit({"generation-0/predictions.npz": content})
         with pytest.raises(CorruptFileError, match="probabilities that are not in"):
-            reading.read_word_scores(directory, 0)
+            class_files.read_word_scores(directory, 0)
 
 
 def test_the_ensemble_is_saved_for_any_number_of_streams(finished):
@@ -307,7 +307,7 @@ def test_a_run_on_text_has_a_report_of_perplexities(finished):
     assert summary["kind"] == "language"
     for low, high in (row["interval"] for row in summary["generations"]):
         assert low < summary["generations"][0]["perplexity"] * 2 and low < high
-    shown = reading.read_snippets(reading.RunReader(parsed.directory))
+    shown = class_files.read_snippets(reading.RunReader(parsed.directory))
     assert len(shown) == 24 and all(html.escape(context) in page for context in shown.values())
     assert "Confusion" not in page and "calibration error</th>" not in page
     markdown = (parsed.directory / "summary.md").read_text()

@@ -18,7 +18,7 @@ from ban_tf.cli import evaluate, export, predict
 from ban_tf.config import options, registry
 from ban_tf.datasets import documents
 from ban_tf.report import page
-from ban_tf.runs import reading
+from ban_tf.runs import class_files, reading
 from ban_tf.system import seeds
 from ban_tf.system.signals import Interrupted
 from ban_tf.tasks import runner, text_classification
@@ -177,9 +177,9 @@ def test_the_report_shows_the_texts_of_mistakes(place, run):
     text = (run.files.path / "report.html").read_text()
     for heading in ("Most confident mistakes", "Confusion", "Calibration", "Newly right"):
         assert heading in text
-    shown = reading.read_snippets(run.files)
+    shown = class_files.read_snippets(run.files)
     predictions = reading.read_predictions(run.files, 3)
-    labels, names = reading.read_labels(run.files)
+    labels, names = class_files.read_labels(run.files)
     wrong = np.flatnonzero(predictions[2].argmax(-1) != labels)
     assert len(wrong) and set(wrong[:1]) <= set(shown)
     assert html.escape(shown[int(wrong[0])]) in text and html.escape(names[wrong[0]]) in text
@@ -192,10 +192,12 @@ def test_the_report_shows_the_texts_of_mistakes(place, run):
 def test_damaged_texts_of_a_report_are_named(broken, run, monkeypatch):
     read = run.files.read
     monkeypatch.setattr(
-        run.files, "read", lambda name: broken.encode() if name == reading.SNIPPETS else read(name)
+        run.files,
+        "read",
+        lambda name: broken.encode() if name == class_files.SNIPPETS else read(name),
     )
-    with pytest.raises(ban_tf.errors.InputError, match=re.escape(reading.SNIPPETS)):
-        reading.read_snippets(run.files)
+    with pytest.raises(ban_tf.errors.InputError, match=re.escape(class_files.SNIPPETS)):
+        class_files.read_snippets(run.files)
 
 
 def test_evaluation_takes_other_texts_of_known_classes(place, run, capsys):

@@ -1,0 +1,246 @@
+"""Builds networks by their names, one function for each kind of data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ban_tf.architectures import backbones, custom
+from ban_tf.architectures.applications import is_pretrained
+from ban_tf.architectures.names import check_settings, chosen, family_of, fits, resolve, task
+from ban_tf.errors import InputError
+
+if TYPE_CHECKING:
+    import keras
+
+# What the networks of a kind of data need, for messages.
+_NEEDED = {
+    "images": "takes images",
+    "masks": "is for masks; it needs --dataset=segmentation:FOLDER",
+    "text": "is a language model; it needs --dataset=text:PATH",
+    "documents": "is for labeled texts; it needs --dataset=documents:FOLDER",
+    "tables": "is for tables; it needs --dataset=table:FILE",
+}
+
+
+def build(
+    name: str,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    per_pixel: bool = False,
+    **options: Any,
+) -> keras.Model:
+    """Builds a fresh network.
+
+    Args:
+        name: As for `resolve`.
+        input_shape: Height, width and channels of one image.
+        num_classes: The number of logits.
+        mean: Of each channel of the training images, scaled to 0..1, for a custom function that
+            has an argument of this name.
+        std: Likewise.
+        per_pixel: Whether the network is for segmentation: a family of `TASK` "masks", or a custom
+            function.
+        **options: Settings besides the name, for example `dropout=0.3`. None or zero means off,
+            and is accepted by networks without the setting; see `settings`.
+
+    Returns:
+        A model from images `[batch, height, width, channels]` to `[batch, num_classes]`
+        float32 logits, or with `per_pixel` to `[batch, height, width, num_classes]`; a custom
+        network may return probabilities instead.
+
+    Raises:
+        InputError: If the name, the sizes or an option is invalid, or a custom function fails.
+    """
+    if num_classes < 2 or len(input_shape) != 3 or min(input_shape) < 1:
+        raise InputError(
+            "input_shape must be (height, width, channels) and num_classes at least 2. "
+            f"Received: input_shape={tuple(input_shape)}, num_classes={num_classes}"
+        )
+    name = resolve(name)
+    if not fits(name, "masks" if per_pixel else "images"):
+        raise InputError(f"--arch={name} {_NEEDED[task(name)]}")
+    options = chosen(options)
+    check_settings([name], options)
+    if is_pretrained(name):
+        height, width, channels = input_shape
+        return backbones.build(name, (height, width, channels), num_classes, **options)
+    if ":" in name:
+        model = custom.build(name, tuple(input_shape), num_classes, mean, std, per_pixel)
+        if options:
+            custom.start(model, name, **options)
+        return model
+    family = family_of(name)
+    return family.build(tuple(input_shape), num_classes, **family.parse(name), **options)
+
+
+def pretrained(
+    name: str,
+    input_shape: tuple[int, int, int],
+    num_classes: int,
+    *,
+    weights: str | None = None,
+    freeze: str = "none",
+    backbone_learning_rate: float | None = None,
+    dropout: float = 0.0,
+) -> keras.Model:
+    """Builds a pretrained backbone with global average pooling and a fresh head.
+
+    The network takes raw images, 0..255: what its backbone needs is done inside. Each call draws
+    a new head, so that a function which calls it can be the `build` of `Lineage`.
+
+    Args:
+        name: A constructor of `keras.applications`, such as "EfficientNetV2B0", or
+            "kerashub:PRESET" with a preset of KerasHub (or its folder).
+        input_shape: Height, width and channels of one image; one channel is repeated.
+        num_classes: The number of logits.
+        weights: "imagenet", "none" for random weights, or the path of a `.keras` or `.weights.h5`
+            file of this backbone, whatever head it has. None for those that belong to the name.
+        freeze: "backbone" trains the head alone, and batch normalization of the backbone is in
+            inference mode; "none" trains all.
+        backbone_learning_rate: A multiple of the learning rate for the backbone, for an optimizer
+            of `ban_tf.optimizers.make_optimizer`.
+        dropout: Dropout before the head.
+
+    Returns:
+        A model from images `[batch, height, width, channels]` to float32 logits
+        `[batch, num_classes]`.
+
+    Raises:
+        InputError: The name is unknown, images of this size do not fit, the weights cannot be
+            downloaded, or the file is of another backbone.
+    """
+    name = resolve(name)
+    if not is_pretrained(name):
+        raise InputError(
+            "`name` must be a constructor of keras.applications or kerashub:PRESET. Received: "
+            f"{name!r}"
+        )
+    if backbones.frozen_epochs(freeze) not in (0, math.inf):
+        raise InputError(f"`freeze` must be 'backbone' or 'none'. Received: {freeze!r}")
+    options: dict[str, Any] = {"weights": weights, "freeze": freeze, "dropout": dropout}
+    options["backbone_learning_rate"] = backbone_learning_rate
+    return build(name, input_shape, num_classes, **options)
+
+
+def build_language_model(
+    name: str,
+    vocabulary: Sequence[str],
+    batch_size: int | None = None,
+    steps: int | None = None,
+    **options: Any,
+) -> keras.Model:
+    """Builds a fresh language model.
+
+    Args:
+        name: As for `resolve`, of a family of language models.
+        vocabulary: The words.
+        batch_size: The number of streams of a stateful model; None for a stateless model with
+            any batch size.
+        steps: Words in a batch, or None for any number.
+        **options: As for `build`.
+
+    Returns:
+        A model from words, int32 `[batch, steps]`, to float32 logits `[batch, steps, words]`.
+
+    Raises:
+        InputError: If the name or an option is invalid.
+    """
+    name = resolve(name)
+    if task(name) != "text":
+        raise InputError(
+            f"--arch={name} is not a language model; use lstm, cnn-lstm or causal-transformer"
+        )
+    options = chosen(options)
+    check_settings([name], options)
+    family = family_of(name)
+    sizes = {"batch_size": batch_size, "steps": steps}
+    return family.build(vocabulary, **family.parse(name), **sizes, **options)
+
+
+def build_text_classifier(
+    name: str, words: int, length: int, num_classes: int, **options: Any
+) -> keras.Model:
+    """Builds a fresh text classifier.
+
+    Args:
+        name: As for `resolve`, of a family of text classifiers.
+        words: The number of different words, with padding (0) and the unknown word (1).
+        length: Words of a text.
+        num_classes: The number of logits.
+        **options: As for `build`.
+
+    Returns:
+        A model from words, int32 `[batch, length]`, to float32 logits `[batch, num_classes]`. It
+        reads no padding: zeros after the first word.
+
+    Raises:
+        InputError: If the name or an option is invalid.
+    """
+    usual = "is not a text classifier; use bilstm, text-cnn or text-transformer"
+    return _built(name, "documents", usual, (words, length, num_classes), options)
+
+
+def build_table_network(name: str, features: int, units: int, **options: Any) -> keras.Model:
+    """Builds a fresh network for tables.
+
+    Args:
+        name: As for `resolve`, of a family of networks for tables.
+        features: Numbers in a row.
+        units: The number of outputs: of classes, or 1 for a number.
+        **options: As for `build`.
+
+    Returns:
+        A model from float32 `[batch, features]` to float32 outputs `[batch, units]` of a linear
+        layer.
+
+    Raises:
+        InputError: If the name or an option is invalid.
+    """
+    usual = "is no network for tables; use mlp or table-resnet"
+    return _built(name, "tables", usual, (features, units), options)
+
+
+def _built(
+    name: str, data: str, usual: str, sizes: tuple[int, ...], options: dict[str, Any]
+) -> keras.Model:
+    """Builds a network for a kind of data; `usual` says which there are."""
+    name = resolve(name)
+    if task(name) != data:
+        raise InputError(f"--arch={name} {usual}")
+    options = chosen(options)
+    check_settings([name], options)
+    family = family_of(name)
+    return family.build(*sizes, **family.parse(name), **options)
+
+
+def count_parameters(name: str, *sizes: Any, **options: Any) -> tuple[int, int]:
+    """Counts the parameters of a network without allocating them.
+
+    Args:
+        name: As for `resolve`.
+        *sizes: Input shape and number of classes, a vocabulary, or what a builder takes.
+        **options: As for `build`.
+
+    Returns:
+        The number of trainable parameters, and of all (including the moving statistics of batch
+        normalization).
+    """
+    import keras
+
+    if is_pretrained(resolve(name)):
+        options["weights"] = backbones.NONE
+    with keras.StatelessScope():  # variables are not allocated in it
+        makers: dict[str, Callable[..., keras.Model]] = {
+            "images": build,
+            "text": build_language_model,
+            "documents": build_text_classifier,
+            "tables": build_table_network,
+        }
+        model = makers[task(resolve(name))](name, *sizes, **options)
+        trained = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+        return trained, sum(math.prod(weight.shape) for weight in model.weights)
