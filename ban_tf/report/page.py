@@ -20,6 +20,7 @@ from ban_tf.report import (
     text_sections,
 )
 from ban_tf.report.content import Content
+from ban_tf.runs import preferred
 
 # The module of each kind of results; each has `CURVES`, `by_generation` and `further`.
 _SECTIONS = {
@@ -55,7 +56,15 @@ def write(content: Content) -> str:
     ]
     title = f"Born-again {run['architecture']} on {run['dataset']}"
     verdict = document.Paragraph(table.notes(content.summary), kind="verdict")
-    return document.render(title, sections, [verdict])
+    return document.render(title, sections, [verdict, *_use(content)])
+
+
+def _use(content: Content) -> list[document.Block]:
+    """Returns a link to the model that validation prefers, and why."""
+    chosen = preferred.of_summary(content.summary)
+    if not (content.path / chosen.file).is_file():
+        return []
+    return [document.Links([(f"Use this file: {chosen.file}. {chosen.reason}", chosen.file)])]
 
 
 def _results(content: Content) -> list[document.Block]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from ban_tf.metrics.table import METRICS
 from ban_tf.runs import reading
@@ -23,6 +24,13 @@ class Preferred(NamedTuple):
     model: str
     reason: str
 
+    @property
+    def file(self) -> str:
+        """The file of the model in its run."""
+        if self.model == ENSEMBLE:
+            return f"{ENSEMBLE}.keras"
+        return f"generation-{self.model}/model.keras"
+
 
 def of(run: reading.RunReader) -> Preferred:
     """Returns the model of the best result on validation data.
@@ -32,9 +40,12 @@ def of(run: reading.RunReader) -> Preferred:
     Raises:
         RunDirectoryError: The summary is damaged.
     """
-    found = None
-    if reading.has_summary(run):
-        found = reading.read_summary(run).get("validation")
+    return of_summary(reading.read_summary(run) if reading.has_summary(run) else {})
+
+
+def of_summary(summary: Mapping[str, Any]) -> Preferred:
+    """Returns the model of the best result on validation data that a summary has; see `of`."""
+    found = summary.get("validation")
     if not found:
         return Preferred(ENSEMBLE, "The ensemble is used; no validation results tell otherwise.")
     metric = METRICS[found["metric"]]

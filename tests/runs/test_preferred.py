@@ -5,6 +5,7 @@ import json
 import pytest
 
 from ban_tf.errors import InputError
+from ban_tf.report import content, page
 from ban_tf.runs import preferred, reading
 from ban_tf.runs.rundir import RunDirectory
 from tests.report import finished_run
@@ -46,6 +47,18 @@ def test_without_validation_results_it_is_the_ensemble(run):
     found = preferred.of(reading.RunReader(run))
     assert found.model == "ensemble" and "no validation results" in found.reason
     assert preferred.resolve(reading.RunReader(run), "1") == ("1", "")
+
+
+def test_the_report_names_the_file_to_use_on_top(run):
+    (run / "generation-1").mkdir(exist_ok=True)
+    (run / "generation-1" / "model.keras").write_bytes(b"")
+    found = _validated(run, {"0": 0.2, "1": 0.1})
+    assert found.file == "generation-1/model.keras"
+    text = page.write(content.read(run))
+    link = f'<a href="{found.file}">Use this file: {found.file}. {found.reason}</a>'
+    assert link in text and text.index(link) < text.index("<section")
+    (run / found.file).unlink()
+    assert "Use this file" not in page.write(content.read(run))
 
 
 @pytest.mark.parametrize("models", [{}, {"last": 0.1}, {"0": "low"}])
