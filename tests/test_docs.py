@@ -170,6 +170,41 @@ def test_the_commands_for_texts_run(tmp_path, monkeypatch, capsys):
     assert "shape=(2, 2)" in capsys.readouterr().out
 
 
+def test_the_commands_for_tables_run(tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    lines = ["size (m2),color,sold,price"]
+    for row in range(100):
+        size, color = rng.normal(100, 20), ("red", "green", "")[row % 3]
+        price = 2000 * size + rng.normal(0, 9000)
+        lines.append(f"{size:.0f},{color},2024-{row % 12 + 1:02}-10,{price:.0f}")
+    for name, count in (("houses", 101), ("new", 4), ("more", 30)):
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines[:count]))
+    monkeypatch.chdir(tmp_path)
+    first, second = _blocks("tables.md", "bash")
+    use, teach = _blocks("tables.md", "python")
+
+    def run(block):
+        for command in block.splitlines():
+            program, verb, *arguments = shlex.split(command)
+            assert program == "ban-tf"
+            if verb in _IN_PROCESS:
+                assert verbs.main([verb, *arguments]) == 0, capsys.readouterr().err
+                continue
+            quick = ["--epochs=2", "--gens=1", "--arch=mlp-1-4", "--progress=none"]
+            values = flags.FlagValues()
+            options.define_flags(values)
+            given = train.parse(["ban-tf train", *arguments, *quick], values)
+            runner.run(train.checked(given, values))
+
+    run(first)
+    exec(use, {})
+    assert "shape=(1, 1)" in capsys.readouterr().out
+    assert len((tmp_path / "predicted.csv").read_text().splitlines()) == 4
+    exec(teach, {})
+    run(second)
+    assert Run("runs/taught").summary["generations"][0]["taught_by"] != "labels"
+
+
 def test_the_commands_for_masks_run(tmp_path, monkeypatch, capsys):
     segmenters.draw(tmp_path / "cells", {"train": 24, "test": 6})
     segmenters.draw(tmp_path / "more", {".": 4})

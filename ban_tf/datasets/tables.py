@@ -7,20 +7,16 @@ from collections.abc import Collection
 
 import numpy as np
 
-from ban_tf.datasets import folder_hints, splits, table_columns, table_files
-from ban_tf.datasets.folder_layout import PARTS, TEST, TRAIN, VALIDATION, natural
+from ban_tf.datasets import folder_hints, table_columns, table_files, table_splits
+from ban_tf.datasets.folder_layout import TRAIN, natural
 from ban_tf.datasets.table_columns import Column
 from ban_tf.datasets.table_files import Table
 from ban_tf.errors import InputError
-from ban_tf.system import seeds
 
 CLASSES, NUMBER = "classes", "number"
 TARGET_KINDS = ("auto", CLASSES, NUMBER)
 # A target of more different whole numbers is a number to predict, not a class.
 _MOST_CLASSES = 20
-# Bins of a numeric target, each of which is split alike, and rows in one at least: of fewer, no
-# part is near the fraction that is asked for.
-_BINS, _ROWS_OF_A_BIN = 10, 50
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,10 +48,12 @@ class Rows:
     Attributes:
         inputs: What the model takes, `[rows, 1]` of each column by its key.
         targets: Classes, int32 `[rows]`, or numbers, float64 `[rows]`.
+        index: Their numbers in the table, from 0, `[rows]`.
     """
 
     inputs: dict[str, np.ndarray]
     targets: np.ndarray
+    index: np.ndarray
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -116,23 +114,13 @@ def load(
     heading = table_files.target_of(table, target)
     used = _used(table, heading, ignored, categorical)
     labels, found = _targets(table, heading, target_kind)
-    chosen = _split(table, _strata(labels, found), test_fraction)
-    if VALIDATION not in chosen:
-        held_out = np.zeros(len(table), bool)
-        train = np.flatnonzero(chosen[TRAIN])
-        strata = _strata(labels[train], found)
-        seed = seeds.derive_seed(seed, "validation")
-        held_out[train[splits.choose(strata, validation_fraction, seed)]] = True
-        chosen |= {TRAIN: chosen[TRAIN] & ~held_out, VALIDATION: held_out}
+    chosen = table_splits.split(table, labels, test_fraction, validation_fraction, seed)
     found = _measured(found, table, labels, chosen)
     columns, left_out = table_columns.describe(table, used, chosen[TRAIN], categorical)
     if not columns:
         raise InputError(f"{table.name} has no column that says anything about {heading}.")
     inputs = table_columns.arrays(table, columns)
-    parts = {
-        part: Rows({key: cells[rows] for key, cells in inputs.items()}, labels[rows])
-        for part, rows in chosen.items()
-    }
+    parts = {part: _select(inputs, labels, rows) for part, rows in chosen.items()}
     return TableData(dataset, columns, left_out, found, parts, table.content())
 
 
@@ -169,10 +157,14 @@ def test_rows(table: Table, columns: list[Column], target: Target, fraction: flo
         raise InputError(f"{table.name} lacks the column {target.name}, which the run predicts.")
     labels = labels_of(table, target)
     chosen = np.ones(len(table), bool)
-    if fraction is not None or _split_column(table) is not None:
-        chosen = _split(table, _strata(labels, target), fraction or 0.0)[TEST]
-    inputs = table_columns.arrays(table, columns)
-    return Rows({key: cells[chosen] for key, cells in inputs.items()}, labels[chosen])
+    if fraction is not None or table_splits.column(table) is not None:
+        chosen = table_splits.test(table, labels, fraction or 0.0)
+    return _select(table_columns.arrays(table, columns), labels, chosen)
+
+
+def _select(inputs: dict[str, np.ndarray], labels: np.ndarray, chosen: np.ndarray) -> Rows:
+    some = {key: cells[chosen] for key, cells in inputs.items()}
+    return Rows(some, labels[chosen], np.flatnonzero(chosen))
 
 
 def labels_of(table: Table, target: Target) -> np.ndarray:
@@ -211,7 +203,7 @@ def _used(
                     f"--{flag} names {name}, which is no column to learn from; these are "
                     f"{', '.join(key for key in table.columns if key != target)}."
                 )
-    others = {target, _split_column(table), *ignored}
+    others = {target, table_splits.column(table), *ignored}
     return [heading for heading in table.columns if heading not in others]
 
 
@@ -235,45 +227,10 @@ def _varies(values: np.ndarray) -> bool:
     return bool(np.any(values % 1)) or len(np.unique(values)) > _MOST_CLASSES
 
 
-def _strata(labels: np.ndarray, target: Target) -> np.ndarray:
-    """Returns the groups that are split alike: classes, or bins of as many numbers, `[rows]`."""
-    if target.kind == CLASSES:
-        return labels
-    ranks = np.argsort(np.argsort(labels, kind="stable"), kind="stable")
-    bins = min(_BINS, max(1, len(labels) // _ROWS_OF_A_BIN))
-    return ranks * bins // max(1, len(labels))
-
-
-def _split_column(table: Table) -> str | None:
-    return next((name for name in table.columns if name.lower() == table_files.SPLIT), None)
-
-
-def _split(table: Table, strata: np.ndarray, fraction: float) -> dict[str, np.ndarray]:
-    """Returns the rows of each part, bool `[rows]`: as its column says, or chosen."""
-    heading = _split_column(table)
-    if heading is None:
-        held_out = splits.choose_test(strata, fraction)
-        return {TRAIN: ~held_out, TEST: held_out}
-    parts = np.array([PARTS.get(cell.lower(), "") for cell in table.columns[heading]], object)
-    if np.any(parts == ""):
-        row = int(np.flatnonzero(parts == "")[0])
-        raise InputError(
-            f"{table.name} has the split {table.columns[heading][row] or 'of no name'} in row "
-            f"{row + 1}; it must be train, validation or test."
-        )
-    return {part: parts == part for part in (TRAIN, VALIDATION, TEST) if np.any(parts == part)}
-
-
 def _measured(
     target: Target, table: Table, labels: np.ndarray, chosen: dict[str, np.ndarray]
 ) -> Target:
-    """Checks that there is enough of each part, and returns the target with its statistics."""
-    for part in (TRAIN, TEST):
-        if part not in chosen or not chosen[part].any():
-            raise InputError(
-                f"{table.name} has no rows of the split {part}; add some, or leave out the column, "
-                "so that a part of the rows is used for testing."
-            )
+    """Returns the target with its statistics, after checking that each class can be learned."""
     train = labels[chosen[TRAIN]]
     if target.kind == NUMBER:
         return dataclasses.replace(target, mean=float(train.mean()), std=float(train.std()) or 1.0)

@@ -6,23 +6,33 @@ result. What is saved is both together: a model that takes raw columns.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from matplotlib.figure import Figure
 
 from ban_tf import architectures, objectives
-from ban_tf.datasets import class_weights, tables
+from ban_tf.datasets import tables
 from ban_tf.datasets.example_batches import Examples
 from ban_tf.datasets.folder_layout import TEST, TRAIN, VALIDATION
+from ban_tf.distillation.recorded_teacher import RecordedTeacher
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import regression
 from ban_tf.report import regression_plots
 from ban_tf.runs import class_files, reading, table_files
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.tasks import chance, kept_predictions, saturation, table_features, table_inference
+from ban_tf.tasks import (
+    chance,
+    kept_predictions,
+    saturation,
+    table_facts,
+    table_features,
+    table_inference,
+    table_teacher,
+)
 from ban_tf.tasks.array_task import ArrayTask
 from ban_tf.tasks.task import Predictions
 
@@ -36,6 +46,7 @@ class TableTask(ArrayTask):
     data: tables.TableData
     features: keras.Model
     _predictions: list[np.ndarray]
+    _recording: table_teacher.TableRecording | None = None  # the teacher of generation 0, if any
 
     @property
     def _is_number(self) -> bool:
@@ -62,6 +73,7 @@ class TableTask(ArrayTask):
             self.kind, self.output_kind = "regression", "values"
             self.validation_metric = "rmse"
             self.shown = ("loss", "rmse", "val_rmse")
+            self.validation_metric = "rmse"
 
     def _examples(self, rows: tables.Rows) -> Examples:
         target, labels = self.data.target, rows.targets
@@ -79,22 +91,7 @@ class TableTask(ArrayTask):
 
     def remarks(self) -> list[str]:
         """Returns what is predicted, and from which columns."""
-        data, target = self.data, self.data.target
-        what = f"Predicts {target.name}, a number."
-        if not self._is_number:
-            counts = class_weights.describe(data.parts[TRAIN].targets, target.class_names)
-            what = f"Predicts {target.name}, one of {len(target.class_names)} classes. {counts}"
-        kinds = [column.kind for column in data.columns]
-        counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
-        found = [
-            f"{what} Other classes or numbers: --target_kind.",
-            f"From {len(kinds)} columns ({counts}), which become "
-            f"{self.features.output_shape[-1]} numbers.",
-        ]
-        if data.left_out:
-            reasons = ", ".join(f"{name} ({reason})" for name, reason in data.left_out.items())
-            found.append(f"Columns that say nothing and are left out: {reasons}.")
-        return found
+        return table_facts.remarks(self.data, self.features.output_shape[-1])
 
     def identity(self) -> Mapping[str, Any]:
         """Returns the numbers of rows and a hash of the table."""
@@ -132,6 +129,26 @@ class TableTask(ArrayTask):
         """Returns the ensemble together with the preparation of its columns."""
         return self.as_saved(model)
 
+    def first_teacher(self) -> tuple[Any, str] | None:
+        """Returns the recording of `--teacher_from`, which teaches generation 0."""
+        given = self.options.teacher_from
+        if not given:
+            return None
+        rows, target = self.data.parts[TRAIN], self.data.target
+        self._recording = table_teacher.TableRecording(given, rows, target)
+        return RecordedTeacher(), self._recording.describe()
+
+    def change(self, generation: int) -> Callable[..., tuple[Any, Any]] | None:
+        """Returns what adds the outputs of a recorded teacher to batches of generation 0."""
+        if generation or self._recording is None:
+            return None
+        recorded = tf.constant(self._recording.outputs)
+
+        def taught(epoch: Any, chosen: Any, inputs: Any, labels: Any) -> tuple[Any, Any]:
+            return inputs, {"labels": labels, "teacher_logits": tf.gather(recorded, chosen)}
+
+        return taught
+
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
         """Returns the accuracy of chance, for classes."""
         return {} if self._is_number else {"chance": chance.of_accuracy(self.validation.labels)}
@@ -159,6 +176,20 @@ class TableTask(ArrayTask):
             return regression.improved(now, before, targets, self.options.seed)
         now, before = (self.log_probabilities(model, self.validation) for model in models)
         return saturation.error_improved(now, before, self.validation.labels)
+
+    def validation_scores(self, lineage: Lineage, groups: list[list[int]]) -> list[float] | None:
+        """Returns the validation errors, or the RMSE, of generations and of their averages."""
+        if not self._is_number:
+            return self.class_validation(lineage, groups)
+        if not len(self.validation.labels):
+            return None
+        found = [
+            self._numbers(lineage.model(generation.number), self.validation)
+            for generation in lineage.generations
+        ]
+        targets = self.data.parts[VALIDATION].targets
+        means = [np.mean([found[member] for member in group], axis=0) for group in groups]
+        return [regression.evaluate(mean, targets)["rmse"] for mean in means]
 
     def rows(
         self, lineage: Lineage, groups: list[list[int]], directory: RunDirectory

@@ -20,7 +20,7 @@ from ban_tf.errors import InputError, OptionsError
 from ban_tf.runs import reading, table_files
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
-from ban_tf.tasks import lineage_options, runner, table_features
+from ban_tf.tasks import lineage_options, runner, table_features, table_teacher
 from ban_tf.tasks.tables import TableTask
 
 COLORS = ("red", "green", "blue")
@@ -282,6 +282,7 @@ def test_classes_have_the_numbers_and_the_report_of_images(tmp_path, capsys):
         (["table:wine", "--arch=wrn"], "--arch=wrn-16-1 is for images"),
         (["table:wine", "--arch=mlp-0-1"], "--arch=mlp-0-1: this network is named mlp-DEPTH-WIDTH"),
         (["digits", "--arch=mlp"], "--arch=mlp-2-64 is for tables"),
+        (["table:wine", f"--teacher_from={__file__}"], "is a model, but a teacher of tables is"),
         (["table:wines"], "--dataset=table:wines names no file"),
     ],
 )
@@ -309,3 +310,45 @@ def test_columns_that_are_not_those_of_the_model_are_noticed(place, tmp_path):
     with pytest.raises(InputError, match=r"columns\.json"):
         ban_tf.Run(tmp_path / "run").predict({"color": ["red"]})
     assert pathlib.Path(tmp_path / "run").is_dir()
+
+
+def _record(path, rows, rows_of_outputs, **options):
+    values = dict(zip(rows.tolist(), rows_of_outputs.tolist(), strict=True))
+    ban_tf.record(
+        lambda numbers: np.array([values[number] for number in numbers.tolist()]),
+        rows,
+        path,
+        keys=rows,
+        verbose=False,
+        identity="a teacher",
+        **options,
+    )
+    return f"recording:{path}"
+
+
+def test_a_recorded_teacher_has_the_order_of_the_classes_and_the_unit_of_numbers(tmp_path):
+    data = tables.load("table:wine")
+    rows = data.parts["train"]
+    names = list(reversed(data.target.class_names))
+    chances = np.random.default_rng(0).dirichlet(np.ones(3), size=len(rows))
+    path = tmp_path / "classes"
+    value = _record(path, rows.index, chances, outputs="probabilities", class_names=names)
+    found = table_teacher.TableRecording(value, rows, data.target)
+    np.testing.assert_allclose(np.exp(found.outputs), chances[:, ::-1], rtol=2e-3)
+    numbers = tables.load("table:diabetes")
+    part = numbers.parts["train"]
+    value = _record(tmp_path / "numbers", part.index, part.targets[:, None], outputs="values")
+    found = table_teacher.TableRecording(value, part, numbers.target)
+    assert (found.outputs.mean(), found.outputs.std()) == pytest.approx((0, 1), abs=1e-5)
+    with pytest.raises(InputError, match="has values, but column target needs logits"):
+        table_teacher.TableRecording(value, rows, data.target)
+    with pytest.raises(InputError, match=r"lacks \d+ of the 319 training rows"):
+        some = _record(tmp_path / "some", part.index[:9], part.targets[:9, None], outputs="values")
+        table_teacher.TableRecording(some, part, numbers.target)
+    with pytest.raises(InputError, match=r"has 2 classes \(a, b\), which are not those of column"):
+        two = _record(
+            *(tmp_path / "two", rows.index, chances[:, :2] / chances[:, :2].sum(1, keepdims=True)),
+            outputs="probabilities",
+            class_names=["a", "b"],
+        )
+        table_teacher.TableRecording(two, rows, data.target)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ban_tf.config.declaration import Declaration
 from ban_tf.datasets import table_files, tables
+from ban_tf.distillation import teacher_names
 from ban_tf.errors import InputError
 from ban_tf.objectives import names as objective_names
 
@@ -19,6 +20,12 @@ _OF_NUMBERS = "mse+labels"  # the objective where a number is predicted
 
 def _completed(options: Options, given: Collection[str]) -> Options:
     """Returns options with an objective that fits the column to predict."""
+    if options.teacher_from and not teacher_names.parse(options.teacher_from)[0].is_recording:
+        raise InputError(
+            f"--teacher_from={options.teacher_from} is a model, but a teacher of tables is a "
+            "recording: record what the model predicts with `ban_tf.record`, and give "
+            "recording:PATH."
+        )
     heading, kind = tables.kind_of_target(options.dataset, options.target, options.target_kind)
     if kind == tables.NUMBER and "objective" not in given:
         options = dataclasses.replace(options, objective=_OF_NUMBERS)
@@ -61,6 +68,7 @@ TASK = Declaration(
         {
             *("target", "target_kind", "ignored_columns", "categorical_columns"),
             *("validation_fraction", "test_fraction", "jit", "steps_per_execution"),
+            "teacher_from",
             "strategy=multiworker",
         }
     ),
