@@ -190,7 +190,8 @@ def test_images_are_predicted_at_their_size(run, tmp_path, capsys):
         Image.fromarray(image).save(tmp_path / name)
     arguments = [str(run.files.path), str(tmp_path / "a"), str(tmp_path / "b")]
     folder, table = tmp_path / "predicted", tmp_path / "shares.csv"
-    assert predict.main([*arguments, f"--masks={folder}", f"--csv={table}"]) == 0
+    given = [f"--masks={folder}", f"--csv={table}", "--model=ensemble"]
+    assert predict.main([*arguments, *given]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split("\t")[0] == str(tmp_path / "a" / "one.png")
     assert len(lines[0].split("\t")) == 7
