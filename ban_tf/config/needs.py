@@ -83,7 +83,7 @@ READ = Need(
 MASK_FILES = Need(
     "dataset",
     "masks in files",
-    lambda options: mask_folders.folder_of(options.dataset) is not None,
+    lambda options: not mask_folders.is_drawn(options.dataset),
 )
 SPLIT = Need(
     "dataset",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ImageData", "Split", "check", "load", "views"]
 
 _FOLDER, _CSV, _MULTI_LABEL = "folder:", "csv:", "multilabel:"
+_MASKS = "segmentation:tfds:"
 _PAIRS = f"{_MULTI_LABEL}digits"
 # The module that knows the parts of datasets with a prefix.
 _FILES = {
@@ -117,7 +118,7 @@ def has_validation(name: str) -> bool:
 
 def is_tfds(name: str) -> bool:
     """Returns whether a dataset is loaded by TensorFlow Datasets."""
-    return name.partition(":")[0] not in ("digits", *_FILES)
+    return name.startswith(_MASKS) or name.partition(":")[0] not in ("digits", *_FILES)
 
 
 def augmented_by_default(name: str) -> bool:

@@ -2,44 +2,41 @@
 
 `segmentation:FOLDER` holds `{train,test}/{images,masks}`, perhaps with `val` beside them, or
 `{images,masks}`, which are split. `FOLDER/classes.txt` may name the classes, one a line, in the
-order of their indices. `segmentation:shapes`, or `segmentation` alone, needs no files.
+order of their indices. `segmentation:shapes`, or `segmentation` alone, needs no files, and
+`segmentation:tfds:NAME` is a dataset of TFDS.
 """
 
 from __future__ import annotations
 
 import collections
 import pathlib
-from typing import NamedTuple
 
 from ban_tf.datasets import folder_hints, folder_layout, image_files, masks
 from ban_tf.datasets.folder_layout import ALL, TEST, TRAIN, VALIDATION
+from ban_tf.datasets.mask_pairs import CLASSES, Pair
 from ban_tf.errors import InputError
 from ban_tf.system import shown
 
 PREFIX = "segmentation"
 SHAPES = "shapes"
-CLASSES = "classes.txt"
+_TFDS = "tfds:"
 IMAGES, MASKS = "images", "masks"
 
 
-class Pair(NamedTuple):
-    """An image and its mask.
-
-    Attributes:
-        name: Their path below `images` and `masks`, without a suffix.
-        image: The file of the image.
-        mask: That of the mask.
-    """
-
-    name: str
-    image: pathlib.Path
-    mask: pathlib.Path
-
-
 def folder_of(dataset: str) -> str | None:
-    """Returns the folder that a dataset names; None for the drawn shapes."""
-    _, _, name = dataset.partition(":")
-    return None if name in ("", SHAPES) else name
+    """Returns the folder that a dataset names; None for drawn shapes and a TFDS dataset."""
+    return None if is_drawn(dataset) or tfds_of(dataset) is not None else dataset.split(":", 1)[1]
+
+
+def is_drawn(dataset: str) -> bool:
+    """Returns whether a dataset is drawn, and has no files."""
+    return dataset.partition(":")[2] in ("", SHAPES)
+
+
+def tfds_of(dataset: str) -> str | None:
+    """Returns the name of the TFDS dataset that a dataset names, if it does."""
+    name = dataset.partition(":")[2]
+    return name.removeprefix(_TFDS) if name.startswith(_TFDS) else None
 
 
 def root_of(dataset: str) -> pathlib.Path:

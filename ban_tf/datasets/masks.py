@@ -10,7 +10,7 @@ from __future__ import annotations
 import colorsys
 import io
 import pathlib
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
@@ -26,12 +26,18 @@ _MODES = ("L", "P", "1")
 _GOLDEN = 0.618034  # turns of the color wheel between two classes: no two are near each other
 
 
-def read(file: str | pathlib.Path, void_label: int | None = VOID) -> Image.Image:
+def read(
+    source: str | pathlib.Path | IO[bytes],
+    void_label: int | None = VOID,
+    name: str | pathlib.Path | None = None,
+) -> Image.Image:
     """Reads a mask.
 
     Args:
-        file: A gray image or one with a palette, whose pixels are the indices of classes.
+        source: A gray image or one with a palette, whose pixels are the indices of classes: a file
+            or a stream.
         void_label: The index of pixels without a class; None if all have one.
+        name: The name of a stream, for messages.
 
     Returns:
         An image of mode L, whose pixels without a class are `VOID`.
@@ -41,7 +47,8 @@ def read(file: str | pathlib.Path, void_label: int | None = VOID) -> Image.Image
     """
     from PIL import Image
 
-    with image_files.opened(file, file) as image:
+    file = name or str(source)
+    with image_files.opened(source, file) as image:
         if image.mode not in _MODES:
             raise InputError(
                 f"{file} is not a mask of class indices, as its pixels are colors (mode "

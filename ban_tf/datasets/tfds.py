@@ -39,13 +39,10 @@ def load(name: str, data_dir: str | None, train_examples: int | None, how: Readi
         InputError: The dataset is unknown, cannot be downloaded, or is not one of labeled images
             with a training split.
     """
-    builder = _builder(name, data_dir)
+    builder = builder_of(name, data_dir)
     keys = _keys(name, builder.info)
-    _check_images(name, builder.info.features[keys.image], how)
-    # Checked here because `is_prepared` logs a warning if there is nothing.
-    if not (builder.data_path / "dataset_info.json").exists():
-        _prepare(name, builder)
-    found = _splits(name, builder.info.splits)
+    check_images(name, builder.info.features[keys.image], how)
+    found = prepared_splits(name, builder)
     counts = {part: builder.info.splits[split].num_examples for part, split in found.items()}
     if train_examples is not None and TEST in found:
         if not 0 < train_examples <= counts[TRAIN]:
@@ -67,6 +64,22 @@ def load(name: str, data_dir: str | None, train_examples: int | None, how: Readi
         held_out = splits.choose_test(train.labels, how.test_fraction)
         return Parts(train.select(~held_out), train.select(held_out), class_names)
     return Parts(train, read[TEST], class_names, read.get(VALIDATION))
+
+
+def prepared_splits(name: str, builder: Any) -> dict[str, str]:
+    """Prepares a dataset, if necessary, and returns the split of each part.
+
+    Args:
+        name: The name of the dataset.
+        builder: Its builder.
+
+    Raises:
+        InputError: It cannot be prepared, or has no training split.
+    """
+    # Checked here because `is_prepared` logs a warning if there is nothing.
+    if not (builder.data_path / "dataset_info.json").exists():
+        _prepare(name, builder)
+    return _splits(name, builder.info.splits)
 
 
 def _splits(name: str, there: Collection[str]) -> dict[str, str]:
@@ -91,7 +104,16 @@ def _target(shape: tuple[int | None, ...], how: Reading) -> Target | None:
     return Target(how.image_size, how.resize, channels)
 
 
-def _builder(name: str, data_dir: str | None) -> Any:
+def builder_of(name: str, data_dir: str | None) -> Any:
+    """Returns the builder of a dataset.
+
+    Args:
+        name: Its name.
+        data_dir: The directory of TFDS data.
+
+    Raises:
+        InputError: It is unknown.
+    """
     import tensorflow_datasets as tfds
 
     try:
@@ -132,7 +154,17 @@ def _keys(name: str, info: Any) -> Keys:
     )
 
 
-def _check_images(name: str, image: Any, how: Reading) -> None:
+def check_images(name: str, image: Any, how: Reading) -> None:
+    """Checks that images of a feature can be read.
+
+    Args:
+        name: The name of the dataset.
+        image: The feature.
+        how: How they are read.
+
+    Raises:
+        InputError: They have more than eight bits, or different sizes and are brought to none.
+    """
     if image.np_dtype != np.uint8:
         raise InputError(
             f"--dataset={name} must have images of 8 bits per channel; it has "

@@ -52,6 +52,7 @@ class Segmentation(Task):
         options = self.options
         data = segmentation.load(
             options.dataset,
+            data_dir=options.data_dir,
             void_label=None if options.void_label < 0 else options.void_label,
             validation_fraction=options.validation_fraction,
             train_examples=options.train_examples,
@@ -235,7 +236,7 @@ class Segmentation(Task):
         cls, run: reading.RunReader, dataset: str, data_dir: str | None = None
     ) -> dict[str, Any]:
         """Evaluates a run on other images and masks; see `segmentation_inference.evaluate`."""
-        return segmentation_inference.evaluate(run, dataset)
+        return segmentation_inference.evaluate(run, dataset, data_dir)
 
     @classmethod
     def predict(

@@ -19,7 +19,7 @@ from ban_tf.tasks.task import Predictions
 _NAMED = 3  # classes of an image on the screen
 
 
-def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
+def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
     """Evaluates the generations of a run, and their ensembles, on images and masks.
 
     Args:
@@ -27,6 +27,7 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
         dataset: As `--dataset`. Of a folder with train and test the test part is evaluated; of one
             with images and masks alone everything, unless it is the one that the run was trained
             on.
+        data_dir: The directory of TFDS data.
 
     Returns:
         A summary; see `metrics.summary`.
@@ -38,6 +39,7 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     void = settings.get("void_label", masks.VOID)
     data = segmentation.load(
         dataset,
+        data_dir=data_dir,
         void_label=None if void < 0 else void,
         validation_fraction=0.0,
         image_size=facts.input_shape[:2],

@@ -12,7 +12,14 @@ TASK = Declaration(
     implementation="ban_tf.tasks.segmentation:Segmentation",
     supports=frozenset(
         {
-            *("validation_fraction", "train_examples", "test_fraction", "image_size", "resize"),
+            *(
+                "data_dir",
+                "validation_fraction",
+                "train_examples",
+                "test_fraction",
+                "image_size",
+                "resize",
+            ),
             *("void_label", "skip_void", "input", "augment", "augmentation_seed"),
             *("eval_batch_size", "jit", "steps_per_execution", "sync_batch_norm"),
         }
@@ -24,7 +31,6 @@ TASK = Declaration(
         "plateau_threshold": "it is for --schedule=plateau, which is for text",
         "strategy=multiworker": "segmentation trains on the devices of one machine",
         "unroll": "images are not sequences",
-        "data_dir": "it is for TFDS datasets",
         "cache": "images and masks are in memory",
         "skip_bad_files": "a pair that does not fit is an error",
         "mixup": "it mixes labels of images",
