@@ -36,6 +36,17 @@ def test_two_inputs(run):
     assert set(keras.models.load_model("two_inputs.keras").output) == {"kind", "amount"}
 
 
+def test_several_heads(run):
+    found = run("several_heads.py")
+    kinds, boxes = (found["labels"][name][500:] for name in ("kind", "box"))
+    joint = keras.models.load_model("several_heads.keras").predict(found["images"][500:], verbose=0)
+    np.testing.assert_array_equal(joint["kind"], found["test"]["kind"])
+    np.testing.assert_allclose(joint["kind"].sum(axis=-1), 1.0, atol=1e-5)
+    assert np.mean(joint["kind"].argmax(axis=-1) == kinds) > 0.8
+    assert np.abs(joint["box"] - boxes).mean() < 0.75 * np.abs(boxes.mean(axis=0) - boxes).mean()
+    assert "box mae" in str(found["lineage"])
+
+
 def test_text(run):
     found = run("text_classifier.py")
     for model in (found["first"], found["second"]):

@@ -116,6 +116,48 @@ def with_same_weights(model: keras.Model) -> keras.Model:
     return copy
 
 
+def has_weights(model: keras.Model) -> bool:
+    """Returns whether the weights of a model exist.
+
+    Keras takes a subclassed model for built once its `build` was called, also where that is the
+    method of `keras.Model`, which builds no layer.
+    """
+    unbuilt = not model.weights and any(not layer.built for layer in model.layers)
+    return model.built and not unbuilt
+
+
+def with_graph(model: keras.Model) -> keras.Model:
+    """Returns a Functional model around a subclassed one; others as they are.
+
+    It takes inputs of the shape that the model was built with, and has the model as its only layer.
+
+    Args:
+        model: A model.
+
+    Raises:
+        InputError: The model was never called on one argument, so that its inputs are not known.
+    """
+    if getattr(model, "outputs", None) or isinstance(model, keras.Sequential):
+        return model
+    built_with = (model.get_build_config() or {}) if model.built else {}
+    if not model.weights or set(built_with) != {"input_shape"}:
+        raise InputError(
+            f"the inputs of {model.name!r} of type {type(model).__name__} are not known; call it "
+            "once on data, as its only argument"
+        )
+    inputs = _inputs_of_shape(built_with["input_shape"])
+    return keras.Model(inputs, model(inputs, training=False), name=model.name)
+
+
+def _inputs_of_shape(shape: Any, name: str | None = None) -> Any:
+    """Returns inputs for a shape, or a dictionary or list of shapes."""
+    if isinstance(shape, dict):
+        return {key: _inputs_of_shape(inner, str(key)) for key, inner in shape.items()}
+    if any(isinstance(inner, (dict, list, tuple)) for inner in shape):
+        return [_inputs_of_shape(inner) for inner in shape]
+    return keras.Input(tuple(shape)[1:], name=name)
+
+
 def _copy_model(model: keras.Model) -> keras.Model:
     try:
         return _copy_graph(model)
@@ -192,7 +234,7 @@ def as_model_factory(
 
     def built() -> keras.Model:
         model = fresh()
-        if not isinstance(model, keras.Model) or not model.built:
+        if not isinstance(model, keras.Model) or not has_weights(model):
             raise InputError(
                 f"`{argument}` must return a Keras model whose weights exist; start it with "
                 f"keras.Input, or call it once on data. Received: {model!r}"

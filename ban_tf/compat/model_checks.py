@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ban_tf.compat import keras_private, outputs, shared_weights
+from ban_tf.compat import copies, keras_private, outputs, shared_weights
 from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL
 from ban_tf.errors import InputError
 
@@ -118,7 +118,7 @@ def check_teacher(teacher: Any, student: keras.Model, objective: Any) -> None:
                 "them (layer.trainable = False), or give a copy: keras.models.clone_model(...) "
                 "with set_weights(...)."
             )
-        if not model.built:
+        if not copies.has_weights(model):
             raise InputError(
                 f"`teacher` {model.name!r} has no weights yet; train it or load its weights first."
             )

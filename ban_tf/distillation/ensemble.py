@@ -32,7 +32,9 @@ def ensemble(
     """Returns one model that averages several.
 
     Args:
-        members: Built Functional or Sequential models with the same inputs and outputs.
+        members: Built models with the same inputs and outputs. A subclassed one must have been
+            called on its only argument, and be rebuilt from its configuration; the ensemble then
+            loads where its class is registered.
         average: "probabilities" averages the members' predicted distributions, as the paper
             does, unit by unit for binary outputs; "logits" averages their logits (a geometric
             mean of the distributions). Of values, the mean is taken either way.
@@ -52,7 +54,7 @@ def ensemble(
         InputError: There are no members, they do not fit together, `average` is unknown, or what
             an output means is not known.
     """
-    members = list(members)
+    members = _with_graphs(members)
     _check(members, average)
     check_declared("output_kind", output_kind, KINDS, outputs.output_names(members[0]))
     check_declared("activation", activation, ACTIVATIONS, outputs.output_names(members[0]))
@@ -97,6 +99,20 @@ def ensemble(
     model = PreparedModel(inputs, joint, name=name)
     model.preprocessor = first.preprocessor
     return model
+
+
+def _with_graphs(members: Sequence[keras.Model]) -> list[keras.Model]:
+    """Returns members that have inputs and outputs, also those that are subclassed models."""
+    try:
+        return [
+            copies.with_graph(model) if isinstance(model, keras.Model) else model
+            for model in members
+        ]
+    except InputError as error:
+        raise InputError(
+            f"`members` must be built Functional or Sequential models, or others that were called: "
+            f"{error}."
+        ) from error
 
 
 def _check(members: Sequence[keras.Model], average: str) -> None:

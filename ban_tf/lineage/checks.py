@@ -25,7 +25,7 @@ from ban_tf.distribution.workers import Workers
 from ban_tf.errors import InputError
 from ban_tf.lineage import fit_checks
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import seeds
+from ban_tf.system import seeds, shown
 from ban_tf.training import array_epochs, epoch_data, training
 from ban_tf.training.trainer import prepare_teachers
 
@@ -219,6 +219,26 @@ def _check_first_teacher(
     model = BornAgainModel(network, first_teacher, **student)
     if not getattr(model.objective, "needs_teacher", True):
         raise InputError("`first_teacher` does nothing with an objective for labels alone.")
+
+
+def check_savable(networks: Mapping[str, keras.Model]) -> None:
+    """Checks that Keras can describe the networks in a file, before any is trained.
+
+    Args:
+        networks: By the arguments that build them.
+
+    Raises:
+        InputError: It cannot, as with a subclass that takes an argument which is no plain value.
+    """
+    for argument, network in networks.items():
+        try:
+            network.get_config()
+        except NotImplementedError as error:
+            raise InputError(
+                f"`{argument}` returns {network.name!r} of type {type(network).__name__}, which "
+                f"Keras cannot save ({shown.first_line(error)}); give its class a `get_config`, or "
+                "leave out `directory`."
+            ) from error
 
 
 def check_fit(

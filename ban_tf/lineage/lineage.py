@@ -177,6 +177,7 @@ class Lineage(TrainedGenerations):
             try:
                 check_settings(self.directory, settings or {}, defaults or {})
                 check_last(self.directory, generations)
+                lineage_checks.check_savable(networks)
                 if self._notes_recipe:
                     noted = recipe.of_lineage(given, networks)
                     recipe.agree(self.directory, noted, first=True)
