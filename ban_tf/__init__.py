@@ -18,6 +18,7 @@ _HOMES = {
     "OnlineTeacher": "ban_tf.distillation.teachers",
     "RecordedTeacher": "ban_tf.distillation.recorded_teacher",
     "Run": "ban_tf.tasks.run",
+    "adapt_teacher": "ban_tf.distillation.adapted_teacher",
     "match_classes": "ban_tf.distillation.class_maps",
     "record": "ban_tf.distillation.recorder",
 }

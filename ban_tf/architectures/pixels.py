@@ -82,6 +82,11 @@ def described(form: str, mean: Sequence[float], std: Sequence[float]) -> Pixels:
     return Pixels(own_mean, own_std, pixels.blue_first)
 
 
+def known(form: str) -> Pixels:
+    """Returns the numbers of a form other than "normalized", one for each channel or for all."""
+    return _KNOWN[form]
+
+
 def name_of(mean: Sequence[float], std: Sequence[float]) -> str:
     """Returns the form that a mean and a standard deviation describe."""
     for form in FORMS[1:]:

@@ -31,6 +31,11 @@ def check(options: Options) -> None:
     for source in sources:
         if source.is_recording:
             recorded_outputs.check_folder(source.path, f"--teacher_from={value}")
+        elif source.path.endswith(teacher_names.OTHER_RUNTIMES):
+            raise OptionsError(
+                f"--teacher_from={source.path} is no Keras file; record its outputs for the images "
+                "with ban_tf.record, and give --teacher_from=recording:PATH."
+            )
         elif not os.path.isfile(source.path):  # noqa: PTH113
             raise OptionsError(f"--teacher_from names a file that does not exist: {source.path}")
     if teacher_names.is_first_model({"teacher_from": value, "teacher_classes": classes}):

@@ -24,7 +24,8 @@ def views(data: ImageData, augment: str, seed: int = 0, count: int = 1) -> dict[
         ```python
         data = ban_tf.datasets.load("digits")
         views = ban_tf.datasets.views(data, "crop", count=2)
-        images = views["data"](0)  # what a teacher is given of the first view
+        of_view = views["data"]
+        images = of_view(0)  # what a teacher is given of the first view
         ```
 
     Args:

@@ -24,17 +24,24 @@ class FunctionTeacher:
             the student has several), and returns outputs `[batch, classes]` of any framework.
         outputs: "logits" or "probabilities"; None finds out in the first batch. Of a student with
             values, they are values.
+        prepare: Turns the student's inputs, tensors, into those of the function.
 
     Raises:
         InputError: It is no function, or `outputs` is unknown.
     """
 
-    def __init__(self, function: Callable[[Any], Any], outputs: str | None = None):
+    def __init__(
+        self,
+        function: Callable[[Any], Any],
+        outputs: str | None = None,
+        prepare: Callable[[Any], Any] = lambda inputs: inputs,
+    ):
         self._ask = function_outputs.Checked(function, "teacher", outputs)
+        self._prepare = prepare
 
     def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any]]:
         """Returns the labels unchanged, and the inputs, for which `signal` calls the function."""
-        return labels, {"output_0": inputs}
+        return labels, {"output_0": self._prepare(inputs)}
 
     def signal(self, given: Any, name: str, student: Any) -> Any:
         """Returns the function's logits or values; see `teachers.Teacher.signal`.

@@ -74,8 +74,9 @@ class BornAgainModel(Preparing, SavingModel):
     Args:
         student: The model to train; any Keras model.
         teacher: A Keras model, a path to a `.keras` file, a function of a NumPy batch that returns
-            logits or probabilities, `ban_tf.RecordedTeacher(path)`, a list of these (their mean
-            distribution) or of pairs with a positive weight in that mean, as in
+            logits or probabilities (or the file of an ONNX, TorchScript or SavedModel one),
+            `ban_tf.RecordedTeacher(path)`, what `ban_tf.adapt_teacher` returns, a list of these
+            (their mean distribution) or of pairs with a positive weight in that mean, as in
             `[(model, 0.7), ("b.keras", 0.3)]`, or None.
         objective: What to match: an `objectives.Objective`, its name ("kd", "cwtm", "dkpp",
             ...; "kd+labels", the default, adds the label term), a function

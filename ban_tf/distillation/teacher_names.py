@@ -13,6 +13,7 @@ from ban_tf.errors import InputError
 
 SCHEME = "recording:"
 _KERAS = (".keras", ".h5", ".hdf5")
+OTHER_RUNTIMES = (".onnx", ".pt", ".ts", ".torchscript")
 
 
 class Source(NamedTuple):

@@ -27,6 +27,7 @@ from ban_tf.compat.output_kinds import (
     teacher_meaning,
 )
 from ban_tf.compat.preparation import Inputs
+from ban_tf.distillation import runtimes
 from ban_tf.distillation.distillation_losses import with_features
 from ban_tf.distillation.function_teachers import FunctionTeacher, MixedTeacher
 from ban_tf.distillation.means import mean_logits, mean_values
@@ -270,9 +271,9 @@ def as_teacher(teacher: Any, activation: Any = None) -> Teacher | None:
     """Returns the teacher that the argument `teacher` describes.
 
     Args:
-        teacher: None; a Keras model, a path to a `.keras` file, a function of a NumPy batch,
-            "recording:PATH", or a `Teacher`; a list of these (averaged), or a list of pairs of
-            these and a weight in the average.
+        teacher: None; a Keras model, a path to a `.keras` file (or one of another runtime, see
+            `runtimes.load`), a function of a NumPy batch, "recording:PATH", or a `Teacher`; a list
+            of these (averaged), or a list of pairs of these and a weight in the average.
         activation: See `OnlineTeacher`.
 
     Raises:
@@ -283,7 +284,7 @@ def as_teacher(teacher: Any, activation: Any = None) -> Teacher | None:
     listed = isinstance(teacher, (list, tuple))
     several, weights = split_weights(list(teacher) if listed else [teacher])
     paths = [str(given) for given in several if isinstance(given, (str, pathlib.Path))]
-    found = [_read(given) for given in several]
+    found = [read(given) for given in several]
     if all(isinstance(model, keras.Model) for model in found):
         return OnlineTeacher(found, activation, paths if len(paths) == len(found) else (), weights)
     outputs = _OUTPUTS.get(activation) if isinstance(activation, str) else None
@@ -305,12 +306,19 @@ def _is_teacher(given: Any) -> bool:
     return hasattr(given, "split") and not isinstance(given, str)
 
 
-def _read(given: Any) -> Any:
-    """Returns a model, a function or a teacher, read if it is the name of one."""
+def read(given: Any) -> Any:
+    """Returns a model, a function or a teacher, read if it is the name of one.
+
+    Args:
+        given: As for `as_teacher`, but no list.
+
+    Raises:
+        InputError: It is none of these, or cannot be read.
+    """
     if isinstance(given, str) and given.startswith(SCHEME):
         return RecordedTeacher(given)
     if isinstance(given, (str, pathlib.Path)):
-        return load_model(given)
+        return runtimes.load(given) or load_model(given)
     # A `BornAgainModel` teaches by the student that it trains.
     student = getattr(given, "student", None)
     given = student if isinstance(student, keras.Model) else given

@@ -1,0 +1,119 @@
+"""Teachers in files of other runtimes, as functions of a NumPy batch.
+
+Each runtime is imported when a file needs it, and is no dependency of this package.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ban_tf.errors import InputError
+from ban_tf.system import shown
+
+Function = Callable[[Any], np.ndarray]
+
+
+def load(path: str | os.PathLike) -> Function | None:
+    """Returns the function of a file or folder of another runtime than Keras; None if it is none.
+
+    Args:
+        path: `FILE.onnx`, a TorchScript file (`.pt`, `.ts`, `.torchscript`), or the folder of a
+            SavedModel.
+
+    Raises:
+        InputError: It does not exist, its runtime is not installed, or cannot read it.
+    """
+    path = pathlib.Path(path)
+    reader = _READERS.get(path.suffix.lower())
+    if path.is_dir() and (path / "saved_model.pb").is_file():
+        reader = saved_model
+    if reader is None:
+        return None
+    if not path.exists():
+        raise InputError(f"`teacher` names a file that does not exist: {path}.")
+    try:
+        return reader(path)
+    except InputError:
+        raise
+    except Exception as error:  # of any class: each runtime has its own
+        raise InputError(f"{path} could not be read: {shown.first_line(error)}") from error
+
+
+def onnx(path: pathlib.Path) -> Function:
+    """Returns a function that runs an ONNX file with one input; its first output counts."""
+    session = _imported("onnxruntime", path, "onnxruntime").InferenceSession(
+        str(path), providers=["CPUExecutionProvider"]
+    )
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1:
+        raise InputError(f"{path} has {len(inputs)} inputs; a teacher must have one.")
+    name, dtype = inputs[0].name, _DTYPES.get(inputs[0].type, np.float32)
+    return lambda batch: session.run([outputs[0].name], {name: np.asarray(batch, dtype)})[0]
+
+
+_DTYPES = {
+    "tensor(float16)": np.float16,
+    "tensor(double)": np.float64,
+    "tensor(uint8)": np.uint8,
+    "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+}
+
+
+def torchscript(path: pathlib.Path) -> Function:
+    """Returns a function that runs a TorchScript file in inference mode, on the CPU."""
+    torch = _imported("torch", path, "torch")
+    network = torch.jit.load(str(path), map_location="cpu").eval()
+
+    def run(batch: Any) -> np.ndarray:
+        with torch.inference_mode():
+            # A copy: NumPy's array may be read-only.
+            return network(torch.from_numpy(np.array(batch))).float().numpy()
+
+    return run
+
+
+def saved_model(path: pathlib.Path) -> Function:
+    """Returns a function that runs the signature of a SavedModel; its first output counts."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(path))
+    known = sorted(loaded.signatures)
+    if not known:
+        raise InputError(f"{path} has no signature to serve; save it with model.export(path).")
+    name = "serving_default" if "serving_default" in known else known[0]
+    signature = loaded.signatures[name]
+    wanted = list(signature.structured_input_signature[1].values())
+    if len(wanted) != 1:
+        raise InputError(f"{path} has {len(wanted)} inputs; a teacher must have one.")
+
+    def run(batch: Any) -> np.ndarray:
+        found = signature(**{wanted[0].name: tf.cast(batch, wanted[0].dtype)})
+        return found[sorted(found)[0]].numpy()
+
+    run.loaded = loaded  # type: ignore[attr-defined]  # which else forgets its variables
+    return run
+
+
+_READERS: dict[str, Callable[[pathlib.Path], Function]] = {
+    ".onnx": onnx,
+    ".pt": torchscript,
+    ".ts": torchscript,
+    ".torchscript": torchscript,
+}
+
+
+def _imported(module: str, path: pathlib.Path, package: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise InputError(
+            f"`teacher` {path} needs {package}, which is not installed: pip install {package}. Or "
+            "record its outputs where it is, with `ban_tf.record`."
+        ) from error
