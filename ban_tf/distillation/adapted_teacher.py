@@ -35,6 +35,7 @@ def adapt_teacher(
 
     Example:
         ```python
+        import keras
         from keras import layers
 
         small = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(3)])
