@@ -34,18 +34,23 @@ def run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
             f"--seeds={options.seeds} would overwrite; choose another directory."
         )
     # Locked, so that no other process does the same.
-    with RunDirectory(directory, holds=_holds(options)):
+    with RunDirectory(directory, holds=holds(options, "seed-*")):
         return _run(options, run_one)
 
 
-def _holds(options: Options) -> tuple[str, ...]:
-    """Returns patterns of what earlier runs of the same seeds wrote, beside one another."""
+def holds(options: Options, *runs: str) -> tuple[str, ...]:
+    """Returns patterns of what earlier processes of the same command wrote beside one another.
+
+    Args:
+        options: The options of the command.
+        *runs: Patterns of its run directories.
+    """
     directory, recordings = (
         path.resolve() for path in (options.directory, options.recordings_directory)
     )
     inside = directory in recordings.parents
     shared = recordings.relative_to(directory).parts[:1] if inside else ()
-    return ("seed-*", "report.html*", "summary.md*", "summary.json*", *shared)
+    return (*runs, "report.html*", "summary.md*", "summary.json*", *shared)
 
 
 def _run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from typing import NoReturn
 from absl import app, flags, logging
 
 from ban_tf.cli import common as command
-from ban_tf.cli import seed_sweep
+from ban_tf.cli import seed_sweep, student_sweep
 from ban_tf.config import options as options_module
 from ban_tf.config import usage
 from ban_tf.errors import BanError, InputError
@@ -43,6 +43,8 @@ def _main(arguments: list[str]) -> int:
         runner = importlib.import_module("ban_tf.tasks.runner")
         if options.seeds > 1:
             seed_sweep.run(options, runner.run)
+        elif len(options.students) > 1:
+            student_sweep.run(options, runner.run)
         else:
             runner.run(options)
     except InputError as error:

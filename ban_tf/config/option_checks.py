@@ -42,6 +42,8 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
     """
     if given is None:
         given = _changed(options)
+    if len(options.students) > 1:
+        return _check_students(options, given)
     _check_text(options)
     _check_bounds(options)
     if options.warmup_epochs > options.epochs:
@@ -96,6 +98,32 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
         raise OptionsError(
             f"--dataset={options.dataset} cannot be read ({error.strerror})."
         ) from error
+
+
+def _check_students(options: Options, given: Collection[str]) -> Options:
+    """Checks several students of one teacher, each as if it were the only one."""
+    written = f"--student_arch={options.student_arch}"
+    for name, value in (("gens", 1), ("seeds", 1), ("final_student", False)):
+        if getattr(options, name) != value:
+            raise OptionsError(
+                f"{written} trains one generation of each student: --{name} must be "
+                f"{str(value).lower()}; it is {str(getattr(options, name)).lower()}."
+            )
+    if "teacher_from" not in registry.of(options.dataset).supports:
+        raise OptionsError(
+            f"{written} gives each student the same teacher, which --dataset={options.dataset} "
+            "does not support; choose one student."
+        )
+    if cluster.several(options):
+        raise OptionsError(f"{written} is for one worker; leave out --strategy=multiworker.")
+    checked = [
+        check(dataclasses.replace(options, student_arch=name.strip()), given)
+        for name in options.students
+    ]
+    names = [one.student_arch or "" for one in checked]
+    if len(set(names)) < len(names):
+        raise OptionsError(f"{written} names a student twice.")
+    return dataclasses.replace(checked[0], student_arch=",".join(names))
 
 
 def _check_files(options: Options) -> None:

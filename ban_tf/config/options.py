@@ -64,6 +64,11 @@ class Options(
         return [self.arch] if self.student_arch is None else [self.arch, self.student_arch]
 
     @property
+    def students(self) -> list[str]:
+        """Names of the students, of which `--student_arch` may have several."""
+        return [] if self.student_arch is None else self.student_arch.split(",")
+
+    @property
     def mixed(self) -> bool:
         """Whether examples are mixed, so that their labels are distributions."""
         return bool(self.mixup or self.cutmix)

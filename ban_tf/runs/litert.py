@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
 from ban_tf.errors import InputError
+from ban_tf.system import timing
 
 KINDS = ("int8", "float16")
-_WARM_UP, _TIMED = 5, 30  # images of the latency
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +88,7 @@ def measure(
             interpreter.invoke()
             predicted.append(interpreter.get_tensor(end["index"]).argmax(axis=-1))
         load(examples[:1])
-        milliseconds = 1000 * _median_seconds(interpreter.invoke)
+        milliseconds = timing.median_milliseconds(interpreter.invoke)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"The installed LiteRT cannot run {path.name}: {reason}") from error
@@ -123,12 +122,3 @@ def _of_tensorflow(*arguments: Any, **options: Any) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it will move to LiteRT
         return tf.lite.Interpreter(*arguments, **options)
-
-
-def _median_seconds(run: Callable[[], Any]) -> float:
-    seconds = []
-    for _ in range(_WARM_UP + _TIMED):
-        start = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - start)
-    return float(np.median(seconds[_WARM_UP:]))

@@ -31,7 +31,8 @@ class NetworkOptions:
         None,
         "Architecture of the born-again generations, if it differs: also densenet-90-60@depth=2 "
         "(or @compression=0.5) and resnet-wide-UNITS-RATIO@densenet-90-60 (or "
-        "resnet-bottleneck-...), which have the shapes of that DenseNet.",
+        "resnet-bottleneck-...), which have the shapes of that DenseNet. Several, as A,B,C, are "
+        "students of one teacher, and are compared with it.",
         may_be_empty=True,
     )
     input: str = flag(

@@ -1,0 +1,128 @@
+"""`--student_arch=A,B,C`: students of several architectures, of one teacher.
+
+The teacher is generation 0 of --arch, in `teacher` inside --workdir, or the model of
+`--teacher_from`. Each student is a run of its own beside it, in which the teacher is given, so that
+all students share the recorded outputs of the teacher. At the end their errors are listed against
+their sizes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import re
+from collections.abc import Callable
+from typing import Any
+
+from ban_tf.cli import seed_sweep
+from ban_tf.config.options import Options
+from ban_tf.errors import RunDirectoryError
+from ban_tf.runs.rundir import MANIFEST, RunDirectory
+from ban_tf.system import shown, timing
+
+_TEACHER = "teacher"
+
+
+def run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
+    """Runs the unfinished part of the teacher and of each student, and compares all.
+
+    Args:
+        options: With several `students`.
+        run_one: Runs options, and returns their summary.
+
+    Returns:
+        The content of `summary.json`; see `report.students_page`.
+
+    Raises:
+        RunDirectoryError: The directory is a run of one student, or cannot be used.
+    """
+    directory = options.directory
+    if os.path.lexists(directory / MANIFEST):
+        raise RunDirectoryError(
+            f"--workdir={directory} is a run of one student, whose report the comparison of "
+            "several would overwrite; choose another directory."
+        )
+    # Locked, so that no other process does the same.
+    with RunDirectory(directory, holds=seed_sweep.holds(options, _TEACHER, "student-*")):
+        return _run(options, run_one)
+
+
+def _run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
+    # Late, so that --help does not wait for TensorFlow and matplotlib.
+    from ban_tf.report import students_page
+
+    given = options.teacher_from
+    teacher = pathlib.Path(given or options.directory / _TEACHER / "generation-0" / "model.keras")
+    if not given:
+        print(f"\nThe teacher, {options.arch}, in {shown.escaped(options.directory / _TEACHER)}")
+        run_one(_teacher_options(options))
+    entries: list[dict[str, Any]] = []
+    for number, name in enumerate(options.students, start=1):
+        own = _student_options(options, name, teacher)
+        where = shown.escaped(own.directory)
+        print(f"\nStudent {number} of {len(options.students)}, {name}, in {where}")
+        rows = run_one(own)["generations"]
+        if not entries:
+            known_as = pathlib.Path(given).name if given else options.arch
+            entries.append(_entry(f"teacher, {known_as}", rows[0], teacher))
+        entries.append(_entry(name, rows[1], own.directory / "generation-1" / "model.keras"))
+    about = {
+        "dataset": options.dataset,
+        "objective": options.objective,
+        "seed": options.seed,
+        "epochs": options.epochs,
+    }
+    result = {"run": about, "networks": entries}
+    students_page.write(result, options.directory)
+    print("\n" + students_page.markdown(result))
+    print(f"The comparison is in {shown.escaped(options.directory / 'report.html')}.")
+    return result
+
+
+def _teacher_options(options: Options) -> Options:
+    return dataclasses.replace(
+        options,
+        gens=0,
+        student_arch=None,
+        workdir=str(options.directory / _TEACHER),
+    )
+
+
+def _student_options(options: Options, name: str, teacher: pathlib.Path) -> Options:
+    folder = "student-" + re.sub(r"[^\w.+-]+", "_", name)
+    return dataclasses.replace(
+        options,
+        arch=name,
+        student_arch=None,
+        teacher_from=str(teacher),
+        workdir=str(options.directory / folder),
+        recordings=str(options.recordings_directory),
+    )
+
+
+def _entry(name: str, row: dict[str, Any], path: pathlib.Path) -> dict[str, Any]:
+    """Returns what is compared of a network.
+
+    Args:
+        name: Its name.
+        row: Its results on the test data, a row of a summary.
+        path: Its file.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    from ban_tf.distillation import teachers
+
+    model = teachers.load_model(path)
+    image = tf.constant(np.zeros((1, *model.input_shape[1:]), model.inputs[0].dtype))
+    call = tf.function(lambda images: model(images, training=False))
+    return {
+        "name": name,
+        "error": row["error"],
+        "error_interval": list(row["error_interval"]),
+        "change_in_error": row["change_in_error"],
+        "parameters": model.count_params(),
+        "bytes": path.stat().st_size,
+        "milliseconds": timing.median_milliseconds(lambda: call(image).numpy()),
+    }
