@@ -209,18 +209,6 @@ class TableTask(ArrayTask):
         targets = self.data.parts[TEST].targets
         return regression.rows(self._predictions, groups, targets, self.options.seed)
 
-    def validation_scores(self, lineage: Lineage, groups: list[list[int]]) -> list[float] | None:
-        """Returns the errors, or RMSEs, of the validation rows."""
-        if not self._is_number or not len(self.validation.labels):
-            return self.class_validation(lineage, groups)
-        numbers = [
-            self._numbers(lineage.model(generation.number), self.validation)
-            for generation in lineage.generations
-        ]
-        means = [np.mean([numbers[member] for member in members], axis=0) for members in groups]
-        targets = self.data.parts[VALIDATION].targets
-        return [regression.evaluate(mean, targets)["rmse"] for mean in means]
-
     def keep_test(self, directory: RunDirectory) -> None:
         """Stores the true classes or numbers of the test rows."""
         targets = self.data.parts[TEST].targets
