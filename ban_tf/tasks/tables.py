@@ -71,7 +71,6 @@ class TableTask(ArrayTask):
         )
         if self._is_number:
             self.kind, self.output_kind = "regression", "values"
-            self.validation_metric = "rmse"
             self.shown = ("loss", "rmse", "val_rmse")
             self.validation_metric = "rmse"
 
