@@ -16,6 +16,13 @@ if TYPE_CHECKING:
     from ban_tf.config.options import Options
 
 _OF_NUMBERS = "mse+labels"  # the objective where a number is predicted
+# Flags that need classes, and the values with which they do nothing.
+_OF_CLASSES: dict[str, Any] = {
+    "label_smoothing": 0.0,
+    "ensemble_average": "probabilities",
+    "tighten_epochs": None,
+    "analyse": False,
+}
 
 
 def _completed(options: Options, given: Collection[str]) -> Options:
@@ -50,12 +57,12 @@ def _completed(options: Options, given: Collection[str]) -> Options:
 
 def _check_of_classes(options: Options, what: str) -> None:
     """Refuses flags that need classes."""
-    defaults: dict[str, Any] = {"label_smoothing": 0.0, "ensemble_average": "probabilities"}
-    for name, default in defaults.items():
+    for name, default in _OF_CLASSES.items():
         value = getattr(options, name)
-        if value != default:
+        if value and value != default:
+            written = f"--{name}" if value is True else f"--{name}={value}"
             raise InputError(
-                f"--{name}={value} does nothing: {what} is a number to predict. Leave it out."
+                f"{written} is for classes, but {what} is a number to predict. Leave it out."
             )
 
 
