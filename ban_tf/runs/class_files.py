@@ -66,6 +66,15 @@ def read_labels(run: RunReader) -> tuple[np.ndarray, tuple[str, ...] | None]:
     return labels, reading.names_of_examples(run, len(labels))
 
 
+def test_labels(run: RunReader) -> np.ndarray:
+    """Returns the true classes of the test set of any run of classifiers, integers [examples].
+
+    Raises:
+        RunDirectoryError: The file is missing or damaged.
+    """
+    return read_labels(run)[0] if CLASSES in run.names() else reading.read_test(run).labels
+
+
 def snippet_files(texts: Mapping[int, str]) -> dict[str, bytes]:
     """Returns the file of a run that keeps texts for its report, by name.
 

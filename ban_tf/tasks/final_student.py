@@ -16,7 +16,7 @@ from absl import logging
 from ban_tf.config.options import Options
 from ban_tf.metrics import summary
 from ban_tf.report import content, page, table
-from ban_tf.runs import reading
+from ban_tf.runs import class_files, reading
 from ban_tf.runs.rundir import RunDirectory
 
 
@@ -64,7 +64,7 @@ def add(
     row = {
         "generation": "final",
         "taught_by": f"ensemble of {_members_text(members)}",
-        **summary.row(log_probabilities, reading.read_test(run).labels, first),
+        **summary.row(log_probabilities, class_files.test_labels(run), first),
         "seconds": own["seconds"],
         "extra": {},
         "members": members,

@@ -19,13 +19,14 @@ from ban_tf.datasets import class_weights, content, mixing, pipeline, thumbnails
 from ban_tf.distillation import teacher_names
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
-from ban_tf.metrics import classification, summary
-from ban_tf.report import examples, plots
+from ban_tf.metrics import summary
+from ban_tf.report import examples
 from ban_tf.runs import eval_batches, generations, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
 from ban_tf.tasks import (
     chance,
+    class_figures,
     feature_losses,
     first_teachers,
     frozen_features,
@@ -365,12 +366,5 @@ class ImageClassification(FinishedImages):
 
     def figures(self) -> Mapping[str, Mapping[int, Figure]]:
         """Returns the reliability diagram and the confusion matrix of each generation."""
-        labels, names = np.asarray(self.data.test.labels), self.data.class_names
-        pictures: dict[str, dict[int, Figure]] = {"reliability diagram": {}, "confusion matrix": {}}
-        for number, predictions in enumerate(self._predictions):
-            title = f"generation {number}"
-            bins = classification.reliability(predictions, labels)
-            counts = classification.confusion_matrix(predictions, labels)
-            pictures["reliability diagram"][number] = plots.reliability_diagrams({title: bins})
-            pictures["confusion matrix"][number] = plots.confusion_matrix(counts, names, title)
-        return pictures
+        labels = np.asarray(self.data.test.labels)
+        return class_figures.of_generations(self._predictions, labels, self.data.class_names)

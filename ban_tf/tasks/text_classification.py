@@ -12,22 +12,24 @@ from typing import Any
 
 import keras
 import numpy as np
-from absl import logging
+from matplotlib.figure import Figure
 
 from ban_tf import architectures, objectives
 from ban_tf.datasets import class_weights, documents, tokenizing
 from ban_tf.datasets.documents import Documents
 from ban_tf.datasets.example_batches import Examples
+from ban_tf.distillation import teachers
+from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.report import examples
-from ban_tf.runs import class_files, reading
+from ban_tf.runs import class_files, generations, reading
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.tasks import array_task, chance, saturation, text_inference
+from ban_tf.tasks import array_task, chance, class_figures, saturation, text_inference
 from ban_tf.tasks.task import Predictions
 from ban_tf.training.balanced_accuracy import BalancedAccuracy
 
 _BALANCED = "val_balanced_accuracy"
-_MANY_UNKNOWN = 0.2  # fraction of unknown words from which a warning is shown
+_MANY_UNKNOWN = 0.2  # fraction of unknown words from which the run says why
 _SNIPPET = 300  # characters of a text in a report
 
 
@@ -45,6 +47,7 @@ class TextClassification(array_task.ArrayTask):
     vocabulary: tuple[str, ...]
     length: int
     _predictions: list[np.ndarray]
+    _given: keras.Model | None = None  # the network of a given teacher
     _cut: float  # fraction of the training texts that are longer
 
     def load(self) -> None:
@@ -69,13 +72,6 @@ class TextClassification(array_task.ArrayTask):
         )
         if options.monitor == _BALANCED:
             self.shown = (*self.shown, _BALANCED)
-        if self.workers.chief and self.unknown_share("test") > _MANY_UNKNOWN:
-            logging.warning(
-                "%.1f %% of the words of the test texts are unknown: they are rare in the training "
-                "texts, or --max_words=%d is low.",
-                100 * self.unknown_share("test"),
-                options.max_words,
-            )
 
     def _examples(self, part: Documents) -> Examples:
         numbers = tokenizing.encode(part.texts, self.vocabulary, self.length)
@@ -103,6 +99,11 @@ class TextClassification(array_task.ArrayTask):
                 f"{100 * self._cut:.1f} % of the training texts have more than "
                 f"--max_length={self.options.max_length} words; the rest is not read."
             )
+        if self.unknown_share("test") > _MANY_UNKNOWN:
+            found.append(
+                "Many of the test words are unknown: they are rare in the training texts, or "
+                f"--max_words={self.options.max_words} is low."
+            )
         twice = len(set(data.test.texts) & {*data.train.texts, *data.validation.texts})
         if twice:
             found.append(f"{twice} of the test texts are among the training texts, too.")
@@ -119,7 +120,7 @@ class TextClassification(array_task.ArrayTask):
         }
 
     def files(self) -> Mapping[str, bytes]:
-        """Returns the classes and the vocabulary."""
+        """Returns the classes, the vocabulary, and the given teacher."""
         facts = {
             "dataset": self.data.name,
             "unknown_share": {
@@ -127,11 +128,14 @@ class TextClassification(array_task.ArrayTask):
             },
             "words": list(self.vocabulary),
         }
-        kept = self._kept()
-        return {
-            reading.CLASSES: kept[reading.CLASSES],
+        found = {
+            reading.CLASSES: self._kept()[reading.CLASSES],
             reading.VOCABULARY: json.dumps(facts, indent=1).encode(),
         }
+        if self._given is not None:
+            saved = generations.model_bytes(self.as_saved(self._given))
+            found["generation-0/model.keras"] = saved
+        return found
 
     def _kept(self) -> dict[str, bytes]:
         return class_files.class_files(self.data.class_names, self.test.labels, self.test.names)
@@ -154,6 +158,26 @@ class TextClassification(array_task.ArrayTask):
     def saved_ensemble(self, mean: keras.Model) -> keras.Model:
         """Returns the ensemble with one such layer for all members."""
         return self.as_saved(mean)
+
+    def first_model(self) -> keras.Model | None:
+        """Returns the network in the model of `--teacher_from`, a text classifier of these words.
+
+        Raises:
+            InputError: It has other words, another length, or other classes.
+        """
+        path = self.options.teacher_from
+        if not path:
+            return None
+        given = teachers.load_model(path)
+        network = text_inference.network_of(given, self.vocabulary, self.length)
+        if network is None or network.output_shape != (None, len(self.data.class_names)):
+            raise InputError(
+                f"--teacher_from={path} must be a text classifier of the words and classes of this "
+                "run, such as that of a run on the same texts with the same --seed, --max_words "
+                "and --max_length."
+            )
+        self._given = network
+        return network
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
         """Returns the accuracy of chance."""
@@ -197,6 +221,11 @@ class TextClassification(array_task.ArrayTask):
         shown = examples.select_examples(self._predictions, self.test.labels)
         texts = {int(index): self.data.test.texts[index][:_SNIPPET] for index in shown}
         directory.commit({**self._kept(), **class_files.snippet_files(texts)})
+
+    def figures(self) -> Mapping[str, Mapping[int, Figure]]:
+        """Returns the reliability diagram and the confusion matrix of each generation."""
+        names = self.data.class_names
+        return class_figures.of_generations(self._predictions, self.test.labels, names)
 
     @classmethod
     def evaluate(

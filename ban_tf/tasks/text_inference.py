@@ -39,6 +39,23 @@ def taking_texts(model: keras.Model, vocabulary: Sequence[str], length: int) -> 
     return keras.Model(texts, model(numbers), name="text_classifier")
 
 
+def network_of(model: keras.Model, vocabulary: Sequence[str], length: int) -> keras.Model | None:
+    """Returns the model that `taking_texts` was given; None if it is one of other words.
+
+    Args:
+        model: Any model.
+        vocabulary: The known words.
+        length: Words of a text that are read.
+    """
+    layers = getattr(model, "layers", ())
+    found = [layer for layer in layers if isinstance(layer, keras.layers.TextVectorization)]
+    network = _network(model) if found else None
+    if network is None or network.input_shape != (None, length):
+        return None
+    known = found[0].get_vocabulary(include_special_tokens=False)
+    return network if tuple(map(str, known)) == tuple(vocabulary) else None
+
+
 def load(run: reading.RunReader, which: str) -> keras.Model:
     """Loads a model of a run; it takes texts.
 

@@ -160,6 +160,22 @@ def test_a_run_that_was_interrupted_equals_one_that_was_not(place, run, tmp_path
 
 
 @pytest.mark.slow
+def test_a_final_student_learns_from_the_ensemble_of_these_words_alone(place, run, tmp_path):
+    common = (f"--dataset=documents:{place / 'data'}", f"--workdir={tmp_path / 'run'}")
+    sizes = ("--arch=text-cnn-4", "--gens=2", "--epochs=1", "--batch_size=8", "--progress=none")
+    result = runner.run(_options(*common, *sizes, "--final_student"))
+    student = result["final_student"]
+    assert student["taught_by"] == "ensemble of generations 1-2" and student["examples"] == 24
+    inner = ban_tf.Run(tmp_path / "run" / student["directory"])
+    texts = ["Goal, team!", "rain"]
+    np.testing.assert_allclose(inner.predict(texts, 0), ban_tf.Run(tmp_path / "run").predict(texts))
+    assert "final student" in (tmp_path / "run" / "report.html").read_text()
+    teacher = f"--teacher_from={run.files.path / 'ensemble.keras'}"  # of fewer words
+    with pytest.raises(ban_tf.errors.InputError, match="must be a text classifier of the words"):
+        runner.run(_options(common[0], f"--workdir={tmp_path / 'other'}", *sizes, teacher))
+
+
+@pytest.mark.slow
 def test_two_replicas_train_the_run_of_one_device(place, tmp_path):
     common = ("--arch=text-transformer-1-8", "--gens=1", "--epochs=2", "--dropout=0")
     own = ("--batch_size=8", "--progress=none", f"--dataset=documents:{place / 'data'}")

@@ -15,6 +15,7 @@ TASK = Declaration(
         {
             *("max_words", "max_length", "validation_fraction", "test_fraction"),
             *("train_examples", "monitor", "steps_per_execution", "strategy=multiworker"),
+            *("teacher_from", "final_student"),
         }
     ),
     reasons={
@@ -29,8 +30,6 @@ TASK = Declaration(
         "plateau_factor": "it is for --schedule=plateau, which is for language models",
         "plateau_threshold": "it is for --schedule=plateau, which is for language models",
         "unroll": "a text is read as far as --max_length",
-        "teacher_from": "a text classifier belongs to the vocabulary of its run",
-        "final_student": "a text classifier belongs to the vocabulary of its run",
         "jit": "LSTMs are slower with XLA",
         "activation_weight": "it compares feature maps of images",
     },
