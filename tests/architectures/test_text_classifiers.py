@@ -106,7 +106,7 @@ def test_other_names_are_refused(name, message):
     with pytest.raises(InputError, match=message):
         architectures.build_text_classifier(name, WORDS, LENGTH, CLASSES)
     with pytest.raises(
-        InputError, match="is a text classifier; it needs --dataset=documents:FOLDER"
+        InputError, match="is for labeled texts; it needs --dataset=documents:FOLDER"
     ):
         architectures.build("bilstm", (8, 8, 1), 3)
 
