@@ -16,7 +16,7 @@ from absl import logging
 from ban_tf.config.options import Options
 from ban_tf.metrics import summary
 from ban_tf.report import content, page, table
-from ban_tf.runs import class_files, reading
+from ban_tf.runs import reading
 from ban_tf.runs.rundir import RunDirectory
 
 
@@ -26,6 +26,7 @@ def add(
     result: dict[str, Any],
     directory: RunDirectory,
     run_one: Callable[[Options], dict[str, Any]],
+    measured: Callable[[reading.RunReader, reading.RunReader], dict[str, Any]],
 ) -> dict[str, Any]:
     """Trains the final student, unless it is finished, and writes the run's reports with it.
 
@@ -35,6 +36,7 @@ def add(
         result: The summary of the run; empty on workers other than the chief.
         directory: The run directory, opened by the chief.
         run_one: Runs options and returns their summary.
+        measured: See `Task.final_row`.
 
     Returns:
         The summary with the final student.
@@ -56,15 +58,11 @@ def add(
         )
     print(f"\nThe final student is distilled from the ensemble; its run is in {name}.")
     own = run_one(_options(options, name))["generations"][1]
-    run = reading.RunReader(options.directory)
-    first = reading.read_predictions(run, 1)[0]
-    (log_probabilities,) = reading.read_predictions(reading.RunReader(options.directory / name), 2)[
-        1:
-    ]
+    runs = (reading.RunReader(path) for path in (options.directory, options.directory / name))
     row = {
         "generation": "final",
         "taught_by": f"ensemble of {_members_text(members)}",
-        **summary.row(log_probabilities, class_files.test_labels(run), first),
+        **measured(*runs),
         "seconds": own["seconds"],
         "extra": {},
         "members": members,

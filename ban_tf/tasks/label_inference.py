@@ -107,6 +107,17 @@ def predict(
     return Predictions(["image", "labels", *known], rows, lines, bad)
 
 
+def final_row(run: reading.RunReader, student: reading.RunReader) -> dict[str, Any]:
+    """Returns the metrics of a final student against generation 0 of a run; see `Task`."""
+    labels = reading.read_test(run, several=True).labels
+    models = ((run, 0), (student, 1))
+    odds = [
+        label_files.log_odds(one, f"generation-{number}/predictions.npz") for one, number in models
+    ]
+    thresholds = [label_files.thresholds(one, labels.shape[1])[(number,)] for one, number in models]
+    return label_metrics.rows([special.expit(each) for each in odds], labels, thresholds)[1]
+
+
 def served(
     run: reading.RunReader, which: str, preprocessing: bool, to: str
 ) -> tuple[keras.Model, dict[str, Any]]:

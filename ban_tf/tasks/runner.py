@@ -66,7 +66,7 @@ def run(options: Options, nested: bool = False) -> dict[str, Any]:
             workers.barrier()  # wait for the ensemble, its teacher, to be written
             last = lineage.generations[-1].number
             inner = functools.partial(run, nested=True)
-            result = final_student.add(options, last, result, directory, inner)
+            result = final_student.add(options, last, result, directory, inner, task.final_row)
         if nested:
             workers.barrier()
         else:

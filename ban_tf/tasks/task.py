@@ -16,7 +16,9 @@ import numpy as np
 from ban_tf.config import registry
 from ban_tf.distillation import analysis
 from ban_tf.errors import InputError
+from ban_tf.metrics import summary
 from ban_tf.report import progress
+from ban_tf.runs import class_files, reading
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -271,6 +273,22 @@ class Task:
             without validation data.
         """
         return None
+
+    @classmethod
+    def final_row(cls, run: RunReader, student: RunReader) -> dict[str, Any]:
+        """Returns the metrics of a final student, and its change against generation 0 of a run.
+
+        Here they are those of classifiers, whose predictions are kept.
+
+        Args:
+            run: The run.
+            student: That of the final student, which is its generation 1.
+
+        Raises:
+            RunDirectoryError: A file is missing or damaged.
+        """
+        first, found = reading.read_predictions(run, 1)[0], reading.read_predictions(student, 2)[1]
+        return summary.row(found, class_files.test_labels(run), first)
 
     def keep_test(self, directory: RunDirectory) -> None:
         """Stores the test data that a report needs; called after `rows`."""

@@ -247,6 +247,20 @@ def test_generation_0_is_what_plain_keras_trains(run, place):
         np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-5)
 
 
+def test_the_ensemble_is_distilled_into_a_final_student(place):
+    found = runner.run(_options(place, "final", epochs=1, final_student=True))
+    row = found["final_student"]
+    own = Run(place / "final" / row["directory"])
+    thresholds = label_files.thresholds_of(own.files, "1", 3)
+    predicted = expit(label_files.log_odds(own.files, "generation-1/predictions.npz")) >= thresholds
+    true = content.read(place / "final").test.labels
+    assert row["hamming_loss"] == pytest.approx(np.mean(predicted != true))
+    teacher = label_files.log_odds(own.files, "generation-0/predictions.npz")
+    run = Run(place / "final").files
+    members = [label_files.log_odds(run, f"generation-{n}/predictions.npz") for n in (1, 2)]
+    np.testing.assert_allclose(expit(teacher), expit(members).mean(axis=0), atol=1e-5)
+
+
 def test_recorded_teachers_teach_as_those_that_are_asked(run, place):
     runner.run(_options(place, "online", teacher_signal="online", gens=1))
     assert run.files.metadata["teacher_signal"]["recorded"]
