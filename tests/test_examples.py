@@ -47,6 +47,12 @@ def test_several_heads(run):
     assert "box mae" in str(found["lineage"])
 
 
+def test_a_booster_as_teacher(run, capsys):
+    found = run("booster_as_teacher.py")
+    assert min(found["accuracies"]) > 0.9
+    assert "a given teacher" in capsys.readouterr().out
+
+
 def test_text(run):
     found = run("text_classifier.py")
     for model in (found["first"], found["second"]):

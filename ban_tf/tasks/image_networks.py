@@ -14,6 +14,7 @@ from ban_tf.compat import outputs
 from ban_tf.distribution.workers import Workers
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.layers import batch_normalization
+from ban_tf.layers.fold import fold
 from ban_tf.runs import eval_batches, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import hardware, seeds
@@ -156,7 +157,8 @@ class ImageNetworks:
             chance: As for `given`.
 
         Returns:
-            A model that takes the images of the run, and the class of the data of each of its
+            A model that takes the images of the run, in --teacher_precision unless that is auto,
+            and the class of the data of each of its
             classes; None if they are the same.
 
         Raises:
@@ -168,6 +170,8 @@ class ImageNetworks:
         given_teacher.check_fits(
             model, path, options.dataset, data, None if mapped else data.num_classes
         )
+        if options.teacher_precision not in ("same", "auto"):
+            model = fold(model, options.teacher_precision)
         classes = model.output_shape[-1]
         targets = targets_of(None, classes, data, mapped, f"--teacher_from={path}")
         return self._taking(model, path, chance, targets), targets
