@@ -22,7 +22,7 @@ from ban_tf.distillation import example_keys, function_outputs, recorded_outputs
 from ban_tf.distillation.recorded_outputs import KEYS, LOGITS, VALUES, Manifest
 from ban_tf.errors import InputError
 from ban_tf.system import bars
-from ban_tf.system.files import make_directory, write_atomically
+from ban_tf.system.files import is_temporary, make_directory, write_atomically
 
 _ADVICE = (
     "record the `top` classes alone, fewer `views`, or choose another `path`",
@@ -106,7 +106,7 @@ def record(
     )
     _check(manifest, outputs)
     manifest, known = _with_keys(manifest, source, keys)
-    if _resumes(folder, manifest, probe):
+    if _resumes(folder, manifest, probe, identity):
         if verbose:
             print(f"{folder} is recorded already, and stays as it is.", flush=True)
         return folder
@@ -195,14 +195,17 @@ def _with_keys(manifest: Manifest, source: _Source, keys: Any) -> tuple[Manifest
     return dataclasses.replace(manifest, keys_hash=hashes[0], data_hash=hashes[1]), known
 
 
-def _resumes(folder: pathlib.Path, manifest: Manifest, probe: np.ndarray) -> bool:
+def _resumes(
+    folder: pathlib.Path, manifest: Manifest, probe: np.ndarray, identity: str | None
+) -> bool:
     """Returns whether a recording is complete; checks that one that was begun is the same.
 
     Raises:
         InputError: The folder holds something else.
     """
-    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return False
+    there = {file.name for file in folder.iterdir()} if folder.is_dir() else set()
+    if not folder.exists() or all(name == KEYS or is_temporary(name) for name in there):
+        return False  # or stopped before it had a manifest
     before = recorded_outputs.read_manifest(folder)
     for field in dataclasses.fields(Manifest):
         old, new = getattr(before, field.name), getattr(manifest, field.name)
@@ -211,6 +214,11 @@ def _resumes(folder: pathlib.Path, manifest: Manifest, probe: np.ndarray) -> boo
                 f"{folder} holds another recording: its {field.name} is {_short(old)} and would "
                 f"now be {_short(new)}; choose another `path`, or delete it."
             )
+    if identity is not None and before.teacher_hash != identity:
+        raise InputError(
+            f"{folder} holds a recording of a teacher of another `identity`; choose another "
+            "`path`, or delete it."
+        )
     form = manifest.form
     kept = recording.unpack(recording.first_rows(folder, form, len(probe)), form)
     now = recording.unpack(recording.pack(probe, form), form)[: len(kept)]

@@ -157,12 +157,21 @@ def test_a_killed_recording_continues_and_a_whole_one_stays(tmp_path):
         given = {"teacher": Teacher(), "x": x, **options, **other}
         with pytest.raises(InputError, match=changed):
             ban_tf.record(given.pop("teacher"), given.pop("x"), tmp_path / "r", **given)
+    with pytest.raises(InputError, match="another `identity`"):
+        ban_tf.record(Teacher(), x, tmp_path / "r", identity="v2", **options)
     resumed = Teacher()
     ban_tf.record(resumed, x, tmp_path / "r", **options)
     assert resumed.calls == [8, 10, 10]  # a look at the first ones, and what was missing
     again = Teacher()
     ban_tf.record(again, x, tmp_path / "r", **options)
     assert again.calls == [8]
+    (tmp_path / "early").mkdir()
+    (tmp_path / "early" / "keys.npy").write_bytes(b"stopped before there was a manifest")
+    ban_tf.record(Teacher(), x, tmp_path / "early", **options)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("nothing is written beside it")
+    with pytest.raises(InputError, match="is no recording"):
+        ban_tf.record(Teacher(), x, tmp_path / "mine", **options)
     found = ban_tf.RecordedTeacher(tmp_path / "r").recorded.outputs(np.arange(50))
     np.testing.assert_allclose(found, x @ resumed.kernel, rtol=2**-10, atol=1e-6)
 
