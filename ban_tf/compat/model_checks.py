@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ban_tf.compat import copies, keras_private, outputs, shared_weights
+from ban_tf.compat import copies, keras_private, outputs, preparation, shared_weights
 from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL
 from ban_tf.errors import InputError
 
@@ -122,8 +122,32 @@ def check_teacher(teacher: Any, student: keras.Model, objective: Any) -> None:
             raise InputError(
                 f"`teacher` {model.name!r} has no weights yet; train it or load its weights first."
             )
+        _check_images(model, student)
         if not hasattr(part, "teacher"):
             _check_shapes(model, student, objective)
+
+
+def _check_images(teacher: keras.Model, student: keras.Model) -> None:
+    """Checks that a teacher takes images of the student's size, as far as both are known."""
+    theirs, ours = _image_shape(teacher), _image_shape(student)
+    if theirs is None or ours is None:
+        return
+    if any(None not in pair and pair[0] != pair[1] for pair in zip(theirs, ours, strict=True)):
+        raise InputError(
+            f"`teacher` {teacher.name!r} takes images of shape {theirs}, but the student of "
+            f"{ours}; give it as ban_tf.adapt_teacher(teacher, {ours}), which resizes them."
+        )
+
+
+def _image_shape(model: keras.Model) -> tuple[int | None, ...] | None:
+    """Returns height, width and channels of a model of one image; None for other models."""
+    if preparation.of(model) is not None:
+        return None
+    try:
+        shape = getattr(model, "input_shape", None)
+    except ValueError:  # a Sequential model that is not built
+        return None
+    return shape[1:] if isinstance(shape, tuple) and len(shape) == 4 else None
 
 
 def _models(teacher: Any) -> list[keras.Model]:

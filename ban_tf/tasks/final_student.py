@@ -88,6 +88,7 @@ def _options(options: Options, name: str) -> Options:
     plain = (
         *("student_arch", "teacher", "share_ends", "activation_weight", "analyse"),
         *("feature_weight", "feature_layers", "feature_loss"),
+        "teacher_classes",
         "teacher_input",  # the ensemble takes the pixels that the run recorded
     )
     return dataclasses.replace(

@@ -107,6 +107,13 @@ def test_a_teacher_of_the_same_images_stays_as_it_is():
     assert ban_tf.adapt_teacher(model, (8, 8, 1)) is model
 
 
+def test_a_teacher_of_another_size_is_refused_as_it_is():
+    sentence = r"give it as ban_tf\.adapt_teacher\(teacher, \(8, 8, 1\)\)"
+    for given in (_large(), [(_large(), 1.0), (_student(), 1.0)]):
+        with pytest.raises(InputError, match=sentence):
+            ban_tf.BornAgainModel(_student(), given)
+
+
 @pytest.mark.parametrize(
     ("teacher", "options", "sentence"),
     [
