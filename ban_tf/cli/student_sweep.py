@@ -57,23 +57,24 @@ def _run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
     if not given:
         print(f"\nThe teacher, {options.arch}, in {shown.escaped(options.directory / _TEACHER)}")
         run_one(_teacher_options(options))
-    entries: list[dict[str, Any]] = []
+    found: list[tuple[str, dict[str, Any], pathlib.Path]] = []
     for number, name in enumerate(options.students, start=1):
         own = _student_options(options, name, teacher)
         where = shown.escaped(own.directory)
         print(f"\nStudent {number} of {len(options.students)}, {name}, in {where}")
         rows = run_one(own)["generations"]
-        if not entries:
+        if not found:
             known_as = pathlib.Path(given).name if given else options.arch
-            entries.append(_entry(f"teacher, {known_as}", rows[0], teacher))
-        entries.append(_entry(name, rows[1], own.directory / "generation-1" / "model.keras"))
+            found.append((f"teacher, {known_as}", rows[0], teacher))
+        found.append((name, rows[1], own.directory / "generation-1" / "model.keras"))
     about = {
         "dataset": options.dataset,
         "objective": options.objective,
         "seed": options.seed,
         "epochs": options.epochs,
     }
-    result = {"run": about, "networks": entries}
+    # At the end, one after another, so that all times are measured under the same conditions.
+    result = {"run": about, "networks": [_entry(*network) for network in found]}
     students_page.write(result, options.directory)
     print("\n" + students_page.markdown(result))
     print(f"The comparison is in {shown.escaped(options.directory / 'report.html')}.")
@@ -124,5 +125,5 @@ def _entry(name: str, row: dict[str, Any], path: pathlib.Path) -> dict[str, Any]
         "change_in_error": row["change_in_error"],
         "parameters": model.count_params(),
         "bytes": path.stat().st_size,
-        "milliseconds": timing.median_milliseconds(lambda: call(image).numpy()),
+        "milliseconds": timing.shortest_milliseconds(lambda: call(image).numpy()),
     }

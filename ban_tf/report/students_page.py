@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from ban_tf.metrics.table import METRICS
 from ban_tf.report import document, plots
@@ -25,9 +26,9 @@ _HEADINGS = (
 )
 _NOTES = (
     "Errors are on the test images; changes are paired by image (Agresti and Min, 2005) and in "
-    "percentage points, negative is better. The time is the median for a batch of one image by "
-    "TensorFlow on the machine that trained; `ban-tf export --to=litert` makes files for phones, "
-    "and --quantize measures them there."
+    "percentage points, negative is better. The time is the shortest of many, for one "
+    "image by TensorFlow on the machine that trained. `ban-tf export --to=litert` makes files for "
+    "phones, and --quantize measures them."
 )
 
 
@@ -92,6 +93,9 @@ def figure(result: Mapping[str, Any]) -> Figure:
             **{**plots.series_style(index), "linestyle": ""},
         )
     axes.set(xscale="log", xlabel="parameters", ylim=(0, None))
+    # Without powers of ten, which need fonts for mathematics.
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylabel(f"{metric.label}, 95 % interval")
     plots.legend(axes, beside=True)
     return drawn

@@ -29,7 +29,7 @@ class Measured:
     Attributes:
         error: The fraction of test examples that it gets wrong.
         bytes: Its size.
-        milliseconds: The median time for one example, on one thread of this machine.
+        milliseconds: The shortest time for one example, on one thread of this machine.
     """
 
     error: float
@@ -88,7 +88,7 @@ def measure(
             interpreter.invoke()
             predicted.append(interpreter.get_tensor(end["index"]).argmax(axis=-1))
         load(examples[:1])
-        milliseconds = timing.median_milliseconds(interpreter.invoke)
+        milliseconds = timing.shortest_milliseconds(interpreter.invoke)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"The installed LiteRT cannot run {path.name}: {reason}") from error

@@ -1,20 +1,23 @@
-"""How long something takes, so often that single delays do not count."""
+"""How long something takes, where other processes may take their share of the machine."""
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable
 from typing import Any
 
-_WARM_UP, _TIMED = 5, 30  # calls
+_CALLS, _SECONDS = 300, 2.0  # at most; the first calls are slow, and do not count
 
 
-def median_milliseconds(call: Callable[[], Any]) -> float:
-    """Returns the median time of a call, after some that are not measured."""
-    seconds = []
-    for _ in range(_WARM_UP + _TIMED):
+def shortest_milliseconds(call: Callable[[], Any]) -> float:
+    """Returns the shortest time of many calls, which other processes delay least."""
+    call()
+    shortest, end = float("inf"), time.perf_counter() + _SECONDS
+    for _ in range(_CALLS):
         start = time.perf_counter()
         call()
-        seconds.append(time.perf_counter() - start)
-    return 1000 * statistics.median(seconds[_WARM_UP:])
+        now = time.perf_counter()
+        shortest = min(shortest, now - start)
+        if now > end:
+            break
+    return 1000 * shortest
