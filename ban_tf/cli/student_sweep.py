@@ -1,9 +1,8 @@
 """`--student_arch=A,B,C`: students of several architectures, of one teacher.
 
-The teacher is generation 0 of --arch, in `teacher` inside --workdir, or the model of
-`--teacher_from`. Each student is a run of its own beside it, in which the teacher is given, so that
-all students share the recorded outputs of the teacher. At the end their errors are listed against
-their sizes.
+The teacher is generation 0 of --arch, in `teacher` inside --workdir, or that of `--teacher_from`.
+Each student is a run of its own beside it, in which the teacher is given, so that all students
+share the recorded outputs of the teacher. At the end their errors are listed against their sizes.
 """
 
 from __future__ import annotations
@@ -53,20 +52,25 @@ def _run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
     from ban_tf.report import students_page
 
     given = options.teacher_from
+    # One file is generation 0; anything else, such as a recording, is no network, and teaches it.
+    is_network = not given or os.path.isfile(given)  # noqa: PTH113, false for names too long
     teacher = pathlib.Path(given or options.directory / _TEACHER / "generation-0" / "model.keras")
     if not given:
         print(f"\nThe teacher, {options.arch}, in {shown.escaped(options.directory / _TEACHER)}")
         run_one(_teacher_options(options))
     found: list[tuple[str, dict[str, Any], pathlib.Path]] = []
     for number, name in enumerate(options.students, start=1):
-        own = _student_options(options, name, teacher)
+        own = _student_options(options, name, str(teacher) if is_network else given)
+        if not is_network:
+            own = dataclasses.replace(own, gens=0)
         where = shown.escaped(own.directory)
         print(f"\nStudent {number} of {len(options.students)}, {name}, in {where}")
         rows = run_one(own)["generations"]
-        if not found:
+        if not found and is_network:
             known_as = pathlib.Path(given).name if given else options.arch
             found.append((f"teacher, {known_as}", rows[0], teacher))
-        found.append((name, rows[1], own.directory / "generation-1" / "model.keras"))
+        path = own.directory / f"generation-{own.gens}" / "model.keras"
+        found.append((name, rows[-1], path))
     about = {
         "dataset": options.dataset,
         "objective": options.objective,
@@ -90,13 +94,13 @@ def _teacher_options(options: Options) -> Options:
     )
 
 
-def _student_options(options: Options, name: str, teacher: pathlib.Path) -> Options:
+def _student_options(options: Options, name: str, teacher: str | None) -> Options:
     folder = "student-" + re.sub(r"[^\w.+-]+", "_", name)
     return dataclasses.replace(
         options,
         arch=name,
         student_arch=None,
-        teacher_from=str(teacher),
+        teacher_from=teacher,
         workdir=str(options.directory / folder),
         recordings=str(options.recordings_directory),
     )

@@ -109,10 +109,10 @@ def _check_students(options: Options, given: Collection[str]) -> Options:
                 f"{written} trains one generation of each student: --{name} must be "
                 f"{str(value).lower()}; it is {str(getattr(options, name)).lower()}."
             )
-    if "teacher_from" not in registry.of(options.dataset).supports:
+    if registry.of(options.dataset).name != "image_classification":
         raise OptionsError(
-            f"{written} gives each student the same teacher, which --dataset={options.dataset} "
-            "does not support; choose one student."
+            f"{written} compares students by their errors on classified images, which "
+            f"--dataset={options.dataset} does not have; choose one student."
         )
     if cluster.several(options):
         raise OptionsError(f"{written} is for one worker; leave out --strategy=multiworker.")

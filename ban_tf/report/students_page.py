@@ -2,7 +2,7 @@
 
 Networks are dictionaries with a name, "error", "error_interval" and "change_in_error" as in the row
 of a summary (the change is that against the teacher), "parameters", "bytes" (of the file) and
-"milliseconds" (for one image). The first one is the teacher.
+"milliseconds" (for one image). The first one is the teacher, unless that is no network.
 """
 
 from __future__ import annotations
