@@ -30,14 +30,16 @@ from ban_tf.tasks import (
     feature_losses,
     first_teachers,
     frozen_features,
+    image_inference,
     image_networks,
     image_scores,
     leakage,
     saturation,
+    served_images,
     teacher_signal,
 )
-from ban_tf.tasks.finished_images import FinishedImages
 from ban_tf.tasks.given_recording import GivenRecording
+from ban_tf.tasks.task import ServedData, Task
 from ban_tf.training import freezing
 from ban_tf.training.balanced_accuracy import BalancedAccuracy
 
@@ -47,9 +49,10 @@ _BALANCED = "val_balanced_accuracy"
 SKIPPED = "skipped_files.txt"  # of a run with --skip_bad_files
 
 
-class ImageClassification(FinishedImages):
+class ImageClassification(Task):
     """Networks that classify images; see `Task`."""
 
+    finished = image_inference
     data: datasets.ImageData
     signal: teacher_signal.TeacherSignal
     _predictions: list[np.ndarray]
@@ -368,3 +371,14 @@ class ImageClassification(FinishedImages):
         """Returns the reliability diagram and the confusion matrix of each generation."""
         labels = np.asarray(self.data.test.labels)
         return class_figures.of_generations(self._predictions, labels, self.data.class_names)
+
+    @classmethod
+    def served_data(
+        cls,
+        run: reading.RunReader,
+        preprocessing: bool,
+        dataset: str | None = None,
+        data_dir: str | None = None,
+    ) -> ServedData:
+        """Returns the images of a run; see `served_images.load`."""
+        return served_images.load(run, preprocessing, dataset, data_dir)

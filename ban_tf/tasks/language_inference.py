@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from ban_tf.runs.rundir import MANIFEST
 from ban_tf.system import shown
 from ban_tf.tasks import language_scores
 from ban_tf.tasks.language_training import reset_states
+from ban_tf.tasks.task import Predictions
 
 # The number of last words of a line from which the next one is predicted.
 CONTEXT = 256
@@ -109,6 +111,36 @@ def next_words(
         last = np.stack([raw[row, len(context) - 1] for row, context in enumerate(some)])
         found.append(np.exp(outputs.log_probabilities(last, activation)))
     return np.concatenate(found)
+
+
+def predict(
+    run: reading.RunReader, files: Sequence[str], which: str, top: int | None = None
+) -> Predictions:
+    """Predicts the next word of each line of text files; `top` is 5 by default."""
+    vocabulary = reading.read_vocabulary(run)
+    lines = [(file, line) for file in files for line in text.read_lines(pathlib.Path(file))]
+    if not lines:
+        raise InputError(f"{', '.join(files)} has no words.")
+    probabilities = next_words(run, [line for _, line in lines], which)
+    top = min(top or 5, len(vocabulary))
+    rows, texts = [], []
+    for (file, line), row in zip(lines, probabilities, strict=True):
+        best = np.argsort(-row, kind="stable")[:top]
+        likeliest = [(vocabulary[number], row[number]) for number in best]
+        cells = [(word, f"{probability:.8g}") for word, probability in likeliest]
+        rows.append([file, " ".join(line), *(cell for pair in cells for cell in pair)])
+        words = "  ".join(f"{word} {probability:.4f}" for word, probability in likeliest)
+        texts.append(f"{' '.join(line)}\t{words}")
+    numbers = range(1, top + 1)
+    headings = [name for n in numbers for name in (f"word {n}", f"probability {n}")]
+    return Predictions(["file", "line", *headings], rows, texts)
+
+
+def probabilities(run: reading.RunReader, inputs: Any, which: str) -> np.ndarray:
+    """Predicts the word after each line; see `next_words`."""
+    if isinstance(inputs, str) or not all(isinstance(line, str) for line in inputs):
+        raise InputError(f"text must be a sequence of lines. Received: {inputs!r}"[:300])
+    return next_words(run, [line.split() for line in inputs], which)
 
 
 def stateless(run: reading.RunReader, which: str) -> keras.Model:

@@ -8,19 +8,16 @@ perplexity no longer falls; and the reported metric is perplexity (Furlanello et
 from __future__ import annotations
 
 import json
-import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 from absl import logging
 
 from ban_tf import architectures, objectives
 from ban_tf.compat import distribute
 from ban_tf.config.options import Options
 from ban_tf.datasets import content, text, text_batches
-from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import tokens
 from ban_tf.objectives import names as objective_names
@@ -34,7 +31,7 @@ from ban_tf.tasks.language_training import (
     PlateauSchedule,
     StateReset,
 )
-from ban_tf.tasks.task import Predictions, Task
+from ban_tf.tasks.task import Task
 
 # Words of the training text for `--analyse`.
 _ANALYZED = 20_000
@@ -43,6 +40,7 @@ _ANALYZED = 20_000
 class LanguageModeling(Task):
     """Networks that predict the next word of a text; see `Task`."""
 
+    finished = language_inference
     shown = ("loss", "perplexity", "val_perplexity")
     analysis = LanguageAnalysis
     validation_metric = "perplexity"
@@ -198,50 +196,6 @@ class LanguageModeling(Task):
         words, vocabulary = self.data.test, self.data.vocabulary
         shown = language_scores.contexts(self._test_scores, words, vocabulary)
         directory.commit(class_files.snippet_files(shown))
-
-    @classmethod
-    def evaluate(
-        cls, run: reading.RunReader, dataset: str, data_dir: str | None = None
-    ) -> dict[str, Any]:
-        """Evaluates perplexity with the run's vocabulary; see `language_inference.evaluate`."""
-        return language_inference.evaluate(run, dataset)
-
-    @classmethod
-    def predict(
-        cls, run: reading.RunReader, files: Sequence[str], which: str, top: int | None
-    ) -> Predictions:
-        """Predicts the next word of each line of text files; `top` is 5 by default."""
-        vocabulary = reading.read_vocabulary(run)
-        lines = [(file, line) for file in files for line in text.read_lines(pathlib.Path(file))]
-        if not lines:
-            raise InputError(f"{', '.join(files)} has no words.")
-        probabilities = language_inference.next_words(run, [line for _, line in lines], which)
-        top = min(top or 5, len(vocabulary))
-        rows, shown = [], []
-        for (file, line), row in zip(lines, probabilities, strict=True):
-            best = np.argsort(-row, kind="stable")[:top]
-            likeliest = [(vocabulary[number], row[number]) for number in best]
-            cells = [(word, f"{probability:.8g}") for word, probability in likeliest]
-            rows.append([file, " ".join(line), *(cell for pair in cells for cell in pair)])
-            words = "  ".join(f"{word} {probability:.4f}" for word, probability in likeliest)
-            shown.append(f"{' '.join(line)}\t{words}")
-        numbers = range(1, top + 1)
-        headings = [name for n in numbers for name in (f"word {n}", f"probability {n}")]
-        return Predictions(["file", "line", *headings], rows, shown)
-
-    @classmethod
-    def probabilities(cls, run: reading.RunReader, inputs: Any, which: str) -> np.ndarray:
-        """Predicts the word after each line; see `language_inference.next_words`."""
-        if isinstance(inputs, str) or not all(isinstance(line, str) for line in inputs):
-            raise InputError(f"text must be a sequence of lines. Received: {inputs!r}"[:300])
-        return language_inference.next_words(run, [line.split() for line in inputs], which)
-
-    @classmethod
-    def served(
-        cls, run: reading.RunReader, which: str, preprocessing: bool, to: str
-    ) -> tuple[keras.Model, dict[str, Any]]:
-        """Returns a stateless model with its vocabulary."""
-        return language_inference.served(run, which, preprocessing, to)
 
 
 def warn_of_missing_labels(options: Options) -> None:

@@ -6,7 +6,7 @@ independent: each label has its own probability, label loss, teacher and thresho
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -29,12 +29,12 @@ from ban_tf.tasks import (
     saturation,
 )
 from ban_tf.tasks.image_classification import ImageClassification
-from ban_tf.tasks.task import Predictions
 
 
 class MultiLabelImages(ImageClassification):
     """Networks that find the labels of images; see `Task`."""
 
+    finished = label_inference
     kind = "multi_label"
     output_kind = "binary"
     validation_metric = "hamming_loss"
@@ -159,31 +159,3 @@ class MultiLabelImages(ImageClassification):
     def figures(self) -> Mapping[str, Mapping[int, Figure]]:
         """Returns no figures for TensorBoard."""
         return {}
-
-    # Finished runs on new data.
-
-    @classmethod
-    def evaluate(
-        cls, run: reading.RunReader, dataset: str, data_dir: str | None = None
-    ) -> dict[str, Any]:
-        """Evaluates a run on the test split of another dataset with the same labels."""
-        return label_inference.evaluate(run, dataset, data_dir)
-
-    @classmethod
-    def predict(
-        cls, run: reading.RunReader, files: Sequence[str], which: str, top: int | None
-    ) -> Predictions:
-        """Predicts the labels of image files, or shows the `top` most likely ones."""
-        return label_inference.predict(run, files, which, top)
-
-    @classmethod
-    def probabilities(cls, run: reading.RunReader, inputs: Any, which: str) -> np.ndarray:
-        """Predicts the probability of each label; see `image_inference.probabilities`."""
-        return label_inference.probabilities(run, inputs, which)
-
-    @classmethod
-    def served(
-        cls, run: reading.RunReader, which: str, preprocessing: bool, to: str
-    ) -> tuple[keras.Model, dict[str, Any]]:
-        """Returns a model, with its labels, thresholds and the normalization of its images."""
-        return label_inference.served(run, which, preprocessing, to)

@@ -7,7 +7,7 @@ they learn from the teacher by objectives that read no labels, unless `--skip_vo
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -30,7 +30,7 @@ from ban_tf.tasks import (
     segmentation_kept,
     segmentation_scores,
 )
-from ban_tf.tasks.task import Predictions, Task
+from ban_tf.tasks.task import Task
 from ban_tf.training.pixel_metrics import MeanIoU, PixelAccuracy
 
 # Training images without augmentation, for `--analyse`.
@@ -40,6 +40,7 @@ _ANALYZED = 50
 class Segmentation(Task):
     """Networks that classify the pixels of images; see `Task`."""
 
+    finished = segmentation_inference
     kind = "segmentation"
     validation_metric = "mean_iou"
     shown = ("loss", "accuracy", "val_accuracy", "val_mean_iou")
@@ -230,29 +231,3 @@ class Segmentation(Task):
     def keep_test(self, directory: RunDirectory) -> None:
         """Stores what is measured of each test image, and pictures of some of them."""
         segmentation_kept.write(directory, self._scores, self.data.test, self.data.class_names)
-
-    @classmethod
-    def evaluate(
-        cls, run: reading.RunReader, dataset: str, data_dir: str | None = None
-    ) -> dict[str, Any]:
-        """Evaluates a run on other images and masks; see `segmentation_inference.evaluate`."""
-        return segmentation_inference.evaluate(run, dataset, data_dir)
-
-    @classmethod
-    def predict(
-        cls, run: reading.RunReader, files: Sequence[str], which: str, top: int | None
-    ) -> Predictions:
-        """Predicts the masks of image files; see `segmentation_inference.predict`."""
-        return segmentation_inference.predict(run, files, which, top)
-
-    @classmethod
-    def probabilities(cls, run: reading.RunReader, inputs: Any, which: str) -> np.ndarray:
-        """Predicts the classes of pixels; see `segmentation_inference.probabilities`."""
-        return segmentation_inference.probabilities(run, inputs, which)
-
-    @classmethod
-    def served(
-        cls, run: reading.RunReader, which: str, preprocessing: bool, to: str
-    ) -> tuple[keras.Model, dict[str, Any]]:
-        """Returns a model, with its classes and the normalization of its images."""
-        return segmentation_inference.served(run, which, preprocessing, to)

@@ -6,7 +6,7 @@ result. What is saved is both together: a model that takes raw columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -22,7 +22,7 @@ from ban_tf.distillation.recorded_teacher import RecordedTeacher
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import regression
 from ban_tf.report import regression_plots
-from ban_tf.runs import class_files, reading, table_files
+from ban_tf.runs import class_files, table_files
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import (
     chance,
@@ -34,7 +34,6 @@ from ban_tf.tasks import (
     table_teacher,
 )
 from ban_tf.tasks.array_task import ArrayTask
-from ban_tf.tasks.task import Predictions
 
 
 class TableTask(ArrayTask):
@@ -43,6 +42,7 @@ class TableTask(ArrayTask):
     The inputs of examples are features; labels are classes, or standardized numbers `[rows, 1]`.
     """
 
+    finished = table_inference
     data: tables.TableData
     features: keras.Model
     _predictions: list[np.ndarray]
@@ -227,32 +227,6 @@ class TableTask(ArrayTask):
                 for number, values in enumerate(self._predictions)
             }
         }
-
-    @classmethod
-    def evaluate(
-        cls, run: reading.RunReader, dataset: str, data_dir: str | None = None
-    ) -> dict[str, Any]:
-        """Evaluates a run on another table; see `table_inference.evaluate`."""
-        return table_inference.evaluate(run, dataset)
-
-    @classmethod
-    def predict(
-        cls, run: reading.RunReader, files: Sequence[str], which: str, top: int | None
-    ) -> Predictions:
-        """Predicts for each row of tables; `top` is for classes, 1 by default."""
-        return table_inference.predict(run, files, which, top)
-
-    @classmethod
-    def probabilities(cls, run: reading.RunReader, inputs: Any, which: str) -> np.ndarray:
-        """Predicts for columns; see `table_inference.predictions`."""
-        return table_inference.probabilities(run, inputs, which)
-
-    @classmethod
-    def served(
-        cls, run: reading.RunReader, which: str, preprocessing: bool, to: str
-    ) -> tuple[keras.Model, dict[str, Any]]:
-        """Returns a model, with its columns and its target."""
-        return table_inference.served(run, which, preprocessing, to)
 
 
 def _listed(names: str | None) -> list[str]:

@@ -8,6 +8,7 @@ writes the reports. A new task is one class in one file, and a `Declaration`; se
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
@@ -81,6 +82,9 @@ class Task:
         kind: The kind of its results, one of `kinds.KINDS`; None for classifiers and language
             models.
         validation_metric: The metric of `validation_scores`.
+        finished: The module with what is done with finished runs: functions `evaluate`, `predict`,
+            `probabilities` and `served`, which take the run first. A task may override the methods
+            of these names instead.
         takes_lines: Whether `predict` can take each line of a file by itself.
         output_kind: What the outputs of its networks are; see `ensemble`.
     """
@@ -91,6 +95,7 @@ class Task:
     kind: str | None = None
     output_kind: str = "categorical"
     validation_metric: str = "error"
+    finished: ModuleType | None = None
     takes_lines = False
 
     def __init__(self, options: Options, workers: Workers):
@@ -297,7 +302,14 @@ class Task:
         """Returns figures for TensorBoard, by tag and generation; called after `rows`."""
         return {}
 
-    # Finished runs on new data.
+    # Finished runs on new data, by the functions of these names in `finished`.
+
+    @classmethod
+    def _for(cls, run: RunReader, function: str, what: str) -> Callable[..., Any]:
+        found = getattr(cls.finished, function, None)
+        if found is None:
+            raise _unknown(run, what)
+        return found
 
     @classmethod
     def evaluate(cls, run: RunReader, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
@@ -309,7 +321,8 @@ class Task:
         Raises:
             InputError: The data cannot be used, or the task has no such command.
         """
-        raise _unknown(run, "evaluated on other data")
+        evaluate = cls._for(run, "evaluate", "evaluated on other data")
+        return evaluate(run, dataset, data_dir) if data_dir else evaluate(run, dataset)
 
     @classmethod
     def probabilities(cls, run: RunReader, inputs: Any, which: str) -> np.ndarray:
@@ -323,11 +336,11 @@ class Task:
         Raises:
             InputError: The inputs cannot be used, or the task has no such command.
         """
-        raise _unknown(run, "used for predictions")
+        return cls._for(run, "probabilities", "used for predictions")(run, inputs, which)
 
     @classmethod
     def predict(
-        cls, run: RunReader, files: Sequence[str], which: str, top: int | None
+        cls, run: RunReader, files: Sequence[str], which: str, top: int | None, **options: Any
     ) -> Predictions:
         """Predicts for the contents of files.
 
@@ -336,11 +349,12 @@ class Task:
             files: Paths; a task may take folders and patterns, too.
             which: "ensemble", or the number of a generation.
             top: How many of the most likely results to return; None for the task's default.
+            **options: Further ones of the task, such as `lines` (see `takes_lines`).
 
         Raises:
             InputError: A file cannot be read, or the task has no such command.
         """
-        raise _unknown(run, "used for predictions")
+        return cls._for(run, "predict", "used for predictions")(run, files, which, top, **options)
 
     @classmethod
     def served(
@@ -357,7 +371,7 @@ class Task:
         Raises:
             InputError: The model does not exist, or the task has no such command.
         """
-        raise _unknown(run, "exported")
+        return cls._for(run, "served", "exported")(run, which, preprocessing, to)
 
     @classmethod
     def served_data(

@@ -7,7 +7,7 @@ numbers of them, with the vocabulary of the training texts, is put before the tr
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -25,7 +25,6 @@ from ban_tf.report import examples
 from ban_tf.runs import class_files, generations, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import array_task, chance, class_figures, saturation, text_inference
-from ban_tf.tasks.task import Predictions
 from ban_tf.training.balanced_accuracy import BalancedAccuracy
 
 _BALANCED = "val_balanced_accuracy"
@@ -42,6 +41,7 @@ class TextClassification(array_task.ArrayTask):
         length: Words of a text that are read.
     """
 
+    finished = text_inference
     takes_lines = True
     data: documents.DocumentData
     vocabulary: tuple[str, ...]
@@ -226,34 +226,3 @@ class TextClassification(array_task.ArrayTask):
         """Returns the reliability diagram and the confusion matrix of each generation."""
         names = self.data.class_names
         return class_figures.of_generations(self._predictions, self.test.labels, names)
-
-    @classmethod
-    def evaluate(
-        cls, run: reading.RunReader, dataset: str, data_dir: str | None = None
-    ) -> dict[str, Any]:
-        """Evaluates a run on the test texts of another dataset with its classes."""
-        return text_inference.evaluate(run, dataset)
-
-    @classmethod
-    def predict(
-        cls,
-        run: reading.RunReader,
-        files: Sequence[str],
-        which: str,
-        top: int | None,
-        lines: bool = False,
-    ) -> Predictions:
-        """Predicts the classes of text files, or of each of their lines."""
-        return text_inference.predict(run, files, which, top, lines)
-
-    @classmethod
-    def probabilities(cls, run: reading.RunReader, inputs: Any, which: str) -> np.ndarray:
-        """Predicts the classes of texts; see `text_inference.probabilities`."""
-        return text_inference.probabilities(run, inputs, which)
-
-    @classmethod
-    def served(
-        cls, run: reading.RunReader, which: str, preprocessing: bool, to: str
-    ) -> tuple[keras.Model, dict[str, Any]]:
-        """Returns a model with its classes and vocabulary; see `text_inference.served`."""
-        return text_inference.served(run, which, preprocessing, to)
