@@ -28,11 +28,6 @@ _CONFUSED_CLASSES = 20
 _MOST_DIAGRAMS = 12
 
 
-def by_generation(content: Content) -> document.Section:
-    """Returns the section on error by generation."""
-    return document.Section("Error by generation", [_errors(content)])
-
-
 def further(content: Content) -> list[document.Section]:
     """Returns the sections of classifiers whose predictions are kept."""
     if not isinstance(content, ClassContent):
@@ -46,21 +41,6 @@ def further(content: Content) -> list[document.Section]:
         document.Section("Ensemble and diversity", _ensemble(content)),
         document.Section("Near-duplicates", near_duplicates(content)),
     ]
-
-
-def _errors(content: Content) -> document.Figure:
-    rows = content.summary["generations"]
-    words = "; ".join(
-        f"generation {row['generation']} {METRICS['error'].shown(row['error'])} %" for row in rows
-    )
-    return document.Figure(
-        plots.svg(plots.metric_by_generation(content.summary)),
-        "svg+xml",
-        f"Test error by generation with 95 percent intervals: {words}. "
-        "The table above has the ensembles.",
-        "Bars are Wilson's 95 % intervals; points are shifted to keep them apart.",
-        wide=True,
-    )
 
 
 def _calibration(content: ClassContent) -> list[document.Block]:

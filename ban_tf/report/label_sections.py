@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import special
 
-from ban_tf.metrics import intervals, kinds, labels
-from ban_tf.metrics.table import METRICS
-from ban_tf.report import class_sections, document, examples, pictures, plots
+from ban_tf.metrics import intervals, labels
+from ban_tf.report import class_sections, document, examples, pictures
 from ban_tf.report.content import Content, LabelContent
 
 CURVES = {
@@ -17,25 +16,6 @@ CURVES = {
     "teacher_agreement": "agreement with teacher",
 }
 _MOST = 50  # labels of a table; of more, those of the lowest average precision
-
-
-def by_generation(content: Content) -> document.Section:
-    """Returns the section on the Hamming loss by generation."""
-    metric = METRICS[kinds.MULTI_LABEL.compared]
-    words = "; ".join(
-        f"generation {row['generation']} {metric.shown(row[metric.name])} %"
-        for row in content.summary["generations"]
-    )
-    picture = document.Figure(
-        plots.svg(plots.metric_by_generation(content.summary)),
-        "svg+xml",
-        f"Hamming loss by generation with 95 percent intervals: {words}. The table above has the "
-        "ensembles.",
-        "Bars are 95 % intervals by resampling of the test images; points are shifted to keep them "
-        "apart.",
-        wide=True,
-    )
-    return document.Section("Hamming loss by generation", [picture])
 
 
 def further(content: Content) -> list[document.Section]:

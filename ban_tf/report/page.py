@@ -12,6 +12,7 @@ from ban_tf.report import (
     class_sections,
     document,
     label_sections,
+    metric_section,
     plots,
     predictions,
     regression_sections,
@@ -22,7 +23,7 @@ from ban_tf.report import (
 from ban_tf.report.content import Content
 from ban_tf.runs import preferred
 
-# The module of each kind of results; each has `CURVES`, `by_generation` and `further`.
+# The module of each kind of results; each has `CURVES` and `further`.
 _SECTIONS = {
     "classification": class_sections,
     "text": text_sections,
@@ -47,7 +48,7 @@ def write(content: Content) -> str:
     kind = _SECTIONS[kinds.of(content.summary).name]
     sections = [
         document.Section("Results", _results(content)),
-        kind.by_generation(content),
+        metric_section.by_generation(content),
         document.Section("Learning curves", _curves(content, kind.CURVES)),
         document.Section("The gradient of distillation", _gradient(content)),
         *kind.further(content),

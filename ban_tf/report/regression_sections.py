@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ban_tf.metrics.table import METRICS
 from ban_tf.report import document, plots, regression_plots
 from ban_tf.report.content import Content, NumberContent
 
@@ -15,25 +14,6 @@ CURVES = {
     "loss": "training loss",
 }
 _MOST = 10  # of the largest residuals
-
-
-def by_generation(content: Content) -> document.Section:
-    """Returns the section on the RMSE by generation."""
-    metric = METRICS["rmse"]
-    words = "; ".join(
-        f"generation {row['generation']} {metric.shown(row['rmse'])}"
-        for row in content.summary["generations"]
-    )
-    picture = document.Figure(
-        plots.svg(plots.metric_by_generation(content.summary)),
-        "svg+xml",
-        f"Test RMSE by generation with 95 percent intervals: {words}. The table above has the "
-        "ensembles.",
-        "Bars are 95 % intervals by resampling test examples; points are shifted to keep them "
-        "apart.",
-        wide=True,
-    )
-    return document.Section("RMSE by generation", [picture])
 
 
 def further(content: Content) -> list[document.Section]:

@@ -7,7 +7,6 @@ import math
 import numpy as np
 
 from ban_tf.metrics import segmentation
-from ban_tf.metrics.table import METRICS
 from ban_tf.report import class_sections, document, plots
 from ban_tf.report.content import Content, SegmentationContent
 from ban_tf.system import shown
@@ -20,24 +19,6 @@ CURVES = {
     "teacher_agreement": "agreement with teacher",
 }
 _MOST = 30  # classes of a table
-
-
-def by_generation(content: Content) -> document.Section:
-    """Returns the section on mean IoU by generation."""
-    metric = METRICS["mean_iou"]
-    words = "; ".join(
-        f"generation {row['generation']} {metric.shown(row['mean_iou'])} %"
-        for row in content.summary["generations"]
-    )
-    picture = document.Figure(
-        plots.svg(plots.metric_by_generation(content.summary)),
-        "svg+xml",
-        f"Test mean IoU by generation with 95 percent intervals: {words}. The table above has the "
-        "ensembles.",
-        "Bars are 95 % bootstrap intervals over images; points are shifted to keep them apart.",
-        wide=True,
-    )
-    return document.Section("Mean IoU by generation", [picture])
 
 
 def further(content: Content) -> list[document.Section]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from ban_tf.metrics import calibration
-from ban_tf.metrics.table import METRICS
 from ban_tf.report import document, plots
 from ban_tf.report.content import Content, WordContent
 from ban_tf.system import shown
@@ -18,29 +17,6 @@ CURVES = {
     "loss": "training loss",
     "teacher_agreement": "agreement with teacher",
 }
-
-
-def by_generation(content: Content) -> document.Section:
-    """Returns the section on perplexity by generation."""
-    rows = content.summary["generations"]
-    words = "; ".join(
-        f"generation {row['generation']} {METRICS['perplexity'].shown(row['perplexity'])}"
-        for row in rows
-    )
-    _, figure = plots.by_generation(content.summary)
-    caption = "The perplexity of the test text; an ensemble is plotted at its last member. "
-    if "interval" in rows[0]:
-        caption += "Bars are 95 % intervals by a bootstrap over blocks of words."
-    else:
-        caption += "With one seed there is no interval."
-    picture = document.Figure(
-        plots.svg(figure),
-        "svg+xml",
-        f"Test perplexity by generation: {words}. The table above has the ensembles.",
-        caption,
-        wide=True,
-    )
-    return document.Section("Perplexity by generation", [picture])
 
 
 def further(content: Content) -> list[document.Section]:
