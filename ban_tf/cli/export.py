@@ -199,7 +199,8 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_bool(
         "preprocessing",
         False,
-        "Export with preprocessing: from uint8 images (or strings, for text) to probabilities.",
+        "Export with preprocessing: from uint8 images (or strings, for text, or the raw columns of "
+        "a table) to probabilities, or numbers.",
         flag_values=values,
     )
 

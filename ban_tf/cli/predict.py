@@ -28,8 +28,9 @@ resized. A folder stands for all images in it and in its folders, a pattern such
 for the files that match. Files that cannot be read are named at the end; the exit code is then 1,
 or 2 if nothing could be predicted. For a run on masks, prints the largest classes of each image and
 their shares of its pixels; --masks=FOLDER writes the masks. For a run on labeled texts, a file is
-one text, or with --lines each of its lines. For a run on text, prints the most likely next words
-after each line of text files.
+one text, or with --lines each of its lines. For a run on a table, prints the class or the number of
+each row of tables, which need no column with it. For a run on text, prints the most likely next
+words after each line of text files.
 """
 
 

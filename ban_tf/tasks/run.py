@@ -115,12 +115,14 @@ class Run:
 
         Args:
             inputs: For images uint8 `[examples, height, width, channels]`, or a sequence of paths
-                of image files. For text a sequence of lines.
+                of image files. For text a sequence of lines. For a table a dictionary of columns,
+                a data frame, or the path of a file.
             model: "ensemble", the number of a generation, or "best" for the one that validation
                 prefers (`preferred`).
 
         Returns:
-            float64 `[examples, classes]`; for text those of the next word, `[lines, words]`.
+            float64 `[examples, classes]`; for text those of the next word, `[lines, words]`; for a
+            table with a number to predict, numbers `[rows]`.
 
         Raises:
             InputError: The model does not exist, or the inputs do not fit it.

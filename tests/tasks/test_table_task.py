@@ -2,7 +2,6 @@
 
 import csv
 import json
-import pathlib
 import shutil
 
 import keras
@@ -17,6 +16,7 @@ from ban_tf.cli import evaluate, export, predict
 from ban_tf.config import options
 from ban_tf.datasets import tables
 from ban_tf.errors import InputError, OptionsError
+from ban_tf.report import content
 from ban_tf.runs import reading, table_files
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
@@ -117,7 +117,7 @@ def test_the_report_shows_predictions_and_residuals(place, test_part):
 def test_new_tables_are_predicted(place, run, capsys):
     table = place / "predicted.csv"
     arguments = [str(place / "run"), str(place / "new.csv"), str(place / "absent.csv")]
-    assert predict.main([*arguments, f"--csv={table}"]) == 1
+    assert predict.main([*arguments, f"--csv={table}", "--model=ensemble"]) == 1
     told = capsys.readouterr()
     assert "absent.csv does not exist" in told.err
     rows = list(csv.reader(table.open()))
@@ -300,17 +300,30 @@ def test_a_csv_belongs_to_the_task_of_its_columns(place, run):
 
 def test_columns_that_are_not_those_of_the_model_are_noticed(place, tmp_path):
     shutil.copytree(place / "run", tmp_path / "run")
-    with RunDirectory(tmp_path / "run") as directory:
-        facts = json.loads(directory.read(table_files.COLUMNS))
-        facts["columns"] = facts["columns"][:1]
-        directory.commit({table_files.COLUMNS: json.dumps(facts).encode()})
+
+    def changed(name, content):
+        with RunDirectory(tmp_path / "run") as directory:
+            directory.commit({name: content})
+        return ban_tf.Run(tmp_path / "run")
+
+    facts = json.loads((place / "run" / table_files.COLUMNS).read_bytes())
+    wrong = {**facts, "columns": facts["columns"][:1]}
     with pytest.raises(InputError, match="has other columns or another target than the model"):
-        ban_tf.Run(tmp_path / "run").predict({"color": ["red"]})
-    with RunDirectory(tmp_path / "run") as directory:
-        directory.commit({table_files.COLUMNS: b"{}"})
-    with pytest.raises(InputError, match=r"columns\.json"):
-        ban_tf.Run(tmp_path / "run").predict({"color": ["red"]})
-    assert pathlib.Path(tmp_path / "run").is_dir()
+        changed(table_files.COLUMNS, json.dumps(wrong).encode()).predict({"color": ["red"]})
+    twice = {**facts, "columns": facts["columns"][:1] * 2}
+    unnamed = {**facts, "target": {**facts["target"], "std": 0}}
+    keyless = {**facts, "columns": [{**facts["columns"][0], "key": "../x"}]}
+    for broken in ({}, [], twice, unnamed, keyless):
+        run = changed(table_files.COLUMNS, json.dumps(broken).encode())
+        with pytest.raises(InputError, match=r"columns\.json"):
+            run.predict({"color": ["red"]})
+    for targets in (np.ones((2, 2)), np.array([np.nan]), np.array(["a"])):
+        changed(table_files.TARGETS, table_files.number_files(targets)[table_files.TARGETS])
+        with pytest.raises(InputError, match=r"test_targets\.npz does not hold one finite number"):
+            content.read(tmp_path / "run")
+    changed(table_files.TARGETS, table_files.number_files(np.ones(3))[table_files.TARGETS])
+    with pytest.raises(InputError, match="the test set needs"):
+        content.read(tmp_path / "run")
 
 
 def _record(path, rows, rows_of_outputs, **options):
