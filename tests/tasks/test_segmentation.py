@@ -157,7 +157,7 @@ def test_generation_0_is_what_a_plain_keras_loop_trains(run, folder):
 def test_a_run_that_is_interrupted_within_an_epoch_resumes_bit_for_bit(
     run, folder, tmp_path, monkeypatch
 ):
-    settings = chosen(folder, tmp_path / "run", checkpoint_steps=1)
+    settings = chosen(folder, tmp_path / "run", checkpoint_steps=1, gens=1)
     with monkeypatch.context() as patch:
         stop = Signal("step", 15)  # in the second epoch of generation 1
         patch.setattr(Segmentation, "callbacks", lambda *arguments: [stop])
@@ -165,12 +165,13 @@ def test_a_run_that_is_interrupted_within_an_epoch_resumes_bit_for_bit(
             runner.run(settings)
     runner.run(settings)
     again = ban_tf.Run(tmp_path / "run")
-    for number in (0, 1, 2):
+    for number in (0, 1):
         for ours, theirs in zip(
             again.model(number).get_weights(), run.model(number).get_weights(), strict=True
         ):
             np.testing.assert_array_equal(ours, theirs)
-    assert again.summary["generations"][2]["mean_iou"] == run.summary["generations"][2]["mean_iou"]
+    ours, theirs = (found.summary["generations"][1]["mean_iou"] for found in (again, run))
+    assert ours == theirs
 
 
 def test_masks_that_have_changed_are_noticed(run, folder, tmp_path):
@@ -338,14 +339,14 @@ def test_replicas_train_as_one_device(folder, tmp_path):
     from tests.distribution import processes
 
     given = [
-        *("--arch=tests.tasks.segmenters:build", "--gens=1", "--epochs=2", "--batch_size=8"),
+        *("--arch=tests.tasks.segmenters:build", "--gens=1", "--epochs=1", "--batch_size=8"),
         "--learning_rate=0.01",
         *(f"--dataset=segmentation:{folder}", "--progress=none", "--objective=kd+labels"),
     ]
     two = processes.start(
         "ban_tf.main", *given, "--virtual_devices=2", f"--workdir={tmp_path / 'two'}"
     )
-    changes = {"arch": "tests.tasks.segmenters:build", "gens": 1, "strategy": "one"}
+    changes = {"arch": "tests.tasks.segmenters:build", "gens": 1, "epochs": 1, "strategy": "one"}
     runner.run(chosen(folder, tmp_path / "one", **changes))
     assert "2 replica(s) of MirroredStrategy" in processes.finished(two)
     processes.assert_same_run(tmp_path / "one", tmp_path / "two", rtol=1e-3, atol=1e-4)
