@@ -27,8 +27,6 @@ DEFAULT = "causal-transformer-2-128"
 NAMED = ("layers", "units")
 TASK = "text"
 
-_DEVIATION = 0.02  # of the initial embedding, as GPT's
-
 
 def parse(name: str) -> dict[str, int]:
     """Returns the settings in a name; see `text_names.parse`."""
@@ -71,11 +69,11 @@ def build(
     embedding = keras.layers.ReversibleEmbedding(
         len(vocabulary),
         units,
-        embeddings_initializer=keras.initializers.RandomNormal(stddev=_DEVIATION),
+        embeddings_initializer=keras.initializers.RandomNormal(stddev=units**-0.5),
         reverse_dtype="float32",
         name="embedding",
     )
-    # Scaled to the size of the sines, since small initial weights serve as those of the logits.
+    # Vaswani et al., section 3.4: words are then as large as the sines, and logits near one.
     x = embedding(words) * units**0.5
     x = text_blocks.add_sines(x, words, units)
     x = text_blocks.dropped(x, dropout, "embedding_dropout")

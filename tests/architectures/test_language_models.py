@@ -110,7 +110,7 @@ def test_models_load_without_this_package_and_give_float32(name, policy, tmp_pat
     assert keras.backend.standardize_dtype(logits.dtype) == "float32"
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras", custom_objects={})
-    rounding = 1e-6 if policy == "float32" else 2e-3
+    rounding = 1e-6 if policy == "float32" or "lstm" in name else 0.03  # of bfloat16
     np.testing.assert_allclose(loaded(words), logits, rtol=1e-5, atol=rounding)
     modules = {type(layer).__module__.split(".")[0] for layer in loaded.layers}
     assert modules == {"keras"}
