@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
+import functools
 import math
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -128,11 +129,11 @@ def arrays(table: Table, columns: Sequence[Column]) -> dict[str, np.ndarray]:
 
 def numbers(cells: np.ndarray) -> np.ndarray | None:
     """Returns cells as float64 `[rows]`, NaN where one is missing; None if one is no number."""
+    given = cells != ""
     try:
-        found = np.array([float(cell) if cell else math.nan for cell in cells], np.float64)
+        found = np.where(given, cells, math.nan).astype(np.float64)
     except ValueError:
         return None
-    given = cells != ""
     # What float32 cannot hold, infinity included, is no number that a network could take.
     return found if np.all(np.abs(found[given]) <= _LARGEST) else None
 
@@ -143,6 +144,7 @@ def _days(cells: np.ndarray) -> np.ndarray | None:
     return None if None in found else np.array(found, np.float64)
 
 
+@functools.lru_cache(maxsize=2**16)  # a column has many rows of few days
 def _day(cell: str) -> float | None:
     match = _DATE.fullmatch(cell)
     try:
