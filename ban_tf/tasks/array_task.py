@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from ban_tf.compat import keras_distribution, outputs
 from ban_tf.datasets import example_batches
@@ -45,6 +46,10 @@ class ArrayTask(Task):
         """Returns what changes training batches, if any; see `example_batches`."""
         return None
 
+    def finish(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        """Returns training batches as they are fitted, such as with sample weights."""
+        return batches
+
     def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
         """Returns shuffled examples, from a step of an epoch on, without end."""
         batches = functools.partial(
@@ -56,7 +61,9 @@ class ArrayTask(Task):
             first_step=step,
             change=self.change(generation),
         )
-        return keras_distribution.as_data(self.workers.distribute_dataset(batches))
+        return keras_distribution.as_data(
+            self.workers.distribute_dataset(lambda **share: self.finish(batches(**share)))
+        )
 
     def validation_batches(self) -> Any:
         """Returns the validation examples in order."""

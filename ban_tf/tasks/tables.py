@@ -15,7 +15,8 @@ import tensorflow as tf
 from matplotlib.figure import Figure
 
 from ban_tf import architectures, objectives
-from ban_tf.datasets import tables
+from ban_tf.compat import fingerprint
+from ban_tf.datasets import class_weights, tables
 from ban_tf.datasets.example_batches import Examples
 from ban_tf.datasets.folder_layout import TEST, TRAIN, VALIDATION
 from ban_tf.distillation.recorded_teacher import RecordedTeacher
@@ -69,6 +70,10 @@ class TableTask(ArrayTask):
         self.train, self.validation, self.test = (
             self._examples(self.data.parts[part]) for part in (TRAIN, VALIDATION, TEST)
         )
+        self._class_weights = None
+        if options.class_weight:
+            names, labels = self.data.target.class_names, self.train.labels
+            self._class_weights = class_weights.weights(options.class_weight, labels, names)
         if self._is_number:
             self.kind, self.output_kind = "regression", "values"
             self.shown = ("loss", "rmse", "val_rmse")
@@ -96,10 +101,14 @@ class TableTask(ArrayTask):
         """Returns the numbers of rows and a hash of the table."""
         parts = self.data.parts
         train = len(parts[TRAIN]) + len(parts[VALIDATION])
-        return {
+        found = {
             "examples": f"{train} to train with and {len(parts[TEST])} to test with",
             "data": f"content of hash {self.data.content}",
         }
+        if self._class_weights is not None:
+            weights = fingerprint.of_array(self._class_weights)[:16]
+            found["class_weight"] = f"{self.options.class_weight} with weights of hash {weights}"
+        return found
 
     def files(self) -> Mapping[str, bytes]:
         """Returns the columns and the target, without which predictions cannot be read."""
@@ -147,6 +156,11 @@ class TableTask(ArrayTask):
             return inputs, {"labels": labels, "teacher_logits": tf.gather(recorded, chosen)}
 
         return taught
+
+    def finish(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+        """Returns batches with the weights of `--class_weight`."""
+        weights = self._class_weights
+        return batches if weights is None else class_weights.weighted(batches, weights)
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
         """Returns the accuracy of chance, for classes."""

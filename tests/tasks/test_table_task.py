@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 from absl import flags
 from sklearn import metrics
+from sklearn.utils.class_weight import compute_class_weight
 
 import ban_tf
 from ban_tf.cli import evaluate, export, predict
@@ -291,6 +292,16 @@ def test_what_does_not_fit_is_refused_before_training(arguments, message):
     with pytest.raises(OptionsError) as caught:
         _parsed(f"--dataset={arguments[0]}", *arguments[1:])
     assert message in str(caught.value)
+
+
+def test_class_weights_are_those_of_scikit_learn():
+    given = _parsed("--dataset=table:breast_cancer", "--class_weight=balanced")
+    task = runner.prepare(given).task
+    labels = task.train.labels
+    wanted = compute_class_weight("balanced", classes=np.arange(2), y=labels)
+    _, chosen, weights = next(iter(task.training_batches(0, 0, 0).get_tf_dataset()))
+    np.testing.assert_allclose(weights, wanted[chosen.numpy()], rtol=1e-6)
+    assert "class_weight" in task.identity()
 
 
 def test_a_csv_belongs_to_the_task_of_its_columns(place, run):

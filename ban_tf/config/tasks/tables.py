@@ -19,6 +19,7 @@ _OF_NUMBERS = "mse+labels"  # the objective where a number is predicted
 # Flags that need classes, and the values with which they do nothing.
 _OF_CLASSES: dict[str, Any] = {
     "label_smoothing": 0.0,
+    "class_weight": None,
     "ensemble_average": "probabilities",
     "tighten_epochs": None,
     "analyse": False,
@@ -75,7 +76,7 @@ TASK = Declaration(
         {
             *("target", "target_kind", "ignored_columns", "categorical_columns"),
             *("validation_fraction", "test_fraction", "jit", "steps_per_execution"),
-            "teacher_from",
+            *("teacher_from", "class_weight"),
             "strategy=multiworker",
         }
     ),
