@@ -26,7 +26,8 @@ preprocessing of the run. The classes must be those of the run's training data. 
 classes without train and test, all images are test data, and classes may be missing. For a run on
 text, text:PATH is one file, or a folder with *.test.txt, and the vocabulary is that of the run. For
 a run on labeled texts, documents:FOLDER or csv:FILE without a test part is test data as a whole,
-and so is another table than its own for a run on a table.
+and so is another table than its own for a run on a table, and segmentation:FOLDER for a run on
+masks, unless it is the folder that the run was trained on.
 """
 
 
@@ -39,8 +40,8 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "dataset",
         None,
-        "digits, a TFDS dataset, folder:PATH, csv:FILE, table:FILE, documents, documents:FOLDER, "
-        "text or text:PATH.",
+        "digits, a TFDS dataset, folder:PATH, csv:FILE, table:FILE, segmentation:FOLDER, "
+        "documents, documents:FOLDER, text or text:PATH.",
         required=True,
         flag_values=values,
     )

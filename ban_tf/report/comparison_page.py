@@ -26,8 +26,8 @@ from ban_tf.system.shown import escaped
 _SHOWN = tuple(name for name in comparison.COMPARED if name != "brier_score")
 _WORDS = ("runs", "generation or ensemble", "verdict")  # headings of columns with text
 _NOTES = (
-    "All metrics are on the test set, and lower is better; changes of the error are in percentage "
-    "points. Changes are paired by seed: the interval is Student's t of the paired differences "
+    "All metrics are on the test set; lower is better, except of accuracies, IoU and other shares of "
+    "what is right. Changes of shares are in percentage points. Changes are paired by seed: the interval is Student's t of the paired differences "
     "over seeds, and shows what to expect from another seed on this test set. An interval is of "
     "one change, but verdicts take all rows of a column into account: the p-values of paired t "
     "tests are adjusted by Benjamini and Hochberg's procedure, so that no more than 5 % of the "

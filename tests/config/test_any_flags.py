@@ -35,6 +35,7 @@ _TEXTS = {
         *("densenet-10-4@compression=0.1", "densenet-10-4@depth=9@depth=9", "lstm-1-999999"),
         *("keras:vgg16", "VGG16", "keras:", "keras:VGG17", "kerashub:", "kerashub:nowhere"),
         *("bilstm", "bilstm-1-4", "text-cnn-4", "text-cnn-0", "text-transformer-1-8", "bilstm-1"),
+        *("unet", "unet-1-4", "unet-0-1", "unet-10-99999"),
         *("mlp", "mlp-1-4", "mlp-0-1", "table-resnet-1-4", "table-resnet-1-999999"),
         *("os:getcwd", "nowhere:f", "os:", ":f", "os:a b", "a.b:c.d", "json:loads"),
     ),
@@ -43,6 +44,8 @@ _TEXTS = {
         *("folder:file", "cifar10", "mnist", "cifar11", "table:x", "digits:x", "TEXT"),
         *("csv:", "csv:file", "csv:folder", "documents", "documents:", "documents:folder"),
         *("table:wine", "table:diabetes", "table:folder"),
+        *("segmentation", "segmentation:", "segmentation:folder", "segmentation:file"),
+        *("segmentation:tfds:", "segmentation:tfds:nowhere"),
     ),
     "objective": (
         *("kd", "labels", "cwtm", "importance", "dkpp", "dkd", "dist", "mse", "kd+labels"),
