@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 from collections.abc import Sequence
 
@@ -80,7 +81,9 @@ def files_in(folder: pathlib.Path) -> list[pathlib.Path]:
 
 
 def _root(name: str) -> pathlib.Path:
-    root = pathlib.Path(name.removeprefix(_PREFIX)).expanduser()
+    root = pathlib.Path(name.removeprefix(_PREFIX))
+    with contextlib.suppress(RuntimeError):  # of a user who does not exist
+        root = root.expanduser()
     if not name.removeprefix(_PREFIX) or not root.is_dir():
         raise InputError(
             f"--dataset={name} is not a folder; give documents:FOLDER with texts in "

@@ -76,8 +76,9 @@ def test_another_layout_is_refused(tmp_path, make, complaint):
     make(tmp_path)
     with pytest.raises(InputError, match=complaint):
         documents.check(f"documents:{tmp_path}")
-    with pytest.raises(InputError, match=r"absent is not a folder; give documents:FOLDER"):
-        documents.check("documents:absent")
+    for absent in ("absent", "~nobody-has-this-name/absent", ""):
+        with pytest.raises(InputError, match=r"is not a folder; give documents:FOLDER"):
+            documents.check(f"documents:{absent}")
 
 
 def test_files_that_are_no_text_are_named(tmp_path):
