@@ -72,6 +72,20 @@ class MultiLabelImages(ImageClassification):
         accuracy = keras.metrics.BinaryAccuracy("accuracy", threshold=0.0 if logits else 0.5)
         return {"loss": loss, "weighted_metrics": [accuracy]}
 
+    def first_teacher(self) -> tuple[Any, str] | None:
+        """Returns several models of `--teacher_from`, which teach generation 0.
+
+        Raises:
+            InputError: It is a recording, whose outputs are of classes that exclude each other.
+        """
+        given = self.options.teacher_from or ""
+        if given.startswith("recording:"):
+            raise InputError(
+                f"--teacher_from={given} holds outputs for images of one class each; give a .keras "
+                "file, or several, for images with several labels."
+            )
+        return super().first_teacher()
+
     def _chance(self) -> float | None:
         return chance.of_label_accuracy(self.data.validation.labels)
 

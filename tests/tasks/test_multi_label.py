@@ -261,6 +261,15 @@ def test_the_ensemble_is_distilled_into_a_final_student(place):
     np.testing.assert_allclose(expit(teacher), expit(members).mean(axis=0), atol=1e-5)
 
 
+def test_several_given_models_teach_generation_0_label_by_label(run, place):
+    files = [run.files.path / f"generation-{number}/model.keras" for number in (1, 2)]
+    given = {"teacher_from": ",".join(map(str, files)), "gens": 0, "teacher_signal": "online"}
+    found = runner.run(_options(place, "given", objective="kd", epochs=8, **given))
+    assert found["generations"][0]["mean_average_precision"] > 0.8
+    history = Run(place / "given").history[0]
+    assert history[-1]["teacher_loss"] < history[0]["teacher_loss"]
+
+
 def test_recorded_teachers_teach_as_those_that_are_asked(run, place):
     runner.run(_options(place, "online", teacher_signal="online", gens=1))
     assert run.files.metadata["teacher_signal"]["recorded"]

@@ -7,6 +7,7 @@ from ban_tf.config.tasks import images
 _ONE_CLASS = "it is for images of one class each"
 _LEFT_OUT = (
     *("data_dir", "mixup", "cutmix", "class_weight", "monitor", "teacher_top"),
+    "teacher_classes",
     *("unlabelled", "unlabelled_confidence", "unlabelled_balance"),
 )
 
