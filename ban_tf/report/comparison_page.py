@@ -26,13 +26,13 @@ from ban_tf.system.shown import escaped
 _SHOWN = tuple(name for name in comparison.COMPARED if name != "brier_score")
 _WORDS = ("runs", "generation or ensemble", "verdict")  # headings of columns with text
 _NOTES = (
-    "All metrics are on the test set; lower is better, except of accuracies, IoU and other shares of "
-    "what is right. Changes of shares are in percentage points. Changes are paired by seed: the interval is Student's t of the paired differences "
-    "over seeds, and shows what to expect from another seed on this test set. An interval is of "
-    "one change, but verdicts take all rows of a column into account: the p-values of paired t "
-    "tests are adjusted by Benjamini and Hochberg's procedure, so that no more than 5 % of the "
-    "changes called better or worse are expected to be false. So an interval may exclude zero "
-    "while the verdict is no significant difference."
+    "All metrics are on the test set; a verdict says which direction is better, and changes of "
+    "what is in percent are in percentage points. Changes are paired by seed: the interval is "
+    "Student's t of the paired differences over seeds, and shows what to expect from another seed "
+    "on this test set. An interval is of one change, but verdicts take all rows of a column into "
+    "account: the p-values of paired t tests are adjusted by Benjamini and Hochberg's procedure, "
+    "so that no more than 5 % of the changes called better or worse are expected to be false. So "
+    "an interval may exclude zero while the verdict is no significant difference."
 )
 _NO_CONTROL = (
     "A later generation differs from generation 0 by another training, too: runs with "

@@ -298,7 +298,8 @@ def test_bad_files_are_named_after_the_others_are_predicted(run, images, tmp_pat
         str(tmp_path / name) for name in ("1.png", "3.png")
     ]
     assert len(table.read_text().splitlines()) == 3
-    bad = err.splitlines()
+    note, *bad = err.splitlines()
+    assert note.startswith("The ensemble is used")
     assert len(bad) == 4 and all(line.startswith("ban-tf predict: ") for line in bad)
     for sentence in ("2.png cannot be", "absent.png", "empty holds no im", "*.gif matches no file"):
         assert sentence in err

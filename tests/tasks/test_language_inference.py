@@ -109,6 +109,7 @@ def test_next_words_are_those_of_reading_each_line_alone(run, which):
 def test_the_likeliest_next_words_are_shown_and_written(run, place, capsys):
     table = place / "table.csv"
     arguments = [str(run.path), str(place / "lines.txt"), f"--csv={table}", "--top=2"]
+    arguments.append("--model=ensemble")
     assert predict.main(arguments) == 0
     shown = capsys.readouterr().out.splitlines()
     assert predict.main([*arguments, "--lines"]) == 2

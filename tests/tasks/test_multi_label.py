@@ -158,7 +158,7 @@ def test_its_report_shows_labels(run):
 def test_files_are_predicted_and_a_table_evaluated(run, place, capsys):
     folder = str(run.files.path)
     image = str(place / "000.png")
-    assert verbs.main(["predict", folder, image, "--csv"]) == 0
+    assert verbs.main(["predict", folder, image, "--csv", "--model=ensemble"]) == 0
     heading, row = capsys.readouterr().out.splitlines()
     assert heading == "image,labels,blue,green,red"
     p = run.predict([image])[0]
@@ -192,7 +192,7 @@ def test_files_are_predicted_and_a_table_evaluated(run, place, capsys):
 
 def test_an_exported_model_takes_images_and_its_manifest_has_thresholds(run, place, tmp_path):
     output = tmp_path / "model.keras"
-    arguments = ["--to=keras", "--preprocessing", f"--output={output}"]
+    arguments = ["--to=keras", "--preprocessing", f"--output={output}", "--model=ensemble"]
     assert verbs.main(["export", str(run.files.path), *arguments]) == 0
     manifest = json.loads((tmp_path / "model.keras.json").read_text())
     assert manifest["class_names"] == list(LABELS)

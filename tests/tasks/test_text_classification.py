@@ -236,14 +236,15 @@ def test_files_and_lines_are_predicted(place, run, capsys):
     (folder / "a.txt").write_text("Goal, team!\n\nRain and snow\n")
     (folder / "b.txt").write_bytes(b"\xff\xfa")
     table = place / "predicted.csv"
-    assert predict.main([str(run.files.path), str(folder), f"--csv={table}"]) == 1
+    arguments = [str(run.files.path), "--model=ensemble"]
+    assert predict.main([*arguments, str(folder), f"--csv={table}"]) == 1
     caught = capsys.readouterr()
     assert "b.txt cannot be read as UTF-8" in caught.err
     (row,) = csv.DictReader(table.read_text().splitlines())
     expected = run.predict(["Goal, team!\n\nRain and snow"])[0]
     assert [float(row[name]) for name in WORDS] == pytest.approx(list(expected), rel=1e-5)
     assert caught.out.startswith(f"{folder / 'a.txt'}\t{row['class']}\t")
-    arguments = [str(run.files.path), str(folder / "a.txt"), "--lines", "--top=2", "--csv"]
+    arguments += [str(folder / "a.txt"), "--lines", "--top=2", "--csv"]
     assert predict.main(arguments) == 0
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert [row["line"] for row in rows] == ["Goal, team!", "Rain and snow"]
