@@ -14,7 +14,7 @@ import pathlib
 import pickle
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -254,7 +254,15 @@ def _write(folder: pathlib.Path, manifest: Manifest, keys: np.ndarray) -> None:
 
 def _hash_of(teacher: Any) -> str | None:
     """Returns a hash of a teacher's state, if pickle can write it: its weights are part of it."""
+    found = hashlib.sha256()
     try:
-        return hashlib.sha256(pickle.dumps(teacher)).hexdigest()
+        pickle.Pickler(_Hashing(found.update), protocol=5).dump(teacher)
     except Exception:  # whatever a foreign object raises
         return None
+    return found.hexdigest()
+
+
+class _Hashing(NamedTuple):
+    """A file that hashes what is written, so that large teachers are not copied."""
+
+    write: Callable[[Any], None]
