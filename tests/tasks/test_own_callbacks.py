@@ -160,5 +160,6 @@ def test_only_the_chief_calls_it(monkeypatch):
         raise AssertionError("called")
 
     other = _Task(dataclasses.make_dataclass("Workers", [("chief", bool)])(False))
-    prepared = runner.Prepared(other, 1, {}, None, {}, called)
+    rest = {field.name: None for field in dataclasses.fields(runner.Prepared)}
+    prepared = runner.Prepared(**{**rest, "task": other, "own_callbacks": called})
     assert len(runner._callbacks(prepared, None, 0, [])) == 1
