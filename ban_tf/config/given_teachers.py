@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from ban_tf.config.options import Options
 
 # Flags that need the teacher's answer to images that are not recorded, or its layers.
-_MIXED = ("mixup", "cutmix", "activation_weight")
+_OF_LAYERS = ("activation_weight", "feature_weight")
+_MIXED = ("mixup", "cutmix", *_OF_LAYERS)
 
 
 def check(options: Options) -> None:
@@ -45,9 +46,10 @@ def check(options: Options) -> None:
             f"--teacher_from={value} teaches generation 0, which --objective={options.objective} "
             "does not; choose kd+labels or another one."
         )
-    if options.activation_weight:
+    compared = next((name for name in _OF_LAYERS if getattr(options, name)), None)
+    if compared:
         raise OptionsError(
-            "--activation_weight compares layers with those of one Keras model, but "
+            f"--{compared} compares layers with those of one Keras model, but "
             f"--teacher_from={value} is another kind of teacher; leave out one of them."
         )
     if not sources[0].is_recording:

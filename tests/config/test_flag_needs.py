@@ -64,6 +64,8 @@ IDLE = [
     ),
     ("--teacher_input=raw", [TEXT], TEXT),
     ("--teacher_input=raw", [], "without --teacher_from"),
+    ("--teacher_classes=classes.csv", [TEXT], TEXT),
+    ("--teacher_classes=classes.csv", [], "without --teacher_from"),
     ("--skip_bad_files", [], "--dataset=digits"),
     ("--augment=no", [TEXT], TEXT),
     ("--label_weight=0.5", [LABELS], LABELS),
@@ -171,6 +173,7 @@ AT_WORK = [
     ["--arch=keras:EfficientNetV2B0", "--weights=imagenet", "--freeze=until:3", "--dropout=0.2"],
     ["--arch=mine:build", "--backbone_learning_rate=0.1", "--weights=none", "--fresh=all"],
     ["--input=raw", "--teacher_input=caffe", "--teacher_from=teacher.keras"],
+    ["--teacher_classes=classes.csv", "--teacher_from=teacher.keras"],
     ["--label_smoothing=0.1", KD],
     ["--label_smoothing=0.1", "--teacher_from=teacher.keras"],
     ["--tighten_epochs=1", "--activation_weight=1", "--mixup=0.2", "--cutmix=1"],
@@ -199,7 +202,8 @@ AT_WORK = [
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    (tmp_path / "teacher.keras").write_text("")
+    for file in ("teacher.keras", "classes.csv"):
+        (tmp_path / file).write_text("")
     for name in ("a", "b"):
         for part in ("classes", "parts/train", "parts/valid", "parts/test"):
             (tmp_path / part / name).mkdir(parents=True)
