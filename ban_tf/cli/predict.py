@@ -103,6 +103,8 @@ def _work(values: flags.FlagValues, names: list[str]) -> int:
     task = registry.of_settings(reading.settings(run)).load()
     if values.lines and not task.takes_lines:
         raise InputError("--lines is for runs on labeled texts; leave it out.")
+    if values.masks and not task.predicts_masks:
+        raise InputError(f"--masks={values.masks} is for runs on masks; leave it out.")
     options = {"lines": True} if values.lines else {}
     which, reason = preferred.resolve(run, values.model)
     predictions = task.predict(run, files, which, values.top, **options)
@@ -121,8 +123,6 @@ def _work(values: flags.FlagValues, names: list[str]) -> int:
 
 def _write_masks(predictions: Predictions, folder: str) -> None:
     """Writes masks under the names of their images; of equal names the later ones get a number."""
-    if predictions.masks is None:
-        raise InputError(f"--masks={folder} is for runs on masks; leave it out.")
     taken: set[str] = set()
     try:
         pathlib.Path(folder).mkdir(exist_ok=True)

@@ -43,6 +43,7 @@ class Segmentation(Task):
     finished = segmentation_inference
     kind = "segmentation"
     validation_metric = "mean_iou"
+    predicts_masks = True
     shown = ("loss", "accuracy", "val_accuracy", "val_mean_iou")
     data: datasets.ImageData
     networks: image_networks.ImageNetworks

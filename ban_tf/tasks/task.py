@@ -39,15 +39,14 @@ class Predictions(NamedTuple):
         rows: Its cells.
         lines: The lines printed on the screen.
         bad: Sentences on files that cannot be read, and have no prediction.
-        masks: For `--masks` the path of each image and its predicted mask, a PNG; None of a task
-            that predicts none.
+        masks: The path of each image and its predicted mask, a PNG, of a task that predicts masks.
     """
 
     headings: list[str]
     rows: list[list[Any]]
     lines: list[str]
     bad: Sequence[str] = ()
-    masks: Sequence[tuple[str, bytes]] | None = None
+    masks: Sequence[tuple[str, bytes]] = ()
 
 
 class ServedData(NamedTuple):
@@ -86,6 +85,7 @@ class Task:
             `probabilities` and `served`, which take the run first. A task may override the methods
             of these names instead.
         takes_lines: Whether `predict` can take each line of a file by itself.
+        predicts_masks: Whether `predict` returns masks.
         output_kind: What the outputs of its networks are; see `ensemble`.
     """
 
@@ -97,6 +97,7 @@ class Task:
     validation_metric: str = "error"
     finished: ModuleType | None = None
     takes_lines = False
+    predicts_masks = False
 
     def __init__(self, options: Options, workers: Workers):
         self.options = options

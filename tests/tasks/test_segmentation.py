@@ -22,6 +22,7 @@ from ban_tf.system import seeds
 from ban_tf.system.signals import Interrupted
 from ban_tf.tasks import lineage_options, runner
 from ban_tf.tasks.segmentation import Segmentation
+from tests.runs import hostile
 from tests.tasks import segmenters
 from tests.tiny_lineage import Signal
 
@@ -208,6 +209,21 @@ def test_images_are_predicted_at_their_size(run, tmp_path, capsys):
     np.testing.assert_allclose(found.sum(axis=-1), 1.0, atol=1e-6)
     small = masks.at_original_size(found[0].argmax(-1).astype(np.uint8), (33, 50), "stretch")
     np.testing.assert_array_equal(mask, small)
+
+
+def test_masks_are_written_to_folders_beside_runs_alone(run, tmp_path, capsys):
+    Image.new("RGB", (8, 8)).save(tmp_path / "image.png")
+    other = hostile.make(tmp_path / "other")
+    for path, folder, message in (
+        (other, tmp_path / "new", "is for runs on masks; leave it out"),
+        (run.files.path, run.files.path, "cannot be written (it is a run)"),
+        (run.files.path, tmp_path / "image.png", "cannot be written (it is a file)"),
+        (run.files.path, run.files.path / "generation-0", "would overwrite generation-0/"),
+        (run.files.path, tmp_path / "absent" / "new", "there is no folder"),
+    ):
+        assert predict.main([str(path), str(tmp_path / "image.png"), f"--masks={folder}"]) == 2
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
 
 
 def test_another_folder_is_evaluated_with_the_classes_of_the_run(run, folder, tmp_path, capsys):
