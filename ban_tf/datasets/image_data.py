@@ -133,7 +133,7 @@ class ImageData:
     @property
     def multi_label(self) -> bool:
         """Whether images have several labels, or none, in place of a class."""
-        return self.train.labels.ndim > 1
+        return self.train.labels.ndim == 2
 
     def labels_of(self, split: Split, index: int) -> str:
         """Returns the class of an example, or its labels, in words."""

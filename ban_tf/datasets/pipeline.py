@@ -248,7 +248,7 @@ def _labels(split: Split) -> Callable[..., tf.Tensor]:
 
     def read(chosen: tf.Tensor, augment: str | bool = "none", drawn: Any = ()) -> tf.Tensor:
         found = tf.gather(labels, chosen)
-        if len(labels.shape) == 1:
+        if len(labels.shape) < 3:  # no masks
             return found
         found = tf.cast(policies.apply_to_masks(augment, found, drawn), tf.int32)
         return tf.where(found == masks.VOID, -1, found)

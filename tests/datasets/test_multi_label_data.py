@@ -8,7 +8,7 @@ from PIL import Image
 
 from ban_tf import datasets
 from ban_tf.config import options
-from ban_tf.datasets import label_splits
+from ban_tf.datasets import label_splits, pipeline
 
 _LABELS = ["cat|dog", "dog", "", "bird; cat", "dog;bird|cat", "cat"]
 
@@ -109,3 +109,13 @@ def test_pairs_of_digits_are_labelled_with_both():
     large = datasets.load("multilabel:digits", image_size=(16, 32))
     assert large.input_shape == (16, 32, 1)
     np.testing.assert_array_equal(large.test.labels, data.test.labels)
+
+
+@pytest.mark.parametrize("augment", ["none", "crop", "strong"])
+def test_augmentation_leaves_the_labels_of_an_image_alone(augment):
+    data = datasets.load("multilabel:digits", train_examples=40, validation_fraction=0.0)
+    batches = pipeline.training_batches(data, batch_size=8, epochs=1, seed=0, augment=augment)
+    seen = np.concatenate([labels for _, labels in batches.as_numpy_iterator()])
+    np.testing.assert_array_equal(
+        sorted(map(tuple, seen.tolist())), sorted(map(tuple, data.train.labels.tolist()))
+    )
