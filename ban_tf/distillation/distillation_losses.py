@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -19,6 +19,7 @@ from keras import ops
 
 from ban_tf.compat import distribute, keras_private
 from ban_tf.distillation import projections
+from ban_tf.distillation.features import FeatureLoss
 from ban_tf.errors import InputError
 
 # Of the step that is being traced; replicas are traced in threads of their own.
@@ -69,12 +70,19 @@ class DistillationTerms:
         self, terms: Sequence[tuple[keras.distillation.DistillationLoss, float]], student: Any
     ):
         self.terms = list(terms)
-        self.teacher_layers = _layers(terms, "teacher_layer_name")
-        self._student_layers = _layers(terms, "student_layer_name")
+        self._note_layers()
         # Not before there is a teacher: generation 0 may be of another kind than its students.
         self._student: keras.Model | None = None
         self._saved: list[Any] = []
         self._others = [student]  # models whose weights are not these losses'
+
+    def _note_layers(self) -> None:
+        """Notes the layers of each loss: other models may have others where losses are shared."""
+        self._pairs = [
+            (getattr(loss, "teacher_layer_name", None), getattr(loss, "student_layer_name", None))
+            for loss, _ in self.terms
+        ]
+        self.teacher_layers = _names(theirs for theirs, _ in self._pairs)
 
     @property
     def look_at_logits(self) -> bool:
@@ -95,10 +103,19 @@ class DistillationTerms:
                 "`distillation_losses` look into one teacher while it works; `teacher` must be a "
                 f"single Keras model. Received: {'several models' if models else teacher!r}"
             )
-        if self._student_layers and self._student is None:
-            self._student = with_features(student, self._student_layers, "student")
+        named = [
+            getattr(loss, "student_layer_name", None)
+            for loss, _ in self.terms
+            if not isinstance(loss, FeatureLoss)  # which names its layers when it sees the models
+        ]
+        if any(named):
+            with_features(student, _names(named), "student")  # or says what is wrong
         for loss, _ in self.terms:
             loss.validate_model_compatibility(models[0], student)
+        self._note_layers()
+        names = _names(ours for _, ours in self._pairs)
+        self._student = with_features(student, names, "student") if names else None
+        for loss, _ in self.terms:
             seen = (
                 _symbolic(models[0], getattr(loss, "teacher_layer_name", None)),
                 _symbolic(student, getattr(loss, "student_layer_name", None)),
@@ -174,9 +191,9 @@ class DistillationTerms:
             )
         student = {**student, "features": features}
         total = 0.0
-        for loss, weight in self.terms:
-            theirs = _shown_to(loss, teacher, getattr(loss, "teacher_layer_name", None))
-            ours = _shown_to(loss, student, getattr(loss, "student_layer_name", None))
+        for (loss, weight), (their_layer, our_layer) in zip(self.terms, self._pairs, strict=True):
+            theirs = _shown_to(loss, teacher, their_layer)
+            ours = _shown_to(loss, student, our_layer)
             theirs = keras.tree.map_structure(_like, theirs, ours)
             loss.validate_outputs(theirs, ours)
             value = ops.cast(loss.compute_loss(theirs, ours), "float32")
@@ -258,8 +275,7 @@ def _compatible(one: tuple[int | None, ...], other: tuple[int | None, ...]) -> b
     return all(a == b or None in (a, b) or 1 in (a, b) for a, b in pairs)
 
 
-def _layers(terms: Sequence[tuple[Any, float]], attribute: str) -> list[str]:
-    names = [getattr(loss, attribute, None) for loss, _ in terms]
+def _names(names: Iterable[str | None]) -> list[str]:
     return list(dict.fromkeys(name for name in names if name is not None))
 
 

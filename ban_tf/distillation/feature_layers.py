@@ -64,17 +64,43 @@ def stage_ends(model: keras.Model, role: str) -> dict[tuple[int | None, ...], st
     }
 
 
-def output_of(model: keras.Model, name: str, role: str) -> Any:
-    """Returns the symbolic output of a layer.
+def index(model: keras.Model, name: str) -> int:
+    """Returns the index of a layer, which is the same each time that a network is built."""
+    return [layer.name for layer in model.layers].index(name)
+
+
+def named(model: keras.Model, layer: str | int, role: str) -> str:
+    """Returns the name of a layer.
+
+    Args:
+        model: A Functional or built Sequential model.
+        layer: Its name, or its index among the model's layers.
+        role: "teacher" or "student", for messages.
 
     Raises:
-        InputError: There is no such layer, it is used more than once or has several outputs.
+        InputError: There is no such layer.
     """
-    known = [layer.name for layer in _layers(model, role)]
+    known, name = [one.name for one in _layers(model, role)], str(layer)
+    if isinstance(layer, int):
+        if not -len(known) <= layer < len(known):
+            raise InputError(
+                f"The {role} {model.name!r} has {len(known)} layers, and none {layer}."
+            )
+        return known[layer]
     if name not in known:
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"the last is {known[-1]}."
         raise InputError(f"The {role} {model.name!r} has no layer {name!r}; {hint}")
+    return name
+
+
+def output_of(model: keras.Model, layer: str | int, role: str) -> Any:
+    """Returns the symbolic output of a layer; see `named`.
+
+    Raises:
+        InputError: There is no such layer, it is used more than once or has several outputs.
+    """
+    name = named(model, layer, role)
     try:
         output = model.get_layer(name).output
     except (ValueError, AttributeError) as error:
@@ -86,8 +112,8 @@ def output_of(model: keras.Model, name: str, role: str) -> Any:
     return output
 
 
-def check_pairs(pairs: Any) -> list[tuple[str, str]]:
-    """Checks pairs of names.
+def check_pairs(pairs: Any) -> list[tuple[Any, Any]]:
+    """Checks pairs of layers.
 
     Raises:
         InputError: They are none, or empty.

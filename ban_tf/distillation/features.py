@@ -32,26 +32,34 @@ class FeatureLoss(keras.distillation.DistillationLoss):
         loss: "fitnets" (mean squared difference; Romero et al., 2015), "attention" (maps of
             activity; Zagoruyko and Komodakis, 2017), "cosine", or "relational" (distances and
             angles between examples; Park et al., 2019).
-        teacher_layer_name: The name of a layer of the teacher.
-        student_layer_name: The name of a layer of the student.
+        teacher_layer: The name of a layer of the teacher, or its index in `model.layers`: Keras
+            gives layers without a name another one each time that a network is built.
+        student_layer: The same of the student.
         seed: Seed of the initial weights of the projection.
 
     Attributes:
         projection: The layer that projects the student's channels; None where none is needed.
+        teacher_layer_name: The name of the teacher's layer; None until a model has the index.
+        student_layer_name: That of the student's.
 
     Raises:
-        InputError: The loss is unknown, or a name is no text.
+        InputError: The loss is unknown, or a layer is neither a name nor an index.
     """
 
-    def __init__(self, loss: str, teacher_layer_name: str, student_layer_name: str, seed: int = 0):
+    def __init__(
+        self, loss: str, teacher_layer: str | int, student_layer: str | int, seed: int = 0
+    ):
         if not isinstance(loss, str) or loss not in LOSSES:
             raise InputError(f"`loss` must be one of {', '.join(LOSSES)}. Received: {loss!r}")
-        for name in (teacher_layer_name, student_layer_name):
-            if not isinstance(name, str):
-                raise InputError(f"A layer of `FeatureLoss` must be a name. Received: {name!r}")
+        for layer in (teacher_layer, student_layer):
+            if not isinstance(layer, (str, int)) or isinstance(layer, bool):
+                raise InputError(
+                    f"A layer of `FeatureLoss` must be a name or an index. Received: {layer!r}"
+                )
         self.loss = loss
-        self.teacher_layer_name = teacher_layer_name
-        self.student_layer_name = student_layer_name
+        self.teacher_layer, self.student_layer = teacher_layer, student_layer
+        self.teacher_layer_name = teacher_layer if isinstance(teacher_layer, str) else None
+        self.student_layer_name = student_layer if isinstance(student_layer, str) else None
         self.seed = check_count("seed", seed, least=0)
         self.projection: keras.layers.Dense | None = None
 
@@ -65,24 +73,26 @@ class FeatureLoss(keras.distillation.DistillationLoss):
             InputError: They cannot.
         """
         theirs, ours = (
-            feature_layers.output_of(model, name, role)
-            for model, name, role in (
-                (teacher, self.teacher_layer_name, "teacher"),
-                (student, self.student_layer_name, "student"),
+            feature_layers.output_of(model, layer, role)
+            for model, layer, role in (
+                (teacher, self.teacher_layer, "teacher"),
+                (student, self.student_layer, "student"),
             )
         )
         if LOSSES[self.loss].positions and 2 in (len(theirs.shape), len(ours.shape)):
             raise InputError(
                 f"`loss` {self.loss!r} compares positions, but the features of "
-                f"{self.teacher_layer_name!r} or {self.student_layer_name!r} are vectors; choose "
+                f"{self.teacher_layer!r} or {self.student_layer!r} are vectors; choose "
                 "layers that give maps, or another loss."
             )
         self._aligned(theirs, ours)  # symbolic, so that only shapes are computed
         return theirs.shape[-1], ours.shape[-1]
 
     def validate_model_compatibility(self, teacher: keras.Model, student: keras.Model) -> None:
-        """Checks the layers, and creates the projection between their channels."""
+        """Checks and names the layers, and creates the projection between their channels."""
         theirs, ours = self.check(teacher, student)
+        self.teacher_layer_name = feature_layers.named(teacher, self.teacher_layer, "teacher")
+        self.student_layer_name = feature_layers.named(student, self.student_layer, "student")
         if not LOSSES[self.loss].same_channels or theirs == ours:
             self.projection = None
             return
@@ -125,8 +135,8 @@ class FeatureLoss(keras.distillation.DistillationLoss):
         """Returns the constructor's arguments."""
         return {
             "loss": self.loss,
-            "teacher_layer_name": self.teacher_layer_name,
-            "student_layer_name": self.student_layer_name,
+            "teacher_layer": self.teacher_layer,
+            "student_layer": self.student_layer,
             "seed": self.seed,
         }
 
@@ -142,7 +152,7 @@ def losses(
     loss: str = "fitnets",
     *,
     weight: float = 1.0,
-    layers: str | Sequence[tuple[str, str]] = "auto",
+    layers: str | Sequence[tuple[str | int, str | int]] = "auto",
     seed: int = 0,
 ) -> list[tuple[FeatureLoss, float]]:
     """Returns `distillation_losses` between the features of two networks.
@@ -157,15 +167,20 @@ def losses(
         student: The same.
         loss: As for `FeatureLoss`.
         weight: Of the mean over the pairs of layers.
-        layers: Pairs of the names of a teacher's and a student's layer; "auto" takes the ends of
-            the stages of both, see `feature_layers.automatic`.
+        layers: Pairs of a teacher's and a student's layer, names or indices; "auto" takes the
+            ends of the stages of both, see `feature_layers.automatic`.
         seed: Seed of the initial weights of the projections.
 
     Raises:
         InputError: A layer does not exist, the features of a pair cannot be compared, or "auto"
             finds none.
     """
-    pairs = feature_layers.automatic(teacher, student) if layers == "auto" else layers
+    pairs: Any = layers
+    if layers == "auto":
+        pairs = [
+            (feature_layers.index(teacher, theirs), feature_layers.index(student, ours))
+            for theirs, ours in feature_layers.automatic(teacher, student)
+        ]
     found = [
         FeatureLoss(loss, theirs, ours, seed + number)
         for number, (theirs, ours) in enumerate(feature_layers.check_pairs(pairs))

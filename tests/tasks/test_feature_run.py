@@ -16,7 +16,7 @@ import keras
 
 def _network(shape, classes, name, *widths):
     blocks = [
-        keras.layers.Conv2D(width, 3, strides=2, activation="relu", name=f"{name}_{index}")
+        keras.layers.Conv2D(width, 3, strides=2, activation="relu", name=name and f"{name}_{index}")
         for index, width in enumerate(widths)
     ]
     end = [keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(classes)]
@@ -29,6 +29,10 @@ def teacher(shape, classes):
 
 def student(shape, classes):
     return _network(shape, classes, "student", 3, 4)
+
+
+def nameless(shape, classes):
+    return _network(shape, classes, None, 3)
 """
 _TINY = {
     **{"arch": "unlike:teacher", "student_arch": "unlike:student", "gens": 1, "epochs": 2},
@@ -63,6 +67,11 @@ def test_a_student_of_another_kind_learns_from_features_and_a_seed_repeats_it(tm
         np.testing.assert_array_equal(one, two)
     with pytest.raises(InputError, match="feature_loss"):
         runner.run(_options(tmp_path / "one", feature_loss="attention"))
+
+
+def test_layers_that_keras_names_anew_each_time_are_found_again(tmp_path):
+    runner.run(_options(tmp_path / "run", arch="unlike:teacher", student_arch="unlike:nameless"))
+    assert len(_weights(tmp_path / "run")) == 4
 
 
 @pytest.mark.parametrize(
