@@ -298,7 +298,7 @@ def test_a_run_on_text_has_a_report_of_perplexities(finished):
         "Perplexity by generation",
         "validation perplexity",
         "The gradient of distillation",
-        "by a bootstrap over blocks of words",
+        "circular bootstrap over blocks of neighboring words",
         "Reliability diagrams",
         *summary["run"]["environment"].values(),
         "--unroll=10",
