@@ -54,6 +54,17 @@ def _no_scope() -> Any:
     return contextlib.nullcontext()
 
 
+def is_of_strategy(variable: keras.Variable) -> bool:
+    """Returns whether a variable can be trained under the present strategy, if there is one."""
+    if keras.backend.backend() != "tensorflow":
+        return True
+    import tensorflow as tf
+
+    if not tf.distribute.has_strategy():
+        return True
+    return tf.distribute.get_strategy().extended.variable_created_in_scope(variable.value)
+
+
 def in_replica() -> bool:
     """Returns whether this is the computation of one replica of several."""
     if replica_count() == 1:

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from ban_tf.compat import distribute
 from ban_tf.compat.model_checks import check_count
 from ban_tf.distillation import alignment, feature_layers
 from ban_tf.errors import InputError
@@ -97,8 +98,14 @@ class FeatureLoss(keras.distillation.DistillationLoss):
             self.projection = None
             return
         known = self.projection
-        if known is not None and (known.kernel.shape[0], known.units) == (ours, theirs):
-            return  # a later generation, whose trainer resets the weights
+        # A later generation has it, whose trainer resets the weights; but not one that was created
+        # to check networks, before a strategy's scope was entered.
+        if (
+            known is not None
+            and (known.kernel.shape[0], known.units) == (ours, theirs)
+            and distribute.is_of_strategy(known.kernel)
+        ):
+            return
         self.projection = keras.layers.Dense(
             theirs,
             kernel_initializer=keras.initializers.GlorotUniform(self.seed),
