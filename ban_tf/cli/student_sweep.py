@@ -16,6 +16,7 @@ from typing import Any
 
 from ban_tf.cli import seed_sweep
 from ban_tf.config.options import Options
+from ban_tf.distillation import teacher_names
 from ban_tf.errors import RunDirectoryError
 from ban_tf.runs.rundir import MANIFEST, RunDirectory
 from ban_tf.system import shown, timing
@@ -52,8 +53,8 @@ def _run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
     from ban_tf.report import students_page
 
     given = options.teacher_from
-    # One file is generation 0; anything else, such as a recording, is no network, and teaches it.
-    is_network = not given or os.path.isfile(given)  # noqa: PTH113, false for names too long
+    # One file of the same classes is generation 0; anything else, such as a recording, teaches it.
+    is_network = not given or teacher_names.is_first_model(vars(options))
     teacher = pathlib.Path(given or options.directory / _TEACHER / "generation-0" / "model.keras")
     if not given:
         print(f"\nThe teacher, {options.arch}, in {shown.escaped(options.directory / _TEACHER)}")
