@@ -40,8 +40,9 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string(
         "dataset",
         None,
-        "digits, a TFDS dataset, folder:PATH, csv:FILE, table:FILE, segmentation:FOLDER, "
-        "documents, documents:FOLDER, text or text:PATH.",
+        "Data of the kind that the run was trained on, named as for ban-tf train: digits, a TFDS "
+        "dataset, folder:PATH, csv:FILE, multilabel:FILE, segmentation:FOLDER, table:FILE, "
+        "documents:FOLDER or text:PATH.",
         required=True,
         flag_values=values,
     )

@@ -123,17 +123,21 @@ def _work(values: flags.FlagValues, names: list[str]) -> int:
 
 def _write_masks(predictions: Predictions, folder: str) -> None:
     """Writes masks under the names of their images; of equal names the later ones get a number."""
-    taken: set[str] = set()
+    contents: dict[str, bytes] = {}
+    for path, content in predictions.masks:
+        stem = name = pathlib.Path(path).stem
+        number = 1
+        while f"{name}.png" in contents:
+            number += 1
+            name = f"{stem}-{number}"
+        contents[f"{name}.png"] = content
+    images = {os.path.realpath(path) for path, _ in predictions.masks}
+    if images & {os.path.realpath(pathlib.Path(folder) / name) for name in contents}:
+        raise InputError(f"--masks={folder} holds the images; choose another folder.")
     try:
         pathlib.Path(folder).mkdir(exist_ok=True)
-        for path, content in predictions.masks:
-            stem = name = pathlib.Path(path).stem
-            number = 1
-            while name in taken:
-                number += 1
-                name = f"{stem}-{number}"
-            taken.add(name)
-            (pathlib.Path(folder) / f"{name}.png").write_bytes(content)
+        for name, content in contents.items():
+            (pathlib.Path(folder) / name).write_bytes(content)
     except OSError as error:
         raise InputError(f"--masks={folder} cannot be written ({error.strerror}).") from error
 

@@ -267,9 +267,10 @@ def _check_variants(options: Options) -> None:
 
 def _check_features(options: Options, name: str) -> None:
     """Checks that the layers of every teacher can be read."""
-    if options.student_arch and options.generations > 1:
+    unlike = [flag for flag in ("student_arch", "teacher_from") if getattr(options, flag)]
+    if unlike and options.generations > 1:
         raise OptionsError(
-            f"--{name} compares teacher and student layer by layer: with --student_arch "
+            f"--{name} compares teacher and student layer by layer: with --{unlike[0]} "
             f"it needs --gens=1; it is {options.gens}."
         )
     if options.teacher_precision != "same":

@@ -75,11 +75,6 @@ def is_folder(name: str) -> bool:
     return name.startswith(_FOLDER)
 
 
-def is_masked(name: str) -> bool:
-    """Returns whether a dataset is one of images and masks."""
-    return name.partition(":")[0] == "segmentation"
-
-
 def is_table(name: str) -> bool:
     """Returns whether a dataset is a table of image files."""
     return name.startswith((_CSV, _MULTI_LABEL)) and not is_embedded(name)

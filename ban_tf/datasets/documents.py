@@ -66,11 +66,6 @@ class DocumentData:
     content: str
 
 
-def is_documents(name: str) -> bool:
-    """Returns whether a dataset is the embedded one or a folder of texts."""
-    return name.partition(":")[0] == EMBEDDED
-
-
 def check(name: str) -> None:
     """Checks the name of a dataset; files of a folder are listed, and not read.
 

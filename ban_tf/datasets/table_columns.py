@@ -181,13 +181,13 @@ def _measured(column: Column, cells: np.ndarray) -> Column:
         return dataclasses.replace(column, missing=missing, categories=tuple(common))
     found = numbers(cells) if column.kind == NUMBER else _days(cells)
     assert found is not None
-    deviation = float(np.nanstd(found))
+    mean, deviation = float(np.nanmean(found)), float(np.nanstd(found))
     times = column.kind == DATE and any(match(cell)["hour"] for cell in cells if cell)
     return dataclasses.replace(
         column,
         missing=missing,
-        mean=float(np.nanmean(found)),
-        std=deviation if deviation > 0 else 1.0,
+        mean=mean,
+        std=usable_deviation(mean, deviation),
         times=times,
     )
 
@@ -199,9 +199,19 @@ def match(cell: str) -> Mapping[str, Any]:
     return found.groupdict()
 
 
+def usable_deviation(mean: float, deviation: float) -> float:
+    """Returns a deviation by which float32 can divide: one, if numbers differ by rounding alone."""
+    return deviation if deviation > max(1e-30, 1e-7 * abs(mean)) else 1.0
+
+
 def _other(cells: np.ndarray) -> str:
     """Returns the first cell that is no number, quoted."""
     return next(repr(cell) for cell in cells if cell and numbers(np.array([cell], object)) is None)
+
+
+# Names of layers of the saved models, which inputs cannot have.
+_LAYERS = ("columns", "values", "probabilities")
+_ENCODER = "encode_"
 
 
 def _keys(headings: Sequence[str]) -> dict[str, str]:
@@ -209,6 +219,8 @@ def _keys(headings: Sequence[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for heading in headings:
         key = plain = re.sub(r"\W+", "_", heading, flags=re.ASCII).strip("_") or "column"
+        if key in _LAYERS or key.startswith(_ENCODER):
+            key = plain = f"column_{plain}"
         number = 2
         while key in found.values():
             key, number = f"{plain}_{number}", number + 1

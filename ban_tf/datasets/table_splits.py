@@ -45,7 +45,13 @@ def split(
 
 def test(table: Table, labels: np.ndarray, fraction: float) -> np.ndarray:
     """Returns the test rows, bool `[rows]`; arguments and errors as for `split`."""
-    return _first_split(table, labels, fraction)[TEST]
+    heading = column(table)
+    if heading is None:
+        return _first_split(table, labels, fraction)[TEST]
+    found = _named(table, heading)
+    if TEST not in found:
+        raise InputError(f"{table.name} has no rows of the split {TEST}.")
+    return found[TEST]
 
 
 def column(table: Table) -> str | None:
@@ -62,6 +68,8 @@ def _first_split(table: Table, labels: np.ndarray, fraction: float) -> dict[str,
         found = _named(table, heading)
     for part in (TRAIN, TEST):
         if part not in found or not found[part].any():
+            if heading is None:
+                raise InputError(f"{table.name} has too few rows to train and to test with.")
             raise InputError(
                 f"{table.name} has no rows of the split {part}; add some, or leave out the column, "
                 "so that a part of the rows is used for testing."

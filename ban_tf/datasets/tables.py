@@ -49,11 +49,18 @@ class Rows:
         inputs: What the model takes, `[rows, 1]` of each column by its key.
         targets: Classes, int32 `[rows]`, or numbers, float64 `[rows]`.
         index: Their numbers in the table, from 0, `[rows]`.
+        content: A hash of the whole table.
     """
 
     inputs: dict[str, np.ndarray]
     targets: np.ndarray
     index: np.ndarray
+    content: str = ""
+
+    @property
+    def keys(self) -> list[str]:
+        """What each row is known by, in recordings of teachers: the table and its number there."""
+        return [f"{self.content} {number}" for number in self.index]
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -118,10 +125,14 @@ def load(
     found = _measured(found, table, labels, chosen)
     columns, left_out = table_columns.describe(table, used, chosen[TRAIN], categorical)
     if not columns:
-        raise InputError(f"{table.name} has no column that says anything about {heading}.")
+        raise InputError(f"{table.name} has no column with information on {heading}.")
     inputs = table_columns.arrays(table, columns)
-    parts = {part: _select(inputs, labels, rows) for part, rows in chosen.items()}
-    return TableData(dataset, columns, left_out, found, parts, table.content())
+    known_by = table.content()
+    parts = {
+        part: dataclasses.replace(_select(inputs, labels, rows), content=known_by)
+        for part, rows in chosen.items()
+    }
+    return TableData(dataset, columns, left_out, found, parts, known_by)
 
 
 def kind_of_target(dataset: str, target: str | None, kind: str) -> tuple[str, str]:
@@ -233,7 +244,9 @@ def _measured(
     """Returns the target with its statistics, after checking that each class can be learned."""
     train = labels[chosen[TRAIN]]
     if target.kind == NUMBER:
-        return dataclasses.replace(target, mean=float(train.mean()), std=float(train.std()) or 1.0)
+        mean, deviation = float(train.mean()), float(train.std())
+        std = table_columns.usable_deviation(mean, deviation)
+        return dataclasses.replace(target, mean=mean, std=std)
     absent = [name for label, name in enumerate(target.class_names) if label not in train]
     if absent:
         raise InputError(

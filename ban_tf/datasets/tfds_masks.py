@@ -64,9 +64,9 @@ def load(
             )
             for some in _pairs(builder, split, image, mask)
         ]
-        images, labels, each = zip(*read, strict=True)
+        images, labels, found = zip(*read, strict=True)
         parts[part] = Split(np.concatenate(images), np.concatenate(labels))
-        occurs += np.sum(each, axis=0)
+        occurs += np.sum(found, axis=0)
     names = tuple(names or mask_pairs.numbered(dataset, occurs))
     train = parts[TRAIN]
     if TEST not in parts:

@@ -108,7 +108,7 @@ def record(
     manifest, known = _with_keys(manifest, source, keys)
     if _resumes(folder, manifest, probe, identity):
         if verbose:
-            print(f"{folder} is recorded already, and stays as it is.", flush=True)
+            print(f"{folder} is recorded already, and unchanged.", flush=True)
         return folder
     form, rows = manifest.form, views * source.examples
     if verbose:

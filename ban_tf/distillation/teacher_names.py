@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from ban_tf.errors import InputError
 
 SCHEME = "recording:"
+# What settings of a run say of teachers of generation 0, before their hash.
+RECORDED, SEVERAL = "a recording of hash ", "teachers of hash "
 _KERAS = (".keras", ".h5", ".hdf5")
 OTHER_RUNTIMES = (".onnx", ".pt", ".ts", ".torchscript")
 
@@ -81,7 +83,7 @@ def is_first_model(settings: Mapping[str, Any]) -> bool:
         settings: Of a run, with "teacher_from" and "teacher_classes", if it has them.
     """
     value = settings.get("teacher_from")
-    if not value or settings.get("teacher_classes"):
+    if not value or settings.get("teacher_classes") or value.startswith((RECORDED, SEVERAL)):
         return False
     try:
         sources = parse(value)

@@ -170,7 +170,7 @@ def assemble(
         members: Generations, with the attributes of `Member` except its predictions.
         rows: The metrics of each of `groups(len(members))`.
         average: The average of the ensembles.
-        kind: One of `kinds.KINDS`; None for classifiers and language models.
+        kind: One of `kinds.KINDS`; None for classifiers.
 
     Raises:
         InputError: If entries are missing.

@@ -15,6 +15,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ban_tf.errors import InputError
+from ban_tf.metrics import kinds
 from ban_tf.metrics.table import METRICS, Metric
 from ban_tf.report import comparison, comparison_plots, document, plots
 from ban_tf.report.table import markdown_table
@@ -47,7 +48,10 @@ _CONTROLLED = (
 def shown(result: Mapping[str, Any]) -> dict[str, Metric]:
     """Returns the metrics that all rows of a comparison have."""
     rows = [row for group in result["groups"] for row in group["rows"]]
-    return {name: METRICS[name] for name in _SHOWN if all(name in row["metrics"] for row in rows)}
+    found = [name for name in _SHOWN if all(name in row["metrics"] for row in rows)]
+    # First the metric by which results of their kind are compared.
+    main = {kind.compared for kind in kinds.KINDS.values()}
+    return {name: METRICS[name] for name in sorted(found, key=lambda name: name not in main)}
 
 
 def headings(result: Mapping[str, Any]) -> tuple[str, ...]:
@@ -153,13 +157,27 @@ def _seeds(group: Mapping[str, Any]) -> str:
 def figures(result: Mapping[str, Any]) -> dict[str, Figure]:
     """Returns the figures of a comparison by name."""
     metrics = shown(result)
-    main = {name: metrics[name] for name in list(metrics)[:3]}
+    main = _drawn(metrics)
     first = next(iter(main))
     found = {f"{first}_over_seeds": comparison_plots.over_seeds(result, first, main[first])}
     for name, key in (("change", "change"), ("change_from_control", "change_from_control")):
         if _has(result, key):
             found[name] = comparison_plots.changes_over_seeds(result, main, key)
     return found
+
+
+def _drawn(metrics: Mapping[str, Metric]) -> dict[str, Metric]:
+    """Returns the metrics that figures show."""
+    return {name: metrics[name] for name in list(metrics)[:3]}
+
+
+def _direction(metrics: Mapping[str, Metric]) -> str:
+    """Returns which side of zero is better in the figures of changes."""
+    higher = [metric.label for metric in metrics.values() if metric.better == "higher"]
+    if len(higher) == len(metrics):
+        return "Right of zero is better"
+    beside = f", of {' and '.join(higher)} right of it" if higher else ""
+    return f"Left of zero is better{beside}"
 
 
 def _has(result: Mapping[str, Any], key: str) -> bool:
@@ -194,7 +212,8 @@ def write_page(result: Mapping[str, Any], folder: pathlib.Path = pathlib.Path())
                 f"Mean change from {words}, with 95 percent intervals over seeds. "
                 f"{_spoken(result, main, name)} The tables below have all values.",
                 "Large markers are means over seeds with their 95 % intervals, small ones single "
-                "seeds. Left of zero is better; filled markers are significant, as in the tables.",
+                f"seeds. {_direction(_drawn(shown(result)))}; filled markers are significant, as "
+                "in the tables.",
                 wide=True,
             )
             sections.append(document.Section(heading, [picture]))
@@ -205,7 +224,8 @@ def write_page(result: Mapping[str, Any], folder: pathlib.Path = pathlib.Path())
         "Small dots are single seeds; lines join the means of generations.",
         wide=True,
     )
-    heading = f"{main[0].upper()}{main[1:]} by generation"
+    what = metric.label.removeprefix("test ").removesuffix(" (%)")
+    heading = f"{what[0].upper()}{what[1:]} by generation"
     sections.append(document.Section(heading, [picture]))
     for name, metric in shown(result).items():
         caption = f"{metric.title}, over seeds; verdicts at a false discovery rate of 5 %"

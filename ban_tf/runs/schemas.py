@@ -109,6 +109,9 @@ SETTINGS: Schema = _object(
     unroll={**_POSITIVE_OR_NULL, "maximum": 2**24},
     skip_bad_files=_FLAG,
     test_fraction={"type": "number", "minimum": 0.01, "maximum": 0.9},
+    validation_fraction={"type": "number", "minimum": 0, "maximum": 0.5},
+    train_examples=_POSITIVE_OR_NULL,
+    void_label={"type": "integer", "minimum": -1, "maximum": 255},
     ensemble_average={"enum": ["probabilities", "logits"]},
 )
 

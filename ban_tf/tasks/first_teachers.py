@@ -47,7 +47,7 @@ def given(
     models, targets = [model for model, _ in found], found[0][1]
     joint = OnlineTeacher(models, weights=weights or None)
     teacher = _mapped(joint, targets)
-    return (teacher, f"teachers of hash {teacher_files.digest(teacher)[:16]}"), None
+    return (teacher, f"{teacher_names.SEVERAL}{teacher_files.digest(teacher)[:16]}"), None
 
 
 def _mapped(teacher: Any, targets: list[int | None] | None) -> Any:

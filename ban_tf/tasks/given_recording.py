@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from ban_tf import datasets
 from ban_tf.datasets import recorded_views
-from ban_tf.distillation import class_maps, example_keys
+from ban_tf.distillation import class_maps, example_keys, teacher_names
 from ban_tf.distillation.recorded_outputs import NONE, Manifest, RecordedOutputs
 from ban_tf.errors import InputError
 
@@ -107,7 +107,7 @@ class GivenRecording:
     def describe(self) -> str:
         """Returns what identifies it, for the settings of a run."""
         mapped = "" if self.targets is None else f" with its classes mapped to {self.targets}"
-        return f"a recording of hash {self._recorded.digest()[:16]}{mapped}"
+        return f"{teacher_names.RECORDED}{self._recorded.digest()[:16]}{mapped}"
 
 
 def targets_of(

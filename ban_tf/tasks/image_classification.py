@@ -59,7 +59,7 @@ class ImageClassification(Task):
     networks: image_networks.ImageNetworks
     features: frozen_features.FrozenFeatures | None = None  # in place of images
     _recording: GivenRecording | None = None  # the teacher of generation 0, if it is recorded
-    _given: keras.Model | None = None  # a given teacher, if it takes other pixels than the run's
+    _given: keras.Model | None = None  # a given teacher, in the pixels of the run
 
     def load(self) -> None:
         """Loads the images."""
@@ -275,9 +275,8 @@ class ImageClassification(Task):
         if not teacher_names.is_first_model(vars(self.options)):
             return None
         path = self.options.teacher_from or ""
-        model, changed = self.networks.given(path, self._teacher_chance())
-        self._given = model if changed else None
-        return model
+        self._given, _ = self.networks.given(path, self._teacher_chance())
+        return self._given
 
     def first_teacher(self) -> tuple[Any, str] | None:
         """Returns `--teacher_from` where it teaches generation 0."""

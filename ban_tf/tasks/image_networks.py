@@ -11,6 +11,7 @@ import tensorflow as tf
 from ban_tf import architectures, datasets
 from ban_tf.architectures import adapted, backbones, pixels
 from ban_tf.compat import outputs
+from ban_tf.config.options import Options
 from ban_tf.distribution.workers import Workers
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.layers import batch_normalization
@@ -43,6 +44,23 @@ def check_memory(networks: Sequence[keras.Model], batch_size: int, workers: Work
         f"--batch_size={batch_size}",
         "the largest feature maps and their gradients",
     )
+
+
+def common_end(networks: Sequence[keras.Model], options: Options, workers: Workers) -> str:
+    """Returns the last activation of all networks that a run trains.
+
+    Raises:
+        InputError: They end differently, or a batch of their feature maps does not fit into the
+            memory of a processor.
+    """
+    check_memory(networks, options.batch_size, workers)
+    ends = {outputs.first_activation(network) for network in networks}
+    if len(ends) > 1:
+        raise InputError(
+            f"--student_arch={options.student_arch} and --arch={options.arch} must both end in "
+            "logits or both in probabilities."
+        )
+    return ends.pop()
 
 
 class ImageNetworks:
@@ -111,21 +129,8 @@ class ImageNetworks:
             )
 
     def end(self, networks: Sequence[keras.Model]) -> str:
-        """Returns the last activation of all networks that a run trains.
-
-        Raises:
-            InputError: They end differently, or a batch of their feature maps does not fit into
-                the memory of a processor.
-        """
-        options = self._task.options
-        check_memory(networks, options.batch_size, self._task.workers)
-        ends = {outputs.first_activation(network) for network in networks}
-        if len(ends) > 1:
-            raise InputError(
-                f"--student_arch={options.student_arch} and --arch={options.arch} must both end in "
-                "logits or both in probabilities."
-            )
-        return ends.pop()
+        """Returns the last activation of all networks that a run trains; see `common_end`."""
+        return common_end(networks, self._task.options, self._task.workers)
 
     def given(self, path: str, chance: float | None) -> tuple[keras.Model, bool]:
         """Loads the model of `--teacher_from`.

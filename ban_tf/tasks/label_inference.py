@@ -114,8 +114,10 @@ def final_row(run: reading.RunReader, student: reading.RunReader) -> dict[str, A
     odds = [
         label_files.log_odds(one, f"generation-{number}/predictions.npz") for one, number in models
     ]
-    thresholds = [label_files.thresholds(one, labels.shape[1])[(number,)] for one, number in models]
-    return label_metrics.rows([special.expit(each) for each in odds], labels, thresholds)[1]
+    thresholds = [
+        label_files.thresholds_of(one, str(number), labels.shape[1]) for one, number in models
+    ]
+    return label_metrics.rows([special.expit(values) for values in odds], labels, thresholds)[1]
 
 
 def served(

@@ -94,10 +94,12 @@ def compared(options: Options) -> dict[str, Any]:
 def _validated(task: Task, lineage: Lineage) -> dict[str, Any]:
     """Returns the results on validation data, by which `predict` and `export` choose a model."""
     numbers = [generation.number for generation in lineage.generations]
-    models = {str(number): [number] for number in numbers}
+    # A given teacher is not what the run is for: it may be too large, which is why it is a teacher.
+    trained = [generation.number for generation in lineage.generations if not generation.pretrained]
+    models = {str(number): [number] for number in trained}
     if len(numbers) > 1:
         models[ENSEMBLE] = numbers[1:]
-    scores = task.validation_scores(lineage, list(models.values()))
+    scores = task.validation_scores(lineage, list(models.values())) if models else None
     if scores is None:
         return {}
     found = dict(zip(models, scores, strict=True))

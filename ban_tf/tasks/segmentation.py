@@ -15,9 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from ban_tf import datasets, objectives
-from ban_tf.compat import keras_distribution, outputs
+from ban_tf.compat import keras_distribution
 from ban_tf.datasets import masks, pipeline, policies, segmentation
-from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import segmentation as metrics
 from ban_tf.runs import reading
@@ -174,15 +173,9 @@ class Segmentation(Task):
         """Returns cross-entropy, pixel accuracy and mean IoU."""
         options = self.options
         built = [self.build(network) for network in options.architectures]
-        image_networks.check_memory(built, options.batch_size, self.workers)
-        ends = {outputs.first_activation(network) for network in built}
-        if len(ends) > 1:
-            raise InputError(
-                f"--student_arch={options.student_arch} and --arch={options.arch} must both end in "
-                "logits or both in probabilities."
-            )
+        end = image_networks.common_end(built, options, self.workers)
         loss = objectives.LabelCrossEntropy(
-            from_logits=ends.pop() == "linear", label_smoothing=options.label_smoothing
+            from_logits=end == "linear", label_smoothing=options.label_smoothing
         )
         return {
             "loss": loss,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 
+from ban_tf import datasets
 from ban_tf.datasets import image_files, masks, pipeline, resizing, segmentation
+from ban_tf.datasets.folder_layout import ALL
 from ban_tf.errors import InputError
 from ban_tf.metrics import summary
 from ban_tf.runs import inference, reading
@@ -36,19 +39,7 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         InputError: The data cannot be loaded, or does not fit the models.
     """
     facts, settings = reading.read_data_facts(run), reading.settings(run)
-    void = settings.get("void_label", masks.VOID)
-    data = segmentation.load(
-        dataset,
-        data_dir=data_dir,
-        void_label=None if void < 0 else void,
-        validation_fraction=0.0,
-        image_size=facts.input_shape[:2],
-        resize=facts.resize,
-        channels=image_inference.channels_of(facts),
-        test_fraction=settings.get("test_fraction", 0.2),
-        class_names=facts.class_names,
-        split=dataset == settings.get("dataset"),
-    )
+    data = _load(run, facts, dataset, data_dir)
     finished = reading.finished_generations(run)
     models = [
         image_inference.load_model(run, str(number), facts, per_pixel=True) for number in finished
@@ -75,6 +66,35 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
     }
     rows = segmentation_scores.rows(scores)
     return summary.assemble(about, members, rows, average, "segmentation")
+
+
+def _load(
+    run: reading.RunReader, facts: reading.DataFacts, dataset: str, data_dir: str | None
+) -> datasets.ImageData:
+    """Loads a dataset as the run would; of another one without parts, all images are test data."""
+    settings = reading.settings(run)
+    void = settings.get("void_label", masks.VOID)
+
+    def load(split: bool) -> datasets.ImageData:
+        return segmentation.load(
+            dataset,
+            data_dir=data_dir,
+            void_label=None if void < 0 else void,
+            validation_fraction=0.0,
+            train_examples=settings.get("train_examples") if split else None,
+            image_size=facts.input_shape[:2],
+            resize=facts.resize,
+            channels=image_inference.channels_of(facts),
+            test_fraction=settings.get("test_fraction", 0.2),
+            class_names=facts.class_names,
+            split=split,
+        )
+
+    same = dataset == settings.get("dataset")
+    if not same and ALL in datasets.parts(dataset):  # perhaps the same folder by another name
+        with contextlib.suppress(InputError):  # such as too few images to be divided
+            same = settings.get("data") == f"content of hash {load(split=True).content}"
+    return load(same)
 
 
 def probabilities(run: reading.RunReader, images: Any, which: str) -> np.ndarray:

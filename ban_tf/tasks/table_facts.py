@@ -24,5 +24,5 @@ def remarks(data: tables.TableData, features: int) -> list[str]:
     found = [what, f"From {len(kinds)} column(s), {counts}, which become {features} numbers."]
     if data.left_out:
         reasons = ", ".join(f"{name} ({reason})" for name, reason in data.left_out.items())
-        found.append(f"Columns that say nothing and are left out: {reasons}.")
+        found.append(f"Columns without information, which are left out: {reasons}.")
     return found

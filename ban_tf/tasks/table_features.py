@@ -29,6 +29,7 @@ from keras import ops
 from ban_tf.datasets import table_columns
 from ban_tf.datasets.table_columns import Column
 from ban_tf.datasets.tables import Target
+from ban_tf.errors import InputError
 
 NAME = "columns"
 _DTYPES = {table_columns.NUMBER: "float32"}
@@ -82,10 +83,16 @@ def around(
 
 
 def network_of(model: keras.Model) -> keras.Model:
-    """Returns the network from features of a model that `around` built."""
-    return next(
-        layer for layer in model.layers if isinstance(layer, keras.Model) and layer.name != NAME
-    )
+    """Returns the network from features of a model that `around` built.
+
+    Raises:
+        InputError: It is another model.
+    """
+    found = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    networks = [layer for layer in found if layer.name != NAME]
+    if len(networks) != 1:
+        raise InputError("The model has no single network from the features of a table.")
+    return networks[0]
 
 
 def in_unit_of(target: Target) -> keras.layers.Layer:

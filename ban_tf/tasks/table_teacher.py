@@ -36,12 +36,12 @@ class TableRecording:
             raise InputError(
                 f"{name} has {manifest.outputs}, but column {target.name} needs {wanted}."
             )
-        places = self._recorded.find(example_keys.of_names(rows.index))
+        places = self._recorded.find(example_keys.of_names(rows.keys))
         missing = np.count_nonzero(places < 0)
         if missing:
             raise InputError(
-                f"{name} lacks {missing:,} of the {len(places):,} training rows; record them with "
-                "the numbers of the rows, from 0, as `keys`."
+                f"{name} lacks {missing:,} of the {len(places):,} training rows of this table; "
+                "record them with their `keys` (docs/tables.md)."
             )
         outputs = self._recorded.outputs(places).astype(np.float32)
         order = _order(manifest.class_names, outputs.shape[1], target, name)
@@ -51,7 +51,7 @@ class TableRecording:
 
     def describe(self) -> str:
         """Returns what identifies it, for the settings of a run."""
-        return f"a recording of hash {self._recorded.digest()[:16]}"
+        return f"{teacher_names.RECORDED}{self._recorded.digest()[:16]}"
 
 
 def _order(names: list[str] | None, count: int, target: Target, name: str) -> list[int]:

@@ -78,8 +78,7 @@ class Task:
         shown: The Keras logs that the progress shows, in this order.
         analysis: The callback of `--analyse`, a subclass of `analysis.Analysis`.
         recorded: Whether the training batches contain the teacher's logits.
-        kind: The kind of its results, one of `kinds.KINDS`; None for classifiers and language
-            models.
+        kind: The kind of its results, one of `kinds.KINDS`; None for classifiers.
         validation_metric: The metric of `validation_scores`.
         finished: The module with what is done with finished runs: functions `evaluate`, `predict`,
             `probabilities` and `served`, which take the run first. A task may override the methods

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ban_tf import datasets
 from ban_tf.compat import outputs
 from ban_tf.datasets import document_files, documents, text, tokenizing
+from ban_tf.datasets.folder_layout import ALL
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import summary
 from ban_tf.runs import class_files, inference, reading
@@ -68,7 +71,9 @@ def load(run: reading.RunReader, which: str) -> keras.Model:
     """
     model, classes = inference.load(run, which), class_files.read_classes(run)
     takes, returns = (getattr(model, name, None) for name in ("input_shape", "output_shape"))
-    if takes != (None,) or returns != (None, len(classes)) or _network(model) is None:
+    splits = any(isinstance(layer, keras.layers.TextVectorization) for layer in model.layers)
+    whole = splits and _network(model) is not None
+    if takes != (None,) or returns != (None, len(classes)) or not whole:
         raise RunDirectoryError(
             f"{run.path / reading.CLASSES} has {len(classes)} classes, which are not those of a "
             "text classifier in this run."
@@ -96,7 +101,8 @@ def log_probabilities(model: keras.Model, texts: Sequence[str]) -> np.ndarray:
 def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     """Evaluates the generations of a run on the test texts of a dataset.
 
-    All texts of a dataset without a test part are test texts.
+    All texts of a dataset without a test part are test texts, unless the run was trained on it:
+    then they are its own test texts.
 
     Args:
         run: The run.
@@ -110,7 +116,7 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     """
     finished, settings = reading.finished_generations(run), reading.settings(run)
     models = [load(run, str(number)) for number in finished]
-    test = documents.load_test(dataset, class_files.read_classes(run))
+    test = _test_texts(run, dataset)
     known = run.metadata.get("generations", {})
     members = [
         summary.Member(
@@ -129,6 +135,19 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     }
     average = settings.get("ensemble_average", "probabilities")
     return summary.summarize(about, members, test.labels, average)
+
+
+def _test_texts(run: reading.RunReader, dataset: str) -> documents.Documents:
+    """Returns the test texts of a dataset; of the one that the run was trained on, the run's."""
+    settings = reading.settings(run)
+    if ALL in datasets.parts(dataset):
+        recorded = ("validation_fraction", "test_fraction", "train_examples", "seed")
+        options = {name: settings[name] for name in recorded if settings.get(name) is not None}
+        with contextlib.suppress(InputError):  # such as too few texts to be divided
+            data = documents.load(dataset, **options)
+            if settings.get("data") == f"content of hash {data.content}":
+                return data.test
+    return documents.load_test(dataset, class_files.read_classes(run))
 
 
 def _unknown_share(model: keras.Model, texts: Sequence[str]) -> float:

@@ -133,7 +133,7 @@ GOOD = "x,y\n" + "".join(f"{row},{'ab'[row % 2]}\n" for row in range(20))
         (GOOD, {"target": "z"}, "--target=z is no column of .*; it has x, y"),
         (GOOD, {"ignored": ["z"]}, "--ignored_columns names z, which is no column to learn from"),
         (GOOD, {"categorical": ["y"]}, "--categorical_columns names y"),
-        (GOOD, {"ignored": ["x"]}, "has no column that says anything about y"),
+        (GOOD, {"ignored": ["x"]}, "has no column with information on y"),
         (GOOD, {"target_kind": "number"}, "column y has cells that are no numbers"),
         (GOOD + "5,\n", {}, "has no y in row 21; leave that row out"),
         ("x,y\n1,a\n2,a\n", {}, r"column y has 1 class\(es\); at least two are needed"),

@@ -357,22 +357,22 @@ def test_a_recorded_teacher_has_the_order_of_the_classes_and_the_unit_of_numbers
     names = list(reversed(data.target.class_names))
     chances = np.random.default_rng(0).dirichlet(np.ones(3), size=len(rows))
     path = tmp_path / "classes"
-    value = _record(path, rows.index, chances, outputs="probabilities", class_names=names)
+    value = _record(path, rows.keys, chances, outputs="probabilities", class_names=names)
     found = table_teacher.TableRecording(value, rows, data.target)
     np.testing.assert_allclose(np.exp(found.outputs), chances[:, ::-1], rtol=2e-3)
     numbers = tables.load("table:diabetes")
     part = numbers.parts["train"]
-    value = _record(tmp_path / "numbers", part.index, part.targets[:, None], outputs="values")
+    value = _record(tmp_path / "numbers", part.keys, part.targets[:, None], outputs="values")
     found = table_teacher.TableRecording(value, part, numbers.target)
     assert (found.outputs.mean(), found.outputs.std()) == pytest.approx((0, 1), abs=1e-5)
     with pytest.raises(InputError, match="has values, but column target needs logits"):
         table_teacher.TableRecording(value, rows, data.target)
     with pytest.raises(InputError, match=r"lacks \d+ of the 319 training rows"):
-        some = _record(tmp_path / "some", part.index[:9], part.targets[:9, None], outputs="values")
+        some = _record(tmp_path / "some", part.keys[:9], part.targets[:9, None], outputs="values")
         table_teacher.TableRecording(some, part, numbers.target)
     with pytest.raises(InputError, match=r"has 2 classes \(a, b\), which are not those of column"):
         two = _record(
-            *(tmp_path / "two", rows.index, chances[:, :2] / chances[:, :2].sum(1, keepdims=True)),
+            *(tmp_path / "two", rows.keys, chances[:, :2] / chances[:, :2].sum(1, keepdims=True)),
             outputs="probabilities",
             class_names=["a", "b"],
         )

@@ -48,7 +48,7 @@ TASK = Declaration(
         "teacher_views": _ONLINE,
         "teacher_top": _ONLINE,
         "recordings": _ONLINE,
-        "final_student": "the ensemble of networks for masks is used as it is",
+        "final_student": "the ensemble of networks for masks is not distilled",
     },
     defaults={
         "arch": "unet",
