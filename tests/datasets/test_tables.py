@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from ban_tf.datasets import table_columns, table_files, tables
+from ban_tf.datasets import table_columns, table_files, table_splits, tables
 from ban_tf.errors import InputError
 
 
@@ -181,3 +181,25 @@ def test_dates_that_are_none_are_refused():
     for cell in ("2024-13-01", "2024-02-30", "tomorrow"):
         with pytest.raises(InputError, match=re.escape(f"column when has {cell!r}, no date")):
             column.cells(np.array(["2024-01-01", "", cell], object), "rows.csv")
+
+
+def test_inputs_are_not_named_as_layers_of_the_saved_models():
+    keys = table_columns._keys(["columns", "values", "probabilities", "encode_a", "a", "a!"])
+    assert len(set(keys.values())) == 6 and keys["a"] == "a"
+    assert not {"columns", "values", "probabilities", "encode_a"} & {*keys.values()}
+
+
+def test_numbers_that_differ_by_rounding_alone_are_not_scaled_up():
+    assert table_columns.usable_deviation(0.1, 1.4e-17) == 1.0
+    assert table_columns.usable_deviation(0.0, 1e-40) == 1.0
+    assert table_columns.usable_deviation(5.0, 0.5) == 0.5
+
+
+def test_a_table_of_test_rows_alone_can_be_evaluated(tmp_path):
+    (tmp_path / "t.csv").write_text("x,y,split\n1,a,test\n2,b,test\n")
+    table = table_files.read(f"table:{tmp_path / 't.csv'}")
+    assert table_splits.test(table, np.array([0, 1]), 0.2).all()
+    (tmp_path / "t.csv").write_text("x,y,split\n1,a,train\n2,b,train\n")
+    table = table_files.read(f"table:{tmp_path / 't.csv'}")
+    with pytest.raises(InputError, match="no rows of the split test"):
+        table_splits.test(table, np.array([0, 1]), 0.2)

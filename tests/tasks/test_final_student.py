@@ -8,6 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
+import ban_tf
 from ban_tf.config import options
 from ban_tf.datasets import digits
 from ban_tf.errors import RunDirectoryError
@@ -64,6 +65,15 @@ def test_its_teacher_is_the_ensemble_of_the_run(asked, result):
         inference.log_probabilities(inference.load(run), images, facts),
         atol=1e-4,
     )
+
+
+def test_its_run_keeps_the_ensemble_and_prefers_what_it_trained(asked, result):
+    run = ban_tf.Run(asked.directory / result["final_student"]["directory"])
+    images = digits.load().test.images[:5]
+    ensemble = ban_tf.Run(asked.directory).predict(images)
+    np.testing.assert_allclose(run.predict(images, 0), ensemble, atol=1e-5)
+    assert "0" not in run.summary.get("validation", {}).get("models", {})
+    assert run.preferred.model != "0"
 
 
 def test_it_is_trained_once(asked, result):

@@ -224,6 +224,11 @@ def test_masks_are_written_to_folders_beside_runs_alone(run, tmp_path, capsys):
         assert predict.main([str(path), str(tmp_path / "image.png"), f"--masks={folder}"]) == 2
         assert message in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+    image = (tmp_path / "image.png").read_bytes()
+    arguments = [str(tmp_path / "image.png"), f"--masks={tmp_path}"]
+    assert predict.main([str(run.files.path), *arguments]) == 2
+    assert "holds the images" in capsys.readouterr().err
+    assert (tmp_path / "image.png").read_bytes() == image
 
 
 def test_another_folder_is_evaluated_with_the_classes_of_the_run(run, folder, tmp_path, capsys):
