@@ -18,6 +18,7 @@ from ban_tf.cli import seed_sweep
 from ban_tf.config.options import Options
 from ban_tf.distillation import teacher_names
 from ban_tf.errors import RunDirectoryError
+from ban_tf.runs import reading
 from ban_tf.runs.rundir import MANIFEST, RunDirectory
 from ban_tf.system import shown, timing
 
@@ -78,8 +79,9 @@ def _run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
         "seed": options.seed,
         "epochs": options.epochs,
     }
+    size = reading.read_data_facts(reading.RunReader(own.directory)).input_shape
     # At the end, one after another, so that all times are measured under the same conditions.
-    result = {"run": about, "networks": [_entry(*network) for network in found]}
+    result = {"run": about, "networks": [_entry(*network, size) for network in found]}
     students_page.write(result, options.directory)
     print("\n" + students_page.markdown(result))
     print(f"The comparison is in {shown.escaped(options.directory / 'report.html')}.")
@@ -107,13 +109,16 @@ def _student_options(options: Options, name: str, teacher: str | None) -> Option
     )
 
 
-def _entry(name: str, row: dict[str, Any], path: pathlib.Path) -> dict[str, Any]:
+def _entry(
+    name: str, row: dict[str, Any], path: pathlib.Path, size: tuple[int, int, int]
+) -> dict[str, Any]:
     """Returns what is compared of a network.
 
     Args:
         name: Its name.
         row: Its results on the test data, a row of a summary.
         path: Its file.
+        size: Height, width and channels of the images.
     """
     import numpy as np
     import tensorflow as tf
@@ -121,7 +126,9 @@ def _entry(name: str, row: dict[str, Any], path: pathlib.Path) -> dict[str, Any]
     from ban_tf.distillation import teachers
 
     model = teachers.load_model(path)
-    image = tf.constant(np.zeros((1, *model.input_shape[1:]), model.inputs[0].dtype))
+    # Of a model for images of any size, those of the data count.
+    shape = [own or known for own, known in zip(model.input_shape[1:], size, strict=True)]
+    image = tf.constant(np.zeros((1, *shape), model.inputs[0].dtype))
     call = tf.function(lambda images: model(images, training=False))
     return {
         "name": name,

@@ -10,7 +10,7 @@ import numpy as np
 from ban_tf import datasets
 from ban_tf.architectures import adapted, pixels
 from ban_tf.compat import preparation
-from ban_tf.datasets import image_data
+from ban_tf.datasets import folder_hints, image_data
 from ban_tf.distillation import class_maps, teachers
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.runs import inference, reading
@@ -104,6 +104,27 @@ def _run_of(path: str) -> reading.DataFacts | None:
             except RunDirectoryError:
                 return None
     return None
+
+
+def class_names_of(path: str) -> tuple[str, ...] | None:
+    """Returns the classes of a model of a run on images; None for any other model."""
+    facts = _run_of(path)
+    return None if facts is None else facts.class_names
+
+
+def check_classes(path: str, dataset: str, data: datasets.ImageData) -> None:
+    """Checks that a model of a run has the classes of the data, in the same order.
+
+    Raises:
+        InputError: It has others.
+    """
+    theirs = class_names_of(path)
+    if theirs is not None and theirs != tuple(data.class_names):
+        own = folder_hints.listed(data.class_names)
+        raise InputError(
+            f"--teacher_from={path} was trained on the classes {folder_hints.listed(theirs)}, but "
+            f"--dataset={dataset} has {own}; map them with --teacher_classes."
+        )
 
 
 def check_accuracy(

@@ -149,6 +149,7 @@ class ImageNetworks:
         options = self._task.options
         model = given_teacher.load(path)
         given_teacher.check_fits(model, path, options.dataset, self.data, self.data.num_classes)
+        given_teacher.check_classes(path, options.dataset, self.data)
         taking = self._taking(model, path, chance, None)
         return taking, taking is not model
 
@@ -178,7 +179,8 @@ class ImageNetworks:
         if options.teacher_precision not in ("same", "auto"):
             model = fold(model, options.teacher_precision)
         classes = model.output_shape[-1]
-        targets = targets_of(None, classes, data, mapped, f"--teacher_from={path}")
+        names = given_teacher.class_names_of(path)
+        targets = targets_of(names, classes, data, mapped, f"--teacher_from={path}")
         return self._taking(model, path, chance, targets), targets
 
     def _taking(

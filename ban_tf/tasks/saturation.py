@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ban_tf.metrics import intervals
+from ban_tf.metrics import intervals, tokens
 
 
 def error_improved(now: ArrayLike, before: ArrayLike, labels: ArrayLike) -> bool:
@@ -56,18 +56,18 @@ def labels_improved(now: ArrayLike, before: ArrayLike, labels: ArrayLike) -> boo
     return intervals.mean_interval(wrong[0] - wrong[1]).high < 0
 
 
-def likelihood_improved(now: ArrayLike, before: ArrayLike, window: int = 35) -> bool:
+def likelihood_improved(now: ArrayLike, before: ArrayLike) -> bool:
     """Returns whether perplexity fell significantly, by its 95 % interval.
+
+    The interval is that of reports, a bootstrap over blocks of neighboring words.
 
     Args:
         now: Log-probabilities of the words of a text `[words]` by the newest generation.
         before: The same by the generation before it.
-        window: Number of neighboring words that count as one observation, since they are not
-            independent.
     """
-    gains = np.asarray(now, np.float64) - np.asarray(before, np.float64)
-    windows = [part.mean() for part in np.array_split(gains, max(2, len(gains) // window))]
-    return intervals.mean_interval(windows).low > 0
+    scores, reference = ({"log_probability": np.asarray(values)} for values in (now, before))
+    change = tokens.change_in_perplexity(scores, reference)
+    return change is not None and change["high"] < 0
 
 
 def ends(improved: bool, number: int) -> bool:

@@ -12,8 +12,9 @@ from ban_tf.config import options
 from ban_tf.datasets import digits
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.runs import inference, reading
-from ban_tf.tasks import runner
+from ban_tf.tasks import given_teacher, runner
 from ban_tf.tasks.run import Run
+from tests.report import finished_run
 
 
 def _layers(classes=10):
@@ -72,6 +73,13 @@ def test_a_given_teacher_gets_its_own_pixels_everywhere(file, told, teachers, im
         _options(tmp_path / "run", teacher_from=str(path), teacher_input=told, gens=2)
     )
     assert again["generations"][0]["error"] == error
+
+
+def test_a_model_of_a_run_on_other_classes_is_refused(images, tmp_path):
+    path = finished_run.make(tmp_path / "run") / "generation-0" / "model.keras"
+    with pytest.raises(InputError, match=r"trained on the classes cat, .* has 0, 1, .*_classes"):
+        given_teacher.check_classes(str(path), "digits", images)
+    given_teacher.check_classes(str(tmp_path / "alone.keras"), "digits", images)
 
 
 def test_a_teacher_at_chance_is_refused_with_the_form_that_it_takes(teachers, tmp_path):
