@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ban_tf.errors import InputError
+from ban_tf.metrics.bootstrap import RESAMPLES
 
-REPLICATES = 2000
 _SEED = 20180501  # intervals are the same whenever they are computed
 
 
-def means(values: ArrayLike, replicates: int = REPLICATES) -> np.ndarray:
+def means(values: ArrayLike, replicates: int = RESAMPLES) -> np.ndarray:
     """Returns the means of resampled sequences.
 
     Several sequences are resampled together, by the same blocks, so that their differences are
@@ -50,17 +50,3 @@ def means(values: ArrayLike, replicates: int = REPLICATES) -> np.ndarray:
     of_blocks = (sums[length:] - sums[:-length])[:places] / length
     drawn = np.random.default_rng(_SEED).integers(0, places, (replicates, blocks))
     return of_blocks[drawn].mean(axis=1)
-
-
-def interval(replicates: np.ndarray, confidence: float = 0.95) -> list[float]:
-    """Returns the percentile interval of a resampled quantity, `[low, high]`."""
-    tail = 50 * (1.0 - confidence)
-    low, high = np.percentile(replicates, [tail, 100 - tail])
-    return [float(low), float(high)]
-
-
-def p_value(replicates: np.ndarray) -> float:
-    """Returns the two-sided p-value of a resampled difference: how often its sign is another."""
-    count = len(replicates)
-    other = min(int(np.sum(replicates <= 0)), int(np.sum(replicates >= 0)))
-    return min(1.0, 2 * (other + 1) / (count + 1))

@@ -9,6 +9,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,15 +38,25 @@ def means(values: ArrayLike, seed: int = 0, resamples: int = RESAMPLES) -> np.nd
             f"`values` must be [examples, columns], not empty. Received: shape {values.shape}."
         )
     examples = len(values)
+    # A product of matrices takes the means of many resamples.
+    return np.concatenate(
+        [counts @ values / examples for counts in drawn(examples, seed, resamples)]
+    )
+
+
+def drawn(examples: int, seed: int = 0, resamples: int = RESAMPLES) -> Iterator[np.ndarray]:
+    """Yields how often resamples have each example, float64 `[some resamples, examples]`."""
     generator = np.random.default_rng(seed)
-    size = max(1, _AT_A_TIME // examples)
-    found = []
+    for size in sizes(examples, resamples):
+        counts = generator.multinomial(examples, np.full(examples, 1.0 / examples), size=size)
+        yield counts.astype(np.float64)
+
+
+def sizes(examples: int, resamples: int = RESAMPLES) -> Iterator[int]:
+    """Yields numbers of resamples whose counts fit into memory together, in all `resamples`."""
+    size = max(1, _AT_A_TIME // max(1, examples))
     for start in range(0, resamples, size):
-        some = min(size, resamples - start)
-        # How often a resample has each example: a product of matrices then takes all means.
-        counts = generator.multinomial(examples, np.full(examples, 1.0 / examples), size=some)
-        found.append(counts.astype(np.float64) @ values / examples)
-    return np.concatenate(found)
+        yield min(size, resamples - start)
 
 
 def interval(resampled: ArrayLike, confidence: float = 0.95) -> list[float]:
@@ -75,6 +86,11 @@ def change(now: float, before: float, resampled: ArrayLike, reference: ArrayLike
     """
     differences = np.asarray(resampled, np.float64) - np.asarray(reference, np.float64)
     low, high = interval(differences)
+    difference = float(now - before)
+    return {"difference": difference, "low": low, "high": high, "p": p_value(differences)}
+
+
+def p_value(differences: np.ndarray) -> float:
+    """Returns the two-sided p-value of a resampled difference: how often its sign is another."""
     tails = [np.count_nonzero(differences <= 0), np.count_nonzero(differences >= 0)]
-    p = min(1.0, 2.0 * (min(tails) + 1) / (len(differences) + 1))
-    return {"difference": float(now - before), "low": low, "high": high, "p": float(p)}
+    return float(min(1.0, 2.0 * (min(tails) + 1) / (len(differences) + 1)))

@@ -133,9 +133,9 @@ MULTI_LABEL = Kind(
     "F1 on the validation data; the mean average precision needs none. Intervals cover the choice "
     "of test images, not of the seed: repeat with other seeds before trusting a small gain.",
     "bootstrap",
-    "Changes against generation 0 are paired by test image: intervals and p-values are from 2,000 "
-    "resamples of the images, all labels of an image together. Single labels are compared by "
-    "McNemar's exact test, and adjusted for the number of labels.",
+    "Changes against generation 0 are paired by test image: intervals and p-values are from "
+    f"{bootstrap.RESAMPLES:,} resamples of the images, all labels of an image together. Single "
+    "labels are compared by McNemar's exact test, and adjusted for the number of labels.",
 )
 
 LANGUAGE = Kind(

@@ -16,16 +16,14 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from ban_tf.errors import InputError
+from ban_tf.metrics import bootstrap
 
-_RESAMPLES = 2000
-_AT_A_TIME = 2**22  # weights of images that are drawn together
 _ENDS = (0.025, 0.975)  # 95 %
 
 
@@ -128,7 +126,10 @@ def by_image(counts: Counts) -> np.ndarray:
 def interval(counts: Counts) -> tuple[float, float]:
     """Returns the 95 % bootstrap interval of the mean intersection over union, over images."""
     found = np.concatenate(
-        [_mean_iou(*(weights @ part for part in counts)) for weights in _resampled(counts)]
+        [
+            _mean_iou(*(weights @ part for part in counts))
+            for weights in bootstrap.drawn(len(counts.true))
+        ]
     )
     low, high = np.nanquantile(found, _ENDS)
     return float(low), float(high)
@@ -149,7 +150,7 @@ def change(counts: Counts, reference: Counts) -> dict[str, float]:
         [
             _mean_iou(*(weights @ part for part in counts))
             - _mean_iou(*(weights @ part for part in reference))
-            for weights in _resampled(counts)
+            for weights in bootstrap.drawn(len(counts.true))
         ]
     )
     difference = mean_iou(counts) - mean_iou(reference)
@@ -166,13 +167,13 @@ def _p_value(counts: Counts, reference: Counts, difference: float) -> float:
     """Returns the p-value of a permutation test: of swaps, the share that differ as much."""
     rng = np.random.default_rng(1)
     as_much = 0
-    for size in _sizes(len(counts.true)):
+    for size in bootstrap.sizes(len(counts.true)):
         kept = rng.integers(0, 2, (size, len(counts.true))).astype(np.float64)
         ours = [kept @ a + (1 - kept) @ b for a, b in zip(counts, reference, strict=True)]
         theirs = [(1 - kept) @ a + kept @ b for a, b in zip(counts, reference, strict=True)]
         differences = np.abs(_mean_iou(*ours) - _mean_iou(*theirs))
         as_much += int(np.sum(differences >= abs(difference) - 1e-12))
-    return (1 + as_much) / (1 + _RESAMPLES)
+    return (1 + as_much) / (1 + bootstrap.RESAMPLES)
 
 
 def _mean_iou(right: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> Any:
@@ -183,18 +184,3 @@ def _mean_iou(right: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> Any
     occur = there.sum(axis=-1)
     total = ratios.sum(axis=-1)
     return np.divide(total, occur, out=np.full_like(total, np.nan), where=occur > 0)
-
-
-def _resampled(counts: Counts) -> Iterator[np.ndarray]:
-    """Yields how often each image is drawn, float64 [resamples, images]; the same at each call."""
-    images = len(counts.true)
-    rng = np.random.default_rng(0)
-    for size in _sizes(images):
-        yield rng.multinomial(images, np.full(images, 1 / images), size).astype(np.float64)
-
-
-def _sizes(images: int) -> Iterator[int]:
-    """Yields numbers of resamples to draw together, `_RESAMPLES` in all."""
-    at_a_time = max(1, min(_RESAMPLES, _AT_A_TIME // max(1, images)))
-    for start in range(0, _RESAMPLES, at_a_time):
-        yield min(at_a_time, _RESAMPLES - start)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ban_tf.metrics import block_bootstrap, calibration, intervals
+from ban_tf.metrics import block_bootstrap, bootstrap, calibration, intervals
 
 Scores = Mapping[str, np.ndarray]
 
@@ -35,7 +35,7 @@ def perplexity_interval(scores: Scores) -> list[float] | None:
     losses = -np.asarray(scores["log_probability"], np.float64)
     if len(losses) < 2:
         return None
-    return block_bootstrap.interval(np.exp(block_bootstrap.means(losses)))
+    return bootstrap.interval(np.exp(block_bootstrap.means(losses)))
 
 
 def change_in_perplexity(scores: Scores, reference: Scores) -> dict[str, float] | None:
@@ -53,12 +53,12 @@ def change_in_perplexity(scores: Scores, reference: Scores) -> dict[str, float] 
     if len(losses[0]) < 2:
         return None
     ours, theirs = np.exp(block_bootstrap.means(np.stack(losses, axis=1))).T
-    low, high = block_bootstrap.interval(ours - theirs)
+    low, high = bootstrap.interval(ours - theirs)
     return {
         "difference": perplexity(scores) - perplexity(reference),
         "low": low,
         "high": high,
-        "p": block_bootstrap.p_value(ours - theirs),
+        "p": bootstrap.p_value(ours - theirs),
     }
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ban_tf.errors import InputError
-from ban_tf.metrics import block_bootstrap, tokens
+from ban_tf.metrics import block_bootstrap, bootstrap, tokens
 
 
 def _dependent(generator, places, memory):
@@ -33,7 +33,7 @@ def test_intervals_cover_the_mean_of_dependent_values():
     covered = naive = 0
     for _ in range(100):
         values = _dependent(generator, 900, 0.7)
-        low, high = block_bootstrap.interval(block_bootstrap.means(values, replicates=300))
+        low, high = bootstrap.interval(block_bootstrap.means(values, replicates=300))
         covered += low < 0 < high
         naive += abs(values.mean()) < 1.96 * values.std() / np.sqrt(len(values))
     assert 85 <= covered <= 99 and naive < 75
@@ -44,11 +44,11 @@ def test_p_values_are_uniform_without_a_difference_and_small_with_one():
     nothing, something = [], []
     for _ in range(60):
         values = _dependent(generator, 400, 0.5)
-        nothing.append(block_bootstrap.p_value(block_bootstrap.means(values, 300)))
-        something.append(block_bootstrap.p_value(block_bootstrap.means(values + 0.5, 300)))
+        nothing.append(bootstrap.p_value(block_bootstrap.means(values, 300)))
+        something.append(bootstrap.p_value(block_bootstrap.means(values + 0.5, 300)))
     assert np.mean(np.array(nothing) < 0.05) < 0.2 and 0.3 < np.mean(nothing) < 0.7
     assert np.mean(np.array(something) < 0.05) > 0.7
-    assert block_bootstrap.p_value(np.zeros(10)) == 1.0
+    assert bootstrap.p_value(np.zeros(10)) == 1.0
 
 
 def test_perplexities_are_compared_by_pairs_of_words():
