@@ -243,4 +243,5 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     print(shown.escaped(path))
     print(shown.escaped(_manifest_of(path)))
     if values.quantize:
-        print(quantized.table(json.loads(_manifest_of(path).read_text())["quantization"]))
+        manifest = json.loads(_manifest_of(path).read_text(encoding="utf-8"))
+        print(quantized.table(manifest["quantization"]))

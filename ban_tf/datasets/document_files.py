@@ -52,10 +52,10 @@ def read(name: str, paths: Sequence[str]) -> tuple[str, ...]:
         InputError: A file cannot be read, or has no text.
     """
     root = _root(name)
-    return tuple(read_text(root / path) for path in paths)
+    return tuple(read_document(root / path) for path in paths)
 
 
-def read_text(path: pathlib.Path) -> str:
+def read_document(path: pathlib.Path) -> str:
     """Returns the text of a file.
 
     Raises:

@@ -223,7 +223,7 @@ def predict(
 
 def _texts(path: pathlib.Path, lines: bool) -> list[str]:
     if not lines:
-        return [document_files.read_text(path)]
+        return [document_files.read_document(path)]
     return [" ".join(words) for words in text.read_lines(path)]
 
 
