@@ -37,6 +37,16 @@ def check(options: Options) -> None:
                 f"--teacher_from={source.path} is no Keras file; record its outputs for the images "
                 "with ban_tf.record, and give --teacher_from=recording:PATH."
             )
+        elif os.path.isdir(source.path):  # noqa: PTH112
+            raise OptionsError(
+                f"--teacher_from={source.path} is a folder; record the outputs of its model with "
+                "ban_tf.record, and give --teacher_from=recording:PATH."
+            )
+        elif ".keras:" in source.path:
+            raise OptionsError(
+                f"--teacher_from={value}: weights are numbers, of two files at least, as in "
+                "a.keras:0.7,b.keras:0.3."
+            )
         elif not os.path.isfile(source.path):  # noqa: PTH113
             raise OptionsError(f"--teacher_from names a file that does not exist: {source.path}")
     if teacher_names.is_first_model({"teacher_from": value, "teacher_classes": classes}):

@@ -118,13 +118,18 @@ def read(path: str, ours: Sequence[str]) -> tuple[list[str], list[int | None]]:
         elif own:
             renamed[name] = own
     try:
-        return theirs, match_classes(theirs, ours, renamed)
+        found = match_classes(theirs, ours, renamed)
     except InputError as error:
         named = next(own for own in renamed.values() if own is not None and own not in ours)
         raise InputError(
             f"--teacher_classes={path} maps to {named}, which is none of the student's classes "
             f"({_some(ours)})."
         ) from error
+    try:
+        of_indices(found, len(ours))
+    except InputError as error:
+        raise InputError(f"--teacher_classes={path}: {error}") from error
+    return theirs, found
 
 
 def _rows(path: str) -> Iterable[tuple[str, str]]:

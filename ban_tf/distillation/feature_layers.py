@@ -155,7 +155,8 @@ def _before_last(model: keras.Model, role: str) -> str:
     """Returns the last layer before the last one with weights, whose features it takes."""
     found = _outputs(model, role)
     ends = [index for index, (layer, _) in enumerate(found) if layer.weights]
-    before = found[: ends[-1]] if ends else []
+    # Before the only layer with weights, a wrapped model for example, there are only inputs.
+    before = found[: ends[-1]] if len(ends) > 1 else []
     if not before:
         raise InputError(
             f"The {role} {model.name!r} has no layer before its last one whose features could be "

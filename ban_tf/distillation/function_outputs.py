@@ -89,7 +89,8 @@ def _kind_of(found: np.ndarray, name: str) -> str:
         return LOGITS
     raise InputError(
         f"`{name}` returned numbers of which it is not clear whether they are logits or "
-        "probabilities; say it by `outputs`: 'logits', 'probabilities' or 'values'."
+        "probabilities; name them by `outputs`: 'logits', 'probabilities' or 'values' "
+        "(for `BornAgainModel`, teacher_activation='linear' or 'softmax')."
     )
 
 

@@ -184,7 +184,7 @@ class RecordedOutputs:
             if not recording.is_whole(self.path, view, form):
                 raise InputError(
                     f"{self.path} has changed since it was recorded: view {view} does not have "
-                    "the content or shape of its manifest; record it again."
+                    "the content or shape of its manifest; delete it and record it again."
                 )
 
     def __deepcopy__(self, memo: Any) -> RecordedOutputs:
@@ -200,7 +200,7 @@ class RecordedOutputs:
         if hash_of(keys) != manifest.keys_hash or keys.shape != (manifest.views, manifest.examples):
             raise InputError(
                 f"{self.path} has changed since it was recorded: {KEYS} does not fit to its "
-                "manifest; record it again."
+                "manifest; delete it and record it again."
             )
         return keys
 

@@ -24,7 +24,10 @@ def load(path: str) -> keras.Model:
     Raises:
         InputError: It cannot be read.
     """
-    return teachers.load_model(path)
+    try:
+        return teachers.load_model(path)
+    except InputError as error:
+        raise InputError(f"--teacher_from: {error}") from error
 
 
 def described(model: keras.Model, form: str, normalized: pixels.Pixels) -> pixels.Pixels:
