@@ -110,7 +110,7 @@ def _work(values: flags.FlagValues, names: list[str]) -> int:
     predictions = task.predict(run, files, which, values.top, **options)
     if values.masks:
         _write_masks(predictions, values.masks)
-    if reason:
+    if reason and predictions.lines:
         command.print_note(reason)
     if predictions.lines or not predictions.bad:
         _show(predictions, table)

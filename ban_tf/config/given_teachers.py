@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from ban_tf.distillation import recorded_outputs, teacher_names
+from ban_tf.distillation import teacher_names
 from ban_tf.errors import OptionsError
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def check(options: Options) -> None:
     sources = teacher_names.parse(value)
     for source in sources:
         if source.is_recording:
+            from ban_tf.distillation import recorded_outputs  # SciPy takes a second to import
+
             recorded_outputs.check_folder(source.path, f"--teacher_from={value}")
         elif source.path.endswith(teacher_names.OTHER_RUNTIMES):
             raise OptionsError(

@@ -166,7 +166,7 @@ def losses(
 
     Example:
         ```python
-        pairs = ban_tf.features.losses(teacher, my_model(), "attention", weight=10.0)
+        pairs = ban_tf.features.losses(teacher, my_model(), weight=10.0)
         ```
 
     Args:

@@ -338,10 +338,10 @@ def test_columns_that_are_not_those_of_the_model_are_noticed(place, tmp_path):
 
 
 def _record(path, rows, rows_of_outputs, **options):
-    values = dict(zip(rows.tolist(), rows_of_outputs.tolist(), strict=True))
+    values = dict(zip(rows, rows_of_outputs.tolist(), strict=True))
     ban_tf.record(
         lambda numbers: np.array([values[number] for number in numbers.tolist()]),
-        rows,
+        np.array(rows),
         path,
         keys=rows,
         verbose=False,
