@@ -18,7 +18,6 @@ from ban_tf.cli import seed_sweep
 from ban_tf.config.options import Options
 from ban_tf.distillation import teacher_names
 from ban_tf.errors import RunDirectoryError
-from ban_tf.runs import reading
 from ban_tf.runs.rundir import MANIFEST, RunDirectory
 from ban_tf.system import shown, timing
 
@@ -52,6 +51,7 @@ def run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
 def _run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
     # Late, so that --help does not wait for TensorFlow and matplotlib.
     from ban_tf.report import students_page
+    from ban_tf.runs import reading
 
     given = options.teacher_from
     # One file of the same classes is generation 0; anything else, such as a recording, teaches it.
