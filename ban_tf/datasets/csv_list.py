@@ -35,7 +35,7 @@ class Row(NamedTuple):
     """An example.
 
     Attributes:
-        content: The path of an image as it is written, or a text.
+        content: The path of an image as written, or a text.
         label: What the table says of it, such as the name of its class.
     """
 

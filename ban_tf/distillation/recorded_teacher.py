@@ -19,7 +19,7 @@ class RecordedTeacher:
     """A teacher whose outputs are recorded.
 
     With a path, they are those of `ban_tf.record`, found by the student's inputs, in any order and
-    from any kind of data. Each example that is trained on must be recorded as it is: data that is
+    from any kind of data. Each example that is trained on must be recorded unchanged: data that is
     augmented, scaled or otherwise prepared after that is refused. In evaluation, labels count
     alone.
 

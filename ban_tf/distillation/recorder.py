@@ -51,7 +51,7 @@ def record(
     """Records what a teacher returns for data, for `ban_tf.RecordedTeacher` and `--teacher_from`.
 
     The recording is complete when this returns. Stopped before, the same call continues with the
-    first missing row; a recording that is complete is left as it is.
+    first missing row; a complete recording is not changed.
 
     Example:
         ```python

@@ -11,7 +11,7 @@ import io
 import json
 import os
 import pathlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from ban_tf.runs import schemas
 from ban_tf.runs.manifests import MANIFEST
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import archives, csv_tables, json_schema, safe_files, shown
+
+if TYPE_CHECKING:
+    from ban_tf.datasets.image_data import ImageData
 
 DATA = "data.json"
 VOCABULARY = "vocabulary.json"
@@ -79,6 +82,12 @@ class DataFacts:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     resize: str = "stretch"  # as all runs did that do not name it
+
+    @classmethod
+    def of(cls, data: ImageData, resize: str) -> DataFacts:
+        """Returns the description of data that are resized in this way."""
+        mean, std = (tuple(float(value) for value in part) for part in (data.mean, data.std))
+        return cls(data.name, tuple(data.class_names), data.input_shape, mean, std, resize)
 
     def to_json(self) -> bytes:
         """Returns the content of `data.json`."""

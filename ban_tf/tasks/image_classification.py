@@ -169,15 +169,7 @@ class ImageClassification(Task):
     def files(self) -> Mapping[str, bytes]:
         """Returns the classes and the normalization of the images, and the files left out."""
         data = self.data
-        facts = reading.DataFacts(
-            data.name,
-            tuple(data.class_names),
-            data.input_shape,
-            tuple(float(value) for value in data.mean),
-            tuple(float(value) for value in data.std),
-            self.options.resize,
-        )
-        found = {reading.DATA: facts.to_json()}
+        found = {reading.DATA: reading.DataFacts.of(data, self.options.resize).to_json()}
         if self.workers.chief:  # only it writes, and the comparison takes seconds
             found |= leakage.files(data)
         if self.options.skip_bad_files:

@@ -14,7 +14,7 @@ from ban_tf.datasets import folder_hints, folder_layout, image_files, resizing
 from ban_tf.errors import InputError
 from ban_tf.metrics import summary
 from ban_tf.runs import inference, reading
-from ban_tf.tasks import class_folder, image_paths
+from ban_tf.tasks import class_folder, finished_runs, image_paths
 from ban_tf.tasks.task import Predictions
 
 _FILES = 200  # that are in memory at a time
@@ -116,36 +116,8 @@ def _summary(
     run: reading.RunReader, dataset: str, predictions: Sequence[np.ndarray], labels: np.ndarray
 ) -> dict[str, Any]:
     """Returns the summary of the log-probabilities of all generations."""
-    about = about_run(run, dataset)
-    return summary.summarize(about, members(run, predictions), labels, average_of(run))
-
-
-def members(
-    run: reading.RunReader, predictions: Sequence[np.ndarray] | None = None
-) -> list[summary.Member]:
-    """Returns the finished generations for a summary, with their log-probabilities if given."""
-    known, numbers = run.metadata.get("generations", {}), reading.finished_generations(run)
-    given = [None] * len(numbers) if predictions is None else predictions
-    return [
-        summary.Member(number, known.get(str(number), {}).get("taught_by", "given"), rows)
-        for number, rows in zip(numbers, given, strict=True)
-    ]
-
-
-def about_run(run: reading.RunReader, dataset: str) -> dict[str, Any]:
-    """Returns how a run was made, for its summary on a dataset."""
-    settings = reading.settings(run)
-    return {
-        "dataset": dataset,
-        "architecture": settings.get("arch", "unknown"),
-        "objective": settings.get("objective", "unknown"),
-        "seed": settings.get("seed", 0),
-    }
-
-
-def average_of(run: reading.RunReader) -> str:
-    """Returns what the ensembles of a run average: "probabilities" or "logits"."""
-    return reading.settings(run).get("ensemble_average", "probabilities")
+    about, members = finished_runs.about(run, dataset), finished_runs.members(run, predictions)
+    return summary.summarize(about, members, labels, finished_runs.average(run))
 
 
 def probabilities(

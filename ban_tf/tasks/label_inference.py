@@ -13,7 +13,7 @@ from ban_tf.errors import InputError
 from ban_tf.metrics import labels as label_metrics
 from ban_tf.metrics import summary
 from ban_tf.runs import inference, label_files, reading
-from ban_tf.tasks import image_inference, image_paths
+from ban_tf.tasks import finished_runs, image_inference, image_paths
 from ban_tf.tasks.task import Predictions
 
 SEPARATOR = "|"  # of labels in a table, as in the tables that are read
@@ -43,7 +43,7 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
     labels[:, trained] = data.test.labels
     models = image_inference.generations(run, facts)
     odds = [inference.log_odds(model, data.test.images, facts) for model in models]
-    average = image_inference.average_of(run)
+    average = finished_runs.average(run)
     groups = summary.groups(len(odds))
     known = label_files.thresholds(run, len(facts.class_names))
     thresholds = [known[tuple(members)] for members in groups if tuple(members) in known]
@@ -54,7 +54,7 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         for members in groups
     ]
     rows = label_metrics.rows(found, labels, thresholds)
-    about, members = image_inference.about_run(run, dataset), image_inference.members(run)
+    about, members = finished_runs.about(run, dataset), finished_runs.members(run)
     return summary.assemble(about, members, rows, average, "multi_label")
 
 

@@ -18,7 +18,7 @@ from ban_tf.metrics import summary, tokens
 from ban_tf.runs import inference, reading
 from ban_tf.runs.rundir import MANIFEST
 from ban_tf.system import shown
-from ban_tf.tasks import language_scores
+from ban_tf.tasks import finished_runs, language_scores
 from ban_tf.tasks.language_training import reset_states
 from ban_tf.tasks.task import Predictions
 
@@ -43,7 +43,7 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     Raises:
         InputError: The text cannot be read, or the run has no vocabulary.
     """
-    vocabulary, settings = _vocabulary(run), reading.settings(run)
+    vocabulary = _vocabulary(run)
     test = text.read_test(dataset)
     finished = reading.finished_generations(run)
     models = [_load(run, str(number), vocabulary) for number in finished]
@@ -51,27 +51,15 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     words = text.encode(test, vocabulary)
     unknown = text.unknown_share(vocabulary, words)
     language_scores.warn_of_unknown_words(unknown, "given")
-    average = settings.get("ensemble_average", "probabilities")
+    average = finished_runs.average(run)
     scores = language_scores.score(models, summary.groups(len(models)), sizes, words, average)
     rows = [
-        {
-            **tokens.evaluate(score, scores[0] if index else None),
-            "perplexity_interval": tokens.perplexity_interval(score),
-        }
-        for index, score in enumerate(scores)
+        tokens.evaluate(score, scores[0] if index else None) for index, score in enumerate(scores)
     ]
-    about = {
-        "dataset": dataset,
-        "architecture": settings.get("arch", "unknown"),
-        "objective": settings.get("objective", "unknown"),
-        "seed": settings.get("seed", 0),
-        "unknown_words": unknown,
-    }
-    known = run.metadata.get("generations", {})
-    members = [
-        summary.Member(number, known.get(str(number), {}).get("taught_by", "given"), None)
-        for number in finished
-    ]
+    for row in rows:
+        row["perplexity_interval"] = row["interval"] if row["examples"] > 1 else None
+    about = {**finished_runs.about(run, dataset), "unknown_words": unknown}
+    members = finished_runs.members(run)
     return summary.assemble(about, members, rows, average, "language")
 
 

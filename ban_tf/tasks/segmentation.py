@@ -103,16 +103,7 @@ class Segmentation(Task):
 
     def files(self) -> Mapping[str, bytes]:
         """Returns the classes and the normalization of the images."""
-        data = self.data
-        facts = reading.DataFacts(
-            data.name,
-            tuple(data.class_names),
-            data.input_shape,
-            tuple(float(value) for value in data.mean),
-            tuple(float(value) for value in data.std),
-            self.options.resize,
-        )
-        return {reading.DATA: facts.to_json()}
+        return {reading.DATA: reading.DataFacts.of(self.data, self.options.resize).to_json()}
 
     def steps_per_epoch(self) -> int:
         """Returns the number of full batches in an epoch."""

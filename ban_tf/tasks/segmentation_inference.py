@@ -16,7 +16,7 @@ from ban_tf.datasets.folder_layout import ALL
 from ban_tf.errors import InputError
 from ban_tf.metrics import summary
 from ban_tf.runs import inference, reading
-from ban_tf.tasks import image_inference, image_paths, segmentation_scores
+from ban_tf.tasks import finished_runs, image_inference, image_paths, segmentation_scores
 from ban_tf.tasks.task import Predictions
 
 _NAMED = 3  # classes of an image on the screen
@@ -38,7 +38,7 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
     Raises:
         InputError: The data cannot be loaded, or does not fit the models.
     """
-    facts, settings = reading.read_data_facts(run), reading.settings(run)
+    facts = reading.read_data_facts(run)
     data = _load(run, facts, dataset, data_dir)
     finished = reading.finished_generations(run)
     models = [
@@ -51,19 +51,9 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         data, mean=np.asarray(facts.mean, np.float32), std=np.asarray(facts.std, np.float32)
     )
     batches = pipeline.evaluation_batches(data.test, data, size)
-    average = settings.get("ensemble_average", "probabilities")
+    average = finished_runs.average(run)
     scores = segmentation_scores.score(models, summary.groups(len(models)), batches, average)
-    known = run.metadata.get("generations", {})
-    members = [
-        summary.Member(number, known.get(str(number), {}).get("taught_by", "given"), None)
-        for number in finished
-    ]
-    about = {
-        "dataset": dataset,
-        "architecture": settings.get("arch", "unknown"),
-        "objective": settings.get("objective", "unknown"),
-        "seed": settings.get("seed", 0),
-    }
+    about, members = finished_runs.about(run, dataset), finished_runs.members(run)
     rows = segmentation_scores.rows(scores)
     return summary.assemble(about, members, rows, average, "segmentation")
 

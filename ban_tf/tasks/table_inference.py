@@ -17,7 +17,7 @@ from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import regression, summary
 from ban_tf.runs import inference, reading
 from ban_tf.runs.table_files import COLUMNS, TableFacts, is_number, read_facts
-from ban_tf.tasks import table_features
+from ban_tf.tasks import finished_runs, table_features
 from ban_tf.tasks.task import Predictions
 
 
@@ -46,23 +46,13 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     models = [_load(run, str(number), facts) for number in finished]
     found = [_outputs(model, rows.inputs, facts) for model in models]
     groups = summary.groups(len(finished))
-    average = settings.get("ensemble_average", "probabilities")
+    average = finished_runs.average(run)
     kind, seed = None, settings.get("seed", 0)
     if is_number(facts):
         kind, measured = "regression", regression.rows(found, groups, rows.targets, seed)
     else:
         measured = summary.rows(found, groups, rows.targets, average)
-    known = run.metadata.get("generations", {})
-    members = [
-        summary.Member(number, known.get(str(number), {}).get("taught_by", "given"), None)
-        for number in finished
-    ]
-    about = {
-        "dataset": dataset,
-        "architecture": settings.get("arch", "unknown"),
-        "objective": settings.get("objective", "unknown"),
-        "seed": seed,
-    }
+    about, members = finished_runs.about(run, dataset), finished_runs.members(run)
     return summary.assemble(about, members, measured, average, kind)
 
 

@@ -19,7 +19,7 @@ from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import summary
 from ban_tf.runs import class_files, inference, reading
 from ban_tf.system import shown
-from ban_tf.tasks import image_paths
+from ban_tf.tasks import finished_runs, image_paths
 from ban_tf.tasks.task import Predictions
 
 _AT_A_TIME = 500  # texts
@@ -114,27 +114,13 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     Raises:
         InputError: The data cannot be read, or has classes that the run does not know.
     """
-    finished, settings = reading.finished_generations(run), reading.settings(run)
-    models = [load(run, str(number)) for number in finished]
+    models = [load(run, str(number)) for number in reading.finished_generations(run)]
     test = _test_texts(run, dataset)
-    known = run.metadata.get("generations", {})
-    members = [
-        summary.Member(
-            number,
-            known.get(str(number), {}).get("taught_by", "given"),
-            log_probabilities(model, test.texts),
-        )
-        for number, model in zip(finished, models, strict=True)
-    ]
-    about = {
-        "dataset": dataset,
-        "architecture": settings.get("arch", "unknown"),
-        "objective": settings.get("objective", "unknown"),
-        "seed": settings.get("seed", 0),
-        "unknown_words": _unknown_share(models[0], test.texts),
-    }
-    average = settings.get("ensemble_average", "probabilities")
-    return summary.summarize(about, members, test.labels, average)
+    found = [log_probabilities(model, test.texts) for model in models]
+    unknown = _unknown_share(models[0], test.texts)
+    about = {**finished_runs.about(run, dataset), "unknown_words": unknown}
+    members = finished_runs.members(run, found)
+    return summary.summarize(about, members, test.labels, finished_runs.average(run))
 
 
 def _test_texts(run: reading.RunReader, dataset: str) -> documents.Documents:
