@@ -283,9 +283,6 @@ class BornAgainModel(Preparing, SavingModel):
     def _prepare(self, x: Any, y: Any, sample_weight: Any, batch_size: int | None = None) -> None:
         student_outputs.check(self, batch_size)
         self._check(x, y, sample_weight)
-        if keras.backend.backend() == "jax":
-            # A compiled JAX step holds the teacher's weights at the time of compilation.
-            self.train_function = self.test_function = None
 
     def _preparation(self) -> preparation.Preparation:
         taught = self._is_taught and isinstance(self.teacher, teachers.OnlineTeacher)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -33,7 +33,7 @@ from ban_tf.compat import (
 )
 from ban_tf.compat.loss_kinds import VALUES
 from ban_tf.compat.outputs import batch_size
-from ban_tf.distillation import matching, student_outputs, teachers, unlabelled
+from ban_tf.distillation import jax_steps, matching, student_outputs, teachers, unlabelled
 from ban_tf.distillation.checked_model import CheckedModel
 from ban_tf.distillation.proxy import StudentProxy
 from ban_tf.errors import InputError
@@ -62,6 +62,7 @@ class TaughtModel(CheckedModel, StudentProxy):
     teacher: Any = None
     expects_teacher: bool = False
     _further: Any = None  # `DistillationTerms`, if there are `distillation_losses`
+    _teacher_variables: Sequence[Any] = ()  # whose values JAX steps are given
 
     @property
     def _is_taught(self) -> bool:
@@ -91,6 +92,7 @@ class TaughtModel(CheckedModel, StudentProxy):
 
     def _with_teacher(self, step: Callable[..., Any], *state_and_data: Any, training: bool) -> Any:
         *state, data = state_and_data  # JAX passes its state
+        data, held = jax_steps.given_values(self, self._teacher_variables, data, *state)
         if not self._is_taught:
             return step(*state, data)
         inputs, labels, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -98,7 +100,8 @@ class TaughtModel(CheckedModel, StudentProxy):
         if not training and teachers.looks_up(self.teacher) and not teachers.is_recorded(labels):
             labels = Target(preparation.inputs_and_labels(inputs, labels)[1], {})
         else:
-            labels = self._with_signal(inputs, labels)
+            with held:
+                labels = self._with_signal(inputs, labels)
         with observing:
             return step(*state, (inputs, labels, sample_weight))
 
@@ -335,6 +338,20 @@ class TaughtModel(CheckedModel, StudentProxy):
         if keras.backend.backend() == "tensorflow" and not lazy:
             first_step.build_optimizer(self)
         return super().make_train_function(force)
+
+    def _after_a_look(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        if self._is_taught:
+            found = jax_steps.teacher_variables(self.teacher, self)
+            self.__dict__["_teacher_variables"] = found  # not tracked by Keras
+        return super()._after_a_look(function)
+
+    def _looked_at(self, batches: Iterable[Any]) -> Iterator[Any]:
+        for data in super()._looked_at(batches):
+            if self._is_taught:
+                values = [variable.value for variable in self._teacher_variables]
+                yield jax_steps.Batch(data, values)
+            else:
+                yield data
 
     def _build_ahead(self, data_batch: Any) -> None:
         _, labels, _ = keras.utils.unpack_x_y_sample_weight(self._as_built(data_batch))
