@@ -34,18 +34,6 @@ PASSES = {
 }
 
 
-def arithmetic(model: keras.Model, batch_size: int) -> float:
-    """Returns the additions and multiplications of a step's convolutions and dense layers."""
-    total = 0
-    for layer in model.layers:
-        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
-            positions = np.prod(layer.output.shape[1:-1], dtype=float)
-            once = 2.0 * batch_size * positions * np.prod(layer.kernel.shape)
-            # Forward, by the kernel, and by the input where that is no image.
-            total += once * (2 if layer.input in model.inputs else 3)
-    return total
-
-
 def traffic(model: keras.Model, batch_size: int) -> float:
     """Returns the bytes that a step moves at least, each operation by itself."""
     total = 0.0
@@ -105,7 +93,7 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
     batches = training.repeated(training.random_batch(batch_size))
     taken = measuring.interleave({"step": lambda: step(batches)}, steps)["step"]
     dtype = "bfloat16" if policy == "mixed_bfloat16" else "float32"
-    operations, moved = arithmetic(model, batch_size), traffic(model, batch_size)
+    operations, moved = training.arithmetic(model, batch_size), traffic(model, batch_size)
     return {
         "step": float(np.median(taken)),
         "operations": operations,

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 WARM_UP = 2
 
@@ -87,7 +86,7 @@ def machine() -> dict[str, Any]:
         model = names[0] if names else model
     wanted = {"avx2", "avx512f", "avx512_bf16", "amx_bf16"}
     versions = {}
-    for package in ("tensorflow", "keras", "numpy", "torch"):
+    for package in ("tensorflow", "jax", "keras", "numpy", "torch"):
         try:
             versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
@@ -96,7 +95,7 @@ def machine() -> dict[str, Any]:
         "processor": model,
         "cores": os.cpu_count(),
         "instructions": sorted(wanted & hardware.processor_flags()),
-        "load_average": round(psutil.getloadavg()[0], 1),
+        "load_average": round(os.getloadavg()[0], 1),
         "python": platform.python_version(),
         **versions,
     }

@@ -7,7 +7,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from ban_tf import BornAgainModel, architectures
 from ban_tf.layers import BatchNormalization, Conv2D
@@ -52,6 +51,18 @@ def with_stock_layers(model: keras.Model) -> keras.Model:
     stock = keras.models.clone_model(model, clone_function=clone)
     stock.set_weights(model.get_weights())
     return stock
+
+
+def arithmetic(model: keras.Model, batch_size: int) -> float:
+    """Returns the additions and multiplications of a step's convolutions and dense layers."""
+    total = 0
+    for layer in model.layers:
+        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense)):
+            positions = np.prod(layer.output.shape[1:-1], dtype=float)
+            once = 2.0 * batch_size * positions * np.prod(layer.kernel.shape)
+            # Forward, by the kernel, and by the input where that is no image.
+            total += once * (2 if layer.input in model.inputs else 3)
+    return total
 
 
 def keras_step(model: keras.Model) -> Callable[[Iterator], float]:
@@ -100,29 +111,43 @@ def _step(model: keras.Model) -> Callable[[Iterator], float]:
 
 
 def repeated(batch: Any) -> Iterator:
-    """Returns one batch again and again, as `fit` is given it."""
+    """Returns one batch again and again, as `fit` is given it under TensorFlow."""
+    import tensorflow as tf
+
     return iter(tf.data.Dataset.from_tensors(batch).repeat())
 
 
-def pytorch_step(model: keras.Model, batch: Batch, policy: str) -> Callable[[], float]:
-    """Returns a training step of the same network in PyTorch, in the layout that suits it best."""
+def pytorch_step(
+    model: keras.Model, batch: Batch, policy: str, device: str = "cpu", compiles: bool = False
+) -> Callable[[], Any]:
+    """Returns a training step of the same network in PyTorch, in the layout that suits it best.
+
+    Args:
+        model: Our network.
+        batch: Images and labels.
+        policy: The dtype policy.
+        device: Where it trains.
+        compiles: Whether `torch.compile` makes one program of the network. The step then
+            returns the loss without waiting for it.
+    """
     import torch
 
-    network = pytorch_twin(model).to(memory_format=torch.channels_last).train()
+    network = pytorch_twin(model).to(device, memory_format=torch.channels_last).train()
     optimizer = torch.optim.SGD(network.parameters(), 0.01, momentum=0.9, nesterov=True)
     images = torch.from_numpy(batch[0].transpose(0, 3, 1, 2))
-    images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.from_numpy(batch[1]).long()
+    images = images.to(device).contiguous(memory_format=torch.channels_last)
+    labels = torch.from_numpy(batch[1]).long().to(device)
+    network = torch.compile(network) if compiles else network
     half = policy == "mixed_bfloat16"
 
-    def step() -> float:
+    def step() -> Any:
         optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+        with torch.autocast(device, dtype=torch.bfloat16, enabled=half):
             logits = network(images)
         loss = torch.nn.functional.cross_entropy(logits.float(), labels)
         loss.backward()
         optimizer.step()
-        return loss.item()
+        return loss.detach() if compiles else loss.item()
 
     return step
 
