@@ -7,8 +7,9 @@ If a release of Keras lacks a name, the attribute error names it; there are no f
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -70,6 +71,22 @@ def calls(operation: Any) -> list[Any]:
 def all_calls(model: keras.Model) -> list[Any]:
     """Returns the calls of all operations in a Functional model, each with `operation`."""
     return [node for level in model._nodes_by_depth.values() for node in level]
+
+
+def run_graph(model: keras.Model, inputs: Any, call: Callable[..., Any]) -> Any:
+    """Runs the graph of a Functional model.
+
+    Args:
+        model: The model.
+        inputs: Tensors, symbolic ones too, in the order of `model.inputs`.
+        call: Called for each operation with it and its arguments; returns its outputs.
+
+    Returns:
+        The outputs in their structure.
+    """
+    return model._run_through_graph(
+        inputs, operation_fn=lambda operation: functools.partial(call, operation)
+    )
 
 
 def layers_in(model: keras.Layer) -> list[keras.Layer]:

@@ -52,6 +52,18 @@ def check_count(name: str, value: Any, least: int) -> int:
     return int(value)
 
 
+def check_weight(name: str, value: Any) -> float:
+    """Returns a weight, a finite number of at least 0.
+
+    Raises:
+        InputError: It is something else.
+    """
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not number or not 0 <= float(value) < math.inf:
+        raise InputError(f"`{name}` must be a finite number of at least 0. Received: {value!r}")
+    return float(value)
+
+
 def check_objective(objective: Any, student: keras.Model) -> None:
     """Checks that the outputs named by an objective exist.
 
@@ -173,15 +185,15 @@ def check_teacher_output(name: str, theirs: Mapping[str, Any]) -> None:
 
 
 def check_classes(theirs: int, ours: int) -> None:
-    """Checks that teacher and student have the same number of classes.
+    """Checks that teacher and student have the same number of classes, after any mapping.
 
     Raises:
         InputError: They do not.
     """
     if theirs != ours:
         raise InputError(
-            f"`teacher` has {theirs} classes, but the student has {ours}; both need the "
-            "same classes."
+            f"`teacher` has {theirs} classes, but the student has {ours}; map them with "
+            "ban_tf.MappedTeacher(teacher, classes), or --teacher_classes on the command line."
         )
 
 

@@ -18,7 +18,7 @@ import keras
 from keras import ops
 
 from ban_tf.compat import distribute, keras_private
-from ban_tf.distillation import projections
+from ban_tf.distillation import feature_layers, projections
 from ban_tf.distillation.features import FeatureLoss
 from ban_tf.errors import InputError
 
@@ -117,8 +117,8 @@ class DistillationTerms:
         self._student = with_features(student, names, "student") if names else None
         for loss, _ in self.terms:
             seen = (
-                _symbolic(models[0], getattr(loss, "teacher_layer_name", None)),
-                _symbolic(student, getattr(loss, "student_layer_name", None)),
+                _symbolic(models[0], getattr(loss, "teacher_layer_name", None), "teacher"),
+                _symbolic(student, getattr(loss, "student_layer_name", None), "student"),
             )
             _check_shapes(loss, *seen)
             projections.build(loss, *seen)
@@ -222,27 +222,17 @@ def with_features(model: keras.Model, names: Sequence[str], role: str) -> keras.
     Raises:
         InputError: The model cannot be looked into, or a layer is not in it or used twice.
     """
-    inside = isinstance(model, keras.Sequential) or keras_private.is_functional(model)
-    if not inside or not model.inputs:
-        raise InputError(
-            f"`distillation_losses` name layers of the {role}, which must then be a Functional or "
-            f"a built Sequential model. Received: {type(model).__name__}"
-        )
     try:
-        features = {name: model.get_layer(name).output for name in names}
-    except (ValueError, AttributeError) as error:
-        raise InputError(f"`distillation_losses`, in the {role}: {error}") from error
-    if isinstance(model, keras.Sequential):
-        inputs, outputs = model.inputs[0], model.outputs[0]
-    else:
-        inputs, outputs = model.input, model.output
+        inputs, outputs, features = feature_layers.outputs_of(model, names, role)
+    except InputError as error:
+        raise InputError(f"`distillation_losses`: {error}") from error
     return keras.Model(inputs, {"outputs": outputs, "features": features})
 
 
-def _symbolic(model: keras.Model, layer: str | None) -> Any:
+def _symbolic(model: keras.Model, layer: str | None, role: str) -> Any:
     """Returns a layer's or the model's outputs as symbolic tensors; None if it has no graph."""
     if layer is not None:
-        return model.get_layer(layer).output
+        return feature_layers.outputs_of(model, [layer], role)[2][layer]
     if isinstance(model, keras.Sequential):
         return model.outputs[0] if model.built and model.outputs else None
     return keras_private.output_structure(model)

@@ -16,7 +16,7 @@ import keras
 from keras import ops
 
 from ban_tf.compat import distribute
-from ban_tf.compat.model_checks import check_count
+from ban_tf.compat.model_checks import check_count, check_weight
 from ban_tf.distillation import alignment, feature_layers
 from ban_tf.errors import InputError
 from ban_tf.objectives.feature_losses import LOSSES
@@ -34,7 +34,9 @@ class FeatureLoss(keras.distillation.DistillationLoss):
             activity; Zagoruyko and Komodakis, 2017), "cosine", or "relational" (distances and
             angles between examples; Park et al., 2019).
         teacher_layer: The name of a layer of the teacher, or its index in `model.layers`: Keras
-            gives layers without a name another one each time that a network is built.
+            gives layers without a name another one each time that a network is built. A layer of a
+            nested model is `"MODEL/LAYER"`, its name alone if no other layer has it, or a tuple of
+            the indices of both.
         student_layer: The same of the student.
         seed: Seed of the initial weights of the projection.
 
@@ -48,12 +50,16 @@ class FeatureLoss(keras.distillation.DistillationLoss):
     """
 
     def __init__(
-        self, loss: str, teacher_layer: str | int, student_layer: str | int, seed: int = 0
+        self,
+        loss: str,
+        teacher_layer: str | int | tuple[int, ...],
+        student_layer: str | int | tuple[int, ...],
+        seed: int = 0,
     ):
         if not isinstance(loss, str) or loss not in LOSSES:
             raise InputError(f"`loss` must be one of {', '.join(LOSSES)}. Received: {loss!r}")
         for layer in (teacher_layer, student_layer):
-            if not isinstance(layer, (str, int)) or isinstance(layer, bool):
+            if not feature_layers.is_layer(layer):
                 raise InputError(
                     f"A layer of `FeatureLoss` must be a name or an index. Received: {layer!r}"
                 )
@@ -159,7 +165,7 @@ def losses(
     loss: str = "fitnets",
     *,
     weight: float = 1.0,
-    layers: str | Sequence[tuple[str | int, str | int]] = "auto",
+    layers: str | Sequence[tuple[Any, Any]] = "auto",
     seed: int = 0,
 ) -> list[tuple[FeatureLoss, float]]:
     """Returns `distillation_losses` between the features of two networks.
@@ -174,16 +180,18 @@ def losses(
         student: The same.
         loss: As for `FeatureLoss`.
         weight: Of the mean over the pairs of layers.
-        layers: Pairs of a teacher's and a student's layer, names or indices; "auto" takes the
-            ends of the stages of both, see `feature_layers.automatic`.
+        layers: Pairs of a teacher's and a student's layer, names or indices as for `FeatureLoss`;
+            "auto" takes the ends of the stages of both, also inside of nested models, see
+            `feature_layers.automatic`.
         seed: Seed of the initial weights of the projections.
 
     Raises:
-        InputError: A layer does not exist, the features of a pair cannot be compared, or "auto"
-            finds none.
+        InputError: An argument is invalid, a layer does not exist, the features of a pair cannot be
+            compared, or "auto" finds none.
     """
+    weight, seed = check_weight("weight", weight), check_count("seed", seed, least=0)
     pairs: Any = layers
-    if layers == "auto":
+    if isinstance(layers, str) and layers == "auto":
         pairs = [
             (feature_layers.index(teacher, theirs), feature_layers.index(student, ours))
             for theirs, ours in feature_layers.automatic(teacher, student)

@@ -39,6 +39,20 @@ def test_calls_are_those_of_the_graph():
     assert names == ["a", "hidden", "x"]
 
 
+def test_the_graph_of_a_model_is_run_by_a_call_of_each_operation():
+    model, called = _functional(), []
+
+    def call(operation, *arguments, **options):
+        called.append(operation.name)
+        return operation(*arguments, **options)
+
+    for inputs in (keras.Input((3,)), np.ones((2, 3), "float32")):
+        found = keras_private.run_graph(model, [inputs], call)
+        assert called == ["hidden", "a"] and set(found) == {"a", "b"}
+        called.clear()
+    np.testing.assert_array_equal(found["a"], model(np.ones((2, 3), "float32"))["a"])
+
+
 def test_layers_are_found_at_any_depth():
     inner = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, name="deep")])
     outer = keras.Sequential([keras.Input((3,)), inner, keras.layers.Dense(2, name="top")])

@@ -213,10 +213,10 @@ class Subclass(keras.Model):
         ({"terms": [features()], "teacher": ban_tf.RecordedTeacher()}, "single Keras model"),
         (
             {"terms": [FeatureDistillation("mse", "teacher_hidden", "no")]},
-            "in the student: No such",
+            "The student .* has no layer 'no'",
         ),
         ({"terms": [FeatureDistillation("mse", "no", "student_hidden")]}, "In teacher model"),
-        ({"terms": [features()], "student": Subclass()}, "must then be a Functional"),
+        ({"terms": [features()], "student": Subclass()}, "that is a Functional or a built"),
     ],
 )
 def test_terms_that_do_not_suit_are_refused(options, message):

@@ -225,9 +225,83 @@ def test_layers_are_paired_by_resolution_or_from_the_end():
     assert feature_layers.automatic(*vectors) == [("hidden_7", "hidden_4")]
 
 
+def nested(name, channels=3):
+    """A network around another one that normalizes batches; both names have a place in it."""
+    blocks = [layers.Conv2D(5, 3, strides=2, name="conv"), layers.BatchNormalization(name="norm")]
+    inner = keras.Sequential([keras.Input((8, 8, channels)), *blocks], name=name)
+    inner.build((None, 8, 8, channels))
+    inner.layers[-1].set_weights(list(np.random.default_rng(1).uniform(0.5, 1.5, (4, 5))))
+    outer = keras.Input((8, 8, 1))
+    maps = inner(layers.Concatenate()([outer] * channels))
+    ends = layers.Dense(CLASSES)(layers.GlobalAveragePooling2D()(maps))
+    return keras.Model(outer, ends, name=f"around_{name}"), inner
+
+
+@pytest.mark.parametrize("their_layer", ["norm", "theirs/norm", (2, 1)])
+def test_layers_of_nested_models_are_compared_in_the_pass_of_the_outermost(their_layer):
+    x, y = images()
+    (teacher, theirs), (student, ours) = nested("theirs"), nested("ours", 2)
+    paths = [weight.path for weight in student.weights]
+    loss = FeatureLoss("fitnets", their_layer, "ours/norm")
+    model = _born_again(student, teacher, loss, teacher_weight=0.0, objective="kd")
+    found = model.train_on_batch(x, y, return_dict=True)["distillation_loss"]
+    _, inner = nested("ours", 2)
+    inner.set_weights(ours.get_weights())
+    wanted = theirs(np.repeat(x, 3, axis=-1), training=False)
+    again = model.evaluate(x, y, verbose=0, return_dict=True)["distillation_loss"]
+    expected = np.mean((wanted - inner(np.repeat(x, 2, axis=-1), training=False)) ** 2)
+    assert again == pytest.approx(float(expected), rel=1e-4) and again < found
+    assert [weight.path for weight in student.weights] == paths
+    copy = keras.models.clone_model(student)
+    copy.set_weights(student.get_weights())
+    np.testing.assert_array_equal(copy.predict(x, verbose=0), student.predict(x, verbose=0))
+
+
+def test_auto_finds_the_stages_of_a_teacher_of_other_pixels_and_size():
+    large = keras.Sequential(
+        [keras.Input((16, 16, 3)), *(layers.Conv2D(w, 3, 2, "same", name=f"c{w}") for w in (4, 6))]
+        + [layers.GlobalAveragePooling2D(), layers.Dense(CLASSES)],
+        name="large",
+    )
+    teacher = ban_tf.adapt_teacher(large, (8, 8, 1), takes="imagenet")
+    student = convolutional((3, 4), "student")
+    pairs = feature_layers.automatic(teacher, student)
+    assert pairs == [("large/c4", "student_0"), ("large/c6", "student_1")]
+    assert feature_layers.index(teacher, "large/c6") == (2, 1)
+    terms = ban_tf.features.losses(teacher, student)
+    rebuilt = FeatureLoss.from_config(terms[0][0].get_config())
+    assert rebuilt.check(teacher, student) == (4, 3)
+    model = _born_again(student, teacher, terms, teacher_weight=0.0)
+    x, _ = images()
+    first = model.train_on_batch(x, return_dict=True)["distillation_loss"]
+    assert model.evaluate(x, verbose=0, return_dict=True)["distillation_loss"] < first
+
+
+def test_names_that_several_nested_layers_have_need_their_models():
+    (one, _), (two, _) = nested("one"), nested("two")
+    both = keras.Sequential([keras.Input((8, 8, 1)), one, layers.Reshape((3, 1, 1))])
+    end = layers.Flatten()(both(layers.Reshape((8, 8, 1))(inputs := keras.Input((64,)))))
+    outer = keras.Model(inputs, layers.Add()([end, two(layers.Reshape((8, 8, 1))(inputs))]))
+    with pytest.raises(ValueError, match=r"several layers 'conv'; name one of .*/one/conv, "):
+        feature_layers.named(outer, "conv", "teacher")
+    found = feature_layers.output_of(outer, "around_two/two/conv", "teacher")
+    assert found.shape == (None, 3, 3, 5)
+    twice = keras.Sequential([keras.Input((4,)), layers.Dense(4, name="again")], name="shared")
+    chain = keras.Sequential([keras.Input((4,)), layers.Dense(4), layers.Dense(CLASSES)])
+    outer = keras.Model(inputs := keras.Input((4,)), chain(twice(twice(inputs))))
+    with pytest.raises(ValueError, match="'shared/again' of the teacher is used several times"):
+        feature_layers.output_of(outer, "again", "teacher")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"weight": "a"}, "`weight` must be a finite number of at least 0. Received: 'a'"),
+        ({"weight": -1}, "`weight` must be a finite"),
+        ({"weight": True}, "`weight` must be a finite"),
+        ({"seed": "a"}, "`seed` must be an integer"),
+        ({"layers": [(1.5, 0)]}, "must be a name or an index"),
+        ({"layers": [(9, 0)]}, "has 4 layers, and none 9"),
         ({"loss": "fitnet"}, "`loss` must be one of fitnets, attention"),
         (
             {"layers": [("teacher_9", "student_1")]},

@@ -1,5 +1,6 @@
 """`--feature_weight`: runs whose students also learn from features of their teacher."""
 
+import importlib
 import sys
 
 import keras
@@ -7,6 +8,7 @@ import numpy as np
 import pytest
 
 from ban_tf.config import options
+from ban_tf.datasets import digits
 from ban_tf.errors import InputError
 from ban_tf.tasks import runner
 
@@ -72,6 +74,21 @@ def test_a_student_of_another_kind_learns_from_features_and_a_seed_repeats_it(tm
 def test_layers_that_keras_names_anew_each_time_are_found_again(tmp_path):
     runner.run(_options(tmp_path / "run", arch="unlike:teacher", student_arch="unlike:nameless"))
     assert len(_weights(tmp_path / "run")) == 4
+
+
+def test_a_given_teacher_whose_pixels_are_converted_is_looked_into(tmp_path):
+    train = digits.load().train
+    network = importlib.import_module("unlike").teacher((8, 8, 1), 10)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    network.compile(keras.optimizers.Adam(0.03), loss)
+    network.fit(train.images / np.float32(255), train.labels, epochs=3, verbose=0)
+    network.save(tmp_path / "given.keras")
+    given = {"teacher_from": str(tmp_path / "given.keras"), "teacher_input": "zero_to_one"}
+    for name, layers in (("auto", "auto"), ("named", "teacher_0:student_1")):
+        runner.run(_options(tmp_path / name, feature_layers=layers, epochs=1, **given))
+        assert len(_weights(tmp_path / name)) == 6
+        rows = (tmp_path / name / "generation-1" / "history.csv").read_text()
+        assert "distillation_loss" in rows
 
 
 @pytest.mark.parametrize(
