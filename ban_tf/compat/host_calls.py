@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+# The error of the last function that failed. TensorFlow and JAX replace it by one of their own,
+# with the text of its traceback inside of theirs.
+_failed: list[Exception] = []
 
 
 def call(function: Callable[[Any], np.ndarray], inputs: Any, units: int) -> Any:
@@ -23,7 +27,14 @@ def call(function: Callable[[Any], np.ndarray], inputs: Any, units: int) -> Any:
     flat = [ops.convert_to_tensor(tensor) for tensor in keras.tree.flatten(inputs)]
 
     def on_host(*arrays: Any) -> np.ndarray:
-        found = function(keras.tree.pack_sequence_as(inputs, [np.asarray(x) for x in arrays]))
+        try:
+            found = function(keras.tree.pack_sequence_as(inputs, [np.asarray(x) for x in arrays]))
+        except StopIteration as error:  # which would end the epoch, as the end of the data does
+            _failed[:] = [RuntimeError("`teacher` raised StopIteration")]
+            raise _failed[0] from error
+        except Exception as error:
+            _failed[:] = [error]
+            raise
         return np.ascontiguousarray(found, np.float32)
 
     if keras.backend.backend() == "jax":
@@ -38,7 +49,15 @@ def call(function: Callable[[Any], np.ndarray], inputs: Any, units: int) -> Any:
     return tf.stop_gradient(found)
 
 
-def sentence_of(error: str) -> str | None:
-    """Returns the message of an `InputError` that a function raised on the host; None if none."""
-    found = re.search(r"InputError: ([^\n]+)", error)
-    return found.group(1) if found else None
+@contextlib.contextmanager
+def raising_their_own() -> Iterator[None]:
+    """Raises the very error of a function that fails on the host inside the block, if one does."""
+    _failed.clear()
+    try:
+        yield
+    except Exception as error:
+        if not _failed or type(_failed[0]).__name__ not in str(error):
+            raise
+        own = _failed.pop()
+        # Without the other error, which would be shown with it.
+        raise own from own.__cause__ or (None if own.__suppress_context__ else own.__context__)

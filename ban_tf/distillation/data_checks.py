@@ -180,17 +180,18 @@ def labels_in_range(model: Any) -> Iterator[None]:
 
     Raises:
         InputError: A label was out of range.
+        Exception: The error of a teacher or of another function on the host, itself.
     """
     try:
-        yield
+        with host_calls.raising_their_own():
+            yield
+    except InputError:
+        raise
     except Exception as error:
         sentence = label_forms.sentence_of(str(error))
         if sentence is not None:
             sentence = sentence.replace("`labels`", "`y`")
             raise InputError(sentence if model.has_loss else f"{sentence}. {NO_LOSS}") from error
-        sentence = host_calls.sentence_of(str(error))
-        if sentence is not None:
-            raise InputError(sentence) from error
         found = re.search(r"label value of (-?\d+) .*?valid range of \[0, (\d+)\)", str(error))
         if found is None:
             raise

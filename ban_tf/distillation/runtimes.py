@@ -38,11 +38,23 @@ def load(path: str | os.PathLike) -> Function | None:
     if not path.exists():
         raise InputError(f"`teacher` names a file that does not exist: {path}.")
     try:
-        return reader(path)
+        function = reader(path)
     except InputError:
         raise
     except Exception as error:  # of any class: each runtime has its own
         raise InputError(f"{path} could not be read: {shown.first_line(error)}") from error
+
+    def run(batch: Any) -> np.ndarray:
+        try:
+            return function(batch)
+        except Exception as error:
+            shape = tuple(getattr(batch, "shape", ()))
+            raise InputError(
+                f"{path} could not run on a batch of shape {shape} ({shown.first_line(error)}); "
+                "ban_tf.adapt_teacher feeds a teacher of another size, pixels or order of axes."
+            ) from error
+
+    return run
 
 
 def onnx(path: pathlib.Path) -> Function:
@@ -70,11 +82,14 @@ def torchscript(path: pathlib.Path) -> Function:
     """Returns a function that runs a TorchScript file in inference mode, on the CPU."""
     torch = _imported("torch", path, "torch")
     network = torch.jit.load(str(path), map_location="cpu").eval()
+    own = next((one.dtype for one in network.parameters() if one.is_floating_point()), None)
 
     def run(batch: Any) -> np.ndarray:
+        given = torch.from_numpy(np.array(batch))  # a copy: NumPy's array may be read-only
+        if given.is_floating_point() or given.dtype == torch.uint8:  # pixels, but no tokens
+            given = given.to(own or torch.float32)
         with torch.inference_mode():
-            # A copy: NumPy's array may be read-only.
-            return network(torch.from_numpy(np.array(batch))).float().numpy()
+            return network(given).float().numpy()
 
     return run
 
