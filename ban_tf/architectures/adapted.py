@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def adapted(
-    model: keras.Model, own: Pixels, given: Pixels, input_shape: Sequence[int]
+    model: keras.Model, own: Pixels, given: Pixels, input_shape: Sequence[int | None]
 ) -> keras.Model:
     """Returns a model of stock Keras layers that takes images of another size and form.
 
@@ -23,7 +23,7 @@ def adapted(
         model: A model of one input, images `[batch, height, width, channels]` of the form `own`.
         own: As from `pixels.described`, with a number for each channel or one for all.
         given: The form that the returned model takes, likewise.
-        input_shape: Height, width and channels that it takes.
+        input_shape: Height, width and channels that it takes; None for sides that vary.
 
     Returns:
         The model itself if it takes the same. One of another size or number of channels is always
@@ -51,7 +51,7 @@ def adapted(
 
 
 def preparing(
-    shape: Sequence[int | None], own: Pixels, given: Pixels, input_shape: Sequence[int]
+    shape: Sequence[int | None], own: Pixels, given: Pixels, input_shape: Sequence[int | None]
 ) -> keras.Model | None:
     """Returns a model from images to those of another size and form; None if they are the same.
 
@@ -61,7 +61,7 @@ def preparing(
         shape: Height, width and channels that it returns; a height or width of None is kept.
         own: The form that it returns, as for `adapted`.
         given: The form that it takes.
-        input_shape: Height, width and channels that it takes.
+        input_shape: Height, width and channels that it takes; None for sides that vary.
 
     Raises:
         InputError: The numbers of channels differ.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +10,7 @@ import keras
 from keras import ops
 
 from ban_tf.architectures import adapted, pixels
+from ban_tf.compat.model_checks import check_flag
 from ban_tf.distillation import teachers
 from ban_tf.distillation.function_teachers import FunctionTeacher
 from ban_tf.errors import InputError
@@ -69,9 +70,10 @@ def adapt_teacher(
     Raises:
         InputError: An argument is invalid, or the teacher takes no such images.
     """
-    found = teachers.read(teacher) if isinstance(teacher, (str, os.PathLike)) else teacher
-    own = _pixels("takes", given if takes is None else takes, pixels.TEACHER_FORMS)
+    given_shape = _shape("input_shape", input_shape)
     seen = _pixels("given", given, pixels.FORMS)
+    own = seen if takes is None else _pixels("takes", takes, pixels.TEACHER_FORMS)
+    found = None if isinstance(teacher, (list, tuple)) else teachers.read(teacher)
     if isinstance(found, keras.Model):
         if size is not None or channels_first or outputs is not None:
             raise InputError(
@@ -79,19 +81,32 @@ def adapt_teacher(
                 "it takes and returns."
             )
         model = found if precision is None else fold(found, precision)
-        return adapted.adapted(model, own, seen, input_shape)
+        return adapted.adapted(model, own, seen, given_shape)
     if not callable(found):
         raise InputError(f"`teacher` must be a model or a function. Received: {teacher!r}")
     if precision is not None:
         raise InputError("`precision` is for Keras models; a function has its own.")
-    shape = tuple(input_shape if size is None else size)
-    prepare = adapted.preparing(shape, own, seen, input_shape)
+    check_flag("channels_first", channels_first)
+    shape = given_shape if size is None else _shape("size", size)
+    prepare = adapted.preparing(shape, own, seen, given_shape)
 
     def prepared(images: Any) -> Any:
         images = images if prepare is None else prepare(images)
         return ops.transpose(images, (0, 3, 1, 2)) if channels_first else images
 
     return FunctionTeacher(found, outputs, prepared)
+
+
+def _shape(name: str, value: Any) -> tuple[int | None, ...]:
+    shape = tuple(value) if isinstance(value, (list, tuple)) else ()
+    sides = [isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in shape]
+    some = [right or side is None for right, side in zip(sides, shape, strict=True)][:2]
+    if len(shape) != 3 or not all([*some, *sides[2:]]):
+        raise InputError(
+            f"`{name}` must be the height, width and channels of images, such as (32, 32, 3), "
+            f"with None for a height or width that varies. Received: {value!r}"
+        )
+    return shape
 
 
 def _pixels(name: str, form: Any, known: Sequence[str]) -> pixels.Pixels:
@@ -104,10 +119,14 @@ def _pixels(name: str, form: Any, known: Sequence[str]) -> pixels.Pixels:
             )
         return pixels.known(form)
     try:
-        mean, std = form
-        return pixels.Pixels([float(value) for value in mean], [float(value) for value in std])
+        mean, std = ([float(value) for value in part] for part in form)
+        if not all(math.isfinite(value) for value in mean) or not all(
+            0 < value < math.inf for value in std
+        ):
+            raise ValueError
     except (TypeError, ValueError) as error:
         raise InputError(
-            f"`{name}` must be the name of a form of pixels, or a mean and a standard deviation by "
-            f"channel. Received: {form!r}"
+            f"`{name}` must be the name of a form of pixels, or finite means and positive standard "
+            f"deviations by channel. Received: {form!r}"
         ) from error
+    return pixels.Pixels(mean, std)

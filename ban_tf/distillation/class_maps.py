@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,30 @@ class ClassMap(NamedTuple):
             [index for index, target in enumerate(self.targets) if target == own]
             for own in range(self.classes)
         ]
+
+
+def check_targets(targets: Any) -> list[int | None]:
+    """Returns the student's class of each class of the teacher, None for none, as a list.
+
+    Raises:
+        InputError: It is no sequence of classes.
+    """
+    found = targets.tolist() if isinstance(targets, np.ndarray) else targets
+    if not isinstance(found, (list, tuple)) or not found:
+        raise InputError(
+            "`classes` must be a list of the student's class for each class of the teacher, None "
+            f"for no class. Received: {targets!r}"
+        )
+    for target in found:
+        if target is not None and (
+            isinstance(target, bool) or not isinstance(target, (int, np.integer)) or target < 0
+        ):
+            hint = "; match_classes finds it by names" if isinstance(target, str) else ""
+            raise InputError(
+                "`classes` must hold indices of the student's classes, from 0 on, or None"
+                f"{hint}. Received: {target!r}"
+            )
+    return [None if target is None else int(target) for target in found]
 
 
 def of_indices(targets: Sequence[int | None], classes: int) -> ClassMap:
@@ -79,16 +103,33 @@ def match_classes(
         renamed: The student's name (or None, for no class) of classes that are named differently.
 
     Raises:
-        InputError: A name in `renamed` is unknown.
+        InputError: `theirs` or `ours` are no names, or hold one twice; a name in `renamed` is
+            unknown.
     """
+    theirs, ours = _names("theirs", theirs), _names("ours", ours)
+    if renamed is not None and not isinstance(renamed, Mapping):
+        raise InputError(
+            "`renamed` must be a dictionary from names of the teacher's classes to the student's. "
+            f"Received: {renamed!r}"
+        )
     renamed = dict(renamed or {})
-    places = {str(name): index for index, name in enumerate(ours)}
+    places = {name: index for index, name in enumerate(ours)}
     for name, own in renamed.items():
         if name not in theirs or (own is not None and own not in places):
             unknown = f"the student's {own!r}" if name in theirs else f"the teacher's {name!r}"
             raise InputError(f"`renamed` names {unknown}, which is none of the classes.")
-    named = [renamed.get(name, name) for name in map(str, theirs)]
+    named = [renamed.get(name, name) for name in theirs]
     return [None if name is None else places.get(name) for name in named]
+
+
+def _names(argument: str, names: Any) -> list[str]:
+    if isinstance(names, (str, Mapping)) or not isinstance(names, Iterable):
+        raise InputError(f"`{argument}` must be a list of names of classes. Received: {names!r}")
+    found = [str(name) for name in names]
+    twice = [name for name in found if found.count(name) > 1]
+    if twice:
+        raise InputError(f"`{argument}` names the class {twice[0]!r} twice.")
+    return found
 
 
 def read(path: str, ours: Sequence[str]) -> tuple[list[str], list[int | None]]:

@@ -19,8 +19,12 @@ from ban_tf.errors import InputError
 _AT_A_TIME = 1024  # examples that are read together
 
 
-def leaves(data: Any) -> list[Any]:
+def leaves(data: Any, name: str = "data") -> list[Any]:
     """Returns the arrays of examples: one, those of a dictionary by its keys' order, or of a list.
+
+    Args:
+        data: As for `of_examples`.
+        name: What messages call it.
 
     Raises:
         InputError: There are none, or they have different lengths.
@@ -33,7 +37,7 @@ def leaves(data: Any) -> list[Any]:
         found = [data if hasattr(data, "shape") else np.asarray(data)]
     lengths = {len(array) if array.shape else 0 for array in found}
     if len(lengths) != 1 or lengths == {0}:
-        raise InputError("`data` must be arrays of at least one example, all of one length.")
+        raise InputError(f"`{name}` must be arrays of at least one example, all of one length.")
     return found
 
 
@@ -46,14 +50,15 @@ def rows(data: Any, chosen: slice) -> Any:
     return np.asarray(data[chosen])
 
 
-def of_examples(data: Any) -> np.ndarray:
+def of_examples(data: Any, name: str = "data") -> np.ndarray:
     """Returns the keys of examples, uint64 `[examples]`.
 
     Args:
         data: Numbers or texts `[examples, ...]`: an array or what can be sliced like one, or a
             dictionary or list of these.
+        name: What messages call it.
     """
-    arrays = leaves(data)
+    arrays = leaves(data, name)
     keys = np.empty(len(arrays[0]), "<u8")
     for first in range(0, len(keys), _AT_A_TIME):
         parts = [_contents(np.asarray(array[first : first + _AT_A_TIME])) for array in arrays]
@@ -67,17 +72,18 @@ def of_names(names: Any) -> np.ndarray:
     return np.array([_hash(f"name {name}".encode()) for name in np.asarray(names).tolist()], "<u8")
 
 
-def given(keys: Any) -> np.ndarray:
+def given(keys: Any, name: str = "keys") -> np.ndarray:
     """Returns the keys of `keys` as a user gives them: examples, or a list of names.
 
     Args:
         keys: As for `of_examples`, or texts or whole numbers `[examples]`.
+        name: What messages call it.
     """
     array = None if isinstance(keys, Mapping) or hasattr(keys, "shape") else np.asarray(keys)
     array = keys if array is None else array
     if getattr(array, "ndim", 0) == 1 and np.asarray(array).dtype.kind in "iuUSO":
         return of_names(array)
-    return of_examples(array)
+    return of_examples(array, name)
 
 
 def _contents(array: np.ndarray) -> Iterator[bytes]:

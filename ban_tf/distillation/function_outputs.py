@@ -33,7 +33,7 @@ class Checked:
     """
 
     def __init__(self, function: Callable[[Any], Any], name: str, outputs: str | None = None):
-        if not callable(function):
+        if not callable(function) or isinstance(function, type):
             raise InputError(f"`{name}` must be a function of a batch. Received: {function!r}")
         if outputs is not None and outputs not in OUTPUTS:
             raise InputError(

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ban_tf.compat import host_calls, outputs, preparation
+from ban_tf.compat import host_calls, model_checks, outputs, preparation
 from ban_tf.compat.loss_kinds import VALUES
 from ban_tf.distillation import function_outputs
 from ban_tf.distillation.mapped_teacher import Partial
@@ -62,8 +62,8 @@ class FunctionTeacher:
             found = self._ask(inputs)
             if found.shape[-1] != units:
                 raise InputError(
-                    f"`teacher` has {found.shape[-1]} classes, but the student has {units}; both "
-                    "need the same classes."
+                    f"`teacher` has {found.shape[-1]} classes, but {units} are needed; "
+                    "ban_tf.MappedTeacher maps each of its classes to one of the student's."
                 )
             return found
 
@@ -117,5 +117,7 @@ class MixedTeacher:
                 "`teacher` mixes several, of which one does not know all classes of the student; "
                 "map one of its classes to each, or give it alone."
             )
+        for one in signals:
+            model_checks.check_classes(one.shape[-1], student.logits.shape[-1])
         mean = mean_values if student.kind == VALUES else mean_logits
         return mean(signals, self.weights)

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from ban_tf.compat.loss_kinds import CATEGORICAL
+from ban_tf.compat.output_kinds import ACTIVATIONS, check_declared
 from ban_tf.distillation import class_maps
 from ban_tf.errors import InputError
 
@@ -67,17 +68,18 @@ class MappedTeacher:
         activation: As `teacher_activation` of `BornAgainModel`.
 
     Raises:
-        InputError: `teacher` is no teacher.
+        InputError: `teacher` is no teacher, or an argument is invalid.
     """
 
     def __init__(self, teacher: Any, classes: Sequence[int | None], activation: str | None = None):
         from ban_tf.distillation import teachers  # which also describes this one
 
+        check_declared("activation", activation, ACTIVATIONS, None)
         found = teachers.as_teacher(teacher, activation)
         if found is None:
             raise InputError("`teacher` of a MappedTeacher is None; give a teacher.")
         self.teacher = found
-        self.classes = [None if target is None else int(target) for target in classes]
+        self.classes = class_maps.check_targets(classes)
 
     def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any] | None]:
         """Returns the labels of a batch, and what the teacher gives by output."""

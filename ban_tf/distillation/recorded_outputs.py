@@ -138,6 +138,17 @@ def read_manifest(folder: pathlib.Path) -> Manifest:
     return manifest
 
 
+def check_path(path: Any) -> str:
+    """Returns the path of a recording as text.
+
+    Raises:
+        InputError: It is none.
+    """
+    if not isinstance(path, (str, os.PathLike)) or not str(path):
+        raise InputError(f"`path` must be the folder of a recording. Received: {path!r}")
+    return str(path)
+
+
 def check_folder(path: str, name: str) -> None:
     """Checks that a folder holds a recording, without reading it.
 

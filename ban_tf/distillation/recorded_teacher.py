@@ -42,7 +42,7 @@ class RecordedTeacher:
     """
 
     def __init__(self, path: str | os.PathLike | None = None):
-        self.path = None if path is None else str(path).removeprefix(SCHEME)
+        self.path = None if path is None else recorded_outputs.check_path(path).removeprefix(SCHEME)
         self.recorded: recorded_outputs.RecordedOutputs | None = None
         if self.path is None:
             return

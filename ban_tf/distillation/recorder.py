@@ -9,11 +9,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import io
+import json
 import os
 import pathlib
 import pickle
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import NoneType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +23,7 @@ import numpy as np
 from ban_tf.distillation import example_keys, function_outputs, recorded_outputs, recording
 from ban_tf.distillation.recorded_outputs import KEYS, LOGITS, VALUES, Manifest
 from ban_tf.errors import InputError
-from ban_tf.system import bars
+from ban_tf.system import bars, user_code
 from ban_tf.system.files import is_temporary, make_directory, write_atomically
 
 _ADVICE = (
@@ -86,8 +88,9 @@ def record(
         InputError: An argument is invalid, the teacher returns something else, the disk is too
             small, or the path holds another recording.
     """
-    folder = pathlib.Path(path)
+    folder = pathlib.Path(recorded_outputs.check_path(path))
     views, batch_size = _count("views", views), _count("batch_size", batch_size)
+    augmentation, class_names = _check_described(augmentation, class_names, identity, verbose)
     source = _Source(data, views, batch_size)
     ask = function_outputs.Checked(teacher, "teacher", outputs)
     probe = ask(example_keys.rows(source.of(0), slice(_PROBED)))
@@ -98,8 +101,8 @@ def record(
         outputs=VALUES if outputs == VALUES else LOGITS,
         dtype="float32" if outputs == VALUES else dtype,
         top=top,
-        class_names=None if class_names is None else [str(name) for name in class_names],
-        augmentation=dict(augmentation or recorded_outputs.NONE),
+        class_names=class_names,
+        augmentation=augmentation,
         keys="examples" if keys is None else "given",
         teacher=getattr(teacher, "__qualname__", type(teacher).__name__),
         teacher_hash=identity if identity is not None else _hash_of(teacher),
@@ -132,6 +135,10 @@ class _Source:
             raise InputError(
                 f"`views` is {views}, for which `data` must be a function of the number of a view."
             )
+        if callable(data) and not user_code.takes(data, 1):
+            raise InputError(
+                f"`data` must be a function of the number of a view. Received: {data!r}"
+            )
         self._data, self._batch_size = data, batch_size
         self._views = views
         self.examples = len(example_keys.leaves(self.of(0))[0])
@@ -160,6 +167,34 @@ def _count(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise InputError(f"`{name}` must be an integer of at least 1. Received: {value!r}")
     return int(value)
+
+
+def _check_described(
+    augmentation: Any, class_names: Any, identity: Any, verbose: Any
+) -> tuple[dict[str, Any], list[str] | None]:
+    """Returns the arguments that describe a recording, as its manifest has them."""
+    given = dict(recorded_outputs.NONE) if augmentation is None else augmentation
+    described = isinstance(given, Mapping) and isinstance(given.get("policy"), str)
+    if not described or not _is_json(dict(given)):
+        raise InputError(
+            "`augmentation` must be a dictionary with a 'policy', as `ban_tf.datasets.views` "
+            f"returns it, or None for examples as they are. Received: {augmentation!r}"
+        )
+    if isinstance(class_names, (str, Mapping)) or not isinstance(class_names, (Iterable, NoneType)):
+        raise InputError(f"`class_names` must be a list of names. Received: {class_names!r}")
+    if identity is not None and not isinstance(identity, str):
+        raise InputError(f"`identity` must be a text, or None. Received: {identity!r}")
+    if not isinstance(verbose, (bool, np.bool_)):
+        raise InputError(f"`verbose` must be True or False. Received: {verbose!r}")
+    return dict(given), None if class_names is None else [str(name) for name in class_names]
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        json.dumps(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 def _check(manifest: Manifest, outputs: str | None) -> None:

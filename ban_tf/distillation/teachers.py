@@ -128,6 +128,12 @@ class OnlineTeacher:
                 student.kind, student.units, evidence[name], student.end
             )
             joint.append(ops.stop_gradient(outputs.to_logits(output, activation, kind)))
+        for one in joint[1:]:  # before they are averaged; the student compares a single one
+            if one.shape[-1] != joint[0].shape[-1]:
+                raise InputError(
+                    f"`teacher` lists models of {joint[0].shape[-1]} and of {one.shape[-1]} "
+                    "classes; ban_tf.MappedTeacher maps those of each to the student's."
+                )
         mean = mean_values if student.kind == VALUES else mean_logits
         return mean(joint, self.weights)
 
@@ -249,6 +255,8 @@ def load_model(path: str | pathlib.Path) -> keras.Model:
             refuses to run unasked (a Lambda layer).
     """
     path = pathlib.Path(path)
+    if path.is_dir():
+        raise InputError(f"`teacher` names a folder that holds no SavedModel: {path}.")
     if not path.is_file():
         raise InputError(f"`teacher` names a file that does not exist: {path}.")
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):
@@ -303,7 +311,7 @@ _OUTPUTS = {"linear": "logits", "softmax": "probabilities"}
 
 
 def _is_teacher(given: Any) -> bool:
-    return hasattr(given, "split") and not isinstance(given, str)
+    return hasattr(given, "split") and not isinstance(given, (str, type))
 
 
 def read(given: Any) -> Any:
@@ -322,7 +330,7 @@ def read(given: Any) -> Any:
     # A `BornAgainModel` teaches by the student that it trains.
     student = getattr(given, "student", None)
     given = student if isinstance(student, keras.Model) else given
-    if _is_teacher(given) or callable(given):
+    if not isinstance(given, type) and (_is_teacher(given) or callable(given)):
         return given
     raise InputError(
         "`teacher` must be a Keras model, a path to a .keras file, a function of a NumPy batch, a "

@@ -1,5 +1,7 @@
 """Teachers that are functions of a NumPy batch, alone and beside Keras models and recordings."""
 
+import traceback
+
 import keras
 import numpy as np
 import pytest
@@ -134,7 +136,7 @@ def test_xla_is_off_as_long_as_a_function_teaches():
 @pytest.mark.parametrize(
     ("function", "sentence"),
     [
-        (lambda batch: batch, "`teacher` has 6 classes, but the student has 4"),
+        (lambda batch: batch, "`teacher` has 6 classes, but 4 are needed"),
         (lambda batch: batch[:3, :4], r"must return numbers of shape \[batch, classes\]"),
         (lambda batch: np.full((len(batch), 4), np.nan), "returned numbers that are not finite"),
         (lambda batch: np.full((len(batch), 4), 0.3), "not clear whether they are logits or"),
@@ -149,8 +151,54 @@ def test_what_a_function_must_not_return(function, sentence):
     assert len(before) == 4
 
 
+def _fails(batch):
+    try:
+        return {}[len(batch)]
+    except KeyError:
+        raise RuntimeError("one\ntwo")  # noqa: B904
+
+
+def _ends(batch):
+    return next(iter(()))
+
+
+def test_an_error_of_the_function_is_raised_itself_with_its_traceback():
+    with pytest.raises(RuntimeError) as caught:
+        _train(_fails)
+    assert str(caught.value) == "one\ntwo" and isinstance(caught.value.__cause__, KeyError)
+    lines = "".join(traceback.format_exception(caught.value))
+    assert "in _fails" in lines and "UnknownError" not in lines and lines.count("\n") < 60
+    with pytest.raises(RuntimeError, match="`teacher` raised StopIteration"):
+        _train(_ends)
+
+
+def test_an_error_of_a_function_is_not_that_of_a_later_training():
+    with pytest.raises(RuntimeError):
+        ban_tf.BornAgainModel(network(), _fails, "kd")(X)
+        _train(_fails)
+    student = network()
+    model = ban_tf.BornAgainModel(student, logits, "kd")
+    model.compile(keras.optimizers.SGD(0.1))
+
+    class Raises(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise RuntimeError("another")
+
+    with pytest.raises(RuntimeError, match="another"):
+        model.fit(X, Y, callbacks=[Raises()], verbose=0)
+
+
+def test_teachers_of_other_classes_are_refused_with_what_maps_them(tmp_path):
+    ban_tf.record(lambda x: x[:, :5] * 9, X, tmp_path / "r", outputs="logits", verbose=False)
+    five = keras.Sequential([keras.Input((6,)), keras.layers.Dense(5)])
+    recorded = ban_tf.RecordedTeacher(tmp_path / "r")
+    for teacher in (five, recorded, [five, logits], [recorded, network(1)]):
+        with pytest.raises(InputError, match=r"`teacher` has 5 classes, but .*MappedTeacher"):
+            _train(teacher)
+
+
 def test_what_is_no_teacher_is_refused():
-    for wrong in (5, [network(1), 5]):
+    for wrong in (5, [network(1), 5], keras.Sequential):
         with pytest.raises(InputError, match="`teacher` must be a Keras model, a path"):
             ban_tf.BornAgainModel(network(), wrong)
     with pytest.raises(InputError, match="`distillation_losses` look into one teacher"):

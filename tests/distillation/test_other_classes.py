@@ -171,3 +171,23 @@ def test_maps_that_do_not_fit_are_refused(targets, sentence):
     model.compile("sgd", "mse")
     with pytest.raises(InputError, match=r"maps classes, but output .* is values"):
         model.fit(X, np.zeros((len(X), 5)), verbose=0)
+
+
+@pytest.mark.parametrize("classes", [5, "abc", None, [], {0: 1}, ["cat", 1], [0.5, 1], [True, 1]])
+def test_maps_that_are_no_classes_are_refused_at_once(classes):
+    with pytest.raises(InputError, match="`classes` must"):
+        ban_tf.MappedTeacher(_student(5, seed=1), classes)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("abc", ["a"]), "`theirs` must be a list of names"),
+        ((["a"], None), "`ours` must be a list of names"),
+        ((["a", "a"], ["a"]), "`theirs` names the class 'a' twice"),
+        ((["a"], ["a"], ["a"]), "`renamed` must be a dictionary"),
+    ],
+)
+def test_names_that_are_none_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        ban_tf.match_classes(*arguments)

@@ -234,13 +234,21 @@ def test_other_keys_values_and_float32(tmp_path):
         (lambda x: x, {"dtype": "int8"}, "`dtype` must be"),
         (lambda x: x, {"views": 2}, "`data` must be a function"),
         (lambda x: x, {"keys": ["a"]}, "`keys` has 1 entries, but `data` has 12 examples"),
+        (lambda x: x, {"keys": 3}, "`keys` must be arrays"),
+        (lambda x: x, {"augmentation": "crop"}, "`augmentation` must be a dictionary with a 'poli"),
+        (lambda x: x, {"augmentation": {"policy": "a", "b": object()}}, "`augmentation` must be"),
+        (lambda x: x, {"class_names": "abcdef"}, "`class_names` must be a list of names"),
+        (lambda x: x, {"identity": 3}, "`identity` must be a text"),
+        (lambda x: x, {"data": lambda: 0}, "`data` must be a function of the number of a view"),
+        (lambda x: x, {"path": 3}, "`path` must be the folder"),
         (lambda x: x, {"outputs": "odds"}, "`outputs` must be one of"),
         ("model.keras", {}, "`teacher` must be a function"),
     ],
 )
 def test_what_cannot_be_recorded_is_refused(function, options, sentence, tmp_path):
     with pytest.raises(InputError, match=sentence):
-        ban_tf.record(function, data(12)[0], tmp_path / "r", verbose=False, **options)
+        given = {"data": data(12)[0], "path": tmp_path / "r", "verbose": False, **options}
+        ban_tf.record(function, **given)
     assert not list(tmp_path.iterdir())
 
 
