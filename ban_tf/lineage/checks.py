@@ -25,7 +25,7 @@ from ban_tf.distribution.workers import Workers
 from ban_tf.errors import InputError
 from ban_tf.lineage import fit_checks
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import seeds, shown
+from ban_tf.system import seeds, shown, user_code
 from ban_tf.training import array_epochs, epoch_data, training
 from ban_tf.training.trainer import prepare_teachers
 
@@ -360,7 +360,14 @@ def compile_arguments(compile: Any, epochs: int) -> Mapping[str, Any]:
 
 
 def _check_callbacks(callbacks: Any) -> None:
-    if callbacks is None or callable(callbacks):
+    if callbacks is None:
+        return
+    if callable(callbacks):
+        if not any(user_code.takes(callbacks, count) for count in (1, 2)):
+            raise InputError(
+                "`callbacks` must be a function of the generation's number, or of this and the "
+                f"rows so far. Received: {callbacks!r}"
+            )
         return
     listed = isinstance(callbacks, (list, tuple))
     if not listed or not all(isinstance(item, keras.callbacks.Callback) for item in callbacks):

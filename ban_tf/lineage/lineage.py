@@ -223,9 +223,9 @@ class Lineage(TrainedGenerations):
             compile: Arguments for `compile`, or a function of the epochs that returns them;
                 "optimizer" may be a function that returns one.
             callbacks: A list used by every generation, or a function of the generation's number
-                that returns one, `(generation)` or `(generation, rows so far)`. The state of a
-                callback, such as the patience of `EarlyStopping`, is not saved: it starts again
-                in a resumed run, unless it is computed from the rows.
+                that returns one, `(generation)` or `(generation, rows so far)`; [] for none. The
+                state of a callback, such as the patience of `EarlyStopping`, is not saved: it
+                starts again in a resumed run, unless it is computed from the rows.
             examples_per_epoch: For the throughput, if known.
             checkpoint_steps: Steps between checkpoints within an epoch; None saves at its end only.
             verbose: As for `model.fit`; unless it is 0, each generation is announced.

@@ -17,7 +17,7 @@ from absl import logging
 
 from ban_tf.compat import keras_private
 from ban_tf.distribution.workers import Workers
-from ban_tf.errors import DivergenceError
+from ban_tf.errors import DivergenceError, InputError
 from ban_tf.runs import kept
 from ban_tf.runs.history import MONITOR, HistoryCallback, Rows, TrainingState
 from ban_tf.runs.kept import Outcome
@@ -37,16 +37,25 @@ def callbacks_for(callbacks: Any, number: int) -> Callbacks:
 
     Args:
         callbacks: None, a list, or a function of a generation's number, or of its number and the
-            rows so far, that returns one.
+            rows so far, that returns a list.
         number: The generation's number.
     """
-    if callbacks is None:
-        return lambda rows: ()
-    if callable(callbacks):
-        if len(inspect.signature(callbacks).parameters) == 1:
-            return lambda rows: callbacks(number)
-        return lambda rows: callbacks(number, rows)
-    return lambda rows: callbacks
+    if not callable(callbacks):
+        return lambda rows: callbacks or ()
+    alone = len(inspect.signature(callbacks).parameters) == 1
+    return lambda rows: _listed(callbacks(number) if alone else callbacks(number, rows), number)
+
+
+def _listed(found: Any, number: int) -> Sequence[keras.callbacks.Callback]:
+    """Returns what a function returned, if that are callbacks."""
+    if not isinstance(found, (list, tuple)) or not all(
+        isinstance(callback, keras.callbacks.Callback) for callback in found
+    ):
+        raise InputError(
+            f"`callbacks` must return a list of Keras callbacks, [] for none; for generation "
+            f"{number} it returned {found!r}."
+        )
+    return found
 
 
 def train(

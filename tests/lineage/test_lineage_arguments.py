@@ -116,6 +116,8 @@ def test_numpy_numbers_and_any_path_are_taken(tmp_path):
         ({"compile": lambda epochs: "adam"}, "`compile` must be a dictionary"),
         ({"callbacks": keras.callbacks.EarlyStopping()}, "`callbacks` must be a list"),
         ({"callbacks": [print]}, "`callbacks` must be a list"),
+        ({"callbacks": lambda: []}, "`callbacks` must be a function of the generation's number"),
+        ({"callbacks": lambda n: None}, r"must return a list .*\[\] for none; .* returned None"),
         ({"steps_per_epoch": 0}, "`steps_per_epoch` must be an integer of at least 1"),
         ({"batch_size": -8}, "`batch_size` must be an integer of at least 1"),
         ({"checkpoint_steps": 5}, "`checkpoint_steps` saves within an epoch"),
