@@ -37,11 +37,13 @@ class Progress(keras.callbacks.Callback):
     Args:
         generation: The number of the generation in training.
         generations: The number of the last generation.
-        epochs: Epochs of each generation.
+        epochs: Epochs of this generation.
         first_epoch: The first epoch of this training; Keras's `initial_epoch`.
         verbosity: 0 shows nothing; 1 a bar on a terminal and about ten lines per generation;
             2 one line per epoch and no bar.
         shown: The Keras logs to show, in this order; missing ones are skipped.
+        later_epochs: Epochs of each later generation; None for those of this one, from which they
+            differ where it was begun with others and is resumed.
         file: The output stream, standard output by default.
 
     Raises:
@@ -57,6 +59,7 @@ class Progress(keras.callbacks.Callback):
         *,
         verbosity: int = 1,
         shown: Sequence[str] = SHOWN,
+        later_epochs: int | None = None,
         file: TextIO | None = None,
     ):
         super().__init__()
@@ -65,7 +68,8 @@ class Progress(keras.callbacks.Callback):
         self._title = f"generation {generation}/{generations}"
         self._epochs = epochs
         self._first_epoch = first_epoch
-        self._lineage_epochs = (generations - generation + 1) * epochs
+        later = epochs if later_epochs is None else later_epochs
+        self._lineage_epochs = epochs + (generations - generation) * later
         lines = epochs if verbosity == 2 else _LINES_PER_GENERATION
         self._epochs_per_line = max(1, math.ceil(epochs / lines))
         self._shown = tuple(shown)

@@ -18,6 +18,7 @@ from ban_tf.distribution import strategies
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.report import analysis_report, profiling, progress, tensorboard
+from ban_tf.runs import generations
 from ban_tf.runs.rundir import RunDirectory, open_shared
 from ban_tf.tasks import (
     console,
@@ -242,8 +243,10 @@ def _callbacks(
         progress.Progress(
             generation,
             options.generations,
-            options.epochs,
+            # A generation that was begun with other --epochs keeps them.
+            generations.epochs_of(directory, generation) or options.epochs,
             first_epoch=len(rows),
+            later_epochs=options.epochs,
             verbosity={"auto": 1, "lines": 2, "none": 0}[options.progress],
             shown=task.shown,
         ),

@@ -130,6 +130,13 @@ def test_time_left_is_for_the_whole_lineage(monkeypatch):
     assert screen.getvalue().endswith("loss 1.0000  10:00 left\n")
 
 
+def test_a_generation_of_other_epochs_than_the_later_ones_counts_its_own(capsys):
+    fit(Progress(0, 2, epochs=3, first_epoch=1, later_epochs=50), epochs=3, initial_epoch=1)
+    lines = capsys.readouterr().out.splitlines()
+    assert ["epoch 2/3" in lines[0], "epoch 3/3" in lines[1]] == [True, True]
+    assert all(re.search(r"\d:\d\d left$", line) for line in lines)
+
+
 @pytest.mark.parametrize("steps_per_execution", [1, 4])
 def test_every_line_but_the_last_of_a_lineage_tells_the_time_left(steps_per_execution, capsys):
     """Also where less than half a second is left, and where the first step is a whole epoch."""
