@@ -3,6 +3,7 @@
 The teacher is generation 0 of --arch, in `teacher` inside --workdir, or that of `--teacher_from`.
 Each student is a run of its own beside it, in which the teacher is given, so that all students
 share the recorded outputs of the teacher. At the end their errors are listed against their sizes.
+With --seeds=N, all of this is in `seed-S` inside --workdir for each seed, and means are listed.
 """
 
 from __future__ import annotations
@@ -43,14 +44,27 @@ def run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
             f"--workdir={directory} is a run of one student, whose report the comparison of "
             "several would overwrite; choose another directory."
         )
+    several = options.seeds > 1
+    runs = ("seed-*",) if several else (_TEACHER, "student-*")
     # Locked, so that no other process does the same.
-    with RunDirectory(directory, holds=seed_sweep.holds(options, _TEACHER, "student-*")):
-        return _run(options, run_one)
+    with RunDirectory(directory, holds=seed_sweep.holds(options, *runs)):
+        return _over_seeds(options, run_one) if several else _run(options, run_one)
+
+
+def _over_seeds(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
+    from ban_tf.report import students_page
+
+    found: list[dict[str, Any]] = []
+    for seed in range(options.seed, options.seed + options.seeds):
+        directory = options.directory / f"seed-{seed}"
+        print(f"\nSeed {seed} ({len(found) + 1} of {options.seeds}), {shown.escaped(directory)}")
+        own = dataclasses.replace(options, seed=seed, seeds=1, workdir=str(directory))
+        found.append(run(own, run_one))
+    return _show(students_page.over_seeds(found), options)
 
 
 def _run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
     # Late, so that --help does not wait for TensorFlow and matplotlib.
-    from ban_tf.report import students_page
     from ban_tf.runs import reading
 
     given = options.teacher_from
@@ -82,6 +96,12 @@ def _run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
     size = reading.read_data_facts(reading.RunReader(own.directory)).input_shape
     # At the end, one after another, so that all times are measured under the same conditions.
     result = {"run": about, "networks": [_entry(*network, size) for network in found]}
+    return _show(result, options)
+
+
+def _show(result: dict[str, Any], options: Options) -> dict[str, Any]:
+    from ban_tf.report import students_page
+
     students_page.write(result, options.directory)
     print("\n" + students_page.markdown(result))
     print(f"The comparison is in {shown.escaped(options.directory / 'report.html')}.")

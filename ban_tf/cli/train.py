@@ -41,10 +41,10 @@ def _main(arguments: list[str]) -> int:
             command.import_tensorflow()
         # Only after the flags are checked.
         runner = importlib.import_module("ban_tf.tasks.runner")
-        if options.seeds > 1:
-            seed_sweep.run(options, runner.run)
-        elif len(options.students) > 1:
+        if len(options.students) > 1:  # also for several seeds
             student_sweep.run(options, runner.run)
+        elif options.seeds > 1:
+            seed_sweep.run(options, runner.run)
         else:
             runner.run(options)
     except InputError as error:

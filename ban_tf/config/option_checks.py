@@ -103,7 +103,7 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
 def _check_students(options: Options, given: Collection[str]) -> Options:
     """Checks several students of one teacher, each as if it were the only one."""
     written = f"--student_arch={options.student_arch}"
-    for name, value in (("gens", 1), ("seeds", 1), ("final_student", False)):
+    for name, value in (("gens", 1), ("final_student", False)):
         if getattr(options, name) != value:
             raise OptionsError(
                 f"{written} trains one generation of each student: --{name} must be "

@@ -5,6 +5,7 @@ import re
 import sys
 
 import keras
+import numpy as np
 import pytest
 
 import ban_tf
@@ -131,12 +132,34 @@ def test_a_given_teacher_is_not_trained(folder, result):
     assert keras.models.load_model(given).count_params() == 330
 
 
+@pytest.mark.slow
+def test_several_seeds_are_averaged_against_the_teacher_of_each(folder, result, capsys):
+    asked = {"workdir": str(folder / "seeds"), "student_arch": "sizes:middle,sizes:small"}
+    found = student_sweep.run(_options(folder, seeds=2, **asked), runner.run)
+    seeds = [
+        json.loads((folder / "seeds" / f"seed-{seed}" / "summary.json").read_text())["networks"]
+        for seed in (0, 1)
+    ]
+    assert [one["error"] for one in seeds[0]] == [one["error"] for one in result["networks"]]
+    for index, network in enumerate(found["networks"]):
+        values = [seed[index]["error"] for seed in seeds]
+        assert network["values"] == values
+        assert network["error"] == pytest.approx(np.mean(values))
+        assert network["standard_deviation"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+    gain = found["networks"][2]["change_in_error"]["difference"]
+    assert gain == pytest.approx(found["networks"][2]["error"] - found["networks"][0]["error"])
+    table = (folder / "seeds" / "summary.md").read_text()
+    assert " ± " in table and "paired by seed" in table
+    assert "0 to 1" in (folder / "seeds" / "report.html").read_text()
+    with pytest.raises(RunDirectoryError):
+        student_sweep.run(_options(folder, **{**asked, "workdir": str(folder / "all")}, seeds=2), 0)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"gens": 2}, "--gens must be 1; it is 2"),
         ({"gens": "auto"}, "--gens must be 1; it is auto"),
-        ({"seeds": 2}, "--seeds must be 1"),
         ({"final_student": True}, "--final_student must be false"),
         ({"student_arch": "wrn-10-1,wrn-10-1"}, "names a student twice"),
         ({"student_arch": "wrn-10-1,"}, "--student_arch is empty"),
