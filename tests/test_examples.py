@@ -53,6 +53,16 @@ def test_a_booster_as_teacher(run, capsys):
     assert "a given teacher" in capsys.readouterr().out
 
 
+def test_a_network_of_pytorch_as_teacher(run, monkeypatch):
+    pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
+    monkeypatch.setattr("sys.argv", ["pytorch_teacher.py", "--epochs=6"])
+    found = run("pytorch_teacher.py")
+    assert found["tested"]["accuracy"] > 0.8
+    assert found["teacher"].recorded.manifest.examples == len(found["images"])
+    recorded = found["teacher"].recorded.outputs(np.arange(len(found["images"])))
+    assert np.mean(recorded.argmax(axis=-1) == found["labels"]) > 0.95
+
+
 def test_text(run):
     found = run("text_classifier.py")
     for model in (found["first"], found["second"]):
