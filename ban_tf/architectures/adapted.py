@@ -97,7 +97,7 @@ def preparing(
     return keras.Model(images, seen, name="teacher_images")
 
 
-def _same_size(shape: Sequence[int | None], input_shape: Sequence[int]) -> bool:
+def _same_size(shape: Sequence[int | None], input_shape: Sequence[int | None]) -> bool:
     sides = list(zip(shape, input_shape, strict=False))[:2]
     return all(side in (None, other) for side, other in sides)
 
