@@ -1,9 +1,14 @@
-"""The lowest versions are those of setup.cfg, and the container image installs what is here."""
+"""The lowest versions, what is installed, and the container image are those of this folder."""
 
 import json
+import os
 import pathlib
 import re
+import shutil
+import subprocess
+import sys
 
+import pytest
 import scripts
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -21,6 +26,39 @@ def test_every_package_of_setup_cfg_with_a_floor_is_held_to_it():
     found = lowest.lowest(floors)
     assert len(found) == len({line.replace("[and-cuda]", "") for line in floors})
     assert {"tensorflow==2.21", "tensorboard==2.21", "keras==3.12"} < set(found)
+
+
+def test_the_package_holds_every_flagfile_and_template(tmp_path):
+    pytest.importorskip("setuptools")
+    for name in ("setup.py", "setup.cfg", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path)
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("ban_tf", "flags"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=ignored)
+    command = [sys.executable, "setup.py", "-q", "build_py", "--build-lib=built"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+
+    def files(folder):
+        return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+
+    expected = files(tmp_path / "ban_tf")
+    expected |= {pathlib.Path("flags") / path for path in files(tmp_path / "flags")}
+    assert files(tmp_path / "built" / "ban_tf") == expected
+    script = """
+import ban_tf
+from ban_tf.config import flagfiles
+assert "--dataset=digits" in flagfiles.expand(["--flagfile=flags/quick/wrn.cfg"])
+print(ban_tf.__file__)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT.anchor,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "built")},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert str(tmp_path / "built") in done.stdout
 
 
 def _image():
@@ -56,4 +94,5 @@ def test_the_image_has_the_python_of_the_constraints_and_what_the_build_needs():
     assert "--constraint /source/constraints.txt" in instructions["RUN"]
     sent = re.findall(r"^!(.*)$", (ROOT / ".dockerignore").read_text(), re.MULTILINE)
     assert all((ROOT / name).exists() for name in sent)
-    assert {"ban_tf", "setup.cfg", "pyproject.toml", "README.md", "LICENSE"} < set(sent)
+    assert {"ban_tf", "flags", "setup.cfg", "setup.py", "pyproject.toml"} < set(sent)
+    assert {"README.md", "LICENSE"} < set(sent)

@@ -18,8 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from absl import flags
 
+from ban_tf.config import flagfiles
 from ban_tf.errors import BanError, InputError
-from ban_tf.system import safe_files, shown
+from ban_tf.system import shown
 
 _LONGEST = 1000  # characters of a message, whatever value is in it
 _OUTPUT_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EPIPE}
@@ -55,8 +56,7 @@ def run(
         print(f"{usage.strip()}\n{values.get_help()}")
         return 0
     try:
-        check_flagfiles(arguments)
-        names = values([name, *arguments])[1:]
+        names = values([name, *flagfiles.expand(arguments)])[1:]
         _check_not_empty(values)
         return work(values, names) or 0
     except (flags.Error, BanError) as error:
@@ -66,43 +66,10 @@ def run(
         return 1
 
 
-def check_flagfiles(arguments: Sequence[str], inside: tuple[str, ...] = ()) -> None:
-    """Checks that flagfiles, and those that they name, are files of text, before absl opens them.
-
-    Args:
-        arguments: Flags, or the lines of a flagfile.
-        inside: The flagfiles that lead to these lines.
-
-    Raises:
-        InputError: One is something else, such as a pipe, which absl would wait for, or binary.
-    """
-    for number, argument in enumerate(arguments, start=1):
-        flag, given, name = argument.strip().partition("=")
-        if flag not in ("--flagfile", "-flagfile"):
-            continue
-        path = name.strip() if given else "".join(arguments[number : number + 1])
-        if not path or path in inside:
-            continue
-        try:
-            with safe_files.open_below(_expanded(path)) as file:
-                text = file.read(safe_files.LARGEST_TEXT).decode()
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise InputError(f"--flagfile={path} cannot be read ({reason}).") from error
-        check_flagfiles(text.splitlines(), (*inside, path))
-
-
 def _check_not_empty(values: flags.FlagValues) -> None:
     for name in values:
         if values[name].present and values[name].value == "":
             raise InputError(f"--{name} is empty; give it a value, or leave it out.")
-
-
-def _expanded(path: str) -> pathlib.Path:
-    try:
-        return pathlib.Path(path).expanduser()
-    except RuntimeError:  # there is no such user
-        return pathlib.Path(path)
 
 
 def print_error(name: str, error: BaseException | str) -> None:

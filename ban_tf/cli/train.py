@@ -20,8 +20,8 @@ from absl import app, flags, logging
 
 from ban_tf.cli import common as command
 from ban_tf.cli import seed_sweep, student_sweep
+from ban_tf.config import flagfiles, usage
 from ban_tf.config import options as options_module
-from ban_tf.config import usage
 from ban_tf.errors import BanError, InputError
 from ban_tf.system import signals
 
@@ -107,8 +107,7 @@ def parse(arguments: list[str], values: flags.FlagValues = flags.FLAGS) -> list[
         print(usage.usage(values))
         sys.exit(0)
     try:
-        command.check_flagfiles(arguments)
-        return values(arguments)
+        return values(flagfiles.expand(arguments))
     except (flags.Error, InputError) as error:
         command.print_error("ban-tf", error)
         sys.exit(2)

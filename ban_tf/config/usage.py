@@ -38,7 +38,8 @@ def usage(values: flags.FlagValues) -> str:
         for name, flag in declared(group).items():
             lines += _entry(name, flag.help, values[name].default)
     lines += [
-        "  --flagfile=FILE        Take flags from a file.   --helpfull lists absl's own, too."
+        "  --flagfile=FILE        Take flags from a file; flags/... come with the package.",
+        "                         --helpfull lists absl's own, too.",
     ]
     return "\n".join(lines)
 

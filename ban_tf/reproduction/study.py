@@ -21,8 +21,6 @@ from ban_tf.metrics import summary
 from ban_tf.metrics.table import METRICS
 from ban_tf.reproduction.experiment import Column, Experiment
 
-FLAGS = pathlib.Path("flags")
-
 
 class RunFailedError(RunError):
     """A run of a study ended with an exit code other than 0."""
@@ -58,7 +56,6 @@ def run(
         execute: Given the arguments of `ban_tf.main`, runs it.
 
     Raises:
-        InputError: The flagfile does not exist.
         RunFailedError: A run failed.
     """
     flagfile = _flagfile(experiment.flagfile)
@@ -117,9 +114,4 @@ def _in_words(value: float | None) -> str:
 
 
 def _flagfile(name: str) -> str:
-    path = FLAGS / f"{name}.cfg"
-    if not path.is_file():
-        raise InputError(
-            f"there is no {path} here; go to the folder of the project that has flags/."
-        )
-    return f"--flagfile={path}"
+    return f"--flagfile=flags/{name}.cfg"

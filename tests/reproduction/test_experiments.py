@@ -214,9 +214,3 @@ def test_the_list_has_every_row_with_the_papers_figures(tmp_path, capsys):
 def test_bad_input_is_one_sentence_and_code_2(arguments, message, tmp_path, capsys):
     assert command.main([*arguments, f"--workdir={tmp_path}"]) == 2
     assert message in capsys.readouterr().err
-
-
-def test_elsewhere_than_in_the_project_one_is_told_where_to_go(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    assert command.main(["table1/wrn-28-1"]) == 2
-    assert "go to the folder of the project that has flags/" in capsys.readouterr().err
