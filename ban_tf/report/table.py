@@ -6,6 +6,7 @@ their significance.
 
 from __future__ import annotations
 
+import html
 from collections.abc import Collection, Sequence
 from typing import Any, TextIO
 
@@ -111,6 +112,26 @@ def write_markdown(summary: dict[str, Any], has_analysis: bool = False) -> str:
             "\n".join(f"- `{path}`: {meaning}" for path, meaning in run["files"].items()),
         ]
     return escaped("\n\n".join(parts), keep="\n") + "\n"
+
+
+def as_html(summary: dict[str, Any]) -> str:
+    """Returns the tables and the notes as HTML, for notebooks.
+
+    Args:
+        summary: A summary as `summary.summarize` builds it.
+    """
+    parts = [_html_table(generation_headings(summary), generation_rows(summary))]
+    if summary["ensembles"]:
+        parts.append(_html_table(ensemble_headings(summary), ensemble_rows(summary)))
+    parts.append(f"<p>{html.escape(escaped(notes(summary)))}</p>")
+    return "".join(parts)
+
+
+def _html_table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    joined = (heading.replace("-\n", "-").replace("\n", " ") for heading in headings)
+    lines = ["".join(f'<th scope="col">{html.escape(name)}</th>' for name in joined)]
+    lines += ["".join(f"<td>{html.escape(escaped(cell))}</td>" for cell in row) for row in rows]
+    return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 
 
 def notes(summary: dict[str, Any]) -> str:

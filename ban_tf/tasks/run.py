@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -11,9 +12,10 @@ import numpy as np
 
 from ban_tf.config import registry
 from ban_tf.config.declaration import Declaration
-from ban_tf.errors import InputError
+from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.runs import preferred, reading
 from ban_tf.runs.preferred import BEST, ENSEMBLE
+from ban_tf.system import shown
 from ban_tf.tasks import class_folder
 
 if TYPE_CHECKING:
@@ -47,6 +49,17 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.files.path)!r})"
+
+    def _repr_html_(self) -> str:
+        """The path and the results; notebooks show it for a run at the end of a cell."""
+        begin = f"<p>{html.escape(shown.escaped(self.path))}</p>"
+        try:
+            summary = self.summary
+        except RunDirectoryError as error:
+            return f"{begin}<p>{html.escape(shown.escaped(error))}</p>"
+        from ban_tf.report import table  # SciPy takes a second to import
+
+        return begin + table.as_html(summary)
 
     @property
     def path(self) -> pathlib.Path:

@@ -3,9 +3,12 @@ from __future__ import annotations
 import io
 import re
 
+import finished_run
 import pytest
 
 from ban_tf.report import table
+from ban_tf.runs.rundir import RunDirectory
+from ban_tf.tasks.run import Run
 
 METRICS = {
     "examples": 360,
@@ -178,3 +181,22 @@ def test_brackets_in_a_name_are_no_markup():
     screen = io.StringIO()
     table.show(content, screen)
     assert "[bold]x" in screen.getvalue()
+
+
+def test_html_has_the_cells_of_both_tables_escaped():
+    summary = a_summary()
+    summary["generations"][0]["taught_by"] = "<b>labels</b>"
+    page = table.as_html(summary)
+    assert page.count("<table>") == 2
+    assert page.count("<tr>") == 2 + len(summary["generations"]) + len(summary["ensembles"])
+    assert "<td>&lt;b&gt;labels&lt;/b&gt;</td>" in page and "<b>" not in page
+    assert '<th scope="col">negative log-likelihood</th>' in page
+    assert table.notes(summary)[:40] in page
+
+
+def test_a_run_shows_its_results_in_a_notebook(tmp_path):
+    page = Run(finished_run.make(tmp_path / "a<b"))._repr_html_()
+    assert "a&lt;b</p><table>" in page
+    with RunDirectory(tmp_path / "begun") as directory:
+        directory.commit({"config.json": b"{}"})
+    assert Run(tmp_path / "begun")._repr_html_().count("<p>") == 2
