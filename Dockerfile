@@ -13,7 +13,7 @@ COPY . /source
 RUN pip install --no-cache-dir --constraint /source/constraints.txt "/source${EXTRA:+[$EXTRA]}" \
     && useradd --create-home --uid 1000 ban
 
-USER ban
+USER 1000
 WORKDIR /home/ban
 
 ENTRYPOINT ["ban-tf"]
