@@ -9,7 +9,7 @@ ENV PYTHONUNBUFFERED=1 \
     MPLCONFIGDIR=/tmp/matplotlib
 
 COPY . /source
-# The versions of constraints.txt, which are for this Python.
+# The versions that are tested together.
 RUN pip install --no-cache-dir --constraint /source/constraints.txt "/source${EXTRA:+[$EXTRA]}" \
     && useradd --create-home --uid 1000 ban
 

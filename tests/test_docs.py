@@ -13,11 +13,12 @@ import sys
 import numpy as np
 import pytest
 import scripts
+import warm
 from absl import flags
 from PIL import Image
 
 from ban_tf import architectures
-from ban_tf.cli import train, verbs
+from ban_tf.cli import seed_sweep, train, verbs
 from ban_tf.config import options
 from ban_tf.tasks import runner
 from ban_tf.tasks.run import Run
@@ -275,3 +276,51 @@ def test_the_page_on_several_labels_runs(tmp_path, monkeypatch, capsys):
     (block,) = _blocks("multi-label.md", "python")
     exec(block, {})
     assert capsys.readouterr().out.count("[") == 3  # two images
+
+
+def test_the_page_on_choosing_repeats_its_comparison(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (block,) = _blocks("choosing.md", "bash")
+    for command in block.splitlines():
+        program, verb, *arguments = shlex.split(command)
+        assert program == "ban-tf"
+        if verb in _IN_PROCESS:
+            assert verbs.main([verb, *arguments]) == 0
+            continue
+        quick = ["--epochs=1", "--gens=0", "--seeds=2", "--train_examples=64", "--progress=none"]
+        values = flags.FlagValues()
+        options.define_flags(values)
+        given = train.parse(["ban-tf train", *arguments, *quick], values)
+        seed_sweep.run(train.checked(given, values), runner.run)
+    page = (tmp_path / "runs" / "compared" / "report.html").read_text()
+    assert "labels" in page
+
+
+def test_the_commands_for_many_machines_run(tmp_path):
+    quick = ["--epochs=1", "--gens=0", "--train_examples=80", "--progress=none"]
+    commands = _blocks("scaling.md", "bash")[0].splitlines()
+    assert len(commands) == 3
+    for number, command in enumerate(commands):
+        program, *arguments = shlex.split(command, comments=True)
+        assert program == "ban-tf"
+        where = [] if "--workdir" in command else [f"--workdir=runs/{number}"]
+        # What is given last counts.
+        command = [sys.executable, "-m", "ban_tf", *arguments, *where, *quick]
+        warm.run(command, cwd=tmp_path, check=True)
+    for name in ("0", "1", "w"):
+        assert (tmp_path / "runs" / name / "report.html").is_file()
+
+
+def test_the_python_code_for_many_machines_runs(tmp_path):
+    given = """
+import keras, numpy as np, tensorflow as tf
+import ban_tf
+def my_model():
+    return keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="softmax")])
+my_teacher = my_model
+train = tf.data.Dataset.from_tensor_slices((np.zeros((8, 2)), np.zeros(8, int))).batch(4)
+validation = train
+"""
+    (block,) = _blocks("scaling.md", "python")
+    script = given + block.replace("epochs=30", "epochs=1, verbose=0")
+    warm.run([sys.executable, "-c", script], cwd=tmp_path, check=True)

@@ -28,6 +28,20 @@ def test_every_package_of_setup_cfg_with_a_floor_is_held_to_it():
     assert {"tensorflow==2.21", "tensorboard==2.21", "keras==3.12"} < set(found)
 
 
+@pytest.mark.parametrize("version", ["3.10", "3.11", "3.12", "3.13"])
+def test_each_python_has_one_version_of_a_package(version):
+    markers = pytest.importorskip("packaging.markers")
+    lines = [line.partition("; ") for line in (ROOT / "constraints.txt").read_text().splitlines()]
+    here = {"python_version": version}
+    names = [
+        constraint.partition("==")[0]
+        for constraint, _, marker in lines
+        if not marker or markers.Marker(marker).evaluate(here)
+    ]
+    assert len(names) == len(set(names))
+    assert {"keras", "tensorflow", "numpy", "scipy", "pytest", "mkdocs-material"} < set(names)
+
+
 def test_the_package_holds_every_flagfile_and_template(tmp_path):
     pytest.importorskip("setuptools")
     for name in ("setup.py", "setup.cfg", "README.md", "LICENSE"):
