@@ -6,6 +6,8 @@ This module has the sections of all runs; `class_sections` (for classifiers), `t
 
 from __future__ import annotations
 
+from typing import Any
+
 from ban_tf.metrics import kinds
 from ban_tf.metrics.table import METRICS
 from ban_tf.report import (
@@ -61,11 +63,38 @@ def write(content: Content) -> str:
 
 
 def _use(content: Content) -> list[document.Block]:
-    """Returns a link to the model that validation prefers, and why."""
+    """Returns a link to the model that validation prefers, why, and its change on the test set."""
     chosen = preferred.of_summary(content.summary)
     if not (content.path / chosen.file).is_file():
         return []
-    return [document.Links([(f"Use this file: {chosen.file}. {chosen.reason}", chosen.file)])]
+    link = (f"Use this file: {chosen.file}. {chosen.reason}", chosen.file)
+    return [document.Links([link]), *_gain(content.summary, chosen.model)]
+
+
+def _gain(summary: dict[str, Any], model: str) -> list[document.Block]:
+    """Returns how a model differs from generation 0 on the test data, unless it is that one."""
+    kind, rows = kinds.of(summary), summary["generations"]
+    whole = f"generations 1-{len(rows) - 1}"
+    if model != preferred.ENSEMBLE:
+        found = [(f"generation {model}", row) for row in rows if str(row["generation"]) == model]
+    elif len(rows) == 2:  # the average of one generation
+        found = [("generation 1", rows[1])]
+    else:
+        found = [
+            (f"the ensemble of {whole}", row)
+            for row in summary["ensembles"]
+            if row["name"] == whole
+        ]
+    changes = [(name, kind.change(row)) for name, row in found]
+    return [
+        document.Paragraph(
+            f"Against generation 0, {name} changes the {kind.metric.label} by "
+            f"{kind.metric.change(change['difference'], change['low'], change['high'])} (95 % "
+            f"interval), which is {'' if change['significant'] else 'not '}significant."
+        )
+        for name, change in changes
+        if change
+    ]
 
 
 def _results(content: Content) -> list[document.Block]:

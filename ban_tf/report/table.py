@@ -128,8 +128,8 @@ def as_html(summary: dict[str, Any]) -> str:
 
 
 def _html_table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    joined = (heading.replace("-\n", "-").replace("\n", " ") for heading in headings)
-    lines = ["".join(f'<th scope="col">{html.escape(name)}</th>' for name in joined)]
+    names = map(html.escape, one_line(headings))
+    lines = ["".join(f'<th scope="col">{name}</th>' for name in names)]
     lines += ["".join(f"<td>{html.escape(escaped(cell))}</td>" for cell in row) for row in rows]
     return "<table>" + "".join(f"<tr>{line}</tr>" for line in lines) + "</table>"
 

@@ -1,6 +1,7 @@
 """Validation data choose the model that `predict` and `export` use."""
 
 import json
+import re
 
 import pytest
 
@@ -57,8 +58,22 @@ def test_the_report_names_the_file_to_use_on_top(run):
     text = page.write(content.read(run))
     link = f'<a href="{found.file}">Use this file: {found.file}. {found.reason}</a>'
     assert link in text and text.index(link) < text.index("<section")
+    assert "Against generation 0, generation 1 changes the test error (%) by" in text
     (run / found.file).unlink()
     assert "Use this file" not in page.write(content.read(run))
+
+
+def test_the_report_names_the_gain_of_the_ensemble_on_top(run):
+    (run / "ensemble.keras").write_bytes(b"")
+    _validated(run, {"0": 0.2, "ensemble": 0.1})
+    text = page.write(content.read(run))
+    assert re.search(
+        r"the ensemble of generations 1-2 changes the test error \(%\) by -\S+ \[.*\] \(95 % "
+        r"interval\), which is significant",
+        text,
+    )
+    _validated(run, {"0": 0.1, "ensemble": 0.2})
+    assert "Against generation 0," not in page.write(content.read(run))
 
 
 @pytest.mark.parametrize("models", [{}, {"last": 0.1}, {"0": "low"}])
