@@ -28,7 +28,8 @@ def flags_page() -> str:
     parts = [
         "# Flags",
         "Made from the definitions by `python docs/generate.py`; do not edit. Flags are given as "
-        "`--name=value`, or by a file of them with `--flagfile=FILE`.",
+        "`--name=value`, or by a file of them with `--flagfile=FILE`; files named `flags/...` come "
+        "with the package.",
         "## ban-tf train",
         "The same as `python -m ban_tf.main`.",
         "Flags marked * may change when a run is resumed.",
@@ -39,9 +40,9 @@ def flags_page() -> str:
     for field in dataclasses.fields(options.Options):
         star = " *" if options.FLAGS[field.name].may_change else ""
         default = "" if field.default is None else f"`{field.default}`"
-        text = defined[field.name].help
+        text = options.FLAGS[field.name].help  # absl puts the choices before it
         rows.append((f"`--{field.name}`{star}", default, _values(field.name), text))
-    parts.append(markdown_table(("flag", "default", "values", "what it does"), rows, texts=4))
+    parts.append(_flag_table(("flag", "default", "values", "what it does"), rows))
     for module in _COMMANDS:
         values = flags.FlagValues()
         define = getattr(module, "_define", None)
@@ -52,7 +53,7 @@ def flags_page() -> str:
                 (f"`--{name}`", _default(values[name]), values[name].help)
                 for name in sorted(values)
             ]
-            parts.append(markdown_table(("flag", "default", "what it does"), rows, texts=3))
+            parts.append(_flag_table(("flag", "default", "what it does"), rows))
     return "\n\n".join(parts) + "\n"
 
 
@@ -180,6 +181,12 @@ def _values(name: str) -> str:
         low, high = flag.bounds
         return f"from {low:g}" if math.isinf(high) else f"{low:g} to {high:g}"
     return ""
+
+
+def _flag_table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Returns a table in a division of its own, whose rows the site stacks on a phone."""
+    table = markdown_table(headings, rows, texts=len(headings))
+    return f'<div class="flags" markdown>\n\n{table}\n\n</div>'
 
 
 def _default(flag: flags.Flag) -> str:
