@@ -156,7 +156,8 @@ def _precision() -> str:
     from ban_tf.training import precision
 
     choice = precision.choose()
-    return f"{choice.policy}: {choice.reason}"
+    flag = "" if choice.policy == "float32" else "; --precision=auto takes it"
+    return f"{choice.policy}: {choice.reason}{flag}"
 
 
 def _attempt(describe: Callable[[], str]) -> str:

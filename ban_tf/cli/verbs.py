@@ -17,7 +17,7 @@ VERBS = {
     "train": "train generations, or resume a run (also python -m ban_tf.main)",
     "runs": "list runs, their state, and the command that resumes each",
     "report": "write the report of a run again, or compare several runs",
-    "predict": "classify images with a run's models",
+    "predict": "predict for images, texts or tables with a run's models",
     "evaluate": "evaluate a run's models on another dataset",
     "export": "write a model for serving: SavedModel, Keras, LiteRT or ONNX",
     "launch": "train with several worker processes on this machine",

@@ -23,7 +23,7 @@ import numpy as np
 from ban_tf.distillation import example_keys, function_outputs, recorded_outputs, recording
 from ban_tf.distillation.recorded_outputs import KEYS, LOGITS, VALUES, Manifest
 from ban_tf.errors import InputError
-from ban_tf.system import bars, user_code
+from ban_tf.system import bars, shown, user_code
 from ban_tf.system.files import is_temporary, make_directory, write_atomically
 
 _ADVICE = (
@@ -116,7 +116,7 @@ def record(
     form, rows = manifest.form, views * source.examples
     if verbose:
         print(
-            f"Recording {source.examples:,} examples in {views} view(s), "
+            f"Recording {source.examples:,} examples in {shown.counted(views, 'view')}, "
             f"{recording.in_words(form.bytes + known.nbytes)} in {folder}.",
             flush=True,
         )

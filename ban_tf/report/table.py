@@ -18,7 +18,7 @@ from rich.text import Text
 from ban_tf.metrics import kinds
 from ban_tf.metrics.table import METRICS
 from ban_tf.runs.reading import ANALYSIS
-from ban_tf.system.shown import escaped
+from ban_tf.system.shown import counted, escaped
 
 _CHANGE = "change against\ngeneration 0\n(95 % interval)"
 _GRADIENT = (
@@ -51,7 +51,7 @@ def _metric_headings(summary: dict[str, Any]) -> tuple[str, ...]:
 
 def measured_on(summary: dict[str, Any]) -> str:
     """Returns a description of the size of the test data."""
-    return _count(summary["generations"][0]["examples"], kinds.of(summary).noun)
+    return counted(summary["generations"][0]["examples"], kinds.of(summary).noun)
 
 
 def averaged(summary: dict[str, Any]) -> str:
@@ -88,9 +88,9 @@ def write_markdown(summary: dict[str, Any], has_analysis: bool = False) -> str:
     born_again = len(summary["generations"]) - 1
     parts = [
         f"# Born-again {run['architecture']} on {run['dataset']}",
-        f"{_count(born_again, 'born-again generation')} after generation 0, "
+        f"{counted(born_again, 'born-again generation')} after generation 0, "
         f"objective {run['objective']}, seed {run['seed']}"
-        + (f", {_count(run['epochs'], 'epoch')} each" if "epochs" in run else "")
+        + (f", {counted(run['epochs'], 'epoch')} each" if "epochs" in run else "")
         + f"; measured on {measured_on(summary)}.",
         "## Generations",
         markdown_table(generation_headings(summary), generation_rows(summary), texts=2),
@@ -253,10 +253,6 @@ def markdown_table(
 def one_line(headings: Sequence[str]) -> list[str]:
     """Returns headings without the line breaks for the screen."""
     return [heading.replace("-\n", "-").replace("\n", " ") for heading in headings]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _enumerated(names: list[str]) -> str:

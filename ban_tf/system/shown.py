@@ -23,6 +23,11 @@ def escaped(text: object, keep: str = "") -> str:
     return _HIDDEN.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), str(text))
 
 
+def counted(number: int, noun: str) -> str:
+    """Returns a number with its noun: "1 epoch", "2 epochs"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def _escape(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:

@@ -36,8 +36,9 @@ def begin(
     print(
         f"{' to '.join(options.architectures)} ({model.count_params():,} parameters) on "
         f"{shown.escaped(data)}; "
-        f"generation 0 and {many} born again by {options.objective}, {options.epochs} epoch(s) "
-        f"each, {keras.config.dtype_policy().name}{devices and ', on ' + devices}; "
+        f"generation 0 and {many} born again by {options.objective}, "
+        f"{shown.counted(options.epochs, 'epoch')} each, {keras.config.dtype_policy().name}"
+        f"{devices and ', on ' + devices}; "
         f"stored in {shown.escaped(directory.path)}.",
         *map(shown.escaped, remarks),
         sep="\n",

@@ -26,6 +26,7 @@ from ban_tf.distillation import recording
 from ban_tf.distribution.workers import Workers
 from ban_tf.runs import eval_batches
 from ban_tf.system import bars, seeds
+from ban_tf.system.shown import counted
 from ban_tf.tasks import teacher_signal
 
 # Flags that need the images, or other networks than a head on one backbone.
@@ -148,7 +149,7 @@ class FrozenFeatures:
 
         if options.progress != "none" and split is data.train:
             print(
-                f"Computing the features of the frozen backbone once: {views} view(s) of "
+                f"Computing the features of the frozen backbone once: {counted(views, 'view')} of "
                 f"{form.examples:,} examples, {recording.in_words(form.bytes)} in {folder}."
             )
         with bars.bar(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ban_tf.datasets import class_weights, tables
 from ban_tf.datasets.folder_layout import TRAIN
+from ban_tf.system.shown import counted
 
 
 def remarks(data: tables.TableData, features: int) -> list[str]:
@@ -21,7 +22,10 @@ def remarks(data: tables.TableData, features: int) -> list[str]:
         what = f"Predicts {target.name}, one of {len(target.class_names)} classes. {counts}"
     kinds = [column.kind for column in data.columns]
     counts = ", ".join(f"{kinds.count(kind)} of kind {kind}" for kind in dict.fromkeys(kinds))
-    found = [what, f"From {len(kinds)} column(s), {counts}, which become {features} numbers."]
+    found = [
+        what,
+        f"From {counted(len(kinds), 'column')}, {counts}, which become {features} numbers.",
+    ]
     if data.left_out:
         reasons = ", ".join(f"{name} ({reason})" for name, reason in data.left_out.items())
         found.append(f"Columns without information, which are left out: {reasons}.")

@@ -31,6 +31,7 @@ from ban_tf.distribution.workers import Workers
 from ban_tf.runs import eval_batches
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import bars, seeds
+from ban_tf.system.shown import counted
 from ban_tf.tasks import unlabelled_choice
 from ban_tf.tasks.given_recording import GivenRecording
 
@@ -311,7 +312,7 @@ def _recorded(
     rows = form.views * form.examples
     if whose:
         print(
-            f"Recording {whose}: {form.views} view(s) of {form.examples:,} examples, "
+            f"Recording {whose}: {counted(form.views, 'view')} of {form.examples:,} examples, "
             f"{recording.in_words(form.bytes)} in {folder}."
         )
     with bars.bar("recording", rows, shown=bool(whose) and show) as advance:

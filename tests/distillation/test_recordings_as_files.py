@@ -58,7 +58,7 @@ def test_a_booster_is_recorded_without_tensorflow(recorded):
     folder, printed = recorded
     assert len(RecordedOutputs(folder / "all").manifest.teacher_hash) == 64
     # 1,797 rows of 3 + 1 values and 3 classes, 2 bytes each, and keys of 8.
-    assert f"Recording 1,797 examples in 1 view(s), 39.5 kB in {folder / 'top'}." in printed
+    assert f"Recording 1,797 examples in 1 view, 39.5 kB in {folder / 'top'}." in printed
     wanted, images = np.load(folder / "probabilities.npy"), np.load(folder / "images.npy")
     recording = RecordedOutputs(folder / "all")
     assert recording.manifest.class_names == [str(digit) for digit in range(10)]
