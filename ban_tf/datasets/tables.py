@@ -62,6 +62,11 @@ class Rows:
         """What each row is known by, in recordings of teachers: the table and its number there."""
         return [f"{self.content} {number}" for number in self.index]
 
+    @property
+    def numbers(self) -> list[str]:
+        """Their numbers in the file as a reader counts: from 1, without the line of headings."""
+        return [str(number + 1) for number in self.index]
+
     def __len__(self) -> int:
         return len(self.targets)
 

@@ -12,7 +12,7 @@ import numpy as np
 from ban_tf.datasets import thumbnails
 from ban_tf.errors import RunDirectoryError
 from ban_tf.metrics import ensembles, kinds, labels
-from ban_tf.runs import class_files, label_files, reading, segments, table_files
+from ban_tf.runs import class_files, label_files, number_files, reading, segments, table_files
 from ban_tf.system import shown
 
 _FIRST = "generation-0"
@@ -29,6 +29,7 @@ class Content:
         resume: The command that resumes the run.
         analysis: The PNG file of `--analyse`; None without that flag.
         exports: The name of each quantized export in the run, and its measurements.
+        noun: What names of test examples are: "file", or "row" of a table.
     """
 
     path: pathlib.Path
@@ -37,6 +38,7 @@ class Content:
     resume: str
     analysis: bytes | None
     exports: dict[str, dict[str, Any]]
+    noun: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,10 +117,12 @@ class NumberContent(Content):
     Attributes:
         predictions: Each generation's numbers, float64 [examples].
         targets: The true numbers of the test set, float64 [examples].
+        names: The name of each test example; None if they have none.
     """
 
     predictions: list[np.ndarray]
     targets: np.ndarray
+    names: tuple[str, ...] | None
 
     def named_predictions(self) -> dict[str, np.ndarray]:
         """Returns the numbers of every generation and of the saved ensemble, by name."""
@@ -195,10 +199,11 @@ def read(path: str | pathlib.Path) -> Content:
         "resume": reading.resume(run),
         "analysis": run.read(reading.ANALYSIS) if run.names(reading.ANALYSIS) else None,
         "exports": reading.read_quantized_exports(run),
+        "noun": "row" if table_files.COLUMNS in run.names() else "file",
     }
     if reading.CLASSES in run.names():
         return _of_classes(run, common, generations)
-    if table_files.TARGETS in run.names():
+    if number_files.TARGETS in run.names():
         return _of_numbers(run, common, generations)
     if reading.DATA not in run.names():
         if kinds.of(summary) is kinds.LANGUAGE and f"{_FIRST}/predictions.npz" in run.names():
@@ -263,13 +268,14 @@ def _of_classes(run: reading.RunReader, common: dict[str, Any], generations: int
 
 def _of_numbers(run: reading.RunReader, common: dict[str, Any], generations: int) -> NumberContent:
     """Reads what models that predict numbers have kept."""
-    targets = table_files.read_targets(run)
+    targets = number_files.read_targets(run)
     predictions = [
-        table_files.read_numbers(run, f"generation-{number}/predictions.npz")
+        number_files.read_numbers(run, number_files.of_generation(number))
         for number in range(generations)
     ]
     _check_shapes(run, predictions, targets.shape)
-    return NumberContent(**common, predictions=predictions, targets=targets)
+    names = reading.names_of_examples(run, len(targets))
+    return NumberContent(**common, predictions=predictions, targets=targets, names=names)
 
 
 def _of_labels(run: reading.RunReader, common: dict[str, Any], generations: int) -> LabelContent:

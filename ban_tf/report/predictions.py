@@ -25,7 +25,8 @@ def has_table(content: Content) -> bool:
 def write(content: Content) -> bytes | None:
     """Returns the table as CSV that is safe for spreadsheets.
 
-    A row has the file of a test example (or its number, if it comes from no file), its label, and
+    A row has the file of a test example, or the number of its row in a table (or of the example, if
+    it comes from neither; the only ones that count from 0), its label, and
     the predicted class and its probability, or the predicted number, by every model. Of several
     labels it has those that hold, those that every model predicts, and all probabilities by the
     last model; of masks, the mean IoU and the pixel accuracy of every model.
@@ -44,11 +45,11 @@ def write(content: Content) -> bytes | None:
     elif isinstance(content, SegmentationContent):
         names, (headings, columns) = content.segments.files, _of_masks(content)
     elif isinstance(content, NumberContent):
-        headings, columns = _of_numbers(content)
+        names, (headings, columns) = content.names, _of_numbers(content)
     else:
         return None
     examples = names or range(len(columns[0]))
-    headings = ["file" if names else "example", *headings]
+    headings = [content.noun if names else "example", *headings]
     columns = [[shown.escaped(example) for example in examples], *columns]
     table = csv_tables.for_spreadsheets(headings, zip(*columns, strict=True))
     return table.encode(errors="backslashreplace")

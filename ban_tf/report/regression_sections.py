@@ -52,7 +52,7 @@ def _residuals(content: NumberContent, named: dict[str, np.ndarray]) -> list[doc
     worst = np.argsort(-np.abs(last), kind="stable")[:_MOST]
     largest = [
         (
-            f"test example {index}",
+            f"{content.noun} {content.names[index]}" if content.names else f"test example {index}",
             f"{content.targets[index]:.6g}",
             f"{named[name][index]:.6g}",
             f"{last[index]:+.4g}",

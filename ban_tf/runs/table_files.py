@@ -1,23 +1,18 @@
-"""What a run on a table keeps: its columns and its target, and predictions that are numbers."""
+"""What a run on a table keeps: its columns and its target."""
 
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from ban_tf.datasets.table_columns import Column
 from ban_tf.datasets.tables import NUMBER, Target
 from ban_tf.errors import CorruptFileError, RunDirectoryError
 from ban_tf.runs import reading, schemas
-from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import archives, json_schema
+from ban_tf.system import json_schema
 
 COLUMNS = "columns.json"
-TARGETS = "test_targets.npz"  # of a run that predicts numbers
 
 
 class TableFacts(NamedTuple):
@@ -72,38 +67,6 @@ def _known(kind: Any, entry: dict[str, Any]) -> dict[str, Any]:
         for name, value in entry.items()
         if name in names
     }
-
-
-def number_files(targets: np.ndarray) -> dict[str, bytes]:
-    """Returns the files of a run that keep the true numbers of a test set, by name."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, targets=targets)
-    return {TARGETS: buffer.getvalue()}
-
-
-def read_targets(run: RunDirectory) -> np.ndarray:
-    """Reads the true numbers of the test set, float64 `[examples]`.
-
-    Raises:
-        CorruptFileError: The file is damaged, or holds something else.
-    """
-    return _numbers(run, TARGETS, "targets")
-
-
-def read_numbers(run: RunDirectory, name: str) -> np.ndarray:
-    """Reads the predicted numbers in a file, float64 `[examples]`.
-
-    Raises:
-        CorruptFileError: The file is damaged, or holds something else.
-    """
-    return _numbers(run, name, "00000")
-
-
-def _numbers(run: RunDirectory, name: str, key: str) -> np.ndarray:
-    found = archives.arrays(run.read(name), run.path / name, (key,))[key]
-    if found.dtype.kind != "f" or found.ndim != 1 or not len(found) or not np.isfinite(found).all():
-        raise CorruptFileError(f"{run.path / name} does not hold one finite number per example.")
-    return found.astype(np.float64)
 
 
 def is_number(facts: TableFacts) -> bool:

@@ -28,7 +28,6 @@ from keras import ops
 
 from ban_tf.datasets import table_columns
 from ban_tf.datasets.table_columns import Column
-from ban_tf.datasets.tables import Target
 from ban_tf.errors import InputError
 
 NAME = "columns"
@@ -93,11 +92,6 @@ def network_of(model: keras.Model) -> keras.Model:
     if len(networks) != 1:
         raise InputError("The model has no single network from the features of a table.")
     return networks[0]
-
-
-def in_unit_of(target: Target) -> keras.layers.Layer:
-    """Returns the layer from standardized numbers to those of the target."""
-    return keras.layers.Rescaling(target.std, target.mean, dtype="float32", name="values")
 
 
 def fed(inputs: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:

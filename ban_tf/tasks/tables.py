@@ -22,12 +22,11 @@ from ban_tf.datasets.folder_layout import TEST, TRAIN, VALIDATION
 from ban_tf.distillation.recorded_teacher import RecordedTeacher
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import regression
-from ban_tf.report import regression_plots
-from ban_tf.runs import class_files, table_files
+from ban_tf.runs import class_files, number_files, table_files
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import (
     chance,
-    kept_predictions,
+    number_scores,
     saturation,
     table_facts,
     table_features,
@@ -76,13 +75,13 @@ class TableTask(ArrayTask):
             self._class_weights = class_weights.weights(options.class_weight, labels, names)
         if self._is_number:
             self.kind, self.output_kind = "regression", "values"
-            self.shown = ("loss", "rmse", "val_rmse")
+            self.shown = number_scores.SHOWN
             self.validation_metric = "rmse"
 
     def _examples(self, rows: tables.Rows) -> Examples:
         target, labels = self.data.target, rows.targets
         if self._is_number:
-            labels = ((labels - target.mean) / target.std).astype(np.float32)[:, None]
+            labels = number_scores.standardized(labels, target)
         return Examples(table_features.encode(self.features, rows.inputs), labels)
 
     def describe(self) -> str:
@@ -130,7 +129,7 @@ class TableTask(ArrayTask):
         """Returns a network together with the preparation of its columns, in the target's unit."""
         after = []
         if self._is_number:
-            after.append(table_features.in_unit_of(self.data.target))
+            after.append(number_scores.in_unit_of(self.data.target))
         return table_features.around(self.features, model, self.data.columns, *after)
 
     def saved_ensemble(self, model: keras.Model) -> keras.Model:
@@ -169,24 +168,24 @@ class TableTask(ArrayTask):
     def compile_arguments(self) -> dict[str, Any]:
         """Returns cross-entropy and accuracy, or the squared error and its root."""
         if self._is_number:
-            root = keras.metrics.RootMeanSquaredError(name="rmse")
-            return {"loss": keras.losses.MeanSquaredError(), "weighted_metrics": [root]}
+            return number_scores.compile_arguments()
         loss = objectives.LabelCrossEntropy(label_smoothing=self.options.label_smoothing)
         return {"loss": loss, "weighted_metrics": ["accuracy"]}
 
     def _numbers(self, model: keras.Model, examples: Examples) -> np.ndarray:
         """Returns predicted numbers in the unit of the target, float64 `[examples]`."""
-        target = self.data.target
-        return self.outputs(model, examples)[:, 0].astype(np.float64) * target.std + target.mean
+        return number_scores.in_unit(self.outputs(model, examples), self.data.target)
+
+    def _validated(self, model: keras.Model) -> np.ndarray:
+        return self._numbers(model, self.validation)
 
     def improved(self, lineage: Lineage) -> bool:
         """Returns whether the validation error, or RMSE, fell by more than its 95 % interval."""
+        if self._is_number:
+            targets = self.data.parts[VALIDATION].targets
+            return number_scores.improved(lineage, self._validated, targets, self.options.seed)
         number = lineage.generations[-1].number
         models = [lineage.model(index) for index in (number, number - 1)]
-        if self._is_number:
-            now, before = (self._numbers(model, self.validation) for model in models)
-            targets = self.data.parts[VALIDATION].targets
-            return regression.improved(now, before, targets, self.options.seed)
         now, before = (self.log_probabilities(model, self.validation) for model in models)
         return saturation.error_improved(now, before, self.validation.labels)
 
@@ -194,15 +193,8 @@ class TableTask(ArrayTask):
         """Returns the validation errors, or the RMSE, of generations and of their averages."""
         if not self._is_number:
             return self.class_validation(lineage, groups)
-        if not len(self.validation.labels):
-            return None
-        found = [
-            self._numbers(lineage.model(generation.number), self.validation)
-            for generation in lineage.generations
-        ]
         targets = self.data.parts[VALIDATION].targets
-        means = [np.mean([found[member] for member in group], axis=0) for group in groups]
-        return [regression.evaluate(mean, targets)["rmse"] for mean in means]
+        return number_scores.validation_scores(lineage, groups, self._validated, targets)
 
     def rows(
         self, lineage: Lineage, groups: list[list[int]], directory: RunDirectory
@@ -212,35 +204,25 @@ class TableTask(ArrayTask):
         if not self._is_number:
             self._predictions = self.class_predictions(lineage, directory, len(target.class_names))
             return self.class_rows(self._predictions, groups)
-        self._predictions = kept_predictions.of_generations(
-            lineage,
-            directory,
-            (len(self.test.labels),),
-            lambda model: self._numbers(model, self.test),
-            table_files.read_numbers,
-        )
         targets = self.data.parts[TEST].targets
+        self._predictions = number_scores.predictions(
+            lineage, directory, len(targets), lambda model: self._numbers(model, self.test)
+        )
         return regression.rows(self._predictions, groups, targets, self.options.seed)
 
     def keep_test(self, directory: RunDirectory) -> None:
         """Stores the true classes or numbers of the test rows."""
-        targets = self.data.parts[TEST].targets
+        test, names = self.data.parts[TEST], self.data.target.class_names
         if self._is_number:
-            directory.commit(table_files.number_files(targets))
+            directory.commit(number_files.number_files(test.targets, test.numbers))
         else:
-            directory.commit(class_files.class_files(self.data.target.class_names, targets))
+            directory.commit(class_files.class_files(names, test.targets, test.numbers))
 
     def figures(self) -> Mapping[str, Mapping[int, Figure]]:
         """Returns predictions against the truth, for numbers."""
         if not self._is_number:
             return {}
-        targets = self.data.parts[TEST].targets
-        return {
-            "predictions and residuals": {
-                number: regression_plots.against_truth(values, targets, f"generation {number}")
-                for number, values in enumerate(self._predictions)
-            }
-        }
+        return number_scores.figures(self._predictions, self.data.parts[TEST].targets)
 
 
 def _listed(names: str | None) -> list[str]:

@@ -18,7 +18,7 @@ from ban_tf.config import options
 from ban_tf.datasets import tables
 from ban_tf.errors import InputError, OptionsError
 from ban_tf.report import content
-from ban_tf.runs import reading, table_files
+from ban_tf.runs import number_files, reading, table_files
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
 from ban_tf.tasks import lineage_options, runner, table_features, table_teacher
@@ -110,8 +110,10 @@ def test_the_report_shows_predictions_and_residuals(place, test_part):
     ):
         assert words in page
     rows = list(csv.reader((place / "run" / "predictions.csv").open()))
-    assert rows[0] == ["example", "target", *(f"generation {n}" for n in (0, 1, 2)), "ensemble 1-2"]
+    assert rows[0] == ["row", "target", *(f"generation {n}" for n in (0, 1, 2)), "ensemble 1-2"]
     assert [float(row[1]) for row in rows[1:]] == list(test_part[1])
+    of_user = (place / "houses.csv").read_text().splitlines()  # the first row is line 1
+    assert all(row[1] in of_user[int(row[0])].split(",") for row in rows[1:])
     assert "test RMSE" in (place / "run" / "summary.md").read_text()
 
 
@@ -329,10 +331,10 @@ def test_columns_that_are_not_those_of_the_model_are_noticed(place, tmp_path):
         with pytest.raises(InputError, match=r"columns\.json"):
             run.predict({"color": ["red"]})
     for targets in (np.ones((2, 2)), np.array([np.nan]), np.array(["a"])):
-        changed(table_files.TARGETS, table_files.number_files(targets)[table_files.TARGETS])
+        changed(number_files.TARGETS, number_files.number_files(targets)[number_files.TARGETS])
         with pytest.raises(InputError, match=r"test_targets\.npz does not hold one finite number"):
             content.read(tmp_path / "run")
-    changed(table_files.TARGETS, table_files.number_files(np.ones(3))[table_files.TARGETS])
+    changed(number_files.TARGETS, number_files.number_files(np.ones(3))[number_files.TARGETS])
     with pytest.raises(InputError, match="the test set needs"):
         content.read(tmp_path / "run")
 
