@@ -39,7 +39,7 @@ def build(
     Args:
         name: As for `resolve`.
         input_shape: Height, width and channels of one image.
-        num_classes: The number of logits.
+        num_classes: The number of logits; 1 for a number to predict.
         mean: Of each channel of the training images, scaled to 0..1, for a custom function that
             has an argument of this name.
         std: Likewise.
@@ -56,9 +56,9 @@ def build(
     Raises:
         InputError: If the name, the sizes or an option is invalid, or a custom function fails.
     """
-    if num_classes < 2 or len(input_shape) != 3 or min(input_shape) < 1:
+    if num_classes < 1 or len(input_shape) != 3 or min(input_shape) < 1:
         raise InputError(
-            "input_shape must be (height, width, channels) and num_classes at least 2. "
+            "input_shape must be (height, width, channels) and num_classes at least 1. "
             f"Received: input_shape={tuple(input_shape)}, num_classes={num_classes}"
         )
     name = resolve(name)

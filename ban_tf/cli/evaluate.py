@@ -41,8 +41,8 @@ def _define(values: flags.FlagValues) -> None:
         "dataset",
         None,
         "Data of the kind that the run was trained on, named as for ban-tf train: digits, a TFDS "
-        "dataset, folder:PATH, csv:FILE, multilabel:FILE, segmentation:FOLDER, table:FILE, "
-        "documents:FOLDER or text:PATH.",
+        "dataset, folder:PATH, csv:FILE, multilabel:FILE, regression:FILE, segmentation:FOLDER, "
+        "table:FILE, documents:FOLDER or text:PATH.",
         required=True,
         flag_values=values,
     )

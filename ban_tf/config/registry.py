@@ -21,7 +21,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ban_tf.config.declaration import Declaration
-from ban_tf.config.tasks import documents, images, multi_label, segmentation, tables, text
+from ban_tf.config.tasks import (
+    documents,
+    image_regression,
+    images,
+    multi_label,
+    segmentation,
+    tables,
+    text,
+)
+from ban_tf.datasets import number_list
 from ban_tf.errors import InputError
 from ban_tf.system import csv_tables
 
@@ -32,6 +41,7 @@ CSV = "csv"
 BUILT_IN = (
     images.TASK,
     multi_label.TASK,
+    image_regression.TASK,
     text.TASK,
     segmentation.TASK,
     documents.TASK,
@@ -62,7 +72,10 @@ def _of_columns(columns: Sequence[str]) -> Declaration:
     """Returns the task of a CSV file with these columns; that of images if there are none."""
     if not columns:
         return images.TASK
-    fitting = [task for task in BUILT_IN if task.columns is not None and task.columns <= {*columns}]
+    known = {*columns}
+    if not number_list.is_of_numbers(CSV, columns):
+        known -= {number_list.VALUE}  # images with classes may have another column of this name
+    fitting = [task for task in BUILT_IN if task.columns is not None and task.columns <= known]
     return max(fitting, key=lambda task: len(task.columns or ()), default=images.TASK)
 
 

@@ -24,12 +24,15 @@ __all__ = ["ImageData", "Split", "check", "load", "views"]
 _FOLDER, _CSV, _MULTI_LABEL = "folder:", "csv:", "multilabel:"
 _MASKS = "segmentation:tfds:"
 _PAIRS = f"{_MULTI_LABEL}digits"
+_NUMBERS = "regression:"
+_ROTATED = f"{_NUMBERS}digits"
 # The module that knows the parts of datasets with a prefix.
 _FILES = {
     "folder": "folder_layout",
     "csv": "table_files",
     "table": "table_files",
     "multilabel": "label_list",
+    "regression": "number_list",
     "segmentation": "mask_folders",
     "documents": "documents",
 }
@@ -43,11 +46,16 @@ _NOT_MIRRORED = (
     "svhn_cropped",
     "omniglot",
     "multilabel:digits",
+    "regression:digits",
 )
 
 
-def check(name: str) -> None:
+def check(name: str, target: str | None = None) -> None:
     """Checks the name of a dataset without loading anything.
+
+    Args:
+        name: As for `load`.
+        target: As for `load`.
 
     Raises:
         InputError: The name is a path, or the folder does not exist or has the wrong layout.
@@ -59,7 +67,9 @@ def check(name: str) -> None:
     from ban_tf.datasets import folder_hints
 
     if is_folder(name) or is_table(name):
-        _listed(name)
+        _listed(name, target)
+    elif name == _ROTATED and target not in (None, "angle"):
+        raise InputError(f"--target={target} is none of --dataset={name}, which has angles.")
     elif folder_hints.looks_like_path(name):
         raise InputError(
             f"--dataset={name} is a path. "
@@ -77,12 +87,12 @@ def is_folder(name: str) -> bool:
 
 def is_table(name: str) -> bool:
     """Returns whether a dataset is a table of image files."""
-    return name.startswith((_CSV, _MULTI_LABEL)) and not is_embedded(name)
+    return name.startswith((_CSV, _MULTI_LABEL, _NUMBERS)) and not is_embedded(name)
 
 
 def is_embedded(name: str) -> bool:
     """Returns whether a dataset comes with a dependency."""
-    return name in ("digits", _PAIRS)
+    return name in ("digits", _PAIRS, _ROTATED)
 
 
 def parts(name: str) -> set[str]:
@@ -135,13 +145,15 @@ def load(
     skip_bad_files: bool = False,
     test_fraction: float = 0.2,
     show_progress: bool = False,
+    target: str | None = None,
 ) -> ImageData:
     """Loads a dataset.
 
     Args:
         name: "digits", "folder:PATH", "csv:FILE", or the name of a TFDS image-classification
             dataset; with several labels for each image "multilabel:digits", "multilabel:FILE", or
-            "csv:FILE" with a column `labels`.
+            "csv:FILE" with a column `labels`; with a number for each image "regression:digits",
+            "regression:FILE", or "csv:FILE" with a column `value`.
         data_dir: The directory of TFDS data; not used for digits and files.
         validation_fraction: Fraction of the training data used for validation; not used for
             data with a validation part.
@@ -158,16 +170,17 @@ def load(
         test_fraction: Fraction of the images used for testing, of data without a test part;
             the same images whatever the seed.
         show_progress: Whether to show the progress of reading many images.
+        target: The column of numbers, if it is not called `value`.
 
     Raises:
         InputError: The data cannot be loaded, or is invalid.
     """
     from ban_tf.datasets import content, splits
 
-    check(name)
+    check(name, target)
     sized = (image_size, resize, channels)
     how = Reading(*sized, cache, skip_bad_files, test_fraction, show_progress)
-    found = _read(name, data_dir, train_examples, how)
+    found = _read(name, data_dir, train_examples, how, target)
     train, validation = _first(name, found.train, train_examples), found.validation
     known_by = content.of_images(train, found.test, found.class_names, validation)
     if validation is None:
@@ -187,7 +200,13 @@ def load(
     )
 
 
-def _read(name: str, data_dir: str | None, train_examples: int | None, how: Reading) -> Parts:
+def _read(
+    name: str,
+    data_dir: str | None,
+    train_examples: int | None,
+    how: Reading,
+    target: str | None,
+) -> Parts:
     if name == "digits":
         from ban_tf.datasets import digits
 
@@ -196,25 +215,33 @@ def _read(name: str, data_dir: str | None, train_examples: int | None, how: Read
         from ban_tf.datasets import digit_pairs
 
         return digit_pairs.load(how)
+    if name == _ROTATED:
+        from ban_tf.datasets import rotated_digits
+
+        return rotated_digits.load(how)
     if is_tfds(name):
         from ban_tf.datasets import tfds
 
         return tfds.load(name, data_dir, train_examples, how)
     from ban_tf.datasets import listed_images
 
-    return listed_images.load(name, *_listed(name), how)
+    return listed_images.load(name, *_listed(name, target), how)
 
 
-def _listed(name: str) -> tuple[pathlib.Path, Scan]:
+def _listed(name: str, target: str | None) -> tuple[pathlib.Path, Scan]:
     """Returns the files of a dataset, and the folder that they are in."""
-    from ban_tf.datasets import csv_list, folder_hints, folder_layout, label_list
+    from ban_tf.datasets import csv_list, folder_hints, folder_layout, label_list, number_list
 
     if is_table(name):
         file = csv_list.existing(name)
-        several = name.startswith(_MULTI_LABEL) or label_list.LABELS in csv_tables.headings(
-            str(file)
-        )
-        return file.parent, label_list.scan(name) if several else csv_list.scan(name)
+        headings = csv_tables.headings(str(file))
+        if name.startswith(_MULTI_LABEL) or (
+            label_list.LABELS in headings and name.startswith(_CSV)
+        ):
+            return file.parent, label_list.scan(name)
+        if number_list.is_of_numbers(name, headings):
+            return file.parent, number_list.scan(name, target)
+        return file.parent, csv_list.scan(name)
     path = name.removeprefix(_FOLDER)
     return folder_hints.existing(path), folder_layout.scan(path)
 

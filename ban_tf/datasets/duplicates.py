@@ -1,4 +1,4 @@
-"""Identical images in two parts of a dataset, which spoil its evaluation, or in two classes."""
+"""Identical images in two parts of a dataset, which spoil its evaluation, or with two labels."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ class Known(NamedTuple):
 
     Attributes:
         file: Its file.
-        label: Its class, or its labels.
+        label: Its class, its labels or its number.
         digest: A hash of its pixels and size.
     """
 
     file: pathlib.Path
-    label: int | tuple[int, ...]
+    label: float | tuple[int, ...]
     digest: bytes
 
 
 def describe(parts: Mapping[str, Sequence[Known]]) -> str:
-    """Returns in a line how many images are in two parts or in two classes, with an example each.
+    """Returns in a line how many images are in two parts or have two labels, with an example each.
 
     Args:
         parts: The images of "train", "test" and perhaps "validation".
@@ -49,7 +49,7 @@ def describe(parts: Mapping[str, Sequence[Known]]) -> str:
         by_digest[image.digest].setdefault(image.label, image)
     several = [list(classes.values()) for classes in by_digest.values() if len(classes) > 1]
     if several:
-        found.append(f"{len(several)} in more than one class ({_such_as(*several[0][:2])})")
+        found.append(f"{len(several)} with more than one label ({_such_as(*several[0][:2])})")
     return ", ".join(found)
 
 

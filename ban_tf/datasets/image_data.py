@@ -39,8 +39,9 @@ class Split:
     Attributes:
         images: uint8 `[examples, height, width, channels]`: an array, memory-mapped or not, or
             `Rows` of one.
-        labels: int32 `[examples]`, classes; or `[examples, labels]`, zeros and ones; or masks of
-            classes, uint8 `[examples, height, width]`, whose pixels without a class are 255.
+        labels: int32 `[examples]`, classes; or `[examples, labels]`, zeros and ones; or float64
+            `[examples]`, numbers; or masks of classes, uint8 `[examples, height, width]`, whose
+            pixels without a class are 255.
         files: The names of the files, relative to their folder; None if they come from no files.
     """
 
@@ -99,14 +100,14 @@ class Reading:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageData:
-    """A dataset of images and their classes, their labels, or the classes of their pixels.
+    """A dataset of images and their classes, their labels, numbers, or the classes of their pixels.
 
     Attributes:
         name: The value of `--dataset`.
         train: The training data.
         validation: The validation data, taken from the training data; may be empty.
         test: The test data.
-        class_names: In the order of the labels.
+        class_names: In the order of the labels; of numbers, the name of what they are.
         mean: float32 `[channels]`, of the training images scaled to 0..1.
         std: float32 `[channels]`, likewise.
         augment: Whether it is augmented by default.
@@ -133,7 +134,12 @@ class ImageData:
     @property
     def multi_label(self) -> bool:
         """Whether images have several labels, or none, in place of a class."""
-        return self.train.labels.ndim == 2
+        return self.train.labels.ndim == 2 and not self.of_numbers
+
+    @property
+    def of_numbers(self) -> bool:
+        """Whether images have a number in place of a class."""
+        return self.train.labels.dtype.kind == "f"
 
     def labels_of(self, split: Split, index: int) -> str:
         """Returns the class of an example, or its labels, in words."""

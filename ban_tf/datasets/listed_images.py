@@ -39,7 +39,9 @@ def load(dataset: str, root: pathlib.Path, scan: Scan, how: Reading) -> Parts:
         logging.warning("%s: files that are not read: %s.", root, counts)
     entries = [entry for part in scan.files.values() for entry in part]
     files, labels = [file for file, _ in entries], np.array([label for _, label in entries])
-    every = Split(np.empty(0), labels.astype(np.int32), tuple(_name(file, root) for file in files))
+    if labels.dtype.kind != "f" or not len(labels):
+        labels = labels.astype(np.int32)
+    every = Split(np.empty(0), labels, tuple(_name(file, root) for file in files))
     target = target_of(root, files, how)
     on_disk = disk_cache.is_wanted(how.cache, target.forms(len(files))["images"].bytes)
     decoded = decoding.read_files(
@@ -166,9 +168,11 @@ def _check_left(dataset: str, part: str, labels: np.ndarray, names: tuple[str, .
 
 
 def _counts(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Returns how many images have each class or label."""
+    """Returns how many images have each class or label; all have a number."""
+    if labels.dtype.kind == "f":
+        return np.full(classes, len(labels))
     return labels.sum(axis=0) if labels.ndim > 1 else np.bincount(labels, minlength=classes)
 
 
-def _known(label: np.ndarray) -> int | tuple[int, ...]:
-    return tuple(label.tolist()) if label.ndim else int(label)
+def _known(label: np.ndarray) -> float | tuple[int, ...]:
+    return tuple(label.tolist()) if label.ndim else label.item()

@@ -12,6 +12,9 @@ from ban_tf.errors import InputError
 from ban_tf.system import seeds
 
 _PIXELS = 2**22  # counted at a time, to limit memory
+# Bins of numbers, each of which is split alike, and examples in one at least: of fewer, no part is
+# near the fraction that is asked for.
+_BINS, _EXAMPLES_OF_A_BIN = 10, 50
 
 
 def cut_validation(split: Split, fraction: float, seed: int) -> tuple[Split, Split]:
@@ -39,7 +42,8 @@ def choose(labels: np.ndarray, fraction: float, seed: int, at_least: int = 0) ->
     """Returns which examples are held out, bool `[examples]`.
 
     Args:
-        labels: int32 `[examples]`, or `[examples, labels]` (see `label_splits`).
+        labels: int32 `[examples]`, or `[examples, labels]` (see `label_splits`); or numbers,
+            floats `[examples]`, each range of which has its share.
         fraction: Fraction of each class that is held out, in [0, 1); rounded.
         seed: Seed of the choice.
         at_least: Number of examples of each class that are held out at least; one of each class
@@ -47,6 +51,7 @@ def choose(labels: np.ndarray, fraction: float, seed: int, at_least: int = 0) ->
     """
     if labels.ndim > 1:
         return label_splits.choose(labels, fraction, seed, at_least)
+    labels = _strata(labels)
     held_out = np.zeros(len(labels), dtype=bool)
     generator = np.random.default_rng(seed)
     for label in np.unique(labels):
@@ -54,6 +59,15 @@ def choose(labels: np.ndarray, fraction: float, seed: int, at_least: int = 0) ->
         count = min(max(round(fraction * len(members)), at_least), len(members) - 1)
         held_out[generator.permutation(members)[:count]] = True
     return held_out
+
+
+def _strata(labels: np.ndarray) -> np.ndarray:
+    """Returns groups that are split alike: classes, or bins of as many numbers, `[examples]`."""
+    if labels.dtype.kind != "f":
+        return labels
+    ranks = np.argsort(np.argsort(labels, kind="stable"), kind="stable")
+    bins = min(_BINS, max(1, len(labels) // _EXAMPLES_OF_A_BIN))
+    return ranks * bins // max(1, len(labels))
 
 
 def choose_test(labels: np.ndarray, fraction: float) -> np.ndarray:

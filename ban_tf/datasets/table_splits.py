@@ -10,10 +10,6 @@ from ban_tf.datasets.table_files import Table
 from ban_tf.errors import InputError
 from ban_tf.system import seeds
 
-# Bins of a numeric target, each of which is split alike, and rows in one at least: of fewer, no
-# part is near the fraction that is asked for.
-_BINS, _ROWS_OF_A_BIN = 10, 50
-
 
 def split(
     table: Table, labels: np.ndarray, test_fraction: float, validation_fraction: float, seed: int
@@ -38,7 +34,7 @@ def split(
         held_out = np.zeros(len(table), bool)
         train = np.flatnonzero(chosen[TRAIN])
         seed = seeds.derive_seed(seed, "validation")
-        held_out[train[splits.choose(_strata(labels[train]), validation_fraction, seed)]] = True
+        held_out[train[splits.choose(labels[train], validation_fraction, seed)]] = True
         chosen |= {TRAIN: chosen[TRAIN] & ~held_out, VALIDATION: held_out}
     return chosen
 
@@ -62,7 +58,7 @@ def column(table: Table) -> str | None:
 def _first_split(table: Table, labels: np.ndarray, fraction: float) -> dict[str, np.ndarray]:
     heading = column(table)
     if heading is None:
-        held_out = splits.choose_test(_strata(labels), fraction)
+        held_out = splits.choose_test(labels, fraction)
         found = {TRAIN: ~held_out, TEST: held_out}
     else:
         found = _named(table, heading)
@@ -87,12 +83,3 @@ def _named(table: Table, heading: str) -> dict[str, np.ndarray]:
             "train, validation or test."
         )
     return {part: parts == part for part in (TRAIN, VALIDATION, TEST) if np.any(parts == part)}
-
-
-def _strata(labels: np.ndarray) -> np.ndarray:
-    """Returns the groups that are split alike: classes, or bins of as many numbers, `[rows]`."""
-    if labels.dtype.kind != "f":
-        return labels
-    ranks = np.argsort(np.argsort(labels, kind="stable"), kind="stable")
-    bins = min(_BINS, max(1, len(labels) // _ROWS_OF_A_BIN))
-    return ranks * bins // max(1, len(labels))

@@ -238,6 +238,17 @@ def _targets(table: Table, heading: str, kind: str) -> tuple[np.ndarray, Target]
     return labels_of(table, found), found
 
 
+def measured(name: str, train: np.ndarray) -> Target:
+    """Returns a number to predict, with its statistics.
+
+    Args:
+        name: What it is called.
+        train: The numbers of the training examples.
+    """
+    mean, deviation = float(train.mean()), float(train.std())
+    return Target(name, mean=mean, std=table_columns.usable_deviation(mean, deviation))
+
+
 def _varies(values: np.ndarray) -> bool:
     values = values[~np.isnan(values)]
     return bool(np.any(values % 1)) or len(np.unique(values)) > _MOST_CLASSES
@@ -249,9 +260,7 @@ def _measured(
     """Returns the target with its statistics, after checking that each class can be learned."""
     train = labels[chosen[TRAIN]]
     if target.kind == NUMBER:
-        mean, deviation = float(train.mean()), float(train.std())
-        std = table_columns.usable_deviation(mean, deviation)
-        return dataclasses.replace(target, mean=mean, std=std)
+        return measured(target.name, train)
     absent = [name for label, name in enumerate(target.class_names) if label not in train]
     if absent:
         raise InputError(

@@ -92,7 +92,10 @@ def output_kind(model: keras.Model) -> str:
 
 
 def classifier(
-    model: keras.Model, facts: reading.DataFacts, any_size: bool = False, last: str = "softmax"
+    model: keras.Model,
+    facts: reading.DataFacts,
+    any_size: bool = False,
+    last: str | None = "softmax",
 ) -> keras.Model:
     """Wraps a model with preprocessing and its last activation.
 
@@ -100,12 +103,13 @@ def classifier(
         model: Takes normalized images.
         facts: The data, including mean and standard deviation.
         any_size: Whether the result takes images of any size, and resizes them as in training.
-        last: What makes probabilities of logits: "softmax", or "sigmoid" for independent labels.
+        last: What makes probabilities of logits: "softmax", or "sigmoid" for independent labels;
+            None keeps numbers.
 
     Returns:
         A model of stock Keras layers around the given one, from uint8 images
         `[batch, height, width, channels]` to float32 class probabilities `[batch, classes]`, or
-        `[batch, height, width, classes]` of the pixels of resized images.
+        `[batch, height, width, classes]` of the pixels of resized images, or to numbers.
     """
     height, width, channels = facts.input_shape
     shape = (None, None, channels) if any_size else facts.input_shape
@@ -118,9 +122,9 @@ def classifier(
     )(resized)
     # Explicit, since a layer that resizes turns the mode of all later layers to training.
     results = model(normalized, training=False)
-    if output_kind(model) == "logits":
+    if last is not None and output_kind(model) == "logits":
         results = keras.layers.Activation(last, dtype="float32", name="probabilities")(results)
-    return keras.Model(images, results, name="classifier")
+    return keras.Model(images, results, name="classifier" if last else "regressor")
 
 
 def log_probabilities(
@@ -146,6 +150,14 @@ def log_odds(model: keras.Model, images: np.ndarray | Rows, facts: reading.DataF
     The arguments are those of `log_probabilities`.
     """
     return outputs.log_odds(*_predicted(model, images, facts))
+
+
+def values(model: keras.Model, images: np.ndarray | Rows, facts: reading.DataFacts) -> np.ndarray:
+    """Predicts the numbers of images, float64 `[examples]`.
+
+    The arguments are those of `log_probabilities`.
+    """
+    return _predicted(model, images, facts)[0][:, 0].astype(np.float64)
 
 
 def _predicted(

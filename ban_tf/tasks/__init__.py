@@ -3,8 +3,8 @@
 `config.declaration` declares a task before its data is loaded, `config.registry` finds the task of
 a dataset by its name, `task` is the interface that a task implements, and `runner` trains,
 evaluates and reports the generations of a run of any task. The tasks of this package are
-`image_classification`, `multi_label_images`, `segmentation`, `tables`, `text_classification` and
-`language_modeling`; docs/tasks.md shows how to add one.
+`image_classification`, `multi_label_images`, `image_regression`, `segmentation`, `tables`,
+`text_classification` and `language_modeling`; docs/tasks.md shows how to add one.
 
 TensorFlow is imported when `Task` is first used, so that flags are checked without it.
 """

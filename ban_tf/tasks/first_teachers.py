@@ -38,7 +38,8 @@ def given(
     if sources[0].is_recording:
         augment = teacher_signal.augmentation(options, networks.data)
         recording = GivenRecording(
-            *(sources[0].path, networks.data, augment, options.view_seed, options.teacher_classes)
+            *(sources[0].path, networks.data, augment, options.view_seed, options.teacher_classes),
+            target=networks.target,
         )
         recorded = _mapped(RecordedTeacher(), recording.targets)
         return (recorded, recording.describe()), recording

@@ -10,8 +10,9 @@ import tensorflow as tf
 from ban_tf import datasets
 from ban_tf.datasets import recorded_views
 from ban_tf.distillation import class_maps, example_keys, teacher_names
-from ban_tf.distillation.recorded_outputs import NONE, Manifest, RecordedOutputs
+from ban_tf.distillation.recorded_outputs import LOGITS, NONE, VALUES, Manifest, RecordedOutputs
 from ban_tf.errors import InputError
+from ban_tf.tasks import number_scores
 
 
 class GivenRecording:
@@ -23,6 +24,7 @@ class GivenRecording:
         augment: Its augmentation, one of `policies.POLICIES`.
         seed: The value of `--augmentation_seed`, or `--seed`.
         classes: The value of `--teacher_classes`, or None.
+        target: The number that the run predicts; None for classes.
 
     Attributes:
         views: How many views of the images there are.
@@ -34,13 +36,21 @@ class GivenRecording:
     """
 
     def __init__(
-        self, path: str, data: datasets.ImageData, augment: str, seed: int, classes: str | None
+        self,
+        path: str,
+        data: datasets.ImageData,
+        augment: str,
+        seed: int,
+        classes: str | None,
+        target: number_scores.Target | None = None,
     ):
+        self._target = target
         self._name = f"--teacher_from=recording:{path}"
         self._recorded = RecordedOutputs(path)
         manifest = self._recorded.manifest
-        if manifest.outputs != "logits":
-            raise InputError(f"{self._name} has {manifest.outputs}, but images have classes.")
+        wanted, has = (LOGITS, "classes") if target is None else (VALUES, "numbers")
+        if manifest.outputs != wanted:
+            raise InputError(f"{self._name} has {manifest.outputs}, but images have {has}.")
         self.targets = targets_of(manifest.class_names, manifest.classes, data, classes, self._name)
         self._check_augmentation(manifest, recorded_views.describe(augment, seed))
         self.views = manifest.views if augment != "none" else 1
@@ -94,11 +104,14 @@ class GivenRecording:
             chosen: Indices of training images, `[batch]`.
 
         Returns:
-            float32 `[batch, classes of the teacher]`.
+            float32 `[batch, classes of the teacher]`; numbers are standardized.
         """
 
         def read(number: np.ndarray, rows: np.ndarray) -> np.ndarray:
-            return self._recorded.outputs(self._places[int(number) % self.views][rows])
+            found = self._recorded.outputs(self._places[int(number) % self.views][rows])
+            if self._target is None:
+                return found
+            return number_scores.standardized(found[:, 0], self._target)
 
         logits = tf.numpy_function(read, [view, chosen], tf.float32, stateful=False)
         logits.set_shape([chosen.shape[0], self._recorded.manifest.classes])

@@ -76,6 +76,7 @@ class ImageClassification(Task):
             skip_bad_files=options.skip_bad_files,
             test_fraction=options.test_fraction,
             show_progress=options.progress == "auto",
+            target=options.target,
         )
         if options.teacher_top is not None and options.teacher_top > self.data.num_classes:
             raise InputError(
@@ -176,7 +177,7 @@ class ImageClassification(Task):
             lines = [f"{sentence}\n" for sentence in data.skipped]
             found[SKIPPED] = "".join(lines).encode()
         if self._given is not None:
-            found["generation-0/model.keras"] = generations.model_bytes(self._given)
+            found["generation-0/model.keras"] = generations.model_bytes(self.as_saved(self._given))
         return found
 
     def steps_per_epoch(self) -> int:

@@ -48,7 +48,11 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
 
 
 def load(
-    run: reading.RunReader, facts: reading.DataFacts, dataset: str, data_dir: str | None
+    run: reading.RunReader,
+    facts: reading.DataFacts,
+    dataset: str,
+    data_dir: str | None,
+    target: str | None = None,
 ) -> tuple[datasets.ImageData, np.ndarray]:
     """Loads a dataset in the size of a run's images.
 
@@ -57,6 +61,7 @@ def load(
         facts: Its data.
         dataset: As `--dataset`.
         data_dir: The directory of TFDS data.
+        target: The column of numbers, of a run that predicts them.
 
     Returns:
         The data, and the number that each of its classes has in the run, integers `[classes]`.
@@ -73,6 +78,7 @@ def load(
         channels=channels_of(facts),
         skip_bad_files=settings.get("skip_bad_files", False),
         test_fraction=settings.get("test_fraction", 0.2),
+        target=target,
     )
     # By name: earlier versions had another order, and did not normalize names.
     trained = [folder_layout.normalized(name) for name in facts.class_names]
@@ -257,7 +263,7 @@ def served(
     which: str,
     preprocessing: bool,
     to: str,
-    last: str = "softmax",
+    last: str | None = "softmax",
     per_pixel: bool = False,
 ) -> tuple[keras.Model, dict[str, Any]]:
     """Returns a model for export, and its description for the manifest.

@@ -19,7 +19,7 @@ from ban_tf.layers.fold import fold
 from ban_tf.runs import eval_batches, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import hardware, seeds
-from ban_tf.tasks import given_teacher
+from ban_tf.tasks import given_teacher, number_scores
 from ban_tf.tasks.given_recording import targets_of
 from ban_tf.tasks.task import Task
 
@@ -77,7 +77,11 @@ class ImageNetworks:
     Attributes:
         data: The data in the pixels of the run.
         form: The pixels of the run, one of `pixels.FORMS`.
+        target: The number that networks predict, standardized; given teachers have it in its own
+            unit. None for classes.
     """
+
+    target: number_scores.Target | None = None
 
     def __init__(self, task: Task, data: datasets.ImageData, per_pixel: bool = False):
         self._task, self._per_pixel = task, per_pixel
@@ -192,7 +196,12 @@ class ImageNetworks:
             model, path, form, self.data, self._normalized, chance, targets
         )
         own = given_teacher.described(model, form, self._normalized)
-        return adapted.adapted(model, own, self._described(self.form), self.data.input_shape)
+        taking = adapted.adapted(model, own, self._described(self.form), self.data.input_shape)
+        if self.target is None:
+            return taking
+        images = keras.Input(taking.input_shape[1:])
+        numbers = number_scores.from_unit_of(self.target)(taking(images))
+        return keras.Model(images, numbers, name=f"standardized_{taking.name}")
 
     def check_resumed(self, directory: RunDirectory) -> None:
         """Checks that a resumed run has the same pixels.

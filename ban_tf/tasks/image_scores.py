@@ -105,6 +105,20 @@ def log_odds(
     return outputs.log_odds(*_predicted(model, split, data, batches, batch_size))
 
 
+def values(
+    model: keras.Model,
+    split: datasets.Split,
+    data: datasets.ImageData,
+    batches: Batches | None = None,
+    batch_size: int | None = None,
+) -> np.ndarray:
+    """Returns what a model predicts on one split of the data as it is, `[examples, units]`.
+
+    The arguments are those of `log_probabilities`.
+    """
+    return _predicted(model, split, data, batches, batch_size)[0]
+
+
 def _predicted(
     model: keras.Model,
     split: datasets.Split,

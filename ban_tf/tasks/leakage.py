@@ -38,4 +38,4 @@ def files(data: ImageData) -> dict[str, bytes]:
 
 def _name(split: Split, index: int, data: ImageData) -> str:
     name = split.files[index] if split.files else f"example {index}"
-    return f"{name} ({data.labels_of(split, index)})"
+    return name if data.of_numbers else f"{name} ({data.labels_of(split, index)})"

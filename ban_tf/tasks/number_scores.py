@@ -53,6 +53,12 @@ def in_unit_of(target: Target) -> keras.layers.Layer:
     return keras.layers.Rescaling(target.std, target.mean, dtype="float32", name="values")
 
 
+def from_unit_of(target: Target) -> keras.layers.Layer:
+    """Returns the layer from numbers of the target to standardized ones."""
+    scale, shift = 1.0 / target.std, -target.mean / target.std
+    return keras.layers.Rescaling(scale, shift, dtype="float32", name="standardized")
+
+
 def compile_arguments() -> dict[str, Any]:
     """Returns the squared error and its root; see `Task.compile_arguments`."""
     root = keras.metrics.RootMeanSquaredError(name="rmse")

@@ -135,7 +135,7 @@ class Run:
 
         Returns:
             float64 `[examples, classes]`; for text those of the next word, `[lines, words]`; for a
-            table with a number to predict, numbers `[rows]`.
+            number to predict, numbers `[examples]`.
 
         Raises:
             InputError: The model does not exist, or the inputs do not fit it.

@@ -48,7 +48,7 @@ def _pays(options: Options, data: datasets.ImageData) -> bool:
     nearest = options.recordings_directory.absolute()
     while not nearest.exists():
         nearest = nearest.parent
-    needed = _form(options, data, views).bytes * (
+    needed = _form(options, data, views, data.train).bytes * (
         1 if options.teacher == "first" else options.generations
     )
     return needed <= _LARGEST_SHARE * shutil.disk_usage(nearest).free
@@ -71,8 +71,12 @@ def _views(options: Options, augment: str) -> int:
     return options.teacher_views or options.epochs
 
 
-def _form(options: Options, data: datasets.ImageData, views: int) -> recording.Form:
-    return recording.Form(views, len(data.train.labels), data.num_classes, options.teacher_top)
+def _form(
+    options: Options, data: datasets.ImageData, views: int, split: datasets.Split
+) -> recording.Form:
+    precision = "float32" if data.of_numbers else "float16"
+    top = options.teacher_top
+    return recording.Form(views, len(split.labels), data.num_classes, top, precision)
 
 
 class TeacherSignal:
@@ -244,7 +248,7 @@ class TeacherSignal:
         options = self.options
         seed = self._view_seed(generation)
         assert self._views is not None  # counted where teachers are recorded
-        form = _form(options, data, self._views)
+        form = _form(options, data, self._views, data.train)
         augment = self._augment
         seen: list[Any] = [] if augment == "none" else [seed, pipeline.VIEW_FORMAT]
         if augment not in ("none", "crop"):
@@ -271,7 +275,7 @@ class TeacherSignal:
 
     def _record_validation(self, generation: int, teacher: OnlineTeacher) -> recording.Recording:
         options, data = self.options, self.data
-        form = recording.Form(1, len(data.validation.labels), data.num_classes, options.teacher_top)
+        form = _form(options, data, 1, data.validation)
         name = recording.digest(teacher.models, *facts(data, data.validation), form.top)
         batch = self._recording_batch(teacher)
         return _recorded(

@@ -35,7 +35,7 @@ def test_each_pair_of_parts_is_counted():
 
 def test_an_image_in_two_classes_is_named_with_both():
     parts = {"train": [_known("a"), _known("a", 1), _known("a", 2)], "test": [_known("b")]}
-    assert duplicates.describe(parts) == "1 in more than one class (such as a-0 and a-1)"
+    assert duplicates.describe(parts) == "1 with more than one label (such as a-0 and a-1)"
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp"])
@@ -54,5 +54,5 @@ def test_the_same_pixels_in_another_format_are_identical(tmp_path, caplog, suffi
         record.getMessage() for record in caplog.records if "identical" in record.getMessage()
     ]
     assert "identical images: 1 of test in train (such as" in line
-    assert "1 in more than one class (such as" in line
+    assert "1 with more than one label (such as" in line
     np.testing.assert_array_equal(data.test.labels, [0, 1, 1, 1])

@@ -16,7 +16,8 @@ class TableOptions:
     HEADING: ClassVar[str] = "Tables"
     target: str | None = flag(
         None,
-        "The column to predict; by default that named label or target, or the last one.",
+        "The column to predict; by default that named label or target, or the last one; of images "
+        "that named value, target or label.",
         of_some_tasks=True,
         may_be_empty=True,
     )

@@ -28,6 +28,11 @@ TASK = Declaration(
         "plateau_factor": "it is for --schedule=plateau, which is for text",
         "plateau_threshold": "it is for --schedule=plateau, which is for text",
         "unroll": "images are not sequences",
+        **dict.fromkeys(
+            ("target", "target_kind"),
+            "a column label has classes; to predict numbers, give --dataset=regression:FILE, or "
+            "name their column value",
+        ),
         "max_words": "it is for texts with labels",
         "max_length": "it is for texts with labels",
     },

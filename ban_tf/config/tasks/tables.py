@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ban_tf.config.declaration import Declaration
+from ban_tf.config.tasks import numbers
 from ban_tf.datasets import table_files, tables
 from ban_tf.distillation import teacher_names
 from ban_tf.errors import InputError
@@ -14,16 +14,6 @@ from ban_tf.objectives import names as objective_names
 
 if TYPE_CHECKING:
     from ban_tf.config.options import Options
-
-_OF_NUMBERS = "mse+labels"  # the objective where a number is predicted
-# Flags that need classes, and the values with which they do nothing.
-_OF_CLASSES: dict[str, Any] = {
-    "label_smoothing": 0.0,
-    "class_weight": None,
-    "ensemble_average": "probabilities",
-    "tighten_epochs": None,
-    "analyse": False,
-}
 
 
 def _completed(options: Options, given: Collection[str]) -> Options:
@@ -35,36 +25,16 @@ def _completed(options: Options, given: Collection[str]) -> Options:
             "recording:PATH."
         )
     heading, kind = tables.kind_of_target(options.dataset, options.target, options.target_kind)
-    if kind == tables.NUMBER and "objective" not in given:
-        options = dataclasses.replace(options, objective=_OF_NUMBERS)
-    base, _ = objective_names.parse(options.objective)
-    entry = objective_names.OBJECTIVES.get(base)
     what = f"column {heading} of --dataset={options.dataset}"
     if kind == tables.NUMBER:
-        if base in objective_names.OF_CLASSES and base != "labels":
-            raise InputError(
-                f"--objective={options.objective} is for classes, but {what} is a number to "
-                f"predict; choose {', '.join(objective_names.OF_VALUES)}, each also with +labels, "
-                "or give --target_kind=classes."
-            )
-        _check_of_classes(options, what)
-    elif entry is not None and entry.regression:
+        return numbers.completed(options, given, what, ", or give --target_kind=classes")
+    entry = objective_names.OBJECTIVES.get(objective_names.parse(options.objective)[0])
+    if entry is not None and entry.regression:
         raise InputError(
             f"--objective={options.objective} is for numbers, but {what} has classes; choose "
             f"{', '.join(objective_names.OF_CLASSES)}, or give --target_kind=number."
         )
     return options
-
-
-def _check_of_classes(options: Options, what: str) -> None:
-    """Refuses flags that need classes."""
-    for name, default in _OF_CLASSES.items():
-        value = getattr(options, name)
-        if value and value != default:
-            written = f"--{name}" if value is True else f"--{name}={value}"
-            raise InputError(
-                f"{written} is for classes, but {what} is a number to predict. Leave it out."
-            )
 
 
 TASK = Declaration(
