@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ban_tf.architectures import text_names
+from ban_tf.architectures import sizes
 
 if TYPE_CHECKING:
     import keras
@@ -20,8 +20,8 @@ TASK = "documents"
 
 
 def parse(name: str) -> dict[str, int]:
-    """Returns the settings in a name; see `text_names.parse`."""
-    return text_names.parse(name, "bilstm", FORM)
+    """Returns the settings in a name; see `sizes.parse`."""
+    return sizes.parse(name, FORM, DEFAULT)
 
 
 def extent(layers: int, units: int, **options: object) -> tuple[int, int]:

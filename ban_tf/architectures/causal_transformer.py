@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ban_tf.architectures import text_names
+from ban_tf.architectures import sizes
 
 if TYPE_CHECKING:
     import keras
@@ -29,8 +29,8 @@ TASK = "text"
 
 
 def parse(name: str) -> dict[str, int]:
-    """Returns the settings in a name; see `text_names.parse`."""
-    return text_names.parse(name, "causal-transformer", FORM)
+    """Returns the settings in a name; see `sizes.parse`."""
+    return sizes.parse(name, FORM, DEFAULT)
 
 
 def extent(layers: int, units: int, **options: object) -> tuple[int, int]:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ban_tf.architectures import lstm
+from ban_tf.architectures import lstm, sizes
 
 if TYPE_CHECKING:
     import keras
@@ -50,7 +50,7 @@ def parse(name: str) -> dict[str, int]:
     Raises:
         InputError: If the name has another form, or a number in it is zero.
     """
-    return lstm.parse_recurrent(name, "cnn-lstm", FORM)
+    return sizes.parse(name, FORM, DEFAULT)
 
 
 def extent(layers: int, units: int, **options: Any) -> tuple[int, int]:

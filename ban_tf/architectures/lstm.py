@@ -20,11 +20,10 @@ References:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ban_tf.errors import InputError
+from ban_tf.architectures import sizes
 
 if TYPE_CHECKING:
     import keras
@@ -44,17 +43,7 @@ def parse(name: str) -> dict[str, int]:
     Raises:
         InputError: If the name has another form, or a number in it is zero.
     """
-    return parse_recurrent(name, "lstm", FORM)
-
-
-def parse_recurrent(name: str, family: str, form: str) -> dict[str, int]:
-    """Returns the layers and units in the name of a recurrent network; see `parse`."""
-    match = re.fullmatch(rf"{family}-(\d+)-(\d+)", name)
-    if not match or min(int(match[1]), int(match[2])) < 1:
-        raise InputError(
-            f"--arch={name}: this language model is named {form}, for example {family}-2-650"
-        )
-    return {"layers": int(match[1]), "units": int(match[2])}
+    return sizes.parse(name, FORM, DEFAULT)
 
 
 def extent(layers: int, units: int, **options: Any) -> tuple[int, int]:

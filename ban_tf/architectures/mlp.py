@@ -10,10 +10,9 @@ References:
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
-from ban_tf.errors import InputError
+from ban_tf.architectures import sizes
 
 if TYPE_CHECKING:
     import keras
@@ -30,15 +29,7 @@ def parse(name: str) -> dict[str, int]:
     Raises:
         InputError: If the name has another form, or a number in it is zero.
     """
-    return parse_sizes(name, "mlp", FORM)
-
-
-def parse_sizes(name: str, family: str, form: str) -> dict[str, int]:
-    """Returns the depth and width in the name of a network for tables; see `parse`."""
-    match = re.fullmatch(rf"{family}-(\d+)-(\d+)", name)
-    if not match or min(int(match[1]), int(match[2])) < 1:
-        raise InputError(f"--arch={name}: this network is named {form}, for example {family}-2-64")
-    return {"depth": int(match[1]), "width": int(match[2])}
+    return sizes.parse(name, FORM, DEFAULT)
 
 
 def extent(depth: int, width: int, **options: float) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from ban_tf.architectures import mlp
+from ban_tf.architectures import sizes
 
 if TYPE_CHECKING:
     import keras
@@ -32,7 +32,7 @@ def parse(name: str) -> dict[str, int]:
     Raises:
         InputError: If the name has another form, or a number in it is zero.
     """
-    return mlp.parse_sizes(name, "table-resnet", FORM)
+    return sizes.parse(name, FORM, DEFAULT)
 
 
 def extent(depth: int, width: int, **options: float) -> tuple[int, int]:

@@ -12,9 +12,9 @@ References:
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
+from ban_tf.architectures import sizes
 from ban_tf.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,17 +33,13 @@ def parse(name: str) -> dict[str, int]:
     Raises:
         InputError: If the name has another form, or a number in it is out of range.
     """
-    match = re.fullmatch(r"unet-(\d+)-(\d+)", name)
-    if not match:
-        raise InputError(f"--arch={name}: a U-Net is named {FORM}, for example {DEFAULT}")
-    depth, width = int(match[1]), int(match[2])
+    found = sizes.parse(name, FORM, DEFAULT)
+    depth = found["depth"]
     if not 1 <= depth <= _DEEPEST:
         raise InputError(
             f"--arch={name}: the depth of a U-Net must be between 1 and {_DEEPEST}, not {depth}"
         )
-    if width < 1:
-        raise InputError(f"--arch={name}: the width of a U-Net must be at least 1, not {width}")
-    return {"depth": depth, "width": width}
+    return found
 
 
 def extent(depth: int, width: int, **options: Any) -> tuple[int, int]:
