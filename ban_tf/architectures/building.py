@@ -168,7 +168,7 @@ def build_text_classifier(
     """Builds a fresh text classifier.
 
     Args:
-        name: As for `resolve`, of a family of text classifiers.
+        name: As for `resolve`, of a family of text classifiers, or a custom function.
         words: The number of different words, with padding (0) and the unknown word (1).
         length: Words of a text.
         num_classes: The number of logits.
@@ -182,14 +182,15 @@ def build_text_classifier(
         InputError: If the name or an option is invalid.
     """
     usual = "is not a text classifier; use bilstm, text-cnn or text-transformer"
-    return _built(name, "documents", usual, (words, length, num_classes), options)
+    sizes = {"words": words, "length": length, "num_classes": num_classes}
+    return _built(name, "documents", usual, sizes, options)
 
 
 def build_table_network(name: str, features: int, units: int, **options: Any) -> keras.Model:
     """Builds a fresh network for tables.
 
     Args:
-        name: As for `resolve`, of a family of networks for tables.
+        name: As for `resolve`, of a family of networks for tables, or a custom function.
         features: Numbers in a row.
         units: The number of outputs: of classes, or 1 for a number.
         **options: As for `build`.
@@ -202,20 +203,25 @@ def build_table_network(name: str, features: int, units: int, **options: Any) ->
         InputError: If the name or an option is invalid.
     """
     usual = "is no network for tables; use mlp or table-resnet"
-    return _built(name, "tables", usual, (features, units), options)
+    return _built(name, "tables", usual, {"features": features, "units": units}, options)
 
 
 def _built(
-    name: str, data: str, usual: str, sizes: tuple[int, ...], options: dict[str, Any]
+    name: str, data: str, usual: str, sizes: dict[str, int], options: dict[str, Any]
 ) -> keras.Model:
     """Builds a network for a kind of data; `usual` says which there are."""
     name = resolve(name)
-    if task(name) != data:
+    if not fits(name, data):
         raise InputError(f"--arch={name} {usual}")
     options = chosen(options)
     check_settings([name], options)
+    if ":" in name:
+        model = custom.build_of_sizes(name, sizes, data)
+        if options:
+            custom.start(model, name, **options)
+        return model
     family = family_of(name)
-    return family.build(*sizes, **family.parse(name), **options)
+    return family.build(*sizes.values(), **family.parse(name), **options)
 
 
 def count_parameters(name: str, *sizes: Any, **options: Any) -> tuple[int, int]:

@@ -4,14 +4,18 @@ The function is called with (input_shape, num_classes) and returns a Keras model
 output `[batch, num_classes]` in float32: logits or probabilities. For segmentation the output is
 `[batch, height, width, num_classes]`. If it has arguments `mean` and
 `std`, it is given those of the channels of the training images, scaled to 0..1, as tuples.
+
+For texts with labels it is called with (words, length, num_classes), and its model takes the
+numbers of words, int32 `[batch, length]`, of which 0 is padding; for tables with (features, units),
+and it takes float32 `[batch, features]`. Both return logits, or a number, of a linear layer.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from ban_tf.architectures import applications, backbones
 from ban_tf.errors import InputError
@@ -19,6 +23,9 @@ from ban_tf.system import user_code
 
 if TYPE_CHECKING:
     import keras
+
+# What networks take of other data than images: the type of numbers, and what they are.
+_TAKEN = {"documents": ("int32", "words"), "tables": ("float32", "features")}
 
 
 def parse(name: str) -> tuple[str, str]:
@@ -58,7 +65,7 @@ def build(
     """
     import keras
 
-    builder, channels = _load(name), input_shape[-1]
+    builder, channels = _load(name, ("input_shape", "num_classes")), input_shape[-1]
     statistics = {
         "mean": (0.0,) * channels if mean is None else tuple(map(float, mean)),
         "std": (1.0,) * channels if std is None else tuple(map(float, std)),
@@ -66,12 +73,35 @@ def build(
     taken = _parameters(builder)
     given = {key: value for key, value in statistics.items() if key in taken}
     model = builder(input_shape, num_classes, **given)
-    if not isinstance(model, keras.Model):
-        raise InputError(
-            f"--arch={name}: the builder must return a keras.Model, not {type(model).__name__}"
-        )
     sizes = input_shape[:2] if per_pixel else ()
-    _check_outputs(name, model, input_shape, (*sizes, num_classes))
+    images = keras.Input(shape=input_shape)
+    _check_outputs(name, model, images, "images", (*sizes, num_classes))
+    return model
+
+
+def build_of_sizes(name: str, sizes: Mapping[str, int], data: str) -> keras.Model:
+    """Calls a custom function for texts or tables, and checks the network that it returns.
+
+    Args:
+        name: `package.module:function`.
+        sizes: The arguments of the function and what they are called, in order: the last is the
+            number of outputs, the one before it the size of the input.
+        data: "documents" or "tables".
+
+    Raises:
+        InputError: The function does not exist, or its model does not fit.
+    """
+    import keras
+
+    from ban_tf.compat import outputs
+
+    model = _load(name, tuple(sizes))(*sizes.values())
+    *_, size, units = sizes.values()
+    dtype, what = _TAKEN[data]
+    _check_outputs(name, model, keras.Input((size,), dtype=dtype), what, (units,))
+    end = outputs.first_activation(model)
+    if end != "linear":
+        raise InputError(f"--arch={name}: the model ends in a {end}; end it in logits")
     return model
 
 
@@ -96,17 +126,22 @@ def start(
 
 
 def _check_outputs(
-    name: str, model: keras.Model, input_shape: tuple[int, ...], output_shape: tuple[int, ...]
+    name: str, model: Any, given: Any, what: str, output_shape: tuple[int, ...]
 ) -> None:
     import keras
 
+    if not isinstance(model, keras.Model):
+        raise InputError(
+            f"--arch={name}: the builder must return a keras.Model, not {type(model).__name__}"
+        )
+    input_shape = tuple(given.shape[1:])
     inputs = [tuple(tensor.shape[1:]) for tensor in getattr(model, "inputs", None) or ()]
     if inputs and (len(inputs) > 1 or not _fits(inputs[0], input_shape)):
         raise InputError(
-            f"--arch={name}: the model does not take images of shape {input_shape}, but "
+            f"--arch={name}: the model does not take {what} of shape {input_shape}, but "
             f"{' and '.join(map(str, inputs))}"
         )
-    outputs = model(keras.Input(shape=input_shape))
+    outputs = model(given)
     shape = getattr(outputs, "shape", None)
     if shape is None or tuple(shape[1:]) != output_shape:
         wanted = ", ".join(map(str, output_shape))
@@ -128,18 +163,19 @@ def _fits(taken: tuple[int | None, ...], given: tuple[int, ...]) -> bool:
     )
 
 
-def _load(name: str) -> Callable:
-    builder = user_code.load(name, f"--arch={name}")
+def _load(name: str, arguments: Sequence[str]) -> Callable:
+    builder, listed = user_code.load(name, f"--arch={name}"), f"({', '.join(arguments)})"
     if not callable(builder):
         raise InputError(
-            f"--arch={name}: {name.partition(':')[2]} must be a function of (input_shape, "
-            f"num_classes), not {type(builder).__name__}"
+            f"--arch={name}: {name.partition(':')[2]} must be a function of {listed}, not "
+            f"{type(builder).__name__}"
         )
-    known = {"mean", "std"} & _parameters(builder)
-    if not user_code.takes(functools.partial(builder, **dict.fromkeys(known)), 2):
+    known = {"mean", "std"} & _parameters(builder) if "input_shape" in arguments else set()
+    if not user_code.takes(functools.partial(builder, **dict.fromkeys(known)), len(arguments)):
+        further = ", and may take mean and std" if "input_shape" in arguments else ""
         raise InputError(
-            f"--arch={name}: {name.partition(':')[2]} must take (input_shape, num_classes), "
-            "and may take mean and std; it takes other arguments"
+            f"--arch={name}: {name.partition(':')[2]} must take {listed}{further}; it takes other "
+            "arguments"
         )
     return builder
 

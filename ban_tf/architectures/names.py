@@ -80,11 +80,12 @@ def fits(name: str, data: str) -> bool:
     """Returns whether an architecture is made for a kind of data.
 
     Args:
-        name: A full name. That of a custom network does not say whether it is for images or masks.
-        data: "images", "masks" or "text".
+        name: A full name. That of a custom network does not say what it is for; there are none of
+            language models.
+        data: "images", "masks", "text", "documents" or "tables".
     """
     own = ":" in name and not is_pretrained(name)
-    return data in ("images", "masks") if own else task(name) == data
+    return data != "text" if own else task(name) == data
 
 
 def task(name: str) -> str:

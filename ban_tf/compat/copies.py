@@ -159,12 +159,22 @@ def _inputs_of_shape(shape: Any, name: str | None = None) -> Any:
 
 
 def _copy_model(model: keras.Model) -> keras.Model:
+    """Copies a model by its class where that rebuilds it, as a saved one is; else by its graph.
+
+    Not all layers of KerasHub can be loaded as parts of a saved graph: some build from tuples
+    alone, where a file has lists.
+    """
+    copy = _copy_by_class(model) if _has_own_config(model) else None
+    return _copy_graph(model) if copy is None else copy
+
+
+def _copy_by_class(model: keras.Model) -> keras.Model | None:
     try:
-        return _copy_graph(model)
+        copy = copy_layer(model)
     except (ValueError, TypeError, NotImplementedError):
-        if not _has_own_config(model):
-            raise
-    copy = copy_layer(model)
+        return None
+    if [weight.shape for weight in copy.weights] != [weight.shape for weight in model.weights]:
+        return None
     if preparation.of(copy) is not None:
         copy.preprocessor = None  # its input is already prepared
     return copy

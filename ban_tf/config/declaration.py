@@ -107,6 +107,12 @@ class Declaration:
             InputError: It is made for other data, or too large for this machine.
         """
         if self.networks is None and not architectures.fits(network, self.data):
+            if ":" in network and not architectures.is_pretrained(network):
+                raise InputError(
+                    f"--arch={network} is a network of your own, of which there are none for "
+                    f"--dataset={dataset}; a language model has lstm, cnn-lstm or "
+                    "causal-transformer."
+                )
             raise InputError(
                 f"--arch={network} is for {architectures.task(network)}, but "
                 f"--dataset={dataset} has {self.data}."

@@ -10,7 +10,7 @@ import math
 import os
 import pathlib
 from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ban_tf import architectures
 from ban_tf.architectures import backbones
@@ -27,6 +27,7 @@ _HIGHEST_SEED = 2**31 - 1
 _LONGEST_NAME = 255  # bytes of one name, in all common file systems
 
 if TYPE_CHECKING:
+    from ban_tf.config.declaration import Declaration
     from ban_tf.config.options import Options
 
 
@@ -84,6 +85,7 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
             with architectures.named("student_arch"):
                 student_arch = task.resolve(options.student_arch)
             options = dataclasses.replace(options, student_arch=student_arch)
+        options = _without_idle_defaults(options, given, task)
         architectures.check_settings(
             options.architectures, options.architecture_settings(), task.settings
         )
@@ -98,6 +100,18 @@ def check(options: Options, given: Collection[str] | None = None) -> Options:
         raise OptionsError(
             f"--dataset={options.dataset} cannot be read ({error.strerror})."
         ) from error
+
+
+def _without_idle_defaults(options: Options, given: Collection[str], task: Declaration) -> Options:
+    """Returns options without what a task sets for its own networks, and these do not have."""
+    known = set().union(*map(task.settings, options.architectures))
+    idle_ones = {*options.architecture_settings()} & {*task.defaults} - {*given} - known
+    defaults: dict[str, Any] = {
+        field.name: field.default
+        for field in dataclasses.fields(options)
+        if field.name in idle_ones
+    }
+    return dataclasses.replace(options, **defaults)
 
 
 def _check_students(options: Options, given: Collection[str]) -> Options:
