@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["ImageData", "Split", "check", "load", "views"]
 
 _FOLDER, _CSV, _MULTI_LABEL = "folder:", "csv:", "multilabel:"
-_MASKS = "segmentation:tfds:"
+_MASKS, _LABELS = "segmentation:tfds:", "multilabel:tfds:"
 _PAIRS = f"{_MULTI_LABEL}digits"
 _NUMBERS = "regression:"
 _ROTATED = f"{_NUMBERS}digits"
@@ -87,7 +87,8 @@ def is_folder(name: str) -> bool:
 
 def is_table(name: str) -> bool:
     """Returns whether a dataset is a table of image files."""
-    return name.startswith((_CSV, _MULTI_LABEL, _NUMBERS)) and not is_embedded(name)
+    prefixed = name.startswith((_CSV, _MULTI_LABEL, _NUMBERS))
+    return prefixed and not is_embedded(name) and not is_tfds(name)
 
 
 def is_embedded(name: str) -> bool:
@@ -123,7 +124,7 @@ def has_validation(name: str) -> bool:
 
 def is_tfds(name: str) -> bool:
     """Returns whether a dataset is loaded by TensorFlow Datasets."""
-    return name.startswith(_MASKS) or name.partition(":")[0] not in ("digits", *_FILES)
+    return name.startswith((_MASKS, _LABELS)) or name.partition(":")[0] not in ("digits", *_FILES)
 
 
 def augmented_by_default(name: str) -> bool:
@@ -151,9 +152,9 @@ def load(
 
     Args:
         name: "digits", "folder:PATH", "csv:FILE", or the name of a TFDS image-classification
-            dataset; with several labels for each image "multilabel:digits", "multilabel:FILE", or
-            "csv:FILE" with a column `labels`; with a number for each image "regression:digits",
-            "regression:FILE", or "csv:FILE" with a column `value`.
+            dataset; with several labels for each image "multilabel:digits", "multilabel:FILE",
+            "multilabel:tfds:NAME", or "csv:FILE" with a column `labels`; with a number for each
+            image "regression:digits", "regression:FILE", or "csv:FILE" with a column `value`.
         data_dir: The directory of TFDS data; not used for digits and files.
         validation_fraction: Fraction of the training data used for validation; not used for
             data with a validation part.
@@ -222,7 +223,10 @@ def _read(
     if is_tfds(name):
         from ban_tf.datasets import tfds
 
-        return tfds.load(name, data_dir, train_examples, how)
+        return tfds.load(
+            *(name.removeprefix(_LABELS), data_dir, train_examples, how),
+            several=name.startswith(_LABELS),
+        )
     from ban_tf.datasets import listed_images
 
     return listed_images.load(name, *_listed(name, target), how)

@@ -64,7 +64,11 @@ def scan(dataset: str) -> Scan:
 def known_parts(dataset: str) -> set[str]:
     """Returns the parts of a table, as `table_files.known_parts` does."""
     name = dataset.partition(":")[2]
-    return set() if name == EMBEDDED else table_files.known_parts(f"csv:{name}")
+    return (
+        set()
+        if name == EMBEDDED or name.startswith("tfds:")
+        else table_files.known_parts(f"csv:{name}")
+    )
 
 
 def _columns(dataset: str, names: Sequence[str]) -> list[str]:

@@ -23,7 +23,13 @@ from ban_tf.errors import InputError
 _NETWORK_TIMEOUT = 10  # seconds
 
 
-def load(name: str, data_dir: str | None, train_examples: int | None, how: Reading) -> Parts:
+def load(
+    name: str,
+    data_dir: str | None,
+    train_examples: int | None,
+    how: Reading,
+    several: bool = False,
+) -> Parts:
     """Returns the images of a dataset.
 
     Its own validation data are used if it has test data, too; without test data they are the test
@@ -34,13 +40,14 @@ def load(name: str, data_dir: str | None, train_examples: int | None, how: Readi
         data_dir: The directory of TFDS data; TFDS's default if None.
         train_examples: Use only this number of first training examples.
         how: How they are read.
+        several: Whether images have several labels, a sequence of them, in place of a class.
 
     Raises:
         InputError: The dataset is unknown, cannot be downloaded, or is not one of labeled images
             with a training split.
     """
     builder = builder_of(name, data_dir)
-    keys = _keys(name, builder.info)
+    keys = _keys(name, builder.info, several)
     check_images(name, builder.info.features[keys.image], how)
     found = prepared_splits(name, builder)
     counts = {part: builder.info.splits[split].num_examples for part, split in found.items()}
@@ -133,8 +140,8 @@ def builder_of(name: str, data_dir: str | None) -> Any:
         raise InputError(f"--dataset={name} cannot be used: {why}") from error
 
 
-def _keys(name: str, info: Any) -> Keys:
-    """Returns the names of the image and of the label."""
+def _keys(name: str, info: Any, several: bool) -> Keys:
+    """Returns the names of the image, and of the label or the labels."""
     import tensorflow_datasets as tfds
 
     features, supervised = info.features, info.supervised_keys
@@ -142,6 +149,15 @@ def _keys(name: str, info: Any) -> Keys:
     possible = [("image", "label")]
     if isinstance(supervised, tuple) and all(isinstance(key, str) for key in supervised):
         possible.insert(0, supervised[:2])
+    images = [key for key, feature in known.items() if isinstance(feature, tfds.features.Image)]
+    lists = [key for key, feature in known.items() if tfds_reading.is_list(feature)]
+    if several:
+        if len(images) != 1 or len(lists) != 1:
+            raise InputError(
+                f"--dataset={name} must have one image and one sequence of class labels; it has "
+                f"{', '.join(known) or 'neither'}."
+            )
+        return Keys(images[0], lists[0])
     labels = (tfds.features.ClassLabel, tfds.features.Text)
     for image, label in possible:
         if isinstance(known.get(image), tfds.features.Image) and isinstance(
@@ -151,6 +167,7 @@ def _keys(name: str, info: Any) -> Keys:
     raise InputError(
         f"--dataset={name} is not an image-classification dataset: it needs an image and a "
         f"class label, and has {', '.join(known) or 'neither'}."
+        + (f" multilabel:tfds:{name} reads its {lists[0]}." if images and lists else "")
     )
 
 

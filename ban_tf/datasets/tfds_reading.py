@@ -93,11 +93,16 @@ class Source:
         return Split(arrays["images"], labels)
 
     def _forms(self, count: int) -> dict[str, disk_cache.Form]:
-        labels = {"labels": disk_cache.Form((count,), np.int32)}
+        several = (len(self.class_names),) if self._are_lists else ()
+        labels = {"labels": disk_cache.Form((count, *several), np.int32)}
         if self.target is not None:
             return {**self.target.forms(count), **labels}
         shape = self.builder.info.features[self.keys.image].shape
         return {"images": disk_cache.Form((count, *shape), np.uint8), **labels}
+
+    @property
+    def _are_lists(self) -> bool:
+        return is_list(self.builder.info.features[self.keys.label])
 
     def _decoded(
         self, split: str, count: int, arrays: Mapping[str, np.ndarray], first: int
@@ -131,8 +136,19 @@ class Source:
         whole = not first and count == self.builder.info.splits[split].num_examples
         part = split if whole else f"{split}[{first}:{count}]"
         data = _examples(self.builder, part, self.keys, encoded)
-        labels = _numbers(self.class_names)
-        pairs = data.map(lambda x: (x[self.keys.image], x[self.keys.label]), tf.data.AUTOTUNE)
+        labels, classes, are_lists = (
+            _numbers(self.class_names),
+            len(self.class_names),
+            self._are_lists,
+        )
+
+        def pair(example: Mapping[str, Any]) -> tuple[Any, Any]:
+            label = example[self.keys.label]
+            if are_lists:  # of any length: zeros and ones, one for each class
+                label = tf.reduce_any(tf.one_hot(label, classes, True, False), axis=0)
+            return example[self.keys.image], label
+
+        pairs = data.map(pair, tf.data.AUTOTUNE)
         for images, found in pairs.batch(size).prefetch(2).as_numpy_iterator():
             yield images, labels(found)
 
@@ -154,11 +170,23 @@ class Source:
             )
 
 
+def is_list(feature: Any) -> bool:
+    """Returns whether a feature is a sequence of class labels."""
+    import tensorflow_datasets as tfds
+
+    inner = getattr(feature, "feature", None)
+    return isinstance(feature, tfds.features.Sequence) and isinstance(
+        inner, tfds.features.ClassLabel
+    )
+
+
 def class_names(builder: Any, keys: Keys) -> tuple[str, ...]:
     """Returns the names of the classes; those of labels that are text are in natural order."""
     import tensorflow_datasets as tfds
 
     feature = builder.info.features[keys.label]
+    if is_list(feature):
+        feature = feature.feature
     if isinstance(feature, tfds.features.ClassLabel):
         return tuple(feature.names)
     examples = _examples(builder, "train", keys, encoded=True).map(lambda x: x[keys.label])

@@ -309,3 +309,35 @@ def test_a_malformed_name_is_answered_with_one_line(tmp_path, name):
 def test_an_unknown_name_is_answered_with_close_ones(tmp_path):
     with pytest.raises(ValueError, match=r"--dataset=cifar11 .*cifar10"):
         datasets.load("cifar11", data_dir=str(tmp_path))
+
+
+class TinyLabels(TinyShapes):
+    """Images with none, one or two labels."""
+
+    FEATURES: ClassVar = {
+        "image": tfds.features.Image(shape=(6, 6, 3)),
+        "objects": tfds.features.Sequence(_CLASSES),
+    }
+
+    def _generate_examples(self, count):
+        for index in range(count):
+            image = np.full((6, 6, 3), 10 * index, dtype=np.uint8)
+            yield index, {"image": image, "objects": [[], [0], [1], [1, 0]][index % 4]}
+
+
+@pytest.mark.parametrize("size", [None, (8, 8)])
+def test_a_sequence_of_labels_becomes_zeros_and_ones(tmp_path, size):
+    TinyLabels(data_dir=tmp_path).download_and_prepare()
+    wanted = {"data_dir": str(tmp_path), "validation_fraction": 0.0, "image_size": size}
+    data = datasets.load("multilabel:tfds:tiny_labels", **wanted)
+    assert data.multi_label and data.class_names == ("round", "square")
+    assert data.input_shape == (*(size or (6, 6)), 3) and data.train.labels.dtype == np.int32
+    for part, count in ((data.train, 20), (data.test, 10)):
+        kinds = np.asarray(part.images)[:, 0, 0, 0] // 10 % 4
+        np.testing.assert_array_equal(part.labels, np.stack([kinds % 2, kinds // 2], -1))
+        assert len(part.labels) == count
+    with pytest.raises(ValueError, match="multilabel:tfds:tiny_labels reads its objects"):
+        datasets.load("tiny_labels", **wanted)
+    with pytest.raises(ValueError, match="one image and one sequence of class labels"):
+        TinyShapes(data_dir=tmp_path).download_and_prepare()
+        datasets.load("multilabel:tfds:tiny_shapes", **wanted)

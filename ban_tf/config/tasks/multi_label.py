@@ -6,7 +6,7 @@ from ban_tf.config.tasks import images
 
 _ONE_CLASS = "it is for images of one class each"
 _LEFT_OUT = (
-    *("data_dir", "mixup", "cutmix", "class_weight", "monitor", "teacher_top"),
+    *("mixup", "cutmix", "class_weight", "monitor", "teacher_top"),
     "teacher_classes",
     *("unlabelled", "unlabelled_confidence", "unlabelled_balance"),
 )
@@ -20,7 +20,6 @@ TASK = Declaration(
     reasons={
         **images.TASK.reasons,
         **dict.fromkeys(_LEFT_OUT, _ONE_CLASS),
-        "data_dir": "it is for TFDS datasets",
     },
     check_dataset=datasets.check,
     columns=frozenset({"path", "labels"}),
