@@ -22,7 +22,7 @@ from keras import ops
 from ban_tf.distillation import matching
 from ban_tf.errors import CorruptFileError, InputError
 from ban_tf.objectives.label_forms import distribution
-from ban_tf.system import json_schema, safe_files
+from ban_tf.system import event_files, json_schema, safe_files
 from ban_tf.system.files import convert_os_errors, write_atomically
 
 BINS = 20
@@ -239,21 +239,16 @@ def write_tensorboard(directory: str | pathlib.Path, rows: Sequence[Mapping[str,
         directory: Of these events alone.
         rows: As `Analysis.rows`.
     """
-    import tensorflow as tf
-
-    from ban_tf.system import event_files
-
     directory = pathlib.Path(directory)
-    with event_files.writing(directory):
-        writer = event_files.fresh_writer(directory)
-        with writer.as_default(step=0):
-            for row in rows:
-                for name, value in row.items():
-                    tag, step = f"analysis/{name}", row["epoch"]
-                    if name in RANGES:
-                        tf.summary.histogram(tag, _midpoints(name, value), step)
-                    elif name != "epoch":
-                        tf.summary.scalar(tag, value, step)
+    with convert_os_errors(directory):
+        writer = event_files.Writer(directory)
+        for row in rows:
+            for name, value in row.items():
+                tag, step = f"analysis/{name}", row["epoch"]
+                if name in RANGES:
+                    writer.histogram(tag, _midpoints(name, value), step)
+                elif name != "epoch":
+                    writer.scalar(tag, value, step)
         writer.close()
 
 

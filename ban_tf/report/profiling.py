@@ -7,6 +7,8 @@ other names, and its graph is empty for a model with a custom `train_step`.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import keras
 import tensorflow as tf
 
 from ban_tf.system import event_files
+from ban_tf.system.files import convert_os_errors
 
 # After the steps in which graphs are traced and memory is allocated; in units of executions.
 _FIRST, _LAST = 4, 8
@@ -45,8 +48,9 @@ class Profile(keras.callbacks.Callback):
         traced = call.get_concrete_function(
             *(tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name) for tensor in inputs)
         )
-        with event_files.writing(self._directory):
-            writer = event_files.fresh_writer(self._directory)
+        with _writing(self._directory):
+            event_files.clear(self._directory)
+            writer = tf.summary.create_file_writer(str(self._directory))
             with writer.as_default():
                 tf.summary.graph(traced.graph)
             writer.close()
@@ -72,3 +76,13 @@ class Profile(keras.callbacks.Callback):
         """Ends the profile if the training was shorter."""
         if _FIRST <= self._calls < _LAST:
             tf.profiler.experimental.stop()
+
+
+@contextlib.contextmanager
+def _writing(directory: Path) -> Iterator[None]:
+    """Converts TensorFlow I/O errors to `SaveError`, as those of Python."""
+    with convert_os_errors(directory):
+        try:
+            yield
+        except tf.errors.OpError as error:
+            raise OSError(error.message.partition("\n")[0].rpartition("; ")[2]) from error

@@ -7,19 +7,20 @@ generation are rewritten from the history so far. A resumed run therefore has ev
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 from matplotlib.figure import Figure
-from tensorboard.plugins.hparams import api as hparams
+from PIL import Image
 
 from ban_tf.metrics import kinds
 from ban_tf.metrics.table import METRICS
 from ban_tf.report import plots, table
 from ban_tf.system import event_files
+from ban_tf.system.files import convert_os_errors
 
 _DOTS_PER_INCH = 180  # of images, which TensorBoard enlarges
 _OWN_TAGS = {
@@ -67,7 +68,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Writes the history so far."""
-        with event_files.writing(self._directory):
+        with convert_os_errors(self._directory):
             self._rewrite()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
@@ -75,7 +76,7 @@ class TensorBoardScalars(keras.callbacks.Callback):
         epoch += 1  # steps count finished epochs, as the history does
         repeated = epoch in self._rows
         self._rows[epoch] = _scalars(logs or {})
-        with event_files.writing(self._directory):
+        with convert_os_errors(self._directory):
             if repeated:
                 # The epoch was trained twice: single events cannot be deleted.
                 self._rewrite()
@@ -85,21 +86,20 @@ class TensorBoardScalars(keras.callbacks.Callback):
 
     def on_train_end(self, logs: dict | None = None) -> None:
         """Closes the event file."""
-        with event_files.writing(self._directory):
+        with convert_os_errors(self._directory):
             self._writer.close()
 
     def _rewrite(self) -> None:
         if self._writer is not None:
             self._writer.close()
-        self._writer = event_files.fresh_writer(self._directory)
+        self._writer = event_files.Writer(self._directory)
         for epoch in sorted(self._rows):
             self._write(epoch)
         self._writer.flush()
 
     def _write(self, epoch: int) -> None:
-        with self._writer.as_default(step=epoch):
-            for name, value in self._rows[epoch].items():
-                tf.summary.scalar(tag(name), value)
+        for name, value in self._rows[epoch].items():
+            self._writer.scalar(tag(name), value, epoch)
 
 
 def write_history(
@@ -166,24 +166,29 @@ def write_summary(
     for kind, rows in curves.items():
         if not rows:
             continue
-        with event_files.writing(Path(directory) / kind):
-            writer = event_files.fresh_writer(Path(directory) / kind)
-            with writer.as_default(step=0):
-                if kind == "generations":
-                    tf.summary.text("summary", table.write_markdown(dict(summary)))
-                    hparams.hparams(given, trial_id=name)
-                    for number, row in curves["ensembles"].items():
-                        tf.summary.scalar(f"final/ensemble_{compared}", row[compared], step=number)
-                    for tag_name, pictures in (figures or {}).items():
-                        for number, figure in pictures.items():
-                            picture = plots.png(figure, _DOTS_PER_INCH)
-                            image = tf.io.decode_png(picture, channels=3)
-                            tf.summary.image(tag_name, image[tf.newaxis], step=number)
-                for number, row in rows.items():
-                    for metric in METRICS:
-                        if metric in row:
-                            tf.summary.scalar(f"final/{metric}", row[metric], step=number)
+        with convert_os_errors(Path(directory) / kind):
+            writer = event_files.Writer(Path(directory) / kind)
+            if kind == "generations":
+                writer.text("summary", table.write_markdown(dict(summary)))
+                writer.settings(given, name)
+                for number, row in curves["ensembles"].items():
+                    writer.scalar(f"final/ensemble_{compared}", row[compared], number)
+                for tag_name, pictures in (figures or {}).items():
+                    for number, figure in pictures.items():
+                        picture = _rgb(plots.png(figure, _DOTS_PER_INCH))
+                        writer.image(tag_name, *picture, number)
+            for number, row in rows.items():
+                for metric in METRICS:
+                    if metric in row:
+                        writer.scalar(f"final/{metric}", row[metric], number)
             writer.close()
+
+
+def _rgb(png: bytes) -> tuple[bytes, tuple[int, int]]:
+    """Returns an image without transparency, and its width and height."""
+    with Image.open(io.BytesIO(png)) as image, io.BytesIO() as file:
+        image.convert("RGB").save(file, "PNG")
+        return file.getvalue(), image.size
 
 
 def _plain(value: Any) -> bool | int | float | str:
