@@ -11,9 +11,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from ban_tf.errors import InputError
-
-PADDING = 4
+from ban_tf.datasets import policies
+from ban_tf.datasets.policies import PADDING
 
 
 class Augmentation(NamedTuple):
@@ -50,10 +49,7 @@ def apply(images: tf.Tensor, augmentation: Augmentation) -> tf.Tensor:
         InputError: The images are too small to be padded by reflection.
     """
     _, height, width, channels = images.shape
-    if min(height, width) <= PADDING:
-        raise InputError(
-            f"Images of {height}x{width} pixels are too small for random crops; use --augment=none."
-        )
+    policies.check_crop(height, width)
     # Reflected indices need no padded copy; one gather of whole pixels crops and flips.
     rows = _reflect(tf.range(height) + augmentation.down[:, None] - PADDING, height)
     columns = _reflect(tf.range(width) + augmentation.right[:, None] - PADDING, width)

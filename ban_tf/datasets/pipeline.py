@@ -5,30 +5,28 @@ pipeline started at any step equals an uninterrupted one, and a view of the data
 another order. Epoch e has view e, or e modulo the number of views if there are fewer. Only indices
 and draws are shuffled and skipped; images are gathered batch by batch from memory, or from disk if
 they do not fit into memory.
+
+Under TensorFlow batches are a `tf.data.Dataset`, otherwise `numpy_batches.NumpyBatches`; their
+content is the same.
 """
 
 from __future__ import annotations
 
-import weakref
+import importlib
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-import tensorflow as tf
+import keras
 
-from ban_tf.compat import iterators
-from ban_tf.datasets import masks, policies
 from ban_tf.datasets.image_data import ImageData, Split
 from ban_tf.errors import InputError
 
 # Incremented when the views of a seed change, so that old recordings are not used.
 VIEW_FORMAT = 1
 
-_AT_A_TIME = 2  # batches created in parallel, and as many prefetched
-
-# One copy of each split's images and labels as tensors, shared by all pipelines.
-_tensors: weakref.WeakKeyDictionary[Split, tf.Tensor] = weakref.WeakKeyDictionary()
-_targets: weakref.WeakKeyDictionary[Split, tf.Tensor] = weakref.WeakKeyDictionary()
+# Recorded outputs, float32 `[batch, units]`, given a view (scalar) and the indices of examples
+# `[batch]`: both are tensors under TensorFlow, otherwise NumPy's.
+Recorded = Callable[[Any, Any], Any]
 
 
 def steps_per_epoch(data: ImageData, batch_size: int) -> int:
@@ -55,13 +53,13 @@ def training_batches(
     augment: str | bool,
     view_seed: int | None = None,
     views: int | None = None,
-    teacher_logits: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
-    features: Callable[[tf.Tensor, tf.Tensor], tf.Tensor] | None = None,
+    teacher_logits: Recorded | None = None,
+    features: Recorded | None = None,
     first_epoch: int = 0,
     first_step: int = 0,
     num_shards: int = 1,
     shard_range: range = range(1),
-) -> tf.data.Dataset:
+) -> Any:
     """Returns the batches of a training from a step on.
 
     Args:
@@ -72,16 +70,15 @@ def training_batches(
         augment: One of `policies.POLICIES`; true means "crop".
         view_seed: The seed of the augmentation; `seed` by default.
         views: The number of different views of the data; one per epoch by default.
-        teacher_logits: Returns the teacher's recorded logits, `[batch, classes]`, given a view
-            (scalar) and the indices of examples `[batch]`.
-        features: Returns what takes the place of the images, given the same.
+        teacher_logits: Returns the teacher's recorded logits.
+        features: Returns what takes the place of the images.
         first_epoch: The first epoch.
         first_step: The first step of that epoch.
         num_shards: How many replicas share each batch; they must divide it.
         shard_range: Which of these shards to yield, one after the other.
 
     Returns:
-        A dataset of (images, labels): normalized float32 `[batch, height, width, channels]` and
+        Batches (images, labels): normalized float32 `[batch, height, width, channels]` and
         int32 `[batch]`; with `teacher_logits`, the labels are as for `RecordedTeacher`. Labels of
         pixels are int32 `[batch, height, width]`, augmented as the images, and -1 where a pixel
         has no class.
@@ -89,42 +86,22 @@ def training_batches(
     Raises:
         InputError: There are fewer examples than in a batch.
     """
-    steps = steps_per_epoch(data, batch_size)
-    examples = len(data.train.labels)
-    images, labels = _images(data.train), _labels(data.train)
-    normalize = _normalizer(data)
-
-    def shuffled(epoch: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(
-            tf.range(examples), seed=tf.stack([tf.constant(seed, tf.int64), epoch])
-        )
-        chosen = order[: steps * batch_size]
-        view = epoch % (views or epochs)
-        drawn = _draw(augment, examples, seed if view_seed is None else view_seed, view)
-        drawn = tf.nest.map_structure(lambda part: tf.gather(part, chosen), drawn)
-
-        def share(part: tf.Tensor) -> tf.Tensor:
-            part = tf.reshape(part, [steps, num_shards, -1])
-            part = part[:, shard_range.start : shard_range.stop]
-            return tf.reshape(part, [steps * len(shard_range), batch_size // num_shards])
-
-        rows = tf.nest.map_structure(share, (chosen, *drawn))
-        return tf.data.Dataset.from_tensor_slices(
-            (tf.fill([steps * len(shard_range)], view), *rows)
-        )
-
-    def batch(view: tf.Tensor, chosen: tf.Tensor, *drawn: Any) -> tuple:
-        targets = labels(chosen, augment, drawn)
-        if features is not None:
-            return features(view, chosen), targets
-        picked = policies.apply(augment, images(chosen), drawn)
-        if teacher_logits is not None:
-            targets = {"labels": targets, "teacher_logits": teacher_logits(view, chosen)}
-        return normalize(picked), targets
-
-    indices = tf.data.Dataset.range(first_epoch, epochs).flat_map(shuffled)
-    indices = indices.skip(first_step * len(shard_range))
-    return _ahead(indices, batch)
+    steps_per_epoch(data, batch_size)
+    return _of_backend().training_batches(
+        data,
+        batch_size=batch_size,
+        epochs=epochs,
+        seed=seed,
+        augment=augment,
+        view_seed=seed if view_seed is None else view_seed,
+        views=views or epochs,
+        teacher_logits=teacher_logits,
+        features=features,
+        first_epoch=first_epoch,
+        first_step=first_step,
+        num_shards=num_shards,
+        shard_range=shard_range,
+    )
 
 
 def view_batches(
@@ -135,7 +112,7 @@ def view_batches(
     view: int,
     augment: str | bool,
     first: int = 0,
-) -> tf.data.Dataset:
+) -> Any:
     """Returns the training images of a view in order, augmented as in `training_batches`.
 
     Args:
@@ -147,28 +124,25 @@ def view_batches(
         first: The first example.
 
     Returns:
-        A dataset of normalized float32 images `[batch, height, width, channels]`.
+        Batches of normalized float32 images `[batch, height, width, channels]`.
     """
-    examples = len(data.train.labels)
-    images = _images(data.train)
-    normalize = _normalizer(data)
-    drawn = _draw(augment, examples, view_seed, tf.constant(view, tf.int64))
-    parts = tf.nest.map_structure(lambda part: part[first:], (tf.range(examples), *drawn))
-
-    def batch(chosen: tf.Tensor, *drawn: Any) -> tf.Tensor:
-        return normalize(policies.apply(augment, images(chosen), drawn))
-
-    rows = tf.data.Dataset.from_tensor_slices(parts)
-    return _ahead(rows.batch(batch_size), batch)
+    return _of_backend().view_batches(
+        data,
+        batch_size=batch_size,
+        view_seed=view_seed,
+        view=view,
+        augment=augment,
+        first=first,
+    )
 
 
 def evaluation_batches(
     split: Split,
     data: ImageData,
     batch_size: int,
-    teacher_logits: Callable[[tf.Tensor], tf.Tensor] | None = None,
-    features: Callable[[tf.Tensor], tf.Tensor] | None = None,
-) -> tf.data.Dataset:
+    teacher_logits: Callable[[Any], Any] | None = None,
+    features: Callable[[Any], Any] | None = None,
+) -> Any:
     """Returns all examples of a split in order, normalized; the last batch may be smaller.
 
     Args:
@@ -178,22 +152,10 @@ def evaluation_batches(
         teacher_logits: Returns the teacher's recorded logits, given indices of examples `[batch]`.
         features: Returns what takes the place of the images, given the same.
     """
-    images, labels = _images(split), _labels(split)
-    normalize = _normalizer(data)
-
-    def batch(chosen: tf.Tensor) -> tuple:
-        targets = labels(chosen)
-        if features is not None:
-            return features(chosen), targets
-        if teacher_logits is not None:
-            targets = {"labels": targets, "teacher_logits": teacher_logits(chosen)}
-        return normalize(images(chosen)), targets
-
-    rows = tf.data.Dataset.range(len(split.labels), output_type=tf.int32)
-    return _ahead(rows.batch(batch_size), batch)
+    return _of_backend().evaluation_batches(split, data, batch_size, teacher_logits, features)
 
 
-def image_batches(split: Split, data: ImageData, batch_size: int, first: int) -> tf.data.Dataset:
+def image_batches(split: Split, data: ImageData, batch_size: int, first: int) -> Any:
     """Returns the images of a split in order as `evaluation_batches` does, without labels.
 
     Args:
@@ -202,61 +164,10 @@ def image_batches(split: Split, data: ImageData, batch_size: int, first: int) ->
         batch_size: Examples in a batch.
         first: The first example.
     """
-    images = evaluation_batches(split, data, batch_size).map(lambda images, labels: images)
-    return images.unbatch().skip(first).batch(batch_size)
+    return _of_backend().image_batches(split, data, batch_size, first)
 
 
-def _ahead(rows: tf.data.Dataset, batch: Callable[..., Any]) -> tf.data.Dataset:
-    """Creates batches in order, and prefetches them."""
-    if tf.config.list_physical_devices("GPU"):
-        return rows.map(batch, tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
-    # A processor that also trains needs few batches per second.
-    return iterators.untuned(rows.map(batch, _AT_A_TIME, deterministic=True).prefetch(_AT_A_TIME))
-
-
-def _draw(augment: str | bool, examples: int, seed: int, view: tf.Tensor) -> tuple[Any, ...]:
-    # Epochs and views both count from zero: the sign makes their seeds different.
-    place = tf.stack([tf.constant(seed, tf.int64), -1 - view])
-    return policies.draw(augment, examples, tf.cast(place, tf.int32))
-
-
-def _images(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns a function from indices `[batch]` to images, read from memory or from disk."""
-    if split.on_disk:
-
-        def read(chosen: tf.Tensor) -> tf.Tensor:
-            rows = tf.numpy_function(
-                lambda rows: np.asarray(split.images[rows]), [chosen], tf.uint8, stateful=False
-            )
-            rows.set_shape([chosen.shape[0], *split.images.shape[1:]])
-            return rows
-
-        return read
-    if split not in _tensors:
-        with tf.device("cpu"):
-            _tensors[split] = tf.constant(split.images)
-    images = _tensors[split]
-    return lambda chosen: tf.gather(images, chosen)
-
-
-def _labels(split: Split) -> Callable[..., tf.Tensor]:
-    """Returns a function from indices `[batch]`, and augmentations as drawn, to labels."""
-    if split not in _targets:
-        with tf.device("cpu"):
-            _targets[split] = tf.constant(split.labels)
-    labels = _targets[split]
-
-    def read(chosen: tf.Tensor, augment: str | bool = "none", drawn: Any = ()) -> tf.Tensor:
-        found = tf.gather(labels, chosen)
-        if len(labels.shape) < 3:  # no masks
-            return found
-        found = tf.cast(policies.apply_to_masks(augment, found, drawn), tf.int32)
-        return tf.where(found == masks.VOID, -1, found)
-
-    return read
-
-
-def _normalizer(data: ImageData) -> Callable[[Any], tf.Tensor]:
-    # (x / 255 - mean) / std as one multiplication and one addition.
-    scale, shift = 1.0 / (255.0 * data.std), -data.mean / data.std
-    return lambda images: tf.cast(images, tf.float32) * scale + shift
+def _of_backend() -> Any:
+    """Returns the module that makes the batches of Keras's backend."""
+    name = "tensor" if keras.backend.backend() == "tensorflow" else "numpy"
+    return importlib.import_module(f"ban_tf.datasets.{name}_pipeline")

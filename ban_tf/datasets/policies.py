@@ -2,34 +2,33 @@
 
 An augmentation is a module with `draw(batch_size, seed)`, which returns a named tuple of tensors
 `[batch_size]`, and `apply(images, drawn)`, for images of uint8. One that moves pixels also has
-`apply_to_masks(masks, drawn)`.
+`apply_to_masks(masks, drawn)`. All of them are of TensorFlow; `numpy_policies` has those of other
+backends.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import tensorflow as tf
+from ban_tf.errors import InputError
 
-from ban_tf.datasets import (
-    augmentation,
-    color_jitter,
-    random_erasing,
-    random_resized_crop,
-    trivial_augment,
-)
+if TYPE_CHECKING:
+    import tensorflow as tf
 
-POLICIES: dict[str, tuple[Any, ...]] = {
+# The modules of each.
+POLICIES: dict[str, tuple[str, ...]] = {
     "none": (),
-    "crop": (augmentation,),
-    "standard": (random_resized_crop,),
-    "strong": (random_resized_crop, color_jitter, trivial_augment, random_erasing),
+    "crop": ("augmentation",),
+    "standard": ("random_resized_crop",),
+    "strong": ("random_resized_crop", "color_jitter", "trivial_augment", "random_erasing"),
 }
 # Former names.
 ALIASES: dict[str | bool, str] = {"yes": "crop", "no": "none", True: "crop", False: "none"}
 
 LARGE = 64  # pixels of height and width, from which photographs are cropped to random sizes
+PADDING = 4  # pixels by which "crop" pads
 
 
 def resolve(augment: str | bool, wanted: bool, size: Sequence[int]) -> str:
@@ -46,11 +45,34 @@ def resolve(augment: str | bool, wanted: bool, size: Sequence[int]) -> str:
     return ALIASES.get(augment, str(augment))
 
 
+def steps(policy: str | bool) -> tuple[str, ...]:
+    """Returns the names of the augmentations of a policy, in order."""
+    return POLICIES[ALIASES.get(policy, str(policy))]
+
+
+def check_crop(height: int, width: int) -> None:
+    """Checks that images can be padded by reflection, for "crop".
+
+    Raises:
+        InputError: They are too small.
+    """
+    if min(height, width) <= PADDING:
+        raise InputError(
+            f"Images of {height}x{width} pixels are too small for random crops; use --augment=none."
+        )
+
+
+def _modules(policy: str | bool) -> list[Any]:
+    return [importlib.import_module(f"ban_tf.datasets.{name}") for name in steps(policy)]
+
+
 def draw(policy: str | bool, batch_size: int, seed: tf.Tensor) -> tuple[Any, ...]:
     """Draws all augmentations of a policy from a seed, int32 `[2]`."""
-    steps = POLICIES[ALIASES.get(policy, str(policy))]
-    seeds = [seed] if len(steps) < 2 else tf.unstack(tf.random.split(seed, len(steps)))
-    return tuple(step.draw(batch_size, part) for step, part in zip(steps, seeds, strict=False))
+    import tensorflow as tf
+
+    modules = _modules(policy)
+    seeds = [seed] if len(modules) < 2 else tf.unstack(tf.random.split(seed, len(modules)))
+    return tuple(step.draw(batch_size, part) for step, part in zip(modules, seeds, strict=False))
 
 
 def apply(policy: str | bool, images: tf.Tensor, drawn: Sequence[Any]) -> tf.Tensor:
@@ -64,7 +86,7 @@ def apply(policy: str | bool, images: tf.Tensor, drawn: Sequence[Any]) -> tf.Ten
     Raises:
         InputError: The images are too small for "crop".
     """
-    for step, values in zip(POLICIES[ALIASES.get(policy, str(policy))], drawn, strict=True):
+    for step, values in zip(_modules(policy), drawn, strict=True):
         images = step.apply(images, values)
     return images
 
@@ -80,8 +102,8 @@ def apply_to_masks(policy: str | bool, masks: tf.Tensor, drawn: Sequence[Any]) -
     Returns:
         Masks of the same shape and type. Pixels from outside of a mask are 255, without a class.
     """
-    masks = masks[..., tf.newaxis]
-    for step, values in zip(POLICIES[ALIASES.get(policy, str(policy))], drawn, strict=True):
+    masks = masks[..., None]
+    for step, values in zip(_modules(policy), drawn, strict=True):
         if hasattr(step, "apply_to_masks"):  # others change colors alone
             masks = step.apply_to_masks(masks, values)
     return masks[..., 0]

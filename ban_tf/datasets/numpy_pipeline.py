@@ -1,0 +1,146 @@
+"""The batches of `pipeline` under other backends than TensorFlow, as `NumpyBatches`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ban_tf.datasets import masks, numpy_policies, pipeline, stateless_random
+from ban_tf.datasets.image_data import ImageData, Split
+from ban_tf.datasets.numpy_batches import NumpyBatches
+
+
+def training_batches(
+    data: ImageData,
+    *,
+    batch_size: int,
+    epochs: int,
+    seed: int,
+    augment: str | bool,
+    view_seed: int,
+    views: int,
+    teacher_logits: pipeline.Recorded | None = None,
+    features: pipeline.Recorded | None = None,
+    first_epoch: int = 0,
+    first_step: int = 0,
+    num_shards: int = 1,
+    shard_range: range = range(1),
+) -> NumpyBatches:
+    """Returns the batches of a training from a step on; see `pipeline`."""
+    steps = pipeline.steps_per_epoch(data, batch_size)
+    examples = len(data.train.labels)
+    normalize = _normalizer(data)
+    start = first_epoch * steps + first_step
+
+    @functools.lru_cache(maxsize=2)  # the epoch before is still read when the next begins
+    def drawn_in(epoch: int) -> tuple[np.ndarray, int, tuple[Any, ...]]:
+        order = stateless_random.permutation(examples, (seed, epoch))
+        view = epoch % views
+        return order, view, _draw(augment, examples, view_seed, view)
+
+    def batch(number: int) -> tuple[Any, Any]:
+        epoch, step = divmod(start + number, steps)
+        order, view, draws = drawn_in(epoch)
+        rows = order[step * batch_size : (step + 1) * batch_size].reshape(num_shards, -1)
+        chosen = rows[shard_range.start : shard_range.stop].reshape(-1)
+        drawn = numpy_policies.select(draws, chosen)
+        targets = _labels(data.train, chosen, augment, drawn)
+        if features is not None:
+            return features(view, chosen), targets
+        images = numpy_policies.apply(augment, _images(data.train, chosen), drawn)
+        if teacher_logits is not None:
+            targets = {"labels": targets, "teacher_logits": teacher_logits(view, chosen)}
+        return normalize(images), targets
+
+    left = (epochs - first_epoch) * steps - first_step
+    return NumpyBatches(batch, None if epochs >= 2**31 else left)
+
+
+def view_batches(
+    data: ImageData,
+    *,
+    batch_size: int,
+    view_seed: int,
+    view: int,
+    augment: str | bool,
+    first: int = 0,
+) -> NumpyBatches:
+    """Returns the training images of a view in order; see `pipeline`."""
+    examples = len(data.train.labels)
+    draws = _draw(augment, examples, view_seed, view)
+    normalize = _normalizer(data)
+
+    def batch(chosen: np.ndarray) -> np.ndarray:
+        drawn = numpy_policies.select(draws, chosen)
+        return normalize(numpy_policies.apply(augment, _images(data.train, chosen), drawn))
+
+    return _in_order(batch, first, examples, batch_size)
+
+
+def evaluation_batches(
+    split: Split,
+    data: ImageData,
+    batch_size: int,
+    teacher_logits: Callable[[np.ndarray], np.ndarray] | None = None,
+    features: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> NumpyBatches:
+    """Returns all examples of a split in order; see `pipeline`."""
+    normalize = _normalizer(data)
+
+    def batch(chosen: np.ndarray) -> tuple[Any, Any]:
+        targets = _labels(split, chosen)
+        if features is not None:
+            return features(chosen), targets
+        if teacher_logits is not None:
+            targets = {"labels": targets, "teacher_logits": teacher_logits(chosen)}
+        return normalize(_images(split, chosen)), targets
+
+    return _in_order(batch, 0, len(split.labels), batch_size)
+
+
+def image_batches(split: Split, data: ImageData, batch_size: int, first: int) -> NumpyBatches:
+    """Returns the images of a split in order; see `pipeline`."""
+    normalize = _normalizer(data)
+    return _in_order(
+        lambda chosen: normalize(_images(split, chosen)), first, len(split.labels), batch_size
+    )
+
+
+def _in_order(
+    batch: Callable[[np.ndarray], Any], first: int, end: int, batch_size: int
+) -> NumpyBatches:
+    """Returns the batches of the examples from one on; the last may be smaller."""
+
+    def numbered(number: int) -> Any:
+        start = first + number * batch_size
+        return batch(np.arange(start, min(start + batch_size, end)))
+
+    return NumpyBatches(numbered, -(-(end - first) // batch_size))
+
+
+def _draw(augment: str | bool, examples: int, seed: int, view: int) -> tuple[Any, ...]:
+    # Epochs and views both count from zero: the sign makes their seeds different.
+    return numpy_policies.draw(augment, examples, (seed, -1 - view))
+
+
+def _images(split: Split, chosen: np.ndarray) -> np.ndarray:
+    return np.asarray(split.images[chosen])
+
+
+def _labels(
+    split: Split, chosen: np.ndarray, augment: str | bool = "none", drawn: Any = ()
+) -> np.ndarray:
+    found = np.asarray(split.labels[chosen])
+    if found.ndim < 3:  # no masks
+        return found
+    found = numpy_policies.apply_to_masks(augment, found, drawn).astype(np.int32)
+    return np.where(found == masks.VOID, -1, found)
+
+
+def _normalizer(data: ImageData) -> Callable[[np.ndarray], np.ndarray]:
+    # (x / 255 - mean) / std as one multiplication and one addition.
+    scale, shift = 1.0 / (255.0 * data.std), -data.mean / data.std
+    return lambda images: images.astype(np.float32) * scale + shift

@@ -1,0 +1,76 @@
+"""The batches of other backends against those of TensorFlow."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from ban_tf import datasets
+from ban_tf.datasets import numpy_pipeline, numpy_policies, policies, tensor_pipeline
+from ban_tf.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def data():
+    return datasets.load("digits", train_examples=110)
+
+
+def _equal(ours, theirs):
+    ours, theirs = list(ours), list(theirs.as_numpy_iterator())
+    assert len(ours) == len(theirs) > 0
+    for found, expected in zip(ours, theirs, strict=True):
+        tf.nest.assert_same_structure(found, expected)
+        for part, same in zip(tf.nest.flatten(found), tf.nest.flatten(expected), strict=True):
+            assert part.dtype == same.dtype
+            np.testing.assert_array_equal(part, same)
+
+
+@pytest.mark.parametrize("augment", ["none", "crop"])
+def test_batches_and_views_equal_those_of_tensorflow_bit_by_bit(augment, data):
+    logits = np.random.default_rng(0).normal(size=(2, 110, 10)).astype(np.float32)
+    arguments = {"batch_size": 16, "epochs": 3, "seed": 5, "view_seed": 7, "views": 2}
+    arguments |= {"augment": augment, "first_epoch": 1, "first_step": 2}
+    tensors = tf.constant(logits)
+    _equal(
+        numpy_pipeline.training_batches(
+            data, **arguments, teacher_logits=lambda view, rows: logits[view, rows]
+        ),
+        tensor_pipeline.training_batches(
+            data, **arguments, teacher_logits=lambda view, rows: tf.gather(tensors[view], rows)
+        ),
+    )
+    view = {"batch_size": 16, "view_seed": 7, "view": 1, "augment": augment, "first": 3}
+    _equal(numpy_pipeline.view_batches(data, **view), tensor_pipeline.view_batches(data, **view))
+
+
+def test_evaluation_equals_that_of_tensorflow_bit_by_bit(data):
+    arguments = (data.test, data, 100)
+    _equal(
+        numpy_pipeline.evaluation_batches(*arguments),
+        tensor_pipeline.evaluation_batches(*arguments),
+    )
+    _equal(
+        numpy_pipeline.image_batches(*arguments, 7), tensor_pipeline.image_batches(*arguments, 7)
+    )
+
+
+@pytest.mark.parametrize("size", [(80, 64, 3), (9, 12, 1), (1, 5, 4)])
+def test_resized_crops_agree_up_to_the_rounding_of_a_pixel(size):
+    seed = (3, -4)
+    images = np.random.default_rng(0).integers(0, 256, (60, *size), dtype=np.uint8)
+    masks = np.random.default_rng(1).integers(0, 5, (60, *size[:2]), dtype=np.uint8)
+    drawn = numpy_policies.draw("standard", 60, seed)
+    theirs = policies.draw("standard", 60, tf.constant(seed))
+    for part, same in zip(drawn[0], theirs[0], strict=True):
+        np.testing.assert_allclose(part, same, atol=1e-6)
+    found = numpy_policies.apply("standard", images, drawn)
+    expected = policies.apply("standard", tf.constant(images), theirs).numpy()
+    difference = np.abs(found.astype(int) - expected)
+    assert difference.max() <= 1 and np.mean(difference > 0) < 1e-3
+    moved = numpy_policies.apply_to_masks("standard", masks, drawn)
+    same = policies.apply_to_masks("standard", tf.constant(masks), theirs).numpy()
+    assert np.mean(moved != same) < 1e-3
+
+
+def test_a_policy_that_needs_tensorflow_is_refused_in_a_sentence(data):
+    with pytest.raises(InputError, match="--augment=strong needs TensorFlow"):
+        numpy_policies.draw("strong", 5, (0, 0))
