@@ -121,13 +121,26 @@ def allow_any_text() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def import_tensorflow() -> None:
-    """Imports TensorFlow, and silences the messages it prints to stderr on import."""
-    if "tensorflow" in sys.modules:
+def import_backend() -> None:
+    """Imports Keras and its backend, and silences what TensorFlow prints to stderr on import.
+
+    Raises:
+        InputError: The backend is not installed.
+    """
+    if "keras" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with silenced():
-        importlib.import_module("tensorflow")
+    try:
+        with silenced():
+            importlib.import_module("keras")
+    except ModuleNotFoundError as error:
+        if error.name not in ("tensorflow", "jax", "torch"):
+            raise
+        other = "jax" if error.name == "tensorflow" else "tensorflow"
+        raise InputError(
+            f"Keras's backend {error.name} is not installed: install it, or set "
+            f"KERAS_BACKEND={other}."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -133,14 +133,20 @@ def _disk() -> str:
 
 
 def _backend() -> str:
-    command.import_tensorflow()
+    command.import_backend()
     import keras
 
     return f"{keras.backend.backend()}, of Keras {keras.__version__}"
 
 
 def _devices() -> str:
-    command.import_tensorflow()
+    command.import_backend()
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        from ban_tf.system import devices
+
+        return ", ".join(["CPU", *devices.accelerators()])
     import tensorflow as tf
 
     found = []
@@ -152,7 +158,7 @@ def _devices() -> str:
 
 
 def _precision() -> str:
-    command.import_tensorflow()
+    command.import_backend()
     from ban_tf.training import precision
 
     choice = precision.choose()

@@ -64,7 +64,7 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     if path:
         outputs.check_file(path, f"--json={path}")
     run = Run(names[0])
-    command.import_tensorflow()
+    command.import_backend()
     result = run.evaluate(dataset, data_dir)
     table.show(result)
     print(shown.escaped(f"predict and export: {run.preferred.reason}"))

@@ -90,7 +90,7 @@ def export(
             f"--to={to} needs {' and '.join(missing)}, which is not installed: "
             f'pip install "ban_tf[{to}]".'
         )
-    command.import_tensorflow()
+    command.import_backend()
     task = registry.of_settings(reading.settings(run)).load()
     model, described = task.served(run, which, preprocessing, to)
     manifest = {"run": str(run.path), "model": name.replace("-", " "), "format": to, **described}

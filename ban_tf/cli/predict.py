@@ -99,7 +99,7 @@ def _work(values: flags.FlagValues, names: list[str]) -> int:
         outputs.check_file(table, f"--csv={table}")
     if values.masks:
         outputs.check_folder(values.masks, f"--masks={values.masks}")
-    command.import_tensorflow()
+    command.import_backend()
     task = registry.of_settings(reading.settings(run)).load()
     if values.lines and not task.takes_lines:
         raise InputError("--lines is for runs on labeled texts; leave it out.")

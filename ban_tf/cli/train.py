@@ -38,7 +38,7 @@ def _main(arguments: list[str]) -> int:
             print("--arch=wrn means wrn-16-1.")
         if not options.tensorflow_log:
             _quieten()
-            command.import_tensorflow()
+            command.import_backend()
         # Only after the flags are checked.
         runner = importlib.import_module("ban_tf.tasks.runner")
         if len(options.students) > 1:  # also for several seeds

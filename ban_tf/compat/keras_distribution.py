@@ -207,7 +207,10 @@ def as_data(dataset: Any) -> Any:
 
     Args:
         dataset: A `tf.distribute.DistributedDataset`, a `tf.data.Dataset`, or the result of this.
+            Under other backends it is returned as it is.
     """
+    if keras.backend.backend() != "tensorflow":
+        return dataset
     return dataset if isinstance(dataset, TFDatasetAdapter) else TFDatasetAdapter(dataset)
 
 

@@ -8,8 +8,10 @@ Values are not converted. `output_kinds` decides which of these an output is.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
@@ -214,8 +216,9 @@ def log_probabilities(outputs: np.ndarray, activation: str) -> np.ndarray:
         outputs: `[batch, ..., classes]`.
         activation: The last activation: "linear" or "softmax".
     """
-    logits = to_logits(ops.convert_to_tensor(outputs), activation)
-    return ops.convert_to_numpy(ops.log_softmax(ops.cast(logits, "float64"), axis=-1))
+    with _double_precision():
+        logits = to_logits(ops.convert_to_tensor(outputs), activation)
+        return ops.convert_to_numpy(ops.log_softmax(ops.cast(logits, "float64"), axis=-1))
 
 
 def log_odds(outputs: np.ndarray, activation: str) -> np.ndarray:
@@ -226,8 +229,19 @@ def log_odds(outputs: np.ndarray, activation: str) -> np.ndarray:
         activation: The last activation: "linear" or "sigmoid".
     """
     exact = np.asarray(outputs, np.float64)
-    both = to_logits(ops.convert_to_tensor(exact, "float64"), activation, BINARY)
-    return ops.convert_to_numpy(both[..., 1])
+    with _double_precision():
+        both = to_logits(ops.convert_to_tensor(exact, "float64"), activation, BINARY)
+        return ops.convert_to_numpy(both[..., 1])
+
+
+def _double_precision() -> AbstractContextManager:
+    """Returns a context in which there is float64, which JAX only has when told so."""
+    if keras.backend.backend() != "jax":
+        return contextlib.nullcontext()
+    import jax
+
+    older = getattr(jax.experimental, "enable_x64", None)
+    return jax.enable_x64(True) if older is None else older()
 
 
 def _two_classes(units: Any) -> Any:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ban_tf.datasets import folder_hints
 from ban_tf.errors import InputError
 from ban_tf.system import safe_files
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 BALANCED = "balanced"
 _ALL = 10  # classes that are all listed
@@ -114,22 +111,32 @@ def _read(file: str) -> dict[str, float]:
     return found
 
 
-def weighted(batches: tf.data.Dataset, by_class: np.ndarray) -> tf.data.Dataset:
+def weighted(batches: Any, by_class: np.ndarray) -> Any:
     """Adds a sample weight to each example of batches.
 
     Args:
-        batches: (images, labels): classes `[batch]`, -1 for none, whose weight is one;
-            distributions `[batch, classes]`, whose weight is the mean; or a dictionary with
+        batches: As of `pipeline`, (images, labels): classes `[batch]`, -1 for none, whose weight is
+            one; distributions `[batch, classes]`, whose weight is the mean; or a dictionary with
             "labels".
         by_class: The weight of each class, `[classes]`.
     """
-    import tensorflow as tf
 
-    def weigh(images: tf.Tensor, targets: Any) -> tuple[tf.Tensor, Any, tf.Tensor]:
+    def weigh(images: Any, targets: Any) -> tuple[Any, Any, Any]:
         labels = targets["labels"] if isinstance(targets, dict) else targets
+        if isinstance(labels, np.ndarray):
+            return images, targets, _of_arrays(labels, by_class)
+        import tensorflow as tf
+
         if len(labels.shape) > 1:
             return images, targets, tf.linalg.matvec(labels, by_class)
         weights = tf.gather(by_class, tf.maximum(labels, 0))
         return images, targets, tf.where(labels < 0, 1.0, weights)
 
     return batches.map(weigh)
+
+
+def _of_arrays(labels: np.ndarray, by_class: np.ndarray) -> np.ndarray:
+    """Returns the weights of examples, float32 `[batch]`."""
+    if labels.ndim > 1:
+        return labels @ by_class
+    return np.where(labels < 0, np.float32(1), by_class[np.maximum(labels, 0)])

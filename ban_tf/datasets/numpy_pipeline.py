@@ -47,7 +47,7 @@ def training_batches(
         rows = order[step * batch_size : (step + 1) * batch_size].reshape(num_shards, -1)
         chosen = rows[shard_range.start : shard_range.stop].reshape(-1)
         drawn = numpy_policies.select(draws, chosen)
-        targets = _labels(data.train, chosen, augment, drawn)
+        targets: Any = _labels(data.train, chosen, augment, drawn)
         if features is not None:
             return features(view, chosen), targets
         images = numpy_policies.apply(augment, _images(data.train, chosen), drawn)
@@ -91,7 +91,7 @@ def evaluation_batches(
     normalize = _normalizer(data)
 
     def batch(chosen: np.ndarray) -> tuple[Any, Any]:
-        targets = _labels(split, chosen)
+        targets: Any = _labels(split, chosen)
         if features is not None:
             return features(chosen), targets
         if teacher_logits is not None:

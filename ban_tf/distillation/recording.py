@@ -35,9 +35,8 @@ from ban_tf.errors import InputError
 from ban_tf.system import safe_files
 from ban_tf.system.files import file_lock
 
-if TYPE_CHECKING:  # what writes a recording need not have TensorFlow
+if TYPE_CHECKING:  # what writes a recording need not have Keras
     import keras
-    import tensorflow as tf
 
 _FLAGS = (
     "use fewer --teacher_views, --teacher_top, another --recordings or --teacher_signal=online",
@@ -99,18 +98,16 @@ class Recording:
         """Returns the rows of a view, memory-mapped."""
         return np.load(_file(self.path, number), mmap_mode="r", allow_pickle=False)
 
-    def logits(self, view: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
-        """Returns the teacher's logits for some examples; for use inside `tf.data`.
+    def logits(self, view: Any, chosen: Any) -> Any:
+        """Returns the teacher's logits for some examples.
 
         Args:
             view: Which view, a scalar.
-            chosen: Indices of examples, `[batch]`.
+            chosen: Indices of examples, `[batch]`: an array, or a tensor inside `tf.data`.
 
         Returns:
-            float32 `[batch, classes]`.
+            float32 `[batch, classes]`, an array or a tensor as `chosen`.
         """
-        import tensorflow as tf
-
         opened: dict[int, np.ndarray] = {}
 
         def read(number: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -121,9 +118,25 @@ class Recording:
             # Not from `opened`, which another thread may have cleared.
             return unpack(view[rows], self.form)
 
-        logits = tf.numpy_function(read, [view, chosen], tf.float32, stateful=False)
-        logits.set_shape([chosen.shape[0], self.form.classes])
-        return logits
+        return in_dataset(read, (view, chosen), self.form.classes)
+
+
+def in_dataset(read: Callable[..., np.ndarray], arguments: tuple[Any, Any], units: int) -> Any:
+    """Returns what is read of arrays, or inside `tf.data` of tensors.
+
+    Args:
+        read: Takes arrays, a view and indices `[batch]`; returns float32 `[batch, units]`.
+        arguments: A view and indices: arrays, or tensors of TensorFlow.
+        units: The width of what it returns.
+    """
+    chosen = arguments[1]
+    if isinstance(chosen, np.ndarray):
+        return read(*arguments)
+    import tensorflow as tf
+
+    found = tf.numpy_function(read, list(arguments), tf.float32, stateful=False)
+    found.set_shape([chosen.shape[0], units])
+    return found
 
 
 def pack(logits: np.ndarray, form: Form) -> np.ndarray:

@@ -10,8 +10,8 @@ from collections.abc import Iterable
 
 from ban_tf.system import hardware
 
-_PACKAGES = ("ban_tf", "tensorflow", "keras", "numpy", "scipy")
-_COMPUTING = ("tensorflow", "keras", "numpy", "jax")
+_PACKAGES = ("ban_tf", "tensorflow", "jax", "keras", "numpy", "scipy")
+_COMPUTING = ("tensorflow", "keras", "numpy", "jax", "jaxlib")
 
 
 def describe() -> dict[str, str]:
@@ -28,22 +28,29 @@ def describe() -> dict[str, str]:
 def numerics() -> dict[str, str]:
     """Returns what the last bits of a computation depend on besides its program, by name."""
     import keras
-    import tensorflow as tf
 
-    threads = {
-        "within": tf.config.threading.get_intra_op_parallelism_threads(),
-        "between": tf.config.threading.get_inter_op_parallelism_threads(),
-    }
-    cores = hardware.usable_cores()
     return {
         "Python": platform.python_version(),
         **_versions(_COMPUTING),
         "backend": keras.backend.backend(),
         "processor": _processor(),
         "accelerators": _accelerators(),
-        # TensorFlow's 0 is one thread for each core that this process may use.
-        **{f"threads {place} operations": str(count or cores) for place, count in threads.items()},
+        **_threads(keras.backend.backend()),
     }
+
+
+def _threads(backend: str) -> dict[str, str]:
+    cores = hardware.usable_cores()
+    if backend != "tensorflow":  # which have a thread for each core that this process may use
+        return {"threads": str(cores)}
+    import tensorflow as tf
+
+    threads = {
+        "within": tf.config.threading.get_intra_op_parallelism_threads(),
+        "between": tf.config.threading.get_inter_op_parallelism_threads(),
+    }
+    # TensorFlow's 0 is one thread for each core that this process may use.
+    return {f"threads {place} operations": str(count or cores) for place, count in threads.items()}
 
 
 def _versions(packages: Iterable[str]) -> dict[str, str]:
@@ -57,14 +64,9 @@ def _versions(packages: Iterable[str]) -> dict[str, str]:
 
 
 def _accelerators() -> str:
-    import tensorflow as tf
+    from ban_tf.system import devices
 
-    devices = [
-        tf.config.experimental.get_device_details(device).get("device_name", device.name)
-        for device in tf.config.list_physical_devices()
-        if device.device_type != "CPU"
-    ]
-    return ", ".join(devices) or "none"
+    return ", ".join(devices.accelerators()) or "none"
 
 
 def _processor() -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from ban_tf.compat import keras_distribution, outputs
 from ban_tf.datasets import example_batches
@@ -46,7 +45,7 @@ class ArrayTask(Task):
         """Returns what changes training batches, if any; see `example_batches`."""
         return None
 
-    def finish(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+    def finish(self, batches: Any) -> Any:
         """Returns training batches as they are fitted, such as with sample weights."""
         return batches
 

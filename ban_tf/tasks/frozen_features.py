@@ -14,12 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from ban_tf import datasets
 from ban_tf.architectures import backbones
-from ban_tf.compat import copies
+from ban_tf.compat import compiled, copies
 from ban_tf.config.options import Options
 from ban_tf.datasets import pipeline
 from ban_tf.distillation import recording
@@ -70,8 +68,8 @@ class FrozenFeatures:
         self._views = (teacher_signal.augmented(options, data) and options.teacher_views) or 1
         self._name = network.name
         self._body, self._head = backbones.split(network)
-        self._compute = tf.function(
-            lambda images: self._body(images, training=False), reduce_retracing=True
+        self._compute = compiled.inference(
+            lambda images: self._body(images, training=False), [self._body]
         )
 
     def head(self) -> keras.Model:
@@ -87,7 +85,7 @@ class FrozenFeatures:
         generation: int,
         epoch: int,
         step: int,
-        finish: Callable[[tf.data.Dataset], tf.data.Dataset],
+        finish: Callable[[Any], Any],
     ) -> Any:
         """Returns a generation's batches of features from a step on; see `Lineage.fit`.
 
@@ -113,10 +111,10 @@ class FrozenFeatures:
         )
         return self._workers.distribute_dataset(lambda **share: finish(batches(**share)))
 
-    def evaluation_batches(self, split: datasets.Split) -> tf.data.Dataset:
+    def evaluation_batches(self, split: datasets.Split) -> Any:
         """Returns the features of all examples of a split in order, with their labels."""
         recorded = self._recorded(split, 1)
-        features = functools.partial(recorded.logits, tf.constant(0))
+        features = functools.partial(recorded.logits, 0)
         return pipeline.evaluation_batches(
             split, self._data, eval_batches.LARGEST, features=features
         )
@@ -140,7 +138,7 @@ class FrozenFeatures:
             lambda: [self._body], data.input_shape, options.eval_batch_size
         )
 
-        def batches(view: int, first: int) -> tf.data.Dataset:
+        def batches(view: int, first: int) -> Any:
             if split is data.train:
                 return pipeline.view_batches(
                     data, batch_size=batch, view_seed=seed, view=view, augment=augment, first=first
@@ -157,6 +155,4 @@ class FrozenFeatures:
             form.views * form.examples,
             shown=options.progress == "auto" and split is data.train,
         ) as advance:
-            return recording.record(
-                folder, form, batches, lambda images: np.asarray(self._compute(images)), advance
-            )
+            return recording.record(folder, form, batches, self._compute, advance)

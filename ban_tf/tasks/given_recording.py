@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from ban_tf import datasets
 from ban_tf.datasets import recorded_views
 from ban_tf.distillation import class_maps, example_keys, teacher_names
 from ban_tf.distillation.recorded_outputs import LOGITS, NONE, VALUES, Manifest, RecordedOutputs
+from ban_tf.distillation.recording import in_dataset
 from ban_tf.errors import InputError
 from ban_tf.tasks import number_scores
 
@@ -96,15 +97,16 @@ class GivenRecording:
             )
         return places[np.newaxis]
 
-    def logits(self, view: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
-        """Returns the recorded logits of some images; for use inside `tf.data`.
+    def logits(self, view: Any, chosen: Any) -> Any:
+        """Returns the recorded logits of some images.
 
         Args:
             view: Which view, a scalar.
-            chosen: Indices of training images, `[batch]`.
+            chosen: Indices of training images, `[batch]`: an array, or a tensor inside `tf.data`.
 
         Returns:
-            float32 `[batch, classes of the teacher]`; numbers are standardized.
+            float32 `[batch, classes of the teacher]`, an array or a tensor as `chosen`; numbers are
+            standardized.
         """
 
         def read(number: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -113,9 +115,7 @@ class GivenRecording:
                 return found
             return number_scores.standardized(found[:, 0], self._target)
 
-        logits = tf.numpy_function(read, [view, chosen], tf.float32, stateful=False)
-        logits.set_shape([chosen.shape[0], self._recorded.manifest.classes])
-        return logits
+        return in_dataset(read, (view, chosen), self._recorded.manifest.classes)
 
     def describe(self) -> str:
         """Returns what identifies it, for the settings of a run."""

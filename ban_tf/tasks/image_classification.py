@@ -9,13 +9,13 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from matplotlib.figure import Figure
 
 from ban_tf import datasets, objectives
 from ban_tf.architectures import backbones
 from ban_tf.compat import fingerprint, keras_distribution
-from ban_tf.datasets import class_weights, content, mixing, pipeline, thumbnails, unlabelled
+from ban_tf.datasets import class_weights, content, pipeline, thumbnails, unlabelled
 from ban_tf.distillation import teacher_names
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
@@ -196,6 +196,8 @@ class ImageClassification(Task):
             )
         blend = None
         if self.options.mixed:
+            from ban_tf.datasets import mixing  # which needs TensorFlow
+
             blend = functools.partial(
                 mixing.mixed_batches,
                 num_classes=self.data.num_classes,
@@ -209,7 +211,7 @@ class ImageClassification(Task):
         )
         return keras_distribution.as_data(batches)
 
-    def _weighted(self, batches: tf.data.Dataset) -> tf.data.Dataset:
+    def _weighted(self, batches: Any) -> Any:
         weights = self._class_weights
         return batches if weights is None else class_weights.weighted(batches, weights)
 
@@ -225,7 +227,7 @@ class ImageClassification(Task):
         if not self.options.mixed:
             return batches
         # One-hot labels, as in training: Keras uses the same kind of accuracy for both.
-        return batches.map(lambda images, labels: (images, tf.one_hot(labels, classes)))
+        return batches.map(lambda images, labels: (images, ops.one_hot(labels, classes)))
 
     def analyzed_batches(self) -> Any:
         """Returns the first training images, without augmentation."""

@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 
 import keras
-import tensorflow as tf
 
 from ban_tf import architectures, datasets
 from ban_tf.architectures import adapted, backbones, pixels
@@ -18,7 +17,7 @@ from ban_tf.layers import batch_normalization
 from ban_tf.layers.fold import fold
 from ban_tf.runs import eval_batches, reading
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import hardware, seeds
+from ban_tf.system import devices, hardware, seeds
 from ban_tf.tasks import given_teacher, number_scores
 from ban_tf.tasks.given_recording import targets_of
 from ban_tf.tasks.task import Task
@@ -37,7 +36,7 @@ def check_memory(networks: Sequence[keras.Model], batch_size: int, workers: Work
     Raises:
         InputError: It does not.
     """
-    if tf.config.list_physical_devices("GPU"):
+    if devices.accelerators():
         return
     hardware.check_memory(
         8 * eval_batches.largest_map(networks) * (batch_size // workers.count),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-import tensorflow as tf
+import numpy as np
+from keras import ops
 
 from ban_tf import architectures, objectives
 from ban_tf.architectures import backbones
-from ban_tf.compat import fingerprint
+from ban_tf.compat import compiled, fingerprint
 from ban_tf.compat.loss_kinds import BINARY
 from ban_tf.config.options import Options
 from ban_tf.distribution.workers import Workers
@@ -76,17 +77,11 @@ def check_objective(task: Task) -> None:
     # A label that is independent of others is a choice between no and yes.
     shape = (*labels.shape, 2 if task.output_kind == BINARY else classes)
     if options.mixed:
-        labels = tf.one_hot(labels, shape[-1])
-    teacher, student = tf.random.stateless_normal((2, *shape), (0, 0))
-
-    @tf.function(autograph=False)  # as Keras traces its training step
-    def call() -> Any:
-        with tf.GradientTape() as tape:
-            tape.watch(student)
-            losses = objective.losses(labels, teacher, student)
-        return losses, tape.gradient(losses, student)
-
-    losses, gradient = call()
+        labels = ops.one_hot(labels, shape[-1])
+    teacher, student = np.random.default_rng(0).normal(size=(2, *shape)).astype(np.float32)
+    losses, gradient = compiled.losses_and_gradient(
+        lambda logits: objective.losses(labels, teacher, logits), student
+    )
     if tuple(losses.shape) != shape[:-1]:
         raise InputError(
             f"--objective={options.objective} must return one loss per sample, of shape "

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from ban_tf.compat import fingerprint
 from ban_tf.config import registry
@@ -17,13 +16,15 @@ from ban_tf.config.options import Options
 from ban_tf.distribution import strategies
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
-from ban_tf.report import analysis_report, profiling, progress, tensorboard
+from ban_tf.report import analysis_report, progress, tensorboard
 from ban_tf.runs import generations
 from ban_tf.runs.rundir import RunDirectory, open_shared
+from ban_tf.system import devices
 from ban_tf.tasks import (
     console,
     final_student,
     lineage_options,
+    other_backends,
     own_callbacks,
     results,
     saturation,
@@ -47,8 +48,9 @@ def run(options: Options, nested: bool = False) -> dict[str, Any]:
         DivergenceError: A loss became NaN or infinite.
     """
     started = time.perf_counter()
+    other_backends.check(options)
     if options.deterministic:
-        tf.config.experimental.enable_op_determinism()
+        devices.make_deterministic()
     prepared = prepare(options)
     task, workers = prepared.task, prepared.task.workers
     with (
@@ -212,7 +214,7 @@ def _steps_per_execution(wanted: int | None, steps: int) -> int:
         # On CPUs, eight at a time took 1.2 to 1.3 times as long (`benchmarks.execution`). GPUs wait
         # for Python between small steps; ten at a time is what Keras's users report to be enough
         # (not measured by us).
-        most = 10 if tf.config.list_physical_devices("GPU") else 1
+        most = 10 if devices.accelerators() else 1
         return max(count for count in range(1, most + 1) if steps % count == 0)
     if steps % wanted:
         # Keras would continue the last execution of an epoch into the next one.
@@ -235,6 +237,8 @@ def _callbacks(
         places = analysis_report.places(directory, generation)
         callbacks.append(task.analysis(task.analyzed_batches(), **places))
     if options.profile:
+        from ban_tf.report import profiling  # which needs TensorFlow
+
         callbacks.append(profiling.Profile(logs, generation))
     return [
         *callbacks,

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from scipy import special
 
 from ban_tf import datasets
+from ban_tf.compat import compiled
 from ban_tf.compat.loss_kinds import BINARY
 from ban_tf.config.idle import needs_online
 from ban_tf.config.options import Options
@@ -145,8 +145,8 @@ class TeacherSignal:
         epoch: int,
         step: int,
         teacher: OnlineTeacher | None = None,
-        blend: Callable[..., tf.data.Dataset] | None = None,
-        finish: Callable[[tf.data.Dataset], tf.data.Dataset] = lambda batches: batches,
+        blend: Callable[..., Any] | None = None,
+        finish: Callable[[Any], Any] = lambda batches: batches,
     ) -> Any:
         """Returns a generation's batches from a step on; see `Lineage.fit`.
 
@@ -186,7 +186,7 @@ class TeacherSignal:
             first_step=step,
         )
 
-        def made(**share: Any) -> tf.data.Dataset:
+        def made(**share: Any) -> Any:
             return finish(batches(**share) if blend is None else blend(batches(), **share))
 
         return self._workers.distribute_dataset(made)
@@ -214,9 +214,7 @@ class TeacherSignal:
             self._born_again = generation, dataclasses.replace(self.data, train=train)
         return self._born_again[1]
 
-    def validation_batches(
-        self, generation: int, teacher: OnlineTeacher | None = None
-    ) -> tf.data.Dataset:
+    def validation_batches(self, generation: int, teacher: OnlineTeacher | None = None) -> Any:
         """Returns the validation data for a generation; arguments as above."""
         data = self.data
         recorded = None
@@ -228,7 +226,7 @@ class TeacherSignal:
             data.validation,
             data,
             self._eval_batch_size,
-            teacher_logits=recorded and functools.partial(recorded.logits, tf.constant(0)),
+            teacher_logits=recorded and functools.partial(recorded.logits, 0),
         )
 
     def _taught_by(self, generation: int) -> str | None:
@@ -324,13 +322,11 @@ def _recorded(
 
 
 @functools.lru_cache(maxsize=2)
-def _asking(teacher: OnlineTeacher, kind: str) -> Callable[[tf.Tensor], np.ndarray]:
+def _asking(teacher: OnlineTeacher, kind: str) -> Callable[[Any], np.ndarray]:
     """Returns one traced function for all generations that use the teacher's models."""
 
-    def ask(images: tf.Tensor) -> tf.Tensor:
+    def ask(images: Any) -> Any:
         logits = next(iter(teacher.logits(images, kind).values()))
         return logits[..., 1] - logits[..., 0] if kind == BINARY else logits
 
-    # One graph for all batch sizes: the last batch is smaller.
-    asked = tf.function(ask, reduce_retracing=True)
-    return lambda images: asked(images).numpy()
+    return compiled.inference(ask, teacher.models)

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
+from ban_tf.compat import compiled
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import hardware
+from ban_tf.system import devices, hardware
 
 # Below this fraction of float32's time, bfloat16 is chosen.
 WORTHWHILE = 0.8
@@ -57,10 +58,11 @@ def for_teachers(wanted: str, directory: RunDirectory) -> str | None:
 
 def choose() -> Choice:
     """Returns the precision for this machine's hardware."""
-    graphics = tf.config.list_physical_devices("GPU")
+    graphics = devices.graphics()
     if graphics:
-        details = [tf.config.experimental.get_device_details(gpu) for gpu in graphics]
-        return from_compute_capability([gpu.get("compute_capability") for gpu in details])
+        return from_compute_capability(graphics)
+    if keras.backend.backend() != "tensorflow":
+        return from_ratio(calibrate())  # what it makes of these instructions is not known
     return from_processor(hardware.processor_flags()) or from_ratio(calibrate())
 
 
@@ -111,24 +113,21 @@ def calibrate() -> float:
     return float(np.median(seconds[:, 0] / seconds[:, 1]))
 
 
-def _small_step(dtype: str) -> Callable[[], tf.Tensor]:
+def _small_step(dtype: str) -> Callable[[], Any]:
+    """Returns a function that runs a step, and waits for it."""
     generator = keras.random.SeedGenerator(0)
-    images = tf.cast(keras.random.normal((16, 16, 16, 64), seed=generator), dtype)
-    kernel = tf.Variable(keras.random.normal((3, 3, 64, 64), seed=generator))
+    images = ops.cast(keras.random.normal((16, 16, 16, 64), seed=generator), dtype)
+    kernel = keras.random.normal((3, 3, 64, 64), seed=generator)
 
-    @tf.function(jit_compile=False)
-    def step() -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            tape.watch(images)
-            outputs = tf.nn.relu(tf.nn.conv2d(images, tf.cast(kernel, dtype), 1, "SAME"))
-            loss = tf.reduce_sum(tf.cast(outputs, tf.float32))
-        gradients = tape.gradient(loss, [images, kernel])
-        return tf.add_n([tf.reduce_sum(tf.cast(gradient, tf.float32)) for gradient in gradients])
+    def loss(images: Any, kernel: Any) -> Any:
+        outputs = ops.relu(ops.conv(images, ops.cast(kernel, dtype), 1, "same"))
+        return ops.sum(ops.cast(outputs, "float32"))
 
-    return step
+    gradients = compiled.gradients(loss)
+    return lambda: [float(ops.sum(ops.cast(part, "float32"))) for part in gradients(images, kernel)]
 
 
-def _timed(step: Callable[[], tf.Tensor]) -> float:
+def _timed(step: Callable[[], Any]) -> float:
     start = time.perf_counter()
-    step().numpy()
+    step()
     return time.perf_counter() - start

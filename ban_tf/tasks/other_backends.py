@@ -1,0 +1,57 @@
+"""What only TensorFlow can do: refused under other backends, before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+
+from ban_tf import datasets
+from ban_tf.config import registry
+from ban_tf.config.options import Options
+from ban_tf.errors import InputError
+
+_HOW = "set KERAS_BACKEND=tensorflow"
+# Tasks whose models contain layers that need TensorFlow, by name.
+_TASKS = {
+    "text_classification": "whose networks begin with Keras's TextVectorization",
+    "tables": "whose networks begin with Keras's FeatureSpace",
+}
+
+
+def check(options: Options) -> None:
+    """Checks that Keras's backend can do what the options say.
+
+    Args:
+        options: The options of a run.
+
+    Raises:
+        InputError: Only TensorFlow can, or the backend is neither TensorFlow nor JAX.
+    """
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        return
+    if backend != "jax":
+        raise InputError(
+            f"KERAS_BACKEND={backend} cannot be used on the command line; set tensorflow or jax."
+        )
+    for reason in _needing_tensorflow(options):
+        raise InputError(f"{reason}; {_HOW}.")
+
+
+def _needing_tensorflow(options: Options) -> Iterator[str]:
+    task = registry.of(options.dataset).name
+    if task in _TASKS:
+        yield f"--dataset={options.dataset} needs TensorFlow, {_TASKS[task]}"
+    if datasets.is_tfds(options.dataset):
+        yield f"--dataset={options.dataset} is read by TensorFlow Datasets, which needs TensorFlow"
+    if options.strategy not in ("auto", "one"):
+        yield f"--strategy={options.strategy} needs TensorFlow; JAX computes on one device"
+    for name in ("virtual_devices", "threads", "mixup", "cutmix"):
+        value = getattr(options, name)
+        if value is not None:
+            yield f"--{name}={value} needs TensorFlow"
+    if options.augment == "strong":
+        yield "--augment=strong needs TensorFlow; others are none, crop and standard"
+    if options.profile:
+        yield "--profile needs TensorFlow"
