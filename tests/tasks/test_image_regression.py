@@ -56,6 +56,9 @@ SMALL = {
     "epochs": 3,
     "gens": 2,
     "batch_size": 16,
+    "augment": "none",
+    "optimizer": "sgd",
+    "weight_decay": 5e-4,
     "learning_rate": 0.05,
     "progress": "none",
     "validation_fraction": 0.2,
@@ -81,7 +84,7 @@ def place(tmp_path_factory):
 def _options(place, name, **changes):
     wanted = {"dataset": f"csv:{place / 'table.csv'}", **SMALL, **changes}
     wanted["objective"] = wanted.get("objective", "mse+labels")
-    return options.check(options.Options(workdir=str(place / name), augment="none", **wanted))
+    return options.check(options.Options(workdir=str(place / name), **wanted))
 
 
 @pytest.fixture(scope="module")
@@ -236,7 +239,7 @@ def test_the_ensemble_of_another_column_is_distilled_into_a_final_student(place)
 def test_two_replicas_train_the_run_of_one_device(run, place):
     given = {"dataset": f"csv:{place / 'table.csv'}", **SMALL, "gens": 1}
     flags = [f"--{name}={value}" for name, value in given.items()]
-    flags += ["--virtual_devices=2", f"--workdir={place / 'replicas'}"]
+    flags += ["--virtual_devices=2", f"--workdir={place / 'replicas'}", "--objective=mse+labels"]
     path = os.pathsep.join([str(_TESTS.parent), str(_TESTS)])
     environment = {**os.environ, "PYTHONPATH": path}
     done = warm.run([sys.executable, "-m", "ban_tf.main", *flags], env=environment)
