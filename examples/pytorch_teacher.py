@@ -13,33 +13,32 @@ import ban_tf
 
 flags = argparse.ArgumentParser()
 flags.add_argument("--dataset", default="digits")
-flags.add_argument("--data_dir")
-flags.add_argument("--examples", type=int)
-flags.add_argument("--epochs", type=int, default=10)
-flags.add_argument("--record", help="images; given to the process of the teacher")
+for name in ("--data_dir", "--record"):  # the latter is for the process of the teacher
+    flags.add_argument(name)
+for name, default in (("--examples", None), ("--epochs", 10)):
+    flags.add_argument(name, type=int, default=default)
 given = flags.parse_args()
 
 if given.record:
     import torch
-    from torch import nn
 
+    nn = torch.nn
     torch.manual_seed(0)
     images, labels = (np.load(given.record)[name] for name in ("images", "labels"))
     layers = [nn.Conv2d(images.shape[-1], 32, 3, padding=1), nn.BatchNorm2d(32), nn.ReLU()]
-    layers += [nn.Conv2d(32, 64, 3, 2, padding=1), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(2)]
-    network = nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(10))
+    layers += [nn.Conv2d(32, 64, 3, stride=2, padding=1), nn.ReLU(), nn.AdaptiveMaxPool2d(2)]
+    network = nn.Sequential(*layers, nn.Flatten(), nn.Linear(256, 10))
 
     def logits(batch):  # [batch, height, width, channels], 0..255, as the student has them
         scaled = torch.from_numpy(batch.astype("float32") / 127.5 - 1)
         return network(scaled.permute(0, 3, 1, 2))
 
-    logits(images[:2])  # which makes the last layer
     optimizer = torch.optim.Adam(network.parameters())
     for _ in range(given.epochs):
         for rows in torch.randperm(len(images)).split(64):
             optimizer.zero_grad()
-            loss = nn.functional.cross_entropy(logits(images[rows]), torch.tensor(labels[rows]))
-            loss.backward()
+            wanted = torch.from_numpy(labels[rows])
+            nn.functional.cross_entropy(logits(images[rows]), wanted).backward()
             optimizer.step()
     network.eval()
     ban_tf.record(torch.inference_mode()(logits), images, "recordings/pytorch")
@@ -49,15 +48,12 @@ data = ban_tf.datasets.load(given.dataset, data_dir=given.data_dir, train_exampl
 images, labels = data.train.images[:], data.train.labels.astype("int64")
 np.savez("images.npz", images=images, labels=labels)
 subprocess.run([sys.executable, __file__, *sys.argv[1:], "--record=images.npz"], check=True)
-
 import keras  # noqa: E402
 
-keras.utils.set_random_seed(0)
 layers = [keras.layers.Rescaling(1 / 127.5, -1), keras.layers.Conv2D(16, 3, 2, activation="relu")]
 layers = [keras.Input(data.input_shape), *layers, keras.layers.Flatten(), keras.layers.Dense(10)]
-teacher = ban_tf.RecordedTeacher("recordings/pytorch")
-student = ban_tf.BornAgainModel(keras.Sequential(layers), teacher)
+student = ban_tf.BornAgainModel(keras.Sequential(layers), "recording:recordings/pytorch")
 student.compile("adam", metrics=["accuracy"])
 student.fit(images, labels, epochs=given.epochs, verbose=0)
 tested = student.evaluate(data.test.images, data.test.labels, verbose=0, return_dict=True)
-print(f"accuracy of the student on the test images: {tested['accuracy']:.4f}")
+print("accuracy on the test images:", tested["accuracy"])
