@@ -81,15 +81,27 @@ _DTYPES = {
 def torchscript(path: pathlib.Path) -> Function:
     """Returns a function that runs a TorchScript file in inference mode, on the CPU."""
     torch = _imported("torch", path, "torch")
-    network = torch.jit.load(str(path), map_location="cpu").eval()
+    try:
+        network = torch.jit.load(str(path), map_location="cpu").eval()
+    except RuntimeError as error:  # of many lines about damaged archives
+        raise InputError(
+            f"{path} holds no TorchScript, as torch.jit.trace(network, batch).save(path) writes; "
+            "a network that was saved otherwise teaches as a function, or by `ban_tf.record`."
+        ) from error
     own = next((one.dtype for one in network.parameters() if one.is_floating_point()), None)
 
     def run(batch: Any) -> np.ndarray:
         given = torch.from_numpy(np.array(batch))  # a copy: NumPy's array may be read-only
         if given.is_floating_point() or given.dtype == torch.uint8:  # pixels, but no tokens
             given = given.to(own or torch.float32)
-        with torch.inference_mode():
-            return network(given).float().numpy()
+        try:
+            with torch.inference_mode():
+                found = network(given)
+        except RuntimeError as error:  # which starts with a traceback
+            raise ValueError(str(error).strip().splitlines()[-1]) from error
+        if not isinstance(found, torch.Tensor):
+            raise ValueError(f"it returned a {type(found).__name__}, not a tensor")
+        return found.float().numpy()
 
     return run
 

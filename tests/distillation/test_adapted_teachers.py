@@ -181,6 +181,15 @@ def test_a_torchscript_file_teaches(tmp_path):
     with torch.inference_mode():
         theirs = _softmax(network.eval()(torch.from_numpy(IMAGES)).numpy())
     assert _loss(str(tmp_path / "network.pt")) == pytest.approx(_divergence(theirs), rel=1e-4)
+    ask = runtimes.load(tmp_path / "network.pt")
+    np.testing.assert_allclose(_softmax(ask(IMAGES)), theirs, atol=1e-6)
+    whole = IMAGES.astype("uint8")
+    np.testing.assert_array_equal(ask(whole), ask(whole.astype("float64")))
+    with pytest.raises(InputError, match=r"shape \(2, 4\) \(.*shapes cannot be multiplied"):
+        ask(np.zeros((2, 4), "float32"))
+    torch.save(network.state_dict(), tmp_path / "state.pt")
+    with pytest.raises(InputError, match=r"state\.pt holds no TorchScript, as torch\.jit\.trace"):
+        runtimes.load(tmp_path / "state.pt")
 
 
 @pytest.mark.parametrize(("file", "module"), [("a.onnx", "onnxruntime"), ("a.pt", "torch")])

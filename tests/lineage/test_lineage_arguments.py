@@ -62,7 +62,7 @@ def two_outputs():
         ({"student_build": two_outputs}, "`teacher` has no output"),
         (
             {"student_build": lambda: keras.Sequential([keras.Input((4,)), layers.Dense(5)])},
-            "the same classes",
+            "has 3 classes, .*MappedTeacher",
         ),
     ],
 )
