@@ -7,7 +7,7 @@ from typing import Any
 from keras import ops
 
 # JAX's tracers have no attributes; these functions also find masks that Keras stores elsewhere.
-from keras.src.backend import get_keras_mask, set_keras_mask
+from keras.src.backend.common.masking import get_keras_mask, set_keras_mask
 
 
 def mask_of(output: Any) -> Any:
