@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from ban_tf.compat import iterators
-from ban_tf.errors import InputError
+from ban_tf.datasets import batch_sizes
 
 _AHEAD = 2  # batches created in parallel, and as many prefetched
 
@@ -44,13 +44,7 @@ def steps_per_epoch(examples: Examples, batch_size: int) -> int:
     Raises:
         InputError: There are fewer examples than in a batch.
     """
-    count = len(examples.labels)
-    if batch_size > count:
-        raise InputError(
-            f"--batch_size={batch_size} is more than the {count} training examples; choose a "
-            "smaller batch."
-        )
-    return count // batch_size
+    return batch_sizes.full_batches(len(examples.labels), batch_size)
 
 
 def training_batches(

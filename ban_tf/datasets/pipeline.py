@@ -18,8 +18,8 @@ from typing import Any
 
 import keras
 
+from ban_tf.datasets import batch_sizes
 from ban_tf.datasets.image_data import ImageData, Split
-from ban_tf.errors import InputError
 
 # Incremented when the views of a seed change, so that old recordings are not used.
 VIEW_FORMAT = 1
@@ -35,13 +35,7 @@ def steps_per_epoch(data: ImageData, batch_size: int) -> int:
     Raises:
         InputError: There are fewer examples than in a batch.
     """
-    examples = len(data.train.labels)
-    if batch_size > examples:
-        raise InputError(
-            f"--batch_size={batch_size} is more than the {examples} training examples; "
-            "choose a smaller batch."
-        )
-    return examples // batch_size
+    return batch_sizes.full_batches(len(data.train.labels), batch_size)
 
 
 def training_batches(
