@@ -109,6 +109,10 @@ def test_half_transparent_pixels_are_mixed_with_white(tmp_path):
 @pytest.mark.parametrize("mode", ["CMYK", "YCbCr", "1", "P"])
 def test_other_modes_are_converted(tmp_path, mode):
     Image.fromarray(_pixels()).convert(mode).save(tmp_path / "a.tiff")
+    try:
+        Image.open(tmp_path / "a.tiff").load()
+    except OSError:
+        pytest.skip(f"This Pillow cannot read the TIFF of mode {mode} that it wrote.")
     assert image_files.open_image(tmp_path / "a.tiff").mode == ("L" if mode == "1" else "RGB")
 
 
