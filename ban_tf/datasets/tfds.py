@@ -2,7 +2,8 @@
 
 Errors are raised before anything is downloaded if possible: an unknown name, features other than
 labeled images, images of different sizes without a size to bring them to, no network. Only then is
-the data prepared, if necessary, and read in the order of its files; see `tfds_reading`.
+the data prepared, if necessary, and read in the order of its files; see `tfds_reading`. Under other
+backends than TensorFlow, `tfds_files` reads what is prepared.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import difflib
 from collections.abc import Collection
 from typing import Any
 
+import keras
 import numpy as np
 
-from ban_tf.datasets import disk_cache, folder_hints, splits, tfds_reading
+from ban_tf.datasets import disk_cache, folder_hints, splits, tfds_files, tfds_reading
 from ban_tf.datasets.decoding import Target
 from ban_tf.datasets.folder_layout import PARTS, TEST, TRAIN, VALIDATION
 from ban_tf.datasets.image_data import Parts, Reading
@@ -46,10 +48,18 @@ def load(
         InputError: The dataset is unknown, cannot be downloaded, or is not one of labeled images
             with a training split.
     """
-    builder = builder_of(name, data_dir)
-    keys = _keys(name, builder.info, several)
-    check_images(name, builder.info.features[keys.image], how)
-    found = prepared_splits(name, builder)
+    kind = tfds_reading.Source
+    if keras.backend.backend() == "tensorflow":
+        builder = builder_of(name, data_dir)
+        keys = _keys(name, builder.info, several)
+        check_images(name, builder.info.features[keys.image], how)
+        found = prepared_splits(name, builder)
+        class_names = tfds_reading.class_names(builder, keys)
+    else:
+        kind = tfds_files.FileSource
+        builder, keys, class_names = tfds_files.open_prepared(name, data_dir)
+        check_images(name, builder.info.features[keys.image], how)
+        found = _splits(name, builder.info.splits)
     counts = {part: builder.info.splits[split].num_examples for part, split in found.items()}
     if train_examples is not None and TEST in found:
         if not 0 < train_examples <= counts[TRAIN]:
@@ -59,8 +69,7 @@ def load(
             )
         counts[TRAIN] = train_examples
     target = _target(builder.info.features[keys.image].shape, how)
-    class_names = tfds_reading.class_names(builder, keys)
-    source = tfds_reading.Source(name, builder, keys, target, class_names)
+    source = kind(name, builder, keys, target, class_names)
     on_disk = disk_cache.is_wanted(how.cache, source.bytes(sum(counts.values())))
     read = {
         part: source.read(split, counts[part], on_disk, how.show_progress)
