@@ -1,5 +1,6 @@
 """The lowest versions, what is installed, and the container image are those of this folder."""
 
+import configparser
 import json
 import os
 import pathlib
@@ -73,6 +74,16 @@ print(ban_tf.__file__)
         text=True,
     )
     assert str(tmp_path / "built") in done.stdout
+
+
+def test_the_requirements_on_jax_are_all_others_than_tensorflow_and_its_parts():
+    parser = configparser.ConfigParser()
+    parser.read(ROOT / "setup.cfg")
+    lines = parser["options"]["install_requires"].splitlines()
+    needed = {line for line in lines if line and not line.startswith(("tensorflow", "#"))}
+    needed = needed - {"importlib_resources"} | {parser["options.extras_require"]["jax"].strip()}
+    given = (ROOT / "requirements-jax.txt").read_text().splitlines()
+    assert {line for line in given if not line.startswith("#")} == needed
 
 
 def _image():

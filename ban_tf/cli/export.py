@@ -91,6 +91,7 @@ def export(
             f'pip install "ban_tf[{to}]".'
         )
     command.import_backend()
+    _check_backend(to)
     task = registry.of_settings(reading.settings(run)).load()
     model, described = task.served(run, which, preprocessing, to)
     manifest = {"run": str(run.path), "model": name.replace("-", " "), "format": to, **described}
@@ -107,6 +108,18 @@ def export(
     except OSError as error:
         raise InputError(f"{_manifest_of(path)} cannot be written ({error.strerror}).") from error
     return path
+
+
+def _check_backend(to: str) -> None:
+    """Checks that Keras's backend can write a format."""
+    import keras
+
+    backend = keras.backend.backend()
+    if to != "keras" and backend != "tensorflow":
+        raise InputError(
+            f"--to={to} needs TensorFlow, and KERAS_BACKEND is {backend}; install TensorFlow and "
+            "set KERAS_BACKEND=tensorflow, or use --to=keras."
+        )
 
 
 def _check_quantize(to: str, quantize: str | None, **data: str | None) -> None:

@@ -11,22 +11,22 @@ import numpy as np
 
 def inference(
     function: Callable[[Any], Any], models: Sequence[keras.Model]
-) -> Callable[[Any], np.ndarray]:
+) -> Callable[[Any], Any]:
     """Returns a function of a batch that is compiled once, whatever weights the models have.
 
     Args:
-        function: From a batch to a tensor; it calls `models` without training.
+        function: From a batch to tensors; it calls `models` without training.
         models: Whose weights may change.
 
     Returns:
-        A function from a batch to an array; batches may have different sizes.
+        A function from a batch to arrays; batches may have different sizes.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         # One graph for all batch sizes: the last batch is smaller.
         traced = tf.function(function, reduce_retracing=True)
-        return lambda batch: traced(batch).numpy()
+        return lambda batch: keras.tree.map_structure(np.asarray, traced(batch))
     import jax
 
     variables = [variable for model in models for variable in model.variables]
@@ -36,8 +36,9 @@ def inference(
         with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
             return function(batch)
 
-    def call(batch: Any) -> np.ndarray:
-        return np.asarray(with_values([variable.value for variable in variables], batch))
+    def call(batch: Any) -> Any:
+        values = [variable.value for variable in variables]
+        return keras.tree.map_structure(np.asarray, with_values(values, batch))
 
     return call
 

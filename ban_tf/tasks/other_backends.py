@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import keras
 
-from ban_tf import datasets
 from ban_tf.config import registry
 from ban_tf.config.options import Options
 from ban_tf.errors import InputError
 
 _HOW = "set KERAS_BACKEND=tensorflow"
-# Tasks whose models contain layers that need TensorFlow, by name.
+# Why tasks need TensorFlow, by name.
 _TASKS = {
+    "language_modeling": "whose teachers carry their states from batch to batch",
     "text_classification": "whose networks begin with Keras's TextVectorization",
     "tables": "whose networks begin with Keras's FeatureSpace",
 }
@@ -42,8 +42,9 @@ def check(options: Options) -> None:
 def _needing_tensorflow(options: Options) -> Iterator[str]:
     task = registry.of(options.dataset).name
     if task in _TASKS:
-        yield f"--dataset={options.dataset} needs TensorFlow, {_TASKS[task]}"
-    if datasets.is_tfds(options.dataset):
+        kind = task.replace("_", " ")
+        yield f"--dataset={options.dataset} is for {kind}, {_TASKS[task]}, which needs TensorFlow"
+    if options.dataset.startswith("segmentation:tfds:"):
         yield f"--dataset={options.dataset} is read by TensorFlow Datasets, which needs TensorFlow"
     if options.strategy not in ("auto", "one"):
         yield f"--strategy={options.strategy} needs TensorFlow; JAX computes on one device"

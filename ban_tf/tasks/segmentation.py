@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from ban_tf import datasets, objectives
 from ban_tf.compat import keras_distribution
@@ -131,7 +130,7 @@ class Segmentation(Task):
             return None
         return self._batches(self.data.validation, 1)
 
-    def _batches(self, split: datasets.Split, models: int) -> tf.data.Dataset:
+    def _batches(self, split: datasets.Split, models: int) -> Any:
         """Returns images and labels of a split in order, for so many models at once."""
         size = segmentation_scores.batch_size(
             lambda: [self.build(network) for network in self.options.architectures],

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from ban_tf.compat import outputs
+from ban_tf.compat import compiled, outputs
 from ban_tf.metrics import segmentation
 from ban_tf.metrics.ensembles import mean_log_probabilities
 from ban_tf.runs import eval_batches
@@ -77,8 +76,8 @@ def score(
     """
     classes = models[0].output_shape[-1]
     activations = [outputs.first_activation(model) for model in models]
-    read = tf.function(
-        lambda images: [model(images, training=False) for model in models], reduce_retracing=True
+    read = compiled.inference(
+        lambda images: [model(images, training=False) for model in models], models
     )
     parts: list[list[segmentation.Counts]] = [[] for _ in groups]
     confusion = np.zeros((len(groups), classes, classes), np.int64)
@@ -87,7 +86,7 @@ def score(
     for images, labels in batches:
         true = np.asarray(labels)
         logs = [
-            outputs.log_probabilities(np.asarray(found), activation)
+            outputs.log_probabilities(found, activation)
             for found, activation in zip(read(images), activations, strict=True)
         ]
         for index, members in enumerate(groups):

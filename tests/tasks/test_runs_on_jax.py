@@ -1,0 +1,174 @@
+"""Runs of the command line on JAX, in processes in which nothing can import TensorFlow."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import jax_process
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import ban_tf
+from ban_tf import datasets
+from ban_tf.config import options
+from ban_tf.runs import reading
+from ban_tf.tasks import runner
+
+pytestmark = [pytest.mark.slow, jax_process.needed]
+
+# Runs commands one after the other; with `callbacks`, the second epoch of generation 1 is killed.
+PROGRAM = """
+import json, os, signal, sys
+class Hidden:
+    def find_spec(self, name, *rest):
+        if name.partition(".")[0].startswith("tensorflow"):
+            raise ModuleNotFoundError(f"{name} is hidden", name=name)
+sys.meta_path.insert(0, Hidden())
+import keras
+from ban_tf.cli import verbs
+from ban_tf.config import options
+from ban_tf.tasks import runner
+
+class Kill(keras.callbacks.Callback):
+    def __init__(self, number):
+        super().__init__()
+        self.number, self.steps = number, 0
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps += 1
+        if self.number == 1 and self.steps == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+def kill(run, number):
+    return [Kill(number)]
+
+sys.modules["killing"] = sys.modules["__main__"]
+for flags in json.loads(sys.argv[1]):
+    runner.run(options.Options(**flags))
+for arguments in json.loads(sys.argv[2]):
+    print("$", *arguments, flush=True)
+    print("code", verbs.main(arguments), flush=True)
+"""
+RUN = {
+    "dataset": "digits",
+    "arch": "wrn-10-1",
+    "gens": 1,
+    "epochs": 2,
+    "batch_size": 16,
+    "train_examples": 70,
+    "augment": "crop",
+    "teacher_signal": "recorded",
+    "progress": "none",
+    "checkpoint_steps": 1,
+}
+
+
+def _on_jax(runs, commands, folder):
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, json.dumps(runs), json.dumps(commands)],
+        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def _weights(run):
+    return [
+        hashlib.sha256(b"".join(w.tobytes() for w in run.model(number).get_weights())).hexdigest()
+        for number in run.generations
+    ]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A run on JAX, the same one killed and resumed, and one on TensorFlow."""
+    folder = tmp_path_factory.mktemp("jax")
+    whole, killed = ({**RUN, "workdir": str(folder / name)} for name in ("whole", "killed"))
+    process = _on_jax([whole, {**killed, "callbacks": "killing:kill"}], [], folder)
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    runner.run(options.Options(**RUN, workdir=str(folder / "theirs")))
+    first = str(folder / "theirs" / "generation-0" / "model.keras")
+    taught = {**RUN, "teacher_from": first, "recordings": str(folder / "ours")}
+    commands = [
+        ["report", "killed"],
+        ["predict", "killed", "digit.png"],
+        ["evaluate", "theirs", "--dataset=digits"],
+        ["export", "killed", "--to=keras", "--output=exported.keras"],
+        ["export", "killed", "--to=litert", "--output=exported.tflite"],
+        ["train", "--dataset=digits", "--mixup=0.2"],
+    ]
+    image = datasets.load("digits").test.images[0]
+    keras_image = np.repeat(image, 3, axis=-1)
+    from PIL import Image
+
+    Image.fromarray(keras_image).save(folder / "digit.png")
+    process = _on_jax([killed, {**taught, "workdir": str(folder / "taught")}], commands, folder)
+    assert process.returncode in (0, 2), process.stderr
+    (folder / "output.txt").write_text(process.stdout)
+    (folder / "errors.txt").write_text(process.stderr)
+    return folder
+
+
+def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(folder):
+    whole, killed = (ban_tf.Run(folder / name) for name in ("whole", "killed"))
+    assert _weights(whole) == _weights(killed) and len(_weights(whole)) == 2
+    assert whole.summary["generations"][1]["error"] == killed.summary["generations"][1]["error"]
+    rows = [len(killed.history[number]) for number in (0, 1)]
+    assert rows == [2, 2]
+    for row, same in zip(whole.history[1], killed.history[1], strict=True):
+        assert row["loss"] == same["loss"] and row["val_accuracy"] == same["val_accuracy"]
+
+
+def test_it_has_the_files_of_a_run_on_tensorflow(folder):
+    def names(run):
+        return {
+            path.relative_to(run).as_posix()
+            for path in run.rglob("*")
+            if path.is_file() and "events" not in path.name and "recordings" not in path.parts
+        }
+
+    assert names(folder / "whole") == names(folder / "theirs")
+    for name in ("generation-0", "generation-1", "generations"):
+        tags = []
+        for run in ("whole", "theirs"):
+            events = EventAccumulator(str(folder / run / "tensorboard" / name))
+            events.Reload()
+            tags.append(events.Tags()["tensors"])
+        assert tags[0] == tags[1] and tags[0]
+
+
+def test_its_generations_predict_the_same_on_tensorflow(folder):
+    run = ban_tf.Run(folder / "whole")
+    data = datasets.load("digits", train_examples=70)
+    expected = reading.read_predictions(run.files, 2)[1]
+    found = np.log(run.predict(data.test.images, 1))
+    np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_generations_and_recordings_of_tensorflow_are_used(folder):
+    output = (folder / "output.txt").read_text()
+    error = ban_tf.Run(folder / "theirs").summary["generations"][1]["error"]
+    assert f"{100 * error:.2f}" in output.partition("$ evaluate")[2].partition("$ export")[0]
+    # The teacher is the same network with the same weights: recordings have the same names, and
+    # but for rounding to half precision the same numbers.
+    theirs = next(iter((folder / "theirs" / "recordings").glob("*/view-00001.npy")))
+    ours = folder / "ours" / theirs.parent.name / theirs.name
+    difference = np.abs(np.load(ours).astype("float32") - np.load(theirs).astype("float32"))
+    assert np.mean(difference > 1e-5) < 0.01
+    np.testing.assert_allclose(difference, 0, atol=0.01)
+
+
+def test_commands_work_and_what_needs_tensorflow_says_so(folder):
+    output, errors = ((folder / name).read_text() for name in ("output.txt", "errors.txt"))
+    codes = [line for line in output.splitlines() if line.startswith("code")]
+    assert codes == [f"code {code}" for code in (0, 0, 0, 0, 2)], (output, errors)
+    assert (folder / "killed" / "report.html").stat().st_size > 10_000
+    assert (folder / "exported.keras").exists()
+    assert "--to=litert needs TensorFlow" in errors
+    assert "--mixup=0.2 needs TensorFlow" in errors
+    assert "digit.png\t" in output
