@@ -81,6 +81,21 @@ def weights(value: str, labels: np.ndarray, class_names: Sequence[str]) -> np.nd
     return np.array([by_class[name] for name in class_names], np.float32)
 
 
+def identity(value: str | None, by_class: np.ndarray | None) -> dict[str, str]:
+    """Returns what identifies the weights of a run, for its settings; nothing if it has none.
+
+    Args:
+        value: The value of `--class_weight`.
+        by_class: The weights.
+    """
+    if by_class is None:
+        return {}
+    from ban_tf.compat import fingerprint
+
+    hashed = fingerprint.of_array(by_class)[:16]
+    return {"class_weight": f"{value} with weights of hash {hashed}"}
+
+
 def _read(file: str) -> dict[str, float]:
     try:
         with open(file, encoding="utf-8-sig", newline="", opener=safe_files.regular) as stream:
@@ -115,9 +130,9 @@ def weighted(batches: Any, by_class: np.ndarray) -> Any:
     """Adds a sample weight to each example of batches.
 
     Args:
-        batches: As of `pipeline`, (images, labels): classes `[batch]`, -1 for none, whose weight is
-            one; distributions `[batch, classes]`, whose weight is the mean; or a dictionary with
-            "labels".
+        batches: (images, labels): classes, integers `[batch]` or of pixels `[batch, height,
+            width]`, -1 for none, whose weight is one; distributions `[batch, classes]`, whose
+            weight is the mean; or a dictionary with "labels".
         by_class: The weight of each class, `[classes]`.
     """
 
@@ -127,7 +142,7 @@ def weighted(batches: Any, by_class: np.ndarray) -> Any:
             return images, targets, _of_arrays(labels, by_class)
         import tensorflow as tf
 
-        if len(labels.shape) > 1:
+        if labels.dtype.is_floating:
             return images, targets, tf.linalg.matvec(labels, by_class)
         weights = tf.gather(by_class, tf.maximum(labels, 0))
         return images, targets, tf.where(labels < 0, 1.0, weights)
@@ -137,6 +152,6 @@ def weighted(batches: Any, by_class: np.ndarray) -> Any:
 
 def _of_arrays(labels: np.ndarray, by_class: np.ndarray) -> np.ndarray:
     """Returns the weights of examples, float32 `[batch]`."""
-    if labels.ndim > 1:
+    if np.issubdtype(labels.dtype, np.floating):
         return labels @ by_class
     return np.where(labels < 0, np.float32(1), by_class[np.maximum(labels, 0)])

@@ -12,7 +12,12 @@ from ban_tf.system import seeds
 
 
 def split(
-    table: Table, labels: np.ndarray, test_fraction: float, validation_fraction: float, seed: int
+    table: Table,
+    labels: np.ndarray,
+    test_fraction: float,
+    validation_fraction: float,
+    seed: int,
+    train_examples: int | None = None,
 ) -> dict[str, np.ndarray]:
     """Returns the rows of `TRAIN`, `VALIDATION` and `TEST`, bool `[rows]`.
 
@@ -25,11 +30,14 @@ def split(
             whatever the seed.
         validation_fraction: Fraction of the training rows used for validation, if it names none.
         seed: Chooses the validation rows.
+        train_examples: Use only this number of training rows, a fixed random choice.
 
     Raises:
         InputError: The column has another name in it, or no rows to train or to test with.
     """
     chosen = _first_split(table, labels, test_fraction)
+    if train_examples is not None:
+        chosen[TRAIN] = _some(table, chosen[TRAIN], train_examples)
     if VALIDATION not in chosen:
         held_out = np.zeros(len(table), bool)
         train = np.flatnonzero(chosen[TRAIN])
@@ -37,6 +45,18 @@ def split(
         held_out[train[splits.choose(labels[train], validation_fraction, seed)]] = True
         chosen |= {TRAIN: chosen[TRAIN] & ~held_out, VALIDATION: held_out}
     return chosen
+
+
+def _some(table: Table, train: np.ndarray, count: int) -> np.ndarray:
+    rows = np.flatnonzero(train)
+    if count > len(rows):
+        raise InputError(
+            f"--train_examples={count} must be between 2 and the {len(rows)} training rows of "
+            f"{table.name}."
+        )
+    kept = np.zeros(len(train), bool)
+    kept[np.random.default_rng(0).permutation(rows)[:count]] = True
+    return kept
 
 
 def test(table: Table, labels: np.ndarray, fraction: float) -> np.ndarray:

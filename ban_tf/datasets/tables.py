@@ -101,6 +101,7 @@ def load(
     categorical: Collection[str] = (),
     test_fraction: float = 0.2,
     validation_fraction: float = 0.1,
+    train_examples: int | None = None,
     seed: int = 0,
 ) -> TableData:
     """Loads a table.
@@ -117,6 +118,8 @@ def load(
         test_fraction: Fraction of the rows used for testing, if the table has no column `split`.
         validation_fraction: Fraction of the training rows used for validation, if that column
             names none.
+        train_examples: Use only this number of training rows, a fixed random choice; validation
+            rows are taken from these.
         seed: Chooses the validation rows.
 
     Raises:
@@ -126,7 +129,9 @@ def load(
     heading = table_files.target_of(table, target)
     used = _used(table, heading, ignored, categorical)
     labels, found = _targets(table, heading, target_kind)
-    chosen = table_splits.split(table, labels, test_fraction, validation_fraction, seed)
+    chosen = table_splits.split(
+        table, labels, test_fraction, validation_fraction, seed, train_examples
+    )
     found = _measured(found, table, labels, chosen)
     columns, left_out = table_columns.describe(table, used, chosen[TRAIN], categorical)
     if not columns:

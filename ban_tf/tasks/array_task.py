@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from ban_tf.compat import keras_distribution, outputs
-from ban_tf.datasets import example_batches
+from ban_tf.datasets import class_weights, example_batches
 from ban_tf.datasets.example_batches import Examples
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import summary
@@ -36,18 +37,60 @@ class ArrayTask(Task):
     train: Examples
     validation: Examples
     test: Examples
+    _class_weights: np.ndarray | None = None
+
+    def weigh(self, class_names: Sequence[str]) -> None:
+        """Weighs training examples by `--class_weight`, if it is given; called after loading."""
+        given = self.options.class_weight
+        if given:
+            self._class_weights = class_weights.weights(given, self.train.labels, class_names)
+
+    def weights_identity(self) -> dict[str, str]:
+        """Returns what identifies the weights of classes, for `identity`."""
+        return class_weights.identity(self.options.class_weight, self._class_weights)
+
+    def open(self, directory: RunDirectory) -> None:
+        """Decides whether the outputs of teachers are recorded, in memory."""
+        decided = directory.metadata.get("teacher_signal")
+        if decided is None:
+            decided = {"recorded": self.options.teacher_signal == "recorded", "views": 1}
+            directory.commit(metadata={"teacher_signal": decided})
+        self.recorded = decided["recorded"]
 
     def steps_per_epoch(self) -> int:
         """Returns the number of full batches in an epoch."""
         return example_batches.steps_per_epoch(self.train, self.options.batch_size)
 
-    def change(self, generation: int) -> Callable[..., tuple[Any, Any]] | None:
-        """Returns what changes training batches, if any; see `example_batches`."""
+    def given_outputs(self) -> np.ndarray | None:
+        """Returns the outputs of the recording that teaches generation 0, if one does."""
         return None
 
-    def finish(self, batches: Any) -> Any:
-        """Returns training batches as they are fitted, such as with sample weights."""
-        return batches
+    def _taught(self, generation: int, *teacher: Any) -> Callable[..., tuple[Any, Any]] | None:
+        """Returns what adds the outputs of a recorded teacher to batches, if there is one."""
+        outputs = None if generation else self.given_outputs()
+        if any(teacher):
+            outputs = self._record(teacher[0], self.train)
+        if outputs is None:
+            return None
+        recorded = tf.constant(outputs)
+
+        def taught(epoch: Any, chosen: Any, inputs: Any, labels: Any) -> tuple[Any, Any]:
+            return inputs, {"labels": labels, "teacher_logits": tf.gather(recorded, chosen)}
+
+        return taught
+
+    def _record(self, teacher: Any, examples: Examples) -> np.ndarray:
+        """Returns the joint logits or values of a teacher, float32 `[examples, units]`."""
+        kind = self.output_kind
+        ask = tf.function(
+            lambda inputs: next(iter(teacher.logits(inputs, kind).values())), reduce_retracing=True
+        )
+        batches = example_batches.evaluation_batches(examples, _EVALUATED)
+        return np.concatenate([ask(inputs).numpy() for inputs, _ in batches])
+
+    def _finish(self, batches: Any) -> Any:
+        weights = self._class_weights
+        return batches if weights is None else class_weights.weighted(batches, weights)
 
     def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
         """Returns shuffled examples, from a step of an epoch on, without end."""
@@ -58,17 +101,26 @@ class ArrayTask(Task):
             seed=seeds.derive_seed(self.options.seed, "data", generation),
             first_epoch=epoch,
             first_step=step,
-            change=self.change(generation),
+            change=self._taught(generation, *teacher),
         )
         return keras_distribution.as_data(
-            self.workers.distribute_dataset(lambda **share: self.finish(batches(**share)))
+            self.workers.distribute_dataset(lambda **share: self._finish(batches(**share)))
         )
 
     def validation_batches(self) -> Any:
         """Returns the validation examples in order."""
         if not len(self.validation.labels):
             return None
-        return example_batches.evaluation_batches(self.validation, _EVALUATED)
+        return self._validation if self.recorded else self._validation(0)
+
+    def _validation(self, generation: int, *teacher: Any) -> tf.data.Dataset:
+        """Returns the validation examples for a generation, with its recorded teacher if any."""
+        examples = self.validation
+        if any(teacher):
+            outputs = self._record(teacher[0], examples)
+            labels: Any = {"labels": examples.labels, "teacher_logits": outputs}
+            examples = examples._replace(labels=labels)
+        return example_batches.evaluation_batches(examples, _EVALUATED)
 
     def analyzed_batches(self) -> Any:
         """Returns the first training examples."""

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ban_tf import datasets, objectives
 from ban_tf.architectures import backbones
-from ban_tf.compat import fingerprint, keras_distribution
+from ban_tf.compat import keras_distribution
 from ban_tf.datasets import class_weights, content, pipeline, thumbnails, unlabelled
 from ban_tf.distillation import teacher_names
 from ban_tf.errors import InputError
@@ -159,9 +159,7 @@ class ImageClassification(Task):
             # Among these, older runs are known by the content alone.
             "resize": self.options.resize,
         }
-        if self._class_weights is not None:
-            weights = fingerprint.of_array(self._class_weights)[:16]
-            found["class_weight"] = f"{self.options.class_weight} with weights of hash {weights}"
+        found |= class_weights.identity(self.options.class_weight, self._class_weights)
         if self._unlabelled is not None:
             known_by = content.of_images(self._unlabelled, self._unlabelled, ())
             found["unlabelled"] = f"{len(self._unlabelled.labels)} images of hash {known_by}"

@@ -12,6 +12,7 @@ import numpy as np
 
 from ban_tf.compat import outputs
 from ban_tf.datasets import table_columns, table_files, tables
+from ban_tf.datasets.folder_layout import TRAIN
 from ban_tf.datasets.table_files import Table
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import regression, summary
@@ -19,6 +20,8 @@ from ban_tf.runs import inference, reading
 from ban_tf.runs.table_files import COLUMNS, TableFacts, is_number, read_facts
 from ban_tf.tasks import finished_runs, table_features
 from ban_tf.tasks.task import Predictions
+
+_COMPARED = 100  # rows by which preparations of columns are compared
 
 
 def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
@@ -146,6 +149,32 @@ def served(
         "output": output,
     }
     return model, manifest
+
+
+def network_on(
+    model: keras.Model, features: keras.Model, data: tables.TableData
+) -> keras.Model | None:
+    """Returns the network in a model of a run on a table; None if it is none of this table.
+
+    Args:
+        model: Any model.
+        features: What prepares the columns of the table.
+        data: The table.
+    """
+    taken, target = getattr(model, "input", None), data.target
+    if not isinstance(taken, dict) or {*taken} != {column.key for column in data.columns}:
+        return None
+    try:
+        network = table_features.network_of(model)
+        own = model.get_layer(table_features.NAME)
+    except (InputError, ValueError):
+        return None
+    rows = {key: cells[:_COMPARED] for key, cells in data.parts[TRAIN].inputs.items()}
+    units = max(1, len(target.class_names))
+    if own.output_shape != features.output_shape or network.output_shape != (None, units):
+        return None
+    alike = np.allclose(table_features.encode(own, rows), table_features.encode(features, rows))
+    return network if alike else None
 
 
 def _read(file: str | os.PathLike) -> Table:

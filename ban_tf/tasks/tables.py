@@ -6,32 +6,32 @@ result. What is saved is both together: a model that takes raw columns.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from matplotlib.figure import Figure
 
 from ban_tf import architectures, objectives
-from ban_tf.compat import fingerprint
-from ban_tf.datasets import class_weights, tables
+from ban_tf.datasets import tables
 from ban_tf.datasets.example_batches import Examples
 from ban_tf.datasets.folder_layout import TEST, TRAIN, VALIDATION
+from ban_tf.distillation import example_keys, teacher_names, teachers
 from ban_tf.distillation.recorded_teacher import RecordedTeacher
+from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import regression
-from ban_tf.runs import class_files, number_files, table_files
+from ban_tf.runs import class_files, generations, number_files, table_files
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import (
     chance,
+    given_outputs,
     number_scores,
     saturation,
     table_facts,
     table_features,
     table_inference,
-    table_teacher,
 )
 from ban_tf.tasks.array_task import ArrayTask
 
@@ -46,7 +46,8 @@ class TableTask(ArrayTask):
     data: tables.TableData
     features: keras.Model
     _predictions: list[np.ndarray]
-    _recording: table_teacher.TableRecording | None = None  # the teacher of generation 0, if any
+    _recording: given_outputs.GivenOutputs | None = None  # the teacher of generation 0, if any
+    _given: keras.Model | None = None  # the network of a given teacher
 
     @property
     def _is_number(self) -> bool:
@@ -63,16 +64,14 @@ class TableTask(ArrayTask):
             categorical=_listed(options.categorical_columns),
             test_fraction=options.test_fraction,
             validation_fraction=options.validation_fraction,
+            train_examples=options.train_examples,
             seed=options.seed,
         )
         self.features = table_features.build(self.data.columns)
         self.train, self.validation, self.test = (
             self._examples(self.data.parts[part]) for part in (TRAIN, VALIDATION, TEST)
         )
-        self._class_weights = None
-        if options.class_weight:
-            names, labels = self.data.target.class_names, self.train.labels
-            self._class_weights = class_weights.weights(options.class_weight, labels, names)
+        self.weigh(self.data.target.class_names)
         if self._is_number:
             self.kind, self.output_kind = "regression", "values"
             self.shown = number_scores.SHOWN
@@ -100,20 +99,20 @@ class TableTask(ArrayTask):
         """Returns the numbers of rows and a hash of the table."""
         parts = self.data.parts
         train = len(parts[TRAIN]) + len(parts[VALIDATION])
-        found = {
+        return {
             "examples": f"{train} to train with and {len(parts[TEST])} to test with",
             "data": f"content of hash {self.data.content}",
+            **self.weights_identity(),
         }
-        if self._class_weights is not None:
-            weights = fingerprint.of_array(self._class_weights)[:16]
-            found["class_weight"] = f"{self.options.class_weight} with weights of hash {weights}"
-        return found
 
     def files(self) -> Mapping[str, bytes]:
         """Returns the columns and the target, without which predictions cannot be read."""
         data = self.data
         facts = table_files.TableFacts(data.name, data.content, data.target, data.columns)
-        return {table_files.COLUMNS: facts.to_json()}
+        found = {table_files.COLUMNS: facts.to_json()}
+        if self._given is not None:
+            found["generation-0/model.keras"] = generations.model_bytes(self.as_saved(self._given))
+        return found
 
     def build(self, network: str) -> keras.Model:
         """Builds a network from features to logits, or to a standardized number."""
@@ -136,30 +135,46 @@ class TableTask(ArrayTask):
         """Returns the ensemble together with the preparation of its columns."""
         return self.as_saved(model)
 
+    def first_model(self) -> keras.Model | None:
+        """Returns the network in the model of `--teacher_from`, of a run on these columns.
+
+        Raises:
+            InputError: It has other columns, prepares them in another way, or has another target.
+        """
+        path = self.options.teacher_from
+        if not path or not teacher_names.is_first_model(vars(self.options)):
+            return None
+        self._given = table_inference.network_on(
+            teachers.load_model(path), self.features, self.data
+        )
+        if self._given is None:
+            raise InputError(
+                f"--teacher_from={path} must be a model of a run on this table, with the same "
+                "target, columns and training rows; any other model can be recorded "
+                "(docs/tables.md)."
+            )
+        return self._given
+
     def first_teacher(self) -> tuple[Any, str] | None:
         """Returns the recording of `--teacher_from`, which teaches generation 0."""
         given = self.options.teacher_from
-        if not given:
+        if not given or teacher_names.is_first_model(vars(self.options)):
             return None
-        rows, target = self.data.parts[TRAIN], self.data.target
-        self._recording = table_teacher.TableRecording(given, rows, target)
+        given_outputs.check_alone(given, "record the mean of them with ban_tf.record")
+        target = self.data.target
+        self._recording = given_outputs.GivenOutputs(
+            given,
+            example_keys.of_names(self.data.parts[TRAIN].keys),
+            target.class_names,
+            target if self._is_number else None,
+            f"column {target.name}",
+            "training rows of this table; record them with their `keys` (docs/tables.md)",
+        )
         return RecordedTeacher(), self._recording.describe()
 
-    def change(self, generation: int) -> Callable[..., tuple[Any, Any]] | None:
-        """Returns what adds the outputs of a recorded teacher to batches of generation 0."""
-        if generation or self._recording is None:
-            return None
-        recorded = tf.constant(self._recording.outputs)
-
-        def taught(epoch: Any, chosen: Any, inputs: Any, labels: Any) -> tuple[Any, Any]:
-            return inputs, {"labels": labels, "teacher_logits": tf.gather(recorded, chosen)}
-
-        return taught
-
-    def finish(self, batches: tf.data.Dataset) -> tf.data.Dataset:
-        """Returns batches with the weights of `--class_weight`."""
-        weights = self._class_weights
-        return batches if weights is None else class_weights.weighted(batches, weights)
+    def given_outputs(self) -> np.ndarray | None:
+        """Returns the outputs of the recording of `--teacher_from`, if there is one."""
+        return None if self._recording is None else self._recording.outputs
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
         """Returns the accuracy of chance, for classes."""

@@ -18,13 +18,21 @@ from ban_tf import architectures, objectives
 from ban_tf.datasets import class_weights, documents, tokenizing
 from ban_tf.datasets.documents import Documents
 from ban_tf.datasets.example_batches import Examples
-from ban_tf.distillation import teachers
+from ban_tf.distillation import example_keys, teacher_names, teachers
+from ban_tf.distillation.recorded_teacher import RecordedTeacher
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.report import examples
 from ban_tf.runs import class_files, generations, reading
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.tasks import array_task, chance, class_figures, saturation, text_inference
+from ban_tf.tasks import (
+    array_task,
+    chance,
+    class_figures,
+    given_outputs,
+    saturation,
+    text_inference,
+)
 from ban_tf.training.balanced_accuracy import BalancedAccuracy
 
 _BALANCED = "val_balanced_accuracy"
@@ -48,6 +56,7 @@ class TextClassification(array_task.ArrayTask):
     length: int
     _predictions: list[np.ndarray]
     _given: keras.Model | None = None  # the network of a given teacher
+    _recording: given_outputs.GivenOutputs | None = None  # the teacher of generation 0, if any
     _cut: float  # fraction of the training texts that are longer
 
     def load(self) -> None:
@@ -70,6 +79,7 @@ class TextClassification(array_task.ArrayTask):
         self.train, self.validation, self.test = (
             self._examples(part) for part in (train, self.data.validation, self.data.test)
         )
+        self.weigh(self.data.class_names)
         if options.monitor == _BALANCED:
             self.shown = (*self.shown, _BALANCED)
 
@@ -117,6 +127,7 @@ class TextClassification(array_task.ArrayTask):
             "examples": f"{train} to train with and {len(data.test.texts)} to test with, of "
             f"{len(data.class_names)} classes",
             "data": f"content of hash {data.content}",
+            **self.weights_identity(),
         }
 
     def files(self) -> Mapping[str, bytes]:
@@ -166,7 +177,7 @@ class TextClassification(array_task.ArrayTask):
             InputError: It has other words, another length, or other classes.
         """
         path = self.options.teacher_from
-        if not path:
+        if not path or not teacher_names.is_first_model(vars(self.options)):
             return None
         given = teachers.load_model(path)
         network = text_inference.network_of(given, self.vocabulary, self.length)
@@ -178,6 +189,26 @@ class TextClassification(array_task.ArrayTask):
             )
         self._given = network
         return network
+
+    def first_teacher(self) -> tuple[Any, str] | None:
+        """Returns the recording of `--teacher_from`, which teaches generation 0."""
+        given = self.options.teacher_from
+        if not given or teacher_names.is_first_model(vars(self.options)):
+            return None
+        given_outputs.check_alone(given, "record the mean of them with ban_tf.record")
+        self._recording = given_outputs.GivenOutputs(
+            given,
+            example_keys.of_examples(np.array(self.data.train.texts)),
+            self.data.class_names,
+            None,
+            f"--dataset={self.data.name}",
+            "training texts; record these very texts (docs/documents.md)",
+        )
+        return RecordedTeacher(), self._recording.describe()
+
+    def given_outputs(self) -> np.ndarray | None:
+        """Returns the outputs of the recording of `--teacher_from`, if there is one."""
+        return None if self._recording is None else self._recording.outputs
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
         """Returns the accuracy of chance."""

@@ -16,12 +16,13 @@ import ban_tf
 from ban_tf.cli import evaluate, export, predict
 from ban_tf.config import options
 from ban_tf.datasets import tables
+from ban_tf.distillation import example_keys
 from ban_tf.errors import InputError, OptionsError
 from ban_tf.report import content
 from ban_tf.runs import number_files, reading, table_files
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
-from ban_tf.tasks import lineage_options, runner, table_features, table_teacher
+from ban_tf.tasks import given_outputs, lineage_options, runner, table_features
 from ban_tf.tasks.tables import TableTask
 
 COLORS = ("red", "green", "blue")
@@ -286,7 +287,6 @@ def test_classes_have_the_numbers_and_the_report_of_images(tmp_path, capsys):
         (["table:wine", "--arch=wrn"], "--arch=wrn-16-1 is for images"),
         (["table:wine", "--arch=mlp-0-1"], "--arch=mlp-0-1: this network is named mlp-DEPTH-WIDTH"),
         (["digits", "--arch=mlp"], "--arch=mlp-2-64 is for tables"),
-        (["table:wine", f"--teacher_from={__file__}"], "is a model, but a teacher of tables is"),
         (["table:wines"], "--dataset=table:wines names no file"),
     ],
 )
@@ -353,6 +353,13 @@ def _record(path, rows, rows_of_outputs, **options):
     return f"recording:{path}"
 
 
+def _given(value, rows, target):
+    keys = example_keys.of_names(rows.keys)
+    number = None if target.class_names else target
+    what, missing = f"column {target.name}", "training rows"
+    return given_outputs.GivenOutputs(value, keys, target.class_names, number, what, missing)
+
+
 def test_a_recorded_teacher_has_the_order_of_the_classes_and_the_unit_of_numbers(tmp_path):
     data = tables.load("table:wine")
     rows = data.parts["train"]
@@ -360,22 +367,22 @@ def test_a_recorded_teacher_has_the_order_of_the_classes_and_the_unit_of_numbers
     chances = np.random.default_rng(0).dirichlet(np.ones(3), size=len(rows))
     path = tmp_path / "classes"
     value = _record(path, rows.keys, chances, outputs="probabilities", class_names=names)
-    found = table_teacher.TableRecording(value, rows, data.target)
+    found = _given(value, rows, data.target)
     np.testing.assert_allclose(np.exp(found.outputs), chances[:, ::-1], rtol=2e-3)
     numbers = tables.load("table:diabetes")
     part = numbers.parts["train"]
     value = _record(tmp_path / "numbers", part.keys, part.targets[:, None], outputs="values")
-    found = table_teacher.TableRecording(value, part, numbers.target)
+    found = _given(value, part, numbers.target)
     assert (found.outputs.mean(), found.outputs.std()) == pytest.approx((0, 1), abs=1e-5)
     with pytest.raises(InputError, match="has values, but column target needs logits"):
-        table_teacher.TableRecording(value, rows, data.target)
+        _given(value, rows, data.target)
     with pytest.raises(InputError, match=r"lacks \d+ of the 319 training rows"):
         some = _record(tmp_path / "some", part.keys[:9], part.targets[:9, None], outputs="values")
-        table_teacher.TableRecording(some, part, numbers.target)
+        _given(some, part, numbers.target)
     with pytest.raises(InputError, match=r"has 2 classes \(a, b\), which are not those of column"):
         two = _record(
             *(tmp_path / "two", rows.keys, chances[:, :2] / chances[:, :2].sum(1, keepdims=True)),
             outputs="probabilities",
             class_names=["a", "b"],
         )
-        table_teacher.TableRecording(two, rows, data.target)
+        _given(two, rows, data.target)

@@ -3,7 +3,7 @@
 from ban_tf.config.declaration import Declaration
 from ban_tf.datasets import documents
 
-_ONLINE = "teachers of texts are run with the student, and are never recorded"
+_ONCE = "recorded outputs of teachers are in memory, all of them, once for each text"
 _PIXELS = "words are not pixels"
 
 TASK = Declaration(
@@ -15,7 +15,7 @@ TASK = Declaration(
         {
             *("max_words", "max_length", "validation_fraction", "test_fraction"),
             *("train_examples", "monitor", "steps_per_execution", "strategy=multiworker"),
-            *("teacher_from", "final_student"),
+            *("teacher_from", "final_student", "teacher_signal", "class_weight"),
         }
     ),
     reasons={
@@ -24,7 +24,7 @@ TASK = Declaration(
             ("augment", "augmentation_seed", "teacher_views"), "texts are not augmented"
         ),
         **dict.fromkeys(("mixup", "cutmix"), "words cannot be mixed"),
-        **dict.fromkeys(("teacher_signal", "teacher_top", "recordings"), _ONLINE),
+        **dict.fromkeys(("teacher_top", "recordings"), _ONCE),
         "schedule=plateau": "it lowers the learning rate by perplexity, which is for language "
         "models; choose step, cosine or constant",
         "plateau_factor": "it is for --schedule=plateau, which is for language models",

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from ban_tf.config.declaration import Declaration
 from ban_tf.config.tasks import numbers
 from ban_tf.datasets import table_files, tables
-from ban_tf.distillation import teacher_names
 from ban_tf.errors import InputError
 from ban_tf.objectives import names as objective_names
 
@@ -18,12 +17,6 @@ if TYPE_CHECKING:
 
 def _completed(options: Options, given: Collection[str]) -> Options:
     """Returns options with an objective that fits the column to predict."""
-    if options.teacher_from and not teacher_names.parse(options.teacher_from)[0].is_recording:
-        raise InputError(
-            f"--teacher_from={options.teacher_from} is a model, but a teacher of tables is a "
-            "recording: record what the model predicts with `ban_tf.record`, and give "
-            "recording:PATH."
-        )
     heading, kind = tables.kind_of_target(options.dataset, options.target, options.target_kind)
     what = f"column {heading} of --dataset={options.dataset}"
     if kind == tables.NUMBER:
@@ -46,7 +39,8 @@ TASK = Declaration(
         {
             *("target", "target_kind", "ignored_columns", "categorical_columns"),
             *("validation_fraction", "test_fraction", "jit", "steps_per_execution"),
-            *("teacher_from", "class_weight"),
+            *("teacher_from", "class_weight", "train_examples", "final_student"),
+            "teacher_signal",
             "strategy=multiworker",
         }
     ),
@@ -56,6 +50,10 @@ TASK = Declaration(
         "schedule=plateau": "it lowers the learning rate by perplexity, which is for text; choose "
         "step, cosine or constant",
         "augment": "rows are not cropped or flipped",
+        **dict.fromkeys(
+            ("recordings", "teacher_top", "teacher_views"),
+            "recorded outputs of teachers are in memory, all of them, once for each row",
+        ),
     },
     defaults={
         "arch": "mlp",
