@@ -20,6 +20,7 @@ from PIL import Image
 from ban_tf import architectures
 from ban_tf.cli import seed_sweep, train, verbs
 from ban_tf.config import options
+from ban_tf.distillation import recorded_outputs
 from ban_tf.tasks import runner
 from ban_tf.tasks.run import Run
 from tests.tasks import segmenters
@@ -166,9 +167,12 @@ def test_the_commands_for_texts_run(tmp_path, monkeypatch, capsys):
         given = train.parse(["ban-tf train", *arguments, *quick], values)
         runner.run(train.checked(given, values))
     assert (tmp_path / "predicted.csv").read_text().startswith("file,line,class,blame,praise")
-    (block,) = _blocks("documents.md", "python")
-    exec(block, {})
+    use, teach = _blocks("documents.md", "python")
+    exec(use, {})
     assert "shape=(2, 2)" in capsys.readouterr().out
+    exec(teach, {})
+    recorded = recorded_outputs.RecordedOutputs("recordings/linear")
+    assert recorded.manifest.class_names == sorted(recorded.manifest.class_names)
 
 
 def test_the_commands_for_tables_run(tmp_path, monkeypatch, capsys):
@@ -259,9 +263,10 @@ def test_the_lineage_of_pretrained_backbones_is_built(monkeypatch):
     assert given["lineage"].builder(1)().output_shape == (None, 5)
 
 
-def test_the_page_on_several_labels_runs(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("page", ["multi-label.md", "regression.md"])
+def test_the_pages_on_several_labels_and_on_numbers_run(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for command in _blocks("multi-label.md", "bash")[0].splitlines():
+    for command in _blocks(page, "bash")[0].splitlines():
         program, verb, *arguments = shlex.split(command)
         assert program == "ban-tf"
         if verb in _IN_PROCESS:
@@ -273,9 +278,9 @@ def test_the_page_on_several_labels_runs(tmp_path, monkeypatch, capsys):
         given = train.parse(["ban-tf train", *arguments, *quick], values)
         runner.run(train.checked(given, values))
     capsys.readouterr()
-    (block,) = _blocks("multi-label.md", "python")
+    (block,) = _blocks(page, "python")
     exec(block, {})
-    assert capsys.readouterr().out.count("[") == 3  # two images
+    assert capsys.readouterr().out.count("[") == (3 if page == "multi-label.md" else 1)
 
 
 def test_the_page_on_choosing_repeats_its_comparison(tmp_path, monkeypatch):

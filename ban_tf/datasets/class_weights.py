@@ -126,15 +126,17 @@ def _read(file: str) -> dict[str, float]:
     return found
 
 
-def weighted(batches: Any, by_class: np.ndarray) -> Any:
+def weighted(batches: Any, by_class: np.ndarray | None) -> Any:
     """Adds a sample weight to each example of batches.
 
     Args:
         batches: (images, labels): classes, integers `[batch]` or of pixels `[batch, height,
             width]`, -1 for none, whose weight is one; distributions `[batch, classes]`, whose
             weight is the mean; or a dictionary with "labels".
-        by_class: The weight of each class, `[classes]`.
+        by_class: The weight of each class, `[classes]`; None adds nothing.
     """
+    if by_class is None:
+        return batches
 
     def weigh(images: Any, targets: Any) -> tuple[Any, Any, Any]:
         labels = targets["labels"] if isinstance(targets, dict) else targets

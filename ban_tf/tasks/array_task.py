@@ -89,8 +89,7 @@ class ArrayTask(Task):
         return np.concatenate([ask(inputs).numpy() for inputs, _ in batches])
 
     def _finish(self, batches: Any) -> Any:
-        weights = self._class_weights
-        return batches if weights is None else class_weights.weighted(batches, weights)
+        return class_weights.weighted(batches, self._class_weights)
 
     def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
         """Returns shuffled examples, from a step of an epoch on, without end."""

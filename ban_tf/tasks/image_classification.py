@@ -210,8 +210,7 @@ class ImageClassification(Task):
         return keras_distribution.as_data(batches)
 
     def _weighted(self, batches: Any) -> Any:
-        weights = self._class_weights
-        return batches if weights is None else class_weights.weighted(batches, weights)
+        return class_weights.weighted(batches, self._class_weights)
 
     def validation_batches(self) -> Any:
         """Returns the validation images in order."""

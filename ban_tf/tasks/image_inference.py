@@ -14,7 +14,7 @@ from ban_tf.datasets import folder_hints, folder_layout, image_files, resizing
 from ban_tf.errors import InputError
 from ban_tf.metrics import summary
 from ban_tf.runs import inference, reading
-from ban_tf.tasks import class_folder, finished_runs, image_paths
+from ban_tf.tasks import class_folder, finished_runs, image_paths, likely
 from ban_tf.tasks.task import Predictions
 
 _FILES = 200  # that are in memory at a time
@@ -190,25 +190,16 @@ def predict(
     files, bad = image_paths.expand(names)
     rows: list[list[Any]] = []
     lines: list[str] = []
-    most = min(top or 1, len(facts.class_names))
     for part in read_files(files, facts):
         bad += part.bad
         if not part.indices:
             continue
         found = np.exp(inference.log_probabilities(model, part.images, facts))
         for index, row in zip(part.indices, found, strict=True):
-            path = files[index]
-            order = np.argsort(-row, kind="stable")[:most]
-            likely = [(facts.class_names[label], row[label]) for label in order]
-            lines.append("\t".join([path, *(f"{name}\t{p:.4f}" for name, p in likely)]))
-            if top is None:
-                rows.append([path, likely[0][0], *(f"{p:.8g}" for p in row)])
-            else:
-                rows.append([path, *(cell for name, p in likely for cell in (name, f"{p:.8g}"))])
-    headings = ["class", *facts.class_names]
-    if top is not None:
-        headings = [f"{what} {k}" for k in range(1, most + 1) for what in ("class", "probability")]
-    return Predictions(["image", *headings], rows, lines, bad)
+            classes = likely.of(row, facts.class_names, top)
+            lines.append("\t".join([files[index], *classes.shown]))
+            rows.append([files[index], *classes.cells])
+    return Predictions(["image", *likely.headings(facts.class_names, top)], rows, lines, bad)
 
 
 class ReadFiles(NamedTuple):

@@ -15,10 +15,12 @@ import numpy as np
 
 from ban_tf import datasets, objectives
 from ban_tf.compat import keras_distribution
-from ban_tf.datasets import masks, pipeline, policies, segmentation
+from ban_tf.datasets import class_weights, masks, pipeline, policies, segmentation
+from ban_tf.distillation import teacher_names
+from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import segmentation as metrics
-from ban_tf.runs import reading
+from ban_tf.runs import generations, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
 from ban_tf.tasks import (
@@ -45,6 +47,7 @@ class Segmentation(Task):
     shown = ("loss", "accuracy", "val_accuracy", "val_mean_iou")
     data: datasets.ImageData
     networks: image_networks.ImageNetworks
+    _given: keras.Model | None = None  # a given teacher, in the pixels of the run
     _scores: dict[str, segmentation_scores.Scores]  # of what the report shows, by name
 
     def load(self) -> None:
@@ -64,6 +67,12 @@ class Segmentation(Task):
         )
         self.networks = image_networks.ImageNetworks(self, data, per_pixel=True)
         self.data = self.networks.data
+        self._class_weights = None
+        if options.class_weight:
+            train = self.data.train.labels
+            self._class_weights = class_weights.weights(
+                options.class_weight, train[train != masks.VOID], self.data.class_names
+            )
         self._augment = policies.resolve(options.augment, data.augment, data.input_shape)
 
     def open(self, directory: RunDirectory) -> None:
@@ -98,11 +107,15 @@ class Segmentation(Task):
             f"{data.num_classes} classes",
             "data": f"content of hash {data.content}",
             "resize": self.options.resize,
+            **class_weights.identity(self.options.class_weight, self._class_weights),
         }
 
     def files(self) -> Mapping[str, bytes]:
         """Returns the classes and the normalization of the images."""
-        return {reading.DATA: reading.DataFacts.of(self.data, self.options.resize).to_json()}
+        found = {reading.DATA: reading.DataFacts.of(self.data, self.options.resize).to_json()}
+        if self._given is not None:
+            found["generation-0/model.keras"] = generations.model_bytes(self._given)
+        return found
 
     def steps_per_epoch(self) -> int:
         """Returns the number of full batches in an epoch."""
@@ -122,7 +135,12 @@ class Segmentation(Task):
             first_epoch=epoch,
             first_step=step,
         )
-        return keras_distribution.as_data(self.workers.distribute_dataset(batches))
+        return keras_distribution.as_data(
+            self.workers.distribute_dataset(lambda **share: self._weighted(batches(**share)))
+        )
+
+    def _weighted(self, batches: Any) -> Any:
+        return class_weights.weighted(batches, self._class_weights)
 
     def validation_batches(self) -> Any:
         """Returns the validation images in order; None if there are none."""
@@ -149,6 +167,30 @@ class Segmentation(Task):
     def build(self, network: str) -> keras.Model:
         """Builds a network from images of the run's pixels to logits of each pixel."""
         return self.networks.build(network)
+
+    def first_model(self) -> keras.Model | None:
+        """Returns the model of `--teacher_from`, made to take the pixels of the run.
+
+        Raises:
+            InputError: It does not classify the pixels of these images, or has other classes.
+        """
+        path = self.options.teacher_from
+        if not path:
+            return None
+        if not teacher_names.is_first_model(vars(self.options)):
+            raise InputError(
+                f"--teacher_from={path} must be one .keras file, of a network for masks: neither "
+                "recordings nor several models teach pixels."
+            )
+        model, _ = self.networks.given(path, None)
+        wanted = (*self.data.input_shape[:2], self.data.num_classes)
+        if model.output_shape[1:] != wanted:
+            raise InputError(
+                f"--teacher_from={path} must return {wanted} for each image, the classes of its "
+                f"pixels; it returns {model.output_shape[1:]}."
+            )
+        self._given = model
+        return model
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
         """Returns the mean IoU of chance, and whether pixels without a class are taught."""

@@ -18,7 +18,7 @@ from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import regression, summary
 from ban_tf.runs import inference, reading
 from ban_tf.runs.table_files import COLUMNS, TableFacts, is_number, read_facts
-from ban_tf.tasks import finished_runs, table_features
+from ban_tf.tasks import finished_runs, likely, table_features
 from ban_tf.tasks.task import Predictions
 
 _COMPARED = 100  # rows by which preparations of columns are compared
@@ -220,21 +220,11 @@ def _predictions(
 def _headings(facts: TableFacts, top: int | None) -> list[str]:
     if is_number(facts):
         return [facts.target.name]
-    names = facts.target.class_names
-    if top is None:
-        return ["class", *names]
-    numbers = range(1, min(top, len(names)) + 1)
-    return [f"{what} {k}" for k in numbers for what in ("class", "probability")]
+    return likely.headings(facts.target.class_names, top)
 
 
 def _shown(row: Any, facts: TableFacts, top: int | None) -> tuple[list[str], list[Any]]:
     """Returns the prediction for a row as cells of a line, and as those of the table."""
     if is_number(facts):
         return [f"{row:.6g}"], [f"{row:.8g}"]
-    names = facts.target.class_names
-    order = np.argsort(-row, kind="stable")[: top or 1]
-    likely = [(names[label], row[label]) for label in order]
-    shown = [cell for name, p in likely for cell in (name, f"{p:.4f}")]
-    if top is None:
-        return shown, [likely[0][0], *(f"{p:.8g}" for p in row)]
-    return shown, [cell for name, p in likely for cell in (name, f"{p:.8g}")]
+    return likely.of(row, facts.target.class_names, top)

@@ -19,7 +19,7 @@ from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import summary
 from ban_tf.runs import class_files, inference, reading
 from ban_tf.system import shown
-from ban_tf.tasks import finished_runs, image_paths
+from ban_tf.tasks import finished_runs, image_paths, likely
 from ban_tf.tasks.task import Predictions
 
 _AT_A_TIME = 500  # texts
@@ -188,22 +188,14 @@ def predict(
         except InputError as error:
             bad.append(str(error))
     found = np.exp(log_probabilities(model, [text for _, text in texts])) if texts else []
-    most = min(top or 1, len(class_names))
     rows: list[list[Any]] = []
     printed = []
     for (file, content), row in zip(texts, found, strict=True):
-        order = np.argsort(-row, kind="stable")[:most]
-        likely = [(class_names[label], row[label]) for label in order]
+        classes = likely.of(row, class_names, top)
         begin = [file, *([shown.escaped(content[:_SNIPPET])] if lines else [])]
-        printed.append("\t".join([*begin, *(f"{name}\t{p:.4f}" for name, p in likely)]))
-        begin = [file, *([content] if lines else [])]
-        if top is None:
-            rows.append([*begin, likely[0][0], *(f"{p:.8g}" for p in row)])
-        else:
-            rows.append([*begin, *(cell for name, p in likely for cell in (name, f"{p:.8g}"))])
-    headings = ["class", *class_names]
-    if top is not None:
-        headings = [f"{what} {k}" for k in range(1, most + 1) for what in ("class", "probability")]
+        printed.append("\t".join([*begin, *classes.shown]))
+        rows.append([file, *([content] if lines else []), *classes.cells])
+    headings = likely.headings(class_names, top)
     return Predictions(["file", *(["line"] if lines else []), *headings], rows, printed, bad)
 
 

@@ -299,7 +299,7 @@ def test_auto_stops_where_the_mean_iou_no_longer_rises(folder, tmp_path, capsys)
             "--arch=wrn-16-1 is for images, but --dataset=segmentation has masks",
         ),
         (["--void_label=0"], "--void_label=0 does nothing with --dataset=segmentation, as it is"),
-        (["--teacher_signal=recorded"], "teachers of pixels are run with the student"),
+        (["--teacher_signal=recorded"], "teachers of pixels run with the student"),
         (
             ["--objective=cwtm", "--skip_void"],
             "--skip_void=true does nothing with --objective=cwtm",
@@ -371,3 +371,29 @@ def test_replicas_train_as_one_device(folder, tmp_path):
     runner.run(chosen(folder, tmp_path / "one", **changes))
     assert "2 replica(s) of MirroredStrategy" in processes.finished(two)
     processes.assert_same_run(tmp_path / "one", tmp_path / "two", rtol=1e-3, atol=1e-4)
+
+
+def test_classes_are_weighted_by_pixel_and_a_given_model_is_generation_0(run, folder, tmp_path):
+    file = str(run.path / "generation-1/model.keras")
+    given = {"teacher_from": file, "gens": 1, "epochs": 1}
+    found = runner.run(chosen(folder, tmp_path / "run", **given, class_weight="balanced"))
+    wanted = run.summary["generations"][1]["mean_iou"]
+    assert found["generations"][0]["mean_iou"] == pytest.approx(wanted)
+    image = [folder / "test/images/0.png"]
+    made = ban_tf.Run(tmp_path / "run")
+    np.testing.assert_allclose(made.predict(image, 0), run.predict(image, 1), atol=1e-6)
+    task = Segmentation(chosen(folder, tmp_path / "run", class_weight="balanced"), Workers())
+    task.load()
+    batches = task._weighted(pipeline.evaluation_batches(task.data.train, task.data, 8))
+    _, labels, weights = next(iter(batches))
+    counts = np.bincount(task.data.train.labels[task.data.train.labels != masks.VOID].ravel())
+    balanced = counts.sum() / (CLASSES * counts)
+    labels = np.asarray(labels)
+    expected = np.where(labels < 0, 1.0, balanced[np.maximum(labels, 0)])
+    np.testing.assert_allclose(weights, expected, rtol=1e-5)
+    other = tmp_path / "classifier.keras"
+    segmenters.classifier((*segmenters.SIZE, 3), CLASSES).save(other)
+    with pytest.raises(InputError, match=r"must return \(16, 20, 4\) for each image"):
+        runner.run(chosen(folder, tmp_path / "refused", teacher_from=str(other)))
+    with pytest.raises(InputError, match="neither recordings nor several models teach pixels"):
+        runner.run(chosen(folder, tmp_path / "refused", teacher_from=f"{file},{file}"))

@@ -3,7 +3,7 @@
 from ban_tf.config.declaration import Declaration
 from ban_tf.datasets import mask_folders
 
-_ONLINE = "teachers of pixels are run with the student, and are never recorded"
+_ONLINE = "teachers of pixels run with the student, since outputs for every pixel fill a disk"
 
 TASK = Declaration(
     name="segmentation",
@@ -21,6 +21,7 @@ TASK = Declaration(
                 "resize",
             ),
             *("void_label", "skip_void", "input", "augment", "augmentation_seed"),
+            *("class_weight", "teacher_from", "teacher_input"),
             *("eval_batch_size", "jit", "steps_per_execution", "sync_batch_norm"),
         }
     ),
@@ -35,15 +36,13 @@ TASK = Declaration(
         "skip_bad_files": "a pair that does not fit is an error",
         "mixup": "it mixes labels of images",
         "cutmix": "it mixes labels of images",
-        "class_weight": "it is for classes of examples",
         "monitor": "epochs are compared by mean IoU",
         "activation_weight": "it compares feature maps of classifiers",
         "unlabelled": "it is for classes of examples",
         "unlabelled_confidence": "it is for classes of examples",
         "unlabelled_balance": "it is for classes of examples",
         "fresh": "its networks have no pretrained backbone",
-        "teacher_from": "generation 0 is trained here",
-        "teacher_input": "generation 0 is trained here",
+        "teacher_classes": "a given teacher has the classes of the masks",
         "teacher_signal": _ONLINE,
         "teacher_views": _ONLINE,
         "teacher_top": _ONLINE,
