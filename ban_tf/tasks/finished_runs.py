@@ -1,4 +1,4 @@
-"""What an evaluation of a finished run tells of the run, in a summary of any kind."""
+"""What summaries of finished runs have in common, of any kind, and the row of a final student."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ban_tf.metrics import summary
-from ban_tf.runs import reading
+from ban_tf.metrics import regression, summary
+from ban_tf.runs import class_files, number_files, reading
 
 
 def members(
@@ -37,3 +37,16 @@ def about(run: reading.RunReader, dataset: str) -> dict[str, Any]:
 def average(run: reading.RunReader) -> str:
     """Returns what the ensembles of a run average: "probabilities" or "logits"."""
     return reading.settings(run).get("ensemble_average", "probabilities")
+
+
+def final_row(run: reading.RunReader, student: reading.RunReader) -> dict[str, Any]:
+    """Returns the metrics of a final student of classes or of a number; see `Task.final_row`."""
+    if number_files.TARGETS in run.names():
+        numbers = [
+            number_files.read_numbers(one, number_files.of_generation(number))
+            for number, one in enumerate((run, student))
+        ]
+        targets, seed = number_files.read_targets(run), reading.settings(run).get("seed", 0)
+        return regression.rows(numbers, [[0], [1]], targets, seed)[1]
+    first, found = reading.read_predictions(run, 1)[0], reading.read_predictions(student, 2)[1]
+    return summary.row(found, class_files.test_labels(run), first)

@@ -17,9 +17,8 @@ import numpy as np
 from ban_tf.config import registry
 from ban_tf.distillation import analysis
 from ban_tf.errors import InputError
-from ban_tf.metrics import regression, summary
 from ban_tf.report import progress
-from ban_tf.runs import class_files, number_files, reading
+from ban_tf.tasks import finished_runs
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -292,15 +291,7 @@ class Task:
         Raises:
             RunDirectoryError: A file is missing or damaged.
         """
-        if number_files.TARGETS in run.names():
-            numbers = [
-                number_files.read_numbers(one, number_files.of_generation(number))
-                for number, one in enumerate((run, student))
-            ]
-            targets, seed = number_files.read_targets(run), reading.settings(run).get("seed", 0)
-            return regression.rows(numbers, [[0], [1]], targets, seed)[1]
-        first, found = reading.read_predictions(run, 1)[0], reading.read_predictions(student, 2)[1]
-        return summary.row(found, class_files.test_labels(run), first)
+        return finished_runs.final_row(run, student)
 
     def keep_test(self, directory: RunDirectory) -> None:
         """Stores the test data that a report needs; called after `rows`."""
