@@ -23,8 +23,8 @@ def load(path: str | os.PathLike) -> Function | None:
     """Returns the function of a file or folder of another runtime than Keras; None if it is none.
 
     Args:
-        path: `FILE.onnx`, a TorchScript file (`.pt`, `.ts`, `.torchscript`), or the folder of a
-            SavedModel.
+        path: `FILE.onnx`, a TorchScript file (`.pt`, `.ts`, `.torchscript`), a program of
+            `torch.export` (`.pt2`), or the folder of a SavedModel.
 
     Raises:
         InputError: It does not exist, its runtime is not installed, or cannot read it.
@@ -88,6 +88,16 @@ def torchscript(path: pathlib.Path) -> Function:
             f"{path} holds no TorchScript, as torch.jit.trace(network, batch).save(path) writes; "
             "a network that was saved otherwise teaches as a function, or by `ban_tf.record`."
         ) from error
+    return _of_torch(torch, network)
+
+
+def torch_export(path: pathlib.Path) -> Function:
+    """Returns a function that runs a program of `torch.export`, on the CPU."""
+    torch = _imported("torch", path, "torch")
+    return _of_torch(torch, torch.export.load(str(path)).module())
+
+
+def _of_torch(torch: Any, network: Any) -> Function:
     own = next((one.dtype for one in network.parameters() if one.is_floating_point()), None)
 
     def run(batch: Any) -> np.ndarray:
@@ -131,6 +141,7 @@ def saved_model(path: pathlib.Path) -> Function:
 _READERS: dict[str, Callable[[pathlib.Path], Function]] = {
     ".onnx": onnx,
     ".pt": torchscript,
+    ".pt2": torch_export,
     ".ts": torchscript,
     ".torchscript": torchscript,
 }

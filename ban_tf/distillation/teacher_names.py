@@ -15,7 +15,7 @@ SCHEME = "recording:"
 # What settings of a run say of teachers of generation 0, before their hash.
 RECORDED, SEVERAL = "a recording of hash ", "teachers of hash "
 _KERAS = (".keras", ".h5", ".hdf5")
-OTHER_RUNTIMES = (".onnx", ".pt", ".ts", ".torchscript")
+OTHER_RUNTIMES = (".onnx", ".pt", ".pt2", ".ts", ".torchscript")
 
 
 class Source(NamedTuple):

@@ -192,6 +192,19 @@ def test_a_torchscript_file_teaches(tmp_path):
         runtimes.load(tmp_path / "state.pt")
 
 
+def test_a_program_of_torch_export_teaches(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 3)).eval()
+    shapes = ({0: torch.export.Dim("batch")},)
+    given = (torch.from_numpy(IMAGES),)
+    program = torch.export.export(network, given, dynamic_shapes=shapes)
+    torch.export.save(program, tmp_path / "network.pt2")
+    with torch.inference_mode():
+        theirs = _softmax(network(*given).numpy())
+    assert _loss(str(tmp_path / "network.pt2")) == pytest.approx(_divergence(theirs), rel=1e-4)
+
+
 @pytest.mark.parametrize(("file", "module"), [("a.onnx", "onnxruntime"), ("a.pt", "torch")])
 def test_a_runtime_that_is_not_installed_is_named(file, module, tmp_path, monkeypatch):
     (tmp_path / file).write_bytes(b"")
