@@ -103,11 +103,12 @@ def parse(arguments: list[str], values: flags.FlagValues = flags.FLAGS) -> list[
         SystemExit: A flag is unknown or of another type, a flagfile cannot be read, or the help was
             printed.
     """
-    if command.HELP & set(arguments):
-        print(usage.usage(values))
-        sys.exit(0)
     try:
-        return values(flagfiles.expand(arguments))
+        given = flagfiles.expand(arguments)
+        if command.HELP & set(given):
+            print(usage.usage(values, given[1:]))
+            sys.exit(0)
+        return values(given)
     except (flags.Error, InputError) as error:
         command.print_error("ban-tf", error)
         sys.exit(2)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
+from ban_tf.config import registry
 from ban_tf.config.flag import declared
 from ban_tf.config.groups import GROUPS
 
@@ -26,22 +28,49 @@ ban-tf --help lists the other commands.
 """
 
 
-def usage(values: flags.FlagValues) -> str:
+def usage(values: flags.FlagValues, arguments: Sequence[str] = ()) -> str:
     """Returns what `--help` shows: every flag under its heading, with its default.
 
     Args:
         values: Among which the flags are defined.
+        arguments: The command line. With --dataset, the flags are those of its task, with the
+            defaults of that.
+
+    Raises:
+        InputError: The task of the dataset cannot be loaded.
     """
+    dataset = _dataset(arguments)
+    task = None if dataset is None else registry.of(dataset)
+    defaults = {} if task is None else task.defaults
     lines = [_USAGE]
+    if task is not None:
+        kind = task.name.replace("_", " ")
+        lines.append(f"Flags for --dataset={dataset} ({kind}); --help alone lists all.\n")
     for group in GROUPS:
-        lines.append(f"{group.HEADING}:" if group is GROUPS[0] else f"\n{group.HEADING}:")
-        for name, flag in declared(group).items():
-            lines += _entry(name, flag.help, values[name].default)
+        shown = {
+            name: flag
+            for name, flag in declared(group).items()
+            if task is None or not flag.of_some_tasks or name in task.supports
+        }
+        if shown:
+            lines.append(f"{group.HEADING}:" if group is GROUPS[0] else f"\n{group.HEADING}:")
+        for name, flag in shown.items():
+            lines += _entry(name, flag.help, defaults.get(name, values[name].default))
     lines += [
         "  --flagfile=FILE        Take flags from a file; flags/... come with the package.",
         "                         --helpfull lists absl's own, too.",
     ]
     return "\n".join(lines)
+
+
+def _dataset(arguments: Sequence[str]) -> str | None:
+    """Returns the value of the last --dataset, which is not parsed: others may be wrong."""
+    found = None
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        name, equals, value = argument.lstrip("-").partition("=")
+        if argument.startswith("-") and name == "dataset":
+            found = value if equals else following
+    return found or None
 
 
 def _entry(name: str, words: str, default: Any) -> list[str]:

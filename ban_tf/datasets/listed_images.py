@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import math
 import pathlib
 from collections.abc import Sequence
 
@@ -17,6 +18,8 @@ from ban_tf.datasets.image_data import Parts, Reading, Split
 from ban_tf.datasets.image_files import Header
 from ban_tf.errors import InputError
 from ban_tf.system import shown
+
+_NUMBERS = "If these are numbers to predict and no classes, give --dataset=regression:FILE."
 
 
 def load(dataset: str, root: pathlib.Path, scan: Scan, how: Reading) -> Parts:
@@ -132,9 +135,17 @@ def _cut_test(
             raise InputError(
                 f"--dataset={dataset}: {noun} {name} has {count} image(s); at least two are "
                 "needed, one to train with and one to test with."
+                + (f" {_NUMBERS}" if all(map(_is_number, names)) else "")
             )
     held_out = splits.choose_test(labels, fraction)
     return {TRAIN: rows[~held_out], TEST: rows[held_out]}
+
+
+def _is_number(name: str) -> bool:
+    try:
+        return math.isfinite(float(name))
+    except ValueError:
+        return False
 
 
 def _report_identical(

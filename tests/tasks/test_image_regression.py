@@ -13,13 +13,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import warm
+from absl import flags
 from PIL import Image
 from sklearn import metrics
 
 import ban_tf
 from ban_tf import datasets
 from ban_tf.cli import verbs
-from ban_tf.config import options, registry
+from ban_tf.config import options, registry, usage
 from ban_tf.datasets import digits, rotated_digits
 from ban_tf.distribution.workers import Workers
 from ban_tf.errors import InputError
@@ -296,6 +297,28 @@ def test_columns_decide_between_classes_labels_and_numbers(tmp_path):
         (tmp_path / "t.csv").write_text(columns)
         assert registry.of(f"csv:{tmp_path / 't.csv'}").name == name
     assert registry.of(f"regression:{tmp_path / 't.csv'}").name == "image_regression"
+
+
+def test_whole_numbers_in_a_column_label_are_pointed_to_the_task_for_numbers(place):
+    lines = (place / "table.csv").read_text().replace("value", "label")
+    (place / "labels.csv").write_text(lines)
+    with pytest.raises(InputError, match=r"no classes, give --dataset=regression:FILE"):
+        datasets.load(f"csv:{place / 'labels.csv'}")
+    assert datasets.load(f"regression:{place / 'labels.csv'}").of_numbers
+
+
+def test_help_with_a_dataset_shows_the_flags_of_its_task():
+    values = flags.FlagValues()
+    options.define_flags(values)
+    for dataset, there, absent in (
+        ("regression:digits", "--target ", "--class_weight "),
+        ("table:wine", "--categorical_columns ", "--mixup "),
+        ("segmentation", "--void_label ", "--monitor "),
+    ):
+        page = usage.usage(values, [f"--dataset={dataset}", "--help"])
+        assert there in page and absent not in page and "--epochs " in page
+        assert page == usage.usage(values, ["--dataset", dataset, "--help"])
+    assert all(f"--{name} " in usage.usage(values) for name in ("target", "mixup", "monitor"))
 
 
 def test_rotated_digits_are_turned_by_their_angles():
