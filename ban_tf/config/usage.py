@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import textwrap
 from collections.abc import Sequence
 from typing import Any
@@ -66,7 +67,7 @@ def usage(values: flags.FlagValues, arguments: Sequence[str] = ()) -> str:
 def _dataset(arguments: Sequence[str]) -> str | None:
     """Returns the value of the last --dataset, which is not parsed: others may be wrong."""
     found = None
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in itertools.pairwise([*arguments, ""]):
         name, equals, value = argument.lstrip("-").partition("=")
         if argument.startswith("-") and name == "dataset":
             found = value if equals else following
