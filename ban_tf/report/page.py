@@ -67,12 +67,13 @@ def _use(content: Content) -> list[document.Block]:
     chosen = preferred.of_summary(content.summary)
     if not (content.path / chosen.file).is_file():
         return []
-    link = (f"Use this file: {chosen.file}. {chosen.reason}", chosen.file)
-    return [document.Links([link]), *_gain(content.summary, chosen.model)]
+    link = (f"Use this file: {chosen.file}", chosen.file)
+    reasons = document.Paragraph(" ".join([chosen.reason, *_gain(content.summary, chosen.model)]))
+    return [document.Links([link]), reasons]
 
 
-def _gain(summary: dict[str, Any], model: str) -> list[document.Block]:
-    """Returns how a model differs from generation 0 on the test data, unless it is that one."""
+def _gain(summary: dict[str, Any], model: str) -> list[str]:
+    """Returns a sentence on how a model differs from generation 0, unless it is that one."""
     kind, rows = kinds.of(summary), summary["generations"]
     whole = f"generations 1-{len(rows) - 1}"
     if model != preferred.ENSEMBLE:
@@ -87,11 +88,9 @@ def _gain(summary: dict[str, Any], model: str) -> list[document.Block]:
         ]
     changes = [(name, kind.change(row)) for name, row in found]
     return [
-        document.Paragraph(
-            f"Against generation 0, {name} changes the {kind.metric.label} by "
-            f"{kind.metric.change(change['difference'], change['low'], change['high'])} (95 % "
-            f"interval), which is {'' if change['significant'] else 'not '}significant."
-        )
+        f"Against generation 0, {name} changes the {kind.metric.label} by "
+        f"{kind.metric.change(change['difference'], change['low'], change['high'])} (95 % "
+        f"interval), which is {'' if change['significant'] else 'not '}significant."
         for name, change in changes
         if change
     ]

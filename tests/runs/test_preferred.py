@@ -56,9 +56,12 @@ def test_the_report_names_the_file_to_use_on_top(run):
     found = _validated(run, {"0": 0.2, "1": 0.1})
     assert found.file == "generation-1/model.keras"
     text = page.write(content.read(run))
-    link = f'<a href="{found.file}">Use this file: {found.file}. {found.reason}</a>'
+    link = f'<a href="{found.file}">Use this file: {found.file}</a>'
     assert link in text and text.index(link) < text.index("<section")
-    assert "Against generation 0, generation 1 changes the test error (%) by" in text
+    assert (
+        f"<p>{found.reason} Against generation 0, generation 1 changes the test error (%) by"
+        in text
+    )
     (run / found.file).unlink()
     assert "Use this file" not in page.write(content.read(run))
 
