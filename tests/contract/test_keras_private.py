@@ -332,7 +332,7 @@ def test_what_is_around_the_step_on_a_batch_may_be_overridden():
             step = super()._autoconvert_optionals(step)
 
             def watched(data):
-                self.seen += tf.is_symbolic_tensor(keras.tree.flatten(data)[0])
+                self.seen += 1  # in the graph, or from Keras 3.16 on for each batch
                 return step(data)
 
             return watched
