@@ -154,11 +154,6 @@ class MultiLabelImages(ImageClassification):
             kept_as=kept_as,
         )
 
-    @classmethod
-    def final_row(cls, run: reading.RunReader, student: reading.RunReader) -> dict[str, Any]:
-        """Returns the metrics of a final student, at its own thresholds."""
-        return label_inference.final_row(run, student)
-
     def keep_test(self, directory: RunDirectory) -> None:
         """Stores the labels, the names of files, and thumbnails of the images that reports show."""
         test, last = self.data.test, len(self._odds) - 1

@@ -15,7 +15,7 @@ from ban_tf.datasets import image_files, masks, pipeline, resizing, segmentation
 from ban_tf.datasets.folder_layout import ALL
 from ban_tf.errors import InputError
 from ban_tf.metrics import summary
-from ban_tf.runs import inference, reading
+from ban_tf.runs import inference, reading, segments
 from ban_tf.tasks import finished_runs, image_inference, image_paths, segmentation_scores
 from ban_tf.tasks.task import Predictions
 
@@ -148,6 +148,14 @@ def _predict_mask(model: keras.Model, path: str, facts: reading.DataFacts) -> np
     pixels = resizing.to_array(image, (height, width), facts.resize, channels)
     found = inference.log_probabilities(model, pixels[None], facts)[0].argmax(axis=-1)
     return masks.at_original_size(found.astype(np.uint8), (image.height, image.width), facts.resize)
+
+
+def final_row(run: reading.RunReader, student: reading.RunReader) -> dict[str, Any]:
+    """Returns the metrics of a final student against generation 0 of a run; see `Task`."""
+    classes = len(reading.read_data_facts(run).class_names)
+    first, own = segments.read(run, classes).counts[0], segments.read(student, classes).counts[1]
+    log_loss = reading.read_summary(student)["generations"][1]["negative_log_likelihood"]
+    return segmentation_scores.row(own, log_loss, first)
 
 
 def served(

@@ -120,14 +120,27 @@ def rows(scores: Sequence[Scores]) -> list[dict[str, Any]]:
     """
     first = scores[0].counts
     return [
-        {
-            **segmentation.evaluate(found.counts),
-            "negative_log_likelihood": found.log_loss,
-            "interval": list(segmentation.interval(found.counts)),
-            "change": segmentation.change(found.counts, first) if index else None,
-        }
+        row(found.counts, found.log_loss, first if index else None)
         for index, found in enumerate(scores)
     ]
+
+
+def row(
+    counts: segmentation.Counts, log_loss: float, first: segmentation.Counts | None
+) -> dict[str, Any]:
+    """Returns a row of a summary.
+
+    Args:
+        counts: The pixels of a model.
+        log_loss: Its mean negative log-likelihood.
+        first: The pixels of generation 0; None for this itself.
+    """
+    return {
+        **segmentation.evaluate(counts),
+        "negative_log_likelihood": log_loss,
+        "interval": list(segmentation.interval(counts)),
+        "change": None if first is None else segmentation.change(counts, first),
+    }
 
 
 def _mean(members: list[np.ndarray], average: str) -> np.ndarray:

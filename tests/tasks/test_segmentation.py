@@ -397,3 +397,16 @@ def test_classes_are_weighted_by_pixel_and_a_given_model_is_generation_0(run, fo
         runner.run(chosen(folder, tmp_path / "refused", teacher_from=str(other)))
     with pytest.raises(InputError, match="neither recordings nor several models teach pixels"):
         runner.run(chosen(folder, tmp_path / "refused", teacher_from=f"{file},{file}"))
+
+
+def test_the_ensemble_is_distilled_into_a_final_student(folder, tmp_path):
+    found = runner.run(chosen(folder, tmp_path / "run", epochs=1, final_student=True))
+    row, made = found["final_student"], ban_tf.Run(tmp_path / "run")
+    own = ban_tf.Run(made.path / row["directory"])
+    student = own.summary["generations"][1]
+    assert row["mean_iou"] == student["mean_iou"]
+    difference = row["mean_iou"] - found["generations"][0]["mean_iou"]
+    assert row["change"]["difference"] == pytest.approx(difference)
+    image = [folder / "test/images/0.png"]
+    np.testing.assert_allclose(own.predict(image, 0), made.predict(image), atol=1e-5)
+    assert "final student" in (made.path / "report.html").read_text()

@@ -3,7 +3,10 @@
 from ban_tf.config.declaration import Declaration
 from ban_tf.datasets import mask_folders
 
-_ONLINE = "teachers of pixels run with the student, since outputs for every pixel fill a disk"
+_ONLINE = (
+    "teachers of pixels run with the student, since outputs for every pixel fill a disk; "
+    "--teacher_from=FILE.keras takes a given one"
+)
 
 TASK = Declaration(
     name="segmentation",
@@ -21,7 +24,7 @@ TASK = Declaration(
                 "resize",
             ),
             *("void_label", "skip_void", "input", "augment", "augmentation_seed"),
-            *("class_weight", "teacher_from", "teacher_input"),
+            *("class_weight", "teacher_from", "teacher_input", "final_student"),
             *("eval_batch_size", "jit", "steps_per_execution", "sync_batch_norm"),
         }
     ),
@@ -47,7 +50,6 @@ TASK = Declaration(
         "teacher_views": _ONLINE,
         "teacher_top": _ONLINE,
         "recordings": _ONLINE,
-        "final_student": "the ensemble of networks for masks is not distilled",
     },
     defaults={
         "arch": "unet",

@@ -3,6 +3,11 @@
 from ban_tf.config.declaration import Declaration
 from ban_tf.datasets import text
 
+_ONLINE = (
+    "teachers of text run with the student, since a distribution over all words for each word of a "
+    "text fills a disk"
+)
+
 TASK = Declaration(
     name="language_modeling",
     data="text",
@@ -45,10 +50,9 @@ TASK = Declaration(
         "feature_layers": "they are of networks on images",
         "feature_loss": "it compares features of images",
         "teacher_from": "a language model belongs to the vocabulary of its run",
-        "teacher_signal": "teachers of text are run with the student, and are never recorded",
-        "teacher_top": "teachers of text are run with the student, and are never recorded",
-        "recordings": "teachers of text are run with the student, and are never recorded",
-        "final_student": "networks for text are stateful, and their ensemble is not",
+        **dict.fromkeys(("teacher_signal", "teacher_top", "recordings"), _ONLINE),
+        "final_student": "networks for text are stateful, and their ensemble is not; `ban-tf "
+        "export` and `predict` take the ensemble itself",
         "jit": "LSTMs are slower with XLA",
         "steps_per_execution": "steps of text are executed one at a time",
         "sync_batch_norm": "language models have no batch normalization",
