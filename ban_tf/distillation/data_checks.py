@@ -127,11 +127,14 @@ def check_labels(model: Any, y: Any, look_for_nan: bool = False) -> str | None:
 
 
 def assert_labels(model: Any, y: Any) -> None:
-    """Adds checks to a TensorFlow graph: whether labels are in range, where shapes are known.
+    """Checks, in a TensorFlow graph or at once, that labels are in range, where shapes are known.
 
     Args:
         model: The `BornAgainModel`.
         y: Labels of one batch, tensors.
+
+    Raises:
+        InputError: One is not, and this is no graph.
     """
     shapes = checks.output_shapes(model.student)
     if y is None or shapes is None or not model.check_data:
@@ -151,9 +154,11 @@ def assert_labels(model: Any, y: Any) -> None:
         if values is None or not read or kinds.get(name) == VALUES or shapes[name][-1] is None:
             continue
         logits = _as_classes(shapes[name], kinds.get(name))
-        label_forms.read(
-            targets.marked(targets.unsigned(values, known), void[name], logits), logits
-        )
+        marked = targets.marked(targets.unsigned(values, known), void[name], logits)
+        try:
+            label_forms.read(marked, logits)
+        except InputError as error:  # outside of a graph it is raised at once
+            raise InputError(str(error).replace("`labels`", "`y`", 1)) from None
 
 
 def largest_batch(x: Any, batch_size: int | None) -> int | None:
