@@ -141,15 +141,15 @@ def _entry(
         size: Height, width and channels of the images.
     """
     import numpy as np
-    import tensorflow as tf
 
+    from ban_tf.compat import compiled
     from ban_tf.distillation import teachers
 
     model = teachers.load_model(path)
     # Of a model for images of any size, those of the data count.
     shape = [own or known for own, known in zip(model.input_shape[1:], size, strict=True)]
-    image = tf.constant(np.zeros((1, *shape), model.inputs[0].dtype))
-    call = tf.function(lambda images: model(images, training=False))
+    image = np.zeros((1, *shape), model.inputs[0].dtype)
+    call = compiled.inference(lambda images: model(images, training=False), [model])
     return {
         "name": name,
         "error": row["error"],
@@ -157,5 +157,5 @@ def _entry(
         "change_in_error": row["change_in_error"],
         "parameters": model.count_params(),
         "bytes": path.stat().st_size,
-        "milliseconds": timing.shortest_milliseconds(lambda: call(image).numpy()),
+        "milliseconds": timing.shortest_milliseconds(lambda: call(image)),
     }
