@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import keras
 
 from ban_tf.config import registry
 from ban_tf.config.options import Options
+from ban_tf.distribution import cluster
 from ban_tf.errors import InputError
 
 _HOW = "set KERAS_BACKEND=tensorflow"
@@ -48,6 +50,11 @@ def _needing_tensorflow(options: Options) -> Iterator[str]:
         yield f"--dataset={options.dataset} is read by TensorFlow Datasets, which needs TensorFlow"
     if options.strategy not in ("auto", "one"):
         yield f"--strategy={options.strategy} needs TensorFlow; JAX computes on one device"
+    elif options.strategy == "auto" and (cluster.read(os.environ) or cluster.in_slurm(os.environ)):
+        yield (
+            "TF_CONFIG or Slurm describes several workers, which need TensorFlow; with JAX give "
+            "--strategy=one, and each a --workdir of its own"
+        )
     for name in ("virtual_devices", "threads", "mixup", "cutmix"):
         value = getattr(options, name)
         if value is not None:

@@ -31,7 +31,8 @@ sys.meta_path.insert(0, Hidden())
 import keras
 from ban_tf.cli import verbs
 from ban_tf.config import options
-from ban_tf.tasks import runner
+from ban_tf.errors import InputError
+from ban_tf.tasks import other_backends, runner
 
 class Kill(keras.callbacks.Callback):
     def __init__(self, number):
@@ -48,6 +49,11 @@ def kill(run, number):
 sys.modules["killing"] = sys.modules["__main__"]
 for flags in json.loads(sys.argv[1]):
     runner.run(options.Options(**flags))
+for flags in json.loads(sys.argv[3]):
+    try:
+        other_backends.check(options.Options(**flags))
+    except InputError as error:
+        print("refused", flags, error)
 for arguments in json.loads(sys.argv[2]):
     print("$", *arguments, flush=True)
     print("code", verbs.main(arguments), flush=True)
@@ -66,10 +72,31 @@ RUN = {
 }
 
 
-def _on_jax(runs, commands, folder):
+REFUSED = [
+    {"dataset": "text"},
+    {"dataset": "table:wine"},
+    {"dataset": "documents"},
+    {"strategy": "mirrored"},
+    {"virtual_devices": 2},
+    {"threads": 1},
+    {"augment": "strong"},
+    {"mixup": 0.2},
+    {"profile": True},
+]
+
+
+def _on_jax(runs, commands, folder, refused=()):
+    given = (json.dumps(argument) for argument in (runs, commands, refused))
     return subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(runs), json.dumps(commands)],
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
+        [sys.executable, "-c", PROGRAM, *given],
+        env={
+            **os.environ,
+            "KERAS_BACKEND": "jax",
+            "JAX_PLATFORMS": "cpu",
+            # Runs of the same network need not compile again.
+            "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
+        },
         cwd=folder,
         capture_output=True,
         text=True,
@@ -107,7 +134,8 @@ def folder(tmp_path_factory):
     from PIL import Image
 
     Image.fromarray(keras_image).save(folder / "digit.png")
-    process = _on_jax([killed, {**taught, "workdir": str(folder / "taught")}], commands, folder)
+    taught["workdir"] = str(folder / "taught")
+    process = _on_jax([killed, taught], commands, folder, REFUSED)
     assert process.returncode in (0, 2), process.stderr
     (folder / "output.txt").write_text(process.stdout)
     (folder / "errors.txt").write_text(process.stderr)
@@ -171,4 +199,6 @@ def test_commands_work_and_what_needs_tensorflow_says_so(folder):
     assert (folder / "exported.keras").exists()
     assert "--to=litert needs TensorFlow" in errors
     assert "--mixup=0.2 needs TensorFlow" in errors
+    refused = [line for line in output.splitlines() if line.startswith("refused")]
+    assert len(refused) == len(REFUSED) and all("TensorFlow" in line for line in refused)
     assert "digit.png\t" in output
