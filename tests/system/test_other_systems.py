@@ -5,7 +5,7 @@ import sys
 
 # Other packages know their systems by themselves, so that what they need is imported before.
 _SCRIPT = """
-import os, signal, sys
+import os, pathlib, signal, sys
 
 import absl.app, filelock, keras, matplotlib.figure, psutil, rich.console, scipy.stats
 import sklearn.datasets, sklearn.metrics, tensorboard.compat, tensorflow
@@ -36,6 +36,9 @@ def refuse(event, arguments):
 
 
 os.stat, os.readlink = hides_proc(os.stat), hides_proc(os.readlink)
+if hasattr(pathlib, "_NormalAccessor"):  # Python 3.10 has taken these before
+    pathlib._NormalAccessor.stat = staticmethod(os.stat)
+    pathlib._NormalAccessor.readlink = staticmethod(os.readlink)
 sys.addaudithook(refuse)
 
 import importlib, pkgutil
