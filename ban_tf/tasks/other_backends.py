@@ -46,7 +46,7 @@ def _needing_tensorflow(options: Options) -> Iterator[str]:
     if task in _TASKS:
         kind = task.replace("_", " ")
         yield f"--dataset={options.dataset} is for {kind}, {_TASKS[task]}, which needs TensorFlow"
-    if options.dataset.startswith("segmentation:tfds:"):
+    if options.dataset.startswith(("segmentation:tfds:", "multilabel:tfds:")):
         yield f"--dataset={options.dataset} is read by TensorFlow Datasets, which needs TensorFlow"
     if options.strategy not in ("auto", "one"):
         yield f"--strategy={options.strategy} needs TensorFlow; JAX computes on one device"

@@ -76,6 +76,7 @@ REFUSED = [
     {"dataset": "text"},
     {"dataset": "table:wine"},
     {"dataset": "documents"},
+    {"dataset": "multilabel:tfds:voc"},
     {"strategy": "mirrored"},
     {"virtual_devices": 2},
     {"threads": 1},
