@@ -28,14 +28,13 @@ def examples(file: pathlib.Path) -> Iterator[dict[str, Value]]:
             while head := opened.read(12):  # the length of a record, and its checksum
                 (length,) = struct.unpack("<Q", head[:8])
                 if opened.tell() + length + 4 > size:
-                    raise ValueError("it ends within an example")
+                    raise InputError(f"{file} cannot be read (it ends within an example).")
                 yield _example(opened.read(length))
                 opened.read(4)  # the checksum of the example
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror}).") from error
-    except (ValueError, IndexError, KeyError, StopIteration, struct.error) as error:
-        reason = str(error) if type(error) is ValueError else "it is no record of examples"
-        raise InputError(f"{file} cannot be read ({reason}).") from error
+    except (UnicodeDecodeError, IndexError, KeyError, StopIteration, struct.error) as error:
+        raise InputError(f"{file} cannot be read (it is no record of examples).") from error
 
 
 def _example(record: bytes) -> dict[str, Value]:
@@ -78,7 +77,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, bytes]]:
             yield key >> 3, message[place : place + 4]
             place += 4
         else:
-            raise ValueError(f"wire type {kind}")
+            raise struct.error(f"wire type {kind}")
 
 
 def _varint(message: bytes, place: int) -> tuple[int, int]:

@@ -108,9 +108,14 @@ def _of_torch(torch: Any, network: Any) -> Function:
             with torch.inference_mode():
                 found = network(given)
         except RuntimeError as error:  # which starts with a traceback
-            raise ValueError(str(error).strip().splitlines()[-1]) from error
+            reason = str(error).strip().splitlines()[-1]
+            raise InputError(
+                f"`teacher` cannot take a batch of shape {tuple(given.shape)}: {reason}"
+            ) from error
         if not isinstance(found, torch.Tensor):
-            raise ValueError(f"it returned a {type(found).__name__}, not a tensor")
+            raise InputError(
+                f"`teacher` must return a tensor of logits; it returned a {type(found).__name__}."
+            )
         return found.float().numpy()
 
     return run
