@@ -56,6 +56,10 @@ class FileSource(tfds_reading.Source):
     def _checked(self, split: str, rows: Iterator[int]) -> Iterator[int]:
         return rows
 
+    @property
+    def _are_lists(self) -> bool:
+        return False
+
     def _label(self, example: Mapping[str, Any]) -> int:
         return int(example[self.keys.label])
 
