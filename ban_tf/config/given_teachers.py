@@ -34,16 +34,8 @@ def check(options: Options) -> None:
             from ban_tf.distillation import recorded_outputs  # SciPy takes a second to import
 
             recorded_outputs.check_folder(source.path, f"--teacher_from={value}")
-        elif source.path.endswith(teacher_names.OTHER_RUNTIMES):
-            raise OptionsError(
-                f"--teacher_from={source.path} is no Keras file; record its outputs for the images "
-                "with ban_tf.record, and give --teacher_from=recording:PATH."
-            )
         elif os.path.isdir(source.path):  # noqa: PTH112
-            raise OptionsError(
-                f"--teacher_from={source.path} is a folder; record the outputs of its model with "
-                "ban_tf.record, and give --teacher_from=recording:PATH."
-            )
+            _check_saved_model(source.path)
         elif ".keras:" in source.path:
             raise OptionsError(
                 f"--teacher_from={value}: weights are numbers, of two files at least, as in "
@@ -64,7 +56,8 @@ def check(options: Options) -> None:
             f"--{compared} compares layers with those of one Keras model, but "
             f"--teacher_from={value} is another kind of teacher; leave out one of them."
         )
-    if not sources[0].is_recording:
+    recorded, other = sources[0].is_recording, sources[0].is_of_other_runtime
+    if not (recorded or other):
         return
     unmet = next((name for name in _MIXED if getattr(options, name)), None)
     if unmet:
@@ -72,8 +65,18 @@ def check(options: Options) -> None:
             f"--{unmet} shows images that are not recorded; leave it out with "
             f"--teacher_from={value}."
         )
-    if options.teacher_input != "auto":
+    if recorded and options.teacher_input != "auto":
         raise OptionsError(
             f"--teacher_input={options.teacher_input} does nothing with --teacher_from={value}, "
             "whose outputs are recorded. Leave it out."
         )
+
+
+def _check_saved_model(folder: str) -> None:
+    if os.path.isfile(os.path.join(folder, "saved_model.pb")):  # noqa: PTH113, PTH118
+        return
+    recorded = os.path.isfile(os.path.join(folder, "manifest.json"))  # noqa: PTH113, PTH118
+    raise OptionsError(
+        f"--teacher_from={folder} is a folder that holds no SavedModel"
+        + (f"; give --teacher_from=recording:{folder} for a recording." if recorded else ".")
+    )

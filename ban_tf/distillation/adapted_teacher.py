@@ -9,7 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from ban_tf.architectures import adapted, pixels
+from ban_tf.architectures import adapted, own_preprocessor, pixels
+from ban_tf.compat import preparation
 from ban_tf.compat.model_checks import check_flag
 from ban_tf.distillation import teachers
 from ban_tf.distillation.function_teachers import FunctionTeacher
@@ -57,7 +58,7 @@ def adapt_teacher(
         takes: The pixels that the teacher takes: "raw" (0..255), "zero_to_one",
             "minus_one_to_one", "imagenet" (normalized by its mean and standard deviation), "caffe"
             or a mean and a standard deviation by channel, of images scaled to 0..1. None for the
-            student's.
+            student's, or raw ones for a Keras model that prepares them with its preprocessor.
         given: The pixels that the student takes, likewise, but not "caffe".
         channels_first: Whether a function takes `[batch, channels, height, width]`.
         outputs: What a function returns: "logits" or "probabilities"; None finds out.
@@ -80,6 +81,13 @@ def adapt_teacher(
                 "`size`, `channels_first` and `outputs` are for functions; a Keras model says what "
                 "it takes and returns."
             )
+        if preparation.of(found) is not None:
+            if takes is not None:
+                raise InputError(
+                    f"`takes` does nothing, since `teacher` {found.name!r} prepares raw images "
+                    "with its preprocessor; leave it out, or set its `preprocessor` to None."
+                )
+            found, own = own_preprocessor.inside(found, given_shape), pixels.known(pixels.RAW)
         model = found if precision is None else fold(found, precision)
         return adapted.adapted(model, own, seen, given_shape)
     if not callable(found):

@@ -88,7 +88,8 @@ class MixedTeacher:
             if preparation.of(model) is not None:
                 raise InputError(
                     f"`teacher` {model.name!r} prepares its own input, which it cannot among "
-                    "teachers that are no Keras models; record its outputs with `ban_tf.record`."
+                    "teachers that are no Keras models; give ban_tf.adapt_teacher(model, "
+                    "input_shape) of it for images, or record its outputs with `ban_tf.record`."
                 )
 
     def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any]]:

@@ -26,6 +26,10 @@ def load(path: str | os.PathLike) -> Function | None:
         path: `FILE.onnx`, a TorchScript file (`.pt`, `.ts`, `.torchscript`), a program of
             `torch.export` (`.pt2`), or the folder of a SavedModel.
 
+    Returns:
+        A function of a NumPy batch. Its `input_shape` is the shape of an example, with None for
+        sides that vary; or None, where the file does not describe it.
+
     Raises:
         InputError: It does not exist, its runtime is not installed, or cannot read it.
     """
@@ -54,6 +58,7 @@ def load(path: str | os.PathLike) -> Function | None:
                 "ban_tf.adapt_teacher feeds a teacher of another size, pixels or order of axes."
             ) from error
 
+    run.input_shape = getattr(function, "input_shape", None)  # type: ignore[attr-defined]
     return run
 
 
@@ -66,7 +71,11 @@ def onnx(path: pathlib.Path) -> Function:
     if len(inputs) != 1:
         raise InputError(f"{path} has {len(inputs)} inputs; a teacher must have one.")
     name, dtype = inputs[0].name, _DTYPES.get(inputs[0].type, np.float32)
-    return lambda batch: session.run([outputs[0].name], {name: np.asarray(batch, dtype)})[0]
+
+    def run(batch: Any) -> np.ndarray:
+        return session.run([outputs[0].name], {name: np.asarray(batch, dtype)})[0]
+
+    return _shaped(run, inputs[0].shape)
 
 
 _DTYPES = {
@@ -94,7 +103,10 @@ def torchscript(path: pathlib.Path) -> Function:
 def torch_export(path: pathlib.Path) -> Function:
     """Returns a function that runs a program of `torch.export`, on the CPU."""
     torch = _imported("torch", path, "torch")
-    return _of_torch(torch, torch.export.load(str(path)).module())
+    program = torch.export.load(str(path))
+    given, _ = program.example_inputs or ((), {})
+    function = _of_torch(torch, program.module())
+    return _shaped(function, given[0].shape) if given else function
 
 
 def _of_torch(torch: Any, network: Any) -> Function:
@@ -140,7 +152,14 @@ def saved_model(path: pathlib.Path) -> Function:
         return found[sorted(found)[0]].numpy()
 
     run.loaded = loaded  # type: ignore[attr-defined]  # which else forgets its variables
-    return run
+    return _shaped(run, wanted[0].shape)
+
+
+def _shaped(function: Function, shape: Any) -> Function:
+    """Returns a function that has the shape of an example, from that of a batch."""
+    sides = [side if isinstance(side, int) else None for side in shape]
+    function.input_shape = tuple(sides[1:])  # type: ignore[attr-defined]
+    return function
 
 
 _READERS: dict[str, Callable[[pathlib.Path], Function]] = {

@@ -1,11 +1,12 @@
 """The names of teachers on the command line and in settings; nothing is read here.
 
-A name is `FILE`, `recording:PATH`, or several files with commas between them, each with a weight
-after a colon or all without: `a.keras:0.7,b.keras:0.3`.
+A name is `FILE` (or the folder of a SavedModel), `recording:PATH`, or several files with commas
+between them, each with a weight after a colon or all without: `a.keras:0.7,b.keras:0.3`.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -33,6 +34,13 @@ class Source(NamedTuple):
     def is_recording(self) -> bool:
         """Whether it is a recording."""
         return self.name.startswith(SCHEME)
+
+    @property
+    def is_of_other_runtime(self) -> bool:
+        """Whether it is a file of another runtime than Keras, or a folder."""
+        if self.is_recording:
+            return False
+        return self.name.endswith(OTHER_RUNTIMES) or os.path.isdir(self.name)  # noqa: PTH112
 
     @property
     def path(self) -> str:
@@ -89,4 +97,5 @@ def is_first_model(settings: Mapping[str, Any]) -> bool:
         sources = parse(value)
     except InputError:
         return False
-    return len(sources) == 1 and not sources[0].is_recording
+    kinds = [source.is_recording or source.is_of_other_runtime for source in sources]
+    return kinds == [False]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numbers
 import pathlib
+import warnings
 import zipfile
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
@@ -262,7 +263,9 @@ def load_model(path: str | pathlib.Path) -> keras.Model:
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):
         raise InputError(f"{path} is not a Keras model: a .keras file is a zip archive.")
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        with warnings.catch_warnings():  # of an optimizer, which a teacher does not need
+            warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
+            return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
         if "lambda" in str(error).lower():
             raise InputError(

@@ -12,11 +12,12 @@ from ban_tf.distillation.teachers import OnlineTeacher
 from ban_tf.tasks import teacher_signal
 from ban_tf.tasks.given_recording import GivenRecording
 from ban_tf.tasks.image_networks import ImageNetworks
+from ban_tf.tasks.other_runtimes import OtherRuntime
 
 
 def given(
     options: Options, networks: ImageNetworks, chance: float | None
-) -> tuple[tuple[Any, str] | None, GivenRecording | None]:
+) -> tuple[tuple[Any, str] | None, GivenRecording | OtherRuntime | None]:
     """Returns the teacher of generation 0.
 
     Args:
@@ -26,7 +27,7 @@ def given(
 
     Returns:
         The teacher and what identifies it, None if generation 0 has none; and its recording, of
-        which the batches bring the outputs, if it is one.
+        which the batches bring the outputs, if it is one or will be one.
 
     Raises:
         InputError: It cannot be read, does not fit the data, or is no better than chance.
@@ -35,12 +36,20 @@ def given(
     if not value or teacher_names.is_first_model(vars(options)):
         return None, None
     sources = teacher_names.parse(value)
-    if sources[0].is_recording:
-        augment = teacher_signal.augmentation(options, networks.data)
-        recording = GivenRecording(
-            *(sources[0].path, networks.data, augment, options.view_seed, options.teacher_classes),
-            target=networks.target,
-        )
+    if sources[0].is_recording or sources[0].is_of_other_runtime:
+        augment, path = teacher_signal.augmentation(options, networks.data), sources[0].path
+        recording: GivenRecording | OtherRuntime
+        if sources[0].is_recording:
+            recording = GivenRecording(
+                *(path, networks.data, augment, options.view_seed, options.teacher_classes),
+                target=networks.target,
+            )
+            recording.check_accuracy()
+        else:
+            views = teacher_signal.views(options, augment)
+            recording = OtherRuntime(
+                *(path, options, networks.normalized_data, augment, views), target=networks.target
+            )
         recorded = _mapped(RecordedTeacher(), recording.targets)
         return (recorded, recording.describe()), recording
     found = [networks.teacher(source.path, chance) for source in sources]

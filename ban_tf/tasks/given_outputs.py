@@ -77,7 +77,13 @@ def check_alone(value: str, alternative: str) -> None:
     Raises:
         InputError: There are several files.
     """
-    if len(teacher_names.parse(value)) > 1:
+    sources = teacher_names.parse(value)
+    if sources[0].is_of_other_runtime:
+        raise InputError(
+            f"--teacher_from={value} is no Keras file, and others teach on images alone; record "
+            "its outputs with ban_tf.record, and give --teacher_from=recording:PATH."
+        )
+    if len(sources) > 1:
         raise InputError(
             f"--teacher_from={value} names several models; give one, or {alternative}."
         )

@@ -13,7 +13,9 @@ from ban_tf.distillation import class_maps, example_keys, teacher_names
 from ban_tf.distillation.recorded_outputs import LOGITS, NONE, VALUES, Manifest, RecordedOutputs
 from ban_tf.distillation.recording import in_dataset
 from ban_tf.errors import InputError
-from ban_tf.tasks import number_scores
+from ban_tf.tasks import chance, number_scores
+
+_CHECKED = 2000  # training images, of larger data
 
 
 class GivenRecording:
@@ -45,7 +47,7 @@ class GivenRecording:
         classes: str | None,
         target: number_scores.Target | None = None,
     ):
-        self._target = target
+        self._target, self._data = target, data
         self._name = f"--teacher_from=recording:{path}"
         self._recorded = RecordedOutputs(path)
         manifest = self._recorded.manifest
@@ -117,10 +119,60 @@ class GivenRecording:
 
         return in_dataset(read, (view, chosen), self._recorded.manifest.classes)
 
+    def check_accuracy(self) -> None:
+        """Checks that the teacher is right about more training images than chance.
+
+        Nothing is known of augmented images, of which a teacher may be right about few.
+
+        Raises:
+            InputError: It is not.
+        """
+        if self._target is not None or self._recorded.manifest.augmentation != NONE:
+            return
+        labels = np.asarray(self._data.train.labels)
+        some = np.arange(0, len(labels), max(1, len(labels) // _CHECKED))
+        outputs = self._recorded.outputs(self._places[0][some])
+        check_better_than_chance(self._name, outputs, labels[some], self.targets, self._data)
+
     def describe(self) -> str:
         """Returns what identifies it, for the settings of a run."""
         mapped = "" if self.targets is None else f" with its classes mapped to {self.targets}"
         return f"{teacher_names.RECORDED}{self._recorded.digest()[:16]}{mapped}"
+
+
+def check_better_than_chance(
+    name: str,
+    outputs: np.ndarray,
+    labels: np.ndarray,
+    targets: list[int | None] | None,
+    data: datasets.ImageData,
+) -> None:
+    """Checks that a teacher is right more often than chance, about the classes that it knows.
+
+    Args:
+        name: How messages name the teacher.
+        outputs: Its logits, `[examples, classes of the teacher]`.
+        labels: The labels of these examples.
+        targets: As from `targets_of`.
+        data: The data.
+
+    Raises:
+        InputError: It is not.
+    """
+    if targets is not None:
+        classes = class_maps.of_indices(targets, data.num_classes)
+        known = np.isin(labels, classes.targets)
+        labels, outputs = labels[known], class_maps.mapped(outputs[known], classes)
+    expected = chance.of_accuracy(labels)
+    if expected is None:
+        return
+    right = float(np.mean(outputs.argmax(axis=-1) == labels))
+    if right <= expected:
+        raise InputError(
+            f"{name} is right about {right:.1%} of the training images, which is no better than "
+            f"chance ({expected:.1%}): most likely it was given other pixels than it takes "
+            "(--teacher_input names them), or its classes are in another order."
+        )
 
 
 def targets_of(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Sequence
 
 import keras
 import numpy as np
 
 from ban_tf import datasets
-from ban_tf.architectures import adapted, pixels
-from ban_tf.compat import preparation
+from ban_tf.architectures import adapted, own_preprocessor, pixels
 from ban_tf.datasets import folder_hints, image_data
 from ban_tf.distillation import class_maps, teachers
 from ban_tf.errors import InputError, RunDirectoryError
@@ -18,14 +18,18 @@ from ban_tf.runs import inference, reading
 _CHECKED = 2000  # validation images, of larger data
 
 
-def load(path: str) -> keras.Model:
-    """Loads a given model.
+def load(path: str, input_shape: Sequence[int]) -> keras.Model:
+    """Loads a given model; one with a preprocessor of its own, as a model of raw images.
+
+    Args:
+        path: Its file.
+        input_shape: Height, width and channels of the images.
 
     Raises:
-        InputError: It cannot be read.
+        InputError: It cannot be read, or prepares no such images.
     """
     try:
-        return teachers.load_model(path)
+        return own_preprocessor.inside(teachers.load_model(path), input_shape)
     except InputError as error:
         raise InputError(f"--teacher_from: {error}") from error
 
@@ -58,12 +62,6 @@ def check_fits(
     Raises:
         InputError: Its inputs or outputs do not fit.
     """
-    if preparation.of(model) is not None:
-        raise InputError(
-            f"--teacher_from={path} prepares its own input with its preprocessor, "
-            "but images are normalized here; set its `preprocessor` to None and save it again if "
-            "it takes normalized images, or use `ban_tf.Lineage`."
-        )
     count = len(getattr(model, "outputs", None) or ())
     if count != 1:
         raise InputError(

@@ -39,6 +39,7 @@ from ban_tf.tasks import (
     teacher_signal,
 )
 from ban_tf.tasks.given_recording import GivenRecording
+from ban_tf.tasks.other_runtimes import OtherRuntime
 from ban_tf.tasks.task import ServedData, Task
 from ban_tf.training import freezing
 from ban_tf.training.balanced_accuracy import BalancedAccuracy
@@ -58,7 +59,8 @@ class ImageClassification(Task):
     _predictions: list[np.ndarray]
     networks: image_networks.ImageNetworks
     features: frozen_features.FrozenFeatures | None = None  # in place of images
-    _recording: GivenRecording | None = None  # the teacher of generation 0, if it is recorded
+    # The teacher of generation 0, if it is recorded, or will be when the directory is open.
+    _recording: GivenRecording | OtherRuntime | None = None
     _given: keras.Model | None = None  # a given teacher, in the pixels of the run
 
     def load(self) -> None:
@@ -112,6 +114,9 @@ class ImageClassification(Task):
                     self.options, self.data, network, self.workers
                 )
                 return
+        given = self._recording
+        if isinstance(given, OtherRuntime):
+            self._recording = given = self.workers.run_on_chief_first(given.record)
         self.signal = self.workers.run_on_chief_first(
             lambda: teacher_signal.TeacherSignal(
                 self.options,
@@ -121,7 +126,7 @@ class ImageClassification(Task):
                 self._eval_batch_size(),
                 self._unlabelled,
                 self.output_kind,
-                self._recording,
+                given,
             )
         )
         self.recorded = self.signal.recorded

@@ -101,6 +101,12 @@ class ImageNetworks:
             return pixels.RAW  # which they prepare inside
         return pixels.of_model(self._built(network)) if ":" in network else pixels.NORMALIZED
 
+    @property
+    def normalized_data(self) -> datasets.ImageData:
+        """The data, normalized by the statistics of its training images."""
+        mean, std, _ = self._normalized
+        return dataclasses.replace(self.data, mean=mean, std=std)
+
     def _described(self, form: str) -> pixels.Pixels:
         return pixels.described(form, *self._normalized[:2])
 
@@ -150,7 +156,7 @@ class ImageNetworks:
             InputError: It does not fit the data, or is no better than chance.
         """
         options = self._task.options
-        model = given_teacher.load(path)
+        model = given_teacher.load(path, self.data.input_shape)
         given_teacher.check_fits(model, path, options.dataset, self.data, self.data.num_classes)
         given_teacher.check_classes(path, options.dataset, self.data)
         taking = self._taking(model, path, chance, None)
@@ -174,7 +180,7 @@ class ImageNetworks:
             InputError: It does not fit the data, or is no better than chance.
         """
         options, data = self._task.options, self.data
-        model = given_teacher.load(path)
+        model = given_teacher.load(path, self.data.input_shape)
         mapped = options.teacher_classes
         given_teacher.check_fits(
             model, path, options.dataset, data, None if mapped else data.num_classes

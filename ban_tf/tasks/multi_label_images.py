@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 
 from ban_tf import datasets
 from ban_tf.datasets import class_weights, thumbnails
+from ban_tf.distillation import teacher_names
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import labels as label_metrics
@@ -79,7 +80,8 @@ class MultiLabelImages(ImageClassification):
             InputError: It is a recording, whose outputs are of classes that exclude each other.
         """
         given = self.options.teacher_from or ""
-        if given.startswith("recording:"):
+        source = teacher_names.parse(given)[0]
+        if source.is_recording or source.is_of_other_runtime:
             raise InputError(
                 f"--teacher_from={given} holds outputs for images of one class each; give a .keras "
                 "file, or several, for images with several labels."

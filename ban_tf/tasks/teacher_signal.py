@@ -40,15 +40,15 @@ _SAMPLED_IMAGES = 1024
 
 
 def _pays(options: Options, data: datasets.ImageData) -> bool:
-    views = _views(options, augmentation(options, data))
-    returning = views < options.epochs
+    count = views(options, augmentation(options, data))
+    returning = count < options.epochs
     shared = options.teacher == "first" and options.generations > 1
     if needs_online(options) or not options.generations or not (returning or shared):
         return False
     nearest = options.recordings_directory.absolute()
     while not nearest.exists():
         nearest = nearest.parent
-    needed = _form(options, data, views, data.train).bytes * (
+    needed = _form(options, data, count, data.train).bytes * (
         1 if options.teacher == "first" else options.generations
     )
     return needed <= _LARGEST_SHARE * shutil.disk_usage(nearest).free
@@ -64,7 +64,7 @@ def augmented(options: Options, data: datasets.ImageData) -> bool:
     return augmentation(options, data) != "none"
 
 
-def _views(options: Options, augment: str) -> int:
+def views(options: Options, augment: str) -> int:
     """Returns how many views of the training data are recorded for a teacher."""
     if augment == "none":
         return 1
@@ -128,7 +128,7 @@ class TeacherSignal:
             augment = augmentation(options, data)
             decided = {
                 "recorded": recorded,
-                "views": _views(options, augment),
+                "views": views(options, augment),
                 "augmentation": augment,
             }
             directory.commit(metadata={"teacher_signal": decided})

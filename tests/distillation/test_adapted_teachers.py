@@ -1,6 +1,8 @@
 """Teachers of their own size, pixels and precision, and those of other runtimes."""
 
 import importlib.util
+import pathlib
+import re
 import sys
 
 import keras
@@ -205,6 +207,39 @@ def test_a_program_of_torch_export_teaches(tmp_path):
     assert _loss(str(tmp_path / "network.pt2")) == pytest.approx(_divergence(theirs), rel=1e-4)
 
 
+def test_a_network_of_timm_teaches_online_and_from_a_recording(tmp_path, monkeypatch):
+    """The snippet of the documentation, but for the weights that it would download."""
+    pytest.importorskip("timm")
+    page = pathlib.Path(__file__).parents[2] / "docs" / "how-to" / "teacher.md"
+    (snippet,) = re.findall(r"``` { .python .timm }\n(.*?)```", page.read_text(), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 255, (8, 32, 32, 3)).astype("uint8")
+    flat = [layers.Rescaling(1 / 255), layers.AveragePooling2D(8), layers.Flatten()]
+    network = keras.Sequential([keras.Input((32, 32, 3)), *flat, layers.Dense(10)])
+    names = {"ban_tf": ban_tf, "cifar_network": network, "cifar_images": images}
+    exec(snippet.replace("pretrained=True", "pretrained=False"), names)
+    theirs = _softmax(names["logits"](images).numpy())
+    ours = _softmax(network.predict(images, verbose=0))
+    wanted = np.mean(np.sum(theirs * np.log(theirs / ours), axis=-1))
+    for teacher, tolerance in ((names["logits"], 1e-3), ("recording:recordings/timm", 1e-2)):
+        model = ban_tf.BornAgainModel(network, teacher, "kd")
+        model.compile(keras.optimizers.SGD(0.0))
+        history = model.fit(images, np.zeros(8), batch_size=8, verbose=0).history
+        assert history["teacher_loss"][0] == pytest.approx(wanted, rel=tolerance)
+    settings = names["settings"]
+    adapted = ban_tf.adapt_teacher(
+        lambda batch: names["network"](names["torch"].from_numpy(batch)).detach(),
+        (32, 32, 3),
+        size=(224, 224, 3),
+        takes=(settings["mean"], settings["std"]),
+        channels_first=True,
+    )
+    model = ban_tf.BornAgainModel(network, adapted, "kd")
+    model.compile(keras.optimizers.SGD(0.0))
+    found = model.evaluate(images, np.zeros(8), batch_size=8, verbose=0, return_dict=True)
+    assert found["teacher_loss"] == pytest.approx(wanted, rel=1e-2)
+
+
 @pytest.mark.parametrize(("file", "module"), [("a.onnx", "onnxruntime"), ("a.pt", "torch")])
 def test_a_runtime_that_is_not_installed_is_named(file, module, tmp_path, monkeypatch):
     (tmp_path / file).write_bytes(b"")
@@ -231,3 +266,29 @@ def test_a_task_of_keras_hub_is_a_model_like_any_other():
     adapted = ban_tf.adapt_teacher(task, (8, 8, 1), takes="imagenet")
     theirs = _softmax(task(_as_the_teacher_sees().astype("float32")).numpy())
     assert _loss(adapted) == pytest.approx(_divergence(theirs), rel=1e-3)
+
+
+def test_a_task_of_keras_hub_with_a_preprocessor_is_adapted_with_it():
+    hub = pytest.importorskip("keras_hub")
+    keras.utils.set_random_seed(2)
+    backbone = hub.models.ViTBackbone(
+        image_shape=(16, 16, 3), patch_size=8, num_layers=1, num_heads=2, hidden_dim=16, mlp_dim=32
+    )
+    convert = hub.layers.ViTImageConverter(
+        image_size=(16, 16), scale=[0.01, 0.02, 0.03], offset=[-1.0, -2.0, -3.0]
+    )
+    task = hub.models.ViTImageClassifier(
+        backbone, 3, hub.models.ViTImageClassifierPreprocessor(convert)
+    )
+    theirs = _softmax(task.predict(np.repeat(IMAGES, 3, axis=-1), verbose=0))
+    adapted = ban_tf.adapt_teacher(task, (8, 8, 1))
+    assert _loss(adapted) == pytest.approx(_divergence(theirs), rel=1e-3)
+    mixed = [(adapted, 0.5), (lambda batch: theirs, 0.5)]
+    assert _loss(mixed) == pytest.approx(_divergence(theirs), rel=1e-3)
+    with pytest.raises(InputError, match="prepares raw images with its preprocessor; leave it out"):
+        ban_tf.adapt_teacher(task, (8, 8, 1), takes="imagenet")
+    with pytest.raises(InputError, match=r"is not for images of shape \(8, 8, 2\)"):
+        ban_tf.adapt_teacher(task, (8, 8, 2))
+    task.preprocess_samples = lambda x, y=None, sample_weight=None: x / 100
+    with pytest.raises(InputError, match="otherwise than by resizing and rescaling"):
+        ban_tf.adapt_teacher(task, (16, 16, 3))

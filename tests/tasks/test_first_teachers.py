@@ -14,7 +14,7 @@ from ban_tf.config import options
 from ban_tf.datasets import digits, pipeline
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.tasks import runner
+from ban_tf.tasks import other_runtimes, runner
 from ban_tf.tasks.run import Run
 
 ROWS = 300
@@ -231,10 +231,126 @@ def test_a_teacher_of_other_classes_is_mapped_by_a_file(files, tmp_path):
         ("a.keras,b.keras", "names a file that does not exist: a.keras"),
         ("a.keras:0.7", "weights are numbers, of two files at least"),
         ("a.keras:0.7,b.keras:half", "weights are numbers, of two files at least"),
-        (".", "is a folder; record the outputs of its model"),
-        ("a.onnx", "a.onnx is no Keras file; record its outputs"),
+        (".", "is a folder that holds no SavedModel"),
+        ("a.onnx", "names a file that does not exist: a.onnx"),
     ],
 )
 def test_names_that_are_no_teachers(value, sentence, tmp_path):
     with pytest.raises(InputError, match=sentence):
         _options(tmp_path, teacher_from=value)
+
+
+@pytest.fixture(scope="module")
+def saved(kernel, tmp_path_factory):
+    """The linear teacher as a SavedModel that takes pixels of -1..1."""
+    folder = tmp_path_factory.mktemp("other") / "model.v1"
+    dense = layers.Dense(10)
+    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), dense])
+    dense.set_weights([kernel * 127.5, kernel.sum(axis=0) * 127.5])
+    model.export(folder, format="tf_saved_model", verbose=False)
+    return str(folder)
+
+
+@pytest.mark.parametrize("given", [{"augment": "none"}, {"augment": "crop", "teacher_views": 2}])
+def test_a_saved_model_is_recorded_for_the_views_of_a_run(given, saved, kernel, tmp_path):
+    given = {**given, "teacher_from": saved, "teacher_input": "minus_one_to_one"}
+    seen = list(_batches(tmp_path / "run", kernel, **given))
+    for theirs, expected in seen:
+        np.testing.assert_allclose(theirs, expected, rtol=1e-3, atol=5e-3)
+    (recording,) = (tmp_path / "run" / "recordings").iterdir()
+    before = (recording / "view-00000.npy").stat().st_mtime_ns
+    again = list(_batches(tmp_path / "run", kernel, **given))
+    np.testing.assert_array_equal(again[3][0], seen[3][0])
+    assert (recording / "view-00000.npy").stat().st_mtime_ns == before
+
+
+def test_a_run_with_a_saved_model_is_resumed(saved, tmp_path):
+    given = {"teacher_from": saved, "teacher_input": "minus_one_to_one", "augment": "none"}
+    given |= {"optimizer": "adam", "learning_rate": 0.02, "epochs": 4}
+    runner.run(_options(tmp_path / "run", **given))
+    rows = runner.run(_options(tmp_path / "run", **given, gens=1))["generations"]
+    assert max(row["error"] for row in rows) < 0.3
+
+
+def test_a_teacher_of_another_runtime_that_does_not_fit_is_refused(saved, tmp_path):
+    turned = [f"{digit},{(digit + 5) % 10}" for digit in range(10)]
+    (tmp_path / "classes.csv").write_text("\n".join(["teacher,student", *turned]))
+    given = {"teacher_from": saved, "teacher_classes": str(tmp_path / "classes.csv")}
+    with pytest.raises(InputError, match=r"no better than chance .*--teacher_input names them"):
+        runner.prepare(_options(tmp_path / "run", **given))
+    assert not (tmp_path / "run").exists()
+    table = _options(
+        tmp_path / "table",
+        dataset="table:wine",
+        arch="mlp",
+        train_examples=None,
+        teacher_from=saved,
+    )
+    with pytest.raises(InputError, match="others teach on images alone; record its outputs"):
+        runner.prepare(table)
+
+
+def test_a_file_of_onnx_gets_the_size_and_order_of_axes_that_it_declares(tmp_path):
+    pytest.importorskip("onnxruntime")
+    onnx = pytest.importorskip("onnx")
+    helper, numbers = onnx.helper, onnx.TensorProto
+    node = helper.make_node("ReduceMean", ["images"], ["logits"], axes=[2], keepdims=0)
+    nodes = [node, helper.make_node("ReduceMax", ["logits"], ["top"], axes=[1], keepdims=0)]
+    graph = helper.make_graph(
+        nodes,
+        "columns",
+        [helper.make_tensor_value_info("images", numbers.FLOAT, ["n", 3, 16, 10])],
+        [helper.make_tensor_value_info("top", numbers.FLOAT, ["n", 10])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "columns.onnx")
+    data = datasets.load("digits", train_examples=ROWS)
+    teacher = other_runtimes.of_raw_images(str(tmp_path / "columns.onnx"), data, "imagenet")
+    found = teacher(data.train.images[:4].astype("float32"))
+    resized = keras.ops.image.resize(
+        data.train.images[:4].astype("float32"), (16, 10), antialias=True
+    )
+    columns = (np.asarray(resized).mean(axis=1) / 255 - [0.485, 0.456, 0.406]) / [
+        *(0.229, 0.224, 0.225)
+    ]
+    np.testing.assert_allclose(found, columns.max(axis=-1), atol=1e-4)
+
+
+def test_a_recording_at_chance_is_refused(images, tmp_path):
+    def wrong(batch):
+        return np.tile(np.eye(10)[3] * 9.0, (len(batch), 1))
+
+    ban_tf.record(wrong, images.train.images, tmp_path / "r", verbose=False)
+    given = _options(tmp_path / "run", teacher_from=f"recording:{tmp_path / 'r'}", augment="none")
+    with pytest.raises(InputError, match=r"right about .* of the training images, .* chance"):
+        runner.prepare(given)
+
+
+def test_a_task_of_keras_hub_is_generation_0_with_its_preprocessor(images, tmp_path):
+    hub = pytest.importorskip("keras_hub")
+    keras.utils.set_random_seed(0)
+    backbone = hub.models.ResNetBackbone(
+        image_shape=(16, 16, 3),
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[3],
+        stackwise_num_filters=[64],
+        stackwise_num_blocks=[1],
+        stackwise_num_strides=[1],
+        block_type="basic_block",
+    )
+    converter = hub.layers.ResNetImageConverter(image_size=(16, 16), scale=1 / 60, offset=-2.0)
+    task = hub.models.ResNetImageClassifier(
+        backbone, 10, hub.models.ResNetImageClassifierPreprocessor(converter)
+    )
+    raw = np.repeat(images.train.images, 3, axis=-1).astype("float32")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    task.compile(keras.optimizers.Adam(0.01), loss)
+    task.fit(raw[:600], images.train.labels[:600], epochs=2, verbose=0)
+    task.save(tmp_path / "task.keras")
+    given = {"teacher_from": str(tmp_path / "task.keras"), "gens": 1}
+    error = runner.run(_options(tmp_path / "run", **given))["generations"][0]["error"]
+    raw = np.repeat(images.test.images, 3, axis=-1).astype("float32")
+    wanted = task.predict(raw, verbose=0).argmax(axis=-1)
+    assert error == pytest.approx(np.mean(wanted != images.test.labels), abs=0.01) and error < 0.5
+    found = Run(tmp_path / "run").predict(images.test.images, 0).argmax(axis=-1)
+    assert np.mean(found == wanted) > 0.99

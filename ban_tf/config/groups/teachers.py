@@ -24,7 +24,8 @@ class TeacherOptions:
     teacher_from: str | None = flag(
         None,
         "A pretrained .keras model to use as generation 0; or a teacher of generation 0: "
-        "recording:PATH, or several models, a.keras:0.7,b.keras:0.3 (docs/how-to/teacher.md). An "
+        "recording:PATH, several models, a.keras:0.7,b.keras:0.3, or a model of ONNX, TorchScript, "
+        "torch.export or a SavedModel (docs/how-to/teacher.md). An "
         "empty value takes back that of a flagfile, as for --student_arch, --data_dir and "
         "--recordings.",
         of_some_tasks=True,
