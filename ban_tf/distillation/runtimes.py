@@ -5,10 +5,12 @@ Each runtime is imported when a file needs it, and is no dependency of this pack
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import pathlib
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -103,10 +105,24 @@ def torchscript(path: pathlib.Path) -> Function:
 def torch_export(path: pathlib.Path) -> Function:
     """Returns a function that runs a program of `torch.export`, on the CPU."""
     torch = _imported("torch", path, "torch")
-    program = torch.export.load(str(path))
+    with _without_triton():
+        program = torch.export.load(str(path))
+        function = _of_torch(torch, program.module())
     given, _ = program.example_inputs or ((), {})
-    function = _of_torch(torch, program.module())
     return _shaped(function, given[0].shape) if given else function
+
+
+@contextlib.contextmanager
+def _without_triton() -> Iterator[None]:
+    """Hides Triton from PyTorch: if it is imported after TensorFlow, the process crashes."""
+    hidden = "tensorflow" in sys.modules and "triton" not in sys.modules
+    if hidden:
+        sys.modules["triton"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules["triton"]
 
 
 def _of_torch(torch: Any, network: Any) -> Function:
