@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from ban_tf.metrics import intervals
 from ban_tf.metrics.table import METRICS
@@ -136,13 +136,25 @@ def figure(result: Mapping[str, Any]) -> Figure:
             capsize=3,
             **{**plots.series_style(index), "linestyle": ""},
         )
-    axes.set(xscale="log", xlabel="parameters", ylim=(0, None))
+    sizes = [network["parameters"] for network in result["networks"]]
+    # A factor of four holds a tick in any case.
+    limits = min(sizes) / 2, max(sizes) * 2
+    axes.set(xscale="log", xlabel="parameters", xlim=limits, ylim=(0, None))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
     # Without powers of ten, which need fonts for mathematics.
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+    axes.xaxis.set_major_formatter(lambda value, _: _rounded(value))
     axes.xaxis.set_minor_formatter(NullFormatter())
     axes.set_ylabel(f"{metric.label}, 95 % interval")
     plots.legend(axes, beside=True)
     return drawn
+
+
+def _rounded(count: float) -> str:
+    """Returns a count of one digit, such as 300k or 1M."""
+    for unit, name in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if round(count) >= unit:
+            return f"{count / unit:.0f}{name}"
+    return f"{count:.0f}"
 
 
 def _rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -12,6 +12,7 @@ import ban_tf
 from ban_tf.cli import student_sweep
 from ban_tf.config import options
 from ban_tf.errors import RunDirectoryError
+from ban_tf.report import students_page
 from ban_tf.tasks import runner
 
 _MODULE = """
@@ -179,3 +180,21 @@ def test_a_run_of_one_student_is_not_written_over(tmp_path):
     (tmp_path / "manifest.json").write_text("{}")
     with pytest.raises(RunDirectoryError, match="is a run of one student"):
         student_sweep.run(_options(tmp_path, workdir=str(tmp_path)), None)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shown"),
+    [
+        ([2_718, 78_042], ["3k", "10k", "30k", "100k"]),
+        ([78_042, 78_042], ["100k"]),
+        ([900_000, 40_000_000], ["1M", "3M", "10M", "30M"]),
+    ],
+)
+def test_the_picture_names_sizes_between_those_of_the_networks(sizes, shown):
+    about = {"error": 0.2, "error_interval": [0.1, 0.3]}
+    networks = [{"name": f"{size}", "parameters": size, **about} for size in sizes]
+    drawn = students_page.figure({"networks": networks})
+    (axes,) = drawn.axes
+    low, high = axes.get_xlim()
+    labels = zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)
+    assert [label.get_text() for tick, label in labels if low <= tick <= high] == shown
