@@ -49,10 +49,6 @@ class FileSource(tfds_reading.Source):
                 "the dataset's folder and prepare it again."
             )
 
-    @property
-    def _are_lists(self) -> bool:
-        return False  # `open_prepared` takes classes alone
-
     def _checked(self, split: str, rows: Iterator[int]) -> Iterator[int]:
         return rows
 
