@@ -66,6 +66,8 @@ def inside(model: keras.Model, input_shape: Sequence[int | None]) -> keras.Model
             f"`teacher` {model.name!r} prepares images with {type(converter).__name__} otherwise "
             "than by resizing and rescaling; record its outputs with ban_tf.record."
         )
+    # The network alone, without its preprocessor and what it was compiled with.
+    network = keras.Model(model.inputs, model.outputs, name=model.name)
     # Explicit, since a layer that resizes turns the mode of all later layers to training.
-    outputs = model(seen, training=False)
+    outputs = network(seen, training=False)
     return keras.Model(images, outputs, name=f"{model.name}_of_raw_images")

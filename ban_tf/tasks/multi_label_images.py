@@ -77,14 +77,15 @@ class MultiLabelImages(ImageClassification):
         """Returns several models of `--teacher_from`, which teach generation 0.
 
         Raises:
-            InputError: It is a recording, whose outputs are of classes that exclude each other.
+            InputError: It is a recording or of another runtime, whose outputs are of classes that
+                exclude each other.
         """
         given = self.options.teacher_from or ""
         source = teacher_names.parse(given)[0]
         if source.is_recording or source.is_of_other_runtime:
             raise InputError(
-                f"--teacher_from={given} holds outputs for images of one class each; give a .keras "
-                "file, or several, for images with several labels."
+                f"--teacher_from={given} must be a .keras file, or several, for images with "
+                "several labels; recordings and other runtimes are for images of one class each."
             )
         return super().first_teacher()
 

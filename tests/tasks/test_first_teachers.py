@@ -288,6 +288,9 @@ def test_a_teacher_of_another_runtime_that_does_not_fit_is_refused(saved, tmp_pa
     )
     with pytest.raises(InputError, match="others teach on images alone; record its outputs"):
         runner.prepare(table)
+    labels = _options(tmp_path / "labels", dataset="multilabel:digits", teacher_from=saved)
+    with pytest.raises(InputError, match=r"must be a \.keras file, or several, for images"):
+        runner.prepare(labels)
 
 
 def test_a_file_of_onnx_gets_the_size_and_order_of_axes_that_it_declares(tmp_path):
