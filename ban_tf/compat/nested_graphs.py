@@ -7,8 +7,11 @@ with each nested graph in the place of its operation.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
+import itertools
 import weakref
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -54,6 +57,40 @@ def places(model: keras.Model) -> dict[Place, keras.Layer]:
         if has_graph(layer):
             found |= {(index, *place): inner for place, inner in places(layer).items()}
     return found
+
+
+@contextlib.contextmanager
+def distinct_names(model: keras.Model) -> Iterator[None]:
+    """Renames operations of nested models for a time, since Keras wants one graph without doubles.
+
+    Args:
+        model: The outermost model, whose layers may share names with those of models inside.
+    """
+    seen: set[str] = set()
+    renamed = []
+    for operation in _operations(model):
+        name, number = operation.name, 0
+        while operation.name in seen:
+            number += 1
+            operation.name = f"{name}_inside_{number}"
+        if number:
+            renamed.append((operation, name))
+        seen.add(operation.name)
+    try:
+        yield
+    finally:
+        for operation, name in renamed:
+            operation.name = name
+
+
+def _operations(model: keras.Model) -> list[Any]:
+    """Returns the operations of a model, and those of nested models after these, once each."""
+    found: dict[int, Any] = {}
+    own = list(keras_private.functional_of(model).operations)
+    nested = [_operations(operation) for operation in own if has_graph(operation)]
+    for operation in itertools.chain(own, *nested):
+        found.setdefault(id(operation), operation)
+    return list(found.values())
 
 
 def flat(model: keras.Model) -> Graph:

@@ -41,6 +41,11 @@ def check(options: Options) -> None:
                 f"--teacher_from={value}: weights are numbers, of two files at least, as in "
                 "a.keras:0.7,b.keras:0.3."
             )
+        elif "," in source.path and not os.path.isfile(source.path):  # noqa: PTH113
+            raise OptionsError(
+                f"--teacher_from={value} names no file. If it lists several, all must be .keras "
+                "files; record the mean of others with ban_tf.record."
+            )
         elif not os.path.isfile(source.path):  # noqa: PTH113
             raise OptionsError(f"--teacher_from names a file that does not exist: {source.path}")
     if teacher_names.is_first_model({"teacher_from": value, "teacher_classes": classes}):

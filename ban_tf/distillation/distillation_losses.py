@@ -17,7 +17,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ban_tf.compat import distribute, keras_private
+from ban_tf.compat import distribute, keras_private, nested_graphs
 from ban_tf.distillation import feature_layers, projections
 from ban_tf.distillation.features import FeatureLoss
 from ban_tf.errors import InputError
@@ -226,7 +226,8 @@ def with_features(model: keras.Model, names: Sequence[str], role: str) -> keras.
         inputs, outputs, features = feature_layers.outputs_of(model, names, role)
     except InputError as error:
         raise InputError(f"`distillation_losses`: {error}") from error
-    return keras.Model(inputs, {"outputs": outputs, "features": features})
+    with nested_graphs.distinct_names(model):
+        return keras.Model(inputs, {"outputs": outputs, "features": features})
 
 
 def _symbolic(model: keras.Model, layer: str | None, role: str) -> Any:

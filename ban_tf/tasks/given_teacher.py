@@ -199,6 +199,8 @@ def _accuracy(
         if not len(labels):
             return 1.0  # nothing is known of it
     predicted = inference.log_probabilities(taking, images, facts)
+    if np.isnan(predicted).any():
+        raise InputError("The model of --teacher_from returns numbers that are not finite.")
     if classes is not None:
         predicted = class_maps.mapped(predicted, classes)
     return float(np.mean(predicted.argmax(axis=-1) == labels))

@@ -8,7 +8,7 @@ from keras import layers
 
 import ban_tf
 from ban_tf import architectures
-from ban_tf.distillation import alignment, feature_layers
+from ban_tf.distillation import alignment, distillation_losses, feature_layers
 from ban_tf.distillation.features import FeatureLoss
 
 CLASSES = 3
@@ -340,3 +340,23 @@ def test_keras_own_loss_names_what_projects_where_shapes_differ():
     same = keras.distillation.FeatureDistillation("mse", "teacher_1", "twin_1")
     model = _born_again(convolutional((3, 6), "twin"), teacher, same)
     model.train_on_batch(images()[0])
+
+
+def test_layers_of_a_nested_teacher_may_have_the_names_of_those_around_it():
+    def around(inner, name):
+        images = keras.Input((8, 8, 1), name="images")
+        pixels = keras.layers.Rescaling(1.5, name="pixels")(images)
+        return keras.Model(images, inner(pixels), name=name)
+
+    inner = [keras.layers.Rescaling(0.5, name="pixels"), keras.layers.Conv2D(4, 3, name="features")]
+    head = [keras.layers.GlobalAveragePooling2D(name="end"), keras.layers.Dense(3)]
+    network = keras.Sequential([keras.Input((8, 8, 1), name="images"), *inner, *head], name="inner")
+    teacher = around(around(network, "middle"), "outer")
+    names = [layer.name for layer in network.layers]
+    looking = distillation_losses.with_features(teacher, ["middle/inner/features"], "teacher")
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32")
+    found = looking(images)
+    wanted = network.layers[1](network.layers[0](images * 2.25))
+    np.testing.assert_allclose(found["features"]["middle/inner/features"], wanted, atol=1e-5)
+    np.testing.assert_allclose(found["outputs"], teacher(images), atol=1e-5)
+    assert [layer.name for layer in network.layers] == names

@@ -229,6 +229,7 @@ def test_a_teacher_of_other_classes_is_mapped_by_a_file(files, tmp_path):
         ("a.keras:0,b.keras:1", "must give positive, finite weights"),
         ("recording:a,b.keras", "mixes a recording with others"),
         ("a.keras,b.keras", "names a file that does not exist: a.keras"),
+        ("a.onnx,b.keras", "If it lists several, all must be .keras files"),
         ("a.keras:0.7", "weights are numbers, of two files at least"),
         ("a.keras:0.7,b.keras:half", "weights are numbers, of two files at least"),
         (".", "is a folder that holds no SavedModel"),
