@@ -19,7 +19,9 @@ flat = images.reshape(len(images), -1)
 booster = HistGradientBoostingClassifier(max_iter=12, max_leaf_nodes=15, random_state=0)
 booster.fit(flat[train], labels[train])
 # A row of pixels has the same key as the image.
-ban_tf.record(booster.predict_proba, flat[train], "recordings/booster", class_names="0123456789")
+ban_tf.record(
+    booster.predict_proba, flat[train], "recordings/booster", class_names=list("0123456789")
+)
 
 # From here on, the booster is not needed.
 import keras  # noqa: E402
