@@ -235,7 +235,7 @@ def log_odds(outputs: np.ndarray, activation: str) -> np.ndarray:
 
 
 def _double_precision() -> AbstractContextManager:
-    """Returns a context in which there is float64, which JAX only has when told so."""
+    """Returns a context in which there is float64, which JAX has only where it is enabled."""
     if keras.backend.backend() != "jax":
         return contextlib.nullcontext()
     import jax

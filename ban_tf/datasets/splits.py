@@ -13,7 +13,7 @@ from ban_tf.system import seeds
 
 _PIXELS = 2**22  # counted at a time, to limit memory
 # Bins of numbers, each of which is split alike, and examples in one at least: of fewer, no part is
-# near the fraction that is asked for.
+# near the given fraction.
 _BINS, _EXAMPLES_OF_A_BIN = 10, 50
 
 

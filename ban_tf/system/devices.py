@@ -44,7 +44,7 @@ def make_deterministic() -> None:
     """Makes every operation deterministic.
 
     Raises:
-        InputError: JAX was not told so before it started.
+        InputError: JAX computes on GPUs, and XLA_FLAGS lacks the flag for it.
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
