@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 import pathlib
 import tempfile
 import weakref
@@ -159,13 +160,35 @@ def _inputs_of_shape(shape: Any, name: str | None = None) -> Any:
 
 
 def _copy_model(model: keras.Model) -> keras.Model:
-    """Copies a model by its class where that rebuilds it, as a saved one is; else by its graph.
+    """Copies a model by its graph, or by its class where the graph has no copy that can be saved.
 
     Not all layers of KerasHub can be loaded as parts of a saved graph: some build from tuples
     alone, where a file has lists.
     """
-    copy = _copy_by_class(model) if _has_own_config(model) else None
-    return _copy_graph(model) if copy is None else copy
+    own = _has_own_config(model)
+    try:
+        copy = _copy_graph(model)
+    except (ValueError, TypeError, NotImplementedError):
+        by_class = _copy_by_class(model) if own else None
+        if by_class is None:
+            raise
+        return by_class
+    if not own or _can_be_loaded(copy):
+        return copy
+    by_class = _copy_by_class(model)
+    return copy if by_class is None else by_class
+
+
+def _can_be_loaded(model: keras.Model) -> bool:
+    """Returns whether a saved model can be loaded again where its classes are known."""
+    known = {type(layer).__name__: type(layer) for layer in model._flatten_layers()}
+    try:
+        saved = json.dumps(keras.saving.serialize_keras_object(model))
+        with keras.saving.custom_object_scope(known):
+            keras.saving.deserialize_keras_object(json.loads(saved), safe_mode=False)
+    except Exception:  # of any class: layers run code of their own
+        return False
+    return True
 
 
 def _copy_by_class(model: keras.Model) -> keras.Model | None:
