@@ -97,6 +97,11 @@ class ImageClassification(Task):
             )
             self._unlabelled = unlabelled.without(found, self.data.validation, self.data.test)
             self._spoilt = len(found.labels) - len(self._unlabelled.labels)
+            if not len(self._unlabelled.labels):
+                raise InputError(
+                    f"--unlabelled={options.unlabelled}: every image is identical to one of the "
+                    "validation or test data; give others."
+                )
         self._class_weights = None
         if self.options.class_weight:
             self._class_weights = class_weights.weights(

@@ -9,6 +9,7 @@ from PIL import Image
 from ban_tf.config import options
 from ban_tf.datasets import digits
 from ban_tf.distribution.workers import Workers
+from ban_tf.errors import InputError
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import runner, teacher_signal
 from ban_tf.tasks.image_classification import ImageClassification
@@ -67,6 +68,14 @@ def test_a_run_learns_from_them_and_resumes_bit_for_bit(tmp_path, folder, capsys
         ours, theirs = (_weights(tmp_path / name, number) for name in ("whole", "parts"))
         for found, expected in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(found, expected)
+
+
+def test_images_of_the_test_data_alone_are_refused(tmp_path):
+    for index, image in enumerate(digits.load().test.images[:3]):
+        Image.fromarray(image[..., 0]).save(tmp_path / f"{index}.png")
+    task = ImageClassification(_options(tmp_path / "run", tmp_path), Workers())
+    with pytest.raises(InputError, match=r"--unlabelled=.*: every image is identical .*; give oth"):
+        task.load()
 
 
 def test_epochs_have_as_many_steps_as_all_images_and_resume_anywhere(tmp_path, folder, monkeypatch):
