@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import keras
@@ -187,19 +187,40 @@ def predict(
     """
     facts = reading.read_data_facts(run)
     model = load_model(run, which, facts)
-    files, bad = image_paths.expand(names)
     rows: list[list[Any]] = []
     lines: list[str] = []
+    bad: list[str] = []
+
+    def ask(images: np.ndarray) -> np.ndarray:
+        return np.exp(inference.log_probabilities(model, images, facts))
+
+    for file, row in predicted_files(names, facts, ask, bad):
+        classes = likely.of(row, facts.class_names, top)
+        lines.append("\t".join([file, *classes.shown]))
+        rows.append([file, *classes.cells])
+    return Predictions(["image", *likely.headings(facts.class_names, top)], rows, lines, bad)
+
+
+def predicted_files(
+    names: Sequence[str],
+    facts: reading.DataFacts,
+    ask: Callable[[np.ndarray], np.ndarray],
+    bad: list[str],
+) -> Iterator[tuple[str, Any]]:
+    """Yields each image file that can be read, and what is predicted for it.
+
+    Args:
+        names: Paths of images or of folders, and patterns; see `image_paths.expand`.
+        facts: The data of the run.
+        ask: Returns predictions `[images, ...]` of images as of `read_files`.
+        bad: To which a sentence on each other file is added.
+    """
+    files, missing = image_paths.expand(names)
+    bad += missing
     for part in read_files(files, facts):
         bad += part.bad
-        if not part.indices:
-            continue
-        found = np.exp(inference.log_probabilities(model, part.images, facts))
-        for index, row in zip(part.indices, found, strict=True):
-            classes = likely.of(row, facts.class_names, top)
-            lines.append("\t".join([files[index], *classes.shown]))
-            rows.append([files[index], *classes.cells])
-    return Predictions(["image", *likely.headings(facts.class_names, top)], rows, lines, bad)
+        if part.indices:
+            yield from zip((files[i] for i in part.indices), ask(part.images), strict=True)
 
 
 class ReadFiles(NamedTuple):

@@ -13,7 +13,7 @@ from ban_tf.errors import InputError
 from ban_tf.metrics import labels as label_metrics
 from ban_tf.metrics import summary
 from ban_tf.runs import inference, label_files, reading
-from ban_tf.tasks import finished_runs, image_inference, image_paths
+from ban_tf.tasks import finished_runs, image_inference
 from ban_tf.tasks.task import Predictions
 
 SEPARATOR = "|"  # of labels in a table, as in the tables that are read
@@ -88,22 +88,22 @@ def predict(
     """
     facts = reading.read_data_facts(run)
     model = image_inference.load_model(run, which, facts)
-    files, bad = image_paths.expand(names)
     known = facts.class_names
     thresholds = label_files.thresholds_of(run, which, len(known))
     rows: list[list[Any]] = []
     lines: list[str] = []
-    for part in image_inference.read_files(files, facts):
-        bad += part.bad
-        if not part.indices:
-            continue
-        for index, row in zip(part.indices, _probabilities(model, part.images, facts), strict=True):
-            order = np.argsort(-row, kind="stable")
-            chosen = order[row[order] >= thresholds[order]] if top is None else order[:top]
-            shown = [f"{known[label]}\t{row[label]:.4f}" for label in chosen] or ["no label"]
-            lines.append("\t".join([files[index], *shown]))
-            labels = SEPARATOR.join(known[label] for label in chosen)
-            rows.append([files[index], labels, *(f"{p:.8g}" for p in row)])
+    bad: list[str] = []
+
+    def ask(images: np.ndarray) -> np.ndarray:
+        return _probabilities(model, images, facts)
+
+    for file, row in image_inference.predicted_files(names, facts, ask, bad):
+        order = np.argsort(-row, kind="stable")
+        chosen = order[row[order] >= thresholds[order]] if top is None else order[:top]
+        shown = [f"{known[label]}\t{row[label]:.4f}" for label in chosen] or ["no label"]
+        lines.append("\t".join([file, *shown]))
+        labels = SEPARATOR.join(known[label] for label in chosen)
+        rows.append([file, labels, *(f"{p:.8g}" for p in row)])
     return Predictions(["image", "labels", *known], rows, lines, bad)
 
 

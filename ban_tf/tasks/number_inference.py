@@ -11,7 +11,7 @@ import numpy as np
 from ban_tf.errors import InputError
 from ban_tf.metrics import regression, summary
 from ban_tf.runs import inference, reading
-from ban_tf.tasks import finished_runs, image_inference, image_paths
+from ban_tf.tasks import finished_runs, image_inference
 from ban_tf.tasks.task import Predictions
 
 
@@ -67,18 +67,16 @@ def predict(
         raise InputError(f"--top={top} is for classes, but {run.path} predicts a number.")
     facts = reading.read_data_facts(run)
     model = image_inference.load_model(run, which, facts)
-    files, bad = image_paths.expand(names)
     rows: list[list[Any]] = []
     lines: list[str] = []
-    for part in image_inference.read_files(files, facts):
-        bad += part.bad
-        if not part.indices:
-            continue
-        for index, value in zip(
-            part.indices, inference.values(model, part.images, facts), strict=True
-        ):
-            rows.append([files[index], f"{value:.8g}"])
-            lines.append(f"{files[index]}\t{value:.6g}")
+    bad: list[str] = []
+
+    def ask(images: np.ndarray) -> np.ndarray:
+        return inference.values(model, images, facts)
+
+    for file, value in image_inference.predicted_files(names, facts, ask, bad):
+        rows.append([file, f"{value:.8g}"])
+        lines.append(f"{file}\t{value:.6g}")
     return Predictions(["image", facts.class_names[0]], rows, lines, bad)
 
 
