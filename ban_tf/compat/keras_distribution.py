@@ -207,7 +207,7 @@ def as_data(dataset: Any) -> Any:
 
     Args:
         dataset: A `tf.distribute.DistributedDataset`, a `tf.data.Dataset`, or the result of this.
-            Under other backends it is returned as it is.
+            Under other backends it is returned unchanged.
     """
     if keras.backend.backend() != "tensorflow":
         return dataset

@@ -1,6 +1,6 @@
 """What a compiled JAX step is given beside its batch: the weights of the teacher.
 
-A step that only refers to a teacher holds its weights as constants, so that it is compiled anew
+A step that only refers to a teacher holds its weights as constants, and has to be compiled again
 whenever they may have changed. As arguments they may change, and the program is smaller.
 """
 

@@ -111,7 +111,7 @@ def values(
     batches: Batches | None = None,
     batch_size: int | None = None,
 ) -> np.ndarray:
-    """Returns what a model predicts on one split of the data as it is, `[examples, units]`.
+    """Returns a model's raw outputs on one split of the data, `[examples, units]`.
 
     The arguments are those of `log_probabilities`.
     """
