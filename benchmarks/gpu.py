@@ -72,17 +72,6 @@ def pytorch_steps(
     return run
 
 
-def stock_model(model: keras.Model) -> keras.Model:
-    """Returns the network in stock Keras layers, compiled as a Keras user does."""
-    stock = training.with_stock_layers(model)
-    stock.compile(
-        keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        weighted_metrics=["accuracy"],
-    )
-    return stock
-
-
 def contenders(
     network: str, policy: str, batch: training.Batch, steps: int, names: Sequence[str]
 ) -> dict[str, Callable[[], None]]:
@@ -98,7 +87,7 @@ def contenders(
         "recorded": lambda: fit_steps(
             compiled(build(), RecordedTeacher()), (images, recorded), steps
         ),
-        "keras": lambda: fit_steps(stock_model(build()), batch, steps),
+        "keras": lambda: fit_steps(training.stock_model(build()), batch, steps),
         "pytorch": lambda: pytorch_steps(build(), batch, policy, steps),
     }
     return {name: made[name]() for name in names}

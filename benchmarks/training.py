@@ -91,6 +91,17 @@ def compiled(model: keras.Model, teacher: Any = None, **compile_arguments: Any) 
     )
 
 
+def stock_model(model: keras.Model) -> keras.Model:
+    """Returns a network in stock Keras layers, compiled as a Keras user does."""
+    stock = with_stock_layers(model)
+    stock.compile(
+        keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        weighted_metrics=["accuracy"],
+    )
+    return stock
+
+
 def _compile(
     model: keras.Model, optimizer: keras.optimizers.Optimizer, **compile_arguments: Any
 ) -> keras.Model:

@@ -1,8 +1,9 @@
 """One training step: ban_tf against the same network in stock Keras layers and in PyTorch.
 
 Run as `python -m benchmarks.training_step`, with `--networks` and `--precisions` to choose. The
-contenders train on one fixed batch of random images, in turn, in one process. PyTorch takes part
-if it is installed (`pip install -r benchmarks/requirements.txt`).
+contenders train on one fixed batch of random images, in turn, in one process, except for stock
+Keras on JAX, which has a process of its own. PyTorch and JAX take part if they are installed
+(`pip install -r benchmarks/requirements.txt`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
-from benchmarks import measuring, training
+from benchmarks import jax_process, measuring, training
 
 NETWORKS = ("wrn-16-1", "wrn-16-4", "wrn-28-2", "densenet-40-12")
 PRECISIONS = ("float32", "mixed_bfloat16")
@@ -37,6 +38,8 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
     }
     if importlib.util.find_spec("torch"):
         contenders["pytorch"] = training.pytorch_step(ours, batch, policy)
+    if importlib.util.find_spec("jax"):
+        contenders["keras on jax"] = jax_process.step(network, policy, batch_size)
     seconds = measuring.interleave(contenders, steps)
     return {
         "milliseconds": measuring.milliseconds(seconds),

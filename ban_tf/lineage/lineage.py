@@ -161,26 +161,21 @@ class Lineage(TrainedGenerations):
         )
         self._output_count = collapse.output_count(networks.values())
         self._workers = workers or current()
-        self.directory = (
-            open_shared(directory, self._workers)
-            if isinstance(directory, (str, os.PathLike))
-            else directory
-        )
         self._compile: Callable[[int], Mapping[str, Any]] = lambda epochs: {}
-        self._notes_recipe = self.directory is not None and defaults is None
         self.generations: list[Generation] = []
         self._trainers = Trainers(
             expects_teacher=bool(self.number_of_generations and self._needs_teacher), **shared
         )
         self._starts: list[str] = []
+        self.directory = (
+            open_shared(directory, self._workers)
+            if isinstance(directory, (str, os.PathLike))
+            else directory
+        )
+        self._notes_recipe = self.directory is not None and defaults is None
         if self.directory is not None:
             try:
-                check_settings(self.directory, settings or {}, defaults or {})
-                check_last(self.directory, generations)
-                lineage_checks.check_savable(networks)
-                if self._notes_recipe:
-                    noted = recipe.of_lineage(given, networks)
-                    recipe.agree(self.directory, noted, first=True)
+                self._check_run(self.directory, given, networks)
             except BaseException:
                 if self.directory is not directory:  # opened here: release its lock
                     self.directory.close()
@@ -305,6 +300,14 @@ class Lineage(TrainedGenerations):
     def _taught_by(self, number: int) -> str:
         given = not number and self._first_teacher is not None
         return "a given teacher" if given else teachers_text(self.teachers_of(number))
+
+    def _check_run(self, run: RunDirectory, given: dict[str, Any], networks: Any) -> None:
+        """Checks that the run in the directory can be continued with these arguments."""
+        check_settings(run, given["settings"] or {}, given["defaults"] or {})
+        check_last(run, given["generations"])
+        lineage_checks.check_savable(networks)
+        if self._notes_recipe:
+            recipe.agree(run, recipe.of_lineage(given, networks), first=True)
 
     def _train(
         self,
