@@ -64,7 +64,8 @@ def _run(options: Options, run_one: Callable[[Options], Any]) -> dict[str, Any]:
         print(f"\nSeed {seed} ({len(directories) + 1} of {options.seeds}), in {where}")
         run_one(dataclasses.replace(options, seed=seed, seeds=1, workdir=str(directory)))
         directories.append(directory)
-    result = comparison_page.write(directories, options.directory)
+    linked = "report.html" if options.report else "summary.md"
+    result = comparison_page.write(directories, options.directory, linked=linked)
     print("\n" + comparison_page.write_markdown(result))
     print(f"The comparison is in {shown.escaped(options.directory / 'report.html')}.")
     return result

@@ -190,12 +190,15 @@ def _has(result: Mapping[str, Any], key: str) -> bool:
     return any(cell[key] for cell in cells)
 
 
-def write_page(result: Mapping[str, Any], folder: pathlib.Path = pathlib.Path()) -> str:
+def write_page(
+    result: Mapping[str, Any], folder: pathlib.Path = pathlib.Path(), linked: str = "report.html"
+) -> str:
     """Returns the comparison as one self-contained page.
 
     Args:
         result: The result of `comparison.compare`.
         folder: The folder of the page, for links to the pages of the runs.
+        linked: The file of each run that is linked.
     """
     drawn = {name: plots.svg(figure) for name, figure in figures(result).items()}
     main, metric = next(iter(shown(result).items()))
@@ -231,7 +234,7 @@ def write_page(result: Mapping[str, Any], folder: pathlib.Path = pathlib.Path())
         caption = f"{metric.title}, over seeds; verdicts at a false discovery rate of 5 %"
         table = _table(result, name, caption)
         sections.append(document.Section(metric.title, [table]))
-    sections.append(document.Section("What was compared", _provenance(result, folder)))
+    sections.append(document.Section("What was compared", _provenance(result, folder, linked)))
     lead = [notes(result), *_absent(result)]
     verdicts = [document.Paragraph(text, kind="verdict") for text in lead]
     return document.render(_title(result), sections, verdicts)
@@ -280,10 +283,12 @@ def _means(result: Mapping[str, Any], name: str) -> str:
     )
 
 
-def _provenance(result: Mapping[str, Any], folder: pathlib.Path) -> list[document.Block]:
+def _provenance(
+    result: Mapping[str, Any], folder: pathlib.Path, linked: str
+) -> list[document.Block]:
     groups = [(group["name"], _description(group)) for group in result["groups"]]
-    linked = [
-        (f"{group['name']}, seed {seed}", os.path.relpath(f"{run}/report.html", folder))
+    links = [
+        (f"{group['name']}, seed {seed}", os.path.relpath(f"{run}/{linked}", folder))
         for group in result["groups"]
         for seed, run in zip(group["seeds"], group["runs"], strict=True)
     ]
@@ -293,7 +298,7 @@ def _provenance(result: Mapping[str, Any], folder: pathlib.Path) -> list[documen
         document.table(caption, ("runs", "of"), groups, texts=2),
         document.table("Common settings of all runs", ("setting", "value"), settings, texts=2),
         document.Subheading("Single runs"),
-        document.Links(linked),
+        document.Links(links),
     ]
 
 
@@ -302,6 +307,7 @@ def write(
     output: str | pathlib.Path,
     control: str | None = None,
     pictures: bool = False,
+    linked: str = "report.html",
 ) -> dict[str, Any]:
     """Compares finished runs and writes `report.html`, `summary.md` and `summary.json`.
 
@@ -310,6 +316,7 @@ def write(
         output: The output folder.
         control: See `comparison.compare`.
         pictures: Whether the figures are also written as PNG into `figures/`.
+        linked: The file of each run to which the page links.
 
     Raises:
         InputError: No run has results, the runs cannot be compared, the output folder is a run, or
@@ -321,7 +328,7 @@ def write(
     result = comparison.compare(runs, control) | {"left_out": left_out}
     output = pathlib.Path(output)
     files = {
-        "report.html": write_page(result, output).encode(),
+        "report.html": write_page(result, output, linked).encode(),
         "summary.md": write_markdown(result).encode(),
         "summary.json": (json.dumps(result, indent=1) + "\n").encode(),
     }

@@ -46,20 +46,22 @@ def begin(
     )
 
 
-def end(result: dict[str, Any], directory: RunDirectory, started: float) -> None:
+def end(result: dict[str, Any], directory: RunDirectory, started: float, report: bool) -> None:
     """Prints the results of a run, where they are, and what to do next.
 
     Args:
         result: Its summary.
         directory: The run directory.
         started: Its start time, by `time.perf_counter`.
+        report: Whether report.html was written.
     """
     table.show(result)
     seconds = time.perf_counter() - started
-    print(
-        f"\nIn {seconds:.0f} s. The models and the report are in {shown.escaped(directory.path)}:"
-    )
-    print("  generation-*/model.keras, ensemble.keras, report.html, summary.md, summary.json")
+    what, page = ("models and the report", "report.html, ") if report else ("models", "")
+    print(f"\nIn {seconds:.0f} s. The {what} are in {shown.escaped(directory.path)}:")
+    print(f"  generation-*/model.keras, ensemble.keras, {page}summary.md, summary.json")
+    if not report:
+        print("Write report.html: ", shown.command(["ban-tf", "report", str(directory.path)]))
     curves = shown.command(["tensorboard", "--logdir", str(directory.path / "tensorboard")])
     print(f"Look at the curves:  {curves}")
     print(f"One more generation: the same command with --gens={len(result['generations'])}")

@@ -15,9 +15,10 @@ from absl import logging
 
 from ban_tf.config.options import Options
 from ban_tf.metrics import summary
-from ban_tf.report import content, page, table
+from ban_tf.report import content, table
 from ban_tf.runs import reading
 from ban_tf.runs.rundir import RunDirectory
+from ban_tf.tasks import results
 
 
 def add(
@@ -77,8 +78,7 @@ def add(
             "summary.md": markdown.encode(),
         }
     )
-    text = page.write(content.read(directory.path))
-    directory.write_untracked("report.html", text.encode())
+    results.write_page(content.read(directory.path), options, directory)
     return result
 
 

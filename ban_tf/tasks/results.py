@@ -20,6 +20,8 @@ from ban_tf.system import environment, shown
 if TYPE_CHECKING:
     from ban_tf.tasks.task import Task
 
+PAGE = "report.html"
+
 
 def report(task: Task, lineage: Lineage, directory: RunDirectory) -> dict[str, Any]:
     """Evaluates a lineage on the test data and writes the results into its directory.
@@ -38,15 +40,28 @@ def report(task: Task, lineage: Lineage, directory: RunDirectory) -> dict[str, A
     task.keep_test(directory)
     logs = directory.folder("tensorboard")
     tensorboard.write_histories(logs, lineage.generations)
-    tensorboard.write_summary(
-        logs, result, compared(task.options), task.figures(), str(directory.path)
-    )
+    figures = task.figures() if task.options.report else {}
+    tensorboard.write_summary(logs, result, compared(task.options), figures, str(directory.path))
     found = content.read(directory.path)
     table_of_examples = predictions.write(found)
     if table_of_examples is not None:
         directory.write_untracked(predictions.FILE, table_of_examples)
-    directory.write_untracked("report.html", page.write(found).encode())
+    write_page(found, task.options, directory)
     return result
+
+
+def write_page(found: content.Content, options: Options, directory: RunDirectory) -> None:
+    """Writes `report.html`; with `--noreport` only removes one of earlier results.
+
+    Args:
+        found: The content of the report.
+        options: The options of the run.
+        directory: The run directory.
+    """
+    if options.report:
+        directory.write_untracked(PAGE, page.write(found).encode())
+    else:
+        directory.remove_untracked((PAGE,))
 
 
 def command(options: Options) -> str:
@@ -80,7 +95,7 @@ def run_facts(options: Options, dataset: str) -> dict[str, Any]:
             "generation-*/model.keras": "each generation, a plain Keras model",
             "ensemble.keras": "the mean of the born-again generations",
             "run.cfg": "a flagfile that repeats this run",
-            "report.html": "this and more, with figures, in one page",
+            **({PAGE: "this and more, with figures, in one page"} if options.report else {}),
             "tensorboard": "its curves",
         },
     }

@@ -76,7 +76,7 @@ def run(options: Options, nested: bool = False) -> dict[str, Any]:
             workers.shutdown()
     if not workers.chief:
         return {}
-    console.end(result, directory, started)
+    console.end(result, directory, started, options.report)
     return result
 
 

@@ -1,34 +1,48 @@
 """`ban_tf.Run`: a run as the library reads it."""
 
-import sys
+import contextlib
+import io
+import json
 
 import docstring_examples
 import keras
 import numpy as np
 import pytest
-import warm
+import small
 from PIL import Image
 from scipy.special import softmax
 
 import ban_tf
 from ban_tf import datasets
+from ban_tf.cli import report
+from ban_tf.config import options
 from ban_tf.errors import InputError, RunDirectoryError
+from ban_tf.report import content
 from ban_tf.runs.rundir import RunDirectory
+from ban_tf.tasks import results, runner
 
 
-def _train(folder, seed):
-    command = [
-        *(sys.executable, "-m", "ban_tf", "train", "--gens=2", "--epochs=1", "--arch=wrn-10-1"),
-        *("--train_examples=150", "--progress=none", f"--seed={seed}", f"--workdir={folder}"),
-    ]
-    warm.run(command, check=True)
-    return folder
+def _options(folder, **changes):
+    given = {"gens": 2, "epochs": 1, "arch": small.ARCH, "train_examples": 150, "report": False}
+    return options.check(
+        options.Options(workdir=str(folder), progress="none", **{**given, **changes})
+    )
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def printed():
+    """What is printed while the runs are trained."""
+    return io.StringIO()
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, printed):
     root = tmp_path_factory.mktemp("runs")
-    return [_train(root / f"seed-{seed}", seed) for seed in (0, 1)]
+    found = [root / f"seed-{seed}" for seed in (0, 1)]
+    with contextlib.redirect_stdout(printed):
+        for seed, folder in enumerate(found):
+            runner.run(_options(folder, seed=seed))
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +57,7 @@ def images():
 
 def test_its_parts_are_those_of_the_files(run, folders):
     assert run.generations == [0, 1, 2]
-    assert run.settings["arch"] == "wrn-10-1"
+    assert run.settings["arch"] == small.ARCH
     assert run.task.name == "image_classification"
     assert {number: len(rows) for number, rows in run.history.items()} == {0: 1, 1: 1, 2: 1}
     assert run.history[1][0]["val_accuracy"] >= 0
@@ -95,8 +109,6 @@ def test_the_model_of_the_best_validation_result_is_preferred(run):
 
 
 def _data(run):
-    import json
-
     return json.loads((run.files.path / "data.json").read_text())
 
 
@@ -154,3 +166,17 @@ def test_evaluation_on_the_same_data_gives_the_same_error(run):
     assert [row["error"] for row in found["generations"]] == [
         row["error"] for row in run.summary["generations"]
     ]
+
+
+def test_a_run_without_a_report_says_how_to_write_it(folders, printed, capsys):
+    page = folders[1] / "report.html"
+    assert not page.exists() and "report.html" not in (folders[1] / "summary.md").read_text()
+    assert f"Write report.html:  ban-tf report {folders[1]}\n" in printed.getvalue()
+    assert report.main([str(folders[1])]) == 0
+    assert page.stat().st_size > 10_000
+    with RunDirectory(folders[1]) as directory:  # of earlier results it is removed
+        found = content.read(folders[1])
+        results.write_page(found, _options(folders[1]), directory)
+        assert not page.exists()
+        results.write_page(found, _options(folders[1], report=True), directory)
+    assert page.is_file()

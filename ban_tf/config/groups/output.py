@@ -37,6 +37,12 @@ class OutputOptions:
         choices=("auto", "lines", "none"),
         may_change=True,
     )
+    report: bool = flag(
+        True,
+        "Write report.html, and its figures for TensorBoard, at the end of the run; with "
+        "--noreport, ban-tf report writes it later.",
+        may_change=True,
+    )
     tensorflow_log: bool = flag(
         False,
         "Show TensorFlow's own messages.",

@@ -1,0 +1,21 @@
+"""Networks of one convolution, for tests whose claims do not depend on the network.
+
+`ARCH` is a value of `--arch` for images, from the root of the project.
+"""
+
+import keras
+
+ARCH = "tests.small:network"
+
+
+def network(input_shape, num_classes):
+    """Returns a network with batch normalization that is built and traced in a moment."""
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Conv2D(8, 3, strides=2, activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(num_classes),
+        ]
+    )
