@@ -47,6 +47,7 @@ def steps_per_epoch(examples: Examples, batch_size: int) -> int:
     return batch_sizes.full_batches(len(examples.labels), batch_size)
 
 
+@tf.autograph.experimental.do_not_convert  # whose conversion takes longer than tracing
 def training_batches(
     examples: Examples,
     *,

@@ -10,6 +10,7 @@ import tensorflow as tf
 from ban_tf.datasets import cutmix, mixup
 
 
+@tf.autograph.experimental.do_not_convert  # whose conversion takes longer than tracing
 def mixed_batches(
     batches: tf.data.Dataset,
     num_classes: int,

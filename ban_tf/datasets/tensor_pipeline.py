@@ -1,4 +1,7 @@
-"""The batches of `pipeline` under TensorFlow, as `tf.data.Dataset`."""
+"""The batches of `pipeline` under TensorFlow, as `tf.data.Dataset`.
+
+Nothing here needs AutoGraph, whose conversion of the functions takes longer than tracing them.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ _tensors: weakref.WeakKeyDictionary[Split, tf.Tensor] = weakref.WeakKeyDictionar
 _targets: weakref.WeakKeyDictionary[Split, tf.Tensor] = weakref.WeakKeyDictionary()
 
 
+@tf.autograph.experimental.do_not_convert
 def training_batches(
     data: ImageData,
     *,
@@ -75,6 +79,7 @@ def training_batches(
     return _ahead(indices, batch)
 
 
+@tf.autograph.experimental.do_not_convert
 def view_batches(
     data: ImageData,
     *,
@@ -98,6 +103,7 @@ def view_batches(
     return _ahead(rows.batch(batch_size), batch)
 
 
+@tf.autograph.experimental.do_not_convert
 def evaluation_batches(
     split: Split,
     data: ImageData,
@@ -121,6 +127,7 @@ def evaluation_batches(
     return _ahead(rows.batch(batch_size), batch)
 
 
+@tf.autograph.experimental.do_not_convert
 def image_batches(split: Split, data: ImageData, batch_size: int, first: int) -> tf.data.Dataset:
     """Returns the images of a split in order; see `pipeline`."""
     images = evaluation_batches(split, data, batch_size).map(lambda images, labels: images)
