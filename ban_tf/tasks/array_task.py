@@ -17,7 +17,7 @@ from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import summary
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
-from ban_tf.tasks import kept_predictions
+from ban_tf.tasks import kept_predictions, lent_models
 from ban_tf.tasks.task import Task
 
 # Training examples for `--analyse`.
@@ -161,7 +161,9 @@ class ArrayTask(Task):
         if not len(self.validation.labels):
             return None
         predictions = [
-            self.log_probabilities(lineage.model(generation.number), self.validation)
+            self.log_probabilities(
+                lent_models.of_generation(lineage, generation.number), self.validation
+            )
             for generation in lineage.generations
         ]
         average = self.options.ensemble_average

@@ -34,6 +34,7 @@ from ban_tf.tasks import (
     image_networks,
     image_scores,
     leakage,
+    lent_models,
     saturation,
     served_images,
     teacher_signal,
@@ -309,15 +310,16 @@ class ImageClassification(Task):
     def compile_arguments(self) -> dict[str, Any]:
         """Returns cross-entropy and accuracy."""
         loss = objectives.LabelCrossEntropy(
-            from_logits=self._end() == "linear", label_smoothing=self.options.label_smoothing
+            from_logits=self._end == "linear", label_smoothing=self.options.label_smoothing
         )
         metrics: list[Any] = ["accuracy"]
         if self.options.monitor == _BALANCED:
             metrics.append(BalancedAccuracy(self.data.num_classes))
         return {"loss": loss, "weighted_metrics": metrics}
 
+    @functools.cached_property
     def _end(self) -> str:
-        """Returns the last activation of the networks, which are checked."""
+        """The last activation of the networks, which are checked."""
         student = self.options.student_arch
         return self.networks.end([self.build_first(), *([self.build(student)] if student else [])])
 
@@ -329,7 +331,10 @@ class ImageClassification(Task):
         number, validation = lineage.generations[-1].number, self.data.validation
         now, before = (
             image_scores.log_probabilities(
-                lineage.model(index), validation, self.data, **self._evaluated()
+                lent_models.of_generation(lineage, index),
+                validation,
+                self.data,
+                **self._evaluated(),
             )
             for index in (number, number - 1)
         )

@@ -15,7 +15,7 @@ from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import summary
 from ban_tf.runs import eval_batches
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.tasks import kept_predictions
+from ban_tf.tasks import kept_predictions, lent_models
 
 # Returns the inputs and labels of a split, in order.
 Batches = Callable[[datasets.Split], Any]
@@ -65,7 +65,9 @@ def validation_errors(
     if not len(validation.labels):
         return None
     predictions = [
-        log_probabilities(lineage.model(generation.number), validation, data, **options)
+        log_probabilities(
+            lent_models.of_generation(lineage, generation.number), validation, data, **options
+        )
         for generation in lineage.generations
     ]
     return summary.errors(predictions, groups, validation.labels, average)

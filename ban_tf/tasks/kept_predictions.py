@@ -15,6 +15,7 @@ from ban_tf.errors import CorruptFileError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.runs import reading
 from ban_tf.runs.rundir import RunDirectory
+from ban_tf.tasks import lent_models
 from ban_tf.training import checkpoints
 
 
@@ -36,19 +37,12 @@ def of_generations(
         read: Reads and checks a stored file; by default one of log-probabilities.
         kept_as: The name of the file of each generation, without its suffix.
     """
-    models: dict[Callable, keras.Model] = {}
     results = []
     for generation in lineage.generations:
         name = f"generation-{generation.number}/{kept_as}.npz"
         found = _kept(directory, name, shape, read)
         if found is None:
-            if generation.pretrained:
-                model = lineage.model(generation.number)
-            else:
-                build = lineage.builder(generation.number)
-                model = models[build] = models.get(build) or build()
-                model.set_weights(generation.weights)
-            found = predict(model)
+            found = predict(lent_models.of_generation(lineage, generation.number))
             directory.commit({name: checkpoints.pack([found])})
         results.append(found)
     return results

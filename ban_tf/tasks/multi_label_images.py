@@ -27,6 +27,7 @@ from ban_tf.tasks import (
     image_scores,
     kept_predictions,
     label_inference,
+    lent_models,
     saturation,
 )
 from ban_tf.tasks.image_classification import ImageClassification
@@ -60,7 +61,7 @@ class MultiLabelImages(ImageClassification):
 
     def compile_arguments(self) -> dict[str, Any]:
         """Returns the binary cross-entropy of each label, and the share of right labels."""
-        end = self._end()
+        end = self._end
         if end == "softmax":
             raise InputError(
                 f"--arch={self.options.arch} ends in a softmax, by which labels exclude each "
@@ -98,7 +99,12 @@ class MultiLabelImages(ImageClassification):
         """Returns whether the validation labels are right more often, by a 95 % interval."""
         number, validation = lineage.generations[-1].number, self.data.validation
         now, before = (
-            image_scores.log_odds(lineage.model(index), validation, self.data, **self._evaluated())
+            image_scores.log_odds(
+                lent_models.of_generation(lineage, index),
+                validation,
+                self.data,
+                **self._evaluated(),
+            )
             for index in (number, number - 1)
         )
         return saturation.labels_improved(now, before, validation.labels)

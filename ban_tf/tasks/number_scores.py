@@ -18,7 +18,7 @@ from ban_tf.metrics import regression
 from ban_tf.report import regression_plots
 from ban_tf.runs import number_files
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.tasks import kept_predictions
+from ban_tf.tasks import kept_predictions, lent_models
 
 # What `Task.shown` is of them.
 SHOWN = ("loss", "rmse", "val_rmse")
@@ -75,7 +75,7 @@ def improved(lineage: Lineage, numbers: Numbers, targets: np.ndarray, seed: int)
         seed: The seed of the resamples.
     """
     last = lineage.generations[-1].number
-    now, before = (numbers(lineage.model(index)) for index in (last, last - 1))
+    now, before = (numbers(lent_models.of_generation(lineage, index)) for index in (last, last - 1))
     return regression.improved(now, before, targets, seed)
 
 
@@ -85,7 +85,10 @@ def validation_scores(
     """Returns the validation RMSE of generations and of their averages; see `Task`."""
     if not len(targets):
         return None
-    found = [numbers(lineage.model(generation.number)) for generation in lineage.generations]
+    found = [
+        numbers(lent_models.of_generation(lineage, generation.number))
+        for generation in lineage.generations
+    ]
     means = [np.mean([found[member] for member in group], axis=0) for group in groups]
     return [regression.evaluate(mean, targets)["rmse"] for mean in means]
 

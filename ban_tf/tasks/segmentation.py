@@ -203,16 +203,19 @@ class Segmentation(Task):
 
     def compile_arguments(self) -> dict[str, Any]:
         """Returns cross-entropy, pixel accuracy and mean IoU."""
-        options = self.options
-        built = [self.build(network) for network in options.architectures]
-        end = image_networks.common_end(built, options, self.workers)
         loss = objectives.LabelCrossEntropy(
-            from_logits=end == "linear", label_smoothing=options.label_smoothing
+            from_logits=self._end == "linear", label_smoothing=self.options.label_smoothing
         )
         return {
             "loss": loss,
             "weighted_metrics": [PixelAccuracy(), MeanIoU(self.data.num_classes)],
         }
+
+    @functools.cached_property
+    def _end(self) -> str:
+        """The last activation of the networks, which are checked."""
+        built = [self.build(network) for network in self.options.architectures]
+        return image_networks.common_end(built, self.options, self.workers)
 
     def improved(self, lineage: Lineage) -> bool:
         """Returns whether the validation mean IoU rose by more than its 95 % interval."""

@@ -30,6 +30,7 @@ from ban_tf.tasks import (
     chance,
     class_figures,
     given_outputs,
+    lent_models,
     saturation,
     text_inference,
 )
@@ -229,7 +230,7 @@ class TextClassification(array_task.ArrayTask):
         """Returns whether the validation error fell by more than its 95 % interval."""
         number = lineage.generations[-1].number
         now, before = (
-            self.log_probabilities(lineage.model(index), self.validation)
+            self.log_probabilities(lent_models.of_generation(lineage, index), self.validation)
             for index in (number, number - 1)
         )
         if self.options.monitor == _BALANCED:
