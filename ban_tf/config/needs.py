@@ -70,11 +70,6 @@ def _without(name: str) -> Need:
 
 
 TFDS = Need("dataset", "TFDS datasets", lambda options: datasets.is_tfds(options.dataset))
-FILES = Need(
-    "dataset",
-    "images in files",
-    lambda options: datasets.is_folder(options.dataset) or datasets.is_table(options.dataset),
-)
 READ = Need(
     "dataset",
     "TFDS datasets and images in files",

@@ -167,7 +167,7 @@ def load(
         channels: 1 or 3; by default those of the data.
         cache: Where decoded images are stored: "memory", "disk" (next to the dataset,
             memory-mapped), or "auto": on disk if they would fill a third of the memory.
-        skip_bad_files: Leave out image files that cannot be read.
+        skip_bad_files: Leave out images that cannot be read.
         test_fraction: Fraction of the images used for testing, of data without a test part;
             the same images whatever the seed.
         show_progress: Whether to show the progress of reading many images.

@@ -67,19 +67,21 @@ def load(
                 f"--train_examples={train_examples} must be between 1 and the {counts[TRAIN]} "
                 f"training examples of --dataset={name}."
             )
-        counts[TRAIN] = train_examples
+        if not how.skip_bad_files:  # of those that are left, the caller takes the first
+            counts[TRAIN] = train_examples
     target = _target(builder.info.features[keys.image].shape, how)
-    source = kind(name, builder, keys, target, class_names)
+    source = kind(name, builder, keys, target, class_names, how.skip_bad_files)
     on_disk = disk_cache.is_wanted(how.cache, source.bytes(sum(counts.values())))
-    read = {
-        part: source.read(split, counts[part], on_disk, how.show_progress)
-        for part, split in found.items()
-    }
-    train = read[TRAIN]
+    read, skipped = {}, []
+    for part, split in found.items():
+        read[part], left_out = source.read(split, counts[part], on_disk, how.show_progress)
+        skipped += left_out
+    train, why = read[TRAIN], tuple(skipped)
     if TEST not in read:
         held_out = splits.choose_test(train.labels, how.test_fraction)
-        return Parts(train.select(~held_out), train.select(held_out), class_names)
-    return Parts(train, read[TEST], class_names, read.get(VALIDATION))
+        parts = train.select(~held_out), train.select(held_out)
+        return Parts(*parts, class_names, skipped=why)
+    return Parts(train, read[TEST], class_names, read.get(VALIDATION), why)
 
 
 def prepared_splits(name: str, builder: Any) -> dict[str, str]:
@@ -112,12 +114,14 @@ def _splits(name: str, there: Collection[str]) -> dict[str, str]:
 
 def _target(shape: tuple[int | None, ...], how: Reading) -> Target | None:
     """Returns what images are brought to; None if they are read as they are."""
-    if how.image_size is None:
+    skip = how.skip_bad_files and shape[-1] in (1, 3)  # TFDS itself stops at a bad image
+    size = how.image_size or (shape[:2] if skip else None)
+    if size is None:
         return None
     channels = how.channels or (1 if shape[-1] == 1 else 3)
-    if shape == (*how.image_size, how.channels or shape[-1]) and None not in shape:
+    if shape == (*size, how.channels or shape[-1]) and not skip:
         return None
-    return Target(how.image_size, how.resize, channels)
+    return Target(size, how.resize, channels)
 
 
 def builder_of(name: str, data_dir: str | None) -> Any:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from absl import logging
 
 from ban_tf.datasets import decoding, disk_cache
 from ban_tf.datasets.folder_layout import natural
@@ -41,6 +42,7 @@ class Source:
         keys: The names of its features.
         target: What images are brought to; None reads them as they are.
         class_names: In the order of the labels.
+        skip_bad: Whether images that cannot be decoded are left out, if there is a target.
     """
 
     name: str
@@ -48,12 +50,15 @@ class Source:
     keys: Keys
     target: decoding.Target | None
     class_names: tuple[str, ...]
+    skip_bad: bool = False
 
     def bytes(self, count: int) -> int:
         """Returns the size of a number of images."""
         return self._forms(count)["images"].bytes
 
-    def read(self, split: str, count: int, on_disk: bool, show_progress: bool = False) -> Split:
+    def read(
+        self, split: str, count: int, on_disk: bool, show_progress: bool = False
+    ) -> tuple[Split, tuple[str, ...]]:
         """Reads the first examples of a split.
 
         Args:
@@ -61,6 +66,9 @@ class Source:
             count: The number of examples.
             on_disk: Whether they are decoded once to files next to the dataset.
             show_progress: Whether to show the progress with many images.
+
+        Returns:
+            The examples, and a sentence for each one that is left out.
 
         Raises:
             InputError: A file is damaged, an example has no label, or the disk cannot be written.
@@ -88,9 +96,16 @@ class Source:
                 f"--dataset={self.name} has no labels in its split {split}, or some that train "
                 "does not have."
             )
-        if self.target is not None:
-            self._check_images(split, arrays["digests"])
-        return Split(arrays["images"], labels)
+        read_examples = Split(arrays["images"], labels)
+        if self.target is None:
+            return read_examples, ()
+        bad = np.flatnonzero(~arrays["digests"].any(axis=1))
+        if not len(bad):
+            return read_examples, ()
+        self._check_bad(split, bad, count)
+        good = np.delete(np.arange(count), bad)
+        why = f"of {self.name}'s split {split} cannot be decoded."
+        return read_examples.select(good), tuple(f"Example {row} {why}" for row in bad)
 
     def _forms(self, count: int) -> dict[str, disk_cache.Form]:
         several = (len(self.class_names),) if self._are_lists else ()
@@ -160,14 +175,15 @@ class Source:
         except tf.errors.OpError as error:  # damaged, or the wrong number of examples
             raise InputError(_damage(self.name, self.builder, split, error)) from error
 
-    def _check_images(self, split: str, digests: np.ndarray) -> None:
-        bad = np.flatnonzero(~digests.any(axis=1))
-        if len(bad):
-            raise InputError(
-                f"--dataset={self.name}: images in its split {split} cannot be decoded "
-                f"({len(bad)}, the first is example {bad[0]}). Delete the dataset's folder and "
-                "prepare it again."
-            )
+    def _check_bad(self, split: str, bad: np.ndarray, count: int) -> None:
+        which = f"({len(bad)}, the first is example {bad[0]})"
+        if self.skip_bad and len(bad) < count:
+            logging.warning("%s: bad images of %s that are left out %s.", self.name, split, which)
+            return
+        raise InputError(
+            f"--dataset={self.name}: images in its split {split} cannot be decoded {which}. Leave "
+            "them out with --skip_bad_files, or delete the dataset's folder and prepare it again."
+        )
 
 
 def is_list(feature: Any) -> bool:

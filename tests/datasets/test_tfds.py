@@ -299,6 +299,38 @@ def test_images_of_one_size_may_be_brought_to_another(data_dir):
     assert gray.input_shape == (6, 6, 1)
 
 
+def _spoil_examples(file, *numbers):
+    examples = list(tf.data.TFRecordDataset(str(file)).as_numpy_iterator())
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for number, example in enumerate(examples):
+            writer.write(example.replace(b"PNG", b"GNP") if number in numbers else example)
+
+
+def test_bad_images_are_left_out_and_listed(tmp_path):
+    TinyShapes(data_dir=tmp_path).download_and_prepare()
+    (train,) = tmp_path.glob("tiny_shapes/1.0.0/*train*")
+    (test,) = tmp_path.glob("tiny_shapes/1.0.0/*test*")
+    options = {"data_dir": str(tmp_path), "validation_fraction": 0.0}
+    whole = datasets.load("tiny_shapes", **options).train.images[:, 0, 0, 0]
+    _spoil_examples(train, 2, 5)
+    with pytest.raises(ValueError, match=r"split train cannot .* example 2\). .*--skip_bad_files"):
+        datasets.load("tiny_shapes", image_size=(4, 4), **options)
+    options["skip_bad_files"] = True
+    for more in ({}, {"image_size": (4, 4), "cache": "disk"}):
+        data = datasets.load("tiny_shapes", **options, **more)
+        assert data.input_shape == (*more.get("image_size", (6, 6)), 3)
+        values = data.train.images[:][:, 0, 0, 0]
+        np.testing.assert_array_equal(values, np.delete(whole, [2, 5]))
+        np.testing.assert_array_equal(data.train.labels, values // 10 % 2)
+        assert len(data.test.labels) == 10
+        assert [sentence.split()[1] for sentence in data.skipped] == ["2", "5"]
+    few = datasets.load("tiny_shapes", train_examples=4, **options)
+    np.testing.assert_array_equal(few.train.images[:, 0, 0, 0], whole[[0, 1, 3, 4]])
+    _spoil_examples(test, *range(10))
+    with pytest.raises(ValueError, match=r"split test cannot be decoded \(10, "):
+        datasets.load("tiny_shapes", **options)
+
+
 @pytest.mark.parametrize("name", ["cifar10/absent", "cifar10:9.9.9", "cifar 10", "a/b/c"])
 def test_a_malformed_name_is_answered_with_one_line(tmp_path, name):
     with pytest.raises(ValueError, match=f"^--dataset={name} ") as caught:

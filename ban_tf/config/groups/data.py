@@ -84,9 +84,9 @@ class DataOptions:
     )
     skip_bad_files: bool = flag(
         False,
-        "Leave out image files that cannot be read; skipped_files.txt in the run lists them.",
+        "Leave out images that cannot be read; skipped_files.txt in the run lists them.",
         of_some_tasks=True,
-        needs=(needs.FILES,),
+        needs=(needs.READ,),
     )
     unlabelled: str | None = flag(
         None,

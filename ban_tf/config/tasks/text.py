@@ -28,7 +28,7 @@ TASK = Declaration(
         "validation_fraction": "a text has its own validation part",
         "train_examples": "a text is read as a whole",
         "test_fraction": "a text has its own test part",
-        "skip_bad_files": "it is for folders of images",
+        "skip_bad_files": "it is for images",
         "input": "words are not pixels",
         "fresh": "language models have no backbone",
         "teacher_input": "words are not pixels",
