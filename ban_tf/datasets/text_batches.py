@@ -6,6 +6,9 @@ every stream, so that a stateful network reads each stream from start to end. No
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -13,6 +16,10 @@ from ban_tf.compat import iterators
 from ban_tf.errors import InputError
 
 _AHEAD = 2  # prefetched batches
+
+# A teacher's recorded logits `[rows, unroll, words]`, given the numbers of rows: those of a batch
+# are numbered on from those of the batch before.
+Recorded = Callable[[Any], Any]
 
 
 def training_steps(tokens: np.ndarray, batch_size: int, unroll: int) -> int:
@@ -36,6 +43,7 @@ def training_batches(
     unroll: int,
     *,
     first_step: int | None = None,
+    teacher_logits: Recorded | None = None,
     num_shards: int = 1,
     shard_range: range = range(1),
 ) -> tf.data.Dataset:
@@ -46,20 +54,20 @@ def training_batches(
         batch_size: The number of streams.
         unroll: Steps in a batch.
         first_step: If given, the text is repeated without end, starting at this step.
+        teacher_logits: Returns the teacher's recorded logits.
         num_shards: How many replicas share each batch; they must divide it.
         shard_range: Which of these shards to yield, one after the other.
 
     Returns:
-        A dataset of (words, next words), both int32 `[batch, unroll]`.
+        A dataset of (words, next words), both int32 `[batch, unroll]`; with `teacher_logits`, the
+        next words are labels as for `RecordedTeacher`.
     """
     steps = training_steps(tokens, batch_size, unroll)
     length = steps * unroll
     words = _streams(tokens[: batch_size * length], batch_size)
     following = _streams(tokens[1 : batch_size * length + 1], batch_size)
-    cut = tuple(
-        _part(_cut(tokens, unroll), num_shards, shard_range) for tokens in (words, following)
-    )
-    batches = tf.data.Dataset.from_tensor_slices(cut)
+    arrays = [_cut(words, unroll), _cut(following, unroll)]
+    batches = _dataset(arrays, teacher_logits, num_shards, shard_range)
     if first_step is not None:
         batches = batches.repeat().skip(first_step * len(shard_range))
     return iterators.untuned(batches.prefetch(_AHEAD))
@@ -70,6 +78,7 @@ def evaluation_batches(
     batch_size: int,
     unroll: int,
     *,
+    teacher_logits: Recorded | None = None,
     num_shards: int = 1,
     shard_range: range = range(1),
 ) -> tf.data.Dataset:
@@ -79,6 +88,7 @@ def evaluation_batches(
         tokens: int32 `[tokens]`.
         batch_size: The number of streams.
         unroll: Steps in a batch.
+        teacher_logits: As for `training_batches`.
         num_shards: As for `training_batches`.
         shard_range: As for `training_batches`.
 
@@ -87,18 +97,20 @@ def evaluation_batches(
         padding at the end of a stream, otherwise 1.0.
     """
     predicted = len(tokens) - 1
-    length = -(-predicted // (batch_size * unroll)) * unroll
+    length = evaluation_steps(tokens, batch_size, unroll) * unroll
     missing = (0, batch_size * length - predicted)
     arrays = (
         np.pad(tokens[:-1], missing),
         np.pad(tokens[1:], missing),
         np.pad(np.ones(predicted, np.float32), missing),
     )
-    cut = tuple(
-        _part(_cut(_streams(array, batch_size), unroll), num_shards, shard_range)
-        for array in arrays
-    )
-    return iterators.untuned(tf.data.Dataset.from_tensor_slices(cut))
+    cut = [_cut(_streams(array, batch_size), unroll) for array in arrays]
+    return iterators.untuned(_dataset(cut, teacher_logits, num_shards, shard_range))
+
+
+def evaluation_steps(tokens: np.ndarray, batch_size: int, unroll: int) -> int:
+    """Returns the number of batches in `evaluation_batches`."""
+    return -(-(len(tokens) - 1) // (batch_size * unroll))
 
 
 def _streams(tokens: np.ndarray, batch_size: int) -> np.ndarray:
@@ -110,10 +122,32 @@ def _cut(streams: np.ndarray, unroll: int) -> np.ndarray:
     return streams.reshape(len(streams), -1, unroll).swapaxes(0, 1)
 
 
+def _dataset(
+    batches: list[np.ndarray],
+    teacher_logits: Recorded | None,
+    num_shards: int,
+    shard_range: range,
+) -> tf.data.Dataset:
+    """Returns shards of batches `[batches, batch, unroll]`, with a recorded teacher if given."""
+    cut = tuple(_part(array, num_shards, shard_range) for array in batches)
+    if teacher_logits is None:
+        return tf.data.Dataset.from_tensor_slices(cut)
+    steps, batch_size, _ = batches[0].shape
+    rows = np.arange(steps * batch_size, dtype=np.int32).reshape(steps, batch_size)
+
+    def taught(rows: Any, words: Any, following: Any, *weights: Any) -> tuple:
+        labels = {"labels": following, "teacher_logits": teacher_logits(rows)}
+        return words, labels, *weights
+
+    return tf.data.Dataset.from_tensor_slices((_part(rows, num_shards, shard_range), *cut)).map(
+        taught
+    )
+
+
 def _part(batches: np.ndarray, num_shards: int, shard_range: range) -> np.ndarray:
-    """Returns shards of each batch, `[batches · len(shard_range), batch / num_shards, unroll]`."""
-    steps, batch_size, unroll = batches.shape
-    shared = batches.reshape(steps, num_shards, batch_size // num_shards, unroll)[
+    """Returns shards of each batch, `[batches · len(shard_range), batch / num_shards, ...]`."""
+    steps, batch_size, *inner = batches.shape
+    shared = batches.reshape(steps, num_shards, batch_size // num_shards, *inner)[
         :, shard_range.start : shard_range.stop
     ]
-    return shared.reshape(-1, batch_size // num_shards, unroll)
+    return shared.reshape(-1, batch_size // num_shards, *inner)

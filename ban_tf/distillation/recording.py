@@ -54,6 +54,7 @@ class Form:
         classes: Logits of an example.
         top: How many classes of each row are kept apart; None keeps the logits of all.
         precision: "float16", or "float32" for other numbers than logits.
+        positions: Axes of an example before its classes: words of a line, or height and width.
     """
 
     views: int
@@ -61,6 +62,7 @@ class Form:
     classes: int
     top: int | None = None
     precision: str = "float16"
+    positions: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.top is not None and not 0 < self.top < self.classes:
@@ -73,8 +75,10 @@ class Form:
     def row(self) -> np.dtype:
         """What is stored of one example."""
         if self.top is None:
-            return np.dtype((self.precision, (self.classes,)))
-        return np.dtype([("values", "<f2", (self.top + 1,)), ("classes", "<u2", (self.top,))])
+            return np.dtype((self.precision, (*self.positions, self.classes)))
+        number = "<u2" if self.classes <= 2**16 else "<u4"
+        row = np.dtype([("values", "<f2", (self.top + 1,)), ("classes", number, (self.top,))])
+        return np.dtype((row, self.positions)) if self.positions else row
 
     @property
     def bytes(self) -> int:
@@ -106,7 +110,7 @@ class Recording:
             chosen: Indices of examples, `[batch]`: an array, or a tensor inside `tf.data`.
 
         Returns:
-            float32 `[batch, classes]`, an array or a tensor as `chosen`.
+            float32 `[batch, ..., classes]`, an array or a tensor as `chosen`.
         """
         opened: dict[int, np.ndarray] = {}
 
@@ -118,16 +122,18 @@ class Recording:
             # Not from `opened`, which another thread may have cleared.
             return unpack(view[rows], self.form)
 
-        return in_dataset(read, (view, chosen), self.form.classes)
+        return in_dataset(read, (view, chosen), (*self.form.positions, self.form.classes))
 
 
-def in_dataset(read: Callable[..., np.ndarray], arguments: tuple[Any, Any], units: int) -> Any:
+def in_dataset(
+    read: Callable[..., np.ndarray], arguments: tuple[Any, Any], shape: tuple[int, ...]
+) -> Any:
     """Returns what is read of arrays, or inside `tf.data` of tensors.
 
     Args:
-        read: Takes arrays, a view and indices `[batch]`; returns float32 `[batch, units]`.
+        read: Takes arrays, a view and indices `[batch]`; returns float32 `[batch, *shape]`.
         arguments: A view and indices: arrays, or tensors of TensorFlow.
-        units: The width of what it returns.
+        shape: That of what it returns for an example.
     """
     chosen = arguments[1]
     if isinstance(chosen, np.ndarray):
@@ -135,12 +141,12 @@ def in_dataset(read: Callable[..., np.ndarray], arguments: tuple[Any, Any], unit
     import tensorflow as tf
 
     found = tf.numpy_function(read, list(arguments), tf.float32, stateful=False)
-    found.set_shape([chosen.shape[0], units])
+    found.set_shape([chosen.shape[0], *shape])
     return found
 
 
 def pack(logits: np.ndarray, form: Form) -> np.ndarray:
-    """Turns logits `[batch, classes]` into rows as they are stored, `[batch]`.
+    """Turns logits `[batch, ..., classes]` into rows as they are stored, `[batch, ...]`.
 
     Logits beyond the range of their precision are moved to its ends.
     """
@@ -151,21 +157,21 @@ def pack(logits: np.ndarray, form: Form) -> np.ndarray:
     order = np.argsort(-log_probabilities, axis=-1, kind="stable")
     sorted_values = np.take_along_axis(log_probabilities, order, axis=-1)
     rows = np.zeros(len(logits), form.row)
-    rows["classes"] = order[:, : form.top]
-    rows["values"][:, :-1] = sorted_values[:, : form.top]
+    rows["classes"] = order[..., : form.top]
+    rows["values"][..., :-1] = sorted_values[..., : form.top]
     # The mean of the others' probabilities, by its logarithm; float16 ends at -65504.
-    others = np.logaddexp.reduce(sorted_values[:, form.top :], axis=-1)
-    rows["values"][:, -1] = np.maximum(others - np.log(form.classes - form.top), -6e4)
+    others = np.logaddexp.reduce(sorted_values[..., form.top :], axis=-1)
+    rows["values"][..., -1] = np.maximum(others - np.log(form.classes - form.top), -6e4)
     return rows
 
 
 def unpack(rows: np.ndarray, form: Form) -> np.ndarray:
-    """Turns stored rows `[batch]` into float32 logits `[batch, classes]`."""
+    """Turns stored rows `[batch, ...]` into float32 logits `[batch, ..., classes]`."""
     if form.top is None:
         return rows.astype(np.float32)
     values = rows["values"].astype(np.float32)
-    logits = np.repeat(values[:, -1:], form.classes, axis=-1)
-    np.put_along_axis(logits, rows["classes"].astype(np.int64), values[:, :-1], axis=-1)
+    logits = np.repeat(values[..., -1:], form.classes, axis=-1)
+    np.put_along_axis(logits, rows["classes"].astype(np.int64), values[..., :-1], axis=-1)
     return logits
 
 
@@ -184,6 +190,14 @@ def digest(models: Sequence[keras.Model], *facts: Any) -> str:
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:20]
 
 
+def free_space(path: pathlib.Path) -> int:
+    """Returns the free bytes of the disk on which a folder is, or would be created."""
+    nearest = path.absolute()
+    while not nearest.exists():
+        nearest = nearest.parent
+    return shutil.disk_usage(nearest).free
+
+
 def record(
     path: pathlib.Path,
     form: Form,
@@ -199,7 +213,7 @@ def record(
         form: Its shape.
         batches: Given a view and the first example that is missing, returns the batches of
             inputs from there on, in order.
-        logits: The teacher: a batch of inputs to logits `[batch, classes]`.
+        logits: The teacher: a batch of inputs to logits `[batch, ..., classes]`.
         advance: Told how many rows have been added, those found included.
         advice: What to do if the disk is too small, and if it cannot be written.
 

@@ -117,7 +117,7 @@ class GivenRecording:
                 return found
             return number_scores.standardized(found[:, 0], self._target)
 
-        return in_dataset(read, (view, chosen), self._recorded.manifest.classes)
+        return in_dataset(read, (view, chosen), (self._recorded.manifest.classes,))
 
     def check_accuracy(self) -> None:
         """Checks that the teacher is right about more training images than chance.

@@ -9,15 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from ban_tf import architectures
 from ban_tf.compat import outputs
-from ban_tf.config.options import ARCHITECTURE
+from ban_tf.compat.streams import with_streams
 from ban_tf.datasets import text
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import summary, tokens
-from ban_tf.runs import inference, reading
+from ban_tf.runs import class_files, inference, reading
 from ban_tf.runs.rundir import MANIFEST
-from ban_tf.system import shown
 from ban_tf.tasks import finished_runs, language_scores
 from ban_tf.tasks.language_training import reset_states
 from ban_tf.tasks.task import Predictions
@@ -61,6 +59,16 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     about = {**finished_runs.about(run, dataset), "unknown_words": unknown}
     members = finished_runs.members(run)
     return summary.assemble(about, members, rows, average, "language")
+
+
+def final_row(run: reading.RunReader, student: reading.RunReader) -> dict[str, Any]:
+    """Returns the metrics of a final student against generation 0 of a run; see `Task`."""
+    first, own = class_files.read_word_scores(run, 0), class_files.read_word_scores(student, 1)
+    row = reading.read_summary(student)["generations"][1]
+    return {
+        **tokens.evaluate(own, first),
+        "validation_perplexity": row["validation_perplexity"],
+    }
 
 
 def next_words(
@@ -138,25 +146,8 @@ def stateless(run: reading.RunReader, which: str) -> keras.Model:
         run: The run.
         which: "ensemble", or the number of a generation.
     """
-    vocabulary = _vocabulary(run)
-    loaded = _load(run, which, vocabulary)
-    if which == inference.ENSEMBLE:
-        return loaded
-    settings = reading.settings(run)
-    names = [settings.get("arch"), None if which == "0" else settings.get("student_arch")]
-    try:
-        name = [name for name in names if name][-1]
-        chosen = {flag: settings.get(flag) for flag in ARCHITECTURE}
-        chosen = {flag: chosen[flag] for flag in architectures.settings(name) & set(chosen)}
-        architectures.check_extent(architectures.resolve(name))
-        model = architectures.build_language_model(name, vocabulary, **chosen)
-        model.set_weights(loaded.get_weights())
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise RunDirectoryError(
-            f"{run.path / MANIFEST} has settings that are not those of generation {which}: "
-            f"{shown.first_line(error)}"
-        ) from error
-    return model
+    loaded = _load(run, which, _vocabulary(run))
+    return loaded if which == inference.ENSEMBLE else with_streams(loaded, None)
 
 
 def _vocabulary(run: reading.RunReader) -> tuple[str, ...]:

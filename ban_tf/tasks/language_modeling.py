@@ -7,24 +7,31 @@ perplexity no longer falls; and the reported metric is perplexity (Furlanello et
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
-from absl import logging
 
 from ban_tf import architectures, objectives
 from ban_tf.compat import distribute
-from ban_tf.config.options import Options
+from ban_tf.compat.streams import with_streams
 from ban_tf.datasets import content, text, text_batches
+from ban_tf.distillation import recording
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import tokens
-from ban_tf.objectives import names as objective_names
-from ban_tf.runs import class_files, reading
+from ban_tf.runs import class_files, generations, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import hardware
-from ban_tf.tasks import language_inference, language_scores, saturation
+from ban_tf.tasks import (
+    language_inference,
+    language_scores,
+    language_teachers,
+    language_training,
+    recording_choice,
+    saturation,
+)
 from ban_tf.tasks.language_training import (
     LanguageAnalysis,
     Perplexity,
@@ -46,6 +53,7 @@ class LanguageModeling(Task):
     validation_metric = "perplexity"
     kind = "language"
     data: text.TextData
+    _given: keras.Model | None = None  # a given teacher, for all streams
     _test_scores: list[language_scores.Scores]
     _validated: dict[tuple[int, ...], float]  # validation perplexity of generations
 
@@ -65,7 +73,7 @@ class LanguageModeling(Task):
             f"the logits of {len(self.data.vocabulary):,} words and their gradients",
         )
         if self.workers.chief:
-            warn_of_missing_labels(self.options)
+            language_training.warn_of_missing_labels(self.options)
             for part in ("validation", "test"):
                 language_scores.warn_of_unknown_words(self.data.unknown_share(part), part)
 
@@ -77,6 +85,21 @@ class LanguageModeling(Task):
             f"{len(data.test):,} test words, {len(data.vocabulary):,} different ones, "
             f"{100 * data.unknown_share('test'):.1f} % of the test words unknown"
         )
+
+    def open(self, directory: RunDirectory) -> None:
+        """Decides whether the outputs of teachers are recorded, and checks that there is space."""
+        self.recorded = recording_choice.is_recorded(self.options, directory)
+        if self.recorded:
+            recording_choice.check_space(self.options, *self._forms())
+
+    def _forms(self) -> list[recording.Form]:
+        return language_teachers.forms(self.options, self.data)
+
+    def remarks(self) -> list[str]:
+        """Returns how large the recordings of teachers are."""
+        if not self.recorded:
+            return []
+        return [recording_choice.describe_space(self.options, *self._forms())]
 
     def identity(self) -> Mapping[str, Any]:
         """Returns the numbers of words and a hash of the text."""
@@ -90,11 +113,14 @@ class LanguageModeling(Task):
         }
 
     def files(self) -> Mapping[str, bytes]:
-        """Returns the vocabulary, without which the models cannot be used."""
+        """Returns the vocabulary, without which the models cannot be used, and a given teacher."""
         data = self.data
         shares = {part: data.unknown_share(part) for part in ("train", "validation", "test")}
         facts = {"dataset": data.name, "unknown_share": shares, "words": list(data.vocabulary)}
-        return {reading.VOCABULARY: json.dumps(facts, indent=1).encode()}
+        found = {reading.VOCABULARY: json.dumps(facts, indent=1).encode()}
+        if self._given is not None:
+            found["generation-0/model.keras"] = generations.model_bytes(self._given)
+        return found
 
     def steps_per_epoch(self) -> int:
         """Returns the number of batches in the training text."""
@@ -107,14 +133,34 @@ class LanguageModeling(Task):
     def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
         """Returns the training text, repeated without end, from a step of an epoch on."""
         return self.workers.distribute_dataset(
-            text_batches.training_batches, self.data.train, *self._sizes, first_step=step
+            text_batches.training_batches,
+            self.data.train,
+            *self._sizes,
+            first_step=step,
+            teacher_logits=self._record(generation, language_teachers.TRAIN, *teacher),
         )
 
     def validation_batches(self) -> Any:
         """Returns the validation text."""
+        return self._validation if self.recorded else self._validation(0)
+
+    def _validation(self, generation: int, *teacher: Any) -> Any:
+        """Returns the validation text for a generation, with its recorded teacher if any."""
         return self.workers.distribute_dataset(
-            text_batches.evaluation_batches, self.data.validation, *self._sizes
+            text_batches.evaluation_batches,
+            self.data.validation,
+            *self._sizes,
+            teacher_logits=self._record(generation, language_teachers.VALIDATION, *teacher),
         )
+
+    def _record(self, generation: int, part: str, *teacher: Any) -> Callable[[Any], Any] | None:
+        """Records the teacher of a generation, if one is given; returns its logits by rows."""
+        if not any(teacher):
+            return None
+        recorded = self.workers.run_on_chief_first(
+            lambda: language_teachers.record(self.options, self.data, part, teacher[0], generation)
+        )
+        return functools.partial(recorded.logits, 0)
 
     def analyzed_batches(self) -> Any:
         """Returns the beginning of the training text, in the streams of one replica."""
@@ -127,19 +173,36 @@ class LanguageModeling(Task):
 
         In the scope of a strategy its state has the per-replica batch size.
         """
-        return self._build(network, self.options.batch_size // distribute.replica_count())
-
-    def _build(self, network: str, batch_size: int | None) -> keras.Model:
+        streams = self.options.batch_size // distribute.replica_count()
         with architectures.named(self.flag_of(network)):
             return architectures.build_language_model(
-                network, self.data.vocabulary, batch_size, **self.options.architecture_settings()
+                network, self.data.vocabulary, streams, **self.options.architecture_settings()
             )
+
+    def first_model(self) -> keras.Model | None:
+        """Returns the model of `--teacher_from`, with states of its own for each stream.
+
+        Raises:
+            InputError: It is no language model of these words.
+        """
+        path = self.options.teacher_from
+        if not path:
+            return None
+        given = language_teachers.given(path, self.data.vocabulary)
+        streams = self.options.batch_size
+        self._given = with_streams(given, streams)
+        with self.workers.scope():
+            return with_streams(given, streams // distribute.replica_count())
+
+    def _models(self, lineage: Lineage, *numbers: int) -> list[keras.Model]:
+        """Returns generations with states for all streams, also where replicas share them."""
+        given = self._given
+        return [lineage.model(number) if number or given is None else given for number in numbers]
 
     def ensemble_member(self, lineage: Lineage, number: int) -> keras.Model:
         """Returns a stateless copy of a generation."""
-        model = self._build(self.options.architectures[-1 if number else 0], None)
-        model.set_weights(lineage.generations[number].weights)
-        return model
+        (model,) = self._models(lineage, number)
+        return with_streams(model, None)
 
     def compile_arguments(self) -> dict[str, Any]:
         """Returns cross-entropy and perplexity."""
@@ -159,7 +222,7 @@ class LanguageModeling(Task):
     def improved(self, lineage: Lineage) -> bool:
         """Returns whether validation perplexity fell by more than its 95 % interval."""
         number = lineage.generations[-1].number
-        models = [lineage.model(number - 1), lineage.model(number)]
+        models = self._models(lineage, number - 1, number)
         before, now = language_scores.score(models, [[0], [1]], self._sizes, self.data.validation)
         return saturation.likelihood_improved(now["log_probability"], before["log_probability"])
 
@@ -167,7 +230,7 @@ class LanguageModeling(Task):
         self, lineage: Lineage, groups: list[list[int]], directory: RunDirectory
     ) -> list[dict[str, Any]]:
         """Evaluates perplexity, error and confidence on the words of the text."""
-        models = [lineage.model(generation.number) for generation in lineage.generations]
+        models = self._models(lineage, *range(len(lineage.generations)))
         average = self.options.ensemble_average
         validation, test = (
             language_scores.score(models, groups, self._sizes, words, average)
@@ -196,17 +259,3 @@ class LanguageModeling(Task):
         words, vocabulary = self.data.test, self.data.vocabulary
         shown = language_scores.contexts(self._test_scores, words, vocabulary)
         directory.commit(class_files.snippet_files(shown))
-
-
-def warn_of_missing_labels(options: Options) -> None:
-    """Warns about an objective without labels, which has not been found to help on text."""
-    name, label_weight = objective_names.parse(options.objective)
-    weight = label_weight if options.label_weight is None else options.label_weight
-    if weight == 0 and name not in ("cwtm", "importance") and options.gens:
-        logging.warning(
-            "--objective=%s leaves the labels out: on text only %s+labels has been found to help, "
-            "since a language model is far from memorizing its training text (Furlanello et al., "
-            "2018, section 4.3).",
-            options.objective,
-            name,
-        )

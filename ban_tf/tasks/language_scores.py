@@ -13,6 +13,8 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from ban_tf.compat import outputs
+from ban_tf.compat.loss_kinds import CATEGORICAL
 from ban_tf.datasets import text_batches
 from ban_tf.distillation.teachers import mean_logits
 from ban_tf.runs import class_files
@@ -37,7 +39,7 @@ def score(
     """Runs models on a text, and returns scores of each group for each word.
 
     Args:
-        models: Stateful networks.
+        models: Stateful networks to logits, or to probabilities.
         groups: Indices of the models whose distributions are averaged.
         sizes: Streams and steps of a batch.
         tokens: int32 `[tokens]`.
@@ -48,10 +50,14 @@ def score(
         actual word, whether it was not the most likely one (`wrong`), the probability of the most
         likely one (`confidence`), and the `sum_of_squares` of all probabilities.
     """
+    ends = [outputs.first_activation(model) for model in models]
 
     @tf.function
     def read(words: tf.Tensor, following: tf.Tensor) -> list[dict[str, tf.Tensor]]:
-        logs = [tf.nn.log_softmax(model(words, training=False)) for model in models]
+        logs = [
+            tf.nn.log_softmax(outputs.to_logits(model(words, training=False), end, CATEGORICAL))
+            for model, end in zip(models, ends, strict=True)
+        ]
         return [
             _of_words(_mean([logs[member] for member in group], average), following)
             for group in groups

@@ -9,9 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from absl import logging
 
+from ban_tf.config.options import Options
 from ban_tf.distillation import analysis
 from ban_tf.distillation.student import BornAgainModel
+from ban_tf.objectives import names as objective_names
 from ban_tf.training import optimizers
 
 
@@ -50,9 +53,11 @@ def _reset_all(model: keras.Model) -> None:
 
 
 def reset_states(model: keras.Model) -> None:
-    """Resets the states of a model's recurrent layers."""
+    """Resets the states of a model's recurrent layers, also of those of models inside it."""
     for layer in model.layers:
-        if getattr(layer, "stateful", False):
+        if isinstance(layer, keras.Model):
+            reset_states(layer)
+        elif getattr(layer, "stateful", False):
             layer.reset_state()
 
 
@@ -97,3 +102,17 @@ class PlateauSchedule(keras.callbacks.Callback):
         """Records the perplexity."""
         assert logs is not None
         self._perplexities.append(logs["val_perplexity"])
+
+
+def warn_of_missing_labels(options: Options) -> None:
+    """Warns about an objective without labels, which has not been found to help on text."""
+    name, label_weight = objective_names.parse(options.objective)
+    weight = label_weight if options.label_weight is None else options.label_weight
+    if weight == 0 and name not in ("cwtm", "importance") and options.gens:
+        logging.warning(
+            "--objective=%s leaves the labels out: on text only %s+labels has been found to help, "
+            "since a language model is far from memorizing its training text (Furlanello et al., "
+            "2018, section 4.3).",
+            options.objective,
+            name,
+        )

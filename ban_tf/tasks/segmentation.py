@@ -6,7 +6,6 @@ they learn from the teacher by objectives that read no labels, unless `--skip_vo
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,20 +14,20 @@ import numpy as np
 
 from ban_tf import datasets, objectives
 from ban_tf.compat import keras_distribution
-from ban_tf.datasets import class_weights, masks, pipeline, policies, segmentation
+from ban_tf.datasets import class_weights, masks, pipeline, segmentation
 from ban_tf.distillation import teacher_names
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import segmentation as metrics
 from ban_tf.runs import generations, reading
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import seeds
 from ban_tf.tasks import (
     chance,
     image_networks,
     segmentation_inference,
     segmentation_kept,
     segmentation_scores,
+    teacher_signal,
 )
 from ban_tf.tasks.task import Task
 from ban_tf.training.pixel_metrics import MeanIoU, PixelAccuracy
@@ -46,6 +45,7 @@ class Segmentation(Task):
     predicts_masks = True
     shown = ("loss", "accuracy", "val_accuracy", "val_mean_iou")
     data: datasets.ImageData
+    signal: teacher_signal.TeacherSignal
     networks: image_networks.ImageNetworks
     _given: keras.Model | None = None  # a given teacher, in the pixels of the run
     _scores: dict[str, segmentation_scores.Scores]  # of what the report shows, by name
@@ -73,11 +73,16 @@ class Segmentation(Task):
             self._class_weights = class_weights.weights(
                 options.class_weight, train[train != masks.VOID], self.data.class_names
             )
-        self._augment = policies.resolve(options.augment, data.augment, data.input_shape)
 
     def open(self, directory: RunDirectory) -> None:
-        """Checks that a resumed run has the same pixels."""
+        """Checks that a resumed run has the same pixels, and decides how teachers teach."""
         self.networks.check_resumed(directory)
+        self.signal = self.workers.run_on_chief_first(
+            lambda: teacher_signal.TeacherSignal(
+                self.options, self.data, directory, self.workers, self._batch_size(1)
+            )
+        )
+        self.recorded = self.signal.recorded
 
     def describe(self) -> str:
         """Returns the name of the dataset, its numbers of images and their size."""
@@ -89,14 +94,17 @@ class Segmentation(Task):
         )
 
     def remarks(self) -> list[str]:
-        """Returns the share of each class in the training pixels."""
+        """Returns the share of each class in the training pixels, and the size of recordings."""
         counts = np.bincount(self.data.train.labels.ravel(), minlength=masks.VOID + 1)
         shares = counts / counts.sum()
         named = [
             f"{name} {100 * share:.1f} %"
             for name, share in zip(self.data.class_names, shares, strict=False)
         ]
-        return [f"Training pixels: {', '.join([*named, f'none {100 * shares[-1]:.1f} %'])}."]
+        found = [f"Training pixels: {', '.join([*named, f'none {100 * shares[-1]:.1f} %'])}."]
+        if self.recorded:
+            found.append(self.signal.describe_space())
+        return found
 
     def identity(self) -> Mapping[str, Any]:
         """Returns the numbers of images and a hash of images and masks."""
@@ -123,21 +131,10 @@ class Segmentation(Task):
 
     def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
         """Returns shuffled images and masks, augmented alike."""
-        options = self.options
-        batches = functools.partial(
-            pipeline.training_batches,
-            self.data,
-            batch_size=options.batch_size,
-            epochs=2**31,  # unlimited: a generation keeps its recorded number
-            seed=seeds.derive_seed(options.seed, "data", generation),
-            view_seed=seeds.derive_seed(options.view_seed, "views", generation),
-            augment=self._augment,
-            first_epoch=epoch,
-            first_step=step,
+        batches = self.signal.training_batches(
+            generation, epoch, step, teacher[0] if teacher else None, finish=self._weighted
         )
-        return keras_distribution.as_data(
-            self.workers.distribute_dataset(lambda **share: self._weighted(batches(**share)))
-        )
+        return keras_distribution.as_data(batches)
 
     def _weighted(self, batches: Any) -> Any:
         return class_weights.weighted(batches, self._class_weights)
@@ -146,18 +143,22 @@ class Segmentation(Task):
         """Returns the validation images in order; None if there are none."""
         if not len(self.data.validation.labels):
             return None
-        return self._batches(self.data.validation, 1)
+        batches = self.signal.validation_batches
+        return batches if self.recorded else batches(0)
 
     def _batches(self, split: datasets.Split, models: int) -> Any:
         """Returns images and labels of a split in order, for so many models at once."""
-        size = segmentation_scores.batch_size(
+        return pipeline.evaluation_batches(split, self.data, self._batch_size(models))
+
+    def _batch_size(self, models: int) -> int:
+        """Returns how many images fit into memory, for so many models at once."""
+        return segmentation_scores.batch_size(
             lambda: [self.build(network) for network in self.options.architectures],
             self.data.input_shape,
             self.data.num_classes,
             models,
             self.options.eval_batch_size,
         )
-        return pipeline.evaluation_batches(split, self.data, size)
 
     def analyzed_batches(self) -> Any:
         """Returns the first training images, without augmentation."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import shutil
+import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -32,7 +32,7 @@ from ban_tf.runs import eval_batches
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import bars, seeds
 from ban_tf.system.shown import counted
-from ban_tf.tasks import unlabelled_choice
+from ban_tf.tasks import recording_choice, unlabelled_choice
 from ban_tf.tasks.given_recording import GivenRecording
 
 _LARGEST_SHARE = 0.5  # of the free disk space that `auto` may use
@@ -45,13 +45,10 @@ def _pays(options: Options, data: datasets.ImageData) -> bool:
     shared = options.teacher == "first" and options.generations > 1
     if needs_online(options) or not options.generations or not (returning or shared):
         return False
-    nearest = options.recordings_directory.absolute()
-    while not nearest.exists():
-        nearest = nearest.parent
     needed = _form(options, data, count, data.train).bytes * (
         1 if options.teacher == "first" else options.generations
     )
-    return needed <= _LARGEST_SHARE * shutil.disk_usage(nearest).free
+    return needed <= _LARGEST_SHARE * recording.free_space(options.recordings_directory)
 
 
 def augmentation(options: Options, data: datasets.ImageData) -> str:
@@ -75,8 +72,19 @@ def _form(
     options: Options, data: datasets.ImageData, views: int, split: datasets.Split
 ) -> recording.Form:
     precision = "float32" if data.of_numbers else "float16"
-    top = options.teacher_top
-    return recording.Form(views, len(split.labels), data.num_classes, top, precision)
+    top, pixels = options.teacher_top, split.labels.shape[1:] if _has_masks(data) else ()
+    return recording.Form(views, len(split.labels), data.num_classes, top, precision, pixels)
+
+
+def forms(
+    options: Options, data: datasets.ImageData, views: int
+) -> tuple[recording.Form, recording.Form]:
+    """Returns the shapes of the recordings of one teacher, of training and validation images."""
+    return _form(options, data, views, data.train), _form(options, data, 1, data.validation)
+
+
+def _has_masks(data: datasets.ImageData) -> bool:
+    return data.train.labels.ndim == 3
 
 
 class TeacherSignal:
@@ -123,12 +131,16 @@ class TeacherSignal:
         decided = directory.metadata.get("teacher_signal")
         if decided is None:
             recorded = options.teacher_signal == "recorded" or unlabelled_images is not None
-            if not recorded and options.teacher_signal == "auto":
+            # Outputs of every pixel are large: they are recorded on request alone.
+            if not recorded and options.teacher_signal == "auto" and not _has_masks(data):
                 recorded = _pays(options, data)
             augment = augmentation(options, data)
+            count = views(options, augment)
+            if recorded and _has_masks(data):
+                recording_choice.check_space(options, *forms(options, data, count))
             decided = {
                 "recorded": recorded,
-                "views": views(options, augment),
+                "views": count,
                 "augmentation": augment,
             }
             directory.commit(metadata={"teacher_signal": decided})
@@ -138,6 +150,11 @@ class TeacherSignal:
         self._augment = decided.get("augmentation", former)
         # An online teacher has one view per epoch.
         self._views = decided["views"] if self.recorded else options.teacher_views
+
+    def describe_space(self) -> str:
+        """Returns a sentence about the size of the recordings."""
+        count = self._views or self.options.epochs
+        return recording_choice.describe_space(self.options, *forms(self.options, self.data, count))
 
     def training_batches(
         self,
@@ -238,6 +255,8 @@ class TeacherSignal:
     def _view_seed(self, generation: int) -> int:
         # Students of one teacher see the same views of the data, so that one recording serves all.
         place = self._taught_by(generation) or generation
+        if _has_masks(self.data) and self.options.teacher != "first":
+            place = generation  # as runs on masks have drawn them since before they could record
         return seeds.derive_seed(self.options.view_seed, "views", place)
 
     def _record(
@@ -254,14 +273,13 @@ class TeacherSignal:
         name = recording.digest(teacher.models, *facts(data, data.train), form.top, seen)
         folder = options.recordings_directory / name
         batch = self._recording_batch(teacher)
-        return _recorded(
+        return recorded(
             folder,
             form,
             lambda view, first: pipeline.view_batches(
                 data, batch_size=batch, view_seed=seed, view=view, augment=augment, first=first
             ),
-            teacher,
-            self._kind,
+            _asking(teacher, self._kind),
             "" if options.progress == "none" else f"the teacher of generation {generation}",
             show=options.progress == "auto",
         )
@@ -276,12 +294,11 @@ class TeacherSignal:
         form = _form(options, data, 1, data.validation)
         name = recording.digest(teacher.models, *facts(data, data.validation), form.top)
         batch = self._recording_batch(teacher)
-        return _recorded(
+        return recorded(
             options.recordings_directory / name,
             form,
             lambda view, first: pipeline.image_batches(data.validation, data, batch, first),
-            teacher,
-            self._kind,
+            _asking(teacher, self._kind),
         )
 
 
@@ -301,16 +318,24 @@ def facts(data: datasets.ImageData, split: datasets.Split) -> list[Any]:
     return [split.labels, np.asarray(split.images[::step]), data.mean, data.std]
 
 
-def _recorded(
-    folder: Any,
+def recorded(
+    folder: pathlib.Path,
     form: recording.Form,
     batches: Callable[[int, int], Any],
-    teacher: OnlineTeacher,
-    kind: str,
+    ask: Callable[[Any], Any],
     whose: str = "",
     show: bool = False,
 ) -> recording.Recording:
-    ask = _asking(teacher, kind)
+    """Records what is missing of a teacher's outputs, and shows the progress.
+
+    Args:
+        folder: See `recording.record`.
+        form: See there.
+        batches: See there.
+        ask: Returns the outputs for a batch.
+        whose: What is recorded, for the screen; shows nothing if it is empty.
+        show: Whether to show a bar.
+    """
     rows = form.views * form.examples
     if whose:
         print(

@@ -9,7 +9,8 @@ from absl import flags
 from ban_tf.cli import evaluate
 from ban_tf.cli import report as report_command
 from ban_tf.cli import reproduce as study_command
-from ban_tf.config import idle, options
+from ban_tf.config import idle, options, registry
+from ban_tf.config.declaration import Declaration
 from ban_tf.reproduction.tables import EXPERIMENTS
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -17,6 +18,7 @@ ROOT = pathlib.Path(__file__).parents[2]
 TEXT = "--dataset=text"
 SHAPES, MASKED = "--dataset=segmentation", "--dataset=segmentation:masked"
 LABELS = "--objective=labels"
+OWN = "--dataset=rows"  # of a task of somebody else, which supports nothing
 CLASSES, PARTS = "--dataset=folder:classes", "--dataset=folder:parts"
 KD = "--objective=kd"
 
@@ -99,9 +101,8 @@ IDLE = [
     ("--monitor=val_accuracy", ["--validation_fraction=0"], "--validation_fraction=0"),
     ("--teacher=ensemble", [LABELS], LABELS),
     ("--teacher=previous", [LABELS], LABELS),
-    ("--teacher_from=teacher.keras", [TEXT], TEXT),
-    ("--teacher_signal=online", [TEXT], TEXT),
-    ("--teacher_signal=recorded", [TEXT], TEXT),
+    ("--teacher_from=teacher.keras", [OWN], OWN),
+    ("--teacher_signal=online", [OWN], OWN),
     ("--teacher_signal=online", [LABELS], LABELS),
     ("--teacher_precision=float32", [LABELS], LABELS),
     ("--teacher_views=2", [TEXT], TEXT),
@@ -109,11 +110,11 @@ IDLE = [
     ("--teacher_views=2", [], "--augment=auto"),
     ("--teacher_views=2", ["--dataset=cifar10", "--augment=no"], "--augment=no"),
     ("--teacher_views=2", ["--dataset=cifar10", "--augment=none"], "--augment=none"),
-    ("--teacher_top=3", [TEXT], TEXT),
+    ("--teacher_top=3", [OWN], OWN),
     ("--teacher_top=3", [LABELS], LABELS),
     ("--teacher_top=3", ["--teacher_signal=online"], "--teacher_signal=online"),
     ("--teacher_top=3", [], "--teacher_signal=auto"),
-    ("--recordings=there", [TEXT], TEXT),
+    ("--recordings=there", [OWN], OWN),
     ("--recordings=there", [LABELS], LABELS),
     ("--recordings=there", ["--teacher_signal=online"], "--teacher_signal=online"),
     ("--recordings=there", ["--mixup=0.2"], "--mixup=0.2"),
@@ -142,7 +143,7 @@ IDLE = [
     ("--sync_batch_norm", [TEXT], TEXT),
     ("--sync_batch_norm", ["--strategy=one"], "--strategy=one"),
     ("--steps_per_execution=2", [TEXT], TEXT),
-    ("--final_student", [TEXT], TEXT),
+    ("--final_student", [OWN], OWN),
     ("--final_student", [LABELS], LABELS),
     ("--augmentation_seed=1", [TEXT], TEXT),
     ("--augmentation_seed=1", [], "--augment=auto"),
@@ -182,6 +183,8 @@ AT_WORK = [
     ["--teacher=ensemble", "--teacher_precision=float32", "--analyse", TEXT],
     ["--teacher=first", "--teacher_signal=online"],
     ["--teacher_signal=recorded", "--teacher_top=3", "--recordings=there"],
+    ["--teacher_signal=recorded", "--teacher_top=3", "--recordings=there", "--final_student", TEXT],
+    ["--teacher_from=teacher.keras", TEXT],
     ["--teacher_views=2", "--augmentation_seed=1", "--augment=yes"],
     ["--teacher_views=2", "--augmentation_seed=1", "--augment=strong"],
     ["--teacher_views=2", "--augmentation_seed=1", "--dataset=cifar10"],
@@ -213,6 +216,9 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / "masked" / part).mkdir(parents=True)
         for name in ("a.png", "b.png"):
             (tmp_path / "masked" / part / name).write_bytes(b"")
+    own = Declaration("rows", "rows", "rows", "mine:Rows", networks={"dense": ()})
+    own = dataclasses.replace(own, defaults={"arch": "dense"})
+    monkeypatch.setitem(registry._registered, "rows", own)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("TF_CONFIG", raising=False)
 

@@ -95,3 +95,16 @@ def test_parts_of_a_batch_are_consecutive_streams_of_it(batches):
         parts = (first[step], rest[2 * step], rest[2 * step + 1])
         for whole_array, *arrays in zip(batch, *parts, strict=True):
             np.testing.assert_array_equal(np.concatenate(arrays), whole_array)
+
+
+def test_each_part_of_a_batch_has_its_own_rows_of_a_recorded_teacher():
+    def read(**share):
+        taught = text_batches.training_batches(
+            np.arange(131, dtype=np.int32), 6, 5, teacher_logits=lambda rows: rows * 10, **share
+        )
+        return [labels["teacher_logits"] for _, labels in taught.as_numpy_iterator()]
+
+    whole, last = read(), read(num_shards=3, shard_range=range(2, 3))
+    np.testing.assert_array_equal(np.concatenate(whole), np.arange(24) * 10)
+    for batch, part in zip(whole, last, strict=True):
+        np.testing.assert_array_equal(batch[4:], part)

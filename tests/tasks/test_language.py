@@ -25,7 +25,6 @@ from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system.signals import Interrupted
 from ban_tf.tasks import (
     language_inference,
-    language_modeling,
     language_scores,
     language_training,
     runner,
@@ -365,5 +364,5 @@ def test_leaving_the_labels_out_is_warned_of(objective, warned, caplog):
     logging.getLogger("absl").propagate = True
     with caplog.at_level("WARNING", logger="absl"):
         parsed = _parsed("--dataset=text", f"--objective={objective}")
-        language_modeling.warn_of_missing_labels(parsed)
+        language_training.warn_of_missing_labels(parsed)
     assert ("leaves the labels out" in caplog.text) == warned

@@ -201,21 +201,6 @@ def test_a_vocabulary_that_is_not_the_models_is_named(words, run, place, tmp_pat
         assert "vocabulary.json" in error and error.count("\n") == 1
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        *({"arch": "lstm-9-9"}, {"arch": "wrn-10-1"}, {"arch": None}, {"arch": "lstm-1-9999999"}),
-        *({"dropout": "x"}, {"dropout": -1.0}),
-    ],
-)
-def test_settings_that_are_not_the_models_are_named_in_an_export(settings, run, tmp_path, capsys):
-    path = _copied(run, tmp_path, settings)
-    arguments = ["--model=0", "--to=keras", f"--output={tmp_path / 'model.keras'}"]
-    assert export.main([str(path), *arguments]) == 2
-    error = capsys.readouterr().err
-    assert "manifest.json" in error and error.count("\n") == 1
-
-
 @pytest.mark.parametrize("settings", [{"batch_size": None}, {"batch_size": 3}, {"unroll": -1}])
 def test_settings_that_are_not_the_models_are_named_in_an_evaluation(
     settings, run, place, tmp_path, capsys

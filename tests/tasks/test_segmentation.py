@@ -14,6 +14,7 @@ import ban_tf
 from ban_tf.cli import evaluate, export, predict, report
 from ban_tf.config import options
 from ban_tf.datasets import masks, pipeline, segmentation
+from ban_tf.distillation.teachers import OnlineTeacher
 from ban_tf.distribution.workers import Workers
 from ban_tf.errors import CorruptFileError, InputError, RunDirectoryError
 from ban_tf.runs import reading, segments
@@ -299,12 +300,10 @@ def test_auto_stops_where_the_mean_iou_no_longer_rises(folder, tmp_path, capsys)
             "--arch=wrn-16-1 is for images, but --dataset=segmentation has masks",
         ),
         (["--void_label=0"], "--void_label=0 does nothing with --dataset=segmentation, as it is"),
-        (["--teacher_signal=recorded"], "teachers of pixels run with the student"),
         (
             ["--objective=cwtm", "--skip_void"],
             "--skip_void=true does nothing with --objective=cwtm",
         ),
-        (["--strategy=multiworker"], "segmentation trains on the devices of one machine"),
         (["--image_size=4"], None),
     ],
 )
@@ -355,8 +354,8 @@ def test_kept_numbers_that_do_not_fit_together_are_refused(run, damage, tmp_path
         content.read(copy)
 
 
-def test_replicas_train_as_one_device(folder, tmp_path):
-    """Two devices share each batch; without batch normalization they train the same network."""
+def test_two_machines_train_as_one_device(folder, tmp_path):
+    """They share each batch; without batch normalization they train the same network."""
     from tests.distribution import processes
 
     given = [
@@ -364,12 +363,10 @@ def test_replicas_train_as_one_device(folder, tmp_path):
         "--learning_rate=0.01",
         *(f"--dataset=segmentation:{folder}", "--progress=none", "--objective=kd+labels"),
     ]
-    two = processes.start(
-        "ban_tf.main", *given, "--virtual_devices=2", f"--workdir={tmp_path / 'two'}"
-    )
+    two = processes.launch(*given, f"--workdir={tmp_path / 'two'}")
     changes = {"arch": "tests.tasks.segmenters:build", "gens": 1, "epochs": 1, "strategy": "one"}
     runner.run(chosen(folder, tmp_path / "one", **changes))
-    assert "2 replica(s) of MirroredStrategy" in processes.finished(two)
+    assert "2 replicas on 2 workers of MultiWorkerMirroredStrategy" in processes.finished(two)
     processes.assert_same_run(tmp_path / "one", tmp_path / "two", rtol=1e-3, atol=1e-4)
 
 
@@ -400,7 +397,8 @@ def test_classes_are_weighted_by_pixel_and_a_given_model_is_generation_0(run, fo
 
 
 def test_the_ensemble_is_distilled_into_a_final_student(folder, tmp_path):
-    found = runner.run(chosen(folder, tmp_path / "run", epochs=1, final_student=True))
+    changes = {"epochs": 1, "final_student": True, "teacher_signal": "recorded"}
+    found = runner.run(chosen(folder, tmp_path / "run", **changes))
     row, made = found["final_student"], ban_tf.Run(tmp_path / "run")
     own = ban_tf.Run(made.path / row["directory"])
     student = own.summary["generations"][1]
@@ -410,3 +408,26 @@ def test_the_ensemble_is_distilled_into_a_final_student(folder, tmp_path):
     image = [folder / "test/images/0.png"]
     np.testing.assert_allclose(own.predict(image, 0), made.predict(image), atol=1e-5)
     assert "final student" in (made.path / "report.html").read_text()
+    # Each generation's teacher, and the ensemble: 1 view of 32 images of training, and 8 others.
+    assert len(list(made.path.glob("**/recordings/*/view-00000.npy"))) == 6
+
+
+def test_what_is_recorded_is_what_the_teacher_returns_for_each_augmented_image(folder, tmp_path):
+    given = {"teacher_signal": "recorded", "teacher_views": 1, "augment": "standard"}
+    task = Segmentation(chosen(folder, tmp_path / "run", **given), Workers())
+    task.load()
+    with RunDirectory(tmp_path / "run") as directory:
+        task.open(directory)
+        teacher = OnlineTeacher([task.build("unet-1-4")])
+        assert "Recorded teachers take 205 kB in" in task.remarks()[-1]
+        for batches in (
+            task.signal.training_batches(1, 1, 2, teacher).take(3),
+            task.validation_batches()(1, teacher),
+        ):
+            for images, labels in batches:
+                expected = np.asarray(teacher.models[0](images))
+                found = labels["teacher_logits"]
+                assert found.shape == (8, 16, 20, CLASSES)
+                np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+    with pytest.raises(InputError, match="--teacher_top must be between 1 and 3"):
+        runner.run(chosen(folder, tmp_path / "other", teacher_signal="recorded", teacher_top=4))

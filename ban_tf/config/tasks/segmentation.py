@@ -3,11 +3,6 @@
 from ban_tf.config.declaration import Declaration
 from ban_tf.datasets import mask_folders
 
-_ONLINE = (
-    "teachers of pixels run with the student, since outputs for every pixel fill a disk; "
-    "--teacher_from=FILE.keras takes a given one"
-)
-
 TASK = Declaration(
     name="segmentation",
     data="masks",
@@ -25,7 +20,9 @@ TASK = Declaration(
             ),
             *("void_label", "skip_void", "input", "augment", "augmentation_seed"),
             *("class_weight", "teacher_from", "teacher_input", "final_student"),
+            *("teacher_signal", "teacher_views", "teacher_top", "recordings"),
             *("eval_batch_size", "jit", "steps_per_execution", "sync_batch_norm"),
+            "strategy=multiworker",
         }
     ),
     reasons={
@@ -33,7 +30,6 @@ TASK = Declaration(
         "step, cosine or constant",
         "plateau_factor": "it is for --schedule=plateau, which is for text",
         "plateau_threshold": "it is for --schedule=plateau, which is for text",
-        "strategy=multiworker": "segmentation trains on the devices of one machine",
         "unroll": "images are not sequences",
         "cache": "images and masks are in memory",
         "skip_bad_files": "a pair that does not fit is an error",
@@ -46,10 +42,6 @@ TASK = Declaration(
         "unlabelled_balance": "it is for classes of examples",
         "fresh": "its networks have no pretrained backbone",
         "teacher_classes": "a given teacher has the classes of the masks",
-        "teacher_signal": _ONLINE,
-        "teacher_views": _ONLINE,
-        "teacher_top": _ONLINE,
-        "recordings": _ONLINE,
     },
     defaults={
         "arch": "unet",

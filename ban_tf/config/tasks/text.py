@@ -3,11 +3,6 @@
 from ban_tf.config.declaration import Declaration
 from ban_tf.datasets import text
 
-_ONLINE = (
-    "teachers of text run with the student, since a distribution over all words for each word of a "
-    "text fills a disk"
-)
-
 TASK = Declaration(
     name="language_modeling",
     data="text",
@@ -16,6 +11,7 @@ TASK = Declaration(
     supports=frozenset(
         {
             *("schedule=plateau", "plateau_factor", "plateau_threshold", "unroll"),
+            *("teacher_from", "teacher_signal", "teacher_top", "recordings", "final_student"),
             "strategy=multiworker",
         }
     ),
@@ -49,10 +45,6 @@ TASK = Declaration(
         "feature_weight": "it compares features of images",
         "feature_layers": "they are of networks on images",
         "feature_loss": "it compares features of images",
-        "teacher_from": "a language model belongs to the vocabulary of its run",
-        **dict.fromkeys(("teacher_signal", "teacher_top", "recordings"), _ONLINE),
-        "final_student": "networks for text are stateful, and their ensemble is not; `ban-tf "
-        "export` and `predict` take the ensemble itself",
         "jit": "LSTMs are slower with XLA",
         "steps_per_execution": "steps of text are executed one at a time",
         "sync_batch_norm": "language models have no batch normalization",

@@ -1,0 +1,49 @@
+"""Copies of language models for another number of streams: with states, or without.
+
+A recurrent layer with states has a fixed batch size, and creates the states when it is built, so
+that a model must be rebuilt from its configuration for another one.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from ban_tf.compat import copies
+from ban_tf.errors import InputError
+from ban_tf.system import shown
+
+
+def with_streams(model: keras.Model, streams: int | None) -> keras.Model:
+    """Returns a copy of a Functional model with the same weight values.
+
+    Args:
+        model: A model of Keras's layers, at any depth.
+        streams: The batch size of the copy, whose recurrent layers carry their states from batch
+            to batch; None for any batch size, without states.
+
+    Raises:
+        InputError: A layer cannot be rebuilt from its configuration.
+    """
+    try:
+        copy = type(model).from_config(_changed(model.get_config(), streams))
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise InputError(f"{copies.cannot_rebuild(model)} ({shown.first_line(error)})") from error
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _changed(config: Any, streams: int | None) -> Any:
+    """Returns a configuration in which all inputs and recurrent layers have so many streams."""
+    if isinstance(config, list):
+        return [_changed(value, streams) for value in config]
+    if not isinstance(config, dict):
+        return config
+    # `build_config` would build nested layers for the former batch size.
+    changed = {k: _changed(value, streams) for k, value in config.items() if k != "build_config"}
+    if "batch_shape" in changed:
+        changed["batch_shape"] = (streams, *changed["batch_shape"][1:])
+    if "stateful" in changed:
+        changed["stateful"] = streams is not None
+    return changed
