@@ -13,11 +13,13 @@ import tensorflow as tf
 from ban_tf.compat import keras_distribution, outputs
 from ban_tf.datasets import class_weights, example_batches
 from ban_tf.datasets.example_batches import Examples
+from ban_tf.distillation import teacher_names
+from ban_tf.distillation.recorded_teacher import RecordedTeacher
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import summary
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
-from ban_tf.tasks import kept_predictions, lent_models
+from ban_tf.tasks import given_outputs, kept_predictions, lent_models, recording_choice
 from ban_tf.tasks.task import Task
 
 # Training examples for `--analyse`.
@@ -38,6 +40,7 @@ class ArrayTask(Task):
     validation: Examples
     test: Examples
     _class_weights: np.ndarray | None = None
+    _recording: given_outputs.GivenOutputs | None = None  # the teacher of generation 0, if any
 
     def weigh(self, class_names: Sequence[str]) -> None:
         """Weighs training examples by `--class_weight`, if it is given; called after loading."""
@@ -51,23 +54,36 @@ class ArrayTask(Task):
 
     def open(self, directory: RunDirectory) -> None:
         """Decides whether the outputs of teachers are recorded, in memory."""
-        decided = directory.metadata.get("teacher_signal")
-        if decided is None:
-            decided = {"recorded": self.options.teacher_signal == "recorded", "views": 1}
-            directory.commit(metadata={"teacher_signal": decided})
-        self.recorded = decided["recorded"]
+        self.recorded = recording_choice.is_recorded(self.options, directory)
 
     def steps_per_epoch(self) -> int:
         """Returns the number of full batches in an epoch."""
         return example_batches.steps_per_epoch(self.train, self.options.batch_size)
 
-    def given_outputs(self) -> np.ndarray | None:
-        """Returns the outputs of the recording that teaches generation 0, if one does."""
-        return None
+    def first_teacher(self) -> tuple[Any, str] | None:
+        """Returns the recording of `--teacher_from`, which teaches generation 0."""
+        given = self.options.teacher_from
+        if not given or teacher_names.is_first_model(vars(self.options)):
+            return None
+        given_outputs.check_alone(given, "record the mean of them with ban_tf.record")
+        self._recording = self.read_recording(given)
+        return RecordedTeacher(), self._recording.describe()
+
+    def read_recording(self, name: str) -> given_outputs.GivenOutputs:
+        """Reads a recording for the training examples.
+
+        Args:
+            name: The value of `--teacher_from`.
+
+        Raises:
+            InputError: It is of other examples or outputs, or cannot be read.
+        """
+        raise NotImplementedError
 
     def _taught(self, generation: int, *teacher: Any) -> Callable[..., tuple[Any, Any]] | None:
         """Returns what adds the outputs of a recorded teacher to batches, if there is one."""
-        outputs = None if generation else self.given_outputs()
+        given = None if generation else self._recording
+        outputs = None if given is None else given.outputs
         if any(teacher):
             outputs = self._record(teacher[0], self.train)
         if outputs is None:

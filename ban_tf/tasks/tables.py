@@ -18,7 +18,6 @@ from ban_tf.datasets import tables
 from ban_tf.datasets.example_batches import Examples
 from ban_tf.datasets.folder_layout import TEST, TRAIN, VALIDATION
 from ban_tf.distillation import example_keys, teacher_names, teachers
-from ban_tf.distillation.recorded_teacher import RecordedTeacher
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import regression
@@ -46,7 +45,6 @@ class TableTask(ArrayTask):
     data: tables.TableData
     features: keras.Model
     _predictions: list[np.ndarray]
-    _recording: given_outputs.GivenOutputs | None = None  # the teacher of generation 0, if any
     _given: keras.Model | None = None  # the network of a given teacher
 
     @property
@@ -155,26 +153,17 @@ class TableTask(ArrayTask):
             )
         return self._given
 
-    def first_teacher(self) -> tuple[Any, str] | None:
-        """Returns the recording of `--teacher_from`, which teaches generation 0."""
-        given = self.options.teacher_from
-        if not given or teacher_names.is_first_model(vars(self.options)):
-            return None
-        given_outputs.check_alone(given, "record the mean of them with ban_tf.record")
+    def read_recording(self, name: str) -> given_outputs.GivenOutputs:
+        """Reads a recording for the training rows."""
         target = self.data.target
-        self._recording = given_outputs.GivenOutputs(
-            given,
+        return given_outputs.GivenOutputs(
+            name,
             example_keys.of_names(self.data.parts[TRAIN].keys),
             target.class_names,
             target if self._is_number else None,
             f"column {target.name}",
             "training rows of this table; record them with their `keys` (docs/tables.md)",
         )
-        return RecordedTeacher(), self._recording.describe()
-
-    def given_outputs(self) -> np.ndarray | None:
-        """Returns the outputs of the recording of `--teacher_from`, if there is one."""
-        return None if self._recording is None else self._recording.outputs
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
         """Returns the accuracy of chance, for classes."""

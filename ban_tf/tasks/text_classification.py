@@ -19,7 +19,6 @@ from ban_tf.datasets import class_weights, documents, tokenizing
 from ban_tf.datasets.documents import Documents
 from ban_tf.datasets.example_batches import Examples
 from ban_tf.distillation import example_keys, teacher_names, teachers
-from ban_tf.distillation.recorded_teacher import RecordedTeacher
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.report import examples
@@ -57,7 +56,6 @@ class TextClassification(array_task.ArrayTask):
     length: int
     _predictions: list[np.ndarray]
     _given: keras.Model | None = None  # the network of a given teacher
-    _recording: given_outputs.GivenOutputs | None = None  # the teacher of generation 0, if any
     _cut: float  # fraction of the training texts that are longer
 
     def load(self) -> None:
@@ -191,25 +189,16 @@ class TextClassification(array_task.ArrayTask):
         self._given = network
         return network
 
-    def first_teacher(self) -> tuple[Any, str] | None:
-        """Returns the recording of `--teacher_from`, which teaches generation 0."""
-        given = self.options.teacher_from
-        if not given or teacher_names.is_first_model(vars(self.options)):
-            return None
-        given_outputs.check_alone(given, "record the mean of them with ban_tf.record")
-        self._recording = given_outputs.GivenOutputs(
-            given,
+    def read_recording(self, name: str) -> given_outputs.GivenOutputs:
+        """Reads a recording for the training texts."""
+        return given_outputs.GivenOutputs(
+            name,
             example_keys.of_examples(np.array(self.data.train.texts)),
             self.data.class_names,
             None,
             f"--dataset={self.data.name}",
             "training texts; record these very texts (docs/documents.md)",
         )
-        return RecordedTeacher(), self._recording.describe()
-
-    def given_outputs(self) -> np.ndarray | None:
-        """Returns the outputs of the recording of `--teacher_from`, if there is one."""
-        return None if self._recording is None else self._recording.outputs
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
         """Returns the accuracy of chance."""
