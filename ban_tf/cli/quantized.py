@@ -40,13 +40,16 @@ def write(
     convert(float_file)
     with command.silenced():
         convert(path, **litert.converter_options(kind, data.training))
-        before, classes = litert.measure(float_file, data.test(), data.labels)
+        before, found = litert.measure(float_file, data.test(), data.labels)
         after, others = litert.measure(path, data.test(), data.labels)
+    of_numbers = data.labels.dtype.kind == "f"
+    changed = np.abs(found - others) if of_numbers else found != others
     manifest["quantization"] = {
         "kind": kind,
+        "metric": "rmse" if of_numbers else "error",
         "calibration_examples": len(data.training) if kind == "int8" else 0,
         "test_examples": len(data.labels),
-        "changed": float(np.mean(classes != others)),
+        "changed": float(np.mean(changed)),
         "float32": dataclasses.asdict(before),
         "quantized": dataclasses.asdict(after),
     }
@@ -58,19 +61,21 @@ def table(measured: Mapping[str, Any]) -> str:
     Args:
         measured: The manifest's entry "quantization".
     """
-    lines = [f"{'':8}{'test error':>12}{'size':>12}{'one image':>14}"]
+    of_numbers = measured.get("metric") == "rmse"
+    lines = [
+        f"{'':8}{'test RMSE' if of_numbers else 'test error':>12}{'size':>12}{'one image':>14}"
+    ]
     for name, row in (
         ("float32", measured["float32"]),
         (measured["kind"], measured["quantized"]),
     ):
-        lines.append(
-            f"{name:8}{100 * row['error']:10.2f} %{row['bytes'] / 1000:9,.0f} kB"
-            f"{row['milliseconds']:11.3f} ms"
-        )
-    return "\n".join(
-        [
-            *lines,
-            f"{100 * measured['changed']:.2f} % of {measured['test_examples']:,} test images get "
-            "another class. Times are of one thread of this machine.",
-        ]
+        error = f"{row['error']:12.4g}" if of_numbers else f"{100 * row['error']:10.2f} %"
+        lines.append(f"{name:8}{error}{row['bytes'] / 1000:9,.0f} kB{row['milliseconds']:11.3f} ms")
+    changed = (
+        f"The numbers of {measured['test_examples']:,} test images change by "
+        f"{measured['changed']:.4g} on average."
+        if of_numbers
+        else f"{100 * measured['changed']:.2f} % of {measured['test_examples']:,} test images get "
+        "another class."
     )
+    return "\n".join([*lines, f"{changed} Times are of one thread of this machine."])

@@ -118,11 +118,13 @@ class NumberContent(Content):
         predictions: Each generation's numbers, float64 [examples].
         targets: The true numbers of the test set, float64 [examples].
         names: The name of each test example; None if they have none.
+        pictures: Images of some of them; None if they are no images.
     """
 
     predictions: list[np.ndarray]
     targets: np.ndarray
     names: tuple[str, ...] | None
+    pictures: number_files.Pictures | None
 
     def named_predictions(self) -> dict[str, np.ndarray]:
         """Returns the numbers of every generation and of the saved ensemble, by name."""
@@ -275,7 +277,10 @@ def _of_numbers(run: reading.RunReader, common: dict[str, Any], generations: int
     ]
     _check_shapes(run, predictions, targets.shape)
     names = reading.names_of_examples(run, len(targets))
-    return NumberContent(**common, predictions=predictions, targets=targets, names=names)
+    pictures = number_files.read_pictures(run)
+    return NumberContent(
+        **common, predictions=predictions, targets=targets, names=names, pictures=pictures
+    )
 
 
 def _of_labels(run: reading.RunReader, common: dict[str, Any], generations: int) -> LabelContent:

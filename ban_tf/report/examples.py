@@ -99,6 +99,16 @@ def confident_label_mistakes(
     return [(int(example), int(label)) for example, label in pairs if wrong[example, label]]
 
 
+def largest_residuals(predictions: np.ndarray, targets: np.ndarray) -> list[int]:
+    """Returns the indices of the numbers that are farthest from the truth, at most `SHOWN`.
+
+    Args:
+        predictions: Numbers [examples].
+        targets: The true ones [examples].
+    """
+    return np.argsort(-np.abs(predictions - targets), kind="stable")[:SHOWN].tolist()
+
+
 def select_examples(predictions: Sequence[np.ndarray], labels: np.ndarray) -> np.ndarray:
     """Returns the sorted indices of the examples whose images a report of these generations shows.
 

@@ -223,16 +223,23 @@ def _gradient(content: Content) -> list[document.Block]:
 
 def _exports(content: Content) -> list[document.Block]:
     rows = []
+    of_numbers = any(entry.get("metric") == "rmse" for entry in content.exports.values())
+    metric = METRICS["rmse" if of_numbers else "error"]
     for name, entry in content.exports.items():
+        change = entry["changed"]
         for precision, measured, changed in (
             ("float32", entry["float32"], ""),
-            (entry["kind"], entry["quantized"], f"{100 * entry['changed']:.2f}"),
+            (
+                entry["kind"],
+                entry["quantized"],
+                f"{change:.4g}" if of_numbers else f"{100 * change:.2f}",
+            ),
         ):
             rows.append(
                 (
                     name,
                     precision,
-                    METRICS["error"].shown(measured["error"]),
+                    metric.shown(measured["error"]),
                     f"{measured['bytes'] / 1000:,.0f}",
                     f"{measured['milliseconds']:.3f}",
                     changed,
@@ -241,8 +248,8 @@ def _exports(content: Content) -> list[document.Block]:
     if not rows:
         return []
     headings = (
-        *("file", "precision", METRICS["error"].label, "size (kB)", "one image (ms)"),
-        "another class than float32 (%)",
+        *("file", "precision", metric.label, "size (kB)", "one image (ms)"),
+        "mean change from float32" if of_numbers else "another class than float32 (%)",
     )
     caption = "By LiteRT on the test set, on one thread of the machine that exported them"
     return [document.table(caption, headings, rows, texts=2)]

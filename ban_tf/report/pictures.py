@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import numpy as np
 
 from ban_tf.report import document
-from ban_tf.report.content import ClassContent, ImageContent, LabelContent, TextContent
+from ban_tf.report.content import (
+    ClassContent,
+    ImageContent,
+    LabelContent,
+    NumberContent,
+    TextContent,
+)
 from ban_tf.system import shown
 
 
 def of_example(
-    content: ClassContent | LabelContent, index: int, words: str
+    content: ClassContent | LabelContent | NumberContent, index: int, words: str
 ) -> document.Figure | document.Paragraph:
     """Returns the image or the text of a test example, or only words if none is stored."""
     files = content.names
@@ -21,12 +28,15 @@ def of_example(
     if isinstance(content, TextContent) and index in content.texts:
         text = " ".join(content.texts[index].split())
         return document.Paragraph(f"{description}: {shown.escaped(text)}")
-    if not isinstance(content, (ImageContent, LabelContent)):
+    kept: Any = None
+    if isinstance(content, (ImageContent, LabelContent)):
+        kept = content.test
+    elif isinstance(content, NumberContent):
+        kept = content.pictures
+    stored = np.flatnonzero(() if kept is None else kept.shown == index)
+    if not len(stored) or kept.images.shape[-1] not in (1, 3, 4):
         return document.Paragraph(description)
-    stored = np.flatnonzero(content.test.shown == index)
-    if not len(stored) or content.test.images.shape[-1] not in (1, 3, 4):
-        return document.Paragraph(description)
-    image = _image(content.test.images[stored[0]])
+    image = _image(kept.images[stored[0]])
     return document.Figure(image, "png", f"Image of {description}", description)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ban_tf.report import document, plots, regression_plots
+from ban_tf.report import document, examples, pictures, plots, regression_plots
 from ban_tf.report.content import Content, NumberContent
 
 CURVES = {
@@ -13,7 +13,6 @@ CURVES = {
     "val_label_loss": "validation loss (labels)",
     "loss": "training loss",
 }
-_MOST = 10  # of the largest residuals
 
 
 def further(content: Content) -> list[document.Section]:
@@ -49,7 +48,7 @@ def _residuals(content: NumberContent, named: dict[str, np.ndarray]) -> list[doc
         (model, *(f"{value:.4g}" for value in (found.mean(), *_quantiles(found))))
         for model, found in errors.items()
     ]
-    worst = np.argsort(-np.abs(last), kind="stable")[:_MOST]
+    worst = examples.largest_residuals(named[name], content.targets)
     largest = [
         (
             f"{content.noun} {content.names[index]}" if content.names else f"test example {index}",
@@ -57,7 +56,7 @@ def _residuals(content: NumberContent, named: dict[str, np.ndarray]) -> list[doc
             f"{named[name][index]:.6g}",
             f"{last[index]:+.4g}",
         )
-        for index in worst.tolist()
+        for index in worst
     ]
     return [
         document.Figure(
@@ -74,7 +73,26 @@ def _residuals(content: NumberContent, named: dict[str, np.ndarray]) -> list[doc
         document.table(
             f"Largest residuals of {name}", ("example", "true", "predicted", "residual"), largest
         ),
+        *_pictures(content, named[name], worst),
     ]
+
+
+def _pictures(
+    content: NumberContent, predictions: np.ndarray, chosen: list[int]
+) -> list[document.Block]:
+    """Returns the images of the largest residuals, of a run on images."""
+    if content.pictures is None:
+        return []
+    see = "Look for wrong numbers in the data, and for images that do not show what is predicted."
+    listed = [
+        pictures.of_example(
+            content,
+            index,
+            f"{predictions[index]:.6g} predicted, {content.targets[index]:.6g} true",
+        )
+        for index in chosen
+    ]
+    return [document.Paragraph(see), document.Gallery(listed)]
 
 
 def _quantiles(errors: np.ndarray) -> list[float]:

@@ -27,7 +27,7 @@ class Measured:
     """What a file costs and gets right.
 
     Attributes:
-        error: The fraction of test examples that it gets wrong.
+        error: The fraction of test examples that it gets wrong; of numbers, the RMSE.
         bytes: Its size.
         milliseconds: The shortest time for one example, on one thread of this machine.
     """
@@ -65,10 +65,10 @@ def measure(
     Args:
         path: The file.
         batches: The test examples, as the model takes them.
-        labels: Their true classes, integers `[examples]`.
+        labels: Their true classes, integers `[examples]`; or numbers, floats.
 
     Returns:
-        The measurements, and the predicted classes, integers `[examples]`.
+        The measurements, and the predicted classes or numbers, `[examples]`.
 
     Raises:
         InputError: No LiteRT runtime is installed, or it cannot run the file.
@@ -81,19 +81,22 @@ def measure(
         interpreter.allocate_tensors()
         interpreter.set_tensor(entry["index"], examples)
 
-    predicted = []
+    predicted, of_numbers = [], labels.dtype.kind == "f"
     try:
         for examples in batches:
             load(examples)
             interpreter.invoke()
-            predicted.append(interpreter.get_tensor(end["index"]).argmax(axis=-1))
+            outputs = interpreter.get_tensor(end["index"])
+            predicted.append(outputs[:, 0] if of_numbers else outputs.argmax(axis=-1))
         load(examples[:1])
         milliseconds = timing.shortest_milliseconds(interpreter.invoke)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[0]
         raise InputError(f"The installed LiteRT cannot run {path.name}: {reason}") from error
-    classes = np.concatenate(predicted)
-    return Measured(float(np.mean(classes != labels)), path.stat().st_size, milliseconds), classes
+    found = np.concatenate(predicted)
+    wrong = np.square(found - labels) if of_numbers else found != labels
+    missed = float(np.mean(wrong) ** 0.5 if of_numbers else np.mean(wrong))
+    return Measured(missed, path.stat().st_size, milliseconds), found
 
 
 def interpreter_class() -> Any:

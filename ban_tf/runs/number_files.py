@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,44 @@ from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import archives
 
 TARGETS = "test_targets.npz"
+IMAGES = "test_images.npz"
+
+
+class Pictures(NamedTuple):
+    """Test images that reports show.
+
+    Attributes:
+        shown: The indices of their examples, integers `[kept]`.
+        images: The images or thumbnails of them, uint8 `[kept, height, width, channels]`.
+    """
+
+    shown: np.ndarray
+    images: np.ndarray
+
+    def to_files(self) -> dict[str, bytes]:
+        """Returns the file of a run that keeps them, by name."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, shown=self.shown, images=self.images)
+        return {IMAGES: buffer.getvalue()}
+
+
+def read_pictures(run: RunDirectory) -> Pictures | None:
+    """Reads the stored test images; None if there are none, as in runs on tables.
+
+    Raises:
+        CorruptFileError: The file is damaged, or holds something else.
+    """
+    if IMAGES not in run.names():
+        return None
+    name = run.path / IMAGES
+    shown, images = (
+        archives.arrays(run.read(IMAGES), name, ("shown", "images"))[key]
+        for key in ("shown", "images")
+    )
+    kinds = shown.dtype.kind in "iu" and images.dtype == np.uint8
+    if not kinds or (shown.ndim, images.ndim) != (1, 4) or len(shown) != len(images):
+        raise CorruptFileError(f"{name} does not hold images of test examples.")
+    return Pictures(shown, images)
 
 
 def number_files(targets: np.ndarray, names: Sequence[str] | None = None) -> dict[str, bytes]:

@@ -26,21 +26,22 @@ def _object(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]
     return {"type": "object", "required": list(required), "properties": properties}
 
 
-_FRACTION = {"type": "number", "minimum": 0, "maximum": 1}
+_NOT_NEGATIVE = {"type": "number", "minimum": 0}
 _MEASURED = _object(
     ("error", "bytes", "milliseconds"),
-    error=_FRACTION,
+    error=_NOT_NEGATIVE,
     bytes=_COUNT,
-    milliseconds={"type": "number", "minimum": 0},
+    milliseconds=_NOT_NEGATIVE,
 )
 # The manifest of an export; other formats and precisions have no measurements.
 EXPORT = _object(
     quantization=_object(
         ("kind", "calibration_examples", "test_examples", "changed", "float32", "quantized"),
         kind={"enum": ["int8", "float16"]},
+        metric={"enum": ["error", "rmse"]},  # error, where it is not there
         calibration_examples=_COUNT,
         test_examples=_COUNT,
-        changed=_FRACTION,
+        changed=_NOT_NEGATIVE,
         float32=_MEASURED,
         quantized=_MEASURED,
     )

@@ -15,16 +15,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ban_tf import datasets
-from ban_tf.datasets import tables
+from ban_tf.datasets import tables, thumbnails
 from ban_tf.datasets.folder_layout import TEST, TRAIN, VALIDATION
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import regression
-from ban_tf.runs import number_files, reading
+from ban_tf.report import examples
+from ban_tf.runs import number_files
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import image_scores, number_inference, number_scores
 from ban_tf.tasks.image_classification import ImageClassification
-from ban_tf.tasks.task import ServedData, Task
 
 
 class ImageRegression(ImageClassification):
@@ -118,15 +118,15 @@ class ImageRegression(ImageClassification):
         return regression.rows(self._predictions, groups, targets, self.options.seed)
 
     def keep_test(self, directory: RunDirectory) -> None:
-        """Stores the true numbers and the names of the test images."""
-        files = number_files.number_files(self._numbers_of[TEST], self.data.test.files)
-        directory.commit(files)
+        """Stores the true numbers, the names of files, and the images of the largest residuals."""
+        test, targets, found = self.data.test, self._numbers_of[TEST], self._predictions
+        # The ensemble, as in the report; or the last of two generations.
+        shown = np.mean(found[1:], axis=0) if len(found) > 1 else found[0]
+        chosen = np.array(examples.largest_residuals(shown, targets), np.int64)
+        images = thumbnails.shrink(np.asarray(test.images[chosen]))
+        kept = number_files.Pictures(chosen, images).to_files()
+        directory.commit({**number_files.number_files(targets, test.files), **kept})
 
     def figures(self) -> Mapping[str, Mapping[int, Figure]]:
         """Returns predictions against the truth."""
         return number_scores.figures(self._predictions, self._numbers_of[TEST])
-
-    @classmethod
-    def served_data(cls, run: reading.RunReader, *arguments: Any, **options: Any) -> ServedData:
-        """Refuses: quantization is measured by errors of classes."""
-        return Task.served_data(run, *arguments, **options)

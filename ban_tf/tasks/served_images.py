@@ -44,6 +44,7 @@ def load(
             resize=facts.resize,
             skip_bad_files=settings.get("skip_bad_files", False),
             test_fraction=settings.get("test_fraction", 0.2),
+            target=settings.get("target"),
         )
     except InputError as error:
         raise InputError(

@@ -54,7 +54,7 @@ class ServedData(NamedTuple):
     Attributes:
         training: Some training examples, `[examples, ...]`.
         test: Returns the batches of the test examples.
-        labels: The true classes of these, integers `[examples]`.
+        labels: The true classes of these, integers `[examples]`; or numbers, floats.
     """
 
     training: np.ndarray

@@ -25,6 +25,7 @@ from ban_tf.datasets import digits, rotated_digits
 from ban_tf.distribution.workers import Workers
 from ban_tf.errors import InputError
 from ban_tf.report import content
+from ban_tf.runs import reading
 from ban_tf.system import seeds
 from ban_tf.tasks import lineage_options, runner
 from ban_tf.tasks.image_regression import ImageRegression
@@ -136,7 +137,13 @@ def test_its_report_names_the_files(run, test_part):
     assert rows[0][:2] == ["file", "target"]
     assert [row[0] for row in rows[1:]] == list(test_part.files)
     assert [float(row[1]) for row in rows[1:]] == list(test_part.labels)
-    assert isinstance(content.read(run.path), content.NumberContent)
+    found = content.read(run.path)
+    assert isinstance(found, content.NumberContent)
+    # The images of the largest residuals, those of the ensemble.
+    worst = np.argsort(-np.abs(found.named_predictions()["ensemble 1-2"] - found.targets))[:12]
+    np.testing.assert_array_equal(found.pictures.shown, worst)
+    np.testing.assert_array_equal(found.pictures.images, test_part.images[worst])
+    assert page.count("Image of ") == 12
 
 
 def test_files_are_predicted_a_table_is_evaluated_and_a_model_exported(run, place, capsys):
@@ -158,9 +165,21 @@ def test_files_are_predicted_a_table_is_evaluated_and_a_model_exported(run, plac
     pixels = np.asarray(Image.open(place / "001.png"))[np.newaxis, ..., np.newaxis]
     served = keras.models.load_model(output)(pixels)
     np.testing.assert_allclose(served[:, 0], run.predict(pixels), rtol=1e-5)
-    arguments = ["--to=litert", "--quantize=int8", "--model=0"]
-    assert verbs.main(["export", folder, *arguments]) == 2
-    assert "--quantize=int8: " in capsys.readouterr().err
+
+
+def test_quantized_files_are_measured_by_the_rmse(run, capsys):
+    folder = str(run.path)
+    assert verbs.main(["export", folder, "--to=litert", "--quantize=float16", "--model=0"]) == 0
+    said = capsys.readouterr().out
+    assert "test RMSE" in said and "The numbers of 20 test images change by" in said
+    (name,) = reading.read_quantized_exports(run.files)
+    measured = reading.read_quantized_exports(run.files)[name]
+    wanted = run.summary["generations"][0]["rmse"]
+    assert measured["metric"] == "rmse"
+    assert measured["float32"]["error"] == pytest.approx(wanted, rel=1e-4)
+    assert measured["changed"] < wanted / 10
+    assert verbs.main(["report", folder]) == 0
+    assert "mean change from float32" in (run.path / "report.html").read_text()
 
 
 def test_generation_0_is_what_plain_keras_trains(run, place):
