@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from ban_tf.compat import recurrent_states
+
 
 def inference(
     function: Callable[[Any], Any], models: Sequence[keras.Model]
@@ -16,7 +18,7 @@ def inference(
 
     Args:
         function: From a batch to tensors; it calls `models` without training.
-        models: Whose weights may change.
+        models: Whose weights may change; the states of their recurrent layers are carried on.
 
     Returns:
         A function from a batch to arrays; batches may have different sizes.
@@ -29,16 +31,20 @@ def inference(
         return lambda batch: keras.tree.map_structure(np.asarray, traced(batch))
     import jax
 
-    variables = [variable for model in models for variable in model.variables]
+    states = [state for model in models for state in recurrent_states.variables(model)]
+    variables = [*(variable for model in models for variable in model.variables), *states]
 
     @jax.jit
     def with_values(values: list[Any], batch: Any) -> Any:
-        with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
-            return function(batch)
+        mapping = list(zip(variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            return function(batch), [scope.get_current_value(state) for state in states]
 
     def call(batch: Any) -> Any:
-        values = [variable.value for variable in variables]
-        return keras.tree.map_structure(np.asarray, with_values(values, batch))
+        found, following = with_values([variable.value for variable in variables], batch)
+        for state, value in zip(states, following, strict=True):
+            state.assign(value)
+        return keras.tree.map_structure(np.asarray, found)
 
     return call
 

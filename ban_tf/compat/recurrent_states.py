@@ -20,12 +20,13 @@ def variables(model: keras.Model) -> list[Any]:
     """Returns the states; on several replicas, each has `[its rows, units]` in every one."""
     members = [model, *getattr(getattr(model, "teacher", None), "models", [])]
     layers = [layer for member in members for layer in member._flatten_layers()]
-    return [
+    found = [
         variable
         for layer in layers
         if isinstance(layer, keras.layers.RNN) and layer.stateful and layer.states is not None
         for variable in keras.tree.flatten(layer.states)
     ]
+    return list({id(variable): variable for variable in found}.values())
 
 
 def capture(model: keras.Model) -> list[np.ndarray]:

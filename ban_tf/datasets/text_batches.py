@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
-import tensorflow as tf
 
-from ban_tf.compat import iterators
+from ban_tf.datasets.numpy_batches import NumpyBatches
 from ban_tf.errors import InputError
 
 _AHEAD = 2  # prefetched batches
@@ -46,7 +46,7 @@ def training_batches(
     teacher_logits: Recorded | None = None,
     num_shards: int = 1,
     shard_range: range = range(1),
-) -> tf.data.Dataset:
+) -> Any:
     """Returns one epoch, without the remaining words at the end of the text.
 
     Args:
@@ -59,18 +59,16 @@ def training_batches(
         shard_range: Which of these shards to yield, one after the other.
 
     Returns:
-        A dataset of (words, next words), both int32 `[batch, unroll]`; with `teacher_logits`, the
+        Batches of (words, next words), both int32 `[batch, unroll]`; with `teacher_logits`, the
         next words are labels as for `RecordedTeacher`.
     """
     steps = training_steps(tokens, batch_size, unroll)
     length = steps * unroll
     words = _streams(tokens[: batch_size * length], batch_size)
     following = _streams(tokens[1 : batch_size * length + 1], batch_size)
-    arrays = [_cut(words, unroll), _cut(following, unroll)]
-    batches = _dataset(arrays, teacher_logits, num_shards, shard_range)
-    if first_step is not None:
-        batches = batches.repeat().skip(first_step * len(shard_range))
-    return iterators.untuned(batches.prefetch(_AHEAD))
+    cut = [_cut(words, unroll), _cut(following, unroll)]
+    first = None if first_step is None else first_step * len(shard_range)
+    return _batches(cut, teacher_logits, num_shards, shard_range, first=first, ahead=True)
 
 
 def evaluation_batches(
@@ -81,7 +79,7 @@ def evaluation_batches(
     teacher_logits: Recorded | None = None,
     num_shards: int = 1,
     shard_range: range = range(1),
-) -> tf.data.Dataset:
+) -> Any:
     """Returns every word except the first once, to be predicted from the words before it.
 
     Args:
@@ -93,7 +91,7 @@ def evaluation_batches(
         shard_range: As for `training_batches`.
 
     Returns:
-        A dataset of (words, next words, weights), all `[batch, unroll]`; weights are 0.0 for
+        Batches of (words, next words, weights), all `[batch, unroll]`; weights are 0.0 for
         padding at the end of a stream, otherwise 1.0.
     """
     predicted = len(tokens) - 1
@@ -105,12 +103,61 @@ def evaluation_batches(
         np.pad(np.ones(predicted, np.float32), missing),
     )
     cut = [_cut(_streams(array, batch_size), unroll) for array in arrays]
-    return iterators.untuned(_dataset(cut, teacher_logits, num_shards, shard_range))
+    return _batches(cut, teacher_logits, num_shards, shard_range)
 
 
 def evaluation_steps(tokens: np.ndarray, batch_size: int, unroll: int) -> int:
     """Returns the number of batches in `evaluation_batches`."""
     return -(-(len(tokens) - 1) // (batch_size * unroll))
+
+
+def _batches(
+    batches: list[np.ndarray],
+    teacher_logits: Recorded | None,
+    num_shards: int,
+    shard_range: range,
+    *,
+    first: int | None = None,
+    ahead: bool = False,
+) -> Any:
+    """Returns shards of batches as the backend reads them, with a recorded teacher if given.
+
+    Args:
+        batches: Arrays `[batches, batch, unroll]`.
+        teacher_logits: As for `training_batches`.
+        num_shards: As for `training_batches`.
+        shard_range: As for `training_batches`.
+        first: The batch of a shard to start with if they repeat without end; None for one pass.
+        ahead: Whether batches are prefetched.
+    """
+    steps, batch_size, _ = batches[0].shape
+    rows = np.arange(steps * batch_size, dtype=np.int32).reshape(steps, batch_size)
+    cut = tuple(_part(array, num_shards, shard_range) for array in (rows, *batches))
+
+    def taught(rows: Any, words: Any, following: Any, *weights: Any) -> tuple:
+        if teacher_logits is None:
+            return words, following, *weights
+        labels = {"labels": following, "teacher_logits": teacher_logits(rows)}
+        return words, labels, *weights
+
+    if keras.backend.backend() != "tensorflow":
+        count = len(cut[0])
+
+        def batch(number: int) -> tuple:
+            return taught(*(part[((first or 0) + number) % count] for part in cut))
+
+        return NumpyBatches(batch, count if first is None else None)
+    import tensorflow as tf
+
+    from ban_tf.compat import iterators
+
+    if teacher_logits is None:
+        dataset = tf.data.Dataset.from_tensor_slices(cut[1:])
+    else:
+        dataset = tf.data.Dataset.from_tensor_slices(cut).map(taught)
+    if first is not None:
+        dataset = dataset.repeat().skip(first)
+    return iterators.untuned(dataset.prefetch(_AHEAD) if ahead else dataset)
 
 
 def _streams(tokens: np.ndarray, batch_size: int) -> np.ndarray:
@@ -120,28 +167,6 @@ def _streams(tokens: np.ndarray, batch_size: int) -> np.ndarray:
 def _cut(streams: np.ndarray, unroll: int) -> np.ndarray:
     """Returns streams `[batch, length]` as `[batches, batch, unroll]`."""
     return streams.reshape(len(streams), -1, unroll).swapaxes(0, 1)
-
-
-def _dataset(
-    batches: list[np.ndarray],
-    teacher_logits: Recorded | None,
-    num_shards: int,
-    shard_range: range,
-) -> tf.data.Dataset:
-    """Returns shards of batches `[batches, batch, unroll]`, with a recorded teacher if given."""
-    cut = tuple(_part(array, num_shards, shard_range) for array in batches)
-    if teacher_logits is None:
-        return tf.data.Dataset.from_tensor_slices(cut)
-    steps, batch_size, _ = batches[0].shape
-    rows = np.arange(steps * batch_size, dtype=np.int32).reshape(steps, batch_size)
-
-    def taught(rows: Any, words: Any, following: Any, *weights: Any) -> tuple:
-        labels = {"labels": following, "teacher_logits": teacher_logits(rows)}
-        return words, labels, *weights
-
-    return tf.data.Dataset.from_tensor_slices((_part(rows, num_shards, shard_range), *cut)).map(
-        taught
-    )
 
 
 def _part(batches: np.ndarray, num_shards: int, shard_range: range) -> np.ndarray:

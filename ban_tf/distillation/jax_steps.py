@@ -1,7 +1,8 @@
-"""What a compiled JAX step is given beside its batch: the weights of the teacher.
+"""What a compiled JAX step is given beside its batch, and returns: weights of the teacher, states.
 
 A step that only refers to a teacher holds its weights as constants, and has to be compiled again
-whenever they may have changed. As arguments they may change, and the program is smaller.
+whenever they may have changed. As arguments they may change, and the program is smaller. The states
+of recurrent layers, also of a teacher, go in and out with the variables of the trained model.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 
 import keras
 
+from ban_tf.compat import recurrent_states
 from ban_tf.distillation import teachers
 
 
@@ -56,3 +58,22 @@ def given_values(
         *zip(variables, batch.values, strict=True),
     ]
     return batch.data, keras.StatelessScope(state_mapping=pairs)
+
+
+def with_states(model: keras.Model, held: Any, state: Sequence[Any]) -> list[Any]:
+    """Returns what JAX passes to a step, with the states that a teacher has left behind.
+
+    Args:
+        model: The model that is trained.
+        held: The scope of `given_values`, in which the teacher was called.
+        state: As for `given_values`.
+    """
+    carried = {id(variable) for variable in recurrent_states.variables(model)}
+    if not carried or not isinstance(held, keras.StatelessScope):
+        return list(state)
+    (trainable, others, *further), *rest = state
+    others = [
+        held.get_current_value(variable) if id(variable) in carried else value
+        for variable, value in zip(model.non_trainable_variables, others, strict=True)
+    ]
+    return [(trainable, others, *further), *rest]

@@ -28,6 +28,7 @@ from ban_tf.compat import (
     measured,
     outputs,
     preparation,
+    recurrent_states,
     student_code,
     weighting,
 )
@@ -76,6 +77,13 @@ class TaughtModel(CheckedModel, StudentProxy):
         counts = [held.label_weight, held.teacher_weight]
         return self._further is None and all(weight.stays_zero for weight in counts)
 
+    @property
+    def non_trainable_variables(self) -> list[Any]:
+        """As Keras has it; under JAX also the states of recurrent layers, which a step returns."""
+        if keras.backend.backend() != "jax":
+            return super().non_trainable_variables
+        return [*super().non_trainable_variables, *recurrent_states.variables(self)]
+
     def train_step(self, *state_and_data: Any) -> Any:
         """Runs the training step on labels and teacher outputs."""
         return self._beside_teacher(super().train_step, *state_and_data)
@@ -102,6 +110,7 @@ class TaughtModel(CheckedModel, StudentProxy):
         else:
             with held:
                 labels = self._with_signal(inputs, labels)
+            state = jax_steps.with_states(self, held, state)
         with observing:
             return step(*state, (inputs, labels, sample_weight))
 

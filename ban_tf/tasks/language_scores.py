@@ -7,13 +7,14 @@ generations read the text together, and an ensemble's probability is the mean of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from absl import logging
+from keras import ops
 
-from ban_tf.compat import outputs
+from ban_tf.compat import compiled, outputs
 from ban_tf.compat.loss_kinds import CATEGORICAL
 from ban_tf.datasets import text_batches
 from ban_tf.distillation.teachers import mean_logits
@@ -52,10 +53,10 @@ def score(
     """
     ends = [outputs.first_activation(model) for model in models]
 
-    @tf.function
-    def read(words: tf.Tensor, following: tf.Tensor) -> list[dict[str, tf.Tensor]]:
+    def look(batch: Any) -> list[dict[str, Any]]:
+        words, following = batch
         logs = [
-            tf.nn.log_softmax(outputs.to_logits(model(words, training=False), end, CATEGORICAL))
+            ops.log_softmax(outputs.to_logits(model(words, training=False), end, CATEGORICAL))
             for model, end in zip(models, ends, strict=True)
         ]
         return [
@@ -63,13 +64,14 @@ def score(
             for group in groups
         ]
 
+    read = compiled.inference(look, models)
     for model in models:
         reset_states(model)
     collected: list[dict[str, list[np.ndarray]]] = [{} for _ in groups]
     for words, following, _ in text_batches.evaluation_batches(tokens, *sizes):
-        for found, group in zip(read(words, following), collected, strict=True):
+        for found, group in zip(read((words, following)), collected, strict=True):
             for name, values in found.items():
-                group.setdefault(name, []).append(values.numpy())
+                group.setdefault(name, []).append(values)
     # Streams one after the other are the text; padding is at its end.
     return [
         {
@@ -80,19 +82,20 @@ def score(
     ]
 
 
-def _mean(logs: list[tf.Tensor], average: str) -> tf.Tensor:
+def _mean(logs: list[Any], average: str) -> Any:
     """Returns log-probabilities of the mean of several models, `[batch, steps, words]`."""
     if average == "logits" and len(logs) > 1:
-        return tf.nn.log_softmax(tf.add_n(logs) / len(logs))
+        return ops.log_softmax(sum(logs[1:], start=logs[0]) / len(logs))
     return mean_logits(logs)
 
 
-def _of_words(logs: tf.Tensor, following: tf.Tensor) -> dict[str, tf.Tensor]:
+def _of_words(logs: Any, following: Any) -> dict[str, Any]:
+    actual = ops.take_along_axis(logs, ops.expand_dims(following, -1), axis=-1)
     return {
-        "log_probability": tf.gather(logs, following, batch_dims=2),
-        "wrong": tf.argmax(logs, -1, tf.int32) != following,
-        "confidence": tf.exp(tf.reduce_max(logs, -1)),
-        "sum_of_squares": tf.reduce_sum(tf.exp(2.0 * logs), -1),
+        "log_probability": actual[..., 0],
+        "wrong": ops.cast(ops.argmax(logs, axis=-1), "int32") != following,
+        "confidence": ops.exp(ops.max(logs, axis=-1)),
+        "sum_of_squares": ops.sum(ops.exp(2.0 * logs), axis=-1),
     }
 
 

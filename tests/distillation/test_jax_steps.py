@@ -1,7 +1,40 @@
-"""The compiled JAX step takes the teacher's weights as arguments, in a process of its own."""
+"""Compiled JAX steps: the teacher's weights are arguments, and states of recurrent layers are kept.
+
+The program runs in a process of its own.
+"""
 
 import jax_process
 import numpy as np
+import pytest
+
+# Runs under both backends.
+STATEFUL = """
+import keras, numpy as np
+import ban_tf
+from ban_tf.compat import compiled as programs, recurrent_states
+
+def network_of_states(seed):
+    words = keras.Input((5,), batch_size=2, dtype="int32")
+    x = keras.layers.Embedding(7, 4)(words)
+    x = keras.layers.LSTM(4, return_sequences=True, stateful=True)(x)
+    model = keras.Model(words, keras.layers.Dense(7)(x))
+    random = np.random.default_rng(seed)
+    model.set_weights([random.normal(size=weight.shape) for weight in model.get_weights()])
+    return model
+
+def with_states():
+    words = np.random.default_rng(0).integers(0, 7, (20, 6))
+    x, y = words[:, :5], words[:, 1:]
+    model = ban_tf.BornAgainModel(network_of_states(1), network_of_states(2), "kd+labels")
+    model.compile(keras.optimizers.SGD(1.0))
+    model.fit(x, y, batch_size=2, shuffle=False, verbose=0)
+    trained = model.get_weights()
+    losses = [model.evaluate(x, y, batch_size=2, verbose=0) for _ in range(2)]
+    read = programs.inference(lambda batch: model.student(batch, training=False), [model.student])
+    predicted = [read(x[:2]) for _ in range(2)]
+    states = [np.array(state) for state in recurrent_states.variables(model)]
+    return [array.tolist() for array in (*trained[:5], *map(np.array, losses), *predicted, *states)]
+"""
 
 PROGRAM = """
 import json
@@ -56,16 +89,33 @@ def headed(seed):
 shared = compiled(headed(2), headed(1), "kd")
 found["expected"] = float(shared.compute_loss(x, y, shared.student(x)))
 found["shared"] = float(shared.train_on_batch(x, y)[0])
+found["with states"] = with_states()
 print(json.dumps(found))
 """
 
 
+@pytest.fixture(scope="module")
+def found():
+    return jax_process.run(STATEFUL + PROGRAM)
+
+
 @jax_process.needed
-def test_the_step_is_compiled_once_and_follows_the_teachers_weights():
-    found = jax_process.run(PROGRAM)
+def test_the_step_is_compiled_once_and_follows_the_teachers_weights(found):
     assert found["traces"] == 0
     for name in ("fit", "evaluated"):
         second, fresh = found["second fit" if name == "fit" else name], found[f"fresh {name}"]
         assert second.keys() == fresh.keys()
         np.testing.assert_allclose(list(second.values()), list(fresh.values()), rtol=1e-5)
     np.testing.assert_allclose(found["shared"], found["expected"], rtol=1e-5)
+
+
+@jax_process.needed
+def test_states_of_student_and_teacher_are_carried_from_batch_to_batch_as_on_tensorflow(found):
+    names = {}
+    exec(STATEFUL, names)
+    expected = names["with_states"]()
+    assert len(expected) == len(found["with states"]) == 5 + 2 + 2 + 4
+    for array, same in zip(found["with states"], expected, strict=True):
+        np.testing.assert_allclose(array, same, atol=1e-5)
+    *_, loss, again, first, second = expected[:9]
+    assert loss != again and first != second  # states matter
