@@ -1,19 +1,21 @@
 """Batches of examples in memory of any kind: shuffled for training, in order for evaluation.
 
 `pipeline` does the same for images, which have views and normalization. Shuffling depends on (seed,
-epoch) alone, so that batches from any step on equal those of an uninterrupted training.
+epoch) alone, so that batches from any step on equal those of an uninterrupted training. Under
+TensorFlow batches are a `tf.data.Dataset`, otherwise `NumpyBatches` of the same content.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
-import tensorflow as tf
 
-from ban_tf.compat import iterators
-from ban_tf.datasets import batch_sizes
+from ban_tf.datasets import batch_sizes, stateless_random
+from ban_tf.datasets.numpy_batches import NumpyBatches
 
 _AHEAD = 2  # batches created in parallel, and as many prefetched
 
@@ -33,7 +35,7 @@ class Examples(NamedTuple):
 
     def select(self, chosen: np.ndarray) -> Examples:
         """Returns some of the examples, given indices or booleans."""
-        inputs = tf.nest.map_structure(lambda array: array[chosen], self.inputs)
+        inputs = _rows(self.inputs, chosen)
         names = self.names and tuple(np.array(self.names, dtype=object)[chosen])
         return Examples(inputs, self.labels[chosen], names)
 
@@ -55,10 +57,10 @@ def training_batches(
     seed: int,
     first_epoch: int = 0,
     first_step: int = 0,
-    change: Callable[[tf.Tensor, tf.Tensor, Any, tf.Tensor], tuple[Any, Any]] | None = None,
+    change: Callable[[Any, Any, Any, Any], tuple[Any, Any]] | None = None,
     num_shards: int = 1,
     shard_range: range = range(1),
-) -> tf.data.Dataset:
+) -> Any:
     """Returns the batches of an endless training from a step on.
 
     Args:
@@ -68,18 +70,26 @@ def training_batches(
         first_epoch: The first epoch.
         first_step: The first step of that epoch.
         change: Returns the inputs and labels of a batch as they are trained on, such as augmented
-            ones, given the epoch (scalar), the indices of the examples `[batch]`, and both.
+            ones, given the epoch (scalar), the indices of the examples `[batch]`, and both: tensors
+            under TensorFlow, otherwise NumPy's.
         num_shards: How many replicas share each batch; they must divide it.
         shard_range: Which of these shards to yield, one after the other.
 
     Returns:
-        A dataset of (inputs, labels).
+        Batches of (inputs, labels).
 
     Raises:
         InputError: There are fewer examples than in a batch.
     """
     steps = steps_per_epoch(examples, batch_size)
     count = len(examples.labels)
+    if keras.backend.backend() != "tensorflow":
+        start = first_epoch * steps + first_step
+        return _shuffled(examples, steps, batch_size, seed, start, change)
+    import tensorflow as tf
+
+    from ban_tf.compat import iterators
+
     with tf.device("cpu"):
         inputs = tf.nest.map_structure(tf.constant, examples.inputs)
         labels = tf.constant(examples.labels)
@@ -104,7 +114,45 @@ def training_batches(
     return iterators.untuned(batches)
 
 
-def evaluation_batches(examples: Examples, batch_size: int) -> tf.data.Dataset:
+def _shuffled(
+    examples: Examples,
+    steps: int,
+    batch_size: int,
+    seed: int,
+    start: int,
+    change: Callable[[Any, Any, Any, Any], tuple[Any, Any]] | None,
+) -> NumpyBatches:
+    """Returns `training_batches` from a step of the whole training on, in NumPy."""
+
+    @functools.lru_cache(maxsize=2)  # the epoch before is still read when the next begins
+    def order(epoch: int) -> np.ndarray:
+        return stateless_random.permutation(len(examples.labels), (seed, epoch))
+
+    def batch(number: int) -> tuple[Any, Any]:
+        epoch, step = divmod(start + number, steps)
+        chosen = order(epoch)[step * batch_size : (step + 1) * batch_size]
+        picked, targets = _rows(examples.inputs, chosen), examples.labels[chosen]
+        return (picked, targets) if change is None else change(epoch, chosen, picked, targets)
+
+    return NumpyBatches(batch, None)
+
+
+def _rows(inputs: Any, chosen: np.ndarray | slice) -> Any:
+    return keras.tree.map_structure(lambda array: array[chosen], inputs)
+
+
+def evaluation_batches(examples: Examples, batch_size: int) -> Any:
     """Returns all examples in order as (inputs, labels); the last batch may be smaller."""
+    if keras.backend.backend() != "tensorflow":
+        given = (examples.inputs, examples.labels)
+        count = -(-len(keras.tree.flatten(examples.labels)[0]) // batch_size)
+        return NumpyBatches(
+            lambda number: _rows(given, slice(number * batch_size, (number + 1) * batch_size)),
+            count,
+        )
+    import tensorflow as tf
+
+    from ban_tf.compat import iterators
+
     data = tf.data.Dataset.from_tensor_slices((examples.inputs, examples.labels))
     return iterators.untuned(data.batch(batch_size).prefetch(_AHEAD))

@@ -73,7 +73,7 @@ class Column:
             if found is None:
                 raise InputError(f"{name}: column {self.name} has {_other(cells)}, no number.")
             return found.astype(np.float32)[:, None]
-        if self.kind == DATE and _days(cells) is None:
+        if self.kind == DATE and days(cells) is None:
             wrong = next(cell for cell in cells if cell and _day(cell) is None)
             raise InputError(
                 f"{name}: column {self.name} has {wrong!r}, no date such as 2024-03-01 or "
@@ -138,7 +138,7 @@ def numbers(cells: np.ndarray) -> np.ndarray | None:
     return found if np.all(np.abs(found[given]) <= _LARGEST) else None
 
 
-def _days(cells: np.ndarray) -> np.ndarray | None:
+def days(cells: np.ndarray) -> np.ndarray | None:
     """Returns dates as days since 1970, NaN where one is missing; None if one is no date."""
     found = [_day(cell) if cell else math.nan for cell in cells]
     return None if None in found else np.array(found, np.float64)
@@ -159,7 +159,7 @@ def _kind(cells: np.ndarray, is_category: bool) -> str:
         return CATEGORY
     if numbers(cells) is not None:
         return NUMBER
-    return DATE if _days(cells) is not None else CATEGORY
+    return DATE if days(cells) is not None else CATEGORY
 
 
 def _useless(cells: np.ndarray, kind: str) -> str:
@@ -179,7 +179,7 @@ def _measured(column: Column, cells: np.ndarray) -> Column:
         counts = collections.Counter(cells)
         common = sorted(counts, key=lambda value: (-counts[value], value))[:MOST_CATEGORIES]
         return dataclasses.replace(column, missing=missing, categories=tuple(common))
-    found = numbers(cells) if column.kind == NUMBER else _days(cells)
+    found = numbers(cells) if column.kind == NUMBER else days(cells)
     assert found is not None
     mean, deviation = float(np.nanmean(found)), float(np.nanstd(found))
     times = column.kind == DATE and any(match(cell)["hour"] for cell in cells if cell)

@@ -1,16 +1,17 @@
 """Words of texts as numbers: the vocabulary, and the layer that a saved model begins with.
 
 The layer is Keras's `TextVectorization`: it lowers letters, strips punctuation and splits at white
-space. 0 is padding and 1 an unknown word; the words of the vocabulary follow.
+space. 0 is padding and 1 an unknown word; the words of the vocabulary follow. Under other backends
+than TensorFlow, which the layer needs, `plain_words` does the same.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from ban_tf.errors import InputError
 
@@ -34,12 +35,31 @@ def learn(texts: Sequence[str], most: int) -> tuple[str, ...]:
     Raises:
         InputError: The texts have no words.
     """
-    layer = keras.layers.TextVectorization(max_tokens=most + _SPECIAL)
-    layer.adapt(tf.data.Dataset.from_tensor_slices(list(texts)).batch(_AT_A_TIME))
-    words = tuple(str(word) for word in layer.get_vocabulary(include_special_tokens=False))
+    words = _learn(texts, most)
     if not words:
         raise InputError("the training texts have no words, only punctuation and white space.")
     return words
+
+
+def _learn(texts: Sequence[str], most: int) -> tuple[str, ...]:
+    if not takes_text():
+        return _plain().learn(texts, most)
+    import tensorflow as tf
+
+    layer = keras.layers.TextVectorization(max_tokens=most + _SPECIAL)
+    layer.adapt(tf.data.Dataset.from_tensor_slices(list(texts)).batch(_AT_A_TIME))
+    return tuple(str(word) for word in layer.get_vocabulary(include_special_tokens=False))
+
+
+def takes_text() -> bool:
+    """Returns whether models of the present backend can take text."""
+    return keras.backend.backend() == "tensorflow"
+
+
+def _plain() -> Any:
+    from ban_tf.datasets import plain_words  # which imports this module
+
+    return plain_words
 
 
 def layer(vocabulary: Sequence[str], length: int) -> keras.layers.TextVectorization:
@@ -56,6 +76,10 @@ def layer(vocabulary: Sequence[str], length: int) -> keras.layers.TextVectorizat
 
 def encode(texts: Sequence[str], vocabulary: Sequence[str], length: int) -> np.ndarray:
     """Returns texts as numbers, int32 `[texts, length]`; see `layer`."""
+    if not takes_text():
+        return _plain().encode(texts, vocabulary, length)
+    import tensorflow as tf
+
     numbers = layer(vocabulary, length)
     parts = [
         numbers(tf.constant(list(texts[start : start + _AT_A_TIME]))).numpy()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numbers
 import pathlib
+import tempfile
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import keras
 from keras import ops
 
-from ban_tf.compat import outputs
+from ban_tf.compat import outputs, saved_networks
 from ban_tf.compat.loss_kinds import VALUES
 from ban_tf.compat.output_evidence import collect
 from ban_tf.compat.output_kinds import (
@@ -251,6 +252,8 @@ def _constant(structure: Any) -> Any:
 def load_model(path: str | pathlib.Path) -> keras.Model:
     """Loads a `.keras` file with Keras's safe mode on.
 
+    Without TensorFlow, of a model that takes text only the network within; see `saved_networks`.
+
     Raises:
         InputError: The file is missing, is no Keras model, or needs code that Keras
             refuses to run unasked (a Lambda layer).
@@ -265,7 +268,7 @@ def load_model(path: str | pathlib.Path) -> keras.Model:
     try:
         with warnings.catch_warnings():  # of an optimizer, which a teacher does not need
             warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
-            return keras.models.load_model(path, compile=False, safe_mode=True)
+            return _load_keras(path)
     except Exception as error:
         if "lambda" in str(error).lower():
             raise InputError(
@@ -276,6 +279,18 @@ def load_model(path: str | pathlib.Path) -> keras.Model:
         raise InputError(
             f"{path} could not be read as a Keras model: {shown.first_line(error)}"
         ) from error
+
+
+def _load_keras(path: pathlib.Path) -> keras.Model:
+    if path.suffix == ".keras":
+        content = path.read_bytes()
+        loadable = saved_networks.loadable(content)
+        if loadable is not content:
+            with tempfile.TemporaryDirectory() as folder:
+                path = pathlib.Path(folder) / "network.keras"
+                path.write_bytes(loadable)
+                return keras.models.load_model(path, compile=False, safe_mode=True)
+    return keras.models.load_model(path, compile=False, safe_mode=True)
 
 
 def as_teacher(teacher: Any, activation: Any = None) -> Teacher | None:

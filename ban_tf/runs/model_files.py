@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ban_tf.compat import keras_private
+from ban_tf.compat import keras_private, saved_networks
 from ban_tf.errors import CorruptFileError
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import archives, shown
@@ -20,10 +20,14 @@ from ban_tf.system.files import convert_os_errors
 def load(directory: RunDirectory, file: str) -> keras.Model:
     """Loads a model.
 
+    Without TensorFlow, of one that takes text only the network within; see `saved_networks`.
+
     Raises:
         CorruptFileError: The file is damaged, or is no model.
     """
     content, name = directory.read(file), directory.path / file
+    archives.check_keras(content, name)
+    content = saved_networks.loadable(content)
     config = archives.check_keras(content, name)
     # Before Keras allocates them: each of these numbers is in the file, too.
     if keras_private.count_numbers(config) > archives.most_unpacked(len(content)):

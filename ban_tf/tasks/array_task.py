@@ -8,9 +8,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
+from keras import ops
 
-from ban_tf.compat import keras_distribution, outputs
+from ban_tf.compat import compiled, keras_distribution, outputs
 from ban_tf.datasets import class_weights, example_batches
 from ban_tf.datasets.example_batches import Examples
 from ban_tf.distillation import teacher_names
@@ -88,21 +88,23 @@ class ArrayTask(Task):
             outputs = self._record(teacher[0], self.train)
         if outputs is None:
             return None
-        recorded = tf.constant(outputs)
+        recorded = ops.convert_to_tensor(outputs)
 
         def taught(epoch: Any, chosen: Any, inputs: Any, labels: Any) -> tuple[Any, Any]:
-            return inputs, {"labels": labels, "teacher_logits": tf.gather(recorded, chosen)}
+            on_host = isinstance(chosen, np.ndarray)
+            found = outputs[chosen] if on_host else ops.take(recorded, chosen, axis=0)
+            return inputs, {"labels": labels, "teacher_logits": found}
 
         return taught
 
     def _record(self, teacher: Any, examples: Examples) -> np.ndarray:
         """Returns the joint logits or values of a teacher, float32 `[examples, units]`."""
         kind = self.output_kind
-        ask = tf.function(
-            lambda inputs: next(iter(teacher.logits(inputs, kind).values())), reduce_retracing=True
+        ask = compiled.inference(
+            lambda inputs: next(iter(teacher.logits(inputs, kind).values())), teacher.models
         )
         batches = example_batches.evaluation_batches(examples, _EVALUATED)
-        return np.concatenate([ask(inputs).numpy() for inputs, _ in batches])
+        return np.concatenate([ask(inputs) for inputs, _ in batches])
 
     def _finish(self, batches: Any) -> Any:
         return class_weights.weighted(batches, self._class_weights)
@@ -128,7 +130,7 @@ class ArrayTask(Task):
             return None
         return self._validation if self.recorded else self._validation(0)
 
-    def _validation(self, generation: int, *teacher: Any) -> tf.data.Dataset:
+    def _validation(self, generation: int, *teacher: Any) -> Any:
         """Returns the validation examples for a generation, with its recorded teacher if any."""
         examples = self.validation
         if any(teacher):

@@ -11,7 +11,8 @@ import numpy as np
 
 from ban_tf.compat import outputs
 from ban_tf.compat.streams import with_streams
-from ban_tf.datasets import text
+from ban_tf.config.options import ARCHITECTURE
+from ban_tf.datasets import text, tokenizing
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import summary, tokens
 from ban_tf.runs import class_files, inference, reading
@@ -224,6 +225,11 @@ def served(
         raise InputError(
             f"--preprocessing makes the model take strings, which --to={to} does not support; use "
             "--to=saved_model or keras, or leave it out."
+        )
+    if preprocessing and not tokenizing.takes_text():
+        raise InputError(
+            "--preprocessing makes the model take lines of text, which needs TensorFlow; leave it "
+            "out, or set KERAS_BACKEND=tensorflow."
         )
     vocabulary, model = _vocabulary(run), stateless(run, which)
     manifest = {

@@ -7,18 +7,11 @@ from collections.abc import Iterator
 
 import keras
 
-from ban_tf.config import registry
 from ban_tf.config.options import Options
 from ban_tf.distribution import cluster
 from ban_tf.errors import InputError
 
 _HOW = "set KERAS_BACKEND=tensorflow"
-# Why tasks need TensorFlow, by name.
-_TASKS = {
-    "language_modeling": "whose teachers carry their states from batch to batch",
-    "text_classification": "whose networks begin with Keras's TextVectorization",
-    "tables": "whose networks begin with Keras's FeatureSpace",
-}
 
 
 def check(options: Options) -> None:
@@ -42,10 +35,6 @@ def check(options: Options) -> None:
 
 
 def _needing_tensorflow(options: Options) -> Iterator[str]:
-    task = registry.of(options.dataset).name
-    if task in _TASKS:
-        kind = task.replace("_", " ")
-        yield f"--dataset={options.dataset} is for {kind}, {_TASKS[task]}, which needs TensorFlow"
     if options.dataset.startswith(("segmentation:tfds:", "multilabel:tfds:")):
         yield f"--dataset={options.dataset} is read by TensorFlow Datasets, which needs TensorFlow"
     if options.strategy not in ("auto", "one"):

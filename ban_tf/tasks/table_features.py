@@ -13,6 +13,10 @@ configuration, so that a copy of the model would not have them.
 
 Where training rows lack a number or a date, one more place says so. All layers are stock Keras's:
 the saved model loads without this package.
+
+Under other backends than TensorFlow, which have no tensors of text, `ColumnFeatures` makes the same
+features on the host, and what is saved is the network from features; the run's `columns.json` has
+what prepares them.
 """
 
 from __future__ import annotations
@@ -23,19 +27,24 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from ban_tf.datasets import table_columns
+from ban_tf.datasets.column_features import UNKNOWN, ColumnFeatures
 from ban_tf.datasets.table_columns import Column
 from ban_tf.errors import InputError
 
 NAME = "columns"
+_ON_FEATURES = "_on_features"  # ends the names of models of features
 _DTYPES = {table_columns.NUMBER: "float32"}
-# In the vocabulary of an encoder for all categories that are not in it.
-_UNKNOWN = "[UNK]"
 _ROWS = 4096  # at a time
 _DIGITS = 15  # of 20240301T123000
+
+
+def preparation(columns: Sequence[Column]) -> keras.Model | ColumnFeatures:
+    """Returns what makes features of columns under the present backend; see `build`."""
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    return build(columns) if on_tensorflow else ColumnFeatures(columns)
 
 
 def build(columns: Sequence[Column]) -> keras.Model:
@@ -62,31 +71,48 @@ def build(columns: Sequence[Column]) -> keras.Model:
 
 
 def around(
-    features: keras.Model, network: keras.Model, columns: Sequence[Column], *after: Any
+    features: keras.Model | ColumnFeatures,
+    network: keras.Model,
+    columns: Sequence[Column],
+    *after: Any,
 ) -> keras.Model:
     """Returns a network together with the preparation of its columns.
 
     Args:
-        features: The result of `build`.
+        features: The result of `preparation`; of `ColumnFeatures`, the result takes features.
         network: A model from features to outputs; the result has its layers and its name.
         columns: The columns.
         *after: Layers for its outputs.
     """
-    inputs = {
-        column.key: keras.Input((1,), dtype=_dtype(column), name=column.key) for column in columns
-    }
-    outputs = network(features(inputs))
+    inputs: Any
+    if isinstance(features, ColumnFeatures):
+        prepared = inputs = keras.Input(features.output_shape[1:], name="features")
+    else:
+        inputs = {
+            column.key: keras.Input((1,), dtype=_dtype(column), name=column.key)
+            for column in columns
+        }
+        prepared = features(inputs)
+    outputs = network(prepared)
     for layer in after:
         outputs = layer(outputs)
-    return keras.Model(inputs, outputs, name=f"{network.name}_on_columns")
+    end = _ON_FEATURES if prepared is inputs else f"_on_{NAME}"
+    return keras.Model(inputs, outputs, name=f"{network.name}{end}")
+
+
+def is_whole(model: keras.Model) -> bool:
+    """Returns whether `around` built a model; one that loaded without TensorFlow lacks that."""
+    return isinstance(model.input, dict) or model.name.endswith(_ON_FEATURES)
 
 
 def network_of(model: keras.Model) -> keras.Model:
-    """Returns the network from features of a model that `around` built.
+    """Returns the network from features of a model that `around` built, or that network itself.
 
     Raises:
         InputError: It is another model.
     """
+    if not is_whole(model):
+        return model
     found = [layer for layer in model.layers if isinstance(layer, keras.Model)]
     networks = [layer for layer in found if layer.name != NAME]
     if len(networks) != 1:
@@ -94,25 +120,34 @@ def network_of(model: keras.Model) -> keras.Model:
     return networks[0]
 
 
-def fed(inputs: Mapping[str, np.ndarray]) -> dict[str, tf.Tensor]:
+def fed(inputs: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Returns columns as the model takes them; Keras itself has no type for text of NumPy."""
+    import tensorflow as tf
+
     return {key: tf.convert_to_tensor(cells) for key, cells in sorted(inputs.items())}
 
 
-def encode(model: keras.Model, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
+def encode(
+    model: keras.Model | ColumnFeatures,
+    inputs: Mapping[str, np.ndarray],
+    columns: Sequence[Column] = (),
+) -> np.ndarray:
     """Returns the outputs of a model on raw columns for many rows, `[rows, ...]`.
 
     Args:
-        model: The result of `build` or of `around`.
+        model: The result of `preparation` or of `around`.
         inputs: Of each column by its key, `[rows, 1]`.
+        columns: The columns, for a model that takes features.
     """
+    if isinstance(model, ColumnFeatures):
+        return model.encode(inputs)
     count = len(next(iter(inputs.values())))
-    found = [
-        model.predict_on_batch(
-            fed({key: cells[start : start + _ROWS] for key, cells in inputs.items()})
-        )
-        for start in range(0, count, _ROWS)
-    ]
+
+    def some(start: int) -> Any:
+        rows = {key: cells[start : start + _ROWS] for key, cells in inputs.items()}
+        return fed(rows) if isinstance(model.input, dict) else ColumnFeatures(columns).encode(rows)
+
+    found = [model.predict_on_batch(some(start)) for start in range(0, count, _ROWS)]
     shape = (0, *model.output_shape[1:])
     return np.concatenate(found) if found else np.empty(shape, np.float32)
 
@@ -139,9 +174,9 @@ def _number(column: Column, cells: Any) -> Any:
 
 def _category(column: Column, cells: Any) -> Any:
     return keras.layers.StringLookup(
-        vocabulary=[value for value in column.categories if value != _UNKNOWN],
+        vocabulary=[value for value in column.categories if value != UNKNOWN],
         output_mode="one_hot",
-        oov_token=_UNKNOWN,
+        oov_token=UNKNOWN,
         name=f"categories_of_{column.key}",
     )(cells)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Sequence
@@ -12,13 +13,15 @@ import numpy as np
 
 from ban_tf.compat import outputs
 from ban_tf.datasets import table_columns, table_files, tables
+from ban_tf.datasets.column_features import ColumnFeatures
 from ban_tf.datasets.folder_layout import TRAIN
+from ban_tf.datasets.table_columns import Column
 from ban_tf.datasets.table_files import Table
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import regression, summary
 from ban_tf.runs import inference, reading
 from ban_tf.runs.table_files import COLUMNS, TableFacts, is_number, read_facts
-from ban_tf.tasks import finished_runs, likely, table_features
+from ban_tf.tasks import finished_runs, likely, number_scores, table_features
 from ban_tf.tasks.task import Predictions
 
 _COMPARED = 100  # rows by which preparations of columns are compared
@@ -128,6 +131,11 @@ def served(
         )
     facts = read_facts(run)
     model = _load(run, which, facts)
+    if preprocessing and not isinstance(model.input, dict):
+        raise InputError(
+            "--preprocessing needs a model that takes raw columns; those of a run without "
+            "TensorFlow take features, prepared as columns.json says. Leave it out."
+        )
     number = is_number(facts)
     output = "values" if number else "probabilities"
     if not preprocessing:
@@ -152,7 +160,10 @@ def served(
 
 
 def network_on(
-    model: keras.Model, features: keras.Model, data: tables.TableData
+    model: keras.Model,
+    features: keras.Model | ColumnFeatures,
+    data: tables.TableData,
+    path: pathlib.Path,
 ) -> keras.Model | None:
     """Returns the network in a model of a run on a table; None if it is none of this table.
 
@@ -160,21 +171,35 @@ def network_on(
         model: Any model.
         features: What prepares the columns of the table.
         data: The table.
+        path: Where the model was read from: the run there has the columns of a model that takes
+            features.
     """
     taken, target = getattr(model, "input", None), data.target
-    if not isinstance(taken, dict) or {*taken} != {column.key for column in data.columns}:
-        return None
     try:
         network = table_features.network_of(model)
-        own = model.get_layer(table_features.NAME)
+        own = model.get_layer(table_features.NAME) if isinstance(taken, dict) else None
     except (InputError, ValueError):
         return None
+    if network.output_shape != (None, max(1, len(target.class_names))):
+        return None
+    if own is None or not isinstance(taken, dict):
+        fits = network.input_shape == features.output_shape and _columns_at(path) == data.columns
+        return network if fits else None
+    if {*taken} != {column.key for column in data.columns}:
+        return None
     rows = {key: cells[:_COMPARED] for key, cells in data.parts[TRAIN].inputs.items()}
-    units = max(1, len(target.class_names))
-    if own.output_shape != features.output_shape or network.output_shape != (None, units):
+    if own.output_shape != features.output_shape:
         return None
     alike = np.allclose(table_features.encode(own, rows), table_features.encode(features, rows))
     return network if alike else None
+
+
+def _columns_at(path: pathlib.Path) -> list[Column] | None:
+    """Returns the columns of the run that a model lies in; None if it is in none on a table."""
+    for folder in (path.parent, path.parent.parent):  # of the ensemble, of a generation
+        with contextlib.suppress(RunDirectoryError, InputError, OSError):
+            return read_facts(reading.RunReader(folder)).columns
+    return None
 
 
 def _read(file: str | os.PathLike) -> Table:
@@ -191,9 +216,16 @@ def _inputs(table: Table, facts: TableFacts) -> dict[str, np.ndarray]:
 def _load(run: reading.RunReader, which: str, facts: TableFacts) -> keras.Model:
     """Loads a model, and checks that it takes the columns and returns what is predicted."""
     model = inference.load(run, which)
+    if not table_features.is_whole(model):  # loaded without TensorFlow
+        after = [number_scores.in_unit_of(facts.target)] if is_number(facts) else []
+        preparation = ColumnFeatures(facts.columns)
+        model = table_features.around(preparation, model, facts.columns, *after)
     taken = getattr(model, "input", None)
     units = max(1, len(facts.target.class_names))
-    fits = isinstance(taken, dict) and {*taken} == {column.key for column in facts.columns}
+    if isinstance(taken, dict):
+        fits = {*taken} == {column.key for column in facts.columns}
+    else:
+        fits = getattr(model, "input_shape", None) == ColumnFeatures(facts.columns).output_shape
     if not fits or model.output_shape != (None, units):
         raise RunDirectoryError(
             f"{run.path / COLUMNS} has other columns or another target than the model."
@@ -203,7 +235,7 @@ def _load(run: reading.RunReader, which: str, facts: TableFacts) -> keras.Model:
 
 def _outputs(model: keras.Model, inputs: dict[str, np.ndarray], facts: TableFacts) -> np.ndarray:
     """Returns log-probabilities, float64 `[rows, classes]`, or numbers `[rows]`."""
-    raw = table_features.encode(model, inputs)
+    raw = table_features.encode(model, inputs, facts.columns)
     if is_number(facts):
         return raw[:, 0].astype(np.float64)
     return outputs.log_probabilities(raw, outputs.first_activation(model))

@@ -6,6 +6,7 @@ result. What is saved is both together: a model that takes raw columns.
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ban_tf import architectures, objectives
-from ban_tf.datasets import tables
+from ban_tf.datasets import column_features, tables
 from ban_tf.datasets.example_batches import Examples
 from ban_tf.datasets.folder_layout import TEST, TRAIN, VALIDATION
 from ban_tf.distillation import example_keys, teacher_names, teachers
@@ -43,7 +44,7 @@ class TableTask(ArrayTask):
 
     finished = table_inference
     data: tables.TableData
-    features: keras.Model
+    features: keras.Model | column_features.ColumnFeatures
     _predictions: list[np.ndarray]
     _given: keras.Model | None = None  # the network of a given teacher
 
@@ -65,7 +66,7 @@ class TableTask(ArrayTask):
             train_examples=options.train_examples,
             seed=options.seed,
         )
-        self.features = table_features.build(self.data.columns)
+        self.features = table_features.preparation(self.data.columns)
         self.train, self.validation, self.test = (
             self._examples(self.data.parts[part]) for part in (TRAIN, VALIDATION, TEST)
         )
@@ -143,7 +144,7 @@ class TableTask(ArrayTask):
         if not path or not teacher_names.is_first_model(vars(self.options)):
             return None
         self._given = table_inference.network_on(
-            teachers.load_model(path), self.features, self.data
+            teachers.load_model(path), self.features, self.data, pathlib.Path(path)
         )
         if self._given is None:
             raise InputError(

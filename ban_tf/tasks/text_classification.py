@@ -7,6 +7,7 @@ numbers of them, with the vocabulary of the training texts, is put before the tr
 from __future__ import annotations
 
 import json
+import pathlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -179,7 +180,7 @@ class TextClassification(array_task.ArrayTask):
         if not path or not teacher_names.is_first_model(vars(self.options)):
             return None
         given = teachers.load_model(path)
-        network = text_inference.network_of(given, self.vocabulary, self.length)
+        network = text_inference.network_of(given, self.vocabulary, self.length, pathlib.Path(path))
         if network is None or network.output_shape != (None, len(self.data.class_names)):
             raise InputError(
                 f"--teacher_from={path} must be a text classifier of the words and classes of this "

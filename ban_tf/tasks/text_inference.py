@@ -9,7 +9,6 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from ban_tf import datasets
 from ban_tf.compat import outputs
@@ -35,32 +34,46 @@ def taking_texts(model: keras.Model, vocabulary: Sequence[str], length: int) -> 
         length: Words of a text that are read.
 
     Returns:
-        A model of stock Keras layers around the given one, with its outputs.
+        A model of stock Keras layers around the given one, with its outputs; `model` itself under
+        another backend than TensorFlow, which has no tensors of text.
     """
+    if not tokenizing.takes_text():
+        return model
     texts = keras.Input((), dtype="string", name="texts")
     numbers = keras.ops.cast(tokenizing.layer(vocabulary, length)(texts), "int32")
     return keras.Model(texts, model(numbers), name="text_classifier")
 
 
-def network_of(model: keras.Model, vocabulary: Sequence[str], length: int) -> keras.Model | None:
+def network_of(
+    model: keras.Model, vocabulary: Sequence[str], length: int, path: pathlib.Path
+) -> keras.Model | None:
     """Returns the model that `taking_texts` was given; None if it is one of other words.
 
     Args:
         model: Any model.
         vocabulary: The known words.
         length: Words of a text that are read.
+        path: Where the model was read from: the run there has the words of one that takes numbers.
     """
     layers = getattr(model, "layers", ())
     found = [layer for layer in layers if isinstance(layer, keras.layers.TextVectorization)]
-    network = _network(model) if found else None
-    if network is None or network.input_shape != (None, length):
+    network = _network(model) if found else model
+    if network is None or getattr(network, "input_shape", None) != (None, length):
         return None
-    known = found[0].get_vocabulary(include_special_tokens=False)
+    known = found[0].get_vocabulary(include_special_tokens=False) if found else _words_at(path)
     return network if tuple(map(str, known)) == tuple(vocabulary) else None
 
 
+def _words_at(path: pathlib.Path) -> Sequence[str]:
+    """Returns the words of the run that a model lies in, if any."""
+    for folder in (path.parent, path.parent.parent):  # of the ensemble, of a generation
+        with contextlib.suppress(RunDirectoryError, InputError, OSError):
+            return reading.read_vocabulary(reading.RunReader(folder))
+    return ()
+
+
 def load(run: reading.RunReader, which: str) -> keras.Model:
-    """Loads a model of a run; it takes texts.
+    """Loads a model of a run; it takes texts, or under another backend the numbers of words.
 
     Args:
         run: The run.
@@ -71,9 +84,12 @@ def load(run: reading.RunReader, which: str) -> keras.Model:
     """
     model, classes = inference.load(run, which), class_files.read_classes(run)
     takes, returns = (getattr(model, name, None) for name in ("input_shape", "output_shape"))
-    splits = any(isinstance(layer, keras.layers.TextVectorization) for layer in model.layers)
-    whole = splits and _network(model) is not None
-    if takes != (None,) or returns != (None, len(classes)) or not whole:
+    if takes == (None,):
+        splits = any(isinstance(layer, keras.layers.TextVectorization) for layer in model.layers)
+        whole = splits and _network(model) is not None
+    else:  # made or loaded without TensorFlow
+        whole = isinstance(takes, tuple) and len(takes) == 2 and takes[1] is not None
+    if returns != (None, len(classes)) or not whole:
         raise RunDirectoryError(
             f"{run.path / reading.CLASSES} has {len(classes)} classes, which are not those of a "
             "text classifier in this run."
@@ -86,16 +102,35 @@ def _network(model: keras.Model) -> keras.Model | None:
     return next((layer for layer in model.layers if isinstance(layer, keras.Model)), None)
 
 
-def log_probabilities(model: keras.Model, texts: Sequence[str]) -> np.ndarray:
+def log_probabilities(
+    run: reading.RunReader, model: keras.Model, texts: Sequence[str]
+) -> np.ndarray:
     """Predicts classes, float64 `[texts, classes]`.
 
     Args:
-        model: A model that takes texts.
+        run: The run.
+        model: One of its models, as from `load`.
         texts: The texts.
     """
-    batches = tf.data.Dataset.from_tensor_slices(list(texts)).batch(_AT_A_TIME)
-    raw = np.concatenate([np.asarray(model(batch, training=False)) for batch in batches])
+    given = list(texts) if model.input_shape == (None,) else _numbers(run, model, texts)
+    parts = [given[start : start + _AT_A_TIME] for start in range(0, len(given), _AT_A_TIME)]
+    raw = np.concatenate([np.asarray(model(_fed(part), training=False)) for part in parts])
     return outputs.log_probabilities(raw, outputs.first_activation(model))
+
+
+def _fed(part: Any) -> Any:
+    if not isinstance(part, list):
+        return part
+    import tensorflow as tf
+
+    return tf.constant(part)
+
+
+def _numbers(run: reading.RunReader, model: keras.Model, texts: Sequence[str]) -> np.ndarray:
+    """Returns the numbers of the words of texts, as a model reads them."""
+    network = _network(model) if model.input_shape == (None,) else model
+    assert network is not None
+    return tokenizing.encode(texts, reading.read_vocabulary(run), network.input_shape[1])
 
 
 def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
@@ -116,8 +151,8 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     """
     models = [load(run, str(number)) for number in reading.finished_generations(run)]
     test = _test_texts(run, dataset)
-    found = [log_probabilities(model, test.texts) for model in models]
-    unknown = _unknown_share(models[0], test.texts)
+    found = [log_probabilities(run, model, test.texts) for model in models]
+    unknown = tokenizing.unknown_share(_numbers(run, models[0], test.texts))
     about = {**finished_runs.about(run, dataset), "unknown_words": unknown}
     members = finished_runs.members(run, found)
     return summary.summarize(about, members, test.labels, finished_runs.average(run))
@@ -136,14 +171,6 @@ def _test_texts(run: reading.RunReader, dataset: str) -> documents.Documents:
     return documents.load_test(dataset, class_files.read_classes(run))
 
 
-def _unknown_share(model: keras.Model, texts: Sequence[str]) -> float:
-    """Returns the fraction of the words of texts that a model does not know."""
-    (layer,) = (
-        layer for layer in model.layers if isinstance(layer, keras.layers.TextVectorization)
-    )
-    return tokenizing.unknown_share(np.asarray(layer(tf.constant(list(texts)))))
-
-
 def probabilities(run: reading.RunReader, texts: Sequence[str], which: str) -> np.ndarray:
     """Predicts class probabilities, float64 `[texts, classes]`.
 
@@ -157,7 +184,7 @@ def probabilities(run: reading.RunReader, texts: Sequence[str], which: str) -> n
     """
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts) or not len(texts):
         raise InputError(f"inputs must be a sequence of texts. Received: {texts!r}"[:300])
-    return np.exp(log_probabilities(load(run, which), texts))
+    return np.exp(log_probabilities(run, load(run, which), texts))
 
 
 def predict(
@@ -187,7 +214,8 @@ def predict(
             texts += [(file, found) for found in _texts(pathlib.Path(file), lines)]
         except InputError as error:
             bad.append(str(error))
-    found = np.exp(log_probabilities(model, [text for _, text in texts])) if texts else []
+    contents = [content for _, content in texts]
+    found = np.exp(log_probabilities(run, model, contents)) if texts else []
     rows: list[list[Any]] = []
     printed = []
     for (file, content), row in zip(texts, found, strict=True):
@@ -226,7 +254,12 @@ def served(
             "--to=saved_model or keras, or leave it out."
         )
     model = load(run, which)
-    network: Any = _network(model)
+    network: Any = _network(model) if model.input_shape == (None,) else model
+    if preprocessing and network is model:
+        raise InputError(
+            "--preprocessing needs a model that takes texts; those of a run without TensorFlow "
+            "take the numbers of words, as vocabulary.json has them. Leave it out."
+        )
     kind = inference.output_kind(model)
     manifest = {
         "class_names": list(class_files.read_classes(run)),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ban_tf import datasets
-from ban_tf.datasets import docstrings, documents, tokenizing
+from ban_tf.datasets import docstrings, documents, plain_words, tokenizing
 from ban_tf.errors import InputError
 
 
@@ -116,3 +116,20 @@ def test_words_become_numbers_as_keras_numbers_them():
     assert '"the", "dog"' in config  # a saved model has them, too
     with pytest.raises(InputError, match="no words"):
         tokenizing.learn(["...", " "], most=3)
+
+
+def test_words_without_tensorflow_are_those_of_keras():
+    odd = [
+        "IT's  a\u00a0CAT\t\u00c4\u00d6\u0130 \u03a3\u0391\u03a3",
+        "x-y_z\n[UNK] caf\u00e9\u2014ok \u2019no\u2019",
+        "!?",
+        "",
+    ]
+    data = documents.load("documents", train_examples=60)
+    texts = [*odd, *data.train.texts]
+    words = tokenizing.learn(texts, 500)
+    assert plain_words.learn(texts, 500) == words and len(words) == 500
+    texts += data.test.texts[:50]
+    numbers = tokenizing.encode(texts, words, 30)
+    np.testing.assert_array_equal(plain_words.encode(texts, words, 30), numbers)
+    assert plain_words.encode([], words, 4).shape == (0, 4)

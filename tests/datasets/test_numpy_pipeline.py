@@ -1,11 +1,21 @@
 """The batches of other backends against those of TensorFlow."""
 
+import itertools
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from ban_tf import datasets
-from ban_tf.datasets import numpy_pipeline, numpy_policies, policies, tensor_pipeline
+from ban_tf.datasets import (
+    example_batches,
+    numpy_pipeline,
+    numpy_policies,
+    policies,
+    tensor_pipeline,
+    text_batches,
+)
 from ban_tf.errors import InputError
 
 
@@ -51,6 +61,33 @@ def test_evaluation_equals_that_of_tensorflow_bit_by_bit(data):
     _equal(
         numpy_pipeline.image_batches(*arguments, 7), tensor_pipeline.image_batches(*arguments, 7)
     )
+
+
+def test_batches_of_arrays_equal_those_of_tensorflow_bit_by_bit(monkeypatch):
+    inputs = np.arange(26, dtype=np.float32).reshape(13, 2)
+    examples = example_batches.Examples(inputs, np.arange(13, dtype=np.int32))
+    tokens = np.arange(13, dtype=np.int32)
+    outputs = np.random.default_rng(0).normal(size=(13, 3)).astype(np.float32)
+
+    def taught(epoch, chosen, inputs, labels):
+        return inputs, {"labels": labels, "teacher_logits": outputs[np.asarray(chosen)]}
+
+    def of_tensors(epoch, chosen, inputs, labels):
+        logits = tf.gather(tf.constant(outputs), chosen)
+        return inputs, {"labels": labels, "teacher_logits": logits}
+
+    arguments = {"batch_size": 4, "seed": 3, "first_epoch": 1, "first_step": 2}
+    theirs = example_batches.training_batches(examples, **arguments, change=of_tensors).take(7)
+    validation = example_batches.evaluation_batches(examples, 5)
+    words = text_batches.training_batches(tokens, 2, 2, first_step=2)
+    held_out = text_batches.evaluation_batches(tokens, 2, 4)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    ours = example_batches.training_batches(examples, **arguments, change=taught)
+    _equal(itertools.islice(ours, 7), theirs)
+    _equal(example_batches.evaluation_batches(examples, 5), validation)
+    ours = text_batches.training_batches(tokens, 2, 2, first_step=2)
+    _equal(itertools.islice(ours, 5), words.take(5))
+    _equal(text_batches.evaluation_batches(tokens, 2, 4), held_out)
 
 
 @pytest.mark.parametrize("size", [(80, 64, 3), (9, 12, 1), (1, 5, 4)])

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from ban_tf.compat import copies
-from ban_tf.datasets import table_columns
+from ban_tf.datasets import column_features, table_columns
 from ban_tf.datasets.table_files import Table
 from ban_tf.tasks import table_features
 
@@ -61,6 +61,15 @@ def by_column(columns, encoded):
         start += width
     assert start == encoded.shape[1]
     return found
+
+
+def test_features_without_tensorflow_are_the_same(columns, model):
+    further = ("", "-4", "1e3", "pink", "", "1999-02-28 00:00", "2024-12-31")
+    cells = table_columns.arrays(table([*ROWS, further]), columns)
+    features = column_features.ColumnFeatures(columns)
+    found, expected = features.encode(cells), table_features.encode(model, cells)
+    assert found.dtype == np.float32 and features.output_shape == model.output_shape
+    np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-6)
 
 
 def test_columns_are_told_apart(columns):
