@@ -18,7 +18,7 @@ import numpy as np
 from ban_tf.datasets import disk_cache, folder_hints, splits, tfds_files, tfds_reading
 from ban_tf.datasets.decoding import Target
 from ban_tf.datasets.folder_layout import PARTS, TEST, TRAIN, VALIDATION
-from ban_tf.datasets.image_data import Parts, Reading
+from ban_tf.datasets.image_data import Parts, Reading, Split
 from ban_tf.datasets.tfds_reading import Keys
 from ban_tf.errors import InputError
 
@@ -72,7 +72,8 @@ def load(
     target = _target(builder.info.features[keys.image].shape, how)
     source = kind(name, builder, keys, target, class_names, how.skip_bad_files)
     on_disk = disk_cache.is_wanted(how.cache, source.bytes(sum(counts.values())))
-    read, skipped = {}, []
+    read: dict[str, Split] = {}
+    skipped: list[str] = []
     for part, split in found.items():
         read[part], left_out = source.read(split, counts[part], on_disk, how.show_progress)
         skipped += left_out
@@ -115,13 +116,12 @@ def _splits(name: str, there: Collection[str]) -> dict[str, str]:
 def _target(shape: tuple[int | None, ...], how: Reading) -> Target | None:
     """Returns what images are brought to; None if they are read as they are."""
     skip = how.skip_bad_files and shape[-1] in (1, 3)  # TFDS itself stops at a bad image
-    size = how.image_size or (shape[:2] if skip else None)
-    if size is None:
+    size, (height, width, depth) = how.image_size, shape
+    if size is None and skip and height is not None and width is not None:
+        size = height, width
+    if size is None or (shape == (*size, how.channels or depth) and not skip):
         return None
-    channels = how.channels or (1 if shape[-1] == 1 else 3)
-    if shape == (*size, how.channels or shape[-1]) and not skip:
-        return None
-    return Target(size, how.resize, channels)
+    return Target(size, how.resize, how.channels or (1 if depth == 1 else 3))
 
 
 def builder_of(name: str, data_dir: str | None) -> Any:

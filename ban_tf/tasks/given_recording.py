@@ -170,8 +170,8 @@ def check_better_than_chance(
     if right <= expected:
         raise InputError(
             f"{name} is right about {right:.1%} of the training images, which is no better than "
-            f"chance ({expected:.1%}): most likely it was given other pixels than it takes "
-            "(--teacher_input names them), or its classes are in another order."
+            f"chance (at most {expected:.1%} in 95 of 100 cases): most likely it was given other "
+            "pixels than it takes (--teacher_input names them), or its classes have another order."
         )
 
 

@@ -14,6 +14,7 @@ from ban_tf.datasets import folder_hints, image_data
 from ban_tf.distillation import class_maps, teachers
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.runs import inference, reading
+from ban_tf.tasks import chance
 
 _CHECKED = 2000  # validation images, of larger data
 
@@ -134,7 +135,6 @@ def check_accuracy(
     form: str,
     data: datasets.ImageData,
     normalized: pixels.Pixels,
-    chance: float | None,
     targets: list[int | None] | None = None,
 ) -> None:
     """Checks that a given teacher is better than chance on the validation data.
@@ -147,20 +147,24 @@ def check_accuracy(
         form: One of `pixels.TEACHER_FORMS`.
         data: The data.
         normalized: The numbers of normalized pixels.
-        chance: The accuracy of chance; None checks nothing.
         targets: The class of the data of each class of the model, None if they are the same.
 
     Raises:
         InputError: It is not; most likely it was trained on other pixels.
     """
-    if chance is None or _run_of(path) is not None:
+    if _run_of(path) is not None:
         return
     validation = data.validation
     step = max(1, len(validation.labels) // _CHECKED)
     split = validation.select(np.arange(0, len(validation.labels), step))
     classes = None if targets is None else class_maps.of_indices(targets, data.num_classes)
+    if classes is not None:  # of the others it can know nothing
+        split = split.select(np.flatnonzero(np.isin(split.labels, classes.targets)))
+    limit = chance.of_accuracy(np.asarray(split.labels))
+    if limit is None:
+        return
     right = _accuracy(model, form, split, normalized, classes)
-    if right > chance:
+    if right > limit:
         return
     others = {
         other: _accuracy(model, other, split, normalized, classes)
@@ -170,11 +174,11 @@ def check_accuracy(
     best = max(others, key=lambda other: others[other])
     raise InputError(
         f"--teacher_from={path} is right about {right:.1%} of the validation images, which is no "
-        f"better than chance ({chance:.1%}): most likely it was trained on other pixels than "
-        f"{form} ones, or on other classes. "
+        f"better than chance (at most {limit:.1%} in 95 of 100 cases): most likely it was trained "
+        f"on other pixels than {form} ones, or on other classes. "
         + (
             f"With --teacher_input={best} it is right about {others[best]:.1%}."
-            if others[best] > chance
+            if others[best] > limit
             else f"Say which with --teacher_input={'|'.join(others)}."
         )
     )
@@ -187,17 +191,12 @@ def _accuracy(
     normalized: pixels.Pixels,
     classes: class_maps.ClassMap | None,
 ) -> float:
-    """Returns the part of images that a model is right about, of the classes that it knows."""
+    """Returns the part of images that a model is right about."""
     shape = split.images.shape[1:]
     raw = pixels.described(pixels.RAW, *normalized[:2])
     taking = adapted.adapted(model, described(model, form, normalized), raw, shape)
     facts = reading.DataFacts("", (), shape, tuple(raw.mean), tuple(raw.std))
     labels, images = np.asarray(split.labels), np.asarray(split.images[:])
-    if classes is not None:
-        known = np.isin(labels, classes.targets)
-        labels, images = labels[known], images[known]
-        if not len(labels):
-            return 1.0  # nothing is known of it
     predicted = inference.log_probabilities(taking, images, facts)
     if np.isnan(predicted).any():
         raise InputError("The model of --teacher_from returns numbers that are not finite.")

@@ -278,20 +278,19 @@ class ImageClassification(Task):
         if not teacher_names.is_first_model(vars(self.options)):
             return None
         path = self.options.teacher_from or ""
-        self._given, _ = self.networks.given(path, self._teacher_chance())
+        self._given, _ = self.networks.given(path, self._predicts_a_class)
         return self._given
 
     def first_teacher(self) -> tuple[Any, str] | None:
         """Returns `--teacher_from` where it teaches generation 0."""
         teacher, self._recording = first_teachers.given(
-            self.options, self.networks, self._teacher_chance()
+            self.options, self.networks, self._predicts_a_class
         )
         return teacher
 
-    def _teacher_chance(self) -> float | None:
-        """Returns the validation accuracy that a given teacher must exceed."""
-        classes = self.output_kind == "categorical"
-        return chance.of_accuracy(self.data.validation.labels) if classes else None
+    @property
+    def _predicts_a_class(self) -> bool:
+        return self.output_kind == "categorical"
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
         """Returns the accuracy of chance, and the feature losses."""

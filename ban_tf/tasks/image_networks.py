@@ -141,12 +141,12 @@ class ImageNetworks:
         """Returns the last activation of all networks that a run trains; see `common_end`."""
         return common_end(networks, self._task.options, self._task.workers)
 
-    def given(self, path: str, chance: float | None) -> tuple[keras.Model, bool]:
+    def given(self, path: str, compared: bool) -> tuple[keras.Model, bool]:
         """Loads the model of `--teacher_from`.
 
         Args:
             path: Its file.
-            chance: The accuracy of chance on the validation data, or None.
+            compared: Whether it must be better than chance on the validation data.
 
         Returns:
             A model that takes the images of the run, and whether it is another one than in the
@@ -159,17 +159,15 @@ class ImageNetworks:
         model = given_teacher.load(path, self.data.input_shape)
         given_teacher.check_fits(model, path, options.dataset, self.data, self.data.num_classes)
         given_teacher.check_classes(path, options.dataset, self.data)
-        taking = self._taking(model, path, chance, None)
+        taking = self._taking(model, path, compared, None)
         return taking, taking is not model
 
-    def teacher(
-        self, path: str, chance: float | None
-    ) -> tuple[keras.Model, list[int | None] | None]:
+    def teacher(self, path: str, compared: bool) -> tuple[keras.Model, list[int | None] | None]:
         """Loads a teacher of generation 0, of any size and perhaps of other classes.
 
         Args:
             path: Its file.
-            chance: As for `given`.
+            compared: As for `given`.
 
         Returns:
             A model that takes the images of the run, in --teacher_precision unless that is auto,
@@ -190,16 +188,15 @@ class ImageNetworks:
         classes = model.output_shape[-1]
         names = given_teacher.class_names_of(path)
         targets = targets_of(names, classes, data, mapped, f"--teacher_from={path}")
-        return self._taking(model, path, chance, targets), targets
+        return self._taking(model, path, compared, targets), targets
 
     def _taking(
-        self, model: keras.Model, path: str, chance: float | None, targets: list[int | None] | None
+        self, model: keras.Model, path: str, compared: bool, targets: list[int | None] | None
     ) -> keras.Model:
         """Returns a given model, made to take the images of the run, after checking it."""
         form = given_teacher.form_of(model, path, self._task.options.teacher_input)
-        given_teacher.check_accuracy(
-            model, path, form, self.data, self._normalized, chance, targets
-        )
+        if compared:
+            given_teacher.check_accuracy(model, path, form, self.data, self._normalized, targets)
         own = given_teacher.described(model, form, self._normalized)
         taking = adapted.adapted(model, own, self._described(self.form), self.data.input_shape)
         if self.target is None:

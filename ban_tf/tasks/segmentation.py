@@ -183,7 +183,7 @@ class Segmentation(Task):
                 f"--teacher_from={path} must be one .keras file, of a network for masks: neither "
                 "recordings nor several models teach pixels."
             )
-        model, _ = self.networks.given(path, None)
+        model, _ = self.networks.given(path, compared=False)
         wanted = (*self.data.input_shape[:2], self.data.num_classes)
         if model.output_shape[1:] != wanted:
             raise InputError(

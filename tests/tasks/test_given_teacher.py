@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from keras import layers
 
+from ban_tf import datasets
+from ban_tf.architectures import pixels
 from ban_tf.config import options
 from ban_tf.datasets import digits
 from ban_tf.errors import InputError, RunDirectoryError
@@ -93,6 +95,18 @@ def test_a_teacher_at_chance_is_refused_with_the_form_that_it_takes(teachers, tm
         given = {"teacher_from": str(path), "teacher_input": "zero_to_one"}
         runner.prepare(_options(tmp_path, **given))
     assert "With --teacher_input=raw it is right about" in str(error.value)
+
+
+def test_a_teacher_of_some_classes_is_compared_with_chance_among_these(teachers):
+    images = datasets.load("digits")
+    model = keras.models.load_model(teachers / "raw.keras")
+    two = keras.Model(model.inputs, model.outputs[0][:, :2])
+    normalized = pixels.described("normalized", images.mean.tolist(), images.std.tolist())
+    given_teacher.check_accuracy(two, "two.keras", "raw", images, normalized, [0, 1])
+    # Always the first class: half of the images of these two, of which there are few.
+    blank = keras.Model(model.inputs, two.outputs[0] * 0.0)
+    with pytest.raises(InputError, match=r"no better than chance \(at most 6\d\.\d% in 95 of"):
+        given_teacher.check_accuracy(blank, "two.keras", "raw", images, normalized, [0, 1])
 
 
 @pytest.fixture
