@@ -49,7 +49,6 @@ def steps_per_epoch(examples: Examples, batch_size: int) -> int:
     return batch_sizes.full_batches(len(examples.labels), batch_size)
 
 
-@tf.autograph.experimental.do_not_convert  # whose conversion takes longer than tracing
 def training_batches(
     examples: Examples,
     *,
@@ -108,9 +107,10 @@ def training_batches(
         targets = tf.gather(labels, chosen)
         return (picked, targets) if change is None else change(epoch, chosen, picked, targets)
 
-    indices = tf.data.Dataset.range(first_epoch, 2**31).flat_map(shuffled)
+    traced = tf.autograph.experimental.do_not_convert  # as conversion takes longer than tracing
+    indices = tf.data.Dataset.range(first_epoch, 2**31).flat_map(traced(shuffled))
     indices = indices.skip(first_step * len(shard_range))
-    batches = indices.map(batch, _AHEAD, deterministic=True).prefetch(_AHEAD)
+    batches = indices.map(traced(batch), _AHEAD, deterministic=True).prefetch(_AHEAD)
     return iterators.untuned(batches)
 
 

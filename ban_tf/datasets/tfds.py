@@ -117,8 +117,8 @@ def _target(shape: tuple[int | None, ...], how: Reading) -> Target | None:
     """Returns what images are brought to; None if they are read as they are."""
     skip = how.skip_bad_files and shape[-1] in (1, 3)  # TFDS itself stops at a bad image
     size, (height, width, depth) = how.image_size, shape
-    if size is None and skip and height is not None and width is not None:
-        size = height, width
+    if size is None and skip and height and width:
+        size = (height, width)
     if size is None or (shape == (*size, how.channels or depth) and not skip):
         return None
     return Target(size, how.resize, how.channels or (1 if depth == 1 else 3))

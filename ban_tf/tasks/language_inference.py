@@ -11,7 +11,6 @@ import numpy as np
 
 from ban_tf.compat import outputs
 from ban_tf.compat.streams import with_streams
-from ban_tf.config.options import ARCHITECTURE
 from ban_tf.datasets import text, tokenizing
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import summary, tokens

@@ -6,6 +6,7 @@ they learn from the teacher by objectives that read no labels, unless `--skip_vo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
