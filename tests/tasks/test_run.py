@@ -7,8 +7,8 @@ import json
 import docstring_examples
 import keras
 import numpy as np
+import one_convolution
 import pytest
-import small
 from PIL import Image
 from scipy.special import softmax
 
@@ -23,10 +23,9 @@ from ban_tf.tasks import results, runner
 
 
 def _options(folder, **changes):
-    given = {"gens": 2, "epochs": 1, "arch": small.ARCH, "train_examples": 150, "report": False}
-    return options.check(
-        options.Options(workdir=str(folder), progress="none", **{**given, **changes})
-    )
+    given = {"gens": 2, "epochs": 1, "arch": one_convolution.ARCH, "train_examples": 150}
+    given |= {"progress": "none", "report": False, **changes}
+    return options.check(options.Options(workdir=str(folder), **given))
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +56,7 @@ def images():
 
 def test_its_parts_are_those_of_the_files(run, folders):
     assert run.generations == [0, 1, 2]
-    assert run.settings["arch"] == small.ARCH
+    assert run.settings["arch"] == one_convolution.ARCH
     assert run.task.name == "image_classification"
     assert {number: len(rows) for number, rows in run.history.items()} == {0: 1, 1: 1, 2: 1}
     assert run.history[1][0]["val_accuracy"] >= 0

@@ -1,11 +1,11 @@
-"""Networks of one convolution, for tests whose claims do not depend on the network.
+"""A network of one convolution, for runs whose claims do not depend on the network.
 
-`ARCH` is a value of `--arch` for images, from the root of the project.
+`ARCH` is a value of `--arch` in this process, and in one whose folder has a copy of this file.
 """
 
 import keras
 
-ARCH = "tests.small:network"
+ARCH = "one_convolution:network"
 
 
 def network(input_shape, num_classes):
