@@ -13,6 +13,7 @@ import functools
 import json
 import os
 import pathlib
+import select
 import signal
 import socket
 import subprocess
@@ -49,12 +50,14 @@ class _Forked:
         assert self.args[0] == sys.executable
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 (closed by `communicate`)
         reading, writing = os.pipe()
+        environment = dict(os.environ if env is None else env)
         request = {
             "arguments": self.args[1:],
             "cwd": str(cwd or pathlib.Path.cwd()),
-            "environment": dict(os.environ if env is None else env),
+            "environment": environment,
         }
-        self.pid = _ask(request, [writing, self._errors.fileno()])
+        self._server = _server(environment.get("KERAS_BACKEND", "tensorflow"))
+        self.pid = _ask(self._server, request, [writing, self._errors.fileno()])
         os.close(writing)
         self.stdout = os.fdopen(reading, encoding="utf-8", errors="replace")
         self.returncode = None
@@ -63,10 +66,29 @@ class _Forked:
         """Sends a signal to the program."""
         os.kill(self.pid, number)
 
-    def wait(self):
+    @property
+    def stderr(self):
+        """What the program has written to standard error so far."""
+        self._errors.seek(0)
+        return self._errors
+
+    def poll(self):
+        """Returns the exit code, or None while the program runs."""
+        return self.wait() if self.returncode is not None or self._ends_within(0) else None
+
+    def _ends_within(self, timeout):
+        process = os.pidfd_open(self.pid)
+        try:
+            return bool(select.select([process], [], [], timeout)[0])
+        finally:
+            os.close(process)
+
+    def wait(self, timeout=None):
         """Waits until the program ends, and returns its exit code; minus the signal if it died."""
         if self.returncode is None:
-            self.returncode = os.waitstatus_to_exitcode(_ask({"wait": self.pid}))
+            if timeout is not None and not self._ends_within(timeout):
+                raise subprocess.TimeoutExpired(self.args, timeout)
+            self.returncode = os.waitstatus_to_exitcode(_ask(self._server, {"wait": self.pid}))
         return self.returncode
 
     def communicate(self):
@@ -74,8 +96,7 @@ class _Forked:
         output = self.stdout.read()
         self.stdout.close()
         self.wait()
-        self._errors.seek(0)
-        errors = self._errors.read()
+        errors = self.stderr.read()
         self._errors.close()
         return output, errors
 
@@ -94,8 +115,7 @@ def run(command, *, cwd=None, env=None, check=False):
     return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
 
-def _ask(request, descriptors=()):
-    connection = _server()
+def _ask(connection, request, descriptors=()):
     rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))
     content = json.dumps(request).encode()
     connection.sendmsg([len(content).to_bytes(4, "little")], [rights] if descriptors else [])
@@ -114,10 +134,12 @@ def _read(connection, size):
 
 
 @functools.cache
-def _server():
+def _server(backend):
+    """Returns the connection to a process that has imported Keras with a backend."""
     ours, theirs = socket.socketpair()
     subprocess.Popen(
         [sys.executable, str(pathlib.Path(__file__)), str(theirs.fileno())],
+        env={**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
         pass_fds=[theirs.fileno()],
         stdin=subprocess.DEVNULL,
     )

@@ -1,5 +1,6 @@
 """Commands as processes of their own, and what they leave behind."""
 
+import json
 import os
 import pathlib
 import re
@@ -8,28 +9,53 @@ import sys
 
 import keras
 import numpy as np
+import warm
 
-HERE = pathlib.Path(__file__).parent  # where --arch=small:build is found
+from ban_tf.cli.launch import free_ports
+
+HERE = pathlib.Path(__file__).parent  # where --arch=convolutions:build is found
 
 
 def start(module, *arguments, **environment):
-    path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    """Starts a command in a process that need not import TensorFlow again."""
+    return warm.start([sys.executable, "-m", module, *arguments], env=_environment(environment))
+
+
+def workers(*arguments):
+    """Starts two workers as `launch` does, but with nobody between them and the test."""
+    addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    tasks = [{"type": "worker", "index": index} for index in (0, 1)]
+    configs = [json.dumps({"cluster": {"worker": addresses}, "task": task}) for task in tasks]
+    return [start("ban_tf.main", *arguments, TF_CONFIG=config) for config in configs]
+
+
+def launch(*arguments):
     return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **environment},
+        [
+            *(sys.executable, "-m", "ban_tf", "launch", "--workers=2", "--grace=60", "--"),
+            *arguments,
+        ],
+        env=_environment({}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
     )
 
 
-def launch(*arguments):
-    return start("ban_tf", "launch", "--workers=2", "--grace=60", "--", *arguments)
+def _environment(further):
+    path = os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **further}
+
+
+def ended(process):
+    """Waits until a process ends; returns its exit code and all that it said."""
+    said = "".join(filter(None, process.communicate()))
+    return process.returncode, said
 
 
 def finished(process):
-    said, _ = process.communicate()
-    assert process.returncode == 0, said[-3000:]
+    code, said = ended(process)
+    assert code == 0, said[-3000:]
     return said
 
 

@@ -3,9 +3,9 @@
 from processes import assert_same_run, finished, start
 
 _RUN = (
-    *("--arch=small:build", "--student_arch=small:narrow", "--gens=1", "--epochs=1"),
+    *("--arch=convolutions:build", "--student_arch=convolutions:narrow", "--gens=1", "--epochs=1"),
     *("--train_examples=90", "--batch_size=27", "--augment=none", "--progress=none"),
-    *("--feature_weight=1", "--strategy=auto"),
+    *("--feature_weight=1", "--strategy=auto", "--noreport"),
 )
 
 

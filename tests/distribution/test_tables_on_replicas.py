@@ -5,7 +5,7 @@ from tests.distribution.processes import finished
 
 SETTINGS = (
     *("--dataset=table:diabetes", "--arch=mlp-1-8", "--batch_size=32", "--dropout=0"),
-    *("--gens=1", "--epochs=2", "--learning_rate=0.01", "--progress=lines"),
+    *("--gens=1", "--epochs=2", "--learning_rate=0.01", "--progress=lines", "--noreport"),
 )
 
 

@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 
+from tests import warm
 from tests.soak.scenarios import SCENARIOS, Command, Scenario, line
 
 # What a process ends with. One that is met before it is set up for signals just ends.
@@ -65,22 +66,17 @@ def soak(
         for path in (whole, original):
             path.mkdir()
         if scenario.before:
-            subprocess.run(line(scenario.before, original, size), check=True, capture_output=True)
+            warm.run(line(scenario.before, original, size), check=True)
             shutil.copytree(original, whole, dirs_exist_ok=True)
         started = time.perf_counter()
         for command in scenario.commands:
-            subprocess.run(line(command, whole, size), check=True, capture_output=True)
+            warm.run(line(command, whole, size), check=True)
         seconds = time.perf_counter() - started
         expected = contents(whole)
         shutil.copytree(original, place)
         while True:
             left = kills - sum(places.values())
-            processes = [
-                subprocess.Popen(
-                    line(command, place, size), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-                )
-                for command in scenario.commands
-            ]
+            processes = [warm.start(line(command, place, size)) for command in scenario.commands]
             starts += 1
             victim = moments.choice(processes)
             phase = moments.choice(scenario.phases) if scenario.phases and left % 2 else ""
@@ -95,7 +91,7 @@ def soak(
             for process in processes:
                 _, error = process.communicate()
                 if process is not victim or not killed:
-                    assert process.returncode == 0, error.decode()
+                    assert process.returncode == 0, error
             _assert_whole(place)
             if killed:
                 continue
@@ -119,7 +115,7 @@ def soak(
     }
 
 
-def _wait(process: subprocess.Popen, place: pathlib.Path, phase: str, delay: float) -> bool:
+def _wait(process: Any, place: pathlib.Path, phase: str, delay: float) -> bool:
     """Waits for the moment of a kill; returns whether the process is still there.
 
     Args:
@@ -155,10 +151,11 @@ def _written(place: pathlib.Path, pattern: str) -> dict[pathlib.Path, tuple[int,
     return found
 
 
-def _stop(process: subprocess.Popen, place: pathlib.Path, name: str) -> float:
+def _stop(process: Any, place: pathlib.Path, name: str) -> float:
     """Sends a signal, checks that the process ends as it should, and returns the seconds."""
     training = "train" in process.args
-    reported = not training or any(place.rglob("report.html"))
+    silent = not training or "--noreport" in process.args
+    reported = silent or any(place.rglob("report.html"))
     started = time.perf_counter()
     process.send_signal(getattr(signal, f"SIG{name}"))
     process.wait()
@@ -166,7 +163,7 @@ def _stop(process: subprocess.Popen, place: pathlib.Path, name: str) -> float:
     if process.returncode == 0:  # it was done just then
         assert reported, f"it went on after SIG{name}"
         return seconds
-    error = process.stderr.read().decode()
+    error = process.stderr.read()
     assert process.returncode in _CODES[name], error
     assert "Traceback" not in error, error
     if process.returncode > 0 and training:

@@ -59,7 +59,8 @@ def of_one(run):
     return []
 """
 _TINY = {
-    **{"arch": "small:build", "gens": 1, "epochs": 2, "train_examples": 60, "batch_size": 30},
+    **{"arch": "convolutions:build", "gens": 1, "epochs": 2},
+    **{"train_examples": 60, "batch_size": 30},
     **{"progress": "none", "strategy": "one", "augment": "none", "teacher_signal": "online"},
 }
 
@@ -115,7 +116,7 @@ def test_the_example_writes_to_a_local_mlflow():
     assert sorted(one.info.run_name for one in found) == ["generation-0", "generation-1"]
     for one in found:
         assert len(client.get_metric_history(one.info.run_id, "val_loss")) == 2
-        assert one.data.params["arch"] == "small:build"
+        assert one.data.params["arch"] == "convolutions:build"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A network for the command line that trains in no time: `--arch=small:build`."""
+"""A network for the command line that trains in no time: `--arch=convolutions:build`."""
 
 import keras
 
