@@ -17,12 +17,13 @@ from ban_tf.cli.launch import free_ports
 from ban_tf.config import options
 from ban_tf.distribution import cluster, slurm
 from tests.distribution import processes
-from tests.distribution.processes import finished, said_until, weights
+from tests.distribution.processes import ended, finished, said_until, weights
 
 EPOCHS = 6
 SETTINGS = (
-    *("--arch=small:build", "--train_examples=640", "--gens=1", f"--epochs={EPOCHS}"),
-    *("--objective=cwtm", "--learning_rate=0.02", "--progress=lines", "--augment=yes"),
+    *("--arch=convolutions:build", "--train_examples=640", "--gens=1", f"--epochs={EPOCHS}"),
+    *("--objective=cwtm", "--learning_rate=0.02", "--augment=yes"),
+    *("--progress=lines", "--noreport"),
 )
 
 
@@ -59,32 +60,25 @@ def test_two_replicas_train_the_run_of_one_device(one_device, tmp_path):
         np.testing.assert_allclose(ours, theirs, rtol=0.02, atol=2e-3)
 
 
-def test_a_killed_worker_stops_the_other_and_a_restart_ends_as_one_device(one_device, tmp_path):
+def test_a_run_that_loses_a_worker_is_stopped_and_moves_to_slurm_ends_as_one_device(
+    one_device, tmp_path
+):
     directory = tmp_path / "run"
     process = launch(directory)
     said = said_until(process, r"\[0\] .*epoch 1/6")
     victim = int(re.search(r"worker 1 is process (\d+)", said).group(1))
     os.kill(victim, signal.SIGKILL)
-    rest, _ = process.communicate(timeout=120)
-    assert process.returncode == 128 + signal.SIGKILL
+    code, rest = ended(process)
+    assert code == 128 + signal.SIGKILL
     assert re.search(r"\[0\] ban-tf: .*stopped answering.*same command", rest), rest
-    finished(launch(directory))
-    assert_same_run(one_device, directory)
-
-
-def test_signals_reach_all_workers_which_save_and_stop_together(one_device, tmp_path):
-    process = launch(tmp_path / "run")
-    said_until(process, r"\[0\] .*epoch 1/6")
+    # A signal to the launcher reaches both workers, which save and stop together.
+    process = launch(directory)
+    said_until(process, r"\[0\] .*epoch \d/6")
     process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 128 + signal.SIGTERM, said
+    code, said = ended(process)
+    assert code == 128 + signal.SIGTERM, said
     assert len(re.findall(r"\[[01]\] ban-tf: interrupted; all is saved up to", said)) == 2
-    finished(launch(tmp_path / "run"))
-    assert_same_run(one_device, tmp_path / "run")
-
-
-def test_the_processes_of_a_slurm_step_train_the_run_of_one_device(one_device, tmp_path):
-    """What `srun --ntasks=2` would start on one node."""
+    # What `srun --ntasks=2` would start on one node.
     step = {
         "SLURM_JOB_ID": str(job_with_free_ports()),
         "SLURM_STEP_NODELIST": "localhost",
@@ -92,12 +86,11 @@ def test_the_processes_of_a_slurm_step_train_the_run_of_one_device(one_device, t
         "SLURM_STEP_NUM_TASKS": "2",
         "SLURMD_NODENAME": "localhost",
     }
-    workers = [
-        start(tmp_path / "run", SLURM_PROCID=rank, SLURM_LOCALID=rank, **step) for rank in "01"
-    ]
+    workers = [start(directory, SLURM_PROCID=rank, SLURM_LOCALID=rank, **step) for rank in "01"]
     said = [finished(worker) for worker in workers]
     assert "2 replicas on 2 workers" in said[0]
-    assert_same_run(one_device, tmp_path / "run")
+    assert "generation 1/1 " in said[0], "nothing was left to train"
+    assert_same_run(one_device, directory)
 
 
 def job_with_free_ports():
@@ -113,10 +106,11 @@ def test_what_blends_or_comes_from_elsewhere_is_shared_out(one_device, tmp_path)
     """Mixup, a given teacher, and a final student, which is a run within the run."""
     flags = (
         f"--teacher_from={one_device}/generation-1/model.keras",
-        *("--mixup=0.2", "--objective=kd+labels", "--gens=2", "--epochs=2", "--final_student"),
+        *("--mixup=0.2", "--objective=kd+labels", "--gens=2", "--epochs=1", "--final_student"),
     )
     finished(start(tmp_path / "one", flags=["--strategy=one", *flags]))
-    finished(launch(tmp_path / "workers", *flags))
+    for worker in processes.workers(*SETTINGS, f"--workdir={tmp_path / 'workers'}", *flags):
+        finished(worker)
     for run in ("generation-2", "final_student-2/generation-1"):
         one, workers = (
             keras.models.load_model(tmp_path / name / run / "model.keras").get_weights()
@@ -128,8 +122,8 @@ def test_what_blends_or_comes_from_elsewhere_is_shared_out(one_device, tmp_path)
 
 def test_xla_on_several_replicas_is_refused(tmp_path):
     process = start(tmp_path / "run", flags=["--virtual_devices=2", "--jit=yes"])
-    said, _ = process.communicate()
-    assert process.returncode == 2
+    code, said = ended(process)
+    assert code == 2
     assert "--jit=yes compiles whole steps with XLA" in said
 
 
@@ -152,8 +146,8 @@ def test_a_worker_that_never_comes_is_waited_for_with_a_limit(tmp_path):
         "task": {"type": "worker", "index": 0},
     }
     process = start(tmp_path / "run", flags=["--worker_timeout=7"], TF_CONFIG=json.dumps(config))
-    said, _ = process.communicate()
-    assert process.returncode == 1
+    code, said = ended(process)
+    assert code == 1
     assert re.search(r"worker 0 waits for worker 1 \(127.0.0.1:\d+\), 5 s so far", said), said
     assert "waited 7 s for worker 1" in said
 
