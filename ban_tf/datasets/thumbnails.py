@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-LARGEST = 160  # pixels of the longer side
+LARGEST = 160  # pixels of the longer side, as it is shown
+_TINY = 64  # pixels of the longer side
 
 
 def size(height: int, width: int) -> tuple[int, int]:
@@ -18,6 +19,11 @@ def size(height: int, width: int) -> tuple[int, int]:
     if longer <= LARGEST:
         return height, width
     return max(1, height * LARGEST // longer), max(1, width * LARGEST // longer)
+
+
+def is_tiny(height: int, width: int) -> bool:
+    """Returns whether an image is so small that its pixels are shown as squares."""
+    return max(height, width) < _TINY
 
 
 def shrink(images: np.ndarray) -> np.ndarray:
@@ -38,6 +44,6 @@ def shrink(images: np.ndarray) -> np.ndarray:
     thumbnails = np.empty((count, *smaller, channels), np.uint8)
     for image, thumbnail in zip(images, thumbnails, strict=True):
         picture = Image.fromarray(image.squeeze(-1) if channels == 1 else image)
-        picture = picture.resize(smaller[::-1], Image.Resampling.BOX)
+        picture = picture.resize(smaller[::-1], Image.Resampling.LANCZOS)
         thumbnail[:] = np.asarray(picture).reshape(thumbnail.shape)
     return thumbnails

@@ -73,6 +73,7 @@ class Figure:
         alternative: The alternative text for screen readers.
         caption: The caption below it.
         wide: Whether narrow screens scroll it rather than shrink it.
+        pixelated: Whether its pixels are squares where it is enlarged.
     """
 
     image: bytes
@@ -80,6 +81,7 @@ class Figure:
     alternative: str
     caption: str = ""
     wide: bool = False
+    pixelated: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ban_tf.datasets import thumbnails
 from ban_tf.report import document
 from ban_tf.report.content import (
     ClassContent,
@@ -36,8 +37,10 @@ def of_example(
     stored = np.flatnonzero(() if kept is None else kept.shown == index)
     if not len(stored) or kept.images.shape[-1] not in (1, 3, 4):
         return document.Paragraph(description)
-    image = _image(kept.images[stored[0]])
-    return document.Figure(image, "png", f"Image of {description}", description)
+    pixels = kept.images[stored[0]]
+    tiny = thumbnails.is_tiny(*pixels.shape[:2])
+    alt = f"Image of {description}"
+    return document.Figure(_image(pixels), "png", alt, description, pixelated=tiny)
 
 
 def _image(pixels: np.ndarray) -> bytes:
