@@ -200,3 +200,11 @@ def test_a_run_shows_its_results_in_a_notebook(tmp_path):
     with RunDirectory(tmp_path / "begun") as directory:
         directory.commit({"config.json": b"{}"})
     assert Run(tmp_path / "begun")._repr_html_().count("<p>") == 2
+
+
+def test_only_generations_at_chance_are_called_no_better_than_it():
+    summary = a_summary()
+    assert "chance" not in table.notes(summary)
+    summary["generations"][1]["extra"] = {"collapsed": True}
+    assert table.notes(summary).startswith("No better than chance on validation data")
+    assert "a better one: generation 1. " in table.notes(summary)

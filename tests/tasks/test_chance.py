@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ban_tf.lineage import collapse
 from ban_tf.tasks import chance
 
 
@@ -44,3 +45,14 @@ def test_always_predicting_the_commonest_class_is_the_chance_of_pixels():
     labels = np.repeat([0, 1, 3], [60, 30, 10])
     assert chance.of_mean_iou(labels) == pytest.approx(0.6 / 3, abs=1e-5)
     assert chance.of_mean_iou(np.zeros(5, np.uint8)) is None
+
+
+@pytest.mark.parametrize("counts", [(5, 5, 5), (60, 30, 10), (50,) * 4])
+def test_only_what_chance_often_reaches_is_no_better_than_chance(counts):
+    """By the exact binomial distribution, for every number of right predictions."""
+    limit = chance.of_accuracy(np.repeat(np.arange(len(counts)), counts))
+    total = sum(counts)
+    for right in range(total + 1):
+        as_likely = stats.binom.sf(right - 1, total, max(counts) / total)
+        collapsed = collapse.has_collapsed({"val_accuracy": right / total}, limit)
+        assert as_likely > 0.03 if collapsed else as_likely < 0.09
