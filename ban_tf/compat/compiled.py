@@ -27,7 +27,8 @@ def inference(
         import tensorflow as tf
 
         # One graph for all batch sizes: the last batch is smaller.
-        traced = tf.function(function, reduce_retracing=True)
+        # Without AutoGraph, as in `fit`: converting all of Keras takes seconds.
+        traced = tf.function(function, reduce_retracing=True, autograph=False)
         return lambda batch: keras.tree.map_structure(np.asarray, traced(batch))
     import jax
 
@@ -61,7 +62,7 @@ def gradients(function: Callable[..., Any]) -> Callable[..., Sequence[Any]]:
         return jax.jit(jax.grad(function, argnums=(0, 1)))
     import tensorflow as tf
 
-    @tf.function(jit_compile=False)
+    @tf.function(jit_compile=False, autograph=False)
     def call(*arguments: Any) -> Sequence[Any]:
         with tf.GradientTape() as tape:
             tape.watch(arguments)

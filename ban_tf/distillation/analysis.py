@@ -167,7 +167,8 @@ class Analysis(keras.callbacks.Callback):
         if keras.backend.backend() == "tensorflow":
             import tensorflow as tf
 
-            self._measure = tf.function(self._look)
+            # Without AutoGraph, as in `fit`: converting all of Keras takes seconds.
+            self._measure = tf.function(self._look, autograph=False)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Adds a row."""

@@ -44,7 +44,9 @@ class Profile(keras.callbacks.Callback):
         inputs = getattr(network, "inputs", None)
         if not inputs:
             return
-        call = tf.function(lambda *given: network(list(given) if len(given) > 1 else given[0]))
+        call = tf.function(
+            lambda *given: network(list(given) if len(given) > 1 else given[0]), autograph=False
+        )
         traced = call.get_concrete_function(
             *(tf.TensorSpec(tensor.shape, tensor.dtype, tensor.name) for tensor in inputs)
         )
