@@ -1,4 +1,4 @@
-"""A segmenter without batch normalization, `--arch=tests.tasks.segmenters:build`, and a folder."""
+"""Small segmenters, such as `--arch=tests.tasks.segmenters:build`, and a folder for them."""
 
 import keras
 import numpy as np
@@ -14,6 +14,19 @@ def build(input_shape, num_classes):
     x = keras.layers.Conv2D(6, 3, padding="same", activation="relu")(images)
     x = keras.layers.Conv2D(num_classes, 3, padding="same", activation="softmax")(x)
     return keras.Model(images, x)
+
+
+def normalized(input_shape, num_classes):
+    """Returns a network with batch normalization that is built and traced in a moment."""
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Conv2D(8, 3, padding="same", use_bias=False),
+            keras.layers.BatchNormalization(),
+            keras.layers.ReLU(),
+            keras.layers.Conv2D(num_classes, 3, padding="same"),
+        ]
+    )
 
 
 def classifier(input_shape, num_classes):

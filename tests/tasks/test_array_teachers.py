@@ -20,6 +20,7 @@ _COMMON = {
     "epochs": 2,
     "gens": 2,
     "progress": "none",
+    "report": False,
     "optimizer": "adam",
     "learning_rate": 0.01,
     "batch_size": 16,

@@ -2,10 +2,12 @@
 
 import json
 import re
+import sys
 
 import keras
 import numpy as np
 import pytest
+import warm
 from absl import flags
 from PIL import Image
 from sklearn import metrics as sklearn_metrics
@@ -28,7 +30,7 @@ from tests.tasks import segmenters
 from tests.tiny_lineage import Signal
 
 SMALL = {
-    "arch": "unet-1-4",
+    "arch": "tests.tasks.segmenters:normalized",
     "epochs": 2,
     "gens": 2,
     "batch_size": 8,
@@ -37,6 +39,7 @@ SMALL = {
     "resize": "stretch",
     "objective": "kd+labels",
     "progress": "none",
+    "report": False,
 }
 CLASSES = 4
 
@@ -56,7 +59,7 @@ def chosen(folder, directory, **changes):
 @pytest.fixture(scope="module")
 def run(folder, tmp_path_factory):
     directory = tmp_path_factory.mktemp("run") / "run"
-    runner.run(chosen(folder, directory))
+    runner.run(chosen(folder, directory, report=True))
     return ban_tf.Run(directory)
 
 
@@ -138,7 +141,7 @@ def test_generation_0_is_what_a_plain_keras_loop_trains(run, folder):
     task = Segmentation(settings, Workers())
     task.load()
     with seeds.seeded(seeds.derive_seed(0, "weights", 0)):
-        model = task.build("unet-1-4")
+        model = task.build(SMALL["arch"])
     model.compile(
         lineage_options.make_optimizer(settings, 2, 4),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1),
@@ -267,7 +270,7 @@ def test_pixels_without_a_class_learn_from_the_teacher_unless_told_otherwise(fol
         settings = chosen(folder, "unused", objective="kd", skip_void=not distill_void)
         task = Segmentation(settings, Workers())
         task.load()
-        student, teacher = task.build("unet-1-4"), task.build("unet-1-4")
+        student, teacher = task.build(SMALL["arch"]), task.build(SMALL["arch"])
         given = {"distill_void": task.lineage_arguments(None)["distill_void"]}
         model = ban_tf.BornAgainModel(student, teacher, "kd", **given)
         model.compile(**{**task.compile_arguments(), "optimizer": "sgd"})
@@ -288,7 +291,7 @@ def test_auto_stops_where_the_mean_iou_no_longer_rises(folder, tmp_path, capsys)
     runner.run(chosen(folder, tmp_path / "run", **changes))
     assert "Generation 1 is not better than generation 0" in capsys.readouterr().out
     assert ban_tf.Run(tmp_path / "run").generations == [0, 1]
-    assert "The gradient of distillation" in (tmp_path / "run" / "report.html").read_text()
+    assert (tmp_path / "run" / "analysis.png").is_file()
 
 
 @pytest.mark.parametrize(
@@ -360,7 +363,7 @@ def test_two_machines_train_as_one_device(folder, tmp_path):
 
     given = [
         *("--arch=tests.tasks.segmenters:build", "--gens=1", "--epochs=1", "--batch_size=8"),
-        "--learning_rate=0.01",
+        *("--learning_rate=0.01", "--noreport"),
         *(f"--dataset=segmentation:{folder}", "--progress=none", "--objective=kd+labels"),
     ]
     two = processes.launch(*given, f"--workdir={tmp_path / 'two'}")
@@ -407,7 +410,7 @@ def test_the_ensemble_is_distilled_into_a_final_student(folder, tmp_path):
     assert row["change"]["difference"] == pytest.approx(difference)
     image = [folder / "test/images/0.png"]
     np.testing.assert_allclose(own.predict(image, 0), made.predict(image), atol=1e-5)
-    assert "final student" in (made.path / "report.html").read_text()
+    assert "| final |" in (made.path / "summary.md").read_text()
     for one in (made, own):
         assert one.files.metadata["teacher_signal"]["recorded"]
         assert list(one.path.glob("recordings/*/view-00000.npy"))
