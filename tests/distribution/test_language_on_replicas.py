@@ -8,12 +8,12 @@ import pytest
 
 from ban_tf.datasets import text_batches
 from tests.distribution import processes
-from tests.distribution.processes import finished, said_until
+from tests.distribution.processes import ended, finished, said_until
 
 SETTINGS = (
     *("--arch=lstm-1-8", "--batch_size=8", "--unroll=5", "--dropout=0", "--learning_rate=2"),
-    *("--gens=1", "--epochs=6", "--objective=kd+labels", "--checkpoint=last"),
-    *("--checkpoint_steps=2", "--progress=lines"),
+    *("--gens=1", "--epochs=4", "--objective=kd+labels", "--checkpoint=last"),
+    *("--checkpoint_steps=5", "--progress=lines", "--noreport"),
 )
 
 
@@ -62,21 +62,26 @@ def test_two_replicas_train_the_run_of_one_device(words, one_device, tmp_path):
 def test_workers_that_stop_within_an_epoch_carry_on_with_the_states_of_all(
     words, one_device, tmp_path
 ):
-    process = processes.launch(*settings(words, tmp_path / "run"))
-    said_until(process, r"\[0\] generation 1/1 +epoch 1/6")
-    process.send_signal(signal.SIGTERM)
-    said, _ = process.communicate(timeout=120)
-    assert process.returncode == 128 + signal.SIGTERM, said
-    assert re.search(r"up to generation 1, epoch \d(?: and \d+ steps of the next)?;", said), said
-    finished(processes.launch(*settings(words, tmp_path / "run")))
+    workers = processes.workers(*settings(words, tmp_path / "run"))
+    said_until(workers[0], r"generation 1/1 +epoch 1/4")
+    for worker in workers:
+        worker.send_signal(signal.SIGTERM)
+    for worker in workers:
+        code, said = ended(worker)
+        assert code == 128 + signal.SIGTERM, said
+        assert re.search(r"up to generation 1, epoch \d(?: and \d+ steps of the next)?;", said), (
+            said
+        )
+    for worker in processes.workers(*settings(words, tmp_path / "run")):
+        finished(worker)
     assert_same_run(one_device, tmp_path / "run")
 
 
 def test_rows_that_do_not_divide_are_refused(words, tmp_path):
     flags = ("--virtual_devices=3",)
     process = processes.start("ban_tf.main", *settings(words, tmp_path / "run", *flags))
-    said, _ = process.communicate()
-    assert process.returncode == 2
+    code, said = ended(process)
+    assert code == 2
     assert "--batch_size=8 is that of all replicas, and must be a multiple" in said
 
 
