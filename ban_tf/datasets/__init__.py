@@ -64,6 +64,11 @@ def check(name: str, target: str | None = None) -> None:
         raise InputError(
             "--dataset is empty; give digits, a TFDS name such as cifar10, folder:PATH or csv:FILE."
         )
+    if f"{name}:" in (_MULTI_LABEL, _NUMBERS):
+        raise InputError(
+            f"--dataset={name} names no data; give {name}:FILE, a table of images, or "
+            f"{name}:digits."
+        )
     from ban_tf.datasets import folder_hints
 
     if is_folder(name) or is_table(name):

@@ -83,7 +83,8 @@ def existing(dataset: str) -> pathlib.Path:
     if not path or not file.is_file():
         what = "is a folder: type --dataset=folder:PATH for images in folders"
         if not file.is_dir() or not path:
-            what = f"does not exist; give a table of images as --dataset={prefix}:FILE"
+            kind = "images" if prefix != "csv" else "images, of texts or of rows"
+            what = f"does not exist; give a table of {kind} as --dataset={prefix}:FILE"
         raise InputError(f"--dataset={dataset} {what}.")
     return file
 

@@ -47,6 +47,9 @@ def _options(**changes):
         ({"objective": "huber"}, "--objective=huber is for regression"),
         ({"dataset": ""}, "--dataset"),
         ({"dataset": "folder:/nowhere"}, "/nowhere"),
+        ({"dataset": "csv:/nowhere"}, "a table of images, of texts or of rows as"),
+        ({"dataset": "regression"}, "--dataset=regression names no data; give regression:FILE"),
+        ({"dataset": "multilabel"}, "names no data; .* or multilabel:digits"),
         ({"gens": -1}, "--gens"),
         ({"epochs": 0}, "--epochs"),
         ({"learning_rate": float("nan")}, "--learning_rate"),
@@ -63,6 +66,24 @@ def test_bad_values_are_one_sentence_that_names_the_flag(changes, message):
     with pytest.raises(options.OptionsError, match=message) as caught:
         _options(**changes)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("argument", "must"),
+    [
+        ("--epochs=ten", "a whole number"),
+        ("--learning_rate=low: 0", "a number"),
+        ("--final_student=maybe", "true or false"),
+        ("--teacher_signal=always", "auto, online or recorded"),
+    ],
+)
+def test_a_value_of_another_type_is_named_with_what_it_must_be(argument, must, capsys):
+    values = flags.FlagValues()
+    options.define_flags(values)
+    with pytest.raises(SystemExit) as ended:
+        train.parse(["ban-tf", argument], values)
+    assert ended.value.code == 2
+    assert capsys.readouterr().err == f"ban-tf: {argument} must be {must}.\n"
 
 
 def test_a_workdir_that_cannot_be_made_is_refused(tmp_path):
