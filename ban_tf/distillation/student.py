@@ -17,7 +17,14 @@ import keras
 from keras import ops
 
 from ban_tf import objectives
-from ban_tf.compat import keras_private, outputs, preparation, student_code, weighting
+from ban_tf.compat import (
+    jax_devices,
+    keras_private,
+    outputs,
+    preparation,
+    student_code,
+    weighting,
+)
 from ban_tf.compat import model_checks as checks
 from ban_tf.compat.keras_distribution import LossMean
 from ban_tf.compat.loss_kinds import KINDS
@@ -245,7 +252,7 @@ class BornAgainModel(Preparing, SavingModel):
         options["callbacks"] = with_first(
             options.get("callbacks"), EpochCallback(self._begin_epoch)
         )
-        with self._checking():
+        with self._checking(), jax_devices.sharing(True):
             return super().fit(x, y, **options)
 
     def check_fit(self, x: Any, options: Mapping[str, Any]) -> None:
@@ -277,7 +284,7 @@ class BornAgainModel(Preparing, SavingModel):
             self._prepare(x, y, options.get("sample_weight"))
             if "sample_weight" in options:
                 options["sample_weight"] = _beside(y, options["sample_weight"])
-        with self._checking():
+        with self._checking(), jax_devices.sharing(False):
             return super().evaluate(x, y, *arguments, **options)
 
     def _prepare(self, x: Any, y: Any, sample_weight: Any, batch_size: int | None = None) -> None:

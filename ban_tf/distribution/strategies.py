@@ -1,7 +1,7 @@
 """`--strategy`: one device, several devices in one process, or several workers.
 
-A process has one strategy, created before TensorFlow does anything else. Other backends compute on
-one device.
+A process has one strategy, created before TensorFlow does anything else. Under JAX several devices
+are those of `keras.distribution`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import keras
 
+from ban_tf.compat import jax_devices
 from ban_tf.distribution import cluster
 from ban_tf.distribution.workers import Workers
 from ban_tf.errors import InputError
@@ -42,7 +43,10 @@ def start(
             other threads.
     """
     if keras.backend.backend() != "tensorflow":
-        return Workers()  # one device
+        from ban_tf.distribution import jax_strategies
+
+        jax_strategies.start(strategy, virtual_devices, batch_size)
+        return Workers()
     from ban_tf.distribution import tensorflow_strategies as devices
 
     if threads is not None:
@@ -89,6 +93,9 @@ def abort_on_peer_failure(workers: Workers) -> Iterator[None]:
 
 def describe(workers: Workers) -> str:
     """Returns a description of the devices of a run; empty for one device."""
+    count = jax_devices.count()
+    if count > 1:
+        return f"{count} devices of JAX"
     if workers.strategy is None:
         return ""
     name = type(workers.strategy).__name__
