@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ban_tf.datasets import policies, stateless_random
-from ban_tf.errors import InputError
+from ban_tf.datasets import numpy_strong, policies, stateless_random
 
 Draws = tuple[Any, ...]
 
@@ -86,15 +85,17 @@ class _ResizedCrop:
         )
 
 
-_STEPS: dict[str, Any] = {"augmentation": _Crop(), "random_resized_crop": _ResizedCrop()}
+STEPS: dict[str, Any] = {
+    "augmentation": _Crop(),
+    "random_resized_crop": _ResizedCrop(),
+    "color_jitter": numpy_strong.Jitter(),
+    "trivial_augment": numpy_strong.Trivial(),
+    "random_erasing": numpy_strong.Erasing(),
+}
 
 
 def draw(policy: str | bool, count: int, seed: Any) -> Draws:
-    """Draws all augmentations of a policy from a seed, two integers.
-
-    Raises:
-        InputError: The policy needs TensorFlow.
-    """
+    """Draws all augmentations of a policy from a seed, two integers."""
     steps = _steps(policy)
     seeds = [seed] if len(steps) < 2 else stateless_random.split(seed, len(steps))
     return tuple(step.draw(count, part) for step, part in zip(steps, seeds, strict=False))
@@ -116,18 +117,13 @@ def apply_to_masks(policy: str | bool, masks: np.ndarray, drawn: Sequence[Any]) 
     """Moves the pixels of masks as those of their images; see `policies.apply_to_masks`."""
     masks = masks[..., np.newaxis]
     for step, values in zip(_steps(policy), drawn, strict=True):
-        masks = step.apply_to_masks(masks, values)
+        if hasattr(step, "apply_to_masks"):  # others change colors alone
+            masks = step.apply_to_masks(masks, values)
     return masks[..., 0]
 
 
 def _steps(policy: str | bool) -> list[Any]:
-    names = policies.steps(policy)
-    if not set(names) <= set(_STEPS):
-        raise InputError(
-            f"--augment={policy} needs TensorFlow (KERAS_BACKEND=tensorflow); under other backends "
-            "give none, crop or standard."
-        )
-    return [_STEPS[name] for name in names]
+    return [STEPS[name] for name in policies.steps(policy)]
 
 
 def _reflect(index: np.ndarray, size: int) -> np.ndarray:

@@ -161,7 +161,16 @@ def image_batches(split: Split, data: ImageData, batch_size: int, first: int) ->
     return _of_backend().image_batches(split, data, batch_size, first)
 
 
+def mixing() -> Any:
+    """Returns the module that mixes the examples of batches under Keras's backend."""
+    return _module("mixing", "numpy_mixing")
+
+
 def _of_backend() -> Any:
     """Returns the module that makes the batches of Keras's backend."""
-    name = "tensor" if keras.backend.backend() == "tensorflow" else "numpy"
-    return importlib.import_module(f"ban_tf.datasets.{name}_pipeline")
+    return _module("tensor_pipeline", "numpy_pipeline")
+
+
+def _module(on_tensorflow: str, otherwise: str) -> Any:
+    name = on_tensorflow if keras.backend.backend() == "tensorflow" else otherwise
+    return importlib.import_module(f"ban_tf.datasets.{name}")

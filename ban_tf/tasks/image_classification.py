@@ -205,10 +205,8 @@ class ImageClassification(Task):
             )
         blend = None
         if self.options.mixed:
-            from ban_tf.datasets import mixing  # which needs TensorFlow
-
             blend = functools.partial(
-                mixing.mixed_batches,
+                pipeline.mixing().mixed_batches,
                 num_classes=self.data.num_classes,
                 mixup_alpha=self.options.mixup,
                 cutmix_alpha=self.options.cutmix,
@@ -235,7 +233,7 @@ class ImageClassification(Task):
         if not self.options.mixed:
             return batches
         # One-hot labels, as in training: Keras uses the same kind of accuracy for both.
-        return batches.map(lambda images, labels: (images, ops.one_hot(labels, classes)))
+        return batches.map(lambda images, labels: (images, _one_hot(labels, classes)))
 
     def analyzed_batches(self) -> Any:
         """Returns the first training images, without augmentation."""
@@ -387,3 +385,9 @@ class ImageClassification(Task):
     ) -> ServedData:
         """Returns the images of a run; see `served_images.load`."""
         return served_images.load(run, preprocessing, dataset, data_dir)
+
+
+def _one_hot(labels: Any, classes: int) -> Any:
+    if isinstance(labels, np.ndarray):
+        return np.eye(classes, dtype=np.float32)[labels]
+    return ops.one_hot(labels, classes)

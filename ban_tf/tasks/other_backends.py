@@ -37,18 +37,19 @@ def check(options: Options) -> None:
 def _needing_tensorflow(options: Options) -> Iterator[str]:
     if options.dataset.startswith(("segmentation:tfds:", "multilabel:tfds:")):
         yield f"--dataset={options.dataset} is read by TensorFlow Datasets, which needs TensorFlow"
-    if options.strategy not in ("auto", "one"):
-        yield f"--strategy={options.strategy} needs TensorFlow; JAX computes on one device"
+    if options.strategy == "multiworker":
+        yield "--strategy=multiworker needs TensorFlow; with JAX, one process trains a run"
     elif options.strategy == "auto" and (cluster.read(os.environ) or cluster.in_slurm(os.environ)):
         yield (
             "TF_CONFIG or Slurm describes several workers, which need TensorFlow; with JAX give "
             "--strategy=one, and each a --workdir of its own"
         )
-    for name in ("virtual_devices", "threads", "mixup", "cutmix"):
-        value = getattr(options, name)
-        if value is not None:
-            yield f"--{name}={value} needs TensorFlow"
-    if options.augment == "strong":
-        yield "--augment=strong needs TensorFlow; others are none, crop and standard"
+    if options.sync_batch_norm:
+        yield (
+            "--sync_batch_norm is for TensorFlow; with JAX batch normalization always takes the "
+            "whole batch, so leave it out"
+        )
+    if options.threads is not None:
+        yield f"--threads={options.threads} needs TensorFlow"
     if options.profile:
         yield "--profile needs TensorFlow"

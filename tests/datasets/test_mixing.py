@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from ban_tf.datasets import cutmix, mixing
+from ban_tf.datasets import cutmix, mixing, numpy_batches, numpy_mixing
 
 ALPHAS = [
     {"mixup_alpha": 0.2},
@@ -73,3 +73,18 @@ def test_replicas_share_a_mixed_batch(alphas):
         some = parts[2 * step : 2 * step + 2]
         np.testing.assert_array_equal(np.concatenate([part[0] for part in some]), images[2:6])
         np.testing.assert_array_equal(np.concatenate([part[1] for part in some]), labels[2:6])
+
+
+@pytest.mark.parametrize("alphas", ALPHAS, ids=["mixup", "cutmix", "both"])
+def test_batches_without_tensorflow_are_mixed_alike(alphas):
+    images, labels = _batch(16)
+    arguments = {"seed": 2**40 + 7, "first_step": 5, **alphas}
+    batches = tf.data.Dataset.from_tensors((images, labels)).repeat(8)
+    theirs = mixing.mixed_batches(batches, 3, **arguments)
+    ours = numpy_mixing.mixed_batches(
+        numpy_batches.NumpyBatches(lambda number: (images, labels), 8), 3, **arguments
+    )
+    for found, expected in zip(ours, theirs.as_numpy_iterator(), strict=True):
+        for part, same in zip(found, expected, strict=True):
+            assert part.dtype == same.dtype
+            np.testing.assert_allclose(part, same, atol=2e-6)

@@ -1,5 +1,6 @@
 """The batches of other backends against those of TensorFlow."""
 
+import importlib
 import itertools
 
 import keras
@@ -16,7 +17,6 @@ from ban_tf.datasets import (
     tensor_pipeline,
     text_batches,
 )
-from ban_tf.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,25 @@ def test_resized_crops_agree_up_to_the_rounding_of_a_pixel(size):
     assert np.mean(moved != same) < 1e-3
 
 
-def test_a_policy_that_needs_tensorflow_is_refused_in_a_sentence(data):
-    with pytest.raises(InputError, match="--augment=strong needs TensorFlow"):
-        numpy_policies.draw("strong", 5, (0, 0))
+@pytest.mark.parametrize("size", [(20, 17, 3), (9, 12, 1)])
+def test_strong_augmentation_agrees_up_to_the_rounding_of_a_pixel(size):
+    seed = (5, -2)
+    images = np.random.default_rng(0).integers(0, 256, (150, *size), dtype=np.uint8)
+    masks = np.random.default_rng(1).integers(0, 5, (150, *size[:2], 1), dtype=np.uint8)
+    drawn = numpy_policies.draw("strong", 150, seed)
+    theirs = policies.draw("strong", 150, tf.constant(seed))
+    for name, draws, same in zip(policies.steps("strong"), drawn, theirs, strict=True):
+        for part, expected in zip(draws, same, strict=True):
+            np.testing.assert_allclose(part, expected, atol=1e-6)
+        ours, module = (
+            numpy_policies.STEPS[name],
+            importlib.import_module(f"ban_tf.datasets.{name}"),
+        )
+        found = ours.apply(images, draws)
+        expected = module.apply(tf.constant(images), same).numpy()
+        assert found.dtype == np.uint8
+        different = np.abs(found.astype(int) - expected) > 1
+        assert np.mean(different) < 1e-4 and np.mean(found != expected) < 2e-3, name
+        if hasattr(module, "apply_to_masks"):
+            moved = module.apply_to_masks(tf.constant(masks), same).numpy()
+            assert np.mean(ours.apply_to_masks(masks, draws) != moved) < 1e-3, name

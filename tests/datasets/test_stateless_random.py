@@ -34,3 +34,10 @@ def test_permutations_equal_those_of_tensorflow(seed, count):
         stateless_random.permutation(count, seed),
         tf.random.experimental.stateless_shuffle(tf.range(count), tf.constant(seed, tf.int64)),
     )
+
+
+@pytest.mark.parametrize("alpha", [1.1, 2.0, 6.5])
+def test_gamma_variates_equal_those_of_tensorflow(alpha):
+    expected = tf.random.stateless_gamma([2, 700], SEEDS[3], alpha)  # some take several attempts
+    found = stateless_random.gamma(1400, SEEDS[3], alpha).reshape(2, 700)
+    np.testing.assert_allclose(found, expected, rtol=2e-7)

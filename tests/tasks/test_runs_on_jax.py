@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 
@@ -20,9 +19,23 @@ from ban_tf.tasks import runner
 
 pytestmark = [pytest.mark.slow, jax_process.needed]
 
-# Runs commands one after the other; with `callbacks`, the second epoch of generation 1 is killed.
+# A network that is compiled in a moment.
+NETWORK = """
+import keras
+
+def build(input_shape, num_classes):
+    return keras.Sequential([
+        keras.Input(input_shape),
+        keras.layers.Conv2D(4, 3, strides=2, use_bias=False),
+        keras.layers.BatchNormalization(),
+        keras.layers.Flatten(),
+        keras.layers.Dense(num_classes),
+    ])
+"""
+# Runs commands one after the other; with `callbacks`, the second epoch of generation 1 ends as by a
+# kill, for which nothing is written.
 PROGRAM = """
-import json, os, signal, sys
+import json, sys
 class Hidden:
     def find_spec(self, name, *rest):
         if name.partition(".")[0].startswith("tensorflow"):
@@ -34,6 +47,9 @@ from ban_tf.config import options
 from ban_tf.errors import InputError
 from ban_tf.tasks import other_backends, runner
 
+class Killed(BaseException):
+    pass
+
 class Kill(keras.callbacks.Callback):
     def __init__(self, number):
         super().__init__()
@@ -41,14 +57,17 @@ class Kill(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         self.steps += 1
         if self.number == 1 and self.steps == 6:
-            os.kill(os.getpid(), signal.SIGKILL)
+            raise Killed
 
 def kill(run, number):
     return [Kill(number)]
 
 sys.modules["killing"] = sys.modules["__main__"]
 for flags in json.loads(sys.argv[1]):
-    runner.run(options.Options(**flags))
+    try:
+        runner.run(options.Options(**flags))
+    except Killed:
+        print("killed", flags["workdir"])
 for flags in json.loads(sys.argv[3]):
     try:
         other_backends.check(options.Options(**flags))
@@ -60,7 +79,7 @@ for arguments in json.loads(sys.argv[2]):
 """
 RUN = {
     "dataset": "digits",
-    "arch": "wrn-10-1",
+    "arch": "small:build",
     "gens": 1,
     "epochs": 2,
     "batch_size": 16,
@@ -70,18 +89,16 @@ RUN = {
     "progress": "none",
     "checkpoint_steps": 1,
 }
-
+QUICK = {"gens": 1, "epochs": 1, "batch_size": 16, "progress": "none"}
+TABLE = {**QUICK, "dataset": "csv:rows.csv", "target": "size", "arch": "mlp-1-8"}
+DOCUMENTS = {**QUICK, "gens": 0, "dataset": "csv:texts.csv", "arch": "text-cnn-4"}
+TEXT = {**QUICK, "dataset": "text:lines.txt", "arch": "lstm-1-4", "batch_size": 4, "unroll": 8}
 
 REFUSED = [
-    {"dataset": "text"},
-    {"dataset": "table:wine"},
-    {"dataset": "documents"},
     {"dataset": "multilabel:tfds:voc"},
-    {"strategy": "mirrored"},
-    {"virtual_devices": 2},
+    {"strategy": "multiworker"},
+    {"sync_batch_norm": True},
     {"threads": 1},
-    {"augment": "strong"},
-    {"mixup": 0.2},
     {"profile": True},
 ]
 
@@ -112,14 +129,35 @@ def _weights(run):
     ]
 
 
+def _write_data(folder):
+    """Writes a table with columns of all kinds, labeled texts, and a text."""
+    random = np.random.default_rng(0)
+    rows, texts, lines = ["size,color,day,width"], ["text,label,split"], []
+    for row in range(60):
+        width, color = random.normal(), random.choice(["red", "blue", ""])
+        day = f"2024-{row % 12 + 1:02}-1{row % 9}"
+        rows.append(f"{2 * width + (color == 'red'):.3f},{color},{day},{width:.3f}")
+        words = random.choice(["a", "cat", "dog", "Ran", "off!"], 5)
+        texts.append(
+            f"{' '.join(words)},{'ab'[words[0] == 'cat']},{'train' if row < 40 else 'test'}"
+        )
+        lines.append(" ".join(words))
+    for name, content in {"rows.csv": rows, "texts.csv": texts, "lines.txt": lines}.items():
+        (folder / name).write_text("\n".join(content))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A run on JAX, the same one killed and resumed, and one on TensorFlow."""
+    """Runs on JAX, one of them also killed and resumed, and on TensorFlow."""
     folder = tmp_path_factory.mktemp("jax")
+    (folder / "small.py").write_text(NETWORK)
+    _write_data(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(folder)
+        runner.run(options.Options(**RUN, workdir="theirs"))
+        runner.run(options.Options(**TABLE, workdir="their table"))
     whole, killed = ({**RUN, "workdir": str(folder / name)} for name in ("whole", "killed"))
-    process = _on_jax([whole, {**killed, "callbacks": "killing:kill"}], [], folder)
-    assert process.returncode == -signal.SIGKILL, process.stderr
-    runner.run(options.Options(**RUN, workdir=str(folder / "theirs")))
     first = str(folder / "theirs" / "generation-0" / "model.keras")
     taught = {**RUN, "teacher_from": first, "recordings": str(folder / "ours")}
     commands = [
@@ -128,7 +166,10 @@ def folder(tmp_path_factory):
         ["evaluate", "theirs", "--dataset=digits"],
         ["export", "killed", "--to=keras", "--output=exported.keras"],
         ["export", "killed", "--to=litert", "--output=exported.tflite"],
-        ["train", "--dataset=digits", "--mixup=0.2"],
+        ["train", "--dataset=digits", "--threads=2"],
+        ["evaluate", "their table", "--dataset=csv:rows.csv"],
+        ["predict", "documents", "--lines", "lines.txt"],
+        ["evaluate", "text", "--dataset=text:lines.txt"],
     ]
     image = datasets.load("digits").test.images[0]
     keras_image = np.repeat(image, 3, axis=-1)
@@ -136,7 +177,13 @@ def folder(tmp_path_factory):
 
     Image.fromarray(keras_image).save(folder / "digit.png")
     taught["workdir"] = str(folder / "taught")
-    process = _on_jax([killed, taught], commands, folder, REFUSED)
+    several = {"strategy": "mirrored", "virtual_devices": 2, "teacher_signal": "online"}
+    online = {**RUN, "teacher_signal": "online", "checkpoint_steps": None}
+    runs = [{**online, **several, "workdir": "shared"}, {**online, "workdir": "online"}]
+    runs += [whole, {**killed, "callbacks": "killing:kill"}, killed, taught]
+    runs += [{**TABLE, "workdir": "table"}, {**DOCUMENTS, "workdir": "documents"}]
+    runs += [{**TEXT, "workdir": "text"}]
+    process = _on_jax(runs, commands, folder, REFUSED)
     assert process.returncode in (0, 2), process.stderr
     (folder / "output.txt").write_text(process.stdout)
     (folder / "errors.txt").write_text(process.stderr)
@@ -151,6 +198,16 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(folder):
     assert rows == [2, 2]
     for row, same in zip(whole.history[1], killed.history[1], strict=True):
         assert row["loss"] == same["loss"] and row["val_accuracy"] == same["val_accuracy"]
+
+
+def test_two_devices_compute_what_one_does(folder):
+    shared, online = (ban_tf.Run(folder / name) for name in ("shared", "online"))
+    assert "on 2 devices of JAX" in (folder / "output.txt").read_text().replace("\n", " ")
+    for number in (0, 1):
+        for found, expected in zip(
+            shared.model(number).get_weights(), online.model(number).get_weights(), strict=True
+        ):
+            np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_it_has_the_files_of_a_run_on_tensorflow(folder):
@@ -195,11 +252,35 @@ def test_generations_and_recordings_of_tensorflow_are_used(folder):
 def test_commands_work_and_what_needs_tensorflow_says_so(folder):
     output, errors = ((folder / name).read_text() for name in ("output.txt", "errors.txt"))
     codes = [line for line in output.splitlines() if line.startswith("code")]
-    assert codes == [f"code {code}" for code in (0, 0, 0, 0, 2)], (output, errors)
+    assert codes == [f"code {code}" for code in (0, 0, 0, 0, 2, 2, 0, 0, 0)], (output, errors)
+    assert f"killed {folder / 'killed'}" in output
     assert (folder / "killed" / "report.html").stat().st_size > 10_000
     assert (folder / "exported.keras").exists()
     assert "--to=litert needs TensorFlow" in errors
-    assert "--mixup=0.2 needs TensorFlow" in errors
+    assert "--threads=2 needs TensorFlow" in errors
     refused = [line for line in output.splitlines() if line.startswith("refused")]
     assert len(refused) == len(REFUSED) and all("TensorFlow" in line for line in refused)
     assert "digit.png\t" in output
+
+
+def test_models_of_tables_and_texts_predict_the_same_on_tensorflow(folder):
+    output = (folder / "output.txt").read_text()
+    table, theirs, documents, text = (
+        ban_tf.Run(folder / name) for name in ("table", "their table", "documents", "text")
+    )
+    result = theirs.summary["generations"][1]
+    assert f"{result['rmse']:.4g}" in output.partition("$ evaluate their")[2]
+    for run, dataset, key in (
+        (table, f"csv:{folder / 'rows.csv'}", "rmse"),
+        (documents, f"csv:{folder / 'texts.csv'}", "nll"),
+        (text, f"text:{folder / 'lines.txt'}", "perplexity"),
+    ):
+        found = run.evaluate(dataset)["generations"][-1]
+        whole = run.summary["generations"][-1]
+        if key != "perplexity":  # of which the whole file was read above
+            assert found[key] == pytest.approx(whole[key], rel=1e-5)
+    shown = output.partition("$ evaluate text")[2]
+    assert f"{found['perplexity']:.2f}" in shown
+    likely = documents.predict((folder / "lines.txt").read_text().splitlines())
+    lines = output.partition("$ predict documents")[2].splitlines()[1:61]
+    assert [line.split("\t")[2] for line in lines] == ["ab"[row.argmax()] for row in likely]

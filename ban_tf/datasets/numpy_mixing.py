@@ -1,0 +1,83 @@
+"""The mixup and CutMix of `mixing` in NumPy, for other backends than TensorFlow.
+
+Random numbers are TensorFlow's, so that shares and rectangles agree up to rounding.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ban_tf.datasets import stateless_random
+from ban_tf.datasets.numpy_batches import NumpyBatches
+
+Mixed = tuple[np.ndarray, np.ndarray]
+
+
+def mixed_batches(
+    batches: NumpyBatches,
+    num_classes: int,
+    seed: int,
+    first_step: int = 0,
+    *,
+    mixup_alpha: float | None = None,
+    cutmix_alpha: float | None = None,
+) -> NumpyBatches:
+    """Mixes every batch; see `mixing.mixed_batches`."""
+
+    def mix(number: int) -> Mixed:
+        images, labels = batches[number]
+        targets = np.eye(num_classes, dtype=np.float32)[labels]
+        draws: stateless_random.Seed = np.array([seed, first_step + number]).astype(np.int32)
+        by_cutmix = bool(cutmix_alpha)
+        if mixup_alpha and cutmix_alpha:
+            which, draws = stateless_random.split(draws, 2)
+            by_cutmix = not stateless_random.uniform((), which) < 0.5
+        if by_cutmix:
+            return cut(images, targets, cutmix_alpha or 0.0, draws)
+        share = shares(len(labels), mixup_alpha or 0.0, draws)
+        return blend(images, share), blend(targets, share)
+
+    return NumpyBatches(mix, batches.num_batches)
+
+
+def shares(batch: int, alpha: float, seed: stateless_random.Seed) -> np.ndarray:
+    """Draws from Beta(alpha, alpha), float32 `[batch]`; see `mixup.shares`."""
+    seeds = stateless_random.split(seed, 2)
+    gamma = stateless_random.gamma(2 * batch, seeds[0], alpha + 1.0).reshape(2, batch)
+    uniform = np.float32(1) - stateless_random.uniform((2, batch), seeds[1])
+    logs = np.log(gamma) + np.log(uniform) / np.float32(alpha)
+    with np.errstate(over="ignore"):
+        return np.float32(1) / (np.float32(1) + np.exp(logs[1] - logs[0]))
+
+
+def blend(values: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Returns the share of each value `[batch, ...]`, and the rest of the mirrored one."""
+    share = share.reshape(-1, *[1] * (values.ndim - 1))
+    return share * values + (np.float32(1) - share) * values[::-1]
+
+
+def cut(
+    images: np.ndarray, targets: np.ndarray, alpha: float, seed: stateless_random.Seed
+) -> Mixed:
+    """Pastes rectangles; see `cutmix.cut`.
+
+    Args:
+        images: float32 `[batch, height, width, channels]`.
+        targets: Distributions, float32 `[batch, classes]`.
+        alpha: As for `cutmix.cut`.
+        seed: Two integers.
+    """
+    seeds = stateless_random.split(seed, 3)
+    extent = np.sqrt(shares(len(images), alpha, seeds[0]))
+    rows = _inside(extent, images.shape[1], seeds[1])
+    columns = _inside(extent, images.shape[2], seeds[2])
+    inside = rows[:, :, None] & columns[:, None, :]
+    kept = np.float32(1) - inside.astype(np.float32).mean(axis=(1, 2))
+    return np.where(inside[..., None], images[::-1], images), blend(targets, kept)
+
+
+def _inside(extent: np.ndarray, size: int, seed: stateless_random.Seed) -> np.ndarray:
+    """Returns which rows, or columns, are inside, bool `[batch, size]`."""
+    middle = stateless_random.uniform(extent.shape, seed)
+    centers = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)
+    return np.abs(centers - middle[:, None]) < extent[:, None] / np.float32(2)
