@@ -66,7 +66,7 @@ def experiments() -> list[Experiment]:
         "kd+labels": ("--gens=3", "--objective=kd+labels"),
         "teacher-ensemble": ("--gens=3", "--teacher=ensemble"),
     }
-    three = {"kd": (), "kd+labels": ("--objective=kd+labels",), "labels": ("--objective=labels",)}
+    six = {"kd": (), "kd+labels": ("--objective=kd+labels",), "labels": ("--objective=labels",)}
     longer: dict[str, tuple[str, ...]] = {
         f"{epochs} epochs": ("--gens=0", f"--epochs={epochs}") for epochs in (80, 160)
     }
@@ -79,12 +79,11 @@ def experiments() -> list[Experiment]:
         _images("cifar10-20000", lineages | {"kd+labels": others["kd+labels"]}),
         *(_images(f"cifar10-{count}", sizes) for count in (2000, 10000)),
         _images("recipes", _recipes() | {"labels": pair["labels"]}, "evidence/cifar10_1000"),
-        _images("generations", {run: (*flags, "--gens=6") for run, flags in three.items()}, _SMALL),
+        _images("generations", {run: (*flags, "--gens=6") for run, flags in six.items()}, _SMALL),
         _images("longer", longer, _SMALL),
         _images("densenet", lineages),
         _images("densenet-to-resnet", taught | {"baseline": resnet}, "evidence/densenet"),
         _images("wrn-to-densenet", taught | {"baseline": densenet}, _SMALL),
-        _images("houses", {run: (*flags, "--gens=2") for run, flags in three.items()}),
         _language("lstm"),
         _language("cnn-lstm"),
     ]
