@@ -2,12 +2,10 @@
 
 import json
 import re
-import sys
 
 import keras
 import numpy as np
 import pytest
-import warm
 from absl import flags
 from PIL import Image
 from sklearn import metrics as sklearn_metrics
