@@ -44,7 +44,7 @@ def small(shape, classes):
 _TINY = {
     **{"arch": "sizes:large", "student_arch": "sizes:middle,sizes:small", "gens": 1, "epochs": 1},
     **{"train_examples": 60, "batch_size": 27, "progress": "none", "strategy": "one"},
-    **{"augment": "none", "teacher_signal": "recorded"},
+    **{"augment": "none", "teacher_signal": "recorded", "report": False},
 }
 
 

@@ -17,6 +17,7 @@ SMALL = {
     "gens": 1,
     "batch_size": 16,
     "progress": "none",
+    "report": False,
     "objective": "kd+labels",
 }
 
@@ -68,6 +69,7 @@ def test_a_file_that_does_not_exist_is_refused(tmp_path):
 
 def test_the_balanced_accuracy_is_monitored_and_resumed(tmp_path, monkeypatch):
     given = {"monitor": "val_balanced_accuracy", "checkpoint": "best", "epochs": 2, "gens": 0}
+    given |= {"report": True}
     result = runner.run(_options(tmp_path / "run", validation_fraction=0.4, **given))
     (row,) = result["generations"]
     assert 0 <= row["balanced_accuracy"] <= 1

@@ -39,7 +39,7 @@ def nameless(shape, classes):
 _TINY = {
     **{"arch": "unlike:teacher", "student_arch": "unlike:student", "gens": 1, "epochs": 2},
     **{"train_examples": 60, "batch_size": 27, "progress": "none", "strategy": "one"},
-    **{"feature_weight": 0.5, "augment": "none"},
+    **{"feature_weight": 0.5, "augment": "none", "report": False},
 }
 
 

@@ -28,6 +28,7 @@ def build(input_shape, num_classes):
 def _options(directory, **given):
     defaults = {"arch": "tests.tasks.test_first_teachers:build", "gens": 0, "epochs": 2}
     defaults |= {"train_examples": ROWS, "batch_size": 50, "progress": "none", "objective": "kd"}
+    defaults |= {"report": False}
     return options.check(options.Options(**{**defaults, "workdir": str(directory), **given}))
 
 

@@ -45,7 +45,11 @@ def networks(monkeypatch):
 def _options(place, name="run", **given):
     defaults = {"arch": "frozen_networks:_network", "gens": 2, "epochs": 3, "batch_size": 32}
     defaults |= {"train_examples": 300, "progress": "none", "freeze": "backbone"}
-    defaults |= {"workdir": str(place / name), "recordings": str(place / "recordings")}
+    defaults |= {
+        "report": False,
+        "workdir": str(place / name),
+        "recordings": str(place / "recordings"),
+    }
     return options.check(options.Options(**{**defaults, **given}))
 
 

@@ -63,6 +63,7 @@ SMALL = {
     "weight_decay": 5e-4,
     "learning_rate": 0.05,
     "progress": "none",
+    "report": False,
     "validation_fraction": 0.2,
 }
 
@@ -91,7 +92,7 @@ def _options(place, name, **changes):
 
 @pytest.fixture(scope="module")
 def run(place):
-    runner.run(_options(place, "run"))
+    runner.run(_options(place, "run", report=True))
     return Run(place / "run")
 
 

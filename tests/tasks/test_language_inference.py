@@ -39,7 +39,7 @@ def place(tmp_path_factory):
     arguments = (
         *(f"--dataset=text:{folder}", "--arch=lstm-1-8", "--student_arch=cnn-lstm-1-8"),
         *("--gens=2", "--epochs=1", "--batch_size=4", "--unroll=10", "--learning_rate=5"),
-        *("--progress=none", f"--workdir={folder / 'run'}"),
+        *("--progress=none", "--noreport", f"--workdir={folder / 'run'}"),
     )
     values = flags.FlagValues()
     options.define_flags(values)

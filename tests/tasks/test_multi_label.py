@@ -60,6 +60,7 @@ SMALL = {
     "learning_rate": 0.3,
     "augment": "none",
     "progress": "none",
+    "report": False,
     "validation_fraction": 0.3,
 }
 
@@ -87,7 +88,7 @@ def _options(place, name, **changes):
 
 @pytest.fixture(scope="module")
 def run(place):
-    runner.run(_options(place, "run"))
+    runner.run(_options(place, "run", report=True))
     return Run(place / "run")
 
 

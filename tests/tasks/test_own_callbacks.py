@@ -62,6 +62,7 @@ _TINY = {
     **{"arch": "convolutions:build", "gens": 1, "epochs": 2},
     **{"train_examples": 60, "batch_size": 30},
     **{"progress": "none", "strategy": "one", "augment": "none", "teacher_signal": "online"},
+    "report": False,
 }
 
 

@@ -91,6 +91,7 @@ def softmax(features, units):
 
 def _run(folder, dataset, function, **changes):
     given = {"epochs": 1, "gens": 2, "progress": "none", "optimizer": "adam", "learning_rate": 0.01}
+    given |= {"report": False}
     wanted = options.Options(
         dataset=dataset, arch=f"{_HERE}:{function}", workdir=str(folder), **{**given, **changes}
     )

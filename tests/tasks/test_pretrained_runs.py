@@ -56,6 +56,7 @@ def files(tmp_path_factory):
 def _options(directory, **given):
     defaults = {"arch": "backbone_networks:_network", "gens": 1, "epochs": 2, "batch_size": 32}
     defaults |= {"train_examples": 200, "progress": "none", "workdir": str(directory)}
+    defaults |= {"report": False}
     return options.check(options.Options(**{**defaults, **given}))
 
 

@@ -200,10 +200,8 @@ def test_generation_0_is_what_plain_keras_trains(place, run):
     )
     plain.fit(data, epochs=1, shuffle=False, verbose=0)
     folder = place / "plain"
-    given = _of_houses(
-        place, "--dropout=0", "--student_arch=mlp-1-8", "--gens=0", f"--workdir={folder}"
-    )
-    runner.run(given)
+    common = ("--dropout=0", "--student_arch=mlp-1-8", "--gens=0", "--noreport")
+    runner.run(_of_houses(place, *common, f"--workdir={folder}"))
     trained = table_features.network_of(ban_tf.Run(folder).model(0))
     for ours, theirs in zip(trained.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
@@ -218,7 +216,7 @@ class _Stop(keras.callbacks.Callback):
 
 
 def test_a_run_that_is_interrupted_within_an_epoch_ends_equal(place, tmp_path, monkeypatch):
-    again = (f"--workdir={tmp_path / 'run'}", "--checkpoint_steps=1")
+    again = (f"--workdir={tmp_path / 'run'}", "--checkpoint_steps=1", "--noreport")
     with monkeypatch.context() as patch:
         patch.setattr(
             TableTask, "callbacks", lambda self, number, rows: [_Stop()] if number == 1 else []

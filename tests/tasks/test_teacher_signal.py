@@ -21,6 +21,7 @@ SMALL = {
     "gens": 1,
     "augment": "yes",
     "progress": "none",
+    "report": False,
     "learning_rate": 0.05,
 }
 

@@ -21,8 +21,9 @@ SMALL = {
     "gens": 2,
     "batch_size": 20,
     "progress": "none",
+    "report": False,
     "validation_fraction": 0.2,
-    "augment": "strong",
+    "augment": "crop",
 }
 
 
