@@ -5,6 +5,7 @@ import types
 
 import keras
 import numpy as np
+import one_convolution
 import pytest
 from keras import layers
 
@@ -45,7 +46,8 @@ def teachers(images, tmp_path_factory):
 
 
 def _options(directory, **given):
-    defaults = {"arch": "wrn-10-1", "gens": 1, "epochs": 1, "train_examples": 300}
+    defaults = {"arch": one_convolution.ARCH, "gens": 1, "epochs": 1, "train_examples": 300}
+    defaults |= {"report": False}
     given = {**defaults, "batch_size": 32, "progress": "none", "workdir": str(directory), **given}
     return options.check(options.Options(**given))
 

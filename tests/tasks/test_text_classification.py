@@ -5,11 +5,13 @@ import html
 import itertools
 import json
 import re
+import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import warm
 from absl import flags
 from sklearn import metrics
 
@@ -111,7 +113,7 @@ def test_the_vocabulary_is_that_of_the_training_texts_alone(place, run):
 def test_generation_0_is_a_plain_keras_loop_of_the_same_seed(place, tmp_path):
     name = f"documents:{place / 'data'}"
     common = ("--arch=bilstm-1-4", "--gens=0", "--epochs=2", "--dropout=0", "--schedule=constant")
-    own = ("--batch_size=8", "--learning_rate=0.01", "--progress=none", "--seed=3")
+    own = ("--batch_size=8", "--learning_rate=0.01", "--progress=none", "--seed=3", "--noreport")
     runner.run(_options(*common, *own, f"--dataset={name}", f"--workdir={tmp_path / 'run'}"))
     data = documents.load(name, seed=3)
     layer = keras.layers.TextVectorization()
@@ -138,7 +140,7 @@ def test_generation_0_is_a_plain_keras_loop_of_the_same_seed(place, tmp_path):
 def test_a_run_that_was_interrupted_equals_one_that_was_not(place, run, tmp_path, monkeypatch):
     """Within an epoch of generation 0, and then within the last one of generation 1."""
     flags = (f"--dataset=documents:{place / 'data'}", f"--workdir={tmp_path / 'run'}")
-    chosen = _options(*TINY, *flags, "--checkpoint_steps=1")
+    chosen = _options(*TINY, *flags, "--checkpoint_steps=1", "--noreport")
     for step, generation in ((4, 0), (9, 1)):
         sent = {generation: [Signal("step", step)]}
         with monkeypatch.context() as patch:
@@ -162,14 +164,14 @@ def test_a_run_that_was_interrupted_equals_one_that_was_not(place, run, tmp_path
 @pytest.mark.slow
 def test_a_final_student_learns_from_the_ensemble_of_these_words_alone(place, run, tmp_path):
     common = (f"--dataset=documents:{place / 'data'}", f"--workdir={tmp_path / 'run'}")
-    sizes = ("--arch=text-cnn-4", "--gens=2", "--epochs=1", "--batch_size=8", "--progress=none")
+    sizes = ("--arch=text-cnn-4", "--gens=2", "--epochs=1", "--batch_size=8", "--noreport")
     result = runner.run(_options(*common, *sizes, "--final_student"))
     student = result["final_student"]
     assert student["taught_by"] == "ensemble of generations 1-2" and student["examples"] == 24
     inner = ban_tf.Run(tmp_path / "run" / student["directory"])
     texts = ["Goal, team!", "rain"]
     np.testing.assert_allclose(inner.predict(texts, 0), ban_tf.Run(tmp_path / "run").predict(texts))
-    assert "final student" in (tmp_path / "run" / "report.html").read_text()
+    assert "| final |" in (tmp_path / "run" / "summary.md").read_text()
     teacher = f"--teacher_from={run.files.path / 'ensemble.keras'}"  # of fewer words
     with pytest.raises(ban_tf.errors.InputError, match="must be a text classifier of the words"):
         runner.run(_options(common[0], f"--workdir={tmp_path / 'other'}", *sizes, teacher))
@@ -177,15 +179,12 @@ def test_a_final_student_learns_from_the_ensemble_of_these_words_alone(place, ru
 
 @pytest.mark.slow
 def test_two_replicas_train_the_run_of_one_device(place, tmp_path):
-    common = ("--arch=text-transformer-1-8", "--gens=1", "--epochs=2", "--dropout=0")
+    common = ("--arch=text-cnn-4", "--gens=1", "--epochs=1", "--dropout=0", "--noreport")
     own = ("--batch_size=8", "--progress=none", f"--dataset=documents:{place / 'data'}")
     runner.run(_options(*common, *own, "--strategy=one", f"--workdir={tmp_path / 'one'}"))
-    said = processes.finished(
-        processes.start(
-            "ban_tf.main", *common, *own, "--virtual_devices=2", f"--workdir={tmp_path / 'two'}"
-        )
-    )
-    assert "2 replica(s) of MirroredStrategy" in said
+    two = ("--virtual_devices=2", f"--workdir={tmp_path / 'two'}")
+    done = warm.run([sys.executable, "-m", "ban_tf.main", *common, *own, *two], check=True)
+    assert "2 replica(s) of MirroredStrategy" in done.stdout
     processes.assert_same_run(tmp_path / "one", tmp_path / "two", rtol=1e-3, atol=1e-4)
 
 
