@@ -7,10 +7,10 @@ import importlib.util
 import pathlib
 import re
 import shlex
-import subprocess
 import sys
 
 import numpy as np
+import one_convolution
 import pytest
 import scripts
 import warm
@@ -89,6 +89,18 @@ def test_links_out_of_the_folder_become_those_of_the_site():
     assert links("[a](LICENSE) [b](https://c.d/)", ROOT) == "a [b](https://c.d/)"
 
 
+def _train(arguments, *quick):
+    """Trains as a command of a page does, but quickly and without a report."""
+    values = flags.FlagValues()
+    options.define_flags(values)
+    words = ["ban-tf train", *arguments, *quick, "--progress=none", "--noreport"]
+    chosen = train.checked(train.parse(words, values), values)
+    if chosen.seeds > 1:
+        seed_sweep.run(chosen, runner.run)
+    else:
+        runner.run(chosen)
+
+
 def _draw(folder, size=16):
     """Circles and squares, a few pixels wide."""
     rng = np.random.default_rng(0)
@@ -113,16 +125,9 @@ def test_the_tutorial_goes_from_images_to_an_exported_ensemble(tmp_path, monkeyp
         if verb in _IN_PROCESS:
             assert verbs.main([verb, *arguments]) == 0, capsys.readouterr().err
         else:
-            quick = ["--epochs=1", "--gens=2", "--progress=none"]
-            if "--workdir=runs/seeds" in arguments:
-                quick = ["--epochs=1", "--seeds=2", "--gens=0", "--progress=none"]
-            done = subprocess.run(
-                [sys.executable, "-m", "ban_tf", verb, *arguments, *quick],
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert done.returncode == 0, done.stderr
+            seeds = "--workdir=runs/seeds" in arguments
+            quick = ("--seeds=2", "--gens=0") if seeds else ("--gens=2",)
+            _train(arguments, *quick, "--epochs=1", f"--arch={one_convolution.ARCH}")
     out = capsys.readouterr().out
     assert re.search(r"001\.png\t(circle|square)\t0\.\d+|001\.png\t(circle|square)\t1\.0", out)
     assert "finished" in out
@@ -161,11 +166,7 @@ def test_the_commands_for_texts_run(tmp_path, monkeypatch, capsys):
         if verb in _IN_PROCESS:
             assert verbs.main([verb, *arguments]) == 0, capsys.readouterr().err
             continue
-        quick = ["--epochs=3", "--gens=1", "--progress=none"]
-        values = flags.FlagValues()
-        options.define_flags(values)
-        given = train.parse(["ban-tf train", *arguments, *quick], values)
-        runner.run(train.checked(given, values))
+        _train(arguments, "--epochs=3", "--gens=1")
     assert (tmp_path / "predicted.csv").read_text().startswith("file,line,class,blame,praise")
     use, teach = _blocks("documents.md", "python")
     exec(use, {})
@@ -195,11 +196,7 @@ def test_the_commands_for_tables_run(tmp_path, monkeypatch, capsys):
             if verb in _IN_PROCESS:
                 assert verbs.main([verb, *arguments]) == 0, capsys.readouterr().err
                 continue
-            quick = ["--epochs=2", "--gens=1", "--arch=mlp-1-4", "--progress=none"]
-            values = flags.FlagValues()
-            options.define_flags(values)
-            given = train.parse(["ban-tf train", *arguments, *quick], values)
-            runner.run(train.checked(given, values))
+            _train(arguments, "--epochs=2", "--gens=1", "--arch=mlp-1-4")
 
     run(first)
     exec(use, {})
@@ -224,11 +221,7 @@ def test_the_commands_for_masks_run(tmp_path, monkeypatch, capsys):
         if verb in _IN_PROCESS:
             assert verbs.main([verb, *arguments]) == 0, capsys.readouterr().err
             continue
-        quick = ["--epochs=2", "--gens=1", "--batch_size=8", "--arch=unet-1-4", "--progress=none"]
-        values = flags.FlagValues()
-        options.define_flags(values)
-        given = train.parse(["ban-tf train", *arguments, *quick], values)
-        runner.run(train.checked(given, values))
+        _train(arguments, "--epochs=2", "--gens=1", "--batch_size=8", "--arch=unet-1-4")
     with Image.open(tmp_path / "predicted" / "cell.png") as mask:
         assert mask.size == (20, 16)
     (block,) = _blocks("segmentation.md", "python")
@@ -243,14 +236,11 @@ def test_the_commands_for_pretrained_backbones_run(tmp_path, monkeypatch):
     for command in block.replace("\\\n", "").splitlines():
         program, verb, *arguments = shlex.split(command)
         assert (program, verb) == ("ban-tf", "train")
-        # Without a network, and quickly.
-        quick = ["--weights=none", "--epochs=6", "--gens=0", "--batch_size=43", "--progress=none"]
-        values = flags.FlagValues()
-        options.define_flags(values)
-        given = train.parse(["ban-tf train", *arguments, *quick], values)
-        runner.run(train.checked(given, values))
+        # Without weights from a network.
+        quick = ("--epochs=2", "--freeze=until:1") if "--freeze=until:5" in arguments else ()
+        _train(arguments, "--epochs=1", *quick, "--weights=none", "--gens=0", "--batch_size=43")
     assert Run("runs/frozen").model(0).name == "mobilenetv2_1.00_32"
-    assert (tmp_path / "runs/tuned/report.html").is_file()
+    assert Run("runs/tuned").generations == [0]
 
 
 def test_the_lineage_of_pretrained_backbones_is_built(monkeypatch):
@@ -272,11 +262,8 @@ def test_the_pages_on_several_labels_and_on_numbers_run(page, tmp_path, monkeypa
         if verb in _IN_PROCESS:
             assert verbs.main([verb, *arguments]) == 0, capsys.readouterr().err
             continue
-        quick = ["--epochs=1", "--train_examples=200", "--progress=none"]
-        values = flags.FlagValues()
-        options.define_flags(values)
-        given = train.parse(["ban-tf train", *arguments, *quick], values)
-        runner.run(train.checked(given, values))
+        network = f"--arch={one_convolution.ARCH}"
+        _train(arguments, "--epochs=1", "--train_examples=200", network)
     capsys.readouterr()
     (block,) = _blocks(page, "python")
     exec(block, {})
@@ -292,11 +279,8 @@ def test_the_page_on_choosing_repeats_its_comparison(tmp_path, monkeypatch):
         if verb in _IN_PROCESS:
             assert verbs.main([verb, *arguments]) == 0
             continue
-        quick = ["--epochs=1", "--gens=0", "--seeds=2", "--train_examples=64", "--progress=none"]
-        values = flags.FlagValues()
-        options.define_flags(values)
-        given = train.parse(["ban-tf train", *arguments, *quick], values)
-        seed_sweep.run(train.checked(given, values), runner.run)
+        network = f"--arch={one_convolution.ARCH}"
+        _train(arguments, "--epochs=1", "--gens=0", "--seeds=2", "--train_examples=64", network)
     page = (tmp_path / "runs" / "compared" / "report.html").read_text()
     assert "labels" in page
 
