@@ -3,10 +3,12 @@
 import dataclasses
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 
+import one_convolution
 import pytest
 import warm
 from absl import flags
@@ -216,7 +218,8 @@ def test_a_given_teacher_with_other_classes_is_refused(tmp_path):
     ("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
 )
 def test_an_interrupted_run_says_how_to_go_on(sent, code, tmp_path):
-    arguments = ["--gens=0", "--epochs=500", "--arch=wrn-10-1", "--progress=lines"]
+    shutil.copy(one_convolution.__file__, tmp_path)
+    arguments = ["--gens=0", "--epochs=500", f"--arch={one_convolution.ARCH}", "--progress=lines"]
     process = warm.start([sys.executable, "-m", "ban_tf.main", *arguments], cwd=tmp_path)
     for line in process.stdout:
         if "epoch 2/500" in line:

@@ -8,6 +8,7 @@ import shutil
 
 import keras
 import numpy as np
+import one_convolution
 import pytest
 
 from ban_tf.config import options
@@ -82,13 +83,14 @@ def test_a_disk_that_fails_at_each_write_in_turn_loses_nothing(tmp_path, undistu
     assert not list(tmp_path.rglob("*.partial"))
 
 
+@pytest.mark.slow
 def test_reports_are_complete_after_a_disk_that_fails_at_each_of_their_writes(
     tmp_path, monkeypatch
 ):
     trained, report = tmp_path / "trained", results.report
     asked = options.check(
         options.Options(
-            arch="wrn-10-1",
+            arch=one_convolution.ARCH,
             gens=0,
             epochs=1,
             train_examples=80,
@@ -144,14 +146,21 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(
-    tmp_path, undisturbed, caplog, damage, count
-):
-    for sent in (4, 2):  # within an epoch and at the end of one
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory):
+    """A run that was interrupted within an epoch, and at the end of one."""
+    folder = tmp_path_factory.mktemp("interrupted") / "run"
+    for sent in (4, 2):
         with pytest.raises(Interrupted):
-            run_once(tmp_path, callbacks=[Signal("step", sent)])
+            run_once(folder, callbacks=[Signal("step", sent)])
+    return folder
+
+
+@pytest.mark.parametrize(("damage", "count"), [*((name, 1) for name in DAMAGES), ("emptied", 2)])
+def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(
+    tmp_path, interrupted, undisturbed, caplog, damage, count
+):
+    shutil.copytree(interrupted, tmp_path, dirs_exist_ok=True)
     both = sorted((tmp_path / "generation-0").glob("checkpoint-*"), reverse=True)
     assert len(both) == 2
     for path in both[:count]:
