@@ -1,7 +1,6 @@
 """A run resumes with the user's own functions as they were, and refuses others of the same name."""
 
 import importlib
-import json
 import sys
 
 import pytest
@@ -41,16 +40,17 @@ def _write(folder, old="", new=""):
     sys.modules.pop("own_code", None)
 
 
-@pytest.fixture
-def folder(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    _write(tmp_path)
-    yield tmp_path
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("own_code")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        patch.setattr(sys, "dont_write_bytecode", True)
+        yield folder
     sys.modules.pop("own_code", None)
 
 
-def _run(folder, **changes):
+def _options(folder, **changes):
     asked = {
         "arch": "own_code:builder",
         "objective": "own_code:objective+labels",
@@ -59,9 +59,20 @@ def _run(folder, **changes):
         "train_examples": 60,
         "batch_size": 20,
         "progress": "none",
+        "report": False,
         "workdir": str(folder / "run"),
     }
-    runner.run(options.check(options.Options(**{**asked, **changes})))
+    return options.check(options.Options(**{**asked, **changes}))
+
+
+@pytest.fixture(scope="module")
+def trained(folder):
+    """A folder with a run, which was resumed with the same code in another form."""
+    _write(folder)
+    runner.run(_options(folder))
+    _write(folder, "import keras\n", "# A remark is no change.\nimport keras\n")
+    runner.run(_options(folder))
+    return folder
 
 
 @pytest.mark.parametrize(
@@ -73,16 +84,14 @@ def _run(folder, **changes):
         ('activation="relu"', 'activation="tanh"', "arch"),
     ],
 )
-def test_a_run_does_not_resume_with_other_code(folder, old, new, flag):
-    _run(folder)
-    _write(folder, "import keras\n", "# A remark is no change.\nimport keras\n")
-    _run(folder)
-    _write(folder, old, new)
+def test_a_run_does_not_resume_with_other_code(trained, old, new, flag):
+    _write(trained, old, new)
     with pytest.raises(RunDirectoryError, match=f"code of --{flag} was"):
-        _run(folder)
+        runner.run(_options(trained))
 
 
 def test_code_has_the_same_hash_in_another_process(folder):
+    _write(folder)
     script = (
         "import sys; sys.path.insert(0, sys.argv[1]); import own_code;"
         "from ban_tf.compat import fingerprint;"
@@ -96,6 +105,7 @@ def test_code_has_the_same_hash_in_another_process(folder):
 
 
 def test_networks_of_this_package_need_no_such_fact(folder):
-    _run(folder, arch="wrn-10-1", objective="kd")
-    facts = json.loads((folder / "run" / "manifest.json").read_text())["facts"]
-    assert not [name for name in facts["settings"] if name.startswith("code")]
+    _write(folder)
+    own = runner.prepare(_options(folder)).code
+    assert {name.split()[-1] for name in own} == {"--arch", "--objective"}
+    assert runner.prepare(_options(folder, arch="wrn-10-1", objective="kd")).code == {}
