@@ -35,7 +35,7 @@ def _pair(*inside):
 
 def _fit(student, teacher, data=(IMAGES, LABELS), **options):
     model = ban_tf.BornAgainModel(student, teacher, **options)
-    model.compile(keras.optimizers.SGD(0.0))
+    model.compile(keras.optimizers.SGD(0.0), run_eagerly=True)
     return model.fit(*data, verbose=0).history
 
 
@@ -69,11 +69,16 @@ def test_layers_that_augment_are_warned_of(inside):
         (layers.RandomFlip(), {"objective": "labels"}),
     ],
 )
-def test_what_is_no_augmentation_or_has_no_teacher_is_not_warned_of(inside, options):
+def test_what_is_no_augmentation_or_goes_without_its_teacher_is_not_warned_of(inside, options):
     teacher, student = _pair(inside)
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=SENTENCE)
         _fit(student, teacher, **options)
+
+
+def test_augmentation_without_a_teacher_or_in_it_is_not_warned_of():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message=SENTENCE)
         _fit(_network(layers.RandomFlip()), None, objective="kd+labels")
         _fit(student=_network(), teacher=_network(layers.RandomFlip()))
 

@@ -59,11 +59,11 @@ def labels_for(kind, units, size=32):
     return generator.normal(5, 3, (size, units)).astype("float32")
 
 
-def measure(student, teacher, loss, kind, units, stream=False, **options):
+def measure(student, teacher, loss, kind, units, stream=False, run_eagerly=True, **options):
     x, _ = data()
     y = labels_for(kind, units)
     model = ban_tf.BornAgainModel(student, teacher, "kd", **options)
-    model.compile(keras.optimizers.SGD(0.0), loss)
+    model.compile(keras.optimizers.SGD(0.0), loss, run_eagerly=run_eagerly)
     if stream:
         batches = tf.data.Dataset.from_tensor_slices((x, y)).batch(len(x))
         return model.fit(batches, verbose=0).history
@@ -71,7 +71,7 @@ def measure(student, teacher, loss, kind, units, stream=False, **options):
 
 
 def raw(models):
-    return [model.predict(data()[0], verbose=0) for model in models]
+    return [keras.tree.map_structure(np.asarray, model(data()[0])) for model in models]
 
 
 LOSSES = {
@@ -100,7 +100,8 @@ def test_the_compiled_loss_says_what_linear_units_mean(name, stream):
     loss, kind = LOSSES[name]
     models = network(0, UNITS), network(1, UNITS)
     student, teacher = raw(models)
-    history = measure(*models, loss, kind, UNITS, stream)
+    # A data set is read by a compiled step, arrays by an eager one.
+    history = measure(*models, loss, kind, UNITS, stream, run_eagerly=not stream)
     np.testing.assert_allclose(history["teacher_loss"][0], NUMPY[kind](teacher, student), rtol=1e-4)
     if kind == "values":
         assert "teacher_agreement" not in history
@@ -232,7 +233,7 @@ def test_a_box_beside_a_class_has_a_kind_of_its_own():
         "box": "mse",
         "flags": "binary_crossentropy",
     }
-    model.compile(keras.optimizers.SGD(0.0), losses)
+    model.compile(keras.optimizers.SGD(0.0), losses, run_eagerly=True)
     labels = {"kind": y, "box": boxes, "flags": flags}
     history = model.fit(x, labels, batch_size=32, verbose=0).history
     expected = (
@@ -254,11 +255,11 @@ def test_recorded_outputs_keep_their_kind(kind):
     y = labels_for(kind, UNITS)
     found = []
     teacher = network(1, UNITS)
-    target = {"labels": y, "teacher_logits": teacher.predict(x, verbose=0)}
+    target = {"labels": y, "teacher_logits": np.asarray(teacher(x))}
     for given, labels in ((teacher, y), (ban_tf.RecordedTeacher(), target)):
         model = ban_tf.BornAgainModel(network(0, UNITS), given, "kd+labels")
-        model.compile(sgd(), loss)
-        model.fit(x, labels, epochs=2, batch_size=8, shuffle=False, verbose=0)
+        model.compile(sgd(), loss, run_eagerly=True)
+        model.fit(x, labels, batch_size=16, shuffle=False, verbose=0)
         found.append(model.student.get_weights())
     for online, recorded in zip(*found, strict=True):
         np.testing.assert_allclose(online, recorded, atol=1e-6)
@@ -283,10 +284,11 @@ def test_the_ensemble_of_a_lineage_averages_what_its_outputs_are(kind):
     x, _ = data()
     loss = {"values": "mse", "binary": BINARY, "categorical": LOSSES["categorical"][0]}[kind]
     lineage = ban_tf.Lineage(lambda: network(0, UNITS), 1, "kd")
-    lineage.fit(x, labels_for(kind, UNITS), verbose=0, compile={"loss": loss})
+    compile = {"loss": loss, "run_eagerly": True}
+    lineage.fit(x, labels_for(kind, UNITS), verbose=0, compile=compile)
     form = {"values": np.float64, "binary": sigmoid, "categorical": softmax}[kind]
-    members = [form(lineage.model(number).predict(x, verbose=0)) for number in (0, 1)]
-    mean = lineage.ensemble([0, 1]).predict(x, verbose=0)
+    members = [form(np.asarray(lineage.model(number)(x))) for number in (0, 1)]
+    mean = lineage.ensemble([0, 1])(x)
     np.testing.assert_allclose(mean, np.mean(members, axis=0), atol=1e-5)
     assert ("teacher_agreement" in lineage.table()[1]) == (kind != "values")
 
@@ -321,7 +323,7 @@ def test_of_a_hinge_loss_a_label_of_minus_one_means_no(loss, objective):
         model = ban_tf.BornAgainModel(
             network(0, UNITS), network(1, UNITS), objective, label_weight=0.0, distill_void=False
         )
-        model.compile(keras.optimizers.SGD(0.0), compiled)
+        model.compile(keras.optimizers.SGD(0.0), compiled, run_eagerly=True)
         losses.append(model.fit(x, y, verbose=0).history["teacher_loss"])
     np.testing.assert_allclose(*losses, rtol=1e-6)
 
@@ -345,8 +347,9 @@ def test_what_a_teacher_was_compiled_with_tells_of_an_output_without_a_loss():
     student, teacher = heads(0), heads(1)
     teacher.compile("sgd", {"kind": LOSSES["categorical"][0], "box": "mse"})
     model = ban_tf.BornAgainModel(student, teacher, {"box": "kd"})
-    model.compile(keras.optimizers.SGD(0.0), {"kind": LOSSES["categorical"][0]})
-    given, own = (network.predict(x, verbose=0)["box"] for network in (teacher, student))
+    loss = {"kind": LOSSES["categorical"][0]}
+    model.compile(keras.optimizers.SGD(0.0), loss, run_eagerly=True)
+    given, own = (np.asarray(network(x)["box"]) for network in (teacher, student))
     labels = {"kind": y, "box": np.zeros((len(x), 4), "float32")}
     history = model.fit(x, labels, batch_size=32, verbose=0).history
     np.testing.assert_allclose(history["teacher_loss"][0], squared(given, own), rtol=1e-4)

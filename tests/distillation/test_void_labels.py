@@ -26,11 +26,11 @@ def network(seed):
     return keras.Model(inputs, keras.layers.Dense(CLASSES, name="last")(inputs))
 
 
-def trained(objective, labels, loss=None, sample_weight=None, **options):
+def trained(objective, labels, loss=None, sample_weight=None, run_eagerly=True, **options):
     """One step of plain gradient descent; returns the measurements and the step."""
     student = network(0)
     model = ban_tf.BornAgainModel(student, network(1), objective, label_weight=0.0, **options)
-    model.compile(keras.optimizers.SGD(1.0), loss)
+    model.compile(keras.optimizers.SGD(1.0), loss, run_eagerly=run_eagerly)
     before = student.get_weights()
     logs = model.train_on_batch(X, labels, sample_weight=sample_weight, return_dict=True)
     step = [new - old for new, old in zip(student.get_weights(), before, strict=True)]
@@ -71,7 +71,7 @@ def test_loss_and_step_are_those_of_the_labeled_positions_alone(objective, form)
     if form == "ignore_class by name":
         loss = {"last": loss}
     labels = np.where(VOID, void, Y)
-    logs, step = trained(objective, labels, loss, distill_void=False)
+    logs, step = trained(objective, labels, loss, run_eagerly=False, distill_void=False)
     expected_loss, expected_step = reference(objective)
     np.testing.assert_allclose(logs["teacher_loss"], expected_loss, rtol=1e-5)
     for found, expected in zip(step, expected_step, strict=True):
@@ -167,7 +167,7 @@ def test_what_a_teacher_says_of_void_positions_is_of_no_consequence(objective):
         model = ban_tf.BornAgainModel(
             student, ban_tf.RecordedTeacher(), objective, label_weight=0.0, distill_void=False
         )
-        model.compile(keras.optimizers.SGD(1.0))
+        model.compile(keras.optimizers.SGD(1.0), run_eagerly=True)
         said = logits(1) + noise * VOID[..., None] * RANDOM.normal(size=X.shape[:2] + (CLASSES,))
         model.train_on_batch(X, {"labels": labels, "teacher_logits": said.astype("float32")})
         steps.append(student.get_weights())
@@ -248,7 +248,8 @@ def test_bool_labels_of_binary_outputs_train_as_numbers_do(objective, dtype):
     for array in (labels.astype(dtype), labels.astype("int32")):
         student = network(0)
         model = ban_tf.BornAgainModel(student, network(1), objective)
-        model.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
+        loss = keras.losses.BinaryCrossentropy(from_logits=True)
+        model.compile("sgd", loss, run_eagerly=True)
         model.fit(X, array, verbose=0)
         found.append(student.get_weights())
     for one, other in zip(*found, strict=True):
