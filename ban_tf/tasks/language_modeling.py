@@ -18,7 +18,6 @@ from ban_tf import architectures, objectives
 from ban_tf.compat import distribute
 from ban_tf.compat.streams import with_streams
 from ban_tf.datasets import content, text, text_batches
-from ban_tf.distillation import recording
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import tokens
 from ban_tf.runs import class_files, generations, reading
@@ -90,16 +89,15 @@ class LanguageModeling(Task):
         """Decides whether the outputs of teachers are recorded, and checks that there is space."""
         self.recorded = recording_choice.is_recorded(self.options, directory)
         if self.recorded:
-            recording_choice.check_space(self.options, *self._forms())
-
-    def _forms(self) -> list[recording.Form]:
-        return language_teachers.forms(self.options, self.data)
+            forms = language_teachers.forms(self.options, self.data)
+            recording_choice.check_space(self.options, *forms)
 
     def remarks(self) -> list[str]:
         """Returns how large the recordings of teachers are."""
         if not self.recorded:
             return []
-        return [recording_choice.describe_space(self.options, *self._forms())]
+        forms = language_teachers.forms(self.options, self.data)
+        return [recording_choice.describe_space(self.options, *forms)]
 
     def identity(self) -> Mapping[str, Any]:
         """Returns the numbers of words and a hash of the text."""

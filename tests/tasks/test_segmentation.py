@@ -367,7 +367,7 @@ def test_two_machines_train_as_one_device(folder, tmp_path):
     two = processes.launch(*given, f"--workdir={tmp_path / 'two'}")
     changes = {"arch": "tests.tasks.segmenters:build", "gens": 1, "epochs": 1, "strategy": "one"}
     runner.run(chosen(folder, tmp_path / "one", **changes))
-    assert "2 replicas on 2 workers of MultiWorkerMirroredStrategy" in processes.finished(two)
+    assert "2 replicas on 2 workers of " in processes.finished(two)
     processes.assert_same_run(tmp_path / "one", tmp_path / "two", rtol=1e-3, atol=1e-4)
 
 

@@ -50,7 +50,8 @@ class TeacherOptions:
     teacher_signal: str = flag(
         "auto",
         "Run the teacher in each step (online) or record its outputs in advance (recorded); "
-        "auto records if that saves time, does not change the result and the disk has space.",
+        "auto records those for whole images if that saves time, does not change the result and "
+        "the disk has space, and no others.",
         choices=("auto", "online", "recorded"),
         of_some_tasks=True,
         needs=(needs.TEACHER,),
