@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ban_tf.errors import InputError
 from ban_tf.metrics import regression, summary
 from ban_tf.runs import class_files, number_files, reading
 
@@ -37,6 +38,23 @@ def about(run: reading.RunReader, dataset: str) -> dict[str, Any]:
 def average(run: reading.RunReader) -> str:
     """Returns what the ensembles of a run average: "probabilities" or "logits"."""
     return reading.settings(run).get("ensemble_average", "probabilities")
+
+
+def check_takes_strings(to: str, what: str) -> None:
+    """Checks that models of a format may take strings.
+
+    Args:
+        to: The value of `--to`.
+        what: What the exported model takes, for the message, such as "strings".
+
+    Raises:
+        InputError: They may not.
+    """
+    if to not in ("saved_model", "keras"):
+        raise InputError(
+            f"--preprocessing makes the model take {what}, which --to={to} does not support; "
+            "use --to=saved_model or keras, or leave it out."
+        )
 
 
 def final_row(run: reading.RunReader, student: reading.RunReader) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ban_tf import datasets, objectives
 from ban_tf.architectures import backbones
 from ban_tf.compat import keras_distribution
-from ban_tf.datasets import class_weights, content, pipeline, thumbnails, unlabelled
+from ban_tf.datasets import class_weights, content, thumbnails, unlabelled
 from ban_tf.distillation import teacher_names
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
@@ -37,32 +37,27 @@ from ban_tf.tasks import (
     lent_models,
     saturation,
     served_images,
-    teacher_signal,
 )
 from ban_tf.tasks.given_recording import GivenRecording
+from ban_tf.tasks.image_task import ImageTask
 from ban_tf.tasks.other_runtimes import OtherRuntime
-from ban_tf.tasks.task import ServedData, Task
+from ban_tf.tasks.task import ServedData
 from ban_tf.training import freezing
 from ban_tf.training.balanced_accuracy import BalancedAccuracy
 
-# Training examples without augmentation, for `--analyse`.
-_ANALYZED = 1000
 _BALANCED = "val_balanced_accuracy"
 SKIPPED = "skipped_files.txt"  # of a run with --skip_bad_files
 
 
-class ImageClassification(Task):
+class ImageClassification(ImageTask):
     """Networks that classify images; see `Task`."""
 
     finished = image_inference
-    data: datasets.ImageData
-    signal: teacher_signal.TeacherSignal
+    analyzed = 1000
     _predictions: list[np.ndarray]
-    networks: image_networks.ImageNetworks
     features: frozen_features.FrozenFeatures | None = None  # in place of images
     # The teacher of generation 0, if it is recorded, or will be when the directory is open.
     _recording: GivenRecording | OtherRuntime | None = None
-    _given: keras.Model | None = None  # a given teacher, in the pixels of the run
 
     def load(self) -> None:
         """Loads the images."""
@@ -103,11 +98,7 @@ class ImageClassification(Task):
                     f"--unlabelled={options.unlabelled}: every image is identical to one of the "
                     "validation or test data; give others."
                 )
-        self._class_weights = None
-        if self.options.class_weight:
-            self._class_weights = class_weights.weights(
-                self.options.class_weight, self.data.train.labels, self.data.class_names
-            )
+        self.weigh(self.data.train.labels)
 
     def open(self, directory: RunDirectory) -> None:
         """Decides whether the outputs of teachers, or of a frozen backbone, are recorded."""
@@ -123,19 +114,9 @@ class ImageClassification(Task):
         given = self._recording
         if isinstance(given, OtherRuntime):
             self._recording = given = self.workers.run_on_chief_first(given.record)
-        self.signal = self.workers.run_on_chief_first(
-            lambda: teacher_signal.TeacherSignal(
-                self.options,
-                self.data,
-                directory,
-                self.workers,
-                self._eval_batch_size(),
-                self._unlabelled,
-                self.output_kind,
-                given,
-            )
+        self.open_signal(
+            directory, self._eval_batch_size(), self._unlabelled, self.output_kind, given
         )
-        self.recorded = self.signal.recorded
 
     def _eval_batch_size(self) -> int:
         return eval_batches.size_for(
@@ -160,17 +141,8 @@ class ImageClassification(Task):
         return found
 
     def identity(self) -> Mapping[str, Any]:
-        """Returns the numbers of examples, what their content depends on, and class weights."""
-        data = self.data
-        train = len(data.train.labels) + len(data.validation.labels)
-        found = {
-            "examples": f"{train} to train with and {len(data.test.labels)} to test with, of "
-            f"{data.num_classes} classes",
-            "data": f"content of hash {data.content}",
-            # Among these, older runs are known by the content alone.
-            "resize": self.options.resize,
-        }
-        found |= class_weights.identity(self.options.class_weight, self._class_weights)
+        """Returns what identifies the images, and those without labels."""
+        found = {**super().identity()}
         if self._unlabelled is not None:
             known_by = content.of_images(self._unlabelled, self._unlabelled, ())
             found["unlabelled"] = f"{len(self._unlabelled.labels)} images of hash {known_by}"
@@ -191,59 +163,42 @@ class ImageClassification(Task):
 
     def steps_per_epoch(self) -> int:
         """Returns the number of full batches in an epoch, with unlabelled images."""
-        size = self.options.batch_size
-        steps = pipeline.steps_per_epoch(self.data, size)
+        steps = super().steps_per_epoch()
         if self._unlabelled is None:
             return steps
-        return (len(self.data.train.labels) + len(self._unlabelled.labels)) // size
+        examples = len(self.data.train.labels) + len(self._unlabelled.labels)
+        return examples // self.options.batch_size
 
     def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
-        """Returns shuffled, augmented and possibly mixed images, and their labels."""
-        if self.features is not None:
-            return keras_distribution.as_data(
-                self.features.training_batches(generation, epoch, step, self._weighted)
-            )
-        blend = None
-        if self.options.mixed:
-            blend = functools.partial(
-                pipeline.mixing().mixed_batches,
-                num_classes=self.data.num_classes,
-                mixup_alpha=self.options.mixup,
-                cutmix_alpha=self.options.cutmix,
-                seed=seeds.derive_seed(self.options.seed, "mixup", generation),
-                first_step=epoch * self.steps_per_epoch() + step,
-            )
-        batches = self.signal.training_batches(
-            generation, epoch, step, teacher[0] if teacher else None, blend, self._weighted
+        """Returns shuffled, augmented and possibly mixed images or features, and their labels."""
+        if self.features is None:
+            return super().training_batches(generation, epoch, step, *teacher)
+        return keras_distribution.as_data(
+            self.features.training_batches(generation, epoch, step, self._weighted)
         )
-        return keras_distribution.as_data(batches)
 
-    def _weighted(self, batches: Any) -> Any:
-        return class_weights.weighted(batches, self._class_weights)
+    def _blend(self, generation: int, epoch: int, step: int) -> Callable[..., Any] | None:
+        """Returns what mixes the images of a batch, with --mixup or --cutmix."""
+        if not self.options.mixed:
+            return None
+        return functools.partial(
+            pipeline.mixing().mixed_batches,
+            num_classes=self.data.num_classes,
+            mixup_alpha=self.options.mixup,
+            cutmix_alpha=self.options.cutmix,
+            seed=seeds.derive_seed(self.options.seed, "mixup", generation),
+            first_step=epoch * self.steps_per_epoch() + step,
+        )
 
     def validation_batches(self) -> Any:
-        """Returns the validation images in order."""
-        if not len(self.data.validation.labels):
-            return None
-        if self.features is not None:
+        """Returns the validation images in order; None if there are none."""
+        if self.features is not None and len(self.data.validation.labels):
             return self.features.evaluation_batches(self.data.validation)
-        if self.recorded:
-            return self.signal.validation_batches
-        batches, classes = self.signal.validation_batches(0), self.data.num_classes
-        if not self.options.mixed:
+        batches, classes = super().validation_batches(), self.data.num_classes
+        if batches is None or self.recorded or not self.options.mixed:
             return batches
         # One-hot labels, as in training: Keras uses the same kind of accuracy for both.
         return batches.map(lambda images, labels: (images, _one_hot(labels, classes)))
-
-    def analyzed_batches(self) -> Any:
-        """Returns the first training images, without augmentation."""
-        some = self.data.train.select(np.arange(min(_ANALYZED, len(self.data.train.labels))))
-        size = min(self.options.batch_size, _ANALYZED)
-        return pipeline.evaluation_batches(some, self.data, size)
-
-    def build(self, network: str) -> keras.Model:
-        """Builds a network from images of the run's pixels to logits."""
-        return self.networks.build(network)
 
     def build_first(self) -> keras.Model:
         """Builds the network that generation 0 trains: a head on features, or all."""

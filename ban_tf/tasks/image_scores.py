@@ -93,39 +93,31 @@ def log_probabilities(
 
 
 def log_odds(
-    model: keras.Model,
-    split: datasets.Split,
-    data: datasets.ImageData,
-    batches: Batches | None = None,
-    batch_size: int | None = None,
+    model: keras.Model, split: datasets.Split, data: datasets.ImageData, **options: Any
 ) -> np.ndarray:
     """Returns a model's log-odds of labels on one split of the data, `[examples, labels]`.
 
     The arguments are those of `log_probabilities`.
     """
-    return outputs.log_odds(*_predicted(model, split, data, batches, batch_size))
+    return outputs.log_odds(*_predicted(model, split, data, **options))
 
 
 def values(
-    model: keras.Model,
-    split: datasets.Split,
-    data: datasets.ImageData,
-    batches: Batches | None = None,
-    batch_size: int | None = None,
+    model: keras.Model, split: datasets.Split, data: datasets.ImageData, **options: Any
 ) -> np.ndarray:
     """Returns a model's raw outputs on one split of the data, `[examples, units]`.
 
     The arguments are those of `log_probabilities`.
     """
-    return _predicted(model, split, data, batches, batch_size)[0]
+    return _predicted(model, split, data, **options)[0]
 
 
 def _predicted(
     model: keras.Model,
     split: datasets.Split,
     data: datasets.ImageData,
-    batches: Batches | None,
-    batch_size: int | None,
+    batches: Batches | None = None,
+    batch_size: int | None = None,
 ) -> tuple[np.ndarray, str]:
     """Returns what a model gives for a split, and its last activation."""
     if batches is None:

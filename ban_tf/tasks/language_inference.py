@@ -220,16 +220,13 @@ def served(
     Raises:
         InputError: The format does not support strings.
     """
-    if preprocessing and to not in ("saved_model", "keras"):
-        raise InputError(
-            f"--preprocessing makes the model take strings, which --to={to} does not support; use "
-            "--to=saved_model or keras, or leave it out."
-        )
-    if preprocessing and not tokenizing.takes_text():
-        raise InputError(
-            "--preprocessing makes the model take lines of text, which needs TensorFlow; leave it "
-            "out, or set KERAS_BACKEND=tensorflow."
-        )
+    if preprocessing:
+        finished_runs.check_takes_strings(to, "strings")
+        if not tokenizing.takes_text():
+            raise InputError(
+                "--preprocessing makes the model take lines of text, which needs TensorFlow; leave "
+                "it out, or set KERAS_BACKEND=tensorflow."
+            )
     vocabulary, model = _vocabulary(run), stateless(run, which)
     manifest = {
         "vocabulary": list(vocabulary),

@@ -14,8 +14,7 @@ import keras
 import numpy as np
 
 from ban_tf import datasets, objectives
-from ban_tf.compat import keras_distribution
-from ban_tf.datasets import class_weights, masks, pipeline, segmentation
+from ban_tf.datasets import masks, pipeline, segmentation
 from ban_tf.distillation import teacher_names
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
@@ -28,16 +27,12 @@ from ban_tf.tasks import (
     segmentation_inference,
     segmentation_kept,
     segmentation_scores,
-    teacher_signal,
 )
-from ban_tf.tasks.task import Task
+from ban_tf.tasks.image_task import ImageTask
 from ban_tf.training.pixel_metrics import MeanIoU, PixelAccuracy
 
-# Training images without augmentation, for `--analyse`.
-_ANALYZED = 50
 
-
-class Segmentation(Task):
+class Segmentation(ImageTask):
     """Networks that classify the pixels of images; see `Task`."""
 
     finished = segmentation_inference
@@ -45,10 +40,7 @@ class Segmentation(Task):
     validation_metric = "mean_iou"
     predicts_masks = True
     shown = ("loss", "accuracy", "val_accuracy", "val_mean_iou")
-    data: datasets.ImageData
-    signal: teacher_signal.TeacherSignal
-    networks: image_networks.ImageNetworks
-    _given: keras.Model | None = None  # a given teacher, in the pixels of the run
+    analyzed = 50
     _scores: dict[str, segmentation_scores.Scores]  # of what the report shows, by name
 
     def load(self) -> None:
@@ -68,22 +60,14 @@ class Segmentation(Task):
         )
         self.networks = image_networks.ImageNetworks(self, data, per_pixel=True)
         self.data = self.networks.data
-        self._class_weights = None
         if options.class_weight:
             train = self.data.train.labels
-            self._class_weights = class_weights.weights(
-                options.class_weight, train[train != masks.VOID], self.data.class_names
-            )
+            self.weigh(train[train != masks.VOID])
 
     def open(self, directory: RunDirectory) -> None:
         """Checks that a resumed run has the same pixels, and decides how teachers teach."""
         self.networks.check_resumed(directory)
-        self.signal = self.workers.run_on_chief_first(
-            lambda: teacher_signal.TeacherSignal(
-                self.options, self.data, directory, self.workers, self._batch_size(1)
-            )
-        )
-        self.recorded = self.signal.recorded
+        self.open_signal(directory, self._batch_size(1))
 
     def describe(self) -> str:
         """Returns the name of the dataset, its numbers of images and their size."""
@@ -107,45 +91,12 @@ class Segmentation(Task):
             found.append(self.signal.describe_space())
         return found
 
-    def identity(self) -> Mapping[str, Any]:
-        """Returns the numbers of images and a hash of images and masks."""
-        data = self.data
-        train = len(data.train.labels) + len(data.validation.labels)
-        return {
-            "examples": f"{train} to train with and {len(data.test.labels)} to test with, of "
-            f"{data.num_classes} classes",
-            "data": f"content of hash {data.content}",
-            "resize": self.options.resize,
-            **class_weights.identity(self.options.class_weight, self._class_weights),
-        }
-
     def files(self) -> Mapping[str, bytes]:
         """Returns the classes and the normalization of the images."""
         found = {reading.DATA: reading.DataFacts.of(self.data, self.options.resize).to_json()}
         if self._given is not None:
             found["generation-0/model.keras"] = generations.model_bytes(self._given)
         return found
-
-    def steps_per_epoch(self) -> int:
-        """Returns the number of full batches in an epoch."""
-        return pipeline.steps_per_epoch(self.data, self.options.batch_size)
-
-    def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
-        """Returns shuffled images and masks, augmented alike."""
-        batches = self.signal.training_batches(
-            generation, epoch, step, teacher[0] if teacher else None, finish=self._weighted
-        )
-        return keras_distribution.as_data(batches)
-
-    def _weighted(self, batches: Any) -> Any:
-        return class_weights.weighted(batches, self._class_weights)
-
-    def validation_batches(self) -> Any:
-        """Returns the validation images in order; None if there are none."""
-        if not len(self.data.validation.labels):
-            return None
-        batches = self.signal.validation_batches
-        return batches if self.recorded else batches(0)
 
     def _batches(self, split: datasets.Split, models: int) -> Any:
         """Returns images and labels of a split in order, for so many models at once."""
@@ -160,15 +111,6 @@ class Segmentation(Task):
             models,
             self.options.eval_batch_size,
         )
-
-    def analyzed_batches(self) -> Any:
-        """Returns the first training images, without augmentation."""
-        some = self.data.train.select(np.arange(min(_ANALYZED, len(self.data.train.labels))))
-        return pipeline.evaluation_batches(some, self.data, min(self.options.batch_size, _ANALYZED))
-
-    def build(self, network: str) -> keras.Model:
-        """Builds a network from images of the run's pixels to logits of each pixel."""
-        return self.networks.build(network)
 
     def first_model(self) -> keras.Model | None:
         """Returns the model of `--teacher_from`, made to take the pixels of the run.

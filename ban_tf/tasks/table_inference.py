@@ -124,11 +124,8 @@ def served(
     Raises:
         InputError: The format does not support strings.
     """
-    if preprocessing and to not in ("saved_model", "keras"):
-        raise InputError(
-            f"--preprocessing makes the model take raw columns, with strings, which --to={to} does "
-            "not support; use --to=saved_model or keras, or leave it out."
-        )
+    if preprocessing:
+        finished_runs.check_takes_strings(to, "raw columns, with strings")
     facts = read_facts(run)
     model = _load(run, which, facts)
     if preprocessing and not isinstance(model.input, dict):

@@ -248,11 +248,8 @@ def served(
     Raises:
         InputError: The model does not exist, or the format does not support strings.
     """
-    if preprocessing and to not in ("saved_model", "keras"):
-        raise InputError(
-            f"--preprocessing makes the model take strings, which --to={to} does not support; use "
-            "--to=saved_model or keras, or leave it out."
-        )
+    if preprocessing:
+        finished_runs.check_takes_strings(to, "strings")
     model = load(run, which)
     network: Any = _network(model) if model.input_shape == (None,) else model
     if preprocessing and network is model:
