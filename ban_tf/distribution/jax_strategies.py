@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import jax
 
 from ban_tf.compat import jax_devices
@@ -38,11 +40,10 @@ def start(strategy: str, virtual_devices: int | None, batch_size: int) -> None:
 
 
 def _split_processor(count: int) -> None:
-    try:
+    # JAX refuses once it has started, and its first versions do not have the setting.
+    with contextlib.suppress(RuntimeError, AttributeError):
         jax.config.update("jax_num_cpu_devices", count)
-        found = len(jax.devices("cpu"))
-    except RuntimeError:
-        found = len(jax.devices("cpu"))
+    found = len(jax.devices("cpu"))
     if found != count:
         raise InputError(
             f"--virtual_devices={count} must be set before JAX starts, which has {found}: set the "
