@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 
-import jax
-
 from ban_tf.compat import jax_devices
 from ban_tf.errors import InputError
 
@@ -21,6 +19,8 @@ def start(strategy: str, virtual_devices: int | None, batch_size: int) -> None:
     Raises:
         InputError: JAX has already started with other devices, or a batch cannot be divided evenly.
     """
+    import jax
+
     jax_devices.start(None)
     if strategy == "one":
         return
@@ -40,6 +40,8 @@ def start(strategy: str, virtual_devices: int | None, batch_size: int) -> None:
 
 
 def _split_processor(count: int) -> None:
+    import jax
+
     # JAX refuses once it has started, and its first versions do not have the setting.
     with contextlib.suppress(RuntimeError, AttributeError):
         jax.config.update("jax_num_cpu_devices", count)
