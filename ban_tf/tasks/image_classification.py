@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from ban_tf import datasets, objectives
 from ban_tf.architectures import backbones
 from ban_tf.compat import keras_distribution
-from ban_tf.datasets import class_weights, content, thumbnails, unlabelled
+from ban_tf.datasets import class_weights, content, pipeline, thumbnails, unlabelled
 from ban_tf.distillation import teacher_names
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
