@@ -19,6 +19,7 @@ _QUICK = (
 _NOT_QUICK = (
     *("test_disk_cache.py", "test_hostile_files.py", "test_label_formats.py", "test_page.py"),
     *("test_objective_names.py", "test_ruled_out_classes.py", "test_rundir.py", "test_tfds.py"),
+    *("test_full_disk.py", "test_other_systems.py"),
 )
 
 

@@ -5,6 +5,7 @@ import json
 import tracemalloc
 
 import numpy as np
+import one_convolution
 import pytest
 
 from ban_tf import datasets
@@ -118,6 +119,7 @@ def _text_run(folder):
         batch_size=4,
         unroll=5,
         progress="none",
+        report=False,
         workdir=str(folder / "run"),
     )
     return runner.run(options.check(asked))
@@ -152,11 +154,12 @@ class Drawing:
     def run(self):
         asked = options.Options(
             dataset=f"folder:{self.folder / 'images'}",
-            arch="wrn-10-1",
+            arch=one_convolution.ARCH,
             gens=0,
             epochs=1,
             batch_size=2,
             progress="none",
+            report=False,
             workdir=str(self.folder / "run"),
         )
         runner.run(options.check(asked))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 
 import numpy as np
+import one_convolution
 import pytest
 from PIL import Image
 
@@ -92,7 +93,7 @@ def test_a_run_lists_the_files_that_it_skips(tmp_path):
     (tmp_path / "train" / "dog" / "broken.png").write_bytes(b"not an image")
     asked = options.Options(
         dataset=f"folder:{tmp_path}",
-        arch="wrn-10-1",
+        arch=one_convolution.ARCH,
         batch_size=2,
         skip_bad_files=True,
         workdir=str(tmp_path / "run"),
@@ -169,12 +170,13 @@ def test_a_run_whose_folder_has_changed_is_refused(tmp_path):
     _write(tmp_path / "images")
     asked = options.Options(
         dataset=f"folder:{tmp_path / 'images'}",
-        arch="wrn-10-1",
+        arch=one_convolution.ARCH,
         gens=0,
         epochs=1,
         batch_size=2,
         validation_fraction=0,
         progress="none",
+        report=False,
         workdir=str(tmp_path / "run"),
     )
     runner.run(options.check(asked))

@@ -8,6 +8,7 @@ import shutil
 
 import keras
 import numpy as np
+import one_convolution
 import pytest
 import tensorflow as tf
 from PIL import Image
@@ -125,13 +126,14 @@ def _options(root, resize):
     return options.check(
         options.Options(
             dataset=f"folder:{root / 'images'}",
-            arch="wrn-10-1",
+            arch=one_convolution.ARCH,
             gens=0,
             epochs=1,
             batch_size=4,
             image_size="16x12",
             resize=resize,
             progress="none",
+            report=False,
             workdir=str(root / "run"),
         )
     )

@@ -279,6 +279,11 @@ def test_seeds_are_run_one_after_the_other_and_compared(tmp_path, capsys):
     (tmp_path / "study" / "teachers" / "view-0.npy").write_text("")
     again = dataclasses.replace(wanted, recordings=str(tmp_path / "study" / "teachers"))
     assert seed_sweep.run(again, lambda one: None) == result
+    page = tmp_path / "study" / "report.html"
+    assert 'href="seed-5/report.html"' in page.read_text()
+    # Without reports of their own, their tables are linked.
+    seed_sweep.run(dataclasses.replace(again, report=False), lambda one: None)
+    assert 'href="seed-5/summary.md"' in page.read_text()
     with pytest.raises(RunDirectoryError, match=r"such as teachers/view-0\.npy"):
         seed_sweep.run(wanted, run_one)
 

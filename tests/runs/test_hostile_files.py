@@ -10,6 +10,7 @@ import tracemalloc
 
 import keras
 import numpy as np
+import one_convolution
 import pytest
 from PIL import Image
 
@@ -584,7 +585,13 @@ def test_a_resumed_run_writes_hostile_results_again(tmp_path, monkeypatch):
         return original(task, lineage, directory)
 
     monkeypatch.setattr(results, "report", keep)
-    chosen = {"arch": "wrn-10-1", "gens": 0, "epochs": 1, "train_examples": 80, "batch_size": 32}
+    chosen = {
+        "arch": one_convolution.ARCH,
+        "gens": 0,
+        "epochs": 1,
+        "train_examples": 80,
+        "batch_size": 32,
+    }
     runner.run(options.check(options.Options(**chosen, progress="none", workdir=str(run))))
     names = ("generation-0/predictions.npz", "summary.json", "test.npz", "ensemble.keras")
     hostile.replace(run, names[0], hostile.npz(**{"00000": np.log(np.full((3, 2), 0.5))}))

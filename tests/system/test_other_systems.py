@@ -1,7 +1,10 @@
 """A run does not need what only Unix or Linux have: Windows has none of it, macOS no /proc."""
 
+import shutil
 import subprocess
 import sys
+
+import one_convolution
 
 # Other packages know their systems by themselves, so that what they need is imported before.
 _SCRIPT = """
@@ -67,8 +70,8 @@ with RunDirectory("run") as held:
 def train(generations):
     try:
         verbs.main(
-            ["train", f"--gens={generations}", "--epochs=1", "--arch=wrn-10-1", "--workdir=new",
-             "--train_examples=200", "--progress=lines"]
+            ["train", f"--gens={generations}", "--epochs=1", "--arch=one_convolution:network",
+             "--workdir=new", "--train_examples=100", "--progress=lines"]
         )
     except SystemExit as end:
         assert not end.code, end.code
@@ -82,6 +85,7 @@ assert verbs.main(["runs", "."]) == 0
 
 
 def test_a_run_and_its_resumption_need_nothing_of_unix(tmp_path):
+    shutil.copy(one_convolution.__file__, tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", _SCRIPT], cwd=tmp_path, capture_output=True, text=True, check=False
     )
