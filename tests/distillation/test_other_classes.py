@@ -35,7 +35,7 @@ def _sums(probabilities, targets, classes=4):
 def _step(teacher, student, temperature=1.0, **options):
     """The teacher's loss, and the gradient for the logits' bias of a mean over the batch."""
     model = ban_tf.BornAgainModel(student, teacher, "kd", temperature=temperature, **options)
-    model.compile(keras.optimizers.SGD(1.0))
+    model.compile(keras.optimizers.SGD(1.0), run_eagerly=True)
     before = student.get_weights()[-1]
     history = model.fit(X, Y, batch_size=len(X), verbose=0).history
     return history["teacher_loss"][0], before - student.get_weights()[-1]

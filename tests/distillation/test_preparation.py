@@ -131,7 +131,8 @@ FORMS = {
 )
 def test_each_model_is_called_on_what_it_prepares(form, student, teacher, scales):
     model = ban_tf.BornAgainModel(student, teacher, "kd")
-    model.compile(keras.optimizers.SGD(0.0), SCE, metrics=["accuracy"])
+    eager = scales != (1 / 255, 1 / 100)
+    model.compile(keras.optimizers.SGD(0.0), SCE, metrics=["accuracy"], run_eagerly=eager)
     expected = _divergence(_logits(teacher, scales[1]), _logits(student, scales[0])).mean()
     given, options = FORMS[form]()
     results = model.evaluate(*given, **options, verbose=0, return_dict=True)
@@ -168,7 +169,7 @@ def test_validation_data_and_single_batches_are_prepared_too():
 def test_sample_weights_reach_prepared_batches():
     student, teacher = _task(seed=1), _task(1 / 100, seed=2)
     model = ban_tf.BornAgainModel(student, teacher, "kd")
-    model.compile(keras.optimizers.SGD(0.0), SCE)
+    model.compile(keras.optimizers.SGD(0.0), SCE, run_eagerly=True)
     weights = RNG.uniform(0, 2, 24)
     losses = _divergence(_logits(teacher, 1 / 100), _logits(student, 1 / 255))
     found = model.evaluate(
@@ -181,7 +182,7 @@ def test_several_teachers_have_their_own_input_each():
     student = _task(seed=1)
     several = [_task(seed=2), _task(1 / 100, seed=3), _plain(seed=4)]
     model = ban_tf.BornAgainModel(student, several, "kd")
-    model.compile(keras.optimizers.SGD(0.0), SCE)
+    model.compile(keras.optimizers.SGD(0.0), SCE, run_eagerly=True)
     pairs = zip(several, (1 / 255, 1 / 100, 1.0), strict=True)
     mean = np.mean([np.exp(_log_softmax(_logits(pair, scale))) for pair, scale in pairs], axis=0)
     expected = _divergence(np.log(mean + 1e-300), _logits(student, 1 / 255)).mean()
@@ -222,7 +223,7 @@ def test_a_recording_of_a_model_belongs_to_its_preprocessor():
 @pytest.mark.parametrize("build", [lambda: Task(layers.Rescaling(1 / 255)), _task()])
 def test_a_lineage_and_its_ensemble_prepare_their_input(build):
     lineage = ban_tf.Lineage(build, 1, objective="kd+labels")
-    settings = {"optimizer": keras.optimizers.SGD(0.1), "loss": SCE}
+    settings = {"optimizer": keras.optimizers.SGD(0.1), "loss": SCE, "run_eagerly": True}
     lineage.fit(RAW, LABELS, epochs=2, verbose=0, compile=settings)
     members = [lineage.model(number) for number in (0, 1)]
     probabilities = [np.exp(_log_softmax(_logits(member, 1 / 255))) for member in members]
@@ -234,7 +235,7 @@ def test_a_lineage_and_its_ensemble_prepare_their_input(build):
         mean.predict(RAW, verbose=0), np.mean(probabilities, axis=0), atol=1e-5
     )
     student = ban_tf.BornAgainModel(_task(seed=5), mean, "kd")
-    student.compile(keras.optimizers.SGD(0.0), SCE)
+    student.compile(keras.optimizers.SGD(0.0), SCE, run_eagerly=True)
     found = student.evaluate(RAW, LABELS, verbose=0, return_dict=True)["teacher_loss"]
     ours = _logits(student.student, 1 / 255)
     expected = _divergence(np.log(np.mean(probabilities, axis=0)), ours).mean()
