@@ -99,10 +99,10 @@ def own_losses():
     return keras.Model(inputs, AddsLoss()(layers.Dense(CLASSES)(inputs)))
 
 
-def history(wrapped, build, loss, fit):
+def history(wrapped, build, loss, fit, run_eagerly=False):
     keras.utils.set_random_seed(0)
     model = ban_tf.BornAgainModel(build()) if wrapped else build()
-    model.compile(keras.optimizers.SGD(0.1), loss)
+    model.compile(keras.optimizers.SGD(0.1), loss, run_eagerly=run_eagerly)
     return model.fit(**fit(), epochs=2, verbose=0).history
 
 
@@ -167,11 +167,20 @@ CASES = {
 }
 
 
+# Those that differ from another case in what is looked at before the first step.
+EAGER = {
+    *("ignore_class in a list", "ignore_class by name", "own label -1", "NaN in x, own layer"),
+    *("NaN in x, Lambda", "NaN in x, subclass", "data frame", "tensors", "add_loss and values"),
+    *("add_loss and classes", "add_loss after a regularized layer"),
+}
+
+
 @pytest.mark.filterwarnings("ignore:`compile` was given no loss")
 @pytest.mark.parametrize("case", CASES)
 def test_the_history_is_that_of_plain_keras(case):
     build, loss, fit = CASES[case]
-    assert history(True, build, loss(), fit) == history(False, build, loss(), fit)
+    ours, theirs = (history(own, build, loss(), fit, case in EAGER) for own in (True, False))
+    assert ours == theirs
 
 
 def test_labels_that_losses_of_the_student_leave_out_are_warned_of():

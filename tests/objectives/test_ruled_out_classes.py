@@ -110,17 +110,17 @@ def patterns(kind):
     return teacher, student
 
 
-@pytest.mark.parametrize("kind", ["teacher", "student", "either"])
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("objective", [*OBJECTIVES, objectives.DKPP(2.0)], ids=repr)
-def test_whoever_rules_out_what_all_is_finite(objective, kind, compiled):
-    teacher, student = (pattern.astype("float32") for pattern in patterns(kind))
+def test_whoever_rules_out_what_all_is_finite(objective, compiled):
     function = tf.function(
         lambda *given: value_and_gradient_of(objective, *given), jit_compile=compiled
     )
-    losses, gradient = function(labels(), tf.constant(teacher), tf.constant(student))
-    assert np.isfinite(losses).all() and (np.abs(losses) < 1e3).all()
-    assert np.isfinite(gradient).all()
+    for kind in ("teacher", "student", "either"):
+        teacher, student = (tf.constant(pattern, "float32") for pattern in patterns(kind))
+        losses, gradient = function(tf.constant(labels()), teacher, student)
+        assert np.isfinite(losses).all() and (np.abs(losses) < 1e3).all(), kind
+        assert np.isfinite(gradient).all(), kind
 
 
 def value_and_gradient_of(objective, labels, teacher, student):
@@ -186,9 +186,9 @@ def test_models_that_rule_out_classes_are_trained(name, teachers):
     x = np.random.default_rng(0).normal(size=(28, 5)).astype("float32")
     y = np.tile(labels(), 4)
     model = ban_tf.BornAgainModel(masked(0), [masked(1), masked(2)][:teachers], f"{name}")
-    model.compile(keras.optimizers.SGD(0.5))
+    model.compile(keras.optimizers.SGD(0.5), run_eagerly=teachers > 1)
     before = model.student.get_weights()
-    history = model.fit(x, y, batch_size=14, epochs=2, verbose=0).history
+    history = model.fit(x, y, batch_size=14, verbose=0).history
     assert all(np.isfinite(values).all() for values in history.values()), history
     kernel = model.student.get_weights()[0]
     assert np.isfinite(kernel).all()
