@@ -420,7 +420,7 @@ def test_what_is_recorded_is_what_the_teacher_returns_for_each_augmented_image(f
     task.load()
     with RunDirectory(tmp_path / "run") as directory:
         task.open(directory)
-        teacher = OnlineTeacher([task.build("unet-1-4")])
+        teacher = OnlineTeacher([task.build(SMALL["arch"])])
         assert "Recorded teachers take 205 kB in" in task.remarks()[-1]
         for batches in (
             task.signal.training_batches(1, 1, 2, teacher).take(3),
