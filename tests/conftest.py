@@ -4,11 +4,13 @@ import gc
 import os
 import pathlib
 
+import on_pytorch
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
 
+_PYTORCH = os.environ.get("KERAS_BACKEND") == "torch"
 _HERE = pathlib.Path(__file__).parent
 # Where tests train nothing, or next to nothing; the others are slow, by file.
 _QUICK = (
@@ -42,6 +44,9 @@ def pytest_collection_modifyitems(items):
     for item, folder in folders.items():
         if folder not in _QUICK or item.path.name in _NOT_QUICK:
             item.add_marker(pytest.mark.slow)
+        why = _PYTORCH and on_pytorch.reason(f"{item.path.name}::{item.name}")
+        if why:
+            item.add_marker(pytest.mark.skip(reason=why))
     places = {folder: place for place, folder in enumerate(_LONGEST)}
     items.sort(key=lambda item: places.get(folders[item], len(places)))
 

@@ -93,7 +93,7 @@ class StudentProxy(DistributedModel):
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """The student's compiled metrics, then `further_metrics`."""
-        if "student" not in vars(self):
+        if getattr(self, "student", None) is None:  # PyTorch keeps it outside of `__dict__`
             return []
         with self._lend():
             return [*self.student.metrics, *self.further_metrics]

@@ -120,7 +120,9 @@ def test_filled_logits_have_the_students_share_at_the_temperature():
     known = np.array([True, False, True, True])
     for temperature in (None, 2.5):
         partial = mapped_teacher.Partial(theirs, known)
-        filled = np.float64(partial.filled(own, temperature)) / (temperature or 1)
+        filled = np.float64(partial.filled(keras.ops.convert_to_tensor(own), temperature)) / (
+            temperature or 1
+        )
         share = _softmax(own / (temperature or 1))[:, 1]
         np.testing.assert_allclose(_softmax(filled)[:, 1], share, rtol=1e-5)
 

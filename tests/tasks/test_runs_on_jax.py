@@ -286,7 +286,7 @@ def test_models_of_tables_and_texts_predict_the_same_on_tensorflow(folder):
     assert f"{result['rmse']:.4g}" in output.partition("$ evaluate their")[2]
     for run, dataset, key in (
         (table, f"csv:{folder / 'rows.csv'}", "rmse"),
-        (documents, f"csv:{folder / 'texts.csv'}", "nll"),
+        (documents, f"csv:{folder / 'texts.csv'}", "negative_log_likelihood"),
         (text, f"text:{folder / 'lines.txt'}", "perplexity"),
     ):
         found = run.evaluate(dataset)["generations"][-1]
