@@ -95,6 +95,11 @@ SGD = Need("optimizer", "--optimizer=sgd", lambda options: options.optimizer == 
 PLATEAU = Need("schedule", "--schedule=plateau", lambda options: options.schedule == "plateau")
 AUTO = Need("gens", "--gens=auto", lambda options: options.gens == "auto")
 TEACHER = Need("objective", "objectives with a teacher", lambda options: _base(options) != "labels")
+TEACHER_OR_FEATURES = Need(
+    "objective",
+    "objectives with a teacher, and frozen backbones",
+    lambda options: _base(options) != "labels" or options.freeze == "backbone",
+)
 OPEN_PIXELS = Need(
     "arch",
     "networks other than keras:NAME and kerashub:PRESET, which take raw pixels",

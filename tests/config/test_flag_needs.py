@@ -167,6 +167,7 @@ AT_WORK = [
     ["--dataset=table:wine", "--ignored_columns=hue", "--categorical_columns=ash"],
     ["--skip_bad_files", PARTS],
     ["--skip_bad_files", "--dataset=cifar10"],
+    ["--recordings=r", LABELS, "--arch=keras:VGG16", "--freeze=backbone"],
     ["--image_size=24x32", "--resize=pad", "--cache=disk", PARTS],
     ["--image_size=32", "--resize=stretch", "--eval_batch_size=50"],
     ["--label_weight=0.5", "--temperature=2", "--objective=kd"],

@@ -81,11 +81,11 @@ class TeacherOptions:
     )
     recordings: str | None = flag(
         None,
-        "Directory of recorded teacher outputs, shared between runs; runs/recordings by "
-        "default, or recordings in --workdir.",
+        "Directory of recorded teacher outputs and features of frozen backbones, shared between "
+        "runs; runs/recordings by default, or recordings in --workdir.",
         may_change=True,
         of_some_tasks=True,
-        needs=(needs.TEACHER, *needs.MAY_RECORD),
+        needs=(needs.TEACHER_OR_FEATURES, *needs.MAY_RECORD),
         may_be_empty=True,
     )
     ensemble_average: str = flag(
