@@ -8,6 +8,7 @@ import sys
 
 import keras
 import pytest
+import warm
 
 import ban_tf
 from ban_tf.cli import report as report_command
@@ -21,10 +22,6 @@ def _blocks(language):
     return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.DOTALL)
 
 
-def _run(command, cwd):
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-
-
 @pytest.fixture(scope="module")
 def finished_run(tmp_path_factory):
     """The README's main command, with fewer epochs."""
@@ -32,7 +29,8 @@ def finished_run(tmp_path_factory):
     command = next(block for block in _blocks("bash") if "ban_tf.main" in block)
     arguments = shlex.split(command.partition("&&")[2])
     assert arguments[:3] == ["python", "-m", "ban_tf.main"]
-    done = _run([sys.executable, *arguments[1:], "--epochs=2"], folder)
+    command = [sys.executable, *arguments[1:], "--epochs=2"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder / "runs" / "digits-wrn-16-1-kd+labels-0", done
 
@@ -96,15 +94,15 @@ mean = keras.models.load_model("ensemble.keras").predict(x, verbose=0)
 np.testing.assert_allclose(mean, np.mean(probabilities, axis=0), atol=1e-6)
 assert not any(name.startswith("ban_tf") for name in sys.modules)
 """
-    done = _run([sys.executable, "-c", script], directory)
+    done = warm.run([sys.executable, "-c", script], cwd=directory)
     assert done.returncode == 0, done.stderr
 
 
 def test_a_finished_run_is_read_and_a_larger_one_goes_on(finished_run):
     directory, _ = finished_run
     before = (directory / "generation-3" / "model.keras").read_bytes()
-    arguments = ["--gens=4", "--epochs=2", f"--workdir={directory}"]
-    done = _run([sys.executable, "-m", "ban_tf.main", *arguments], directory.parent)
+    arguments = ["--gens=4", "--epochs=2", "--noreport", f"--workdir={directory}"]
+    done = warm.run([sys.executable, "-m", "ban_tf.main", *arguments], cwd=directory.parent)
     assert done.returncode == 0, done.stderr
     assert "generation 4/4" in done.stdout
     assert "generation 3/4" not in done.stdout
@@ -114,13 +112,13 @@ def test_a_finished_run_is_read_and_a_larger_one_goes_on(finished_run):
 def test_a_run_with_other_settings_is_refused(finished_run):
     directory, _ = finished_run
     arguments = ["--epochs=2", "--learning_rate=0.2", f"--workdir={directory}"]
-    done = _run([sys.executable, "-m", "ban_tf.main", *arguments], directory.parent)
+    done = warm.run([sys.executable, "-m", "ban_tf.main", *arguments], cwd=directory.parent)
     assert done.returncode == 2
     assert "learning_rate was 0.1 and is now 0.2" in done.stderr
 
 
 def test_the_library_example_runs(tmp_path):
     (example,) = _blocks("python")
-    done = _run([sys.executable, "-c", example], tmp_path)
+    done = warm.run([sys.executable, "-c", example], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "born_again.keras").is_file()

@@ -1,13 +1,13 @@
 """Raw columns become numbers inside of a Keras model: missing cells, categories and dates."""
 
 import datetime
-import subprocess
 import sys
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import warm
 
 from ban_tf.compat import copies
 from ban_tf.datasets import column_features, table_columns
@@ -152,7 +152,7 @@ inputs = {key: tf.convert_to_tensor(inputs[key]) for key in inputs.files}
 found = keras.models.load_model("whole.keras").predict(inputs, verbose=0)
 np.testing.assert_allclose(found, np.load("wanted.npy"), rtol=1e-4, atol=1e-5)
 """
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    warm.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
     whole.export(tmp_path / "exported", format="tf_saved_model", verbose=False)
     exported = tf.saved_model.load(tmp_path / "exported")
     np.testing.assert_allclose(exported.serve(inputs), wanted, rtol=1e-4, atol=1e-5)
