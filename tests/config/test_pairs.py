@@ -83,10 +83,11 @@ def test_a_lineage_ends_when_it_is_told_to():
 
 
 def _options(place, **changes):
-    settings = {"epochs": 2, "gens": 1, "progress": "none", "train_examples": 400}
+    settings = {"epochs": 2, "gens": 1, "progress": "none", "train_examples": 120}
     return options.check(options.Options(workdir=str(place), **{**settings, **changes}))
 
 
+@pytest.mark.slow
 def test_a_run_of_a_densenet_that_teaches_a_residual_network(tmp_path):
     """With everything on: mixup, the passage from labels to teacher, the analysis, auto."""
     result = runner.run(
@@ -123,8 +124,18 @@ def test_an_analysis_has_the_teacher_asked():
     assert idle.needs_online(options.Options(analyse=True)) == "analyse"
 
 
+@pytest.mark.slow
 def test_a_run_that_draws_activations_together(tmp_path):
-    runner.run(_options(tmp_path / "run", arch="wrn-10-1", activation_weight=1.0, share_ends=True))
+    runner.run(
+        _options(
+            tmp_path / "run",
+            arch="wrn-10-1",
+            epochs=1,
+            report=False,
+            activation_weight=1.0,
+            share_ends=True,
+        )
+    )
     history = (tmp_path / "run" / "generation-1" / "history.csv").read_text()
     assert "distillation_loss" in history.splitlines()[0]
 
@@ -143,7 +154,7 @@ def test_a_run_that_draws_activations_together(tmp_path):
         ),
         (
             {"dataset": "text", "arch": "lstm"},
-            "--train_examples=400 does nothing",
+            "--train_examples=120 does nothing",
         ),
         ({"teacher_signal": "recorded", "analyse": True}, "--analyse needs more than the teacher"),
         ({"compression": 0.7}, "--compression=0.7: --arch=wrn-16-1 takes dropout"),
