@@ -28,10 +28,18 @@ def default_policy():
     ],
 )
 def test_parameter_counts(name, millions_10, millions_100):
-    for classes, millions in ((10, millions_10), (100, millions_100)):
-        model = architectures.build(name, (32, 32, 3), classes)
-        count = sum(math.prod(weight.shape) for weight in model.trainable_weights)
-        assert round(count / 1e6, 3) == millions
+    count, _ = architectures.count_parameters(name, (32, 32, 3), 10)
+    assert round(count / 1e6, 3) == millions_10
+    of_a_class = 64 * int(name.split("-")[-1]) + 1
+    assert round((count + 90 * of_a_class) / 1e6, 3) == millions_100
+
+
+def test_counting_agrees_with_building():
+    model = architectures.build("wrn-16-2", (32, 32, 3), 100)
+    count = sum(math.prod(weight.shape) for weight in model.trainable_weights)
+    assert architectures.count_parameters("wrn-16-2", (32, 32, 3), 100)[0] == count
+    of_ten, _ = architectures.count_parameters("wrn-16-2", (32, 32, 3), 10)
+    assert count - of_ten == 90 * (64 * 2 + 1)
 
 
 @pytest.mark.parametrize("input_shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3)])
