@@ -180,8 +180,8 @@ def test_options_for_a_users_builder_are_refused(builders):
 @pytest.mark.parametrize(
     "name",
     [
-        *("wrn-10-1", "wrn-40-4", "densenet-22-12", "densenet-40-12", "densenet-22-12@depth=2"),
-        *("densenet-40-24@compression=0.75", "densenet-40-12@compression=1.5"),
+        *("wrn-10-1", "wrn-16-4", "densenet-22-12", "densenet-22-12@depth=2"),
+        *("densenet-22-24@compression=0.75", "densenet-22-12@compression=1.5"),
         *("resnet-wide-2-1@densenet-22-12", "resnet-bottleneck-4-0.5@densenet-22-12"),
     ],
 )
