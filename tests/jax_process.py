@@ -3,10 +3,10 @@
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 
 import pytest
+import warm
 
 needed = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
 
@@ -14,12 +14,9 @@ needed = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX
 def run(program, argument=None):
     """Returns what a program prints in its last line, from JSON; so is its argument, if any."""
     arguments = [] if argument is None else [json.dumps(argument)]
-    process = subprocess.run(
+    process = warm.run(
         [sys.executable, "-c", program, *arguments],
         env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert process.returncode == 0, process.stderr
     return json.loads(process.stdout.splitlines()[-1])

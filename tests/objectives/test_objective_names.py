@@ -9,6 +9,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import warm
 
 from ban_tf import objectives
 from ban_tf.objectives import names
@@ -140,9 +141,7 @@ def test_what_was_saved_is_found_in_another_process():
     saved = keras.saving.serialize_keras_object(
         {"a": objectives.DKD(beta=2.0), "b": objectives.DKPP(3.0)}
     )
-    found = subprocess.run(
-        [sys.executable, "-c", code, json.dumps(saved)], check=True, capture_output=True, text=True
-    )
+    found = warm.run([sys.executable, "-c", code, json.dumps(saved)], check=True)
     assert found.stdout.strip() == repr(objectives.DKD(beta=2.0))
 
 

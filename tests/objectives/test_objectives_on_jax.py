@@ -1,14 +1,8 @@
 """The same losses and gradients with Keras on JAX."""
 
-import importlib.util
-import json
-import os
-import subprocess
-import sys
-
+import jax_process
 import keras
 import numpy as np
-import pytest
 import tensorflow as tf
 
 from ban_tf import objectives
@@ -33,7 +27,7 @@ print(json.dumps(found))
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
+@jax_process.needed
 def test_losses_and_gradients_are_those_of_tensorflow():
     assert keras.backend.backend() == "tensorflow"
     random = np.random.default_rng(0)
@@ -42,15 +36,7 @@ def test_losses_and_gradients_are_those_of_tensorflow():
     names = [name for name in objectives.OBJECTIVES if name != "bounded"]  # its labels are values
     batch = {"labels": labels, "teacher": teacher, "student": student}
     batch = {key: value.tolist() for key, value in batch.items()} | {"names": names}
-    process = subprocess.run(
-        [sys.executable, "-c", PROGRAM, json.dumps(batch)],
-        env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, process.stderr
-    found = json.loads(process.stdout)
+    found = jax_process.run(PROGRAM, batch)
     for name in names:
         # The draws of the two backends differ; that they are fresh each step does not.
         assert (found[name]["losses"] != found[name]["next"]) == (name == "dkpp")
