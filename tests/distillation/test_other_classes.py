@@ -119,10 +119,9 @@ def test_filled_logits_have_the_students_share_at_the_temperature():
     own, theirs = generator.normal(size=(2, 6, 4)).astype("float32") * 3
     known = np.array([True, False, True, True])
     for temperature in (None, 2.5):
-        partial = mapped_teacher.Partial(theirs, known)
-        filled = np.float64(partial.filled(keras.ops.convert_to_tensor(own), temperature)) / (
-            temperature or 1
-        )
+        partial = mapped_teacher.Partial(keras.ops.convert_to_tensor(theirs), known)
+        filled = partial.filled(keras.ops.convert_to_tensor(own), temperature)
+        filled = np.float64(keras.ops.convert_to_numpy(filled)) / (temperature or 1)
         share = _softmax(own / (temperature or 1))[:, 1]
         np.testing.assert_allclose(_softmax(filled)[:, 1], share, rtol=1e-5)
 
