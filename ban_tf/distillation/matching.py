@@ -207,7 +207,8 @@ def teacher_loss(
         sample = _without_void(fit[name], labels, name, student, signal)
         weight = weights.get(name)
         if student.kind != VALUES:
-            agree = ops.argmax(sample.logits, axis=-1) == ops.argmax(sample.theirs, axis=-1)
+            # Not `==`, whose rank TensorFlow does not know where a batch has no known size.
+            agree = ops.equal(*(ops.argmax(x, axis=-1) for x in (sample.logits, sample.theirs)))
             agree = ops.cast(agree, "float32")
             watch(agree, weighting.combine(None, sample.mask, agree))
         position = masks.with_mask(sample.logits[..., 0], sample.mask)

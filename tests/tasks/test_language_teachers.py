@@ -8,6 +8,7 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import ban_tf
 from ban_tf import architectures
@@ -94,6 +95,21 @@ def test_the_largest_probabilities_are_recorded_alone():
     largest = np.sort(expected, -1)[..., -2:]
     np.testing.assert_allclose(np.sort(np.exp(found), -1)[..., -2:], largest, rtol=2e-3)
     np.testing.assert_allclose(np.exp(found).sum(-1), 1.0, rtol=2e-3)
+
+
+def test_batches_of_unknown_size_are_read_by_networks_of_a_fixed_one():
+    """Several workers get such batches of the validation text."""
+    model = ban_tf.BornAgainModel(_network(), teacher=ban_tf.RecordedTeacher())
+    model.compile("sgd", run_eagerly=True)
+    outputs = keras.ops.ones((*SIZES, len(WORDS)))
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 5), "int32"), tf.TensorSpec((None, 5, 8))])
+    def look(words, theirs):
+        return model.compute_loss(words, {"labels": words, "teacher_logits": theirs}, outputs)
+
+    theirs = np.zeros((*SIZES, len(WORDS)), "float32")
+    loss = look(np.zeros(SIZES, "int32"), theirs)
+    np.testing.assert_allclose(loss, np.log(len(WORDS)), rtol=1e-5)
 
 
 def test_more_than_fits_on_the_disk_is_refused():
