@@ -26,10 +26,10 @@ print(json.dumps({n: fingerprint.of_model(networks.build(n, 0)) for n in network
 
 
 @pytest.mark.parametrize("name", networks.PAIRS)
-@pytest.mark.parametrize("weights", [True, False])
-def test_what_computes_something_else_has_another_fingerprint(name, weights):
+def test_what_computes_something_else_has_another_fingerprint(name):
     first, other = networks.build(name, 0), networks.build(name, 1)
-    assert fingerprint.of_model(first, weights) != fingerprint.of_model(other, weights)
+    for weights in (True, False):
+        assert fingerprint.of_model(first, weights) != fingerprint.of_model(other, weights)
 
 
 def test_the_same_network_has_the_same_fingerprint_in_another_process():
