@@ -85,7 +85,8 @@ def test_a_model_with_adapted_preprocessing_is_cloned_with_what_it_adapted_to():
     first = keras.Sequential([keras.Input((4,)), normalization])
     model = keras.Sequential([keras.Input((4,)), first, layers.Dense(3)])
     lineage = ban_tf.Lineage(model, generations=1)
-    lineage.fit(100 + 50 * x["left"], y, compile={"optimizer": keras.optimizers.SGD(0.0)})
+    compile = {"optimizer": keras.optimizers.SGD(0.0), "run_eagerly": True}
+    lineage.fit(100 + 50 * x["left"], y, compile=compile)
     for number in (0, 1):
         generation = lineage.model(number)
         np.testing.assert_allclose(generation.layers[0].layers[0].mean, normalization.mean)
@@ -97,7 +98,7 @@ def test_generations_are_announced_unless_silence_is_asked_for(tmp_path, capsys)
     said = []
     for generations, verbose in ((0, 0), (1, 2)):
         lineage = ban_tf.Lineage(two_inputs, generations=generations, directory=tmp_path)
-        lineage.fit(x, y, compile={"optimizer": "sgd"}, verbose=verbose)
+        lineage.fit(x, y, compile={"optimizer": "sgd", "run_eagerly": True}, verbose=verbose)
         lineage.directory.close()
         said.append(capsys.readouterr().out)
     assert said[0] == ""
@@ -122,7 +123,9 @@ def test_a_generator_that_one_generation_would_use_up_is_refused():
         while True:
             yield x, y
 
-    lineage.fit(endless(), steps_per_epoch=2, compile={"optimizer": "sgd"}, verbose=0)
+    lineage.fit(
+        endless(), steps_per_epoch=2, compile={"optimizer": "sgd", "run_eagerly": True}, verbose=0
+    )
     assert [generation.number for generation in lineage.generations] == [0, 1]
 
 
@@ -136,7 +139,7 @@ def test_generations_that_start_alike_are_warned_of(caplog):
     for build, warned in ((two_inputs, False), (seeded, True)):
         caplog.clear()
         lineage = ban_tf.Lineage(build, generations=1)
-        lineage.fit(x, y, compile={"optimizer": "sgd"}, verbose=0)
+        lineage.fit(x, y, compile={"optimizer": "sgd", "run_eagerly": True}, verbose=0)
         assert ("Generation 1 has the same initial weights" in caplog.text) == warned
 
 

@@ -36,6 +36,8 @@ def run(directory, build=build, generations=0, x=X, y=Y, **changes):
     of_fit = ("epochs", "batch_size", "compile", "validation_data", "class_weight", "callbacks")
     arguments = {"epochs": 1, "batch_size": 8, "compile": {"optimizer": sgd}, "verbose": 0}
     arguments |= {name: changes.pop(name) for name in of_fit if name in changes}
+    if isinstance(arguments["compile"], dict):
+        arguments["compile"] = {"run_eagerly": True, **arguments["compile"]}
     lineage = ban_tf.Lineage(build, generations, directory=directory, **changes)
     with lineage.directory:
         return lineage.fit(x, y, **arguments)
