@@ -124,14 +124,14 @@ def test_what_is_kept_computes_what_was_trained(build, tmp_path):
     lineage.fit(
         X,
         Y,
-        epochs=4,
+        epochs=2,
         verbose=0,
         validation_data=(X, Y),
-        compile={"optimizer": "adam", "metrics": ["accuracy"]},
+        compile={"optimizer": "adam", "metrics": ["accuracy"], "run_eagerly": True},
     )
     for number, row in enumerate(lineage.table()):
         path = tmp_path / f"generation-{number}" / "model.keras"
         custom = {"RandomFeatures": RandomFeatures}
         for model in (lineage.model(number), keras.models.load_model(path, custom)):
-            accuracy = np.mean(model.predict(X, verbose=0).argmax(-1) == Y)
+            accuracy = np.mean(np.argmax(model(X), axis=-1) == Y)
             np.testing.assert_allclose(accuracy, row["val_accuracy"], atol=1e-6)
