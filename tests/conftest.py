@@ -1,5 +1,6 @@
-"""Settings that hold for every test: quiet, on the CPU, and without a network; which are slow."""
+"""Settings that hold for every test: quiet, on the CPU, without a network; which are slow or weekly."""
 
+import collections
 import gc
 import os
 import pathlib
@@ -39,10 +40,17 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    """Marks the tests that `-m "not slow"` leaves out, and orders them by folder."""
+    """Marks the tests that `-m` leaves out, and orders them by folder."""
+    cases = collections.Counter()
+    for item in items:
+        if daily := item.get_closest_marker("daily_cases"):
+            test = item.path, item.originalname
+            cases[test] += 1
+            if cases[test] > daily.args[0]:
+                item.add_marker(pytest.mark.weekly)
     folders = {item: item.path.relative_to(_HERE).parts[0] for item in items}
     for item, folder in folders.items():
-        if folder not in _QUICK or item.path.name in _NOT_QUICK:
+        if folder not in _QUICK or item.path.name in _NOT_QUICK or item.get_closest_marker("weekly"):
             item.add_marker(pytest.mark.slow)
         why = _PYTORCH and on_pytorch.reason(f"{item.path.name}::{item.name}")
         if why:
