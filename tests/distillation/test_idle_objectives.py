@@ -25,21 +25,19 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize("samples", [1, 2, 3, 8])
+@pytest.mark.parametrize("samples", [1, 2, 3])
 @pytest.mark.parametrize("classes", [2, 3, 5])
 @pytest.mark.parametrize("objective", KINDS, ids=repr)
 def test_exactly_what_has_no_gradient_is_called_idle(objective, classes, samples):
-    largest = 0.0
-    for draw in range(3):
-        generator = np.random.default_rng(draw)
-        teacher, student = generator.normal(size=(2, samples, classes))
-        labels = generator.integers(0, classes, samples)
-        student = tf.constant(student)
-        with tf.GradientTape() as tape:
-            tape.watch(student)
-            losses = objective(labels, tf.constant(teacher), student, seed=tf.constant([0, 9]))
-            total = tf.reduce_sum(losses)
-        largest = max(largest, float(tf.reduce_max(tf.abs(tape.gradient(total, student)))))
+    generator = np.random.default_rng(0)
+    teacher, student = generator.normal(size=(2, samples, classes))
+    labels = generator.integers(0, classes, samples)
+    student = tf.constant(student)
+    with tf.GradientTape() as tape:
+        tape.watch(student)
+        losses = objective(labels, tf.constant(teacher), student, seed=tf.constant([0, 9]))
+        total = tf.reduce_sum(losses)
+    largest = float(tf.reduce_max(tf.abs(tape.gradient(total, student))))
     assert (objective.why_idle(classes, samples) is not None) == (largest < 1e-9)
 
 

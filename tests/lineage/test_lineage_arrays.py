@@ -25,8 +25,10 @@ from ban_tf.training import array_epochs
 X, Y, BATCH, STEPS = data.X, data.Y, data.BATCH, data.STEPS
 
 
-def trained(*, seed=0, build=data.fixed, x=X, y=Y, directory=None, callbacks=(), **fit):
-    lineage = ban_tf.Lineage(build, 1, objective="labels", seed=seed, directory=directory)
+def trained(
+    *, generations=1, seed=0, build=data.fixed, x=X, y=Y, directory=None, callbacks=(), **fit
+):
+    lineage = ban_tf.Lineage(build, generations, objective="labels", seed=seed, directory=directory)
     arguments = {"epochs": 2, "batch_size": BATCH, "verbose": 0, **fit}
     arguments.setdefault("compile", {"optimizer": lambda: keras.optimizers.SGD(data.RATE)})
     try:
@@ -125,7 +127,7 @@ FORMS = {
 def test_all_forms_of_arrays_train_as_in_fit_itself(form):
     x, y, build, options = FORMS[form]
     keras.utils.set_random_seed(0)
-    lineage = trained(build=build, x=x, y=y, shuffle=False, **options)
+    lineage = trained(generations=0, build=build, x=x, y=y, shuffle=False, **options)
     model = ban_tf.BornAgainModel(build(), objective="labels")
     model.compile(keras.optimizers.SGD(data.RATE))
     x = tf.constant(x) if form == "text" else x  # Keras takes no text in NumPy arrays
