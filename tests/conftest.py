@@ -1,4 +1,4 @@
-"""Settings that hold for every test: quiet, on the CPU, without a network; which are slow or weekly."""
+"""Settings that hold for every test: quiet, on the CPU, without a network; which are slow."""
 
 import collections
 import gc
@@ -50,7 +50,11 @@ def pytest_collection_modifyitems(items):
                 item.add_marker(pytest.mark.weekly)
     folders = {item: item.path.relative_to(_HERE).parts[0] for item in items}
     for item, folder in folders.items():
-        if folder not in _QUICK or item.path.name in _NOT_QUICK or item.get_closest_marker("weekly"):
+        if (
+            folder not in _QUICK
+            or item.path.name in _NOT_QUICK
+            or item.get_closest_marker("weekly")
+        ):
             item.add_marker(pytest.mark.slow)
         why = _PYTORCH and on_pytorch.reason(f"{item.path.name}::{item.name}")
         if why:

@@ -89,7 +89,11 @@ def _weights(tensors):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "preprocessing"), [("float16", False), ("int8", True)])
+@pytest.mark.daily_cases(2)
+@pytest.mark.parametrize(
+    ("kind", "preprocessing"),
+    [("float16", False), ("int8", True), ("float16", True), ("int8", False)],
+)
 def test_errors_sizes_and_times_are_those_of_both_files(kind, preprocessing, run, model, tmp_path):
     path = tmp_path / "small.tflite"
     export.export(run, "litert", "0", path, preprocessing, quantize=kind)

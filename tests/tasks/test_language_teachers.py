@@ -192,6 +192,7 @@ def made(tmp_path_factory):
     return ban_tf.Run(place / "run"), found
 
 
+@pytest.mark.weekly
 @pytest.mark.slow
 def test_the_final_student_of_a_text_is_in_tables_and_used_like_any_model(made, tmp_path):
     run, found = made

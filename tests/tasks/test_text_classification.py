@@ -136,6 +136,7 @@ def test_generation_0_is_a_plain_keras_loop_of_the_same_seed(place, tmp_path):
         np.testing.assert_allclose(ours, plain, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.weekly
 @pytest.mark.slow
 def test_a_run_that_was_interrupted_equals_one_that_was_not(place, run, tmp_path, monkeypatch):
     """Within an epoch of generation 0, and then within the last one of generation 1."""
@@ -161,6 +162,7 @@ def test_a_run_that_was_interrupted_equals_one_that_was_not(place, run, tmp_path
     assert other.history == run.history
 
 
+@pytest.mark.weekly
 @pytest.mark.slow
 def test_a_final_student_learns_from_the_ensemble_of_these_words_alone(place, run, tmp_path):
     common = (f"--dataset=documents:{place / 'data'}", f"--workdir={tmp_path / 'run'}")
@@ -177,9 +179,10 @@ def test_a_final_student_learns_from_the_ensemble_of_these_words_alone(place, ru
         runner.run(_options(common[0], f"--workdir={tmp_path / 'other'}", *sizes, teacher))
 
 
-@pytest.mark.slow
-def test_two_replicas_train_the_run_of_one_device(place, tmp_path):
-    common = ("--arch=text-cnn-4", "--gens=1", "--epochs=1", "--dropout=0", "--noreport")
+@pytest.mark.daily_cases(1)
+@pytest.mark.parametrize("arch", ["text-cnn-4", "text-transformer-1-8"])
+def test_two_replicas_train_the_run_of_one_device(arch, place, tmp_path):
+    common = (f"--arch={arch}", "--gens=1", "--epochs=1", "--dropout=0", "--noreport")
     own = ("--batch_size=8", "--progress=none", f"--dataset=documents:{place / 'data'}")
     runner.run(_options(*common, *own, "--strategy=one", f"--workdir={tmp_path / 'one'}"))
     two = ("--virtual_devices=2", f"--workdir={tmp_path / 'two'}")
