@@ -71,6 +71,14 @@ def test_a_function_teaches_as_the_model_that_it_computes(function):
     assert_equal_weights(found, expected)
 
 
+def test_a_function_may_predict_with_a_keras_model_in_eager_steps_too():
+    teacher, student = network(1), network()
+    model = ban_tf.BornAgainModel(student, teacher.predict_on_batch, "kd")
+    model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
+    model.fit(X, Y, batch_size=8, epochs=2, shuffle=False, verbose=0)
+    assert_equal_weights(student, _train(teacher)[0])
+
+
 @pytest.mark.parametrize("make", [_batches, Batches], ids=["dataset", "PyDataset"])
 def test_all_kinds_of_data_reach_it(make):
     expected, _ = _train(network(1))
