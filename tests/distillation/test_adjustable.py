@@ -93,9 +93,13 @@ def expected(model, label_weight, teacher_weight, temperature=1.0):
 SETTINGS = [(1.0, 0.0, 1.0), (0.0, 1.0, 3.0), (0.25, 0.5, 0.5), (0.0, 2.0, 20.0)]
 
 
+@pytest.mark.daily_cases(4)
 @pytest.mark.parametrize(
     ("first", "options"),
-    [(0.5, {}), (0.0, {}), (0.0, {"run_eagerly": True}), (0.0, {"jit_compile": True})],
+    [
+        *((0.5, {}), (0.0, {}), (0.0, {"run_eagerly": True}), (0.0, {"jit_compile": True})),
+        *((0.5, {"run_eagerly": True}), (0.5, {"jit_compile": True})),
+    ],
 )
 def test_what_a_callback_assigns_counts_from_the_next_step_without_a_trace(counted, first, options):
     names = ("label_weight", "teacher_weight", "temperature")

@@ -62,6 +62,7 @@ def test_soft_and_recorded_labels_and_validation_data_are_looked_at_too():
         model.fit(x, {"labels": y, "teacher_logits": spoilt(logits, np.nan)}, verbose=0)
 
 
+@pytest.mark.daily_cases(5)
 @pytest.mark.parametrize(
     ("arrange", "options", "objective"),
     [
@@ -70,6 +71,11 @@ def test_soft_and_recorded_labels_and_validation_data_are_looked_at_too():
         (as_generator, {}, "kd+labels"),
         (as_dataset, {"jit_compile": True}, "dkd"),
         (as_generator, {"jit_compile": True, "steps_per_execution": 2}, "kd+labels"),
+        (as_dataset, {}, "kd+labels"),
+        (as_py_dataset, {}, "dkd"),
+        (as_generator, {}, "dkd"),
+        (as_dataset, {"jit_compile": True}, "kd+labels"),
+        (as_generator, {"jit_compile": True, "steps_per_execution": 2}, "dkd"),
     ],
 )
 def test_in_a_stream_the_step_notices_labels(arrange, options, objective):

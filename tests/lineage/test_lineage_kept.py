@@ -161,8 +161,13 @@ def test_part_of_the_arrays_may_be_the_validation_data():
     assert_describes(lineage.table()[0], lineage.model(0), x[36:], y[36:])
 
 
+@pytest.mark.daily_cases(3)
 @pytest.mark.parametrize(
-    ("moment", "keep"), [("step", "last"), ("validation", "best"), ("epoch end", "best")]
+    ("moment", "keep"),
+    [
+        *(("step", "last"), ("validation", "best"), ("epoch end", "best")),
+        *(("step", "best"), ("validation", "last"), ("epoch end", "last")),
+    ],
 )
 def test_an_average_survives_an_interruption_at_any_moment(moment, keep, tmp_path):
     def optimizer():
