@@ -1,8 +1,12 @@
 """A row over seeds: each seed a study of its own, and what is there of them compared."""
 
 import json
+import pathlib
+import types
 
+import one_convolution
 import pytest
+import warm
 
 from ban_tf.cli import reproduce as command
 from ban_tf.reproduction import over_seeds, study
@@ -30,7 +34,13 @@ def test_each_seed_is_a_study_of_its_own(tmp_path, monkeypatch):
 
 def test_seeds_are_trained_and_compared_with_the_control(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(EXPERIMENTS, "quick/pair", ROW)
-    further = ["--epochs=1", "--train_examples=64", "--batch_size=32", "--progress=none"]
+    # Runs are forked from a process that has imported TensorFlow, instead of started.
+    monkeypatch.setattr(study, "subprocess", types.SimpleNamespace(run=warm.run))
+    monkeypatch.chdir(pathlib.Path(one_convolution.__file__).parent)
+    further = [
+        *("--epochs=1", "--train_examples=64", "--batch_size=32", "--progress=none"),
+        *(f"--arch={one_convolution.ARCH}", "--noreport"),
+    ]
     asked = ["quick/pair", "--seeds=2", f"--workdir={tmp_path}", *further]
     assert command.main(asked) == 0
     trained = capsys.readouterr().out
