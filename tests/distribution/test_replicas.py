@@ -16,26 +16,20 @@ from ban_tf.cli.launch import free_ports
 
 PROGRAM = pathlib.Path(__file__).with_name("cases.py")
 
-MIRRORED = [
-    "kd",
-    "cwtm",
-    "dkpp",
-    "first-batch",
-    "fewer-than-replicas",
-    "annealed",
-    "weights-by-term",
-    "void-cwtm",
-    "void-kd",
-    "unlabeled",
-    "unlabeled-with-loss",
-    "local-batch-norm",
-]
+MIRRORED = (
+    ["kd", "cwtm", "dkpp", "first-batch", "fewer-than-replicas", "annealed", "weights-by-term"]
+    + ["void-cwtm", "void-kd", "unlabeled", "unlabeled-with-loss", "compiled-loss", "weights"]
+    + ["masks", "added-losses", "features", "steps-left-over", "clipping", "float16"]
+    + ["batch-norm", "ensemble", "recorded", "eager"]
+)
 # Those in which the number of replicas matters, and not only that there are several.
 ON_FOUR = ["kd", "cwtm", "dkpp", "first-batch", "fewer-than-replicas", "void-cwtm"]
-ON_WORKERS = (
-    ["kd", "cwtm", "dkpp", "first-batch", "fewer-than-replicas", "compiled-loss", "weights"]
-    + ["masks", "added-losses", "features", "steps-left-over", "clipping", "float16"]
-    + ["batch-norm", "ensemble", "recorded", "eager", "annealed", "weights-by-term"]
+ON_WORKERS = ["kd", "first-batch", "masks", "batch-norm", "float16"]
+# Only once a week, for two replicas of one process have them, too.
+ALSO_ON_WORKERS = (
+    ["cwtm", "dkpp", "fewer-than-replicas", "compiled-loss", "weights", "added-losses"]
+    + ["features", "steps-left-over", "clipping", "ensemble", "recorded", "eager"]
+    + ["annealed", "weights-by-term"]
 )
 STOCK = ["stock-first-batch", "stock-last-batch", "stock-several-steps"]
 
@@ -52,22 +46,43 @@ def finish(process):
     assert process.returncode == 0, errors[-3000:]
 
 
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory):
-    """What came out, by where it ran: "1", "2" and "4" devices, "worker-0" and "worker-1"."""
-    folder = tmp_path_factory.mktemp("replicas")
+def start_workers(folder, names):
+    """Starts two workers, which write `worker-0.npz` and `worker-1.npz`."""
     addresses = [f"127.0.0.1:{port}" for port in free_ports(2)]
-    started = [start(folder / "1.npz", "1", dict.fromkeys([*MIRRORED, *ON_WORKERS, *STOCK]))]
+    started = []
     for index in (0, 1):
         task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
         out = folder / f"worker-{index}.npz"
-        names = [*ON_WORKERS, "stock-last-batch"]
         started.append(start(out, "workers", names, TF_CONFIG=json.dumps(task)))
+    return started
+
+
+def read(folder):
+    return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """What came out, by where it ran: "1" and "2" devices, "worker-0" and "worker-1"."""
+    folder = tmp_path_factory.mktemp("replicas")
+    started = [
+        start(folder / "1.npz", "1", [*MIRRORED, *STOCK]),
+        *start_workers(folder, [*ON_WORKERS, "stock-last-batch"]),
+        start(folder / "2.npz", "2", [*MIRRORED, "local-batch-norm", *STOCK]),
+    ]
     for process in started:
         finish(process)
-    for count, names in (("2", [*MIRRORED, *STOCK]), ("4", ON_FOUR)):
-        finish(start(folder / f"{count}.npz", count, names))
-    return {path.stem: dict(np.load(path)) for path in folder.glob("*.npz")}
+    return read(folder)
+
+
+@pytest.fixture(scope="module")
+def further(tmp_path_factory):
+    """The same of "4" devices, and of further trainings of "worker-0" and "worker-1"."""
+    folder = tmp_path_factory.mktemp("further")
+    four = start(folder / "4.npz", "4", ON_FOUR)
+    for process in [four, *start_workers(folder, ALSO_ON_WORKERS)]:
+        finish(process)
+    return read(folder)
 
 
 def parts(arrays, name, replicas):
@@ -84,19 +99,36 @@ def assert_alike(one, other, rtol=2e-5, atol=2e-6):
         np.testing.assert_allclose(other[key], expected, rtol=rtol, atol=atol, err_msg=key)
 
 
-@pytest.mark.parametrize(
-    ("name", "replicas"), [*((name, 2) for name in MIRRORED[:-1]), *((name, 4) for name in ON_FOUR)]
-)
-def test_replicas_train_as_one_device(outcomes, name, replicas):
-    assert_alike(parts(outcomes["1"], name, 1), parts(outcomes[f"{replicas}"], name, replicas))
+@pytest.mark.parametrize("name", MIRRORED)
+def test_two_replicas_train_as_one_device(outcomes, name):
+    assert_alike(parts(outcomes["1"], name, 1), parts(outcomes["2"], name, 2), **tolerance(name))
 
 
 @pytest.mark.parametrize("name", ON_WORKERS)
 def test_two_workers_train_as_one_device(outcomes, name):
-    chief, other = (parts(outcomes[f"worker-{index}"], name, 2) for index in (0, 1))
+    assert_workers_alike(outcomes["1"], outcomes, name)
+
+
+@pytest.mark.weekly
+@pytest.mark.parametrize("name", ALSO_ON_WORKERS)
+def test_two_workers_train_as_one_device_in_all_else(outcomes, further, name):
+    assert_workers_alike(outcomes["1"], further, name)
+
+
+@pytest.mark.weekly
+@pytest.mark.parametrize("name", ON_FOUR)
+def test_four_replicas_train_as_one_device(outcomes, further, name):
+    assert_alike(parts(outcomes["1"], name, 1), parts(further["4"], name, 4))
+
+
+def tolerance(name):
     # A loss in float16 is rounded before it is added up.
-    tolerance = {"rtol": 1e-3, "atol": 1e-3} if name == "float16" else {}
-    assert_alike(parts(outcomes["1"], name, 1), chief, **tolerance)
+    return {"rtol": 1e-3, "atol": 1e-3} if name == "float16" else {}
+
+
+def assert_workers_alike(one, workers, name):
+    chief, other = (parts(workers[f"worker-{index}"], name, 2) for index in (0, 1))
+    assert_alike(parts(one, name, 1), chief, **tolerance(name))
     for key, expected in chief.items():
         np.testing.assert_array_equal(other[key], expected, err_msg=key)
 
