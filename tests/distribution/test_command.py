@@ -102,6 +102,7 @@ def job_with_free_ports():
     raise AssertionError("no free ports")
 
 
+@pytest.mark.weekly
 def test_what_blends_or_comes_from_elsewhere_is_shared_out(one_device, tmp_path):
     """Mixup, a given teacher, and a final student, which is a run within the run."""
     flags = (

@@ -1,5 +1,6 @@
 """Projections between features are trained on replicas as on one device."""
 
+import pytest
 from processes import assert_same_run, finished, start
 
 _RUN = (
@@ -9,6 +10,7 @@ _RUN = (
 )
 
 
+@pytest.mark.weekly
 def test_two_replicas_train_projections_as_one_device(tmp_path):
     runs = [
         start("ban_tf", "train", *_RUN, f"--workdir={tmp_path / name}", *further)

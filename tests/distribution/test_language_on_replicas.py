@@ -59,6 +59,7 @@ def test_two_replicas_train_the_run_of_one_device(words, one_device, tmp_path):
     assert list((tmp_path / "run" / "tensorboard" / "profile").rglob("*.xplane.pb"))
 
 
+@pytest.mark.weekly
 def test_workers_that_stop_within_an_epoch_carry_on_with_the_states_of_all(
     words, one_device, tmp_path
 ):

@@ -1,5 +1,7 @@
 """Tables on several replicas: real processes that read a table's rows between them."""
 
+import pytest
+
 from tests.distribution import processes
 from tests.distribution.processes import finished
 
@@ -9,6 +11,7 @@ SETTINGS = (
 )
 
 
+@pytest.mark.weekly
 def test_two_replicas_train_the_run_of_one_device(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     finished(processes.start("ban_tf.main", *SETTINGS, "--strategy=one", f"--workdir={one}"))

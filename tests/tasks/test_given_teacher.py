@@ -56,6 +56,7 @@ def _error(predicted, images):
     return np.mean(predicted.argmax(axis=-1) != images.test.labels)
 
 
+@pytest.mark.daily_cases(2)
 @pytest.mark.parametrize(
     ("file", "told"), [("raw.keras", "auto"), ("inner.keras", "minus_one_to_one")]
 )

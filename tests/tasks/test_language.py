@@ -336,6 +336,7 @@ def test_the_curves_of_a_run_on_text_go_to_tensorboard(finished):
     assert "hparams" in final.PluginTagToContent("hparams").__repr__()
 
 
+@pytest.mark.weekly
 def test_seeds_of_a_run_on_text_are_compared_by_perplexity(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     pathlib.Path("letters.txt").write_text("\n".join(["a b c d e f g h"] * 60))

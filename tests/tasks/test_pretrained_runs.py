@@ -128,6 +128,7 @@ class _Stop(keras.callbacks.Callback):
             signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.daily_cases(1)
 @pytest.mark.parametrize("stopped", [0, 1, 2])
 def test_a_run_that_unfreezes_resumes_bit_by_bit(stopped, files, tmp_path):
     def build():

@@ -179,7 +179,7 @@ def test_a_final_student_learns_from_the_ensemble_of_these_words_alone(place, ru
         runner.run(_options(common[0], f"--workdir={tmp_path / 'other'}", *sizes, teacher))
 
 
-@pytest.mark.daily_cases(1)
+@pytest.mark.weekly
 @pytest.mark.parametrize("arch", ["text-cnn-4", "text-transformer-1-8"])
 def test_two_replicas_train_the_run_of_one_device(arch, place, tmp_path):
     common = (f"--arch={arch}", "--gens=1", "--epochs=1", "--dropout=0", "--noreport")
