@@ -6,6 +6,7 @@ import json
 import pathlib
 import re
 
+import one_convolution
 import pytest
 from absl import flags as absl_flags
 
@@ -77,7 +78,9 @@ def _count_as_planned(name, settings, classes):
 def _settings(path):
     """The text of a flagfile and of those that it includes."""
     text = path.read_text()
-    return text + "".join(map(_settings, map(pathlib.Path, re.findall("--flagfile=(.+)", text))))
+    return text + "".join(
+        map(_settings, map(pathlib.Path, re.findall("^--flagfile=(.+)", text, re.M)))
+    )
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=str)
@@ -142,7 +145,7 @@ def test_all_columns_of_a_row_are_trained_and_shown(tmp_path, capsys):
     """In this process, with a network of one convolution."""
 
     def execute(arguments):
-        runner.run(_parse(*arguments, "--arch=tests.small:network", "--noreport"))
+        runner.run(_parse(*arguments, f"--arch={one_convolution.ARCH}", "--noreport"))
 
     row = Experiment(
         "quick/pair",
