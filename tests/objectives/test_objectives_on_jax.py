@@ -3,6 +3,7 @@
 import jax_process
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from ban_tf import objectives
@@ -27,6 +28,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.slow
 @jax_process.needed
 def test_losses_and_gradients_are_those_of_tensorflow():
     assert keras.backend.backend() == "tensorflow"

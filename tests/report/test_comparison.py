@@ -225,6 +225,7 @@ def test_a_seed_given_twice_is_refused(paths):
         comparison.compare(_runs(paths[0], paths[0]))
 
 
+@pytest.mark.slow
 def test_the_report_command_compares_several_runs(paths, tmp_path, capsys):
     output = tmp_path / "study"
     assert report_command.main([*map(str, paths), f"--output={output}", "--figures"]) == 0
@@ -243,6 +244,7 @@ def test_a_comparison_does_not_replace_the_report_of_a_run(paths, capsys):
     assert [(path / "summary.json").read_bytes() for path in paths] == before
 
 
+@pytest.mark.slow
 def test_a_study_under_way_is_compared_as_far_as_it_is(study, tmp_path, capsys):
     output = tmp_path / "study"
     assert report_command.main([*map(str, study), f"--output={output}"]) == 0

@@ -63,6 +63,7 @@ def test_a_log_file_gets_one_plain_line_an_epoch(capsys):
     assert re.search(r"\d+:\d\d left$", lines[-1])
 
 
+@pytest.mark.slow
 def test_a_long_generation_gets_about_ten_lines(capsys):
     fit(Progress(0, 0, epochs=33), epochs=33)
     out = capsys.readouterr().out
@@ -70,6 +71,7 @@ def test_a_long_generation_gets_about_ten_lines(capsys):
     assert "left" not in out.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_verbosity_two_shows_every_epoch_and_zero_none(capsys):
     fit(Progress(0, 0, epochs=12, verbosity=2), epochs=12)
     assert epochs_shown(capsys.readouterr().out) == list(range(1, 13))

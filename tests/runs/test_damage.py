@@ -65,6 +65,7 @@ class FailingDisk:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
+@pytest.mark.slow
 def test_a_disk_that_fails_at_each_write_in_turn_loses_nothing(tmp_path, undisturbed, monkeypatch):
     disk, starts = FailingDisk(monkeypatch), 0
     while True:
@@ -169,6 +170,7 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(
     assert all(path.name in caplog.text for path in both[:count])
 
 
+@pytest.mark.slow
 def test_a_manifest_that_is_damaged_anywhere_is_refused_or_does_no_harm(tmp_path):
     run_once(tmp_path)
     path = tmp_path / rundir.MANIFEST
