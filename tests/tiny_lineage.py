@@ -9,9 +9,11 @@ import signal
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import ban_tf
+from ban_tf.system.signals import Interrupted
 
 EPOCHS, STEPS, BATCH = 2, 3, 8
 X = np.random.default_rng(0).normal(size=(STEPS * BATCH, 6)).astype("float32")
@@ -78,6 +80,13 @@ def run_once(directory, **changes):
     lineage = make_lineage(directory)
     with lineage.directory:
         return fit(lineage, **changes)
+
+
+def interrupted_twice(directory):
+    """Interrupts a run within an epoch, and at the end of one."""
+    for sent in (4, 2):
+        with pytest.raises(Interrupted):
+            run_once(directory, callbacks=[Signal("step", sent)])
 
 
 def assert_equal(ours, theirs):

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ban_tf.datasets.tokenizing import PADDING, UNKNOWN
-
+PADDING, UNKNOWN = 0, 1
 # As Keras's `TextVectorization`: only letters of ASCII are lowered, and only these characters are
 # punctuation and white space.
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)

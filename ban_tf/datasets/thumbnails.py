@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-LARGEST = 160  # pixels of the longer side, as it is shown
+LARGEST = 160  # pixels of the longer side
 _TINY = 64  # pixels of the longer side
 
 

@@ -8,14 +8,14 @@ than TensorFlow, which the layer needs, `plain_words` does the same.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import keras
 import numpy as np
 
+from ban_tf.datasets import plain_words
+from ban_tf.datasets.plain_words import PADDING, UNKNOWN
 from ban_tf.errors import InputError
 
-PADDING, UNKNOWN = 0, 1
 _SPECIAL = 2  # numbers before those of the words
 _AT_A_TIME = 1000
 
@@ -43,7 +43,7 @@ def learn(texts: Sequence[str], most: int) -> tuple[str, ...]:
 
 def _learn(texts: Sequence[str], most: int) -> tuple[str, ...]:
     if not takes_text():
-        return _plain().learn(texts, most)
+        return plain_words.learn(texts, most)
     import tensorflow as tf
 
     layer = keras.layers.TextVectorization(max_tokens=most + _SPECIAL)
@@ -54,12 +54,6 @@ def _learn(texts: Sequence[str], most: int) -> tuple[str, ...]:
 def takes_text() -> bool:
     """Returns whether models of the present backend can take text."""
     return keras.backend.backend() == "tensorflow"
-
-
-def _plain() -> Any:
-    from ban_tf.datasets import plain_words  # which imports this module
-
-    return plain_words
 
 
 def layer(vocabulary: Sequence[str], length: int) -> keras.layers.TextVectorization:
@@ -77,7 +71,7 @@ def layer(vocabulary: Sequence[str], length: int) -> keras.layers.TextVectorizat
 def encode(texts: Sequence[str], vocabulary: Sequence[str], length: int) -> np.ndarray:
     """Returns texts as numbers, int32 `[texts, length]`; see `layer`."""
     if not takes_text():
-        return _plain().encode(texts, vocabulary, length)
+        return plain_words.encode(texts, vocabulary, length)
     import tensorflow as tf
 
     numbers = layer(vocabulary, length)

@@ -26,9 +26,10 @@ def load(directory: RunDirectory, file: str) -> keras.Model:
         CorruptFileError: The file is damaged, or is no model.
     """
     content, name = directory.read(file), directory.path / file
-    archives.check_keras(content, name)
-    content = saved_networks.loadable(content)
     config = archives.check_keras(content, name)
+    loadable = saved_networks.loadable(content)
+    if loadable is not content:
+        content, config = loadable, archives.check_keras(loadable, name)
     # Before Keras allocates them: each of these numbers is in the file, too.
     if keras_private.count_numbers(config) > archives.most_unpacked(len(content)):
         raise CorruptFileError(

@@ -45,10 +45,8 @@ def read_pictures(run: RunDirectory) -> Pictures | None:
     if IMAGES not in run.names():
         return None
     name = run.path / IMAGES
-    shown, images = (
-        archives.arrays(run.read(IMAGES), name, ("shown", "images"))[key]
-        for key in ("shown", "images")
-    )
+    stored = archives.arrays(run.read(IMAGES), name, ("shown", "images"))
+    shown, images = stored["shown"], stored["images"]
     kinds = shown.dtype.kind in "iu" and images.dtype == np.uint8
     if not kinds or (shown.ndim, images.ndim) != (1, 4) or len(shown) != len(images):
         raise CorruptFileError(f"{name} does not hold images of test examples.")

@@ -63,6 +63,12 @@ class RunReader(RunDirectory):
         raise RunDirectoryError(f"{self.path} was opened read-only.")
 
 
+def run_around(file: str | os.PathLike) -> RunReader | None:
+    """Returns the run that a model file lies in; None if it is in none."""
+    folders = pathlib.Path(file).absolute().parents[:2]
+    return next((RunReader(folder) for folder in folders if (folder / MANIFEST).is_file()), None)
+
+
 @dataclasses.dataclass(frozen=True)
 class DataFacts:
     """Describes the data, so that a model can be applied to other images.

@@ -6,7 +6,6 @@ serves all epochs. Its rows are those of the batches, batch by batch.
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -22,7 +21,6 @@ from ban_tf.distillation import recording, teacher_names, teachers
 from ban_tf.distillation.teachers import OnlineTeacher
 from ban_tf.errors import InputError
 from ban_tf.runs import reading
-from ban_tf.runs.rundir import MANIFEST
 from ban_tf.tasks import teacher_signal
 from ban_tf.tasks.language_training import reset_states
 
@@ -42,8 +40,7 @@ def given(path: str, vocabulary: Sequence[str]) -> keras.Model:
             "nor several models teach words."
         )
     model = teachers.load_model(path)
-    folders = pathlib.Path(path).absolute().parents[:2]
-    run = next((reading.RunReader(one) for one in folders if (one / MANIFEST).is_file()), None)
+    run = reading.run_around(path)
     if run is None or reading.VOCABULARY not in run.names():
         raise InputError(
             f"--teacher_from={path} must be in the directory of its run on text, whose "

@@ -14,7 +14,7 @@ _models = weakref.WeakKeyDictionary()
 
 
 def of_generation(lineage: Lineage, number: int) -> keras.Model:
-    """Returns a model with the weights of a generation, until that of another one is asked for.
+    """Returns a model with the weights of a generation, until the next call.
 
     Args:
         lineage: The lineage.

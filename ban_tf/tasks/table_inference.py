@@ -193,9 +193,9 @@ def network_on(
 
 def _columns_at(path: pathlib.Path) -> list[Column] | None:
     """Returns the columns of the run that a model lies in; None if it is in none on a table."""
-    for folder in (path.parent, path.parent.parent):  # of the ensemble, of a generation
-        with contextlib.suppress(RunDirectoryError, InputError, OSError):
-            return read_facts(reading.RunReader(folder)).columns
+    with contextlib.suppress(RunDirectoryError, InputError, OSError):
+        run = reading.run_around(path)
+        return None if run is None else read_facts(run).columns
     return None
 
 

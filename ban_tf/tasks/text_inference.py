@@ -66,9 +66,9 @@ def network_of(
 
 def _words_at(path: pathlib.Path) -> Sequence[str]:
     """Returns the words of the run that a model lies in, if any."""
-    for folder in (path.parent, path.parent.parent):  # of the ensemble, of a generation
-        with contextlib.suppress(RunDirectoryError, InputError, OSError):
-            return reading.read_vocabulary(reading.RunReader(folder))
+    with contextlib.suppress(RunDirectoryError, InputError, OSError):
+        run = reading.run_around(path)
+        return () if run is None else reading.read_vocabulary(run)
     return ()
 
 

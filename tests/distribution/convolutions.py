@@ -1,13 +1,13 @@
-"""A network for the command line that trains in no time: `--arch=convolutions:build`."""
+"""Networks for the command line that train in no time: `--arch=convolutions:build`."""
 
 import keras
 
 
-def build(input_shape, num_classes):
+def build(input_shape, num_classes, filters=4):
     return keras.Sequential(
         [
             keras.Input(input_shape),
-            keras.layers.Conv2D(4, 3, strides=2, activation="relu"),
+            keras.layers.Conv2D(filters, 3, strides=2, activation="relu"),
             keras.layers.Flatten(),
             keras.layers.Dense(num_classes),
         ]
@@ -15,11 +15,4 @@ def build(input_shape, num_classes):
 
 
 def narrow(input_shape, num_classes):
-    return keras.Sequential(
-        [
-            keras.Input(input_shape),
-            keras.layers.Conv2D(2, 3, strides=2, activation="relu"),
-            keras.layers.Flatten(),
-            keras.layers.Dense(num_classes),
-        ]
-    )
+    return build(input_shape, num_classes, filters=2)

@@ -112,7 +112,7 @@ def patterns(kind):
 
 @pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("objective", [*OBJECTIVES, objectives.DKPP(2.0)], ids=repr)
-def test_whoever_rules_out_what_all_is_finite(objective, compiled):
+def test_losses_are_finite_whichever_model_rules_out_classes(objective, compiled):
     function = tf.function(
         lambda *given: value_and_gradient_of(objective, *given), jit_compile=compiled
     )

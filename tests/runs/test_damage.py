@@ -17,10 +17,9 @@ from ban_tf.runs import rundir
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import files
 from ban_tf.system.csv_tables import from_csv
-from ban_tf.system.signals import Interrupted
 from ban_tf.tasks import results, runner
 from tests.soak import kill_and_resume
-from tests.tiny_lineage import Signal, assert_equal, fit, make_lineage, run_once
+from tests.tiny_lineage import assert_equal, fit, interrupted_twice, make_lineage, run_once
 
 
 @pytest.fixture(scope="module")
@@ -151,9 +150,7 @@ DAMAGES = {
 def interrupted(tmp_path_factory):
     """A run that was interrupted within an epoch, and at the end of one."""
     folder = tmp_path_factory.mktemp("interrupted") / "run"
-    for sent in (4, 2):
-        with pytest.raises(Interrupted):
-            run_once(folder, callbacks=[Signal("step", sent)])
+    interrupted_twice(folder)
     return folder
 
 

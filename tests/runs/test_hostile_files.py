@@ -21,10 +21,9 @@ from ban_tf.report import tensorboard
 from ban_tf.runs import generations
 from ban_tf.runs.rundir import LOCK, MANIFEST, PREVIOUS, ReadOnlyDirectory, RunDirectory
 from ban_tf.system import archives
-from ban_tf.system.signals import Interrupted
 from ban_tf.tasks import results, runner
 from tests.runs import hostile
-from tests.tiny_lineage import Signal, build, run_once
+from tests.tiny_lineage import build, interrupted_twice, run_once
 
 MEGABYTES, SECONDS = 500, 20
 
@@ -439,9 +438,7 @@ def test_a_temporary_file_that_is_a_link_is_not_written_through(tmp_path):
 def interrupted(tmp_path_factory):
     """A run with two checkpoints of its first generation."""
     path = tmp_path_factory.mktemp("interrupted") / "run"
-    for sent in (4, 2):
-        with pytest.raises(Interrupted):
-            run_once(path, callbacks=[Signal("step", sent)])
+    interrupted_twice(path)
     assert len(list(path.glob("generation-0/checkpoint-*"))) == 2
     return path
 
