@@ -54,17 +54,17 @@ def pytest_collection_modifyitems(items):
     """Marks the tests that `-m` leaves out, and orders them by folder."""
     cases = collections.Counter()
     for item in items:
-        if daily := item.get_closest_marker("daily_cases"):
+        if first := item.get_closest_marker("first_cases"):
             test = item.path, item.originalname
             cases[test] += 1
-            if cases[test] > daily.args[0]:
-                item.add_marker(pytest.mark.weekly)
+            if cases[test] > first.args[0]:
+                item.add_marker(pytest.mark.nightly)
     folders = {item: item.path.relative_to(_HERE).parts[0] for item in items}
     for item, folder in folders.items():
         if (
             folder not in _QUICK
             or item.path.name in _NOT_QUICK
-            or item.get_closest_marker("weekly")
+            or item.get_closest_marker("nightly")
         ):
             item.add_marker(pytest.mark.slow)
         why = _PYTORCH and on_pytorch.reason(f"{item.path.name}::{item.name}")

@@ -193,6 +193,7 @@ def replace(owner: Any, name: str, value: Any) -> None:
     setattr(owner, name, value)
 
 
+@functools.lru_cache(maxsize=32)  # an ensemble has many files of one network
 def count_numbers(config: str) -> int:
     """Returns how many numbers the variables of a network have, without allocating them.
 

@@ -89,7 +89,7 @@ def _weights(tensors):
 
 
 @pytest.mark.slow
-@pytest.mark.daily_cases(2)
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     ("kind", "preprocessing"),
     [("float16", False), ("int8", True), ("float16", True), ("int8", False)],
@@ -177,6 +177,7 @@ def _save_images(folder, seed):
     return f"folder:{folder}"
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_data_that_has_moved_is_named_and_other_data_is_refused(tmp_path, capsys):
     given = _save_images(tmp_path / "data", seed=0)

@@ -90,8 +90,9 @@ def saved(tmp_path_factory):
     return folder, expected
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
-    ("order", "run"), [("import ban_tf, keras", _run), ("import keras, ban_tf", _run_warm)]
+    ("order", "run"), [("import keras, ban_tf", _run_warm), ("import ban_tf, keras", _run)]
 )
 def test_saved_students_load_after_importing_the_package_alone(saved, order, run):
     folder, expected = saved

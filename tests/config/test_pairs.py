@@ -87,6 +87,7 @@ def _options(place, **changes):
     return options.check(options.Options(workdir=str(place), **{**settings, **changes}))
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_run_of_a_densenet_that_teaches_a_residual_network(tmp_path):
     """With everything on: mixup, the passage from labels to teacher, the analysis, auto."""
@@ -124,6 +125,7 @@ def test_an_analysis_has_the_teacher_asked():
     assert idle.needs_online(options.Options(analyse=True)) == "analyse"
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_run_that_draws_activations_together(tmp_path):
     runner.run(

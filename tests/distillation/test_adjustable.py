@@ -93,7 +93,7 @@ def expected(model, label_weight, teacher_weight, temperature=1.0):
 SETTINGS = [(1.0, 0.0, 1.0), (0.0, 1.0, 3.0), (0.25, 0.5, 0.5), (0.0, 2.0, 20.0)]
 
 
-@pytest.mark.daily_cases(4)
+@pytest.mark.first_cases(4)
 @pytest.mark.parametrize(
     ("first", "options"),
     [

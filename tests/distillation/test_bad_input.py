@@ -62,7 +62,7 @@ def test_soft_and_recorded_labels_and_validation_data_are_looked_at_too():
         model.fit(x, {"labels": y, "teacher_logits": spoilt(logits, np.nan)}, verbose=0)
 
 
-@pytest.mark.daily_cases(5)
+@pytest.mark.first_cases(4)
 @pytest.mark.parametrize(
     ("arrange", "options", "objective"),
     [

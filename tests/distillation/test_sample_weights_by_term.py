@@ -78,7 +78,7 @@ def forms(x, y, sample_weight):
     }
 
 
-@pytest.mark.daily_cases(8)
+@pytest.mark.first_cases(8)
 @pytest.mark.parametrize("loss", ["default", None])
 @pytest.mark.parametrize("form", ["arrays", "dataset", "recorded", "recorded-dataset"])
 @pytest.mark.parametrize("given", ["both", "labels", "teacher", "one array"])

@@ -60,6 +60,7 @@ def test_two_replicas_train_the_run_of_one_device(one_device, tmp_path):
         np.testing.assert_allclose(ours, theirs, rtol=0.02, atol=2e-3)
 
 
+@pytest.mark.nightly
 def test_a_run_that_loses_a_worker_is_stopped_and_moves_to_slurm_ends_as_one_device(
     one_device, tmp_path
 ):
@@ -102,7 +103,7 @@ def job_with_free_ports():
     raise AssertionError("no free ports")
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_what_blends_or_comes_from_elsewhere_is_shared_out(one_device, tmp_path):
     """Mixup, a given teacher, and a final student, which is a run within the run."""
     flags = (

@@ -10,7 +10,7 @@ _RUN = (
 )
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_two_replicas_train_projections_as_one_device(tmp_path):
     runs = [
         start("ban_tf", "train", *_RUN, f"--workdir={tmp_path / name}", *further)

@@ -49,6 +49,7 @@ def assert_same_run(one, other):
     processes.assert_same_run(one, other, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.nightly
 def test_two_replicas_train_the_run_of_one_device(words, one_device, tmp_path):
     """Also with an analysis and a profile, of which one of them takes care."""
     flags = ("--virtual_devices=2", "--analyse", "--profile")
@@ -59,7 +60,7 @@ def test_two_replicas_train_the_run_of_one_device(words, one_device, tmp_path):
     assert list((tmp_path / "run" / "tensorboard" / "profile").rglob("*.xplane.pb"))
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_workers_that_stop_within_an_epoch_carry_on_with_the_states_of_all(
     words, one_device, tmp_path
 ):

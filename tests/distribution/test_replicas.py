@@ -109,13 +109,13 @@ def test_two_workers_train_as_one_device(outcomes, name):
     assert_workers_alike(outcomes["1"], outcomes, name)
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ALSO_ON_WORKERS)
 def test_two_workers_train_as_one_device_in_all_else(outcomes, further, name):
     assert_workers_alike(outcomes["1"], further, name)
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ON_FOUR)
 def test_four_replicas_train_as_one_device(outcomes, further, name):
     assert_alike(parts(outcomes["1"], name, 1), parts(further["4"], name, 4))

@@ -11,7 +11,7 @@ SETTINGS = (
 )
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_two_replicas_train_the_run_of_one_device(tmp_path):
     one, two = tmp_path / "one", tmp_path / "two"
     finished(processes.start("ban_tf.main", *SETTINGS, "--strategy=one", f"--workdir={one}"))

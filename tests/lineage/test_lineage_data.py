@@ -166,7 +166,7 @@ def test_callbacks_see_one_training_and_every_epoch_of_it():
     assert seen == ["asked", "begin", 0, 1, "asked", "end"]
 
 
-@pytest.mark.daily_cases(5)
+@pytest.mark.first_cases(3)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("moment", "counts"), [("step", (2, 3)), ("epoch end", (1, 2))])
 def test_a_resumed_run_equals_one_that_never_stopped(kind, moment, counts, tmp_path):

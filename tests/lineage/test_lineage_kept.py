@@ -93,7 +93,7 @@ def fit(lineage, scenario, epochs=12, **changes):
     return lineage.fit(*TRAIN, epochs=epochs, verbose=0, **{**arguments, **changes})
 
 
-@pytest.mark.daily_cases(7)
+@pytest.mark.first_cases(3)
 @pytest.mark.parametrize("keep", ["last", "best"])
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_the_table_describes_the_kept_weights(scenario, keep, tmp_path):
@@ -162,7 +162,7 @@ def test_part_of_the_arrays_may_be_the_validation_data():
     assert_describes(lineage.table()[0], lineage.model(0), x[36:], y[36:])
 
 
-@pytest.mark.daily_cases(3)
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     ("moment", "keep"),
     [
@@ -192,6 +192,7 @@ def test_an_average_survives_an_interruption_at_any_moment(moment, keep, tmp_pat
         assert ours.kept == theirs.kept
 
 
+@pytest.mark.first_cases(2)
 @pytest.mark.parametrize(
     "scenario", ["early stopping", "average at the end", "replaced at the end"]
 )

@@ -23,7 +23,7 @@ def test_a_run_killed_three_times_anywhere_ends_bit_identical():
     assert outcome["compared_each_time"] > 50
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_a_run_killed_five_times_anywhere_ends_bit_identical():
     outcome = soak(SCENARIOS["images"], kills=5, size=size(1, 2, 2), seed=3)
     assert outcome["kills"] == 5

@@ -46,6 +46,7 @@ def test_a_mixed_example_has_the_mean_weight(tmp_path):
     np.testing.assert_allclose(given, labels.numpy() @ weights, rtol=1e-5)
 
 
+@pytest.mark.nightly
 def test_a_run_is_resumed_with_the_same_weights(tmp_path, capsys):
     file = tmp_path / "weights.csv"
 

@@ -97,7 +97,7 @@ def test_each_image_passes_the_backbone_once(passes, tmp_path):
     assert len(passes) == before
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_an_interrupted_lineage_resumes_bit_by_bit(tmp_path):
     runner.run(_options(tmp_path, "whole", gens=2))
     runner.run(_options(tmp_path, "part", gens=1))

@@ -204,7 +204,7 @@ def test_generation_0_is_what_plain_keras_trains(run, place):
         np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_an_interrupted_run_and_an_online_teacher_train_the_same(run, place, monkeypatch):
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -248,7 +248,7 @@ def test_given_models_and_recordings_teach_in_the_unit_of_the_table(run, place):
     assert found["generations"][0]["r2"] > 0.5  # as from the labels
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_the_ensemble_of_another_column_is_distilled_into_a_final_student(place):
     dataset = f"regression:{place / 'named.csv'}"
     changes = {"dataset": dataset, "target": "lumen", "epochs": 1, "final_student": True}
@@ -259,7 +259,7 @@ def test_the_ensemble_of_another_column_is_distilled_into_a_final_student(place)
     assert run.evaluate(dataset)["generations"][0]["examples"] == 20
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_two_replicas_train_the_run_of_one_device(run, place):
     given = {"dataset": f"csv:{place / 'table.csv'}", **SMALL, "gens": 1}
     flags = [f"--{name}={value}" for name, value in given.items()]

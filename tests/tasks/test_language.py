@@ -150,6 +150,7 @@ def _language_run(directory, sent=()):
         )
 
 
+@pytest.mark.nightly
 def test_a_language_model_goes_on_within_a_text_as_if_it_had_never_stopped(tmp_path):
     """What student and teacher have read goes on, and the rate is lowered no more than once."""
     whole = _language_run(None)
@@ -336,7 +337,7 @@ def test_the_curves_of_a_run_on_text_go_to_tensorboard(finished):
     assert "hparams" in final.PluginTagToContent("hparams").__repr__()
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_seeds_of_a_run_on_text_are_compared_by_perplexity(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     pathlib.Path("letters.txt").write_text("\n".join(["a b c d e f g h"] * 60))

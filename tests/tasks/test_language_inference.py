@@ -125,6 +125,7 @@ def test_the_likeliest_next_words_are_shown_and_written(run, place, capsys):
         assert line.startswith(f"{row['line']}\t{vocabulary[first]} ")
 
 
+@pytest.mark.nightly
 def test_exports_take_lines_of_text_in_a_process_without_this_package(run, tmp_path):
     lines = ["a b c", "", "zebra a"]
     script = ["import sys, numpy as np, keras, tensorflow as tf", f"lines = tf.constant({lines})"]

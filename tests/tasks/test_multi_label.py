@@ -204,7 +204,7 @@ def test_an_exported_model_takes_images_and_its_manifest_has_thresholds(run, pla
     np.testing.assert_allclose(served(image), run.predict(image), atol=1e-5)
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_a_run_that_was_interrupted_ends_bit_for_bit_alike(run, place, monkeypatch):
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -249,7 +249,7 @@ def test_generation_0_is_what_plain_keras_trains(run, place):
         np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_the_ensemble_is_distilled_into_a_final_student(place):
     found = runner.run(_options(place, "final", epochs=1, final_student=True))
     row = found["final_student"]
@@ -273,7 +273,7 @@ def test_several_given_models_teach_generation_0_label_by_label(run, place):
     assert history[-1]["teacher_loss"] < history[0]["teacher_loss"]
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_recorded_teachers_teach_as_those_that_are_asked(run, place):
     runner.run(_options(place, "online", teacher_signal="online", gens=1))
     assert run.files.metadata["teacher_signal"]["recorded"]
@@ -281,7 +281,7 @@ def test_recorded_teachers_teach_as_those_that_are_asked(run, place):
     _assert_same(run.files.path, place / "online", 2, atol=5e-3)
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_two_replicas_train_the_run_of_one_device(run, place):
     given = {"dataset": f"csv:{place / 'table.csv'}", **SMALL, "gens": 1}
     flags = [f"--{name}={value}" for name, value in given.items()]
@@ -329,7 +329,7 @@ def test_what_cannot_teach_labels_is_refused_before_training(place, changes, com
     assert not list((place / f"refused-{len(complaint)}").glob("generation-*"))
 
 
-@pytest.mark.daily_cases(1)
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("objective", ["importance", "dkd", "dist+labels"])
 def test_other_objectives_teach_each_label(place, objective):
     name = re.sub(r"\W", "_", objective)

@@ -125,7 +125,7 @@ def test_texts_and_tables_are_learned_by_networks_of_the_user(tmp_path):
         _run(tmp_path / "refused", "text", "linear")
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_segmenters_of_keras_hub_are_trained_saved_and_averaged(tmp_path):
     pytest.importorskip("keras_hub")
     segmenters.draw(tmp_path / "data", {"train": 12, "test": 4}, (16, 16))
@@ -135,7 +135,7 @@ def test_segmenters_of_keras_hub_are_trained_saved_and_averaged(tmp_path):
     _averaged(Run(tmp_path / "run"), [tmp_path / "data/test/images/0.png"])
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_text_classifiers_of_keras_hub_are_trained_saved_and_averaged(tmp_path):
     pytest.importorskip("keras_hub")
     _run(tmp_path / "run", _texts(tmp_path), "bert", batch_size=8, max_length=5)

@@ -100,6 +100,7 @@ def test_generations_may_start_from_random_weights(files, tmp_path):
     assert not np.allclose(_weights(tmp_path, 1)[0], kernel, atol=1e-2)
 
 
+@pytest.mark.nightly
 def test_a_backbone_may_learn_more_slowly_or_later(files, tmp_path):
     path = files / "first.keras"
     start = keras.models.load_model(path).get_weights()[0]
@@ -128,7 +129,7 @@ class _Stop(keras.callbacks.Callback):
             signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.daily_cases(1)
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("stopped", [0, 1, 2])
 def test_a_run_that_unfreezes_resumes_bit_by_bit(stopped, files, tmp_path):
     def build():

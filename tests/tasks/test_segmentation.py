@@ -157,7 +157,7 @@ def test_generation_0_is_what_a_plain_keras_loop_trains(run, folder):
         np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_a_run_that_is_interrupted_within_an_epoch_resumes_bit_for_bit(
     run, folder, tmp_path, monkeypatch
 ):
@@ -285,7 +285,7 @@ def test_pixels_without_a_class_learn_from_the_teacher_unless_told_otherwise(fol
         assert (np.asarray(labels) < 0).any()
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_auto_stops_where_the_mean_iou_no_longer_rises(folder, tmp_path, capsys):
     changes = {"gens": "auto", "learning_rate": 1e-9, "epochs": 1, "analyse": True}
     runner.run(chosen(folder, tmp_path / "run", **changes))
@@ -357,7 +357,7 @@ def test_kept_numbers_that_do_not_fit_together_are_refused(run, damage, tmp_path
         content.read(copy)
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_two_machines_train_as_one_device(folder, tmp_path):
     """They share each batch; without batch normalization they train the same network."""
     from tests.distribution import processes
@@ -374,6 +374,7 @@ def test_two_machines_train_as_one_device(folder, tmp_path):
     processes.assert_same_run(tmp_path / "one", tmp_path / "two", rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.nightly
 def test_classes_are_weighted_by_pixel_and_a_given_model_is_generation_0(run, folder, tmp_path):
     file = str(run.path / "generation-1/model.keras")
     given = {"teacher_from": file, "gens": 1, "epochs": 1}
@@ -400,7 +401,7 @@ def test_classes_are_weighted_by_pixel_and_a_given_model_is_generation_0(run, fo
         runner.run(chosen(folder, tmp_path / "refused", teacher_from=f"{file},{file}"))
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 def test_the_ensemble_is_distilled_into_a_final_student(folder, tmp_path):
     changes = {"epochs": 1, "final_student": True, "teacher_signal": "recorded"}
     found = runner.run(chosen(folder, tmp_path / "run", **changes))

@@ -215,6 +215,7 @@ class _Stop(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
+@pytest.mark.nightly
 def test_a_run_that_is_interrupted_within_an_epoch_ends_equal(place, tmp_path, monkeypatch):
     again = (f"--workdir={tmp_path / 'run'}", "--checkpoint_steps=1", "--noreport")
     with monkeypatch.context() as patch:

@@ -55,6 +55,7 @@ def test_a_folded_teacher_teaches_the_same_and_a_fast_one_nearly():
     assert np.abs(np.subtract(fast, plain)).max() > np.abs(np.subtract(folded, plain)).max()
 
 
+@pytest.mark.nightly
 def test_several_teachers_are_folded_each():
     plain, folded = (
         losses(trained(teacher="ensemble", teacher_precision=array)) for array in (None, "float32")

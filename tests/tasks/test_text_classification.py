@@ -110,6 +110,7 @@ def test_the_vocabulary_is_that_of_the_training_texts_alone(place, run):
         assert shares[part] == pytest.approx(1 - np.mean(known))
 
 
+@pytest.mark.nightly
 def test_generation_0_is_a_plain_keras_loop_of_the_same_seed(place, tmp_path):
     name = f"documents:{place / 'data'}"
     common = ("--arch=bilstm-1-4", "--gens=0", "--epochs=2", "--dropout=0", "--schedule=constant")
@@ -136,7 +137,7 @@ def test_generation_0_is_a_plain_keras_loop_of_the_same_seed(place, tmp_path):
         np.testing.assert_allclose(ours, plain, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_run_that_was_interrupted_equals_one_that_was_not(place, run, tmp_path, monkeypatch):
     """Within an epoch of generation 0, and then within the last one of generation 1."""
@@ -162,7 +163,7 @@ def test_a_run_that_was_interrupted_equals_one_that_was_not(place, run, tmp_path
     assert other.history == run.history
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_final_student_learns_from_the_ensemble_of_these_words_alone(place, run, tmp_path):
     common = (f"--dataset=documents:{place / 'data'}", f"--workdir={tmp_path / 'run'}")
@@ -179,7 +180,7 @@ def test_a_final_student_learns_from_the_ensemble_of_these_words_alone(place, ru
         runner.run(_options(common[0], f"--workdir={tmp_path / 'other'}", *sizes, teacher))
 
 
-@pytest.mark.weekly
+@pytest.mark.nightly
 @pytest.mark.parametrize("arch", ["text-cnn-4", "text-transformer-1-8"])
 def test_two_replicas_train_the_run_of_one_device(arch, place, tmp_path):
     common = (f"--arch={arch}", "--gens=1", "--epochs=1", "--dropout=0", "--noreport")
@@ -254,6 +255,7 @@ def test_files_and_lines_are_predicted(place, run, capsys):
     assert float(rows[1]["probability 1"]) == pytest.approx(likeliest, rel=1e-5)
 
 
+@pytest.mark.nightly
 def test_exports_take_texts_or_the_numbers_of_words(run, tmp_path):
     texts = ["Goal, team!", "", "rain and SNOW " * 9]
     for which, to in itertools.product(("ensemble", "1"), ("saved_model", "keras")):

@@ -36,7 +36,7 @@ def undisturbed():
     return fit(make_lineage(None))
 
 
-@pytest.mark.daily_cases(3)
+@pytest.mark.first_cases(3)
 @pytest.mark.parametrize(
     ("generation", "moment", "count"),
     [
@@ -108,7 +108,7 @@ def test_every_second_step_interrupted_still_ends_equal(tmp_path, undisturbed):
     assert_equal(lineage, undisturbed)
 
 
-@pytest.mark.daily_cases(2)
+@pytest.mark.first_cases(2)
 @pytest.mark.parametrize(
     "make",
     [
