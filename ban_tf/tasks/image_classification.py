@@ -21,7 +21,7 @@ from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import summary
 from ban_tf.report import examples
-from ban_tf.runs import eval_batches, generations, reading
+from ban_tf.runs import eval_batches, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
 from ban_tf.tasks import (
@@ -157,8 +157,6 @@ class ImageClassification(ImageTask):
         if self.options.skip_bad_files:
             lines = [f"{sentence}\n" for sentence in data.skipped]
             found[SKIPPED] = "".join(lines).encode()
-        if self._given is not None:
-            found["generation-0/model.keras"] = generations.model_bytes(self.as_saved(self._given))
         return found
 
     def steps_per_epoch(self) -> int:
@@ -231,8 +229,8 @@ class ImageClassification(ImageTask):
         if not teacher_names.is_first_model(vars(self.options)):
             return None
         path = self.options.teacher_from or ""
-        self._given, _ = self.networks.given(path, self._predicts_a_class)
-        return self._given
+        self.given, _ = self.networks.given(path, self._predicts_a_class)
+        return self.given
 
     def first_teacher(self) -> tuple[Any, str] | None:
         """Returns `--teacher_from` where it teaches generation 0."""

@@ -31,7 +31,6 @@ class ImageTask(Task):
     signal: teacher_signal.TeacherSignal
     analyzed: int
     _class_weights: np.ndarray | None = None
-    _given: keras.Model | None = None  # a given teacher, in the pixels of the run
 
     def weigh(self, labels: np.ndarray) -> None:
         """Weighs classes by `--class_weight`, if it is given; called after loading.

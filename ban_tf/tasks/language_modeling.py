@@ -20,7 +20,7 @@ from ban_tf.compat.streams import with_streams
 from ban_tf.datasets import content, text, text_batches
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import tokens
-from ban_tf.runs import class_files, generations, reading
+from ban_tf.runs import class_files, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import hardware
 from ban_tf.tasks import (
@@ -52,7 +52,6 @@ class LanguageModeling(Task):
     validation_metric = "perplexity"
     kind = "language"
     data: text.TextData
-    _given: keras.Model | None = None  # a given teacher, for all streams
     _test_scores: list[language_scores.Scores]
     _validated: dict[tuple[int, ...], float]  # validation perplexity of generations
 
@@ -111,14 +110,11 @@ class LanguageModeling(Task):
         }
 
     def files(self) -> Mapping[str, bytes]:
-        """Returns the vocabulary, without which the models cannot be used, and a given teacher."""
+        """Returns the vocabulary, without which the models cannot be used."""
         data = self.data
         shares = {part: data.unknown_share(part) for part in ("train", "validation", "test")}
         facts = {"dataset": data.name, "unknown_share": shares, "words": list(data.vocabulary)}
-        found = {reading.VOCABULARY: json.dumps(facts, indent=1).encode()}
-        if self._given is not None:
-            found["generation-0/model.keras"] = generations.model_bytes(self._given)
-        return found
+        return {reading.VOCABULARY: json.dumps(facts, indent=1).encode()}
 
     def steps_per_epoch(self) -> int:
         """Returns the number of batches in the training text."""
@@ -188,13 +184,13 @@ class LanguageModeling(Task):
             return None
         given = language_teachers.given(path, self.data.vocabulary)
         streams = self.options.batch_size
-        self._given = with_streams(given, streams)
+        self.given = with_streams(given, streams)
         with self.workers.scope():
             return with_streams(given, streams // distribute.replica_count())
 
     def _models(self, lineage: Lineage, *numbers: int) -> list[keras.Model]:
         """Returns generations with states for all streams, also where replicas share them."""
-        given = self._given
+        given = self.given
         return [lineage.model(number) if number or given is None else given for number in numbers]
 
     def ensemble_member(self, lineage: Lineage, number: int) -> keras.Model:

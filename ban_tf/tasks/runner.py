@@ -58,7 +58,7 @@ def run(options: Options, nested: bool = False) -> dict[str, Any]:
         strategies.abort_on_peer_failure(workers),
     ):
         lineage = _lineage(prepared, directory)
-        directory.commit({"run.cfg": options.flagfile().encode(), **task.files()})
+        directory.commit(_files(task))
         if workers.chief:
             on = strategies.describe(workers)
             model = task.build(options.arch)
@@ -78,6 +78,15 @@ def run(options: Options, nested: bool = False) -> dict[str, Any]:
         return {}
     console.end(result, directory, started, options.report)
     return result
+
+
+def _files(task: Task) -> dict[str, bytes]:
+    """Returns what a run stores before it trains, with a given generation 0."""
+    found = {"run.cfg": task.options.flagfile().encode(), **task.files()}
+    if task.given is not None:
+        saved = task.as_saved(task.given)
+        found["generation-0/model.keras"] = generations.model_bytes(saved)
+    return found
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,7 +19,7 @@ from ban_tf.distillation import teacher_names
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import segmentation as metrics
-from ban_tf.runs import generations, reading
+from ban_tf.runs import reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import (
     chance,
@@ -93,10 +93,7 @@ class Segmentation(ImageTask):
 
     def files(self) -> Mapping[str, bytes]:
         """Returns the classes and the normalization of the images."""
-        found = {reading.DATA: reading.DataFacts.of(self.data, self.options.resize).to_json()}
-        if self._given is not None:
-            found["generation-0/model.keras"] = generations.model_bytes(self._given)
-        return found
+        return {reading.DATA: reading.DataFacts.of(self.data, self.options.resize).to_json()}
 
     def _batches(self, split: datasets.Split, models: int) -> Any:
         """Returns images and labels of a split in order, for so many models at once."""
@@ -133,7 +130,7 @@ class Segmentation(ImageTask):
                 f"--teacher_from={path} must return {wanted} for each image, the classes of its "
                 f"pixels; it returns {model.output_shape[1:]}."
             )
-        self._given = model
+        self.given = model
         return model
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from ban_tf.distillation import example_keys, teacher_names, teachers
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import regression
-from ban_tf.runs import class_files, generations, number_files, table_files
+from ban_tf.runs import class_files, number_files, table_files
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import (
     chance,
@@ -46,7 +46,6 @@ class TableTask(ArrayTask):
     data: tables.TableData
     features: keras.Model | column_features.ColumnFeatures
     _predictions: list[np.ndarray]
-    _given: keras.Model | None = None  # the network of a given teacher
 
     @property
     def _is_number(self) -> bool:
@@ -108,10 +107,7 @@ class TableTask(ArrayTask):
         """Returns the columns and the target, without which predictions cannot be read."""
         data = self.data
         facts = table_files.TableFacts(data.name, data.content, data.target, data.columns)
-        found = {table_files.COLUMNS: facts.to_json()}
-        if self._given is not None:
-            found["generation-0/model.keras"] = generations.model_bytes(self.as_saved(self._given))
-        return found
+        return {table_files.COLUMNS: facts.to_json()}
 
     def build(self, network: str) -> keras.Model:
         """Builds a network from features to logits, or to a standardized number."""
@@ -143,16 +139,16 @@ class TableTask(ArrayTask):
         path = self.options.teacher_from
         if not path or not teacher_names.is_first_model(vars(self.options)):
             return None
-        self._given = table_inference.network_on(
+        self.given = table_inference.network_on(
             teachers.load_model(path), self.features, self.data, pathlib.Path(path)
         )
-        if self._given is None:
+        if self.given is None:
             raise InputError(
                 f"--teacher_from={path} must be a model of a run on this table, with the same "
                 "target, columns and training rows; any other model can be recorded "
                 "(docs/tables.md)."
             )
-        return self._given
+        return self.given
 
     def read_recording(self, name: str) -> given_outputs.GivenOutputs:
         """Reads a recording for the training rows."""

@@ -85,6 +85,7 @@ class Task:
         takes_lines: Whether `predict` can take each line of a file by itself.
         predicts_masks: Whether `predict` returns masks.
         output_kind: What the outputs of its networks are; see `ensemble`.
+        given: The network of `--teacher_from` to store as generation 0, as `first_model` sets it.
     """
 
     shown: tuple[str, ...] = progress.SHOWN
@@ -96,6 +97,7 @@ class Task:
     finished: ModuleType | None = None
     takes_lines = False
     predicts_masks = False
+    given: keras.Model | None = None
 
     def __init__(self, options: Options, workers: Workers):
         self.options = options

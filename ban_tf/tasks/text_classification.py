@@ -23,7 +23,7 @@ from ban_tf.distillation import example_keys, teacher_names, teachers
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.report import examples
-from ban_tf.runs import class_files, generations, reading
+from ban_tf.runs import class_files, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import (
     array_task,
@@ -56,7 +56,6 @@ class TextClassification(array_task.ArrayTask):
     vocabulary: tuple[str, ...]
     length: int
     _predictions: list[np.ndarray]
-    _given: keras.Model | None = None  # the network of a given teacher
     _cut: float  # fraction of the training texts that are longer
 
     def load(self) -> None:
@@ -131,7 +130,7 @@ class TextClassification(array_task.ArrayTask):
         }
 
     def files(self) -> Mapping[str, bytes]:
-        """Returns the classes, the vocabulary, and the given teacher."""
+        """Returns the classes and the vocabulary."""
         facts = {
             "dataset": self.data.name,
             "unknown_share": {
@@ -139,14 +138,10 @@ class TextClassification(array_task.ArrayTask):
             },
             "words": list(self.vocabulary),
         }
-        found = {
+        return {
             reading.CLASSES: self._kept()[reading.CLASSES],
             reading.VOCABULARY: json.dumps(facts, indent=1).encode(),
         }
-        if self._given is not None:
-            saved = generations.model_bytes(self.as_saved(self._given))
-            found["generation-0/model.keras"] = saved
-        return found
 
     def _kept(self) -> dict[str, bytes]:
         return class_files.class_files(self.data.class_names, self.test.labels, self.test.names)
@@ -187,7 +182,7 @@ class TextClassification(array_task.ArrayTask):
                 "run, such as that of a run on the same texts with the same --seed, --max_words "
                 "and --max_length."
             )
-        self._given = network
+        self.given = network
         return network
 
     def read_recording(self, name: str) -> given_outputs.GivenOutputs:
