@@ -10,7 +10,7 @@ import numpy as np
 
 from ban_tf import datasets
 from ban_tf.compat import keras_distribution
-from ban_tf.datasets import class_weights, pipeline
+from ban_tf.datasets import class_weights, content, pipeline
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import image_networks, teacher_signal
 from ban_tf.tasks.task import Task
@@ -62,9 +62,7 @@ class ImageTask(Task):
         data = self.data
         train = len(data.train.labels) + len(data.validation.labels)
         return {
-            "examples": f"{train} to train with and {len(data.test.labels)} to test with, of "
-            f"{data.num_classes} classes",
-            "data": f"content of hash {data.content}",
+            **content.identity(data.content, train, len(data.test.labels), data.class_names),
             # Among these, older runs are known by the content alone.
             "resize": self.options.resize,
             **class_weights.identity(self.options.class_weight, self._class_weights),

@@ -106,7 +106,7 @@ class LanguageModeling(Task):
         return {
             "words": f"{train} to train with and {len(data.test)} to test with, {different} "
             "different ones",
-            "data": f"content of hash {known_by}",
+            "data": content.described(known_by),
         }
 
     def files(self) -> Mapping[str, bytes]:

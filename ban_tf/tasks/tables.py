@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ban_tf import architectures, objectives
-from ban_tf.datasets import column_features, tables
+from ban_tf.datasets import column_features, content, tables
 from ban_tf.datasets.example_batches import Examples
 from ban_tf.datasets.folder_layout import TEST, TRAIN, VALIDATION
 from ban_tf.distillation import example_keys, teacher_names, teachers
@@ -98,8 +98,7 @@ class TableTask(ArrayTask):
         parts = self.data.parts
         train = len(parts[TRAIN]) + len(parts[VALIDATION])
         return {
-            "examples": f"{train} to train with and {len(parts[TEST])} to test with",
-            "data": f"content of hash {self.data.content}",
+            **content.identity(self.data.content, train, len(parts[TEST])),
             **self.weights_identity(),
         }
 

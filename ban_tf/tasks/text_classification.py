@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ban_tf import architectures, objectives
-from ban_tf.datasets import class_weights, documents, tokenizing
+from ban_tf.datasets import class_weights, content, documents, tokenizing
 from ban_tf.datasets.documents import Documents
 from ban_tf.datasets.example_batches import Examples
 from ban_tf.distillation import example_keys, teacher_names, teachers
@@ -123,9 +123,7 @@ class TextClassification(array_task.ArrayTask):
         data = self.data
         train = len(data.train.texts) + len(data.validation.texts)
         return {
-            "examples": f"{train} to train with and {len(data.test.texts)} to test with, of "
-            f"{len(data.class_names)} classes",
-            "data": f"content of hash {data.content}",
+            **content.identity(data.content, train, len(data.test.texts), data.class_names),
             **self.weights_identity(),
         }
 

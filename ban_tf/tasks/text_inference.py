@@ -12,7 +12,7 @@ import numpy as np
 
 from ban_tf import datasets
 from ban_tf.compat import outputs
-from ban_tf.datasets import document_files, documents, text, tokenizing
+from ban_tf.datasets import content, document_files, documents, text, tokenizing
 from ban_tf.datasets.folder_layout import ALL
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import summary
@@ -166,7 +166,7 @@ def _test_texts(run: reading.RunReader, dataset: str) -> documents.Documents:
         options = {name: settings[name] for name in recorded if settings.get(name) is not None}
         with contextlib.suppress(InputError):  # such as too few texts to be divided
             data = documents.load(dataset, **options)
-            if settings.get("data") == f"content of hash {data.content}":
+            if settings.get("data") == content.described(data.content):
                 return data.test
     return documents.load_test(dataset, class_files.read_classes(run))
 
@@ -214,15 +214,15 @@ def predict(
             texts += [(file, found) for found in _texts(pathlib.Path(file), lines)]
         except InputError as error:
             bad.append(str(error))
-    contents = [content for _, content in texts]
+    contents = [read for _, read in texts]
     found = np.exp(log_probabilities(run, model, contents)) if texts else []
     rows: list[list[Any]] = []
     printed = []
-    for (file, content), row in zip(texts, found, strict=True):
+    for (file, read), row in zip(texts, found, strict=True):
         classes = likely.of(row, class_names, top)
-        begin = [file, *([shown.escaped(content[:_SNIPPET])] if lines else [])]
+        begin = [file, *([shown.escaped(read[:_SNIPPET])] if lines else [])]
         printed.append("\t".join([*begin, *classes.shown]))
-        rows.append([file, *([content] if lines else []), *classes.cells])
+        rows.append([file, *([read] if lines else []), *classes.cells])
     headings = likely.headings(class_names, top)
     return Predictions(["file", *(["line"] if lines else []), *headings], rows, printed, bad)
 
