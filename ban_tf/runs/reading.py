@@ -6,17 +6,19 @@ checked against it. A run that is still training can be read, too.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import json
 import os
 import pathlib
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from ban_tf.distillation import teacher_names
-from ban_tf.errors import CorruptFileError, RunDirectoryError
+from ban_tf.errors import CorruptFileError, InputError, RunDirectoryError
 from ban_tf.metrics import summary as summary_module
 from ban_tf.runs import schemas
 from ban_tf.runs.manifests import MANIFEST
@@ -25,6 +27,8 @@ from ban_tf.system import archives, csv_tables, json_schema, safe_files, shown
 
 if TYPE_CHECKING:
     from ban_tf.datasets.image_data import ImageData
+
+_T = TypeVar("_T")
 
 DATA = "data.json"
 VOCABULARY = "vocabulary.json"
@@ -67,6 +71,19 @@ def run_around(file: str | os.PathLike) -> RunReader | None:
     """Returns the run that a model file lies in; None if it is in none."""
     folders = pathlib.Path(file).absolute().parents[:2]
     return next((RunReader(folder) for folder in folders if (folder / MANIFEST).is_file()), None)
+
+
+def of_run_around(file: str | os.PathLike, read: Callable[[RunReader], _T]) -> _T | None:
+    """Returns what is read of the run that a model file lies in; None if that cannot be read.
+
+    Args:
+        file: The model file.
+        read: Reads a run.
+    """
+    with contextlib.suppress(RunDirectoryError, InputError, OSError):
+        run = run_around(file)
+        return None if run is None else read(run)
+    return None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Sequence
 
 import keras
@@ -12,7 +11,7 @@ from ban_tf import datasets
 from ban_tf.architectures import adapted, own_preprocessor, pixels
 from ban_tf.datasets import folder_hints, image_data
 from ban_tf.distillation import class_maps, teachers
-from ban_tf.errors import InputError, RunDirectoryError
+from ban_tf.errors import InputError
 from ban_tf.runs import inference, reading
 from ban_tf.tasks import chance
 
@@ -93,24 +92,13 @@ def form_of(model: keras.Model, path: str, form: str) -> str:
     """
     if form != "auto":
         return form
-    facts = _run_of(path)
+    facts = reading.of_run_around(path, reading.read_data_facts)
     return pixels.of_model(model) if facts is None else pixels.name_of(facts.mean, facts.std)
-
-
-def _run_of(path: str) -> reading.DataFacts | None:
-    """Returns the description of the data of the run that a file belongs to, if it is a run's."""
-    for folder in pathlib.Path(path).absolute().parents[:2]:
-        if (folder / reading.DATA).is_file():
-            try:
-                return reading.read_data_facts(reading.RunReader(folder))
-            except RunDirectoryError:
-                return None
-    return None
 
 
 def class_names_of(path: str) -> tuple[str, ...] | None:
     """Returns the classes of a model of a run on images; None for any other model."""
-    facts = _run_of(path)
+    facts = reading.of_run_around(path, reading.read_data_facts)
     return None if facts is None else facts.class_names
 
 
@@ -152,7 +140,7 @@ def check_accuracy(
     Raises:
         InputError: It is not; most likely it was trained on other pixels.
     """
-    if _run_of(path) is not None:
+    if reading.of_run_around(path, reading.read_data_facts) is not None:
         return
     validation = data.validation
     step = max(1, len(validation.labels) // _CHECKED)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
 from collections.abc import Sequence
@@ -15,7 +14,6 @@ from ban_tf.compat import outputs
 from ban_tf.datasets import table_columns, table_files, tables
 from ban_tf.datasets.column_features import ColumnFeatures
 from ban_tf.datasets.folder_layout import TRAIN
-from ban_tf.datasets.table_columns import Column
 from ban_tf.datasets.table_files import Table
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import regression, summary
@@ -180,8 +178,9 @@ def network_on(
     if network.output_shape != (None, max(1, len(target.class_names))):
         return None
     if own is None or not isinstance(taken, dict):
-        fits = network.input_shape == features.output_shape and _columns_at(path) == data.columns
-        return network if fits else None
+        known = reading.of_run_around(path, read_facts)
+        fits = known is not None and known.columns == data.columns
+        return network if fits and network.input_shape == features.output_shape else None
     if {*taken} != {column.key for column in data.columns}:
         return None
     rows = {key: cells[:_COMPARED] for key, cells in data.parts[TRAIN].inputs.items()}
@@ -189,14 +188,6 @@ def network_on(
         return None
     alike = np.allclose(table_features.encode(own, rows), table_features.encode(features, rows))
     return network if alike else None
-
-
-def _columns_at(path: pathlib.Path) -> list[Column] | None:
-    """Returns the columns of the run that a model lies in; None if it is in none on a table."""
-    with contextlib.suppress(RunDirectoryError, InputError, OSError):
-        run = reading.run_around(path)
-        return None if run is None else read_facts(run).columns
-    return None
 
 
 def _read(file: str | os.PathLike) -> Table:

@@ -33,6 +33,7 @@ from ban_tf.tasks import (
     lent_models,
     saturation,
     text_inference,
+    text_models,
 )
 from ban_tf.training.balanced_accuracy import BalancedAccuracy
 
@@ -157,7 +158,7 @@ class TextClassification(array_task.ArrayTask):
 
     def as_saved(self, model: keras.Model) -> keras.Model:
         """Returns the network with the layer before it that makes numbers of texts."""
-        return text_inference.taking_texts(model, self.vocabulary, self.length)
+        return text_models.taking_texts(model, self.vocabulary, self.length)
 
     def saved_ensemble(self, mean: keras.Model) -> keras.Model:
         """Returns the ensemble with one such layer for all members."""
@@ -173,7 +174,7 @@ class TextClassification(array_task.ArrayTask):
         if not path or not teacher_names.is_first_model(vars(self.options)):
             return None
         given = teachers.load_model(path)
-        network = text_inference.network_of(given, self.vocabulary, self.length, pathlib.Path(path))
+        network = text_models.network_of(given, self.vocabulary, self.length, pathlib.Path(path))
         if network is None or network.output_shape != (None, len(self.data.class_names)):
             raise InputError(
                 f"--teacher_from={path} must be a text classifier of the words and classes of this "

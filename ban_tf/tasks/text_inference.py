@@ -18,58 +18,11 @@ from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import summary
 from ban_tf.runs import class_files, inference, reading
 from ban_tf.system import shown
-from ban_tf.tasks import finished_runs, image_paths, likely
+from ban_tf.tasks import finished_runs, image_paths, likely, text_models
 from ban_tf.tasks.task import Predictions
 
 _AT_A_TIME = 500  # texts
 _SNIPPET = 60  # characters of a text in a line of predictions
-
-
-def taking_texts(model: keras.Model, vocabulary: Sequence[str], length: int) -> keras.Model:
-    """Returns a model from texts, strings `[batch]`, whose words it makes numbers of.
-
-    Args:
-        model: A model of the numbers of words, int32 `[batch, length]`.
-        vocabulary: The known words.
-        length: Words of a text that are read.
-
-    Returns:
-        A model of stock Keras layers around the given one, with its outputs; `model` itself under
-        another backend than TensorFlow, which has no tensors of text.
-    """
-    if not tokenizing.takes_text():
-        return model
-    texts = keras.Input((), dtype="string", name="texts")
-    numbers = keras.ops.cast(tokenizing.layer(vocabulary, length)(texts), "int32")
-    return keras.Model(texts, model(numbers), name="text_classifier")
-
-
-def network_of(
-    model: keras.Model, vocabulary: Sequence[str], length: int, path: pathlib.Path
-) -> keras.Model | None:
-    """Returns the model that `taking_texts` was given; None if it is one of other words.
-
-    Args:
-        model: Any model.
-        vocabulary: The known words.
-        length: Words of a text that are read.
-        path: Where the model was read from: the run there has the words of one that takes numbers.
-    """
-    layers = getattr(model, "layers", ())
-    found = [layer for layer in layers if isinstance(layer, keras.layers.TextVectorization)]
-    network = _network(model) if found else model
-    if network is None or getattr(network, "input_shape", None) != (None, length):
-        return None
-    known = found[0].get_vocabulary(include_special_tokens=False) if found else _words_at(path)
-    return network if tuple(map(str, known)) == tuple(vocabulary) else None
-
-
-def _words_at(path: pathlib.Path) -> Sequence[str]:
-    """Returns the words of the run that a model lies in, if any."""
-    with contextlib.suppress(RunDirectoryError, InputError, OSError):
-        run = reading.run_around(path)
-        return () if run is None else reading.read_vocabulary(run)
-    return ()
 
 
 def load(run: reading.RunReader, which: str) -> keras.Model:
@@ -86,7 +39,7 @@ def load(run: reading.RunReader, which: str) -> keras.Model:
     takes, returns = (getattr(model, name, None) for name in ("input_shape", "output_shape"))
     if takes == (None,):
         splits = any(isinstance(layer, keras.layers.TextVectorization) for layer in model.layers)
-        whole = splits and _network(model) is not None
+        whole = splits and text_models.inner(model) is not None
     else:  # made or loaded without TensorFlow
         whole = isinstance(takes, tuple) and len(takes) == 2 and takes[1] is not None
     if returns != (None, len(classes)) or not whole:
@@ -95,11 +48,6 @@ def load(run: reading.RunReader, which: str) -> keras.Model:
             "text classifier in this run."
         )
     return model
-
-
-def _network(model: keras.Model) -> keras.Model | None:
-    """Returns the model in `taking_texts`."""
-    return next((layer for layer in model.layers if isinstance(layer, keras.Model)), None)
 
 
 def log_probabilities(
@@ -128,7 +76,7 @@ def _fed(part: Any) -> Any:
 
 def _numbers(run: reading.RunReader, model: keras.Model, texts: Sequence[str]) -> np.ndarray:
     """Returns the numbers of the words of texts, as a model reads them."""
-    network = _network(model) if model.input_shape == (None,) else model
+    network = text_models.inner(model) if model.input_shape == (None,) else model
     assert network is not None
     return tokenizing.encode(texts, reading.read_vocabulary(run), network.input_shape[1])
 
@@ -251,7 +199,7 @@ def served(
     if preprocessing:
         finished_runs.check_takes_strings(to, "strings")
     model = load(run, which)
-    network: Any = _network(model) if model.input_shape == (None,) else model
+    network: Any = text_models.inner(model) if model.input_shape == (None,) else model
     if preprocessing and network is model:
         raise InputError(
             "--preprocessing needs a model that takes texts; those of a run without TensorFlow "
