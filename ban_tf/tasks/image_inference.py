@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import keras
 import numpy as np
 
 from ban_tf import datasets
-from ban_tf.datasets import folder_hints, folder_layout, image_files, resizing
+from ban_tf.datasets import folder_hints, folder_layout
 from ban_tf.errors import InputError
 from ban_tf.metrics import summary
 from ban_tf.runs import inference, reading
-from ban_tf.tasks import class_folder, finished_runs, image_paths, likely
+from ban_tf.tasks import class_folder, finished_runs, image_reading, likely
 from ban_tf.tasks.task import Predictions
-
-_FILES = 200  # that are in memory at a time
 
 
 def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
@@ -75,7 +73,7 @@ def load(
         data_dir=data_dir,
         image_size=facts.input_shape[:2],
         resize=facts.resize,
-        channels=channels_of(facts),
+        channels=image_reading.channels_of(facts),
         skip_bad_files=settings.get("skip_bad_files", False),
         test_fraction=settings.get("test_fraction", 0.2),
         target=target,
@@ -99,7 +97,7 @@ def _evaluate_folder(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     rows: list[list[np.ndarray]] = [[] for _ in models]
     labels: list[int] = []
     bad: list[str] = []
-    for part in read_files(found.files, facts):
+    for part in image_reading.read_files(found.files, facts):
         bad += part.bad
         labels += [found.labels[index] for index in part.indices]
         if part.indices:
@@ -146,29 +144,7 @@ def probabilities(
     """
     facts = reading.read_data_facts(run)
     model = load_model(run, which, facts, per_pixel)
-    return np.exp(inference.log_probabilities(model, as_images(images, facts), facts))
-
-
-def as_images(
-    images: np.ndarray | Sequence[str | pathlib.Path], facts: reading.DataFacts
-) -> np.ndarray:
-    """Returns images as the models of a run take them, before they are normalized.
-
-    Args:
-        images: As for `probabilities`.
-        facts: The data of the run.
-
-    Raises:
-        InputError: A file is not an image, or an array does not fit.
-    """
-    if not isinstance(images, np.ndarray):
-        return np.stack([read_image(path, facts.input_shape, facts.resize) for path in images])
-    if images.dtype != np.uint8 or images.shape[1:] != facts.input_shape:
-        raise InputError(
-            f"images must be uint8 of shape {('images', *facts.input_shape)}. Received: "
-            f"{images.dtype} of shape {images.shape}"
-        )
-    return images
+    return np.exp(inference.log_probabilities(model, image_reading.as_images(images, facts), facts))
 
 
 def predict(
@@ -194,80 +170,11 @@ def predict(
     def ask(images: np.ndarray) -> np.ndarray:
         return np.exp(inference.log_probabilities(model, images, facts))
 
-    for file, row in predicted_files(names, facts, ask, bad):
+    for file, row in image_reading.predicted_files(names, facts, ask, bad):
         classes = likely.of(row, facts.class_names, top)
         lines.append("\t".join([file, *classes.shown]))
         rows.append([file, *classes.cells])
     return Predictions(["image", *likely.headings(facts.class_names, top)], rows, lines, bad)
-
-
-def predicted_files(
-    names: Sequence[str],
-    facts: reading.DataFacts,
-    ask: Callable[[np.ndarray], np.ndarray],
-    bad: list[str],
-) -> Iterator[tuple[str, Any]]:
-    """Yields each image file that can be read, and what is predicted for it.
-
-    Args:
-        names: Paths of images or of folders, and patterns; see `image_paths.expand`.
-        facts: The data of the run.
-        ask: Returns predictions `[images, ...]` of images as of `read_files`.
-        bad: To which a sentence on each other file is added.
-    """
-    files, missing = image_paths.expand(names)
-    bad += missing
-    for part in read_files(files, facts):
-        bad += part.bad
-        if part.indices:
-            yield from zip((files[i] for i in part.indices), ask(part.images), strict=True)
-
-
-class ReadFiles(NamedTuple):
-    """Images of some files.
-
-    Attributes:
-        indices: The indices of the files that can be read.
-        images: Their images, uint8 `[indices, height, width, channels]`.
-        bad: A sentence on each of the others.
-    """
-
-    indices: list[int]
-    images: np.ndarray
-    bad: list[str]
-
-
-def read_files(files: Sequence[str], facts: reading.DataFacts) -> Iterator[ReadFiles]:
-    """Reads files, a part of them at a time."""
-    for start in range(0, len(files), _FILES):
-        indices, images, bad = [], [], []
-        for index, path in enumerate(files[start : start + _FILES], start):
-            try:
-                images.append(read_image(path, facts.input_shape, facts.resize))
-                indices.append(index)
-            except InputError as error:
-                bad.append(str(error))
-        yield ReadFiles(indices, np.stack(images) if images else np.empty(0, np.uint8), bad)
-
-
-def read_image(
-    path: str | pathlib.Path, shape: tuple[int, int, int], resize: str = "stretch"
-) -> np.ndarray:
-    """Reads an image, upright and without transparency, uint8 `[height, width, channels]`.
-
-    Args:
-        path: The file.
-        shape: Height, width and channels.
-        resize: How it is brought to this size; see `datasets.resizing`.
-
-    Raises:
-        InputError: The file does not exist, or is not an image.
-    """
-    height, width, channels = shape
-    if channels not in (1, 3):
-        raise InputError(f"Images of {channels} channels cannot be read from files.")
-    image = image_files.open_image(path)
-    return resizing.to_array(image, (height, width), resize, channels)
 
 
 def served(
@@ -311,11 +218,6 @@ def served(
     if preprocessing:
         model = inference.classifier(model, facts, any_size, last)
     return model, manifest
-
-
-def channels_of(facts: reading.DataFacts) -> int | None:
-    """Returns the channels to which images can be converted."""
-    return facts.input_shape[-1] if facts.input_shape[-1] in (1, 3) else None
 
 
 def load_model(

@@ -13,7 +13,7 @@ from ban_tf.errors import InputError
 from ban_tf.metrics import labels as label_metrics
 from ban_tf.metrics import summary
 from ban_tf.runs import inference, label_files, reading
-from ban_tf.tasks import finished_runs, image_inference
+from ban_tf.tasks import finished_runs, image_inference, image_reading
 from ban_tf.tasks.task import Predictions
 
 SEPARATOR = "|"  # of labels in a table, as in the tables that are read
@@ -65,7 +65,7 @@ def probabilities(run: reading.RunReader, images: Any, which: str) -> np.ndarray
     """
     facts = reading.read_data_facts(run)
     model = image_inference.load_model(run, which, facts)
-    return _probabilities(model, image_inference.as_images(images, facts), facts)
+    return _probabilities(model, image_reading.as_images(images, facts), facts)
 
 
 def _probabilities(model: keras.Model, images: np.ndarray, facts: reading.DataFacts) -> np.ndarray:
@@ -97,7 +97,7 @@ def predict(
     def ask(images: np.ndarray) -> np.ndarray:
         return _probabilities(model, images, facts)
 
-    for file, row in image_inference.predicted_files(names, facts, ask, bad):
+    for file, row in image_reading.predicted_files(names, facts, ask, bad):
         order = np.argsort(-row, kind="stable")
         chosen = order[row[order] >= thresholds[order]] if top is None else order[:top]
         shown = [f"{known[label]}\t{row[label]:.4f}" for label in chosen] or ["no label"]

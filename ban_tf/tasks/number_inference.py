@@ -11,7 +11,7 @@ import numpy as np
 from ban_tf.errors import InputError
 from ban_tf.metrics import regression, summary
 from ban_tf.runs import inference, reading
-from ban_tf.tasks import finished_runs, image_inference
+from ban_tf.tasks import finished_runs, image_inference, image_reading
 from ban_tf.tasks.task import Predictions
 
 
@@ -46,7 +46,7 @@ def probabilities(run: reading.RunReader, images: Any, which: str) -> np.ndarray
     """
     facts = reading.read_data_facts(run)
     model = image_inference.load_model(run, which, facts)
-    return inference.values(model, image_inference.as_images(images, facts), facts)
+    return inference.values(model, image_reading.as_images(images, facts), facts)
 
 
 def predict(
@@ -74,7 +74,7 @@ def predict(
     def ask(images: np.ndarray) -> np.ndarray:
         return inference.values(model, images, facts)
 
-    for file, value in image_inference.predicted_files(names, facts, ask, bad):
+    for file, value in image_reading.predicted_files(names, facts, ask, bad):
         rows.append([file, f"{value:.8g}"])
         lines.append(f"{file}\t{value:.6g}")
     return Predictions(["image", facts.class_names[0]], rows, lines, bad)

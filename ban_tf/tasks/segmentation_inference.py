@@ -16,7 +16,13 @@ from ban_tf.datasets.folder_layout import ALL
 from ban_tf.errors import InputError
 from ban_tf.metrics import summary
 from ban_tf.runs import inference, reading, segments
-from ban_tf.tasks import finished_runs, image_inference, image_paths, segmentation_scores
+from ban_tf.tasks import (
+    finished_runs,
+    image_inference,
+    image_paths,
+    image_reading,
+    segmentation_scores,
+)
 from ban_tf.tasks.task import Predictions
 
 _NAMED = 3  # classes of an image on the screen
@@ -74,7 +80,7 @@ def _load(
             train_examples=settings.get("train_examples") if split else None,
             image_size=facts.input_shape[:2],
             resize=facts.resize,
-            channels=image_inference.channels_of(facts),
+            channels=image_reading.channels_of(facts),
             test_fraction=settings.get("test_fraction", 0.2),
             class_names=facts.class_names,
             split=split,

@@ -21,7 +21,7 @@ from ban_tf.datasets import digits
 from ban_tf.distillation.ensemble import ensemble
 from ban_tf.runs import inference, reading
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.tasks import image_inference
+from ban_tf.tasks import image_inference, image_reading
 
 FACTS = reading.DataFacts("digits", tuple("0123456789"), (8, 8, 1), (0.3,), (0.4,))
 
@@ -349,7 +349,7 @@ def test_a_table_does_not_replace_a_file_to_predict(run, tmp_path, capsys):
 
 def test_a_large_color_image_is_made_to_fit(tmp_path):
     Image.new("RGB", (31, 17), (255, 0, 0)).save(tmp_path / "red.png")
-    pixels = image_inference.read_image(tmp_path / "red.png", (8, 8, 1))
+    pixels = image_reading.read_image(tmp_path / "red.png", (8, 8, 1))
     assert pixels.shape == (8, 8, 1) and pixels.dtype == np.uint8
     np.testing.assert_array_equal(pixels, 76)  # the luma of red
 
@@ -365,7 +365,7 @@ def test_a_large_image_is_refused_in_one_sentence(run, tmp_path, capsys, recwarn
 def test_sixteen_bits_are_refused_as_in_training_rather_than_clipped(tmp_path):
     Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(ValueError, match=r"deep\.png has more than eight bits per channel"):
-        image_inference.read_image(tmp_path / "deep.png", (8, 8, 1))
+        image_reading.read_image(tmp_path / "deep.png", (8, 8, 1))
 
 
 def test_a_file_that_is_no_image_is_named(run, tmp_path, capsys):

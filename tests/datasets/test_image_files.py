@@ -11,7 +11,7 @@ from PIL import Image, features
 
 from ban_tf.datasets import image_files, text
 from ban_tf.errors import InputError
-from ban_tf.tasks import image_inference
+from ban_tf.tasks import image_reading
 
 _EXACT = [("a.png", "PNG"), ("a.BMP", "BMP"), ("a.tiff", "TIFF"), ("a.TIF", "TIFF"), ("a", "PNG")]
 _EXACT += [("a.jpg", "PNG"), ("a.photo", "BMP"), ("a.ppm", "PPM"), ("a.tga", "TGA")]
@@ -72,7 +72,7 @@ def test_the_orientation_of_the_camera_is_applied(tmp_path, orientation, name):
     np.testing.assert_array_equal(np.asarray(image_files.open_image(tmp_path / name)), upright)
     if name != "a.tiff":  # which earlier versions of Pillow turn when they decode it
         assert image_files.read_header(tmp_path / name).size == upright.shape[:2]
-    predicted = image_inference.read_image(tmp_path / name, upright.shape)
+    predicted = image_reading.read_image(tmp_path / name, upright.shape)
     np.testing.assert_array_equal(predicted, upright)
 
 

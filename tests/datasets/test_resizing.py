@@ -20,7 +20,7 @@ from ban_tf.datasets import resizing
 from ban_tf.errors import InputError
 from ban_tf.runs import reading
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.tasks import image_inference, runner
+from ban_tf.tasks import image_inference, image_reading, runner
 
 
 def _picture(height, width, mode="RGB"):
@@ -118,7 +118,7 @@ def test_every_image_is_read_by_the_one_function(tmp_path):
         data = datasets.load(name, image_size=(16, 12), resize=method)
         for split in (data.train, data.validation, data.test):
             for file, pixels in zip(split.files, split.images, strict=True):
-                expected = image_inference.read_image(tmp_path / file, (16, 12, 3), method)
+                expected = image_reading.read_image(tmp_path / file, (16, 12, 3), method)
                 np.testing.assert_array_equal(pixels, expected)
 
 
