@@ -19,7 +19,7 @@ from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import summary
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
-from ban_tf.tasks import given_outputs, kept_predictions, lent_models, recording_choice
+from ban_tf.tasks import class_scores, given_outputs, kept_predictions, recording_choice
 from ban_tf.tasks.task import Task
 
 # Training examples for `--analyse`.
@@ -174,15 +174,16 @@ class ArrayTask(Task):
         """Returns the metrics of classifiers and of their ensembles; see `Task.rows`."""
         return summary.rows(predictions, groups, self.test.labels, self.options.ensemble_average)
 
+    def class_improved(self, lineage: Lineage) -> bool:
+        """Returns whether the validation error of a classifier fell; see `Task.improved`."""
+        labels, monitor = self.validation.labels, self.options.monitor
+        return class_scores.improved(lineage, self._validated_classes, labels, monitor)
+
+    def _validated_classes(self, model: keras.Model) -> np.ndarray:
+        return self.log_probabilities(model, self.validation)
+
     def class_validation(self, lineage: Lineage, groups: list[list[int]]) -> list[float] | None:
         """Returns the validation errors of classifiers; see `Task.validation_scores`."""
-        if not len(self.validation.labels):
-            return None
-        predictions = [
-            self.log_probabilities(
-                lent_models.of_generation(lineage, generation.number), self.validation
-            )
-            for generation in lineage.generations
-        ]
-        average = self.options.ensemble_average
-        return summary.errors(predictions, groups, self.validation.labels, average)
+        labels, average = self.validation.labels, self.options.ensemble_average
+        predict = self._validated_classes
+        return class_scores.validation_scores(lineage, groups, predict, labels, average)

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 from matplotlib.figure import Figure
 
-from ban_tf import datasets, objectives
+from ban_tf import datasets
 from ban_tf.architectures import backbones
 from ban_tf.compat import keras_distribution
 from ban_tf.datasets import class_weights, content, pipeline, thumbnails, unlabelled
@@ -25,17 +25,15 @@ from ban_tf.runs import eval_batches, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
 from ban_tf.tasks import (
-    chance,
-    class_figures,
+    class_scores,
     feature_losses,
     first_teachers,
     frozen_features,
     image_inference,
     image_networks,
     image_scores,
+    kept_predictions,
     leakage,
-    lent_models,
-    saturation,
     served_images,
 )
 from ban_tf.tasks.given_recording import GivenRecording
@@ -43,9 +41,7 @@ from ban_tf.tasks.image_task import ImageTask
 from ban_tf.tasks.other_runtimes import OtherRuntime
 from ban_tf.tasks.task import ServedData
 from ban_tf.training import freezing
-from ban_tf.training.balanced_accuracy import BalancedAccuracy
 
-_BALANCED = "val_balanced_accuracy"
 SKIPPED = "skipped_files.txt"  # of a run with --skip_bad_files
 
 
@@ -83,8 +79,8 @@ class ImageClassification(ImageTask):
             )
         self.networks = image_networks.ImageNetworks(self, self.data)
         self.data = self.networks.data
-        if self.options.monitor == _BALANCED:
-            self.shown = (*self.shown, _BALANCED)
+        if self.options.monitor == class_scores.BALANCED:
+            self.shown = (*self.shown, class_scores.BALANCED)
         self._unlabelled = None
         self._spoilt = 0  # unlabelled images that would spoil the evaluation
         if options.unlabelled:
@@ -244,28 +240,20 @@ class ImageClassification(ImageTask):
         return self.output_kind == "categorical"
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
-        """Returns the accuracy of chance, and the feature losses."""
+        """Returns what is monitored, its value by chance, and the feature losses."""
         return {
-            "chance": self._chance(),
-            "monitor": self.options.monitor,
+            **self._monitored(),
             "distillation_losses": feature_losses.of_options(self.options, first_model, self.build),
         }
 
-    def _chance(self) -> float | None:
-        """Returns the validation accuracy that a generation must exceed."""
-        balanced = self.options.monitor == _BALANCED
-        of = chance.of_balanced_accuracy if balanced else chance.of_accuracy
-        return of(self.data.validation.labels)
+    def _monitored(self) -> dict[str, Any]:
+        """Returns what of validation a generation is compared by, and its value by chance."""
+        return class_scores.lineage_arguments(self.options, self.data.validation.labels)
 
     def compile_arguments(self) -> dict[str, Any]:
         """Returns cross-entropy and accuracy."""
-        loss = objectives.LabelCrossEntropy(
-            from_logits=self._end == "linear", label_smoothing=self.options.label_smoothing
-        )
-        metrics: list[Any] = ["accuracy"]
-        if self.options.monitor == _BALANCED:
-            metrics.append(BalancedAccuracy(self.data.num_classes))
-        return {"loss": loss, "weighted_metrics": metrics}
+        from_logits = self._end == "linear"
+        return class_scores.compile_arguments(self.options, self.data.num_classes, from_logits)
 
     @functools.cached_property
     def _end(self) -> str:
@@ -274,23 +262,16 @@ class ImageClassification(ImageTask):
         return self.networks.end([self.build_first(), *([self.build(student)] if student else [])])
 
     def improved(self, lineage: Lineage) -> bool:
-        """Returns whether the validation error fell by more than its 95 % interval.
+        """Returns whether the validation error fell by more than its 95 % interval."""
+        labels, monitor = self.data.validation.labels, self.options.monitor
+        return class_scores.improved(lineage, self._validated, labels, monitor)
 
-        With `--monitor=val_balanced_accuracy`, that is the mean error of the classes.
-        """
-        number, validation = lineage.generations[-1].number, self.data.validation
-        now, before = (
-            image_scores.log_probabilities(
-                lent_models.of_generation(lineage, index),
-                validation,
-                self.data,
-                **self._evaluated(),
-            )
-            for index in (number, number - 1)
-        )
-        if self.options.monitor == _BALANCED:
-            return saturation.balanced_error_improved(now, before, validation.labels)
-        return saturation.error_improved(now, before, validation.labels)
+    def _log_probabilities(self, model: keras.Model, split: datasets.Split) -> np.ndarray:
+        return image_scores.log_probabilities(model, split, self.data, **self._evaluated())
+
+    def _validated(self, model: keras.Model) -> Any:
+        """Returns what `improved` and `validation_scores` measure a model by."""
+        return self._log_probabilities(model, self.data.validation)
 
     def _evaluated(self) -> dict[str, Any]:
         features = self.features and self.features.evaluation_batches
@@ -300,8 +281,12 @@ class ImageClassification(ImageTask):
         self, lineage: Lineage, groups: list[list[int]], directory: RunDirectory
     ) -> list[dict[str, Any]]:
         """Evaluates the predictions on the test images, which are stored with the models."""
-        self._predictions = image_scores.predictions(
-            lineage, self.data, directory, **self._evaluated()
+        test = self.data.test
+        self._predictions = kept_predictions.of_generations(
+            lineage,
+            directory,
+            (len(test.labels), self.data.num_classes),
+            lambda model: self._log_probabilities(model, test),
         )
         return summary.rows(
             self._predictions, groups, self.data.test.labels, self.options.ensemble_average
@@ -309,10 +294,8 @@ class ImageClassification(ImageTask):
 
     def validation_scores(self, lineage: Lineage, groups: list[list[int]]) -> list[float] | None:
         """Returns the errors on the validation images."""
-        average = self.options.ensemble_average
-        return image_scores.validation_errors(
-            lineage, groups, self.data, average, **self._evaluated()
-        )
+        labels, average = self.data.validation.labels, self.options.ensemble_average
+        return class_scores.validation_scores(lineage, groups, self._validated, labels, average)
 
     def keep_test(self, directory: RunDirectory) -> None:
         """Stores the labels, the names of files, and thumbnails of the images that reports show."""
@@ -326,7 +309,7 @@ class ImageClassification(ImageTask):
     def figures(self) -> Mapping[str, Mapping[int, Figure]]:
         """Returns the reliability diagram and the confusion matrix of each generation."""
         labels = np.asarray(self.data.test.labels)
-        return class_figures.of_generations(self._predictions, labels, self.data.class_names)
+        return class_scores.figures(self._predictions, labels, self.data.class_names)
 
     @classmethod
     def served_data(

@@ -70,13 +70,8 @@ class ImageRegression(ImageClassification):
         numbers = number_scores.in_unit_of(self._target)(whole.outputs[0])
         return keras.Model(whole.inputs, numbers, name=whole.name)
 
-    def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
-        """Returns the feature losses; epochs are compared by their loss."""
-        found = super().lineage_arguments(first_model)
-        return {"distillation_losses": found["distillation_losses"]}
-
-    def _chance(self) -> float | None:
-        return None
+    def _monitored(self) -> dict[str, Any]:
+        return {}  # epochs are compared by their loss
 
     def compile_arguments(self) -> dict[str, Any]:
         """Returns the squared error and its root."""

@@ -11,66 +11,10 @@ import numpy as np
 from ban_tf import datasets
 from ban_tf.compat import outputs
 from ban_tf.datasets import pipeline
-from ban_tf.lineage.lineage import Lineage
-from ban_tf.metrics import summary
 from ban_tf.runs import eval_batches
-from ban_tf.runs.rundir import RunDirectory
-from ban_tf.tasks import kept_predictions, lent_models
 
 # Returns the inputs and labels of a split, in order.
 Batches = Callable[[datasets.Split], Any]
-
-
-def predictions(
-    lineage: Lineage,
-    data: datasets.ImageData,
-    directory: RunDirectory,
-    batches: Batches | None = None,
-    batch_size: int | None = None,
-) -> list[np.ndarray]:
-    """Returns each generation's log-probabilities on the test set, `[examples, classes]`.
-
-    Args:
-        lineage: A finished lineage.
-        data: The data, of which the test split is used.
-        directory: The run directory, in which predictions are stored.
-        batches: As for `log_probabilities`.
-        batch_size: Images in a batch; by default as many as fit into memory.
-    """
-    return kept_predictions.of_generations(
-        lineage,
-        directory,
-        (len(data.test.labels), data.num_classes),
-        lambda model: log_probabilities(model, data.test, data, batches, batch_size),
-    )
-
-
-def validation_errors(
-    lineage: Lineage,
-    groups: list[list[int]],
-    data: datasets.ImageData,
-    average: str,
-    **options: Any,
-) -> list[float] | None:
-    """Returns the validation error of generations and of their averages; see `Task`.
-
-    Args:
-        lineage: A finished lineage.
-        groups: As for `Task.validation_scores`.
-        data: The data.
-        average: The average of the ensembles.
-        **options: For `log_probabilities`.
-    """
-    validation = data.validation
-    if not len(validation.labels):
-        return None
-    predictions = [
-        log_probabilities(
-            lent_models.of_generation(lineage, generation.number), validation, data, **options
-        )
-        for generation in lineage.generations
-    ]
-    return summary.errors(predictions, groups, validation.labels, average)
 
 
 def log_probabilities(

@@ -40,7 +40,7 @@ class MultiLabelImages(ImageClassification):
     kind = "multi_label"
     output_kind = "binary"
     validation_metric = "hamming_loss"
-    _validated: dict[tuple[int, ...], float]  # Hamming losses of the validation images
+    _losses: dict[tuple[int, ...], float]  # Hamming losses of the validation images
     _odds: list[np.ndarray]
     _thresholds: dict[tuple[int, ...], np.ndarray]
 
@@ -90,8 +90,9 @@ class MultiLabelImages(ImageClassification):
             )
         return super().first_teacher()
 
-    def _chance(self) -> float | None:
-        return chance.of_label_accuracy(self.data.validation.labels)
+    def _monitored(self) -> dict[str, Any]:
+        expected = chance.of_label_accuracy(self.data.validation.labels)
+        return {"chance": expected, "monitor": self.options.monitor}
 
     # Evaluation.
 
@@ -134,7 +135,7 @@ class MultiLabelImages(ImageClassification):
             members: label_metrics.best_thresholds(mean, validation.labels)
             for members, mean in means.items()
         }
-        self._validated = {
+        self._losses = {
             members: float(np.mean((mean >= self._thresholds[members]) != validation.labels))
             for members, mean in means.items()
             if len(mean)
@@ -148,7 +149,7 @@ class MultiLabelImages(ImageClassification):
 
     def validation_scores(self, lineage: Lineage, groups: list[list[int]]) -> list[float] | None:
         """Returns the Hamming losses of the validation images, as `rows` has measured them."""
-        return [self._validated[tuple(group)] for group in groups] if self._validated else None
+        return [self._losses[tuple(group)] for group in groups] if self._losses else None
 
     def _log_odds(
         self, lineage: Lineage, directory: RunDirectory, split: datasets.Split, kept_as: str

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from ban_tf import architectures, objectives
+from ban_tf import architectures
 from ban_tf.datasets import column_features, content, tables
 from ban_tf.datasets.example_batches import Examples
 from ban_tf.datasets.folder_layout import TEST, TRAIN, VALIDATION
@@ -26,9 +26,9 @@ from ban_tf.runs import class_files, number_files, table_files
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import (
     chance,
+    class_scores,
     given_outputs,
     number_scores,
-    saturation,
     table_facts,
     table_features,
     table_inference,
@@ -169,8 +169,7 @@ class TableTask(ArrayTask):
         """Returns cross-entropy and accuracy, or the squared error and its root."""
         if self._is_number:
             return number_scores.compile_arguments()
-        loss = objectives.LabelCrossEntropy(label_smoothing=self.options.label_smoothing)
-        return {"loss": loss, "weighted_metrics": ["accuracy"]}
+        return class_scores.compile_arguments(self.options, len(self.data.target.class_names))
 
     def _numbers(self, model: keras.Model, examples: Examples) -> np.ndarray:
         """Returns predicted numbers in the unit of the target, float64 `[examples]`."""
@@ -184,10 +183,7 @@ class TableTask(ArrayTask):
         if self._is_number:
             targets = self.data.parts[VALIDATION].targets
             return number_scores.improved(lineage, self._validated, targets, self.options.seed)
-        number = lineage.generations[-1].number
-        models = [lineage.model(index) for index in (number, number - 1)]
-        now, before = (self.log_probabilities(model, self.validation) for model in models)
-        return saturation.error_improved(now, before, self.validation.labels)
+        return self.class_improved(lineage)
 
     def validation_scores(self, lineage: Lineage, groups: list[list[int]]) -> list[float] | None:
         """Returns the validation errors, or the RMSE, of generations and of their averages."""

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from ban_tf import architectures, objectives
+from ban_tf import architectures
 from ban_tf.datasets import class_weights, content, documents, tokenizing
 from ban_tf.datasets.documents import Documents
 from ban_tf.datasets.example_batches import Examples
@@ -27,17 +27,12 @@ from ban_tf.runs import class_files, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import (
     array_task,
-    chance,
-    class_figures,
+    class_scores,
     given_outputs,
-    lent_models,
-    saturation,
     text_inference,
     text_models,
 )
-from ban_tf.training.balanced_accuracy import BalancedAccuracy
 
-_BALANCED = "val_balanced_accuracy"
 _MANY_UNKNOWN = 0.2  # fraction of unknown words from which the run says why
 _SNIPPET = 300  # characters of a text in a report
 
@@ -80,8 +75,8 @@ class TextClassification(array_task.ArrayTask):
             self._examples(part) for part in (train, self.data.validation, self.data.test)
         )
         self.weigh(self.data.class_names)
-        if options.monitor == _BALANCED:
-            self.shown = (*self.shown, _BALANCED)
+        if options.monitor == class_scores.BALANCED:
+            self.shown = (*self.shown, class_scores.BALANCED)
 
     def _examples(self, part: Documents) -> Examples:
         numbers = tokenizing.encode(part.texts, self.vocabulary, self.length)
@@ -196,30 +191,16 @@ class TextClassification(array_task.ArrayTask):
         )
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
-        """Returns the accuracy of chance."""
-        monitor, labels = self.options.monitor, self.validation.labels
-        balanced = monitor == _BALANCED
-        of_chance = chance.of_balanced_accuracy if balanced else chance.of_accuracy
-        return {"chance": of_chance(labels), "monitor": monitor}
+        """Returns what is monitored, and its value by chance."""
+        return class_scores.lineage_arguments(self.options, self.validation.labels)
 
     def compile_arguments(self) -> dict[str, Any]:
         """Returns cross-entropy and accuracy."""
-        metrics: list[Any] = ["accuracy"]
-        if self.options.monitor == _BALANCED:
-            metrics.append(BalancedAccuracy(len(self.data.class_names)))
-        loss = objectives.LabelCrossEntropy(label_smoothing=self.options.label_smoothing)
-        return {"loss": loss, "weighted_metrics": metrics}
+        return class_scores.compile_arguments(self.options, len(self.data.class_names))
 
     def improved(self, lineage: Lineage) -> bool:
         """Returns whether the validation error fell by more than its 95 % interval."""
-        number = lineage.generations[-1].number
-        now, before = (
-            self.log_probabilities(lent_models.of_generation(lineage, index), self.validation)
-            for index in (number, number - 1)
-        )
-        if self.options.monitor == _BALANCED:
-            return saturation.balanced_error_improved(now, before, self.validation.labels)
-        return saturation.error_improved(now, before, self.validation.labels)
+        return self.class_improved(lineage)
 
     def rows(
         self, lineage: Lineage, groups: list[list[int]], directory: RunDirectory
@@ -241,4 +222,4 @@ class TextClassification(array_task.ArrayTask):
     def figures(self) -> Mapping[str, Mapping[int, Figure]]:
         """Returns the reliability diagram and the confusion matrix of each generation."""
         names = self.data.class_names
-        return class_figures.of_generations(self._predictions, self.test.labels, names)
+        return class_scores.figures(self._predictions, self.test.labels, names)
