@@ -39,29 +39,6 @@ def of_images(
     return _hash(class_names, arrays)
 
 
-def identity(
-    known_by: str, train: int, test: int, class_names: Sequence[str] = ()
-) -> dict[str, str]:
-    """Returns what a run notes of its data, and checks when it is resumed.
-
-    Args:
-        known_by: The hash of the data.
-        train: The number of examples to train and to validate with.
-        test: The number of test examples.
-        class_names: Those of the classes, if there are any.
-    """
-    classes = f", of {len(class_names)} classes" if class_names else ""
-    return {
-        "examples": f"{train} to train with and {test} to test with{classes}",
-        "data": described(known_by),
-    }
-
-
-def described(known_by: str) -> str:
-    """Returns how the settings of a run name data of a hash."""
-    return f"content of hash {known_by}"
-
-
 def of_tokens(vocabulary: Sequence[str], parts: Sequence[np.ndarray]) -> str:
     """Returns the hash of a text.
 

@@ -19,7 +19,13 @@ from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import summary
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
-from ban_tf.tasks import class_scores, given_outputs, kept_predictions, recording_choice
+from ban_tf.tasks import (
+    class_scores,
+    data_facts,
+    given_outputs,
+    kept_predictions,
+    recording_choice,
+)
 from ban_tf.tasks.task import Task
 
 # Training examples for `--analyse`.
@@ -48,9 +54,22 @@ class ArrayTask(Task):
         if given:
             self._class_weights = class_weights.weights(given, self.train.labels, class_names)
 
-    def weights_identity(self) -> dict[str, str]:
-        """Returns what identifies the weights of classes, for `identity`."""
-        return class_weights.identity(self.options.class_weight, self._class_weights)
+    @property
+    def labels(self) -> list[np.ndarray]:
+        """The labels of the training, validation and test examples."""
+        return [part.labels for part in (self.train, self.validation, self.test)]
+
+    def identity_by(self, content: str, class_names: Sequence[str] = ()) -> dict[str, str]:
+        """Returns what identifies the data and the weights of classes, for `identity`.
+
+        Args:
+            content: As for `data_facts.identity`.
+            class_names: Likewise.
+        """
+        return {
+            **data_facts.identity(content, self.labels, class_names),
+            **class_weights.identity(self.options.class_weight, self._class_weights),
+        }
 
     def open(self, directory: RunDirectory) -> None:
         """Decides whether the outputs of teachers are recorded, in memory."""

@@ -121,14 +121,6 @@ class ImageClassification(ImageTask):
             self.options.eval_batch_size,
         )
 
-    def describe(self) -> str:
-        """Returns the name of the dataset and its numbers of examples."""
-        data = self.data
-        return (
-            f"{data.name}: {len(data.train.labels):,} training, {len(data.validation.labels):,} "
-            f"validation, {len(data.test.labels):,} test examples"
-        )
-
     def remarks(self) -> list[str]:
         """Returns the number of training examples of each class, and of unlabelled ones."""
         found = [class_weights.describe(self.data.train.labels, self.data.class_names)]

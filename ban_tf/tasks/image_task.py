@@ -10,9 +10,9 @@ import numpy as np
 
 from ban_tf import datasets
 from ban_tf.compat import keras_distribution
-from ban_tf.datasets import class_weights, content, pipeline
+from ban_tf.datasets import class_weights, pipeline
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.tasks import image_networks, teacher_signal
+from ban_tf.tasks import data_facts, image_networks, teacher_signal
 from ban_tf.tasks.task import Task
 
 
@@ -31,6 +31,11 @@ class ImageTask(Task):
     signal: teacher_signal.TeacherSignal
     analyzed: int
     _class_weights: np.ndarray | None = None
+
+    @property
+    def labels(self) -> list[np.ndarray]:
+        """The labels of the training, validation and test images."""
+        return [part.labels for part in (self.data.train, self.data.validation, self.data.test)]
 
     def weigh(self, labels: np.ndarray) -> None:
         """Weighs classes by `--class_weight`, if it is given; called after loading.
@@ -57,12 +62,15 @@ class ImageTask(Task):
         )
         self.recorded = self.signal.recorded
 
+    def describe(self) -> str:
+        """Returns the name of the dataset and its numbers of images."""
+        return data_facts.describe(self.data.name, self.labels, "examples")
+
     def identity(self) -> Mapping[str, Any]:
         """Returns the numbers of images, what their content depends on, and class weights."""
         data = self.data
-        train = len(data.train.labels) + len(data.validation.labels)
         return {
-            **content.identity(data.content, train, len(data.test.labels), data.class_names),
+            **data_facts.identity(data.content, self.labels, data.class_names),
             # Among these, older runs are known by the content alone.
             "resize": self.options.resize,
             **class_weights.identity(self.options.class_weight, self._class_weights),

@@ -24,6 +24,7 @@ from ban_tf.runs import class_files, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import hardware
 from ban_tf.tasks import (
+    data_facts,
     language_inference,
     language_scores,
     language_teachers,
@@ -106,7 +107,7 @@ class LanguageModeling(Task):
         return {
             "words": f"{train} to train with and {len(data.test)} to test with, {different} "
             "different ones",
-            "data": content.described(known_by),
+            "data": data_facts.known_by(known_by),
         }
 
     def files(self) -> Mapping[str, bytes]:

@@ -23,6 +23,7 @@ from ban_tf.runs import reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import (
     chance,
+    data_facts,
     image_networks,
     segmentation_inference,
     segmentation_kept,
@@ -71,12 +72,9 @@ class Segmentation(ImageTask):
 
     def describe(self) -> str:
         """Returns the name of the dataset, its numbers of images and their size."""
-        data = self.data
-        height, width, _ = data.input_shape
-        return (
-            f"{data.name}: {len(data.train.labels):,} training, {len(data.validation.labels):,} "
-            f"validation, {len(data.test.labels):,} test images of {height}x{width} pixels"
-        )
+        height, width, _ = self.data.input_shape
+        counted = data_facts.describe(self.data.name, self.labels, "images")
+        return f"{counted} of {height}x{width} pixels"
 
     def remarks(self) -> list[str]:
         """Returns the share of each class in the training pixels, and the size of recordings."""

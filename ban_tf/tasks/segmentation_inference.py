@@ -11,12 +11,13 @@ import keras
 import numpy as np
 
 from ban_tf import datasets
-from ban_tf.datasets import content, image_files, masks, pipeline, resizing, segmentation
+from ban_tf.datasets import image_files, masks, pipeline, resizing, segmentation
 from ban_tf.datasets.folder_layout import ALL
 from ban_tf.errors import InputError
 from ban_tf.metrics import summary
 from ban_tf.runs import inference, reading, segments
 from ban_tf.tasks import (
+    data_facts,
     finished_runs,
     image_inference,
     image_paths,
@@ -89,7 +90,7 @@ def _load(
     same = dataset == settings.get("dataset")
     if not same and ALL in datasets.parts(dataset):  # perhaps the same folder by another name
         with contextlib.suppress(InputError):  # such as too few images to be divided
-            same = settings.get("data") == content.described(load(split=True).content)
+            same = settings.get("data") == data_facts.known_by(load(split=True).content)
     return load(same)
 
 

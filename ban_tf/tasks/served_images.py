@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from ban_tf import datasets
-from ban_tf.datasets import content
 from ban_tf.datasets.image_data import Rows
 from ban_tf.errors import InputError
 from ban_tf.runs import reading
+from ban_tf.tasks import data_facts
 from ban_tf.tasks.task import ServedData
 
 _CALIBRATION = 300  # training images
@@ -52,7 +52,7 @@ def load(
             f"the data of {run.path} cannot be loaded again; --dataset and --data_dir name where "
             f"it is now: {error}"
         ) from error
-    if settings.get("data", known := content.described(data.content)) != known:
+    if settings.get("data", known := data_facts.known_by(data.content)) != known:
         raise InputError(
             f"--dataset={name} no longer holds the images that {run.path} was trained and tested "
             "on; name these with --dataset."

@@ -15,7 +15,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ban_tf import architectures
-from ban_tf.datasets import column_features, content, tables
+from ban_tf.datasets import column_features, tables
 from ban_tf.datasets.example_batches import Examples
 from ban_tf.datasets.folder_layout import TEST, TRAIN, VALIDATION
 from ban_tf.distillation import example_keys, teacher_names, teachers
@@ -27,6 +27,7 @@ from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import (
     chance,
     class_scores,
+    data_facts,
     given_outputs,
     number_scores,
     table_facts,
@@ -83,11 +84,7 @@ class TableTask(ArrayTask):
 
     def describe(self) -> str:
         """Returns the name of the table and its numbers of rows."""
-        parts = self.data.parts
-        return (
-            f"{self.data.name}: {len(parts[TRAIN]):,} training, {len(parts[VALIDATION]):,} "
-            f"validation, {len(parts[TEST]):,} test rows"
-        )
+        return data_facts.describe(self.data.name, self.labels, "rows")
 
     def remarks(self) -> list[str]:
         """Returns what is predicted, and from which columns."""
@@ -95,12 +92,7 @@ class TableTask(ArrayTask):
 
     def identity(self) -> Mapping[str, Any]:
         """Returns the numbers of rows and a hash of the table."""
-        parts = self.data.parts
-        train = len(parts[TRAIN]) + len(parts[VALIDATION])
-        return {
-            **content.identity(self.data.content, train, len(parts[TEST])),
-            **self.weights_identity(),
-        }
+        return self.identity_by(self.data.content)
 
     def files(self) -> Mapping[str, bytes]:
         """Returns the columns and the target, without which predictions cannot be read."""

@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from ban_tf import architectures
-from ban_tf.datasets import class_weights, content, documents, tokenizing
+from ban_tf.datasets import class_weights, documents, tokenizing
 from ban_tf.datasets.documents import Documents
 from ban_tf.datasets.example_batches import Examples
 from ban_tf.distillation import example_keys, teacher_names, teachers
@@ -28,6 +28,7 @@ from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import (
     array_task,
     class_scores,
+    data_facts,
     given_outputs,
     text_inference,
     text_models,
@@ -88,11 +89,10 @@ class TextClassification(array_task.ArrayTask):
 
     def describe(self) -> str:
         """Returns the name of the dataset, its numbers of texts and of words."""
-        data = self.data
         return (
-            f"{data.name}: {len(data.train.texts):,} training, {len(data.validation.texts):,} "
-            f"validation, {len(data.test.texts):,} test texts, {len(self.vocabulary):,} known "
-            f"words, {100 * self.unknown_share('test'):.1f} % of the test words unknown"
+            f"{data_facts.describe(self.data.name, self.labels, 'texts')}, "
+            f"{len(self.vocabulary):,} known words, "
+            f"{100 * self.unknown_share('test'):.1f} % of the test words unknown"
         )
 
     def remarks(self) -> list[str]:
@@ -116,12 +116,7 @@ class TextClassification(array_task.ArrayTask):
 
     def identity(self) -> Mapping[str, Any]:
         """Returns the numbers of texts and a hash of their content."""
-        data = self.data
-        train = len(data.train.texts) + len(data.validation.texts)
-        return {
-            **content.identity(data.content, train, len(data.test.texts), data.class_names),
-            **self.weights_identity(),
-        }
+        return self.identity_by(self.data.content, self.data.class_names)
 
     def files(self) -> Mapping[str, bytes]:
         """Returns the classes and the vocabulary."""

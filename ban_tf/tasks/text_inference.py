@@ -12,13 +12,13 @@ import numpy as np
 
 from ban_tf import datasets
 from ban_tf.compat import outputs
-from ban_tf.datasets import content, document_files, documents, text, tokenizing
+from ban_tf.datasets import document_files, documents, text, tokenizing
 from ban_tf.datasets.folder_layout import ALL
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import summary
 from ban_tf.runs import class_files, inference, reading
 from ban_tf.system import shown
-from ban_tf.tasks import finished_runs, image_paths, likely, text_models
+from ban_tf.tasks import data_facts, finished_runs, image_paths, likely, text_models
 from ban_tf.tasks.task import Predictions
 
 _AT_A_TIME = 500  # texts
@@ -114,7 +114,7 @@ def _test_texts(run: reading.RunReader, dataset: str) -> documents.Documents:
         options = {name: settings[name] for name in recorded if settings.get(name) is not None}
         with contextlib.suppress(InputError):  # such as too few texts to be divided
             data = documents.load(dataset, **options)
-            if settings.get("data") == content.described(data.content):
+            if settings.get("data") == data_facts.known_by(data.content):
                 return data.test
     return documents.load_test(dataset, class_files.read_classes(run))
 
