@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Sequence, Sized
 
 
-def describe(name: str, parts: Sequence[Sequence[Any]], noun: str) -> str:
+def describe(name: str, parts: Sequence[Sized], noun: str) -> str:
     """Returns the name of a dataset and its numbers of examples.
 
     Args:
@@ -19,7 +18,7 @@ def describe(name: str, parts: Sequence[Sequence[Any]], noun: str) -> str:
 
 
 def identity(
-    content: str, parts: Sequence[Sequence[Any]], class_names: Sequence[str] = ()
+    content: str, parts: Sequence[Sized], class_names: Sequence[str] = ()
 ) -> dict[str, str]:
     """Returns what identifies the data of a run, for `Task.identity`.
 

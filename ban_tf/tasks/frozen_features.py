@@ -50,6 +50,8 @@ def pays(options: Options, data: datasets.ImageData) -> bool:
 class FrozenFeatures:
     """The data of a run with the features of a frozen backbone in place of images.
 
+    Its batches take the place of those of a `TeacherSignal`.
+
     Args:
         options: The options of the run.
         data: The data, in the pixels that the network takes.
@@ -85,14 +87,18 @@ class FrozenFeatures:
         generation: int,
         epoch: int,
         step: int,
+        teacher: Any,
+        blend: Any,
         finish: Callable[[Any], Any],
     ) -> Any:
-        """Returns a generation's batches of features from a step on; see `Lineage.fit`.
+        """Returns a generation's batches of features; see `TeacherSignal.training_batches`.
 
         Args:
             generation: Its number.
             epoch: The first epoch.
             step: The first step of that epoch.
+            teacher: Not used: teachers are run with their students.
+            blend: Not used: features are not mixed.
             finish: Transforms the batches of each replica, for example adds sample weights.
         """
         options, data = self._options, self._data
@@ -110,6 +116,10 @@ class FrozenFeatures:
             features=recorded.logits,
         )
         return self._workers.distribute_dataset(lambda **share: finish(batches(**share)))
+
+    def validation_batches(self, generation: int) -> Any:
+        """Returns the features of the validation data, which are the same for all generations."""
+        return self.evaluation_batches(self._data.validation)
 
     def evaluation_batches(self, split: datasets.Split) -> Any:
         """Returns the features of all examples of a split in order, with their labels."""

@@ -14,7 +14,6 @@ from matplotlib.figure import Figure
 
 from ban_tf import datasets
 from ban_tf.architectures import backbones
-from ban_tf.compat import keras_distribution
 from ban_tf.datasets import class_weights, content, pipeline, thumbnails, unlabelled
 from ban_tf.distillation import teacher_names
 from ban_tf.errors import InputError
@@ -34,12 +33,10 @@ from ban_tf.tasks import (
     image_scores,
     kept_predictions,
     leakage,
-    served_images,
 )
 from ban_tf.tasks.given_recording import GivenRecording
 from ban_tf.tasks.image_task import ImageTask
 from ban_tf.tasks.other_runtimes import OtherRuntime
-from ban_tf.tasks.task import ServedData
 from ban_tf.training import freezing
 
 SKIPPED = "skipped_files.txt"  # of a run with --skip_bad_files
@@ -103,7 +100,7 @@ class ImageClassification(ImageTask):
             with seeds.seeded(seeds.derive_seed(self.options.seed, "weights", "backbone")):
                 network = self.build(self.options.arch)
             if backbones.is_fixed(network):
-                self.features = frozen_features.FrozenFeatures(
+                self.signal = self.features = frozen_features.FrozenFeatures(
                     self.options, self.data, network, self.workers
                 )
                 return
@@ -155,14 +152,6 @@ class ImageClassification(ImageTask):
         examples = len(self.data.train.labels) + len(self._unlabelled.labels)
         return examples // self.options.batch_size
 
-    def training_batches(self, generation: int, epoch: int, step: int, *teacher: Any) -> Any:
-        """Returns shuffled, augmented and possibly mixed images or features, and their labels."""
-        if self.features is None:
-            return super().training_batches(generation, epoch, step, *teacher)
-        return keras_distribution.as_data(
-            self.features.training_batches(generation, epoch, step, self._weighted)
-        )
-
     def _blend(self, generation: int, epoch: int, step: int) -> Callable[..., Any] | None:
         """Returns what mixes the images of a batch, with --mixup or --cutmix."""
         if not self.options.mixed:
@@ -177,9 +166,7 @@ class ImageClassification(ImageTask):
         )
 
     def validation_batches(self) -> Any:
-        """Returns the validation images in order; None if there are none."""
-        if self.features is not None and len(self.data.validation.labels):
-            return self.features.evaluation_batches(self.data.validation)
+        """Returns the validation images or features in order; None if there are none."""
         batches, classes = super().validation_batches(), self.data.num_classes
         if batches is None or self.recorded or not self.options.mixed:
             return batches
@@ -302,17 +289,6 @@ class ImageClassification(ImageTask):
         """Returns the reliability diagram and the confusion matrix of each generation."""
         labels = np.asarray(self.data.test.labels)
         return class_scores.figures(self._predictions, labels, self.data.class_names)
-
-    @classmethod
-    def served_data(
-        cls,
-        run: reading.RunReader,
-        preprocessing: bool,
-        dataset: str | None = None,
-        data_dir: str | None = None,
-    ) -> ServedData:
-        """Returns the images of a run; see `served_images.load`."""
-        return served_images.load(run, preprocessing, dataset, data_dir)
 
 
 def _one_hot(labels: Any, classes: int) -> Any:

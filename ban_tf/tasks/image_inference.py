@@ -14,7 +14,7 @@ from ban_tf.datasets import folder_hints, folder_layout
 from ban_tf.errors import InputError
 from ban_tf.metrics import summary
 from ban_tf.runs import inference, reading
-from ban_tf.tasks import class_folder, finished_runs, image_reading, likely
+from ban_tf.tasks import class_folder, finished_runs, image_reading, likely, served_images
 from ban_tf.tasks.task import Predictions
 
 
@@ -218,6 +218,9 @@ def served(
     if preprocessing:
         model = inference.classifier(model, facts, any_size, last)
     return model, manifest
+
+
+served_data = served_images.load
 
 
 def load_model(

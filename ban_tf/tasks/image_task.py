@@ -12,7 +12,7 @@ from ban_tf import datasets
 from ban_tf.compat import keras_distribution
 from ban_tf.datasets import class_weights, pipeline
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.tasks import data_facts, image_networks, teacher_signal
+from ban_tf.tasks import data_facts, frozen_features, image_networks, teacher_signal
 from ban_tf.tasks.task import Task
 
 
@@ -22,13 +22,13 @@ class ImageTask(Task):
     Attributes:
         data: The images and their labels, in the pixels of the run.
         networks: Builds the networks.
-        signal: The batches, with teachers that are recorded or run.
+        signal: The batches, with teachers that are recorded or run; perhaps of features of images.
         analyzed: How many training images `--analyse` looks at.
     """
 
     data: datasets.ImageData
     networks: image_networks.ImageNetworks
-    signal: teacher_signal.TeacherSignal
+    signal: teacher_signal.TeacherSignal | frozen_features.FrozenFeatures
     analyzed: int
     _class_weights: np.ndarray | None = None
 
@@ -55,12 +55,12 @@ class ImageTask(Task):
             eval_batch_size: Images in a batch of evaluation.
             *further: Further arguments of `TeacherSignal`.
         """
-        self.signal = self.workers.run_on_chief_first(
+        signal = self.workers.run_on_chief_first(
             lambda: teacher_signal.TeacherSignal(
                 self.options, self.data, directory, self.workers, eval_batch_size, *further
             )
         )
-        self.recorded = self.signal.recorded
+        self.signal, self.recorded = signal, signal.recorded
 
     def describe(self) -> str:
         """Returns the name of the dataset and its numbers of images."""

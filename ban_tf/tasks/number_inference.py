@@ -11,7 +11,7 @@ import numpy as np
 from ban_tf.errors import InputError
 from ban_tf.metrics import regression, summary
 from ban_tf.runs import inference, reading
-from ban_tf.tasks import finished_runs, image_inference, image_reading
+from ban_tf.tasks import finished_runs, image_inference, image_reading, served_images
 from ban_tf.tasks.task import Predictions
 
 
@@ -78,6 +78,9 @@ def predict(
         rows.append([file, f"{value:.8g}"])
         lines.append(f"{file}\t{value:.6g}")
     return Predictions(["image", facts.class_names[0]], rows, lines, bad)
+
+
+served_data = served_images.load
 
 
 def served(

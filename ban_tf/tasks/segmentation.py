@@ -28,6 +28,7 @@ from ban_tf.tasks import (
     segmentation_inference,
     segmentation_kept,
     segmentation_scores,
+    teacher_signal,
 )
 from ban_tf.tasks.image_task import ImageTask
 from ban_tf.training.pixel_metrics import MeanIoU, PixelAccuracy
@@ -42,6 +43,7 @@ class Segmentation(ImageTask):
     predicts_masks = True
     shown = ("loss", "accuracy", "val_accuracy", "val_mean_iou")
     analyzed = 50
+    signal: teacher_signal.TeacherSignal
     _scores: dict[str, segmentation_scores.Scores]  # of what the report shows, by name
 
     def load(self) -> None:

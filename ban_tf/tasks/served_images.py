@@ -57,8 +57,6 @@ def load(
             f"--dataset={name} no longer holds the images that {run.path} was trained and tested "
             "on; name these with --dataset."
         )
-    if np.ndim(data.test.labels) != 1:
-        raise InputError(f"the images of {run.path} have several labels each; the error is of one.")
 
     def prepared(images: np.ndarray | Rows, rows: np.ndarray | slice) -> np.ndarray:
         if preprocessing:

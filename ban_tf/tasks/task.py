@@ -308,7 +308,7 @@ class Task:
     def _for(cls, run: RunReader, function: str, what: str) -> Callable[..., Any]:
         found = getattr(cls.finished, function, None)
         if found is None:
-            raise _unknown(run, what)
+            raise InputError(f"{run.path} cannot be {what}: its task does not support that.")
         return found
 
     @classmethod
@@ -392,8 +392,5 @@ class Task:
         Raises:
             InputError: The data has gone or changed, or the task has no such command.
         """
-        raise _unknown(run, "quantized")
-
-
-def _unknown(run: RunReader, what: str) -> InputError:
-    return InputError(f"{run.path} cannot be {what}: its task does not support that.")
+        served_data = cls._for(run, "served_data", "quantized")
+        return served_data(run, preprocessing, dataset, data_dir)
