@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from ban_tf import datasets
 from ban_tf.architectures import backbones
-from ban_tf.datasets import class_weights, content, pipeline, thumbnails, unlabelled
+from ban_tf.datasets import class_weights, pipeline, thumbnails
 from ban_tf.distillation import teacher_names
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
@@ -37,6 +37,7 @@ from ban_tf.tasks import (
 from ban_tf.tasks.given_recording import GivenRecording
 from ban_tf.tasks.image_task import ImageTask
 from ban_tf.tasks.other_runtimes import OtherRuntime
+from ban_tf.tasks.unlabelled_images import UnlabelledImages
 from ban_tf.training import freezing
 
 SKIPPED = "skipped_files.txt"  # of a run with --skip_bad_files
@@ -78,19 +79,7 @@ class ImageClassification(ImageTask):
         self.data = self.networks.data
         if self.options.monitor == class_scores.BALANCED:
             self.shown = (*self.shown, class_scores.BALANCED)
-        self._unlabelled = None
-        self._spoilt = 0  # unlabelled images that would spoil the evaluation
-        if options.unlabelled:
-            found = unlabelled.load(
-                options.unlabelled, self.data.input_shape, options.resize, options.skip_bad_files
-            )
-            self._unlabelled = unlabelled.without(found, self.data.validation, self.data.test)
-            self._spoilt = len(found.labels) - len(self._unlabelled.labels)
-            if not len(self._unlabelled.labels):
-                raise InputError(
-                    f"--unlabelled={options.unlabelled}: every image is identical to one of the "
-                    "validation or test data; give others."
-                )
+        self._unlabelled = UnlabelledImages(options, self.data) if options.unlabelled else None
         self.weigh(self.data.train.labels)
 
     def open(self, directory: RunDirectory) -> None:
@@ -122,15 +111,14 @@ class ImageClassification(ImageTask):
         """Returns the number of training examples of each class, and of unlabelled ones."""
         found = [class_weights.describe(self.data.train.labels, self.data.class_names)]
         if self._unlabelled is not None:
-            found += unlabelled.describe(self._unlabelled, self._spoilt)
+            found += self._unlabelled.remarks()
         return found
 
     def identity(self) -> Mapping[str, Any]:
         """Returns what identifies the images, and those without labels."""
         found = {**super().identity()}
         if self._unlabelled is not None:
-            known_by = content.of_images(self._unlabelled, self._unlabelled, ())
-            found["unlabelled"] = f"{len(self._unlabelled.labels)} images of hash {known_by}"
+            found["unlabelled"] = self._unlabelled.identity()
         return found
 
     def files(self) -> Mapping[str, bytes]:
@@ -146,11 +134,8 @@ class ImageClassification(ImageTask):
 
     def steps_per_epoch(self) -> int:
         """Returns the number of full batches in an epoch, with unlabelled images."""
-        steps = super().steps_per_epoch()
-        if self._unlabelled is None:
-            return steps
-        examples = len(self.data.train.labels) + len(self._unlabelled.labels)
-        return examples // self.options.batch_size
+        steps = super().steps_per_epoch()  # of labeled images alone there must be a batch, too
+        return steps if self._unlabelled is None else self._unlabelled.steps_per_epoch()
 
     def _blend(self, generation: int, epoch: int, step: int) -> Callable[..., Any] | None:
         """Returns what mixes the images of a batch, with --mixup or --cutmix."""

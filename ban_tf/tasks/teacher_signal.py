@@ -10,7 +10,6 @@ own view. It pays
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable
@@ -24,7 +23,7 @@ from ban_tf.compat import compiled
 from ban_tf.compat.loss_kinds import BINARY
 from ban_tf.config.idle import needs_online
 from ban_tf.config.options import Options
-from ban_tf.datasets import pipeline, policies, unlabelled
+from ban_tf.datasets import pipeline, policies
 from ban_tf.distillation import recording
 from ban_tf.distillation.teachers import OnlineTeacher
 from ban_tf.distribution.workers import Workers
@@ -32,8 +31,9 @@ from ban_tf.runs import eval_batches
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import bars, seeds
 from ban_tf.system.shown import counted
-from ban_tf.tasks import recording_choice, unlabelled_choice
+from ban_tf.tasks import recording_choice
 from ban_tf.tasks.given_recording import GivenRecording
+from ban_tf.tasks.unlabelled_images import UnlabelledImages
 
 _LARGEST_SHARE = 0.5  # of the free disk space that `auto` may use
 _SAMPLED_IMAGES = 1024
@@ -99,7 +99,7 @@ class TeacherSignal:
         directory: The run directory.
         workers: The workers of this training, which share the recordings.
         eval_batch_size: Images in a batch of validation, and at most of recording.
-        unlabelled_images: Images without labels for born-again generations, whose teachers are then
+        unlabelled: Images without labels for born-again generations, whose teachers are then
             recorded.
         kind: The kind of the outputs, such as "binary", of which the logits of yes are recorded.
         given: The recording that teaches generation 0, if one does.
@@ -115,7 +115,7 @@ class TeacherSignal:
         directory: RunDirectory,
         workers: Workers | None = None,
         eval_batch_size: int = eval_batches.LARGEST,
-        unlabelled_images: datasets.Split | None = None,
+        unlabelled: UnlabelledImages | None = None,
         kind: str = "categorical",
         given: GivenRecording | None = None,
     ):
@@ -124,13 +124,12 @@ class TeacherSignal:
         self._eval_batch_size = eval_batch_size
         self._workers = workers or Workers()
         self._directory = directory
-        self._unlabelled = unlabelled_images
-        self._born_again: tuple[int, datasets.ImageData] | None = None
+        self._unlabelled = unlabelled
         self.options = options
         self.data = data
         decided = directory.metadata.get("teacher_signal")
         if decided is None:
-            recorded = options.teacher_signal == "recorded" or unlabelled_images is not None
+            recorded = options.teacher_signal == "recorded" or unlabelled is not None
             # Outputs of every pixel are large: they are recorded on request alone.
             if not recorded and options.teacher_signal == "auto" and not _has_masks(data):
                 recorded = _pays(options, data)
@@ -181,7 +180,7 @@ class TeacherSignal:
         given = self._given if generation == 0 else None
         recorded: GivenRecording | recording.Recording | None = given
         if self._unlabelled is not None:
-            position = epoch * self._steps() + step
+            position = epoch * self._unlabelled.steps_per_epoch() + step
             if teacher is not None:
                 data = self._with_unlabelled(generation, teacher)
             epoch, step = divmod(position, pipeline.steps_per_epoch(data, options.batch_size))
@@ -208,28 +207,16 @@ class TeacherSignal:
 
         return self._workers.distribute_dataset(made)
 
-    def _steps(self) -> int:
-        """Returns the steps of an epoch with all unlabelled images."""
-        assert self._unlabelled is not None
-        examples = len(self.data.train.labels) + len(self._unlabelled.labels)
-        return examples // self.options.batch_size
-
     def _with_unlabelled(self, generation: int, teacher: OnlineTeacher) -> datasets.ImageData:
         """Returns the data of a born-again generation, with the unlabelled images chosen for it."""
-        if self._born_again is None or self._born_again[0] != generation:
-            images = self._unlabelled
-            assert images is not None
-            chosen = unlabelled_choice.of_generation(
-                generation,
-                self._directory,
-                lambda: _probabilities(teacher, images, self.data, self._recording_batch(teacher)),
-                self.options.unlabelled_confidence,
-                self.options.unlabelled_balance,
-                self.data.class_names,
-            )
-            train = unlabelled.join(self.data.train, images.select(chosen))
-            self._born_again = generation, dataclasses.replace(self.data, train=train)
-        return self._born_again[1]
+        assert self._unlabelled is not None
+        return self._unlabelled.joined(
+            generation,
+            self._directory,
+            lambda images: _probabilities(
+                teacher, images, self.data, self._recording_batch(teacher)
+            ),
+        )
 
     def validation_batches(self, generation: int, teacher: OnlineTeacher | None = None) -> Any:
         """Returns the validation data for a generation; arguments as above."""
