@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import keras
+import numpy as np
 
 from ban_tf.datasets import batch_sizes
 from ban_tf.datasets.image_data import ImageData, Split
@@ -159,6 +160,22 @@ def image_batches(split: Split, data: ImageData, batch_size: int, first: int) ->
         first: The first example.
     """
     return _of_backend().image_batches(split, data, batch_size, first)
+
+
+def with_distributions(batches: Any, num_classes: int) -> Any:
+    """Returns batches of the same inputs, whose labels are distributions, as mixed ones are.
+
+    Args:
+        batches: Batches of inputs and classes.
+        num_classes: The number of classes.
+    """
+
+    def one_hot(inputs: Any, labels: Any) -> tuple[Any, Any]:
+        if isinstance(labels, np.ndarray):
+            return inputs, np.eye(num_classes, dtype=np.float32)[labels]
+        return inputs, keras.ops.one_hot(labels, num_classes)
+
+    return batches.map(one_hot)
 
 
 def mixing() -> Any:

@@ -9,7 +9,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 from matplotlib.figure import Figure
 
 from ban_tf import datasets
@@ -152,11 +151,11 @@ class ImageClassification(ImageTask):
 
     def validation_batches(self) -> Any:
         """Returns the validation images or features in order; None if there are none."""
-        batches, classes = super().validation_batches(), self.data.num_classes
+        batches = super().validation_batches()
         if batches is None or self.recorded or not self.options.mixed:
             return batches
-        # One-hot labels, as in training: Keras uses the same kind of accuracy for both.
-        return batches.map(lambda images, labels: (images, _one_hot(labels, classes)))
+        # As in training: Keras uses the same kind of accuracy for both.
+        return pipeline.with_distributions(batches, self.data.num_classes)
 
     def build_first(self) -> keras.Model:
         """Builds the network that generation 0 trains: a head on features, or all."""
@@ -216,14 +215,8 @@ class ImageClassification(ImageTask):
 
     def compile_arguments(self) -> dict[str, Any]:
         """Returns cross-entropy and accuracy."""
-        from_logits = self._end == "linear"
+        from_logits = self.end == "linear"
         return class_scores.compile_arguments(self.options, self.data.num_classes, from_logits)
-
-    @functools.cached_property
-    def _end(self) -> str:
-        """The last activation of the networks, which are checked."""
-        student = self.options.student_arch
-        return self.networks.end([self.build_first(), *([self.build(student)] if student else [])])
 
     def improved(self, lineage: Lineage) -> bool:
         """Returns whether the validation error fell by more than its 95 % interval."""
@@ -274,9 +267,3 @@ class ImageClassification(ImageTask):
         """Returns the reliability diagram and the confusion matrix of each generation."""
         labels = np.asarray(self.data.test.labels)
         return class_scores.figures(self._predictions, labels, self.data.class_names)
-
-
-def _one_hot(labels: Any, classes: int) -> Any:
-    if isinstance(labels, np.ndarray):
-        return np.eye(classes, dtype=np.float32)[labels]
-    return ops.one_hot(labels, classes)

@@ -75,7 +75,7 @@ class ImageRegression(ImageClassification):
 
     def compile_arguments(self) -> dict[str, Any]:
         """Returns the squared error and its root."""
-        if (end := self._end) != "linear":
+        if (end := self.end) != "linear":
             raise InputError(
                 f"--arch={self.options.arch} ends in a {end}, which not all numbers come out of; "
                 "end it in a Dense layer without an activation."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -116,3 +117,9 @@ class ImageTask(Task):
     def build(self, network: str) -> keras.Model:
         """Builds a network from images of the run's pixels to logits, of each image or pixel."""
         return self.networks.build(network)
+
+    @functools.cached_property
+    def end(self) -> str:
+        """The last activation of the networks that are trained, which are checked."""
+        student = self.options.student_arch
+        return self.networks.end([self.build_first(), *([self.build(student)] if student else [])])

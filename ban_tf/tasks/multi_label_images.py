@@ -61,7 +61,7 @@ class MultiLabelImages(ImageClassification):
 
     def compile_arguments(self) -> dict[str, Any]:
         """Returns the binary cross-entropy of each label, and the share of right labels."""
-        end = self._end
+        end = self.end
         if end == "softmax":
             raise InputError(
                 f"--arch={self.options.arch} ends in a softmax, by which labels exclude each "

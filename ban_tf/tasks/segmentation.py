@@ -6,7 +6,6 @@ they learn from the teacher by objectives that read no labels, unless `--skip_vo
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -145,18 +144,12 @@ class Segmentation(ImageTask):
     def compile_arguments(self) -> dict[str, Any]:
         """Returns cross-entropy, pixel accuracy and mean IoU."""
         loss = objectives.LabelCrossEntropy(
-            from_logits=self._end == "linear", label_smoothing=self.options.label_smoothing
+            from_logits=self.end == "linear", label_smoothing=self.options.label_smoothing
         )
         return {
             "loss": loss,
             "weighted_metrics": [PixelAccuracy(), MeanIoU(self.data.num_classes)],
         }
-
-    @functools.cached_property
-    def _end(self) -> str:
-        """The last activation of the networks, which are checked."""
-        built = [self.build(network) for network in self.options.architectures]
-        return image_networks.common_end(built, self.options, self.workers)
 
     def improved(self, lineage: Lineage) -> bool:
         """Returns whether the validation mean IoU rose by more than its 95 % interval."""
