@@ -69,11 +69,6 @@ class ImageClassification(ImageTask):
             show_progress=options.progress == "auto",
             target=options.target,
         )
-        if options.teacher_top is not None and options.teacher_top > self.data.num_classes:
-            raise InputError(
-                f"--teacher_top={options.teacher_top} is more than the {self.data.num_classes} "
-                f"classes of --dataset={options.dataset}."
-            )
         self.networks = image_networks.ImageNetworks(self, self.data)
         self.data = self.networks.data
         if self.options.monitor == class_scores.BALANCED:

@@ -135,8 +135,9 @@ class TeacherSignal:
                 recorded = _pays(options, data)
             augment = augmentation(options, data)
             count = views(options, augment)
-            if recorded and _has_masks(data):
-                recording_choice.check_space(options, *forms(options, data, count))
+            needed = forms(options, data, count) if recorded else ()  # checks --teacher_top, too
+            if needed and _has_masks(data):
+                recording_choice.check_space(options, *needed)
             decided = {
                 "recorded": recorded,
                 "views": count,

@@ -11,6 +11,7 @@ import pytest
 from ban_tf import datasets
 from ban_tf.config import options
 from ban_tf.distillation import recording, teachers
+from ban_tf.errors import InputError
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import runner, teacher_signal
 
@@ -78,6 +79,11 @@ def test_with_a_view_for_each_epoch_recorded_equals_online_to_rounding(tmp_path)
         *([[float(value) for value in line.split(",")] for line in row[1:]] for row in rows),
         atol=1e-2,
     )
+
+
+def test_as_many_largest_outputs_as_classes_are_refused_before_training(tmp_path):
+    with pytest.raises(InputError, match=r"--teacher_top must be between 1 and 9, .* it is 10\."):
+        _signal(tmp_path, teacher_signal="recorded", teacher_top=10)
 
 
 @pytest.mark.parametrize(("views", "top"), [(2, None), (3, None), (2, 4)])
