@@ -16,14 +16,13 @@ from ban_tf.tasks.other_runtimes import OtherRuntime
 
 
 def given(
-    options: Options, networks: ImageNetworks, compared: bool
+    options: Options, networks: ImageNetworks
 ) -> tuple[tuple[Any, str] | None, GivenRecording | OtherRuntime | None]:
     """Returns the teacher of generation 0.
 
     Args:
         options: The options of the run.
         networks: Its networks.
-        compared: Whether models must be better than chance on the validation data.
 
     Returns:
         The teacher and what identifies it, None if generation 0 has none; and its recording, of
@@ -52,7 +51,7 @@ def given(
             )
         recorded = _mapped(RecordedTeacher(), recording.targets)
         return (recorded, recording.describe()), recording
-    found = [networks.teacher(source.path, compared) for source in sources]
+    found = [networks.teacher(source.path) for source in sources]
     weights = [source.weight for source in sources if source.weight is not None]
     models, targets = [model for model, _ in found], found[0][1]
     joint = OnlineTeacher(models, weights=weights or None)

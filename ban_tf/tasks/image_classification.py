@@ -15,7 +15,6 @@ from ban_tf import datasets
 from ban_tf.architectures import backbones
 from ban_tf.datasets import class_weights, pipeline, thumbnails
 from ban_tf.distillation import teacher_names
-from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import summary
 from ban_tf.report import examples
@@ -117,12 +116,11 @@ class ImageClassification(ImageTask):
 
     def files(self) -> Mapping[str, bytes]:
         """Returns the classes and the normalization of the images, and the files left out."""
-        data = self.data
-        found = {reading.DATA: reading.DataFacts.of(data, self.options.resize).to_json()}
+        found = {**super().files()}
         if self.workers.chief:  # only it writes, and the comparison takes seconds
-            found |= leakage.files(data)
+            found |= leakage.files(self.data)
         if self.options.skip_bad_files:
-            lines = [f"{sentence}\n" for sentence in data.skipped]
+            lines = [f"{sentence}\n" for sentence in self.data.skipped]
             found[SKIPPED] = "".join(lines).encode()
         return found
 
@@ -182,20 +180,13 @@ class ImageClassification(ImageTask):
         """Returns the model of `--teacher_from`, made to take the pixels of the run."""
         if not teacher_names.is_first_model(vars(self.options)):
             return None
-        path = self.options.teacher_from or ""
-        self.given, _ = self.networks.given(path, self._predicts_a_class)
+        self.given = self.networks.given(self.options.teacher_from or "")
         return self.given
 
     def first_teacher(self) -> tuple[Any, str] | None:
         """Returns `--teacher_from` where it teaches generation 0."""
-        teacher, self._recording = first_teachers.given(
-            self.options, self.networks, self._predicts_a_class
-        )
+        teacher, self._recording = first_teachers.given(self.options, self.networks)
         return teacher
-
-    @property
-    def _predicts_a_class(self) -> bool:
-        return self.output_kind == "categorical"
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
         """Returns what is monitored, its value by chance, and the feature losses."""

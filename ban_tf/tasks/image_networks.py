@@ -141,16 +141,14 @@ class ImageNetworks:
         """Returns the last activation of all networks that a run trains; see `common_end`."""
         return common_end(networks, self._task.options, self._task.workers)
 
-    def given(self, path: str, compared: bool) -> tuple[keras.Model, bool]:
+    def given(self, path: str) -> keras.Model:
         """Loads the model of `--teacher_from`.
 
         Args:
             path: Its file.
-            compared: Whether it must be better than chance on the validation data.
 
         Returns:
-            A model that takes the images of the run, and whether it is another one than in the
-            file.
+            A model that takes the images of the run.
 
         Raises:
             InputError: It does not fit the data, or is no better than chance.
@@ -159,20 +157,17 @@ class ImageNetworks:
         model = given_teacher.load(path, self.data.input_shape)
         given_teacher.check_fits(model, path, options.dataset, self.data, self.data.num_classes)
         given_teacher.check_classes(path, options.dataset, self.data)
-        taking = self._taking(model, path, compared, None)
-        return taking, taking is not model
+        return self._taking(model, path, None)
 
-    def teacher(self, path: str, compared: bool) -> tuple[keras.Model, list[int | None] | None]:
+    def teacher(self, path: str) -> tuple[keras.Model, list[int | None] | None]:
         """Loads a teacher of generation 0, of any size and perhaps of other classes.
 
         Args:
             path: Its file.
-            compared: As for `given`.
 
         Returns:
             A model that takes the images of the run, in --teacher_precision unless that is auto,
-            and the class of the data of each of its
-            classes; None if they are the same.
+            and the class of the data of each of its classes; None if they are the same.
 
         Raises:
             InputError: It does not fit the data, or is no better than chance.
@@ -188,14 +183,15 @@ class ImageNetworks:
         classes = model.output_shape[-1]
         names = given_teacher.class_names_of(path)
         targets = targets_of(names, classes, data, mapped, f"--teacher_from={path}")
-        return self._taking(model, path, compared, targets), targets
+        return self._taking(model, path, targets), targets
 
     def _taking(
-        self, model: keras.Model, path: str, compared: bool, targets: list[int | None] | None
+        self, model: keras.Model, path: str, targets: list[int | None] | None
     ) -> keras.Model:
         """Returns a given model, made to take the images of the run, after checking it."""
         form = given_teacher.form_of(model, path, self._task.options.teacher_input)
-        if compared:
+        # Only of one class of each image it is known how often chance is right.
+        if self._task.output_kind == "categorical" and not self._per_pixel:
             given_teacher.check_accuracy(model, path, form, self.data, self._normalized, targets)
         own = given_teacher.described(model, form, self._normalized)
         taking = adapted.adapted(model, own, self._described(self.form), self.data.input_shape)

@@ -12,6 +12,7 @@ import numpy as np
 from ban_tf import datasets
 from ban_tf.compat import keras_distribution
 from ban_tf.datasets import class_weights, pipeline
+from ban_tf.runs import reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import data_facts, frozen_features, image_networks, teacher_signal
 from ban_tf.tasks.task import Task
@@ -76,6 +77,10 @@ class ImageTask(Task):
             "resize": self.options.resize,
             **class_weights.identity(self.options.class_weight, self._class_weights),
         }
+
+    def files(self) -> Mapping[str, bytes]:
+        """Returns the classes and the normalization of the images."""
+        return {reading.DATA: reading.DataFacts.of(self.data, self.options.resize).to_json()}
 
     def steps_per_epoch(self) -> int:
         """Returns the number of full batches in an epoch."""

@@ -6,7 +6,6 @@ they learn from the teacher by objectives that read no labels, unless `--skip_vo
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -18,7 +17,6 @@ from ban_tf.distillation import teacher_names
 from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import segmentation as metrics
-from ban_tf.runs import reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import (
     chance,
@@ -90,10 +88,6 @@ class Segmentation(ImageTask):
             found.append(self.signal.describe_space())
         return found
 
-    def files(self) -> Mapping[str, bytes]:
-        """Returns the classes and the normalization of the images."""
-        return {reading.DATA: reading.DataFacts.of(self.data, self.options.resize).to_json()}
-
     def _batches(self, split: datasets.Split, models: int) -> Any:
         """Returns images and labels of a split in order, for so many models at once."""
         return pipeline.evaluation_batches(split, self.data, self._batch_size(models))
@@ -122,7 +116,7 @@ class Segmentation(ImageTask):
                 f"--teacher_from={path} must be one .keras file, of a network for masks: neither "
                 "recordings nor several models teach pixels."
             )
-        model, _ = self.networks.given(path, compared=False)
+        model = self.networks.given(path)
         wanted = (*self.data.input_shape[:2], self.data.num_classes)
         if model.output_shape[1:] != wanted:
             raise InputError(
