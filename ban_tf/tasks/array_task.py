@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ban_tf.compat import compiled, keras_distribution, outputs
+from ban_tf.compat import keras_distribution, outputs
 from ban_tf.datasets import class_weights, example_batches
 from ban_tf.datasets.example_batches import Examples
 from ban_tf.distillation import teacher_names
@@ -25,6 +25,7 @@ from ban_tf.tasks import (
     given_outputs,
     kept_predictions,
     recording_choice,
+    teacher_passes,
 )
 from ban_tf.tasks.task import Task
 
@@ -118,10 +119,7 @@ class ArrayTask(Task):
 
     def _record(self, teacher: Any, examples: Examples) -> np.ndarray:
         """Returns the joint logits or values of a teacher, float32 `[examples, units]`."""
-        kind = self.output_kind
-        ask = compiled.inference(
-            lambda inputs: next(iter(teacher.logits(inputs, kind).values())), teacher.models
-        )
+        ask = teacher_passes.asking(teacher, self.output_kind)
         batches = example_batches.evaluation_batches(examples, _EVALUATED)
         return np.concatenate([ask(inputs) for inputs, _ in batches])
 

@@ -23,9 +23,8 @@ from ban_tf.datasets import pipeline
 from ban_tf.distillation import recording
 from ban_tf.distribution.workers import Workers
 from ban_tf.runs import eval_batches
-from ban_tf.system import bars, seeds
-from ban_tf.system.shown import counted
-from ban_tf.tasks import teacher_signal
+from ban_tf.system import seeds
+from ban_tf.tasks import teacher_passes, teacher_signal
 
 # Flags that need the images, or other networks than a head on one backbone.
 _NEED_IMAGES = (
@@ -155,14 +154,5 @@ class FrozenFeatures:
                 )
             return pipeline.image_batches(split, data, batch, first)
 
-        if options.progress != "none" and split is data.train:
-            print(
-                f"Computing the features of the frozen backbone once: {counted(views, 'view')} of "
-                f"{form.examples:,} examples, {recording.in_words(form.bytes)} in {folder}."
-            )
-        with bars.bar(
-            "features",
-            form.views * form.examples,
-            shown=options.progress == "auto" and split is data.train,
-        ) as advance:
-            return recording.record(folder, form, batches, self._compute, advance)
+        what = "Computing the features of the frozen backbone once" if split is data.train else ""
+        return teacher_passes.record(folder, form, batches, self._compute, what, options.progress)

@@ -12,7 +12,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from ban_tf.compat import compiled
 from ban_tf.compat.loss_kinds import CATEGORICAL
 from ban_tf.compat.streams import with_streams
 from ban_tf.config.options import Options
@@ -21,7 +20,7 @@ from ban_tf.distillation import recording, teacher_names, teachers
 from ban_tf.distillation.teachers import OnlineTeacher
 from ban_tf.errors import InputError
 from ban_tf.runs import reading
-from ban_tf.tasks import teacher_signal
+from ban_tf.tasks import teacher_passes
 from ban_tf.tasks.language_training import reset_states
 
 TRAIN, VALIDATION = "train", "validation"
@@ -93,9 +92,7 @@ def record(
     # On several replicas, the teacher itself has the states of the rows of one.
     models = [with_streams(model, streams) for model in teacher.models]
     whole = OnlineTeacher(models, teacher.activation, weights=teacher.weights)
-    ask = compiled.inference(
-        lambda words: next(iter(whole.logits(words, CATEGORICAL).values())), models
-    )
+    ask = teacher_passes.asking(whole, CATEGORICAL)
     read: Callable[..., Any] = text_batches.evaluation_batches
     if part == TRAIN:
         read = text_batches.training_batches
@@ -108,13 +105,12 @@ def record(
             rows = ask(words)
             yield rows[max(0, first - number * streams) :]
 
-    shown = part == TRAIN and options.progress != "none"
     name = recording.digest(models, tokens, part, streams, steps, options.teacher_top)
-    return teacher_signal.recorded(
+    return teacher_passes.record(
         options.recordings_directory / name,
         form(options, data, part),
         outputs,
         lambda rows: rows,
-        f"the teacher of generation {generation}" if shown else "",
-        show=options.progress == "auto",
+        f"Recording the teacher of generation {generation}" if part == TRAIN else "",
+        options.progress,
     )

@@ -11,7 +11,6 @@ own view. It pays
 from __future__ import annotations
 
 import functools
-import pathlib
 from collections.abc import Callable
 from typing import Any
 
@@ -19,8 +18,6 @@ import numpy as np
 from scipy import special
 
 from ban_tf import datasets
-from ban_tf.compat import compiled
-from ban_tf.compat.loss_kinds import BINARY
 from ban_tf.config.idle import needs_online
 from ban_tf.config.options import Options
 from ban_tf.datasets import pipeline, policies
@@ -29,9 +26,8 @@ from ban_tf.distillation.teachers import OnlineTeacher
 from ban_tf.distribution.workers import Workers
 from ban_tf.runs import eval_batches
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import bars, seeds
-from ban_tf.system.shown import counted
-from ban_tf.tasks import recording_choice
+from ban_tf.system import seeds
+from ban_tf.tasks import recording_choice, teacher_passes
 from ban_tf.tasks.given_recording import GivenRecording
 from ban_tf.tasks.unlabelled_images import UnlabelledImages
 
@@ -261,15 +257,15 @@ class TeacherSignal:
         name = recording.digest(teacher.models, *facts(data, data.train), form.top, seen)
         folder = options.recordings_directory / name
         batch = self._recording_batch(teacher)
-        return recorded(
+        return teacher_passes.record(
             folder,
             form,
             lambda view, first: pipeline.view_batches(
                 data, batch_size=batch, view_seed=seed, view=view, augment=augment, first=first
             ),
-            _asking(teacher, self._kind),
-            "" if options.progress == "none" else f"the teacher of generation {generation}",
-            show=options.progress == "auto",
+            teacher_passes.asking(teacher, self._kind),
+            f"Recording the teacher of generation {generation}",
+            progress=options.progress,
         )
 
     def _recording_batch(self, teacher: OnlineTeacher) -> int:
@@ -282,11 +278,11 @@ class TeacherSignal:
         form = _form(options, data, 1, data.validation)
         name = recording.digest(teacher.models, *facts(data, data.validation), form.top)
         batch = self._recording_batch(teacher)
-        return recorded(
+        return teacher_passes.record(
             options.recordings_directory / name,
             form,
             lambda view, first: pipeline.image_batches(data.validation, data, batch, first),
-            _asking(teacher, self._kind),
+            teacher_passes.asking(teacher, self._kind),
         )
 
 
@@ -294,7 +290,7 @@ def _probabilities(
     teacher: OnlineTeacher, images: datasets.Split, data: datasets.ImageData, batch: int
 ) -> np.ndarray:
     """Returns a teacher's probabilities for images without augmentation, `[images, classes]`."""
-    ask = _asking(teacher, "categorical")
+    ask = teacher_passes.asking(teacher, "categorical")
     batches = pipeline.evaluation_batches(images, data, batch)
     logits = np.concatenate([ask(batch) for batch, _ in batches])
     return special.softmax(logits.astype(np.float64), axis=-1)
@@ -304,42 +300,3 @@ def facts(data: datasets.ImageData, split: datasets.Split) -> list[Any]:
     """Returns values that identify the inputs of a split; of many images, evenly spaced ones."""
     step = max(1, len(split.labels) // _SAMPLED_IMAGES)
     return [split.labels, np.asarray(split.images[::step]), data.mean, data.std]
-
-
-def recorded(
-    folder: pathlib.Path,
-    form: recording.Form,
-    batches: Callable[[int, int], Any],
-    ask: Callable[[Any], Any],
-    whose: str = "",
-    show: bool = False,
-) -> recording.Recording:
-    """Records what is missing of a teacher's outputs, and shows the progress.
-
-    Args:
-        folder: See `recording.record`.
-        form: See there.
-        batches: See there.
-        ask: Returns the outputs for a batch.
-        whose: What is recorded, for the screen; shows nothing if it is empty.
-        show: Whether to show a bar.
-    """
-    rows = form.views * form.examples
-    if whose:
-        print(
-            f"Recording {whose}: {counted(form.views, 'view')} of {form.examples:,} examples, "
-            f"{recording.in_words(form.bytes)} in {folder}."
-        )
-    with bars.bar("recording", rows, shown=bool(whose) and show) as advance:
-        return recording.record(folder, form, batches, ask, advance)
-
-
-@functools.lru_cache(maxsize=2)
-def _asking(teacher: OnlineTeacher, kind: str) -> Callable[[Any], np.ndarray]:
-    """Returns one traced function for all generations that use the teacher's models."""
-
-    def ask(images: Any) -> Any:
-        logits = next(iter(teacher.logits(images, kind).values()))
-        return logits[..., 1] - logits[..., 0] if kind == BINARY else logits
-
-    return compiled.inference(ask, teacher.models)

@@ -13,7 +13,7 @@ from ban_tf.config import options
 from ban_tf.distillation import recording, teachers
 from ban_tf.errors import InputError
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.tasks import runner, teacher_signal
+from ban_tf.tasks import runner, teacher_passes, teacher_signal
 
 SMALL = {
     "arch": "tests.tasks.test_teacher_signal:build",
@@ -109,7 +109,7 @@ def test_students_see_the_very_images_that_were_recorded(tmp_path, views, top, m
         np.testing.assert_array_equal(images, others)
         np.testing.assert_array_equal(targets["labels"], labels)
     # Whoever learns from the same teacher finds it recorded, and asks it no more.
-    monkeypatch.setattr(teacher_signal, "_asking", lambda teacher, kind: None)
+    monkeypatch.setattr(teacher_passes, "asking", lambda teacher, kind: None)
     for objective in ("dkpp", "cwtm"):
         other = _signal(
             tmp_path / objective,
