@@ -19,7 +19,7 @@ from ban_tf.datasets.image_data import Split
 
 _WHOLE = 2**31  # bytes of a split's images
 _SAMPLED = 1024  # images of a larger one
-_AT_A_TIME = 2**27  # bytes
+_AT_A_TIME = 2**24  # bytes
 
 
 def of_images(

@@ -7,7 +7,7 @@ import hashlib
 import io
 import pathlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,13 +15,9 @@ from ban_tf.datasets import disk_cache, image_files, resizing
 from ban_tf.errors import InputError
 from ban_tf.system import bars, hardware, shown
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 _THREADS = 8  # at most: a photograph of 12 megapixels needs 100 MB in each
 _AT_A_TIME = 256
 _FEW = 300  # images for which no progress is shown
-_STRIP = 256  # rows of pixels that are hashed at a time
 DIGEST = 20  # bytes
 
 
@@ -54,7 +50,7 @@ class Decoded(NamedTuple):
 
     Attributes:
         images: uint8 `[images, height, width, channels]`, in memory or memory-mapped.
-        digests: Hashes of the pixels of the original images, uint8 `[images, DIGEST]`.
+        digests: Hashes of the decoded pixels and of the original size, uint8 `[images, DIGEST]`.
         bad: Why some could not be decoded, by row; their pixels are 0.
     """
 
@@ -157,8 +153,10 @@ def decode_rows(
         except InputError:
             arrays["images"][row], arrays["digests"][row] = 0, 0
             return
-        arrays["images"][row] = resizing.to_array(image, *target)
-        arrays["digests"][row] = np.frombuffer(_digest(image), np.uint8)
+        arrays["images"][row] = pixels = resizing.to_array(image, *target)
+        digest = hashlib.sha1(repr(image.size).encode(), usedforsecurity=False)
+        digest.update(pixels)
+        arrays["digests"][row] = np.frombuffer(digest.digest(), np.uint8)
 
     rows = range(first, first + len(sources))
     for _ in pool.map(decode, rows, *zip(*sources, strict=True)):
@@ -168,14 +166,6 @@ def decode_rows(
 def threads() -> concurrent.futures.ThreadPoolExecutor:
     """Returns threads that decode images."""
     return concurrent.futures.ThreadPoolExecutor(min(_THREADS, hardware.usable_cores()))
-
-
-def _digest(image: Image.Image) -> bytes:
-    digest = hashlib.sha1(f"{image.mode} {image.size} ".encode(), usedforsecurity=False)
-    for top in range(0, image.height, _STRIP):  # a whole copy would double the memory
-        bottom = min(top + _STRIP, image.height)
-        digest.update(image.crop((0, top, image.width, bottom)).tobytes())
-    return digest.digest()
 
 
 def _identity(names: Sequence[str], files: Sequence[pathlib.Path]) -> str:

@@ -1,7 +1,7 @@
 """Images and labels, split into training, validation and test data.
 
 Images are in memory, or on disk if they would not fit: memory-mapped NumPy arrays, of which only
-the required rows are read.
+the required rows are read. Of many images in memory there is one array, too, which all parts share.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ import dataclasses
 
 import numpy as np
 
+_MOST_COPIED = 2**28  # bytes of images in memory that are copied to be selected
+
 
 class Rows:
-    """Some rows of images on disk, as an array.
+    """Some rows of images, as an array: without a copy, on disk or in memory.
 
     Args:
-        images: uint8 `[examples, height, width, channels]`, memory-mapped.
+        images: uint8 `[examples, height, width, channels]`: an array, memory-mapped or not, or
+            rows of one.
         rows: The indices of the rows, `[chosen]`.
     """
 
-    def __init__(self, images: np.ndarray, rows: np.ndarray):
+    def __init__(self, images: np.ndarray | Rows, rows: np.ndarray):
         self._images, self._rows = images, rows
         self.shape = (len(rows), *images.shape[1:])
         self.dtype = images.dtype
@@ -50,20 +53,20 @@ class Split:
     files: tuple[str, ...] | None = None
 
     @property
-    def on_disk(self) -> bool:
-        """Whether the images are on disk."""
-        return isinstance(self.images, (np.memmap, Rows))
+    def is_read_by_rows(self) -> bool:
+        """Whether batches are read from disk, or from many images in memory, without a copy."""
+        if isinstance(self.images, (np.memmap, Rows)):
+            return True
+        return self.images.nbytes > _MOST_COPIED
 
     def select(self, chosen: np.ndarray) -> Split:
-        """Returns some of the examples, by index or by mask; images on disk stay there."""
+        """Returns some of the examples, by index or by mask."""
         rows = np.arange(len(self.labels))[chosen]
         labels = self.labels[rows]
         files = self.files and tuple(self.files[row] for row in rows)
-        if not self.on_disk:
-            return Split(self.images[rows], labels, files)
-        if isinstance(self.images, Rows):
-            return Split(Rows(self.images._images, self.images._rows[rows]), labels, files)
-        return Split(Rows(self.images, rows), labels, files)
+        if self.is_read_by_rows:
+            return Split(Rows(self.images, rows), labels, files)
+        return Split(self.images[rows], labels, files)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

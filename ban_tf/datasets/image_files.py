@@ -227,7 +227,7 @@ def _on_background(image: Image.Image) -> Image.Image:
     if image.mode.lower().endswith("a") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, BACKGROUND), image)
-    return image.convert(mode)
+    return image if image.mode == mode else image.convert(mode)  # which would copy it
 
 
 def _mode(image: Image.Image) -> str:

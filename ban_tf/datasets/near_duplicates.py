@@ -7,6 +7,8 @@ product of matrices, so that tens of thousands of images take seconds.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from ban_tf.datasets.image_data import Rows
@@ -66,8 +68,8 @@ def thumbnails(images: np.ndarray | Rows) -> np.ndarray:
     found = np.empty((len(images), _HEIGHT, _WIDTH), np.float32)
     for start in range(0, len(images), _CHUNK):
         some = np.asarray(images[start : start + _CHUNK])
-        gray = np.add.reduceat(some, tops[:-1], axis=1, dtype=np.uint32)
-        gray = np.add.reduceat(gray, lefts[:-1], axis=2).sum(axis=3)
+        rows = [some[:, top:end].sum(1, np.uint32) for top, end in itertools.pairwise(tops)]
+        gray = np.add.reduceat(np.stack(rows, 1), lefts[:-1], axis=2).sum(axis=3)
         found[start : start + _CHUNK] = gray / areas
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ban_tf.datasets import masks, numpy_policies, pipeline, stateless_random
+from ban_tf.datasets import masks, normalization, numpy_policies, pipeline, stateless_random
 from ban_tf.datasets.image_data import ImageData, Split
 from ban_tf.datasets.numpy_batches import NumpyBatches
 
@@ -141,6 +141,4 @@ def _labels(
 
 
 def _normalizer(data: ImageData) -> Callable[[np.ndarray], np.ndarray]:
-    # (x / 255 - mean) / std as one multiplication and one addition.
-    scale, shift = 1.0 / (255.0 * data.std), -data.mean / data.std
-    return lambda images: images.astype(np.float32) * scale + shift
+    return lambda images: normalization.normalized(images, data.mean, data.std)

@@ -75,7 +75,10 @@ def to_array(image: Image.Image, size: tuple[int, int], method: str, channels: i
         method: As for `fit`.
         channels: 1 or 3.
     """
-    shown = fit(image.convert("L" if channels == 1 else "RGB"), size, method)
+    mode = "L" if channels == 1 else "RGB"
+    if image.mode != mode:  # `convert` would copy the image
+        image = image.convert(mode)
+    shown = fit(image, size, method)
     return np.asarray(shown, dtype=np.uint8).reshape(*size, channels)
 
 

@@ -11,7 +11,7 @@ from ban_tf.datasets.image_data import Rows, Split
 from ban_tf.errors import InputError
 from ban_tf.system import seeds
 
-_PIXELS = 2**22  # counted at a time, to limit memory
+_PIXELS = 2**16  # counted at a time, in the cache of the processor
 # Bins of numbers, each of which is split alike, and examples in one at least: of fewer, no part is
 # near the given fraction.
 _BINS, _EXAMPLES_OF_A_BIN = 10, 50

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from ban_tf.compat import iterators
-from ban_tf.datasets import masks, pipeline, policies
+from ban_tf.datasets import masks, normalization, pipeline, policies
 from ban_tf.datasets.image_data import ImageData, Split
 
 _AT_A_TIME = 2  # batches created in parallel, and as many prefetched
@@ -149,8 +149,8 @@ def _draw(augment: str | bool, examples: int, seed: int, view: tf.Tensor) -> tup
 
 
 def _images(split: Split) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Returns a function from indices `[batch]` to images, read from memory or from disk."""
-    if split.on_disk:
+    """Returns a function from indices `[batch]` to images."""
+    if split.is_read_by_rows:
 
         def read(chosen: tf.Tensor) -> tf.Tensor:
             rows = tf.numpy_function(
@@ -185,6 +185,11 @@ def _labels(split: Split) -> Callable[..., tf.Tensor]:
 
 
 def _normalizer(data: ImageData) -> Callable[[Any], tf.Tensor]:
-    # (x / 255 - mean) / std as one multiplication and one addition.
-    scale, shift = 1.0 / (255.0 * data.std), -data.mean / data.std
-    return lambda images: tf.cast(images, tf.float32) * scale + shift
+    height, width, channels = data.input_shape
+    scale, shift = normalization.factors(data.mean, data.std, width)
+
+    def normalize(images: tf.Tensor) -> tf.Tensor:
+        rows = tf.cast(tf.reshape(images, [-1, height, width * channels]), tf.float32)
+        return tf.ensure_shape(tf.reshape(rows * scale + shift, tf.shape(images)), images.shape)
+
+    return normalize

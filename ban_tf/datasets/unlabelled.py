@@ -134,13 +134,13 @@ def choose(probabilities: np.ndarray, confidence: float, most: int | None) -> Ch
 def join(train: Split, unlabelled: Split) -> Split:
     """Returns the training examples, followed by images without labels."""
     labels = np.concatenate([train.labels, unlabelled.labels])
-    if train.on_disk:
+    if train.is_read_by_rows or unlabelled.is_read_by_rows:
         return Split(_Joined(train.images, unlabelled.images), labels)
     return Split(np.concatenate([train.images, unlabelled.images]), labels)
 
 
 class _Joined(Rows):
-    """Rows of images on disk, followed by images in memory."""
+    """Images, followed by others."""
 
     def __init__(self, first: Any, second: Any):
         self._first, self._second = first, second

@@ -8,11 +8,13 @@ from typing import Any
 
 import keras
 
-from ban_tf.system import hardware
+from ban_tf.system import devices, hardware
 
 LARGEST = 500
 _SMALL = 64 * 64  # pixels up to which it is always `LARGEST`
-_MOST, _SHARE = 2**30, 1 / 8  # bytes of a batch: at most these, and this part of the memory
+# Bytes of a batch: at most these, and this part of the memory. On processors, networks at 224
+# pixels took as long with a quarter of them.
+_MOST, _MOST_ON_PROCESSORS, _SHARE = 2**30, 2**28, 1 / 8
 _BATCHES = 5  # of images that are in memory, most of them prepared ahead
 _FLOAT = 4  # bytes
 
@@ -34,8 +36,9 @@ def size_for(
         return given
     if input_shape[0] * input_shape[1] <= _SMALL:
         return LARGEST
+    most = _MOST if devices.accelerators() else _MOST_ON_PROCESSORS
     known = hardware.memory()
-    budget = _MOST if known is None else min(_MOST, _SHARE * known)
+    budget = most if known is None else min(most, _SHARE * known)
     # Input and output of the largest layer, and the images in float32.
     image = _FLOAT * (2 * largest_map(networks()) + _BATCHES * math.prod(input_shape))
     return max(1, min(LARGEST, int(budget // image)))

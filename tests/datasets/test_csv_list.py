@@ -46,7 +46,7 @@ def test_a_table_without_splits_is_split(tmp_path):
     paths = _images(tmp_path)
     name = _table(tmp_path, ["label,path", *(f'{path[11]},"{path}"' for path in paths)])
     data = datasets.load(name, test_fraction=0.4, cache="disk")
-    assert data.train.on_disk and len(data.test.labels) == 8
+    assert data.train.is_read_by_rows and len(data.test.labels) == 8
     assert needs.SPLIT.met(options.Options(dataset=name))
     assert options.check(options.Options(dataset=name)).dataset == name
 

@@ -113,7 +113,8 @@ def test_images_on_disk_are_those_in_memory(tmp_path, caplog):
     with caplog.at_level("WARNING"):
         for _ in range(2):  # the second time, from the cache
             disk = datasets.load(name, cache="disk", **how)
-            assert disk.train.on_disk and disk.test.on_disk and not memory.train.on_disk
+            assert disk.train.is_read_by_rows and disk.test.is_read_by_rows
+            assert not memory.train.is_read_by_rows
             assert disk.content == memory.content and disk.skipped == memory.skipped
             assert disk.train.files == memory.train.files
             np.testing.assert_array_equal(disk.mean, memory.mean)
@@ -163,9 +164,9 @@ def test_a_killed_reader_decodes_no_image_twice(tmp_path, monkeypatch):
 
 def test_auto_goes_to_disk_if_memory_is_small(tmp_path, monkeypatch):
     name = _folder(tmp_path)
-    assert not datasets.load(name, image_size=(8, 8)).train.on_disk
+    assert not datasets.load(name, image_size=(8, 8)).train.is_read_by_rows
     monkeypatch.setattr(disk_cache.hardware, "memory", lambda: 3 * 18 * 8 * 8 * 3 - 1)
-    assert datasets.load(name, image_size=(8, 8)).train.on_disk
+    assert datasets.load(name, image_size=(8, 8)).train.is_read_by_rows
 
 
 def test_memory_that_is_too_small_is_named(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import tensorflow as tf
 from scipy import stats
 
 from ban_tf import datasets
-from ban_tf.datasets import augmentation, pipeline
+from ban_tf.datasets import augmentation, image_data, normalization, pipeline
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,37 @@ def test_images_too_small_to_reflect_are_refused():
         augmentation.apply(
             tf.zeros([2, 4, 8, 1], tf.uint8), augmentation.draw(2, tf.constant([0, 0]))
         )
+
+
+def test_many_images_in_memory_are_not_copied_and_give_the_same_batches(data, monkeypatch):
+    monkeypatch.setattr(image_data, "_MOST_COPIED", 0)
+    many = datasets.load("digits", train_examples=110)
+    monkeypatch.undo()
+    assert isinstance(many.train.images, image_data.Rows) and many.content == data.content
+    for (images, labels), (expected, expected_labels) in zip(
+        _batches(many), _batches(data), strict=True
+    ):
+        np.testing.assert_array_equal(images, expected)
+        np.testing.assert_array_equal(labels, expected_labels)
+    ours, theirs = (
+        next(iter(pipeline.evaluation_batches(found.validation, found, 50)))
+        for found in (many, data)
+    )
+    np.testing.assert_array_equal(ours[0], theirs[0])
+
+
+def test_rows_are_normalized_as_pixels_are_to_the_last_bit():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (5, 6, 7, 3), dtype=np.uint8)
+    mean, std = rng.uniform(0.1, 0.9, (2, 3)).astype(np.float32)
+    expected = images.astype(np.float32) * (1.0 / (255.0 * std)) + -mean / std
+    np.testing.assert_array_equal(normalization.normalized(images, mean, std), expected)
+    np.testing.assert_allclose(expected, (images / 255 - mean) / std, atol=1e-5)
+    parts = image_data.Split(images, np.zeros(5, np.int32))
+    data = image_data.ImageData("", parts, parts, parts, ("a",), mean, std, False)
+    batch = next(iter(pipeline.evaluation_batches(parts, data, 3)))[0]
+    assert batch.shape == (3, 6, 7, 3)
+    np.testing.assert_array_equal(batch, expected[:3])
 
 
 @pytest.mark.parametrize("place", [(0, 3), (1, 0), (2, 4)])

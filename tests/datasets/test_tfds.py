@@ -82,7 +82,8 @@ def test_images_larger_than_memory_are_read_from_disk_and_are_the_same(data_dir,
     monkeypatch.setattr(datasets.disk_cache.hardware, "memory", lambda: 1000)
     disk = datasets.load("tiny_shapes", cache="auto", **options)
     again = datasets.load("tiny_shapes", cache="disk", **options)  # finds the decoded file
-    assert disk.train.on_disk and disk.validation.on_disk and not memory.train.on_disk
+    assert disk.train.is_read_by_rows and disk.validation.is_read_by_rows
+    assert not memory.train.is_read_by_rows
     np.testing.assert_array_equal(disk.mean, memory.mean)
     np.testing.assert_array_equal(disk.std, memory.std)
     arguments = {"batch_size": 4, "epochs": 2, "seed": 3, "augment": True}
@@ -287,7 +288,7 @@ def test_pictures_of_different_sizes_are_brought_to_one(tmp_path):
     assert memory.class_names == ("kind 9", "kind 10")
     assert memory.input_shape == (8, 10, 3) and len(memory.test.labels) == 4
     np.testing.assert_array_equal(memory.test.images[:, 0, 0, 0] // 20 % 2, memory.test.labels)
-    assert disk.train.on_disk and not memory.train.on_disk
+    assert disk.train.is_read_by_rows and not memory.train.is_read_by_rows
     assert memory.content == disk.content == again.content
 
 

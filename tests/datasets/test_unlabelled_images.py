@@ -70,7 +70,7 @@ def test_they_follow_the_training_data_in_memory_and_on_disk(tmp_path):
     more = Split(images[5:], np.full(4, -1, np.int32))
     disk = Split(np.load(tmp_path / "images.npy", mmap_mode="r"), np.arange(5, dtype=np.int32))
     memory, joined = (unlabelled.join(split, more) for split in (_split(images[:5]), disk))
-    assert joined.on_disk and not memory.on_disk
+    assert joined.is_read_by_rows and not memory.is_read_by_rows
     for found in (memory, joined):
         np.testing.assert_array_equal(found.labels, [0, 1, 2, 3, 4, -1, -1, -1, -1])
         np.testing.assert_array_equal(found.images[np.array([7, 0, 4])], images[[7, 0, 4]])

@@ -36,7 +36,9 @@ def test_a_batch_of_evaluation_fits(monkeypatch):
     convolution = keras.layers.Conv2D(10, 3, 2)
     network = keras.Sequential([keras.Input((80, 100, 3)), keras.Sequential([convolution])])
     image = 4 * (2 * 39 * 49 * 10 + 5 * 80 * 100 * 3)
-    for memory, size in ((None, 500), (2**40, 500), (8 * 7 * image, 7), (1, 1)):
+    monkeypatch.setattr(eval_batches.devices, "accelerators", list)
+    most = 2**28 // image
+    for memory, size in ((None, most), (2**40, most), (8 * 7 * image, 7), (1, 1)):
         monkeypatch.setattr(hardware, "memory", lambda memory=memory: memory)
         assert eval_batches.size_for(lambda: [network], (80, 100, 3)) == size
         assert eval_batches.size_for(lambda: [network], (80, 100, 3), 600) == 600
