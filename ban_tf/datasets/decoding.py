@@ -155,7 +155,7 @@ def decode_rows(
             return
         arrays["images"][row] = pixels = resizing.to_array(image, *target)
         digest = hashlib.sha1(repr(image.size).encode(), usedforsecurity=False)
-        digest.update(pixels)
+        digest.update(pixels.data)
         arrays["digests"][row] = np.frombuffer(digest.digest(), np.uint8)
 
     rows = range(first, first + len(sources))

@@ -24,8 +24,8 @@ class Rows:
 
     def __init__(self, images: np.ndarray | Rows, rows: np.ndarray):
         self._images, self._rows = images, rows
-        self.shape = (len(rows), *images.shape[1:])
-        self.dtype = images.dtype
+        self.shape: tuple[int, ...] = (len(rows), *images.shape[1:])
+        self.dtype: np.dtype = images.dtype
 
     def __len__(self) -> int:
         return len(self._rows)
