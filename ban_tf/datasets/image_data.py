@@ -7,6 +7,7 @@ the required rows are read. Of many images in memory there is one array, too, wh
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class Rows:
 
     def __init__(self, images: np.ndarray | Rows, rows: np.ndarray):
         self._images, self._rows = images, rows
-        self.shape: tuple[int, ...] = (len(rows), *images.shape[1:])
+        self.shape: tuple[Any, ...] = (len(rows), *images.shape[1:])
         self.dtype: np.dtype = images.dtype
 
     def __len__(self) -> int:
