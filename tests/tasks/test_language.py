@@ -22,6 +22,7 @@ from ban_tf.errors import CorruptFileError
 from ban_tf.metrics import tokens
 from ban_tf.runs import class_files, reading
 from ban_tf.runs.rundir import RunDirectory
+from ban_tf.system import seeds
 from ban_tf.system.signals import Interrupted
 from ban_tf.tasks import (
     language_inference,
@@ -239,6 +240,40 @@ def test_reported_perplexity_is_that_of_the_saved_model(finished):
         losses.append(found[weights.numpy() > 0])
     expected = np.exp(np.mean(np.concatenate(losses)))
     np.testing.assert_allclose(summary["generations"][1]["perplexity"], expected, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_generation_0_is_what_plain_keras_trains(finished, tmp_path):
+    parsed, _ = finished
+    streams, unroll, epochs = 16, 20, 2
+    runner.run(
+        _parsed(
+            *(f"--dataset={parsed.dataset}", "--arch=lstm-1-4", "--dropout=0", "--gens=0"),
+            *(f"--batch_size={streams}", f"--unroll={unroll}", f"--epochs={epochs}", "--seed=3"),
+            *("--optimizer=adam", "--learning_rate=0.01", "--schedule=constant"),
+            *("--checkpoint=last", "--progress=none", "--noreport", f"--workdir={tmp_path}"),
+        )
+    )
+    data = text.load(parsed.dataset)
+    with seeds.seeded(seeds.derive_seed(3, "weights", 0)):
+        model = architectures.build_language_model(
+            "lstm-1-4", data.vocabulary, batch_size=streams, dropout=0.0
+        )
+    optimizer = keras.optimizers.Adam(0.01, global_clipnorm=0.15)
+    model.compile(optimizer, keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    steps = (len(data.train) - 1) // streams // unroll
+    size = streams * steps * unroll
+    words, following = (
+        data.train[first : first + size].reshape(streams, steps, unroll) for first in (0, 1)
+    )
+    for _ in range(epochs):
+        language_training.reset_states(model)
+        for step in range(steps):  # each stream goes on where it was left
+            model.train_on_batch(words[:, step], following[:, step])
+    trained = ban_tf.Run(tmp_path).model(0).get_weights()
+    assert len(trained) == len(model.get_weights())
+    for ours, plain in zip(trained, model.get_weights(), strict=True):
+        np.testing.assert_allclose(ours, plain, rtol=1e-5, atol=1e-6)
 
 
 def test_predictions_are_kept_for_each_word_in_the_order_of_the_text(finished):
