@@ -101,6 +101,17 @@ def _train(arguments, *quick):
         runner.run(chosen)
 
 
+def _type(block, capsys, *quick):
+    """Runs the commands of a block as they are, but trainings quickly."""
+    for command in block.splitlines():
+        program, verb, *arguments = shlex.split(command)
+        assert program == "ban-tf"
+        if verb in _IN_PROCESS:
+            assert verbs.main([verb, *arguments]) == 0, capsys.readouterr().err
+        else:
+            _train(arguments, *quick)
+
+
 def _draw(folder, size=16):
     """Circles and squares, a few pixels wide."""
     rng = np.random.default_rng(0)
@@ -161,13 +172,7 @@ def test_the_commands_for_texts_run(tmp_path, monkeypatch, capsys):
     _write(tmp_path / "reviews")
     monkeypatch.chdir(tmp_path)
     (block,) = _blocks("documents.md", "bash")
-    for command in block.splitlines():
-        program, verb, *arguments = shlex.split(command)
-        assert program == "ban-tf"
-        if verb in _IN_PROCESS:
-            assert verbs.main([verb, *arguments]) == 0, capsys.readouterr().err
-            continue
-        _train(arguments, "--epochs=3", "--gens=1")
+    _type(block, capsys, "--epochs=3", "--gens=1")
     assert (tmp_path / "predicted.csv").read_text().startswith("file,line,class,blame,praise")
     use, teach = _blocks("documents.md", "python")
     exec(use, {})
@@ -190,22 +195,13 @@ def test_the_commands_for_tables_run(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     first, second = _blocks("tables.md", "bash")
     use, teach = _blocks("tables.md", "python")
-
-    def run(block):
-        for command in block.splitlines():
-            program, verb, *arguments = shlex.split(command)
-            assert program == "ban-tf"
-            if verb in _IN_PROCESS:
-                assert verbs.main([verb, *arguments]) == 0, capsys.readouterr().err
-                continue
-            _train(arguments, "--epochs=2", "--gens=1", "--arch=mlp-1-4")
-
-    run(first)
+    quick = ("--epochs=2", "--gens=1", "--arch=mlp-1-4")
+    _type(first, capsys, *quick)
     exec(use, {})
     assert "shape=(1, 1)" in capsys.readouterr().out
     assert len((tmp_path / "predicted.csv").read_text().splitlines()) == 4
     exec(teach, {})
-    run(second)
+    _type(second, capsys, *quick)
     assert Run("runs/taught").summary["generations"][0]["taught_by"] != "labels"
 
 
@@ -218,18 +214,29 @@ def test_the_commands_for_masks_run(tmp_path, monkeypatch, capsys):
     (tmp_path / "cells/test/masks/0.png").unlink()
     monkeypatch.chdir(tmp_path)
     (block,) = _blocks("segmentation.md", "bash")
-    for command in block.splitlines():
-        program, verb, *arguments = shlex.split(command)
-        assert program == "ban-tf"
-        if verb in _IN_PROCESS:
-            assert verbs.main([verb, *arguments]) == 0, capsys.readouterr().err
-            continue
-        _train(arguments, "--epochs=2", "--gens=1", "--batch_size=8", "--arch=unet-1-4")
+    _type(block, capsys, "--epochs=2", "--gens=1", "--batch_size=8", "--arch=unet-1-4")
     with Image.open(tmp_path / "predicted" / "cell.png") as mask:
         assert mask.size == (20, 16)
     (block,) = _blocks("segmentation.md", "python")
     exec(block, {})
     assert "(16, 20)" in capsys.readouterr().out
+
+
+@pytest.mark.nightly
+def test_the_commands_for_the_next_word_run(tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    lines = [" ".join(rng.choice(["tea", "with", "milk", "or", "ice"], 8)) for _ in range(120)]
+    for name, count in (("book", 120), ("other", 12), ("lines", 2)):
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines[:count]))
+    monkeypatch.chdir(tmp_path)
+    (block,) = _blocks("text.md", "bash")
+    small = ("--arch=lstm-1-4", "--batch_size=4", "--unroll=10")
+    _type(block, capsys, *small, "--epochs=1", "--gens=1")
+    printed = capsys.readouterr().out
+    assert re.search(r"\t[\w<>]+ 0\.\d{4}  [\w<>]+ 0\.\d{4}", printed)  # words after a line
+    (block,) = _blocks("text.md", "python")
+    exec(block, {})
+    assert "(1, 6)" in capsys.readouterr().out
 
 
 @pytest.mark.nightly
@@ -261,14 +268,8 @@ def test_the_lineage_of_pretrained_backbones_is_built(monkeypatch):
 @pytest.mark.parametrize("page", ["multi-label.md", "regression.md"])
 def test_the_pages_on_several_labels_and_on_numbers_run(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    for command in _blocks(page, "bash")[0].splitlines():
-        program, verb, *arguments = shlex.split(command)
-        assert program == "ban-tf"
-        if verb in _IN_PROCESS:
-            assert verbs.main([verb, *arguments]) == 0, capsys.readouterr().err
-            continue
-        network = f"--arch={one_convolution.ARCH}"
-        _train(arguments, "--epochs=1", "--train_examples=200", network)
+    network = f"--arch={one_convolution.ARCH}"
+    _type(_blocks(page, "bash")[0], capsys, "--epochs=1", "--train_examples=200", network)
     capsys.readouterr()
     (block,) = _blocks(page, "python")
     exec(block, {})
