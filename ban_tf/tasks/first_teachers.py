@@ -9,7 +9,7 @@ from ban_tf.distillation import teacher_files, teacher_names
 from ban_tf.distillation.mapped_teacher import MappedTeacher
 from ban_tf.distillation.recorded_teacher import RecordedTeacher
 from ban_tf.distillation.teachers import OnlineTeacher
-from ban_tf.tasks import teacher_signal
+from ban_tf.tasks import image_recordings
 from ban_tf.tasks.given_recording import GivenRecording
 from ban_tf.tasks.image_networks import ImageNetworks
 from ban_tf.tasks.other_runtimes import OtherRuntime
@@ -36,7 +36,7 @@ def given(
         return None, None
     sources = teacher_names.parse(value)
     if sources[0].is_recording or sources[0].is_of_other_runtime:
-        augment, path = teacher_signal.augmentation(options, networks.data), sources[0].path
+        augment, path = image_recordings.augmentation(options, networks.data), sources[0].path
         recording: GivenRecording | OtherRuntime
         if sources[0].is_recording:
             recording = GivenRecording(
@@ -45,7 +45,7 @@ def given(
             )
             recording.check_accuracy()
         else:
-            views = teacher_signal.views(options, augment)
+            views = image_recordings.views(options, augment)
             recording = OtherRuntime(
                 *(path, options, networks.normalized_data, augment, views), target=networks.target
             )

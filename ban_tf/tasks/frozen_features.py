@@ -24,7 +24,7 @@ from ban_tf.distillation import recording
 from ban_tf.distribution.workers import Workers
 from ban_tf.runs import eval_batches
 from ban_tf.system import seeds
-from ban_tf.tasks import teacher_passes, teacher_signal
+from ban_tf.tasks import image_recordings, teacher_passes
 
 # Flags that need the images, or other networks than a head on one backbone.
 _NEED_IMAGES = (
@@ -40,7 +40,7 @@ def pays(options: Options, data: datasets.ImageData) -> bool:
     augmentation, or with `--teacher_views`. See `backbones.is_fixed` for the network.
     """
     frozen = backbones.frozen_epochs(options.freeze) == float("inf")
-    returning = not teacher_signal.augmented(options, data) or options.teacher_views is not None
+    returning = not image_recordings.augmented(options, data) or options.teacher_views is not None
     plain = options.teacher_precision == "same" and options.teacher_signal != "recorded"
     needed = any(getattr(options, name) for name in _NEED_IMAGES) or options.fresh == "all"
     return frozen and returning and plain and not needed
@@ -66,7 +66,7 @@ class FrozenFeatures:
         workers: Workers,
     ):
         self._options, self._data, self._workers = options, data, workers
-        self._views = (teacher_signal.augmented(options, data) and options.teacher_views) or 1
+        self._views = (image_recordings.augmented(options, data) and options.teacher_views) or 1
         self._name = network.name
         self._body, self._head = backbones.split(network)
         self._compute = compiled.inference(
@@ -134,13 +134,13 @@ class FrozenFeatures:
     @functools.cache  # noqa: B019 - one for each split, as long as the run
     def _record(self, split: datasets.Split, views: int) -> recording.Recording:
         options, data = self._options, self._data
-        augment = teacher_signal.augmentation(options, data) if split is data.train else "none"
+        augment = image_recordings.augmentation(options, data) if split is data.train else "none"
         units = int(self._body.output_shape[-1])
         form = recording.Form(views, len(split.labels), units, precision="float32")
         seed = seeds.derive_seed(options.view_seed, "views", "features")
         seen = [] if augment == "none" else [seed, pipeline.VIEW_FORMAT, augment]
         policy = keras.config.dtype_policy().name
-        facts = teacher_signal.facts(data, split)
+        facts = image_recordings.facts(data, split)
         name = recording.digest([self._body], *facts, "features", policy, seen)
         folder = options.recordings_directory / name
         batch = eval_batches.size_for(

@@ -1,12 +1,4 @@
-"""Online or precomputed teacher logits for each generation.
-
-Recording costs one pass over the data per view, and saves one pass per epoch. It is the same
-computation done earlier, so that nothing is saved if every epoch of a single generation has its
-own view. It pays
-
-1. if views repeat: without augmentation, or with fewer `--teacher_views` than epochs;
-2. if one teacher has several students: `--teacher=first`, or further runs.
-"""
+"""Online or precomputed teacher logits for each generation; see `image_recordings`."""
 
 from __future__ import annotations
 
@@ -18,7 +10,6 @@ import numpy as np
 from scipy import special
 
 from ban_tf import datasets
-from ban_tf.config.idle import needs_online
 from ban_tf.config.options import Options
 from ban_tf.datasets import pipeline, policies
 from ban_tf.distillation import recording
@@ -27,60 +18,9 @@ from ban_tf.distribution.workers import Workers
 from ban_tf.runs import eval_batches
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
-from ban_tf.tasks import recording_choice, teacher_passes
+from ban_tf.tasks import image_recordings, recording_choice, teacher_passes
 from ban_tf.tasks.given_recording import GivenRecording
 from ban_tf.tasks.unlabelled_images import UnlabelledImages
-
-_LARGEST_SHARE = 0.5  # of the free disk space that `auto` may use
-_SAMPLED_IMAGES = 1024
-
-
-def _pays(options: Options, data: datasets.ImageData) -> bool:
-    count = views(options, augmentation(options, data))
-    returning = count < options.epochs
-    shared = options.teacher == "first" and options.generations > 1
-    if needs_online(options) or not options.generations or not (returning or shared):
-        return False
-    needed = _form(options, data, count, data.train).bytes * (
-        1 if options.teacher == "first" else options.generations
-    )
-    return needed <= _LARGEST_SHARE * recording.free_space(options.recordings_directory)
-
-
-def augmentation(options: Options, data: datasets.ImageData) -> str:
-    """Returns the augmentation that `--augment` means, one of `policies.POLICIES`."""
-    return policies.resolve(options.augment, data.augment, data.input_shape)
-
-
-def augmented(options: Options, data: datasets.ImageData) -> bool:
-    """Returns whether the training images are augmented."""
-    return augmentation(options, data) != "none"
-
-
-def views(options: Options, augment: str) -> int:
-    """Returns how many views of the training data are recorded for a teacher."""
-    if augment == "none":
-        return 1
-    return options.teacher_views or options.epochs
-
-
-def _form(
-    options: Options, data: datasets.ImageData, views: int, split: datasets.Split
-) -> recording.Form:
-    precision = "float32" if data.of_numbers else "float16"
-    top, pixels = options.teacher_top, split.labels.shape[1:] if _has_masks(data) else ()
-    return recording.Form(views, len(split.labels), data.num_classes, top, precision, pixels)
-
-
-def forms(
-    options: Options, data: datasets.ImageData, views: int
-) -> tuple[recording.Form, recording.Form]:
-    """Returns the shapes of the recordings of one teacher, of training and validation images."""
-    return _form(options, data, views, data.train), _form(options, data, 1, data.validation)
-
-
-def _has_masks(data: datasets.ImageData) -> bool:
-    return data.train.labels.ndim == 3
 
 
 class TeacherSignal:
@@ -127,12 +67,18 @@ class TeacherSignal:
         if decided is None:
             recorded = options.teacher_signal == "recorded" or unlabelled is not None
             # Outputs of every pixel are large: they are recorded on request alone.
-            if not recorded and options.teacher_signal == "auto" and not _has_masks(data):
-                recorded = _pays(options, data)
-            augment = augmentation(options, data)
-            count = views(options, augment)
-            needed = forms(options, data, count) if recorded else ()  # checks --teacher_top, too
-            if needed and _has_masks(data):
+            if (
+                not recorded
+                and options.teacher_signal == "auto"
+                and not image_recordings.has_masks(data)
+            ):
+                recorded = image_recordings.pays(options, data)
+            augment = image_recordings.augmentation(options, data)
+            count = image_recordings.views(options, augment)
+            needed = (
+                image_recordings.forms(options, data, count) if recorded else ()
+            )  # checks --teacher_top, too
+            if needed and image_recordings.has_masks(data):
                 recording_choice.check_space(options, *needed)
             decided = {
                 "recorded": recorded,
@@ -150,7 +96,9 @@ class TeacherSignal:
     def describe_space(self) -> str:
         """Returns a sentence about the size of the recordings."""
         count = self._views or self.options.epochs
-        return recording_choice.describe_space(self.options, *forms(self.options, self.data, count))
+        return recording_choice.describe_space(
+            self.options, *image_recordings.forms(self.options, self.data, count)
+        )
 
     def training_batches(
         self,
@@ -239,7 +187,7 @@ class TeacherSignal:
     def _view_seed(self, generation: int) -> int:
         # Students of one teacher see the same views of the data, so that one recording serves all.
         place = self._taught_by(generation) or generation
-        if _has_masks(self.data) and self.options.teacher != "first":
+        if image_recordings.has_masks(self.data) and self.options.teacher != "first":
             place = generation  # as runs on masks have drawn them since before they could record
         return seeds.derive_seed(self.options.view_seed, "views", place)
 
@@ -249,12 +197,14 @@ class TeacherSignal:
         options = self.options
         seed = self._view_seed(generation)
         assert self._views is not None  # counted where teachers are recorded
-        form = _form(options, data, self._views, data.train)
+        form = image_recordings.form(options, data, self._views, data.train)
         augment = self._augment
         seen: list[Any] = [] if augment == "none" else [seed, pipeline.VIEW_FORMAT]
         if augment not in ("none", "crop"):
             seen.append(augment)
-        name = recording.digest(teacher.models, *facts(data, data.train), form.top, seen)
+        name = recording.digest(
+            teacher.models, *image_recordings.facts(data, data.train), form.top, seen
+        )
         folder = options.recordings_directory / name
         batch = self._recording_batch(teacher)
         return teacher_passes.record(
@@ -275,8 +225,10 @@ class TeacherSignal:
 
     def _record_validation(self, generation: int, teacher: OnlineTeacher) -> recording.Recording:
         options, data = self.options, self.data
-        form = _form(options, data, 1, data.validation)
-        name = recording.digest(teacher.models, *facts(data, data.validation), form.top)
+        form = image_recordings.form(options, data, 1, data.validation)
+        name = recording.digest(
+            teacher.models, *image_recordings.facts(data, data.validation), form.top
+        )
         batch = self._recording_batch(teacher)
         return teacher_passes.record(
             options.recordings_directory / name,
@@ -294,9 +246,3 @@ def _probabilities(
     batches = pipeline.evaluation_batches(images, data, batch)
     logits = np.concatenate([ask(batch) for batch, _ in batches])
     return special.softmax(logits.astype(np.float64), axis=-1)
-
-
-def facts(data: datasets.ImageData, split: datasets.Split) -> list[Any]:
-    """Returns values that identify the inputs of a split; of many images, evenly spaced ones."""
-    step = max(1, len(split.labels) // _SAMPLED_IMAGES)
-    return [split.labels, np.asarray(split.images[::step]), data.mean, data.std]
