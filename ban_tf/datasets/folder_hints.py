@@ -8,6 +8,8 @@ import difflib
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
+from absl import logging
+
 from ban_tf.datasets import image_files
 from ban_tf.errors import InputError
 from ban_tf.system import shown
@@ -157,6 +159,19 @@ def holds_images(folder: pathlib.Path) -> bool:
         return any(image_files.has_suffix(entry) for entry in folder.iterdir())
     except PermissionError:
         return False
+
+
+def warn_of_passed_over(root: pathlib.Path, numbers: collections.Counter[str]) -> None:
+    """Warns of files that are not read, if there are any, with their numbers by reason."""
+    if numbers:
+        counts = shown.escaped(counted(numbers))
+        logging.warning("%s: files that are not read: %s.", root, counts)
+
+
+def warn_of_left_out(root: pathlib.Path, bad: Sequence[str]) -> None:
+    """Warns of bad files that are left out, if there are any; of each there is a sentence."""
+    if bad:
+        logging.warning("%s: bad files that are left out (%d): %s", root, len(bad), few(bad))
 
 
 def counted(numbers: collections.Counter[str]) -> str:

@@ -37,9 +37,7 @@ def load(dataset: str, root: pathlib.Path, scan: Scan, how: Reading) -> Parts:
     Raises:
         InputError: An image cannot be read, a class has too few, or a cache cannot be written.
     """
-    if scan.passed_over:
-        counts = shown.escaped(folder_hints.counted(scan.passed_over))
-        logging.warning("%s: files that are not read: %s.", root, counts)
+    folder_hints.warn_of_passed_over(root, scan.passed_over)
     entries = [entry for part in scan.files.values() for entry in part]
     files, labels = [file for file, _ in entries], np.array([label for _, label in entries])
     if labels.dtype.kind != "f" or not len(labels):
@@ -104,14 +102,13 @@ def _common_size(root: pathlib.Path, headers: Sequence[Header], method: str) -> 
 
 
 def _check_bad(dataset: str, root: pathlib.Path, decoded: Decoded, skip: bool) -> None:
-    count, few = len(decoded.bad), folder_hints.few(list(decoded.bad.values()))
-    if count and not skip:
+    bad = list(decoded.bad.values())
+    if bad and not skip:
         raise InputError(
-            f"--dataset={dataset} has bad files ({count}): {few} Repair or delete them, or leave "
-            "them out with --skip_bad_files."
+            f"--dataset={dataset} has bad files ({len(bad)}): {folder_hints.few(bad)} Repair or "
+            "delete them, or leave them out with --skip_bad_files."
         )
-    if count:
-        logging.warning("%s: bad files that are left out (%d): %s", root, count, few)
+    folder_hints.warn_of_left_out(root, bad)
 
 
 def _good_rows(scan: Scan, decoded: Decoded) -> dict[str, np.ndarray]:

@@ -7,10 +7,12 @@ and Ito, and nothing here needs a display.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
@@ -229,16 +231,35 @@ def confusion_matrix(
 def png(figure: Figure, dots_per_inch: int = 110) -> bytes:
     """Returns a figure as the bytes of a PNG file."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=dots_per_inch, metadata={"Software": None})
+    with _missing_characters("ignore"):
+        figure.savefig(content, format="png", dpi=dots_per_inch, metadata={"Software": None})
     return content.getvalue()
 
 
 def svg(figure: Figure) -> bytes:
     """Returns a figure as the bytes of an SVG file, the same for the same figure."""
+    try:
+        with _missing_characters("error"):
+            return _svg(figure, "path")
+    except UserWarning:
+        # The fonts of browsers have characters that Matplotlib's lacks, such as Chinese ones.
+        with _missing_characters("ignore"):
+            return _svg(figure, "none")
+
+
+def _svg(figure: Figure, text_as: str) -> bytes:
     content = io.BytesIO()
-    with matplotlib.rc_context({"svg.hashsalt": "ban_tf"}):
+    with matplotlib.rc_context({"svg.hashsalt": "ban_tf", "svg.fonttype": text_as}):
         figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
     return content.getvalue()
+
+
+@contextlib.contextmanager
+def _missing_characters(action: Literal["ignore", "error"]) -> Iterator[None]:
+    """Ignores or raises the warning that a font lacks a character."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(action, "Glyph .* missing from font", UserWarning)
+        yield
 
 
 def _reliability_diagram(axes: Axes, title: str, bins: Mapping[str, np.ndarray]) -> None:

@@ -12,9 +12,10 @@ from ban_tf.system import devices, hardware
 
 LARGEST = 500
 _SMALL = 64 * 64  # pixels up to which it is always `LARGEST`
-# Bytes of a batch: at most these, and this part of the memory. On processors, networks at 224
-# pixels took as long with a quarter of them.
-_MOST, _MOST_ON_PROCESSORS, _SHARE = 2**30, 2**28, 1 / 8
+# Bytes of a batch that accelerators are busy with, and processors, which are no faster with more
+# than a few images; and the part of the memory that it may take.
+_WANTED, _WANTED_ON_PROCESSORS, _SHARE = 2**30, 2**27, 1 / 8
+_FEW = 16
 _BATCHES = 5  # of images that are in memory, most of them prepared ahead
 _FLOAT = 4  # bytes
 
@@ -36,12 +37,12 @@ def size_for(
         return given
     if input_shape[0] * input_shape[1] <= _SMALL:
         return LARGEST
-    most = _MOST if devices.accelerators() else _MOST_ON_PROCESSORS
-    known = hardware.memory()
-    budget = most if known is None else min(most, _SHARE * known)
+    wanted = _WANTED if devices.accelerators() else _WANTED_ON_PROCESSORS
     # Input and output of the largest layer, and the images in float32.
     image = _FLOAT * (2 * largest_map(networks()) + _BATCHES * math.prod(input_shape))
-    return max(1, min(LARGEST, int(budget // image)))
+    known = hardware.memory()
+    fitting = LARGEST if known is None else int(_SHARE * known // image)
+    return max(1, min(LARGEST, fitting, max(_FEW, wanted // image)))
 
 
 def largest_map(networks: Sequence[Any]) -> int:

@@ -64,9 +64,10 @@ def find(dataset: str, class_names: Sequence[str]) -> ClassFolder:
     labels: list[int] = []
     unknown: list[str] = []
     root = folder_hints.existing(dataset.removeprefix(_FOLDER))
+    passed_over: collections.Counter[str] = collections.Counter()
     for folder in folder_hints.folders(root):
         name = folder_layout.normalized(folder.name)
-        found = image_files.find(folder, collections.Counter())
+        found = image_files.find(folder, passed_over)
         if name in trained:
             files += map(str, found)
             labels += [trained.index(name)] * len(found)
@@ -82,6 +83,7 @@ def find(dataset: str, class_names: Sequence[str]) -> ClassFolder:
             f"--dataset={dataset} has no images in folders named for the classes of the run: "
             f"{_listed(class_names)}."
         )
+    folder_hints.warn_of_passed_over(root, passed_over)
     missing = tuple(name for label, name in enumerate(class_names) if label not in set(labels))
     return ClassFolder(files, labels, missing)
 

@@ -106,6 +106,7 @@ def _evaluate_folder(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     skipped = reading.settings(run).get("skip_bad_files", False)
     if bad and not (skipped and labels):
         raise InputError(f"--dataset={dataset} has bad files ({len(bad)}): {folder_hints.few(bad)}")
+    folder_hints.warn_of_left_out(pathlib.Path(dataset.removeprefix("folder:")), bad)
     result = _summary(run, dataset, [np.concatenate(member) for member in rows], np.array(labels))
     result["run"]["missing_classes"] = list(found.missing)
     return result

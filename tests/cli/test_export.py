@@ -408,13 +408,18 @@ def test_data_of_other_classes_is_refused(run, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("name", ["new", "test"])
-def test_all_images_of_a_folder_of_classes_are_evaluated(run, images, tmp_path, capsys, name):
+def test_all_images_of_a_folder_of_classes_are_evaluated(
+    run, images, tmp_path, capsys, caplog, name
+):
     (tmp_path / "train" / "0").mkdir(parents=True)  # `test` beside it is not only a part here
     labels = [0, 0, 3, 7]
     for number, label in enumerate(labels):
         _save(tmp_path / name / str(label) / f"{number}.png", images[number])
+    (tmp_path / name / "0" / "notes.txt").write_text("no image")
     arguments = [str(run.path), f"--dataset=folder:{tmp_path / name}"]
-    assert evaluate.main([*arguments, f"--json={tmp_path / 'numbers.json'}"]) == 0
+    with caplog.at_level("WARNING"):
+        assert evaluate.main([*arguments, f"--json={tmp_path / 'numbers.json'}"]) == 0
+    assert f"{tmp_path / name}: files that are not read: 1 .txt." in caplog.text
     out = capsys.readouterr().out
     assert "without images (7), which do not count: 1, 2, 4, 5, 6 and 2 more" in out
     result = json.loads((tmp_path / "numbers.json").read_text())

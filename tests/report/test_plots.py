@@ -152,3 +152,11 @@ def test_files_are_small_images_and_the_same_for_the_same_numbers(content):
     picture = plots.png(plots.metric_by_generation(content))
     assert len(picture) < 100_000
     assert Image.open(io.BytesIO(picture)).size == (660, 396)
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_of_classes_that_the_font_lacks_are_left_to_the_browser():
+    figure = plots.confusion_matrix(np.eye(2, dtype=int), ["猫", "dog"])
+    assert "猫" in plots.svg(figure).decode() and plots.png(figure)
+    figure = plots.confusion_matrix(np.eye(2, dtype=int), ["cat", "dog"])
+    assert b"<text" not in plots.svg(figure)

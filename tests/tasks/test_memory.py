@@ -37,7 +37,7 @@ def test_a_batch_of_evaluation_fits(monkeypatch):
     network = keras.Sequential([keras.Input((80, 100, 3)), keras.Sequential([convolution])])
     image = 4 * (2 * 39 * 49 * 10 + 5 * 80 * 100 * 3)
     monkeypatch.setattr(eval_batches.devices, "accelerators", list)
-    most = 2**28 // image
+    most = 2**27 // image
     for memory, size in ((None, most), (2**40, most), (8 * 7 * image, 7), (1, 1)):
         monkeypatch.setattr(hardware, "memory", lambda memory=memory: memory)
         assert eval_batches.size_for(lambda: [network], (80, 100, 3)) == size
