@@ -1,8 +1,13 @@
-"""Batches of NumPy arrays by number: what `tf.data.Dataset` is under other backends."""
+"""Batches of NumPy arrays by number: what `tf.data.Dataset` is under other backends.
+
+While a step computes, a thread prepares the batch that follows, so that a device does not wait for
+its input. One thread prepares all batches of a data set, in the order in which they are asked for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent import futures
 from typing import Any
 
 import keras
@@ -19,6 +24,9 @@ class NumpyBatches(keras.utils.PyDataset):
     def __init__(self, batch: Callable[[int], Any], count: int | None):
         super().__init__()
         self._batch, self._count = batch, count
+        # Its thread ends with this object, and does not keep it.
+        self._preparing = futures.ThreadPoolExecutor(1, "batches")
+        self._following: tuple[int, futures.Future[Any]] | None = None
 
     @property
     def num_batches(self) -> int | None:
@@ -26,12 +34,19 @@ class NumpyBatches(keras.utils.PyDataset):
         return self._count
 
     def __getitem__(self, index: int) -> Any:
-        return self._batch(index)
+        known, self._following = self._following, None
+        if known is None or known[0] != index:
+            known = index, self._preparing.submit(self._batch, index)
+        batch = known[1].result()
+        following = index + 1
+        if self._count is None or following < self._count:
+            self._following = following, self._preparing.submit(self._batch, following)
+        return batch
 
     def __iter__(self) -> Iterator[Any]:
         index = 0
         while self._count is None or index < self._count:
-            yield self._batch(index)
+            yield self[index]
             index += 1
 
     def map(self, change: Callable[..., Any]) -> NumpyBatches:
