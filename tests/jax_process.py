@@ -11,12 +11,22 @@ import warm
 needed = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
 
 
-def run(program, argument=None):
-    """Returns what a program prints in its last line, from JSON; so is its argument, if any."""
+def start(program, argument=None):
+    """Starts a program, and returns it as `warm.start` does; its argument, if any, becomes JSON."""
     arguments = [] if argument is None else [json.dumps(argument)]
-    process = warm.run(
+    return warm.start(
         [sys.executable, "-c", program, *arguments],
         env={**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"},
     )
-    assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout.splitlines()[-1])
+
+
+def ended(process):
+    """Waits for a program, and returns what it printed in its last line, from JSON."""
+    output, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return json.loads(output.splitlines()[-1])
+
+
+def run(program, argument=None):
+    """Returns what a program prints in its last line, from JSON; its argument is as for `start`."""
+    return ended(start(program, argument))

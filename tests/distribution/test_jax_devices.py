@@ -1,0 +1,77 @@
+"""The library on several devices of JAX, in one process and in two, against one device."""
+
+import jax_process
+import numpy as np
+import pytest
+
+from ban_tf.cli.launch import free_ports
+
+# The command line's test on two devices is for each day.
+pytestmark = [pytest.mark.weekly, jax_process.needed]
+
+# Two generations. Batches of eight rows; of each, a process has its part.
+TRAINING = """
+import json, sys
+import jax
+
+def trained(part=0, parts=1):
+    import keras, numpy as np
+    import ban_tf
+
+    def network():
+        layers = [keras.layers.BatchNormalization(), keras.layers.Dense(4)]
+        return keras.Sequential([keras.Input((6,)), *layers])
+
+    random = np.random.default_rng(0)
+    x, y = random.normal(size=(16, 6)).astype("float32"), random.integers(0, 4, 16)
+    rows = np.arange(16).reshape(2, parts, -1)[:, part].reshape(-1)
+    lineage = ban_tf.Lineage(network, generations=1, seed=1)
+    settings = {"batch_size": 8 // parts, "shuffle": False, "verbose": 0}
+    lineage.fit(x[rows], y[rows], compile={"optimizer": "sgd"}, **settings)
+    return {
+        "history": [list(generation.history[-1].values()) for generation in lineage.generations],
+        "weights": [weight.tolist() for weight in lineage.generations[1].weights],
+        "devices": len(lineage._trainers.any_model.optimizer.iterations.value.sharding.device_set),
+    }
+"""
+DEVICES = """
+jax.config.update("jax_num_cpu_devices", 2)
+import keras
+one = trained()
+keras.distribution.set_distribution(keras.distribution.DataParallel(devices=["cpu:0", "cpu:1"]))
+print(json.dumps([one, trained()]))
+"""
+PROCESSES = """
+rank, port = json.loads(sys.argv[1])
+jax.config.update("jax_cpu_collectives_implementation", "gloo")
+jax.distributed.initialize(f"127.0.0.1:{port}", 2, rank)
+import keras
+data = keras.distribution.DataParallel(auto_shard_dataset=False)
+keras.distribution.set_distribution(data)
+keras.utils.set_random_seed(0)  # JAX compares what each process gives the devices of all
+print(json.dumps(trained(rank, 2)))
+"""
+
+
+@pytest.fixture(scope="module")
+def on_one_and_two():
+    return jax_process.run(TRAINING + DEVICES)
+
+
+def _check(found, expected):
+    assert (expected["devices"], found["devices"]) == (1, 2)
+    for name in ("history", "weights"):
+        for row, same in zip(found[name], expected[name], strict=True):
+            np.testing.assert_allclose(row, same, rtol=1e-4, atol=1e-5)
+
+
+def test_generations_on_two_devices_are_those_of_one(on_one_and_two):
+    one, two = on_one_and_two
+    _check(two, one)
+
+
+def test_generations_of_two_processes_are_those_of_one_device(on_one_and_two):
+    (port,) = free_ports(1)
+    started = [jax_process.start(TRAINING + PROCESSES, [rank, port]) for rank in range(2)]
+    for process in started:
+        _check(jax_process.ended(process), on_one_and_two[0])
