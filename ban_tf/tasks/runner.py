@@ -14,7 +14,6 @@ from ban_tf.compat import fingerprint
 from ban_tf.config import registry
 from ban_tf.config.options import Options
 from ban_tf.distribution import strategies
-from ban_tf.errors import InputError
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.report import analysis_report, progress, tensorboard
 from ban_tf.runs import generations
@@ -135,7 +134,7 @@ def prepare(options: Options) -> Prepared:
     further = own_callbacks.load(options.callbacks)
     workers.run_on_chief_first(task.load)
     steps = task.steps_per_epoch()
-    speed = _speed(task, steps)
+    speed = lineage_options.speed(task, steps)
     first_model, first_teacher = task.first_model(), task.first_teacher()
     code = lineage_options.own_code(options)
     lineage_options.check_objective(task)
@@ -204,33 +203,6 @@ def _stop(task: Task) -> Callable[[Lineage], bool] | None:
         return saturation.ends(task.improved(lineage), lineage.generations[-1].number)
 
     return task.workers.broadcast(ends)
-
-
-def _speed(task: Task, steps: int) -> dict[str, Any]:
-    """Returns the arguments of `compile` that only affect speed, if the task supports them."""
-    options, supports = task.options, task.declaration.supports
-    arguments: dict[str, Any] = {}
-    if "jit" in supports:
-        arguments["jit_compile"] = {"auto": "auto", "yes": True, "no": False}[options.jit]
-    if "steps_per_execution" in supports:
-        arguments["steps_per_execution"] = _steps_per_execution(options.steps_per_execution, steps)
-    return arguments
-
-
-def _steps_per_execution(wanted: int | None, steps: int) -> int:
-    """Returns `steps_per_execution`, a divisor of an epoch's steps."""
-    if wanted is None:
-        # On CPUs, eight at a time took 1.2 to 1.3 times as long (`benchmarks.execution`). GPUs wait
-        # for Python between small steps; ten at a time is what Keras's users report to be enough
-        # (not measured by us).
-        most = 10 if devices.accelerators() else 1
-        return max(count for count in range(1, most + 1) if steps % count == 0)
-    if steps % wanted:
-        # Keras would continue the last execution of an epoch into the next one.
-        raise InputError(
-            f"--steps_per_execution={wanted} must divide the {steps} steps of an epoch."
-        )
-    return wanted
 
 
 def _callbacks(

@@ -5,7 +5,7 @@ import pytest
 
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import hardware
-from ban_tf.tasks import runner
+from ban_tf.tasks import lineage_options
 from ban_tf.training import precision
 
 
@@ -68,6 +68,6 @@ def test_what_auto_chose_for_a_run_stays(tmp_path, monkeypatch, capsys):
 
 
 def test_steps_per_execution_must_divide_the_steps_of_an_epoch():
-    assert runner._steps_per_execution(4, 12) == 4
+    assert lineage_options.steps_per_execution(4, 12) == 4
     with pytest.raises(ValueError, match=r"--steps_per_execution=4 .* 10 steps"):
-        runner._steps_per_execution(4, 10)
+        lineage_options.steps_per_execution(4, 10)
