@@ -15,6 +15,14 @@ from typing import Any
 from ban_tf import architectures
 from ban_tf.errors import InputError
 
+# Why a flag is not supported, where a task gives no reason of its own.
+_REASONS = {
+    "schedule=plateau": "it lowers the learning rate by perplexity, which is for language models; "
+    "choose step, cosine or constant",
+    "plateau_factor": "it is for --schedule=plateau, which is for language models",
+    "plateau_threshold": "it is for --schedule=plateau, which is for language models",
+}
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Declaration:
@@ -58,7 +66,7 @@ class Declaration:
 
     def reason(self, flag: str) -> str:
         """Returns why a flag is not supported."""
-        return self.reasons.get(flag, f"{self.data} have no use for it")
+        return self.reasons.get(flag) or _REASONS.get(flag, f"it is not for {self.data}")
 
     def check(self, dataset: str) -> None:
         """Checks the name of a dataset.

@@ -73,7 +73,7 @@ def test_a_third_task_runs_from_the_command_line(place):
     [
         (
             ["--dataset=rows:iris.csv", "--mixup=0.2"],
-            "--mixup=0.2 does nothing with --dataset=rows:iris.csv: tables have no use for it. "
+            "--mixup=0.2 does nothing with --dataset=rows:iris.csv: it is not for tables. "
             "Leave it out.",
         ),
         (

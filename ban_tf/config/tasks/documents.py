@@ -25,10 +25,6 @@ TASK = Declaration(
         ),
         **dict.fromkeys(("mixup", "cutmix"), "words cannot be mixed"),
         **dict.fromkeys(("teacher_top", "recordings"), _ONCE),
-        "schedule=plateau": "it lowers the learning rate by perplexity, which is for language "
-        "models; choose step, cosine or constant",
-        "plateau_factor": "it is for --schedule=plateau, which is for language models",
-        "plateau_threshold": "it is for --schedule=plateau, which is for language models",
         "unroll": "a text is read as far as --max_length",
         "jit": "LSTMs are slower with XLA",
         "activation_weight": "it compares feature maps of images",

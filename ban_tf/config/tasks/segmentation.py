@@ -26,10 +26,6 @@ TASK = Declaration(
         }
     ),
     reasons={
-        "schedule=plateau": "it lowers the learning rate by perplexity, which is for text; choose "
-        "step, cosine or constant",
-        "plateau_factor": "it is for --schedule=plateau, which is for text",
-        "plateau_threshold": "it is for --schedule=plateau, which is for text",
         "unroll": "images are not sequences",
         "cache": "images and masks are in memory",
         "skip_bad_files": "a pair that does not fit is an error",

@@ -47,8 +47,6 @@ TASK = Declaration(
     reasons={
         "data_dir": "it is for TFDS datasets",
         "cache": "it is for images",
-        "schedule=plateau": "it lowers the learning rate by perplexity, which is for text; choose "
-        "step, cosine or constant",
         "augment": "rows are not cropped or flipped",
         **dict.fromkeys(
             ("recordings", "teacher_top", "teacher_views"),
