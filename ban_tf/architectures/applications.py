@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 KERAS, KERAS_HUB = "keras:", "kerashub:"
 IMAGENET = "imagenet"
 _PATIENCE = 10.0  # seconds without an answer after which a download is given up
+# The most that moving means and variances of batch normalization keep in a step. 0.999, as some
+# constructors have, is for millions of images: after 1,000 steps, 37 % would be initial values.
+MOMENTUM = 0.99
 
 # The pixels that the models of Keras take, by the beginning of their names.
 _PIXELS = {
@@ -131,6 +134,9 @@ def _of_keras(
         lambda: constructor(include_top=False, weights=weights, input_shape=input_shape),
         pathlib.Path(os.environ.get("KERAS_HOME", pathlib.Path.home() / ".keras")) / "models",
     )
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = min(layer.momentum, MOMENTUM)
     form = APPLICATIONS[rest]
     if form == pixels.RAW:
         return model, lambda images: images
