@@ -77,7 +77,7 @@ def experiments() -> list[Experiment]:
         *(_images(f"cifar10-{count}", pair | others) for count in (1000, 5000)),
         _images("lineages", lineages | further, "evidence/cifar10_5000"),
         _images("cifar10-20000", lineages | {"kd+labels": others["kd+labels"]}),
-        *(_images(f"cifar10-{count}", sizes) for count in (2000, 10000)),
+        *(_images(f"cifar10-{count}", sizes) for count in (2000, 10000, "upsampled")),
         _images("recipes", _recipes() | {"labels": pair["labels"]}, "evidence/cifar10_1000"),
         _images("generations", {run: (*flags, "--gens=6") for run, flags in six.items()}, _SMALL),
         _images("longer", longer, _SMALL),
