@@ -19,6 +19,7 @@ _THREADS = 8  # at most: a photograph of 12 megapixels needs 100 MB in each
 _AT_A_TIME = 256
 _FEW = 300  # images for which no progress is shown
 DIGEST = 20  # bytes
+_FORMAT = b"2"  # of caches; changes when images are decoded to other pixels
 
 
 class Target(NamedTuple):
@@ -149,7 +150,7 @@ def decode_rows(
     def decode(row: int, source: pathlib.Path | bytes, name: str) -> None:
         opened = io.BytesIO(source) if isinstance(source, bytes) else source
         try:
-            image = image_files.decode(opened, name)
+            image = image_files.decode(opened, name, target.size)
         except InputError:
             arrays["images"][row], arrays["digests"][row] = 0, 0
             return
@@ -170,7 +171,7 @@ def threads() -> concurrent.futures.ThreadPoolExecutor:
 
 def _identity(names: Sequence[str], files: Sequence[pathlib.Path]) -> str:
     """Returns a hash of the names, sizes and times of files."""
-    digest = hashlib.sha1(usedforsecurity=False)
+    digest = hashlib.sha1(_FORMAT, usedforsecurity=False)
     for name, file in zip(names, files, strict=True):
         try:
             status = file.stat()

@@ -1,7 +1,8 @@
 """Brings images to one size: the same way for training, testing, prediction and export.
 
 The arithmetic is that of `keras.layers.Resizing`, with which exported models resize. A smaller
-image is interpolated from all pixels (antialiasing), bilinearly.
+image is interpolated from all pixels (antialiasing), bilinearly; from those that are decoded of a
+large JPEG, see `image_files.open_image`.
 """
 
 from __future__ import annotations

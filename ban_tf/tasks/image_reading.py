@@ -103,7 +103,7 @@ def read_image(
     height, width, channels = shape
     if channels not in (1, 3):
         raise InputError(f"Images of {channels} channels cannot be read from files.")
-    image = image_files.open_image(path)
+    image = image_files.open_image(path, (height, width))
     return resizing.to_array(image, (height, width), resize, channels)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, features
 
-from ban_tf.datasets import image_files, text
+from ban_tf.datasets import decoding, image_files, resizing, text
 from ban_tf.errors import InputError
 from ban_tf.tasks import image_reading
 
@@ -42,6 +42,23 @@ def test_whatever_pillow_opens_is_read(tmp_path, name, kind):
     assert image_files.read_header(tmp_path / name) == (_pixels().shape[:2], 3)
     difference = np.abs(np.asarray(found).astype(int) - _pixels())
     assert difference.mean() <= (8 if (name, kind) in _LOSSY else 0)
+
+
+def test_a_large_jpeg_is_decoded_at_a_fraction_of_its_size(tmp_path):
+    rows, columns = np.mgrid[:480, :640] / 40
+    waves = np.stack([np.sin(rows * k) * np.cos(columns) for k in (1, 2, 3)], axis=-1)
+    Image.fromarray((127 + 120 * waves).astype(np.uint8)).save(tmp_path / "a.jpg", quality=90)
+    whole, part = (image_files.open_image(tmp_path / "a.jpg", size) for size in (None, (30, 40)))
+    assert (whole.size, part.size) == ((640, 480), (160, 120))
+    large = image_files.open_image(tmp_path / "a.jpg", (100, 110))  # less than twice three times
+    assert large.size == (640, 480)
+    exact = resizing.to_array(whole, (30, 40), "crop", 3).astype(int)
+    predicted = image_reading.read_image(tmp_path / "a.jpg", (30, 40, 3), "crop")
+    assert np.abs(exact - predicted).mean() < 1.5
+    target = decoding.Target((30, 40), "crop", 3)
+    files = [tmp_path / "a.jpg"]
+    trained = decoding.read_files("x", tmp_path, ["a.jpg"], files, target, on_disk=False)
+    np.testing.assert_array_equal(trained.images[0], predicted)
 
 
 def test_of_an_animation_the_first_frame_is_read(tmp_path):
