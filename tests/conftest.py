@@ -37,6 +37,8 @@ def pytest_configure(config):
     """Keeps the order below where tests run in parallel, instead of files with few tests last."""
     if hasattr(config.option, "loadscopereorder"):
         config.option.loadscopereorder = False
+    if _PYTORCH:
+        on_pytorch.let_arrays_be_read()
 
 
 def _is_quick(path):

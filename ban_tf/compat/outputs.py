@@ -85,6 +85,9 @@ def structured_like(structure: Any, by_name: dict[str, Any]) -> Any:
         structure: As for `named`.
         by_name: Values with the names of `named(structure, ...)`.
     """
+    names = list(named(structure))
+    if by_name.keys() == set(names):  # in another order, where Keras sorts the keys of outputs
+        by_name = {name: by_name[name] for name in names}
     return _packed(structure, iter(by_name.values()))
 
 

@@ -61,7 +61,7 @@ def check_kind(shape: Any) -> None:
 
 def pooled(features: Any) -> Any:
     """Returns the mean over all positions, `[batch, channels]`."""
-    return ops.mean(features, axis=range(1, len(features.shape) - 1))
+    return ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
 
 
 def as_map(features: Any) -> Any:

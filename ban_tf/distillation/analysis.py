@@ -90,7 +90,7 @@ def summarize(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         confidences and of the weights times the size of the batch.
     """
     batches = [
-        {name: np.asarray(values, np.float64).ravel() for name, values in batch.items()}
+        {name: np.float64(ops.convert_to_numpy(values)).ravel() for name, values in batch.items()}
         for batch in batches
     ]
     every = {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}

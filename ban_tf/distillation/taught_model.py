@@ -179,6 +179,8 @@ class TaughtModel(CheckedModel, StudentProxy):
         compiled = keras_private.compiled_loss(self)
         alone = compiled is None and self._adds_losses()
         if target.labels is None:
+            if only_labels and self.building:  # its own losses are built with the first labels
+                return [ops.zeros(())]
             if only_labels and alone:
                 return []
             if only_labels or not weight.stays_zero:

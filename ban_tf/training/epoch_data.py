@@ -171,6 +171,10 @@ class EpochData(DataAdapter):
         """Returns the batches of the current epoch."""
         return self.begin(lambda data: data.get_jax_iterator())
 
+    def get_torch_dataloader(self) -> Iterator[Any]:
+        """Returns the batches of the current epoch."""
+        return self.begin(lambda data: data.get_torch_dataloader())
+
     def get_numpy_iterator(self) -> Iterator[Any]:
         """Returns the batches of the current epoch as arrays; Keras inspects the first one."""
         self._used = True  # a generator cannot return them again
