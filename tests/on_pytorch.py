@@ -29,7 +29,6 @@ EXCEPTIONS = {
     "test_adapted_teachers.py::test_a_runtime_that_is_not_installed_is_named[a.pt-torch]": (
         "PyTorch is the backend, so that it cannot be hidden"
     ),
-    "test_adapted_teachers.py::test_a_network_of_timm": "the program of the page is for TensorFlow",
     "test_adjustable.py::test_schedules_give_each_epoch_its_numbers_without_a_trace": _UNTRACED,
     "test_adjustable.py::test_what_a_callback_assigns_counts": _UNTRACED,
     "test_analysis.py::test_the_two_parts_make_up_the_gradient": _TAPE,

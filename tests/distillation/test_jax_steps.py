@@ -90,6 +90,18 @@ shared = compiled(headed(2), headed(1), "kd")
 found["expected"] = float(shared.compute_loss(x, y, shared.student(x)))
 found["shared"] = float(shared.train_on_batch(x, y)[0])
 found["with states"] = with_states()
+
+held = model.student.trainable_variables[0].value
+model.train_on_batch(x, y)
+found["donated"] = held.is_deleted()
+
+def of_two_outputs():
+    inputs = keras.Input((6,))
+    return keras.Model(inputs, [keras.layers.Dense(4, name=name)(inputs) for name in "ab"])
+
+unlabelled = ban_tf.BornAgainModel(of_two_outputs(), of_two_outputs(), "kd")
+unlabelled.compile("sgd", [keras.losses.SparseCategoricalCrossentropy(from_logits=True)] * 2)
+found["unlabelled"] = list(unlabelled.fit(x, verbose=0).history)
 print(json.dumps(found))
 """
 
@@ -107,6 +119,16 @@ def test_the_step_is_compiled_once_and_follows_the_teachers_weights(found):
         assert second.keys() == fresh.keys()
         np.testing.assert_allclose(list(second.values()), list(fresh.values()), rtol=1e-5)
     np.testing.assert_allclose(found["shared"], found["expected"], rtol=1e-5)
+
+
+@jax_process.needed
+def test_the_memory_of_weights_is_given_to_the_step(found):
+    assert found["donated"]
+
+
+@jax_process.needed
+def test_a_student_of_several_losses_needs_no_labels(found):
+    assert sorted(found["unlabelled"]) == ["loss", "teacher_agreement", "teacher_loss"]
 
 
 @jax_process.needed
