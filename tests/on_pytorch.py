@@ -12,6 +12,7 @@ _EXPORT = (
     "Keras's export to a SavedModel fails with this backend: torch.export refuses its arguments"
 )
 _FLOAT64 = "Keras makes float32 of float64 with this backend"
+_LOCK = "the interrupted lineage keeps its lock until garbage is collected"
 _STEPS = "Keras takes one step at a time with this backend"
 _TAPE = "the test takes gradients by TensorFlow's tape"
 _TENSORS = "the test computes with functions of TensorFlow or NumPy on tensors of PyTorch"
@@ -29,6 +30,7 @@ EXCEPTIONS = {
     "test_adapted_teachers.py::test_a_runtime_that_is_not_installed_is_named[a.pt-torch]": (
         "PyTorch is the backend, so that it cannot be hidden"
     ),
+    "test_adjustable.py::test_a_lineage_takes_schedules_and_resumes_them": _LOCK,
     "test_adjustable.py::test_schedules_give_each_epoch_its_numbers_without_a_trace": _UNTRACED,
     "test_adjustable.py::test_what_a_callback_assigns_counts": _UNTRACED,
     "test_analysis.py::test_the_two_parts_make_up_the_gradient": _TAPE,
@@ -87,9 +89,7 @@ EXCEPTIONS = {
     "test_own_loop.py::test_compute_loss_in_a_loop": _TAPE,
     "test_permutation.py::test_a_traced_step": _TRACED,
     "test_permutation.py::test_batches_of_unknown_size": _TRACED,
-    "test_projections.py::test_a_resumed_lineage_trains_projections": (
-        "the interrupted lineage keeps its lock until garbage is collected"
-    ),
+    "test_projections.py::test_a_resumed_lineage_trains_projections": _LOCK,
     "test_ruled_out_classes.py": _TAPE,
     "test_saving.py::test_the_student_is_saved_and_exported_without_its_teacher": _EXPORT,
     "test_silent_arguments.py::test_log_probabilities_are_logits[Lambda]": _DOUBT,
