@@ -1,7 +1,7 @@
 """Batches of NumPy arrays by number: what `tf.data.Dataset` is under other backends.
 
 While a step computes, a thread prepares the batch that follows, so that a device does not wait for
-its input. One thread prepares all batches of a data set, in the order in which they are asked for.
+its input. One thread prepares all batches of a data set, in the order in which they are requested.
 """
 
 from __future__ import annotations

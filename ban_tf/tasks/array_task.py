@@ -119,9 +119,9 @@ class ArrayTask(Task):
 
     def _record(self, teacher: Any, examples: Examples) -> np.ndarray:
         """Returns the joint logits or values of a teacher, float32 `[examples, units]`."""
-        ask = teacher_passes.asking(teacher, self.output_kind)
+        predict = teacher_passes.predictor(teacher, self.output_kind)
         batches = example_batches.evaluation_batches(examples, _EVALUATED)
-        return np.concatenate([ask(inputs) for inputs, _ in batches])
+        return np.concatenate([predict(inputs) for inputs, _ in batches])
 
     def _finish(self, batches: Any) -> Any:
         return class_weights.weighted(batches, self._class_weights)

@@ -168,10 +168,10 @@ def predict(
     lines: list[str] = []
     bad: list[str] = []
 
-    def ask(images: np.ndarray) -> np.ndarray:
+    def outputs_of(images: np.ndarray) -> np.ndarray:
         return np.exp(inference.log_probabilities(model, images, facts))
 
-    for file, row in image_reading.predicted_files(names, facts, ask, bad):
+    for file, row in image_reading.predicted_files(names, facts, outputs_of, bad):
         classes = likely.of(row, facts.class_names, top)
         lines.append("\t".join([file, *classes.shown]))
         rows.append([file, *classes.cells])

@@ -41,7 +41,7 @@ def as_images(
 def predicted_files(
     names: Sequence[str],
     facts: reading.DataFacts,
-    ask: Callable[[np.ndarray], np.ndarray],
+    predict: Callable[[np.ndarray], np.ndarray],
     bad: list[str],
 ) -> Iterator[tuple[str, Any]]:
     """Yields each image file that can be read, and what is predicted for it.
@@ -49,7 +49,7 @@ def predicted_files(
     Args:
         names: Paths of images or of folders, and patterns; see `image_paths.expand`.
         facts: The data of the run.
-        ask: Returns predictions `[images, ...]` of images as of `read_files`.
+        predict: Returns predictions `[images, ...]` of images as of `read_files`.
         bad: To which a sentence on each other file is added.
     """
     files, missing = image_paths.expand(names)
@@ -57,7 +57,7 @@ def predicted_files(
     for part in read_files(files, facts):
         bad += part.bad
         if part.indices:
-            yield from zip((files[i] for i in part.indices), ask(part.images), strict=True)
+            yield from zip((files[i] for i in part.indices), predict(part.images), strict=True)
 
 
 class ReadFiles(NamedTuple):

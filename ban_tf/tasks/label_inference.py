@@ -94,10 +94,10 @@ def predict(
     lines: list[str] = []
     bad: list[str] = []
 
-    def ask(images: np.ndarray) -> np.ndarray:
+    def outputs_of(images: np.ndarray) -> np.ndarray:
         return _probabilities(model, images, facts)
 
-    for file, row in image_reading.predicted_files(names, facts, ask, bad):
+    for file, row in image_reading.predicted_files(names, facts, outputs_of, bad):
         order = np.argsort(-row, kind="stable")
         chosen = order[row[order] >= thresholds[order]] if top is None else order[:top]
         shown = [f"{known[label]}\t{row[label]:.4f}" for label in chosen] or ["no label"]

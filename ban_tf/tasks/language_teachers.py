@@ -92,7 +92,7 @@ def record(
     # On several replicas, the teacher itself has the states of the rows of one.
     models = [with_streams(model, streams) for model in teacher.models]
     whole = OnlineTeacher(models, teacher.activation, weights=teacher.weights)
-    ask = teacher_passes.asking(whole, CATEGORICAL)
+    predict = teacher_passes.predictor(whole, CATEGORICAL)
     read: Callable[..., Any] = text_batches.evaluation_batches
     if part == TRAIN:
         read = text_batches.training_batches
@@ -102,7 +102,7 @@ def record(
             reset_states(model)
         # An interrupted recording reads the text from its start, too: states follow from it.
         for number, (words, *_) in enumerate(read(tokens, streams, steps)):
-            rows = ask(words)
+            rows = predict(words)
             yield rows[max(0, first - number * streams) :]
 
     name = recording.digest(models, tokens, part, streams, steps, options.teacher_top)

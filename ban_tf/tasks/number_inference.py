@@ -71,10 +71,10 @@ def predict(
     lines: list[str] = []
     bad: list[str] = []
 
-    def ask(images: np.ndarray) -> np.ndarray:
+    def outputs_of(images: np.ndarray) -> np.ndarray:
         return inference.values(model, images, facts)
 
-    for file, value in image_reading.predicted_files(names, facts, ask, bad):
+    for file, value in image_reading.predicted_files(names, facts, outputs_of, bad):
         rows.append([file, f"{value:.8g}"])
         lines.append(f"{file}\t{value:.6g}")
     return Predictions(["image", facts.class_names[0]], rows, lines, bad)

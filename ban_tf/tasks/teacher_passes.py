@@ -21,7 +21,7 @@ def record(
     folder: pathlib.Path,
     form: recording.Form,
     batches: Callable[[int, int], Any],
-    ask: Callable[[Any], Any],
+    predict: Callable[[Any], Any],
     what: str = "",
     progress: str = "none",
 ) -> recording.Recording:
@@ -31,7 +31,7 @@ def record(
         folder: See `recording.record`.
         form: See there.
         batches: See there.
-        ask: Returns the outputs for a batch.
+        predict: Returns the outputs for a batch.
         what: What is done, for the screen, such as "Recording the teacher of generation 1"; shows
             nothing if it is empty.
         progress: The value of `--progress`.
@@ -44,11 +44,11 @@ def record(
         )
     rows = form.views * form.examples
     with bars.bar("recording", rows, shown=shown and progress == "auto") as advance:
-        return recording.record(folder, form, batches, ask, advance)
+        return recording.record(folder, form, batches, predict, advance)
 
 
 @functools.lru_cache(maxsize=2)
-def asking(teacher: OnlineTeacher, kind: str) -> Callable[[Any], np.ndarray]:
+def predictor(teacher: OnlineTeacher, kind: str) -> Callable[[Any], np.ndarray]:
     """Returns what a teacher returns for a batch, traced once for all that use its models.
 
     Args:
@@ -56,8 +56,8 @@ def asking(teacher: OnlineTeacher, kind: str) -> Callable[[Any], np.ndarray]:
         kind: The kind of its outputs, such as "binary", of which the logits of yes are returned.
     """
 
-    def ask(inputs: Any) -> Any:
+    def predict(inputs: Any) -> Any:
         logits = next(iter(teacher.logits(inputs, kind).values()))
         return logits[..., 1] - logits[..., 0] if kind == BINARY else logits
 
-    return compiled.inference(ask, teacher.models)
+    return compiled.inference(predict, teacher.models)

@@ -213,7 +213,7 @@ class TeacherSignal:
             lambda view, first: pipeline.view_batches(
                 data, batch_size=batch, view_seed=seed, view=view, augment=augment, first=first
             ),
-            teacher_passes.asking(teacher, self._kind),
+            teacher_passes.predictor(teacher, self._kind),
             f"Recording the teacher of generation {generation}",
             progress=options.progress,
         )
@@ -234,7 +234,7 @@ class TeacherSignal:
             options.recordings_directory / name,
             form,
             lambda view, first: pipeline.image_batches(data.validation, data, batch, first),
-            teacher_passes.asking(teacher, self._kind),
+            teacher_passes.predictor(teacher, self._kind),
         )
 
 
@@ -242,7 +242,7 @@ def _probabilities(
     teacher: OnlineTeacher, images: datasets.Split, data: datasets.ImageData, batch: int
 ) -> np.ndarray:
     """Returns a teacher's probabilities for images without augmentation, `[images, classes]`."""
-    ask = teacher_passes.asking(teacher, "categorical")
+    predict = teacher_passes.predictor(teacher, "categorical")
     batches = pipeline.evaluation_batches(images, data, batch)
-    logits = np.concatenate([ask(batch) for batch, _ in batches])
+    logits = np.concatenate([predict(batch) for batch, _ in batches])
     return special.softmax(logits.astype(np.float64), axis=-1)
