@@ -86,8 +86,9 @@ def test_a_third_task_runs_from_the_command_line(place):
         ),
         (
             ["--dataset=rows:iris.csv", "--schedule=plateau"],
-            "--schedule=plateau cannot be used with --dataset=rows:iris.csv: tables have no use "
-            "for it.",
+            "--schedule=plateau cannot be used with --dataset=rows:iris.csv: it lowers the "
+            "learning rate by perplexity, which is for language models; choose "
+            "step, cosine or constant.",
         ),
         (["--dataset=rows:absent.csv"], "--dataset=rows:absent.csv names no file"),
     ],
