@@ -109,7 +109,7 @@ def test_students_see_the_very_images_that_were_recorded(tmp_path, views, top, m
         np.testing.assert_array_equal(images, others)
         np.testing.assert_array_equal(targets["labels"], labels)
     # Whoever learns from the same teacher finds it recorded, and asks it no more.
-    monkeypatch.setattr(teacher_passes, "asking", lambda teacher, kind: None)
+    monkeypatch.setattr(teacher_passes, "predictor", lambda teacher, kind: None)
     for objective in ("dkpp", "cwtm"):
         other = _signal(
             tmp_path / objective,
