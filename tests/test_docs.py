@@ -167,7 +167,6 @@ def _write(folder):
     (folder.parent / "lines.txt").write_text("a great book\nwhat a waste\n")
 
 
-@pytest.mark.nightly
 def test_the_commands_for_texts_run(tmp_path, monkeypatch, capsys):
     _write(tmp_path / "reviews")
     monkeypatch.chdir(tmp_path)
@@ -182,7 +181,6 @@ def test_the_commands_for_texts_run(tmp_path, monkeypatch, capsys):
     assert recorded.manifest.class_names == sorted(recorded.manifest.class_names)
 
 
-@pytest.mark.nightly
 def test_the_commands_for_tables_run(tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(0)
     lines = ["size (m2),color,sold,price"]
@@ -205,7 +203,6 @@ def test_the_commands_for_tables_run(tmp_path, monkeypatch, capsys):
     assert Run("runs/taught").summary["generations"][0]["taught_by"] != "labels"
 
 
-@pytest.mark.nightly
 def test_the_commands_for_masks_run(tmp_path, monkeypatch, capsys):
     segmenters.draw(tmp_path / "cells", {"train": 24, "test": 6})
     segmenters.draw(tmp_path / "more", {".": 4})
@@ -222,7 +219,6 @@ def test_the_commands_for_masks_run(tmp_path, monkeypatch, capsys):
     assert "(16, 20)" in capsys.readouterr().out
 
 
-@pytest.mark.nightly
 def test_the_commands_for_the_next_word_run(tmp_path, monkeypatch, capsys):
     rng = np.random.default_rng(0)
     lines = [" ".join(rng.choice(["tea", "with", "milk", "or", "ice"], 8)) for _ in range(120)]
@@ -239,7 +235,6 @@ def test_the_commands_for_the_next_word_run(tmp_path, monkeypatch, capsys):
     assert "(1, 6)" in capsys.readouterr().out
 
 
-@pytest.mark.nightly
 def test_the_commands_for_pretrained_backbones_run(tmp_path, monkeypatch):
     _draw(tmp_path / "my_images", size=32)
     monkeypatch.chdir(tmp_path)
@@ -264,7 +259,6 @@ def test_the_lineage_of_pretrained_backbones_is_built(monkeypatch):
     assert given["lineage"].builder(1)().output_shape == (None, 5)
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize("page", ["multi-label.md", "regression.md"])
 def test_the_pages_on_several_labels_and_on_numbers_run(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

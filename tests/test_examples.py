@@ -17,7 +17,6 @@ def run(tmp_path, monkeypatch):
     return lambda name: runpy.run_path(str(EXAMPLES / name), run_name="__main__")
 
 
-@pytest.mark.nightly
 def test_images(run, capsys):
     found = run("born_again_images.py")
     assert found["accuracy"] > 0.8
@@ -37,7 +36,6 @@ def test_two_inputs(run):
     assert set(keras.models.load_model("two_inputs.keras").output) == {"kind", "amount"}
 
 
-@pytest.mark.nightly
 def test_several_heads(run):
     found = run("several_heads.py")
     kinds, boxes = (found["labels"][name][500:] for name in ("kind", "box"))
@@ -71,7 +69,6 @@ def test_text(run):
     assert keras.models.load_model("text_classifier.keras").output_shape == (None, 3)
 
 
-@pytest.mark.nightly
 def test_tokens(run):
     """Longer padding, and other tags of it, change neither losses nor the accuracy of words."""
     found = run("token_classifier.py")

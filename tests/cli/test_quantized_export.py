@@ -177,7 +177,6 @@ def _save_images(folder, seed):
     return f"folder:{folder}"
 
 
-@pytest.mark.nightly
 @pytest.mark.slow
 def test_data_that_has_moved_is_named_and_other_data_is_refused(tmp_path, capsys):
     given = _save_images(tmp_path / "data", seed=0)

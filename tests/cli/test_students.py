@@ -120,7 +120,6 @@ def test_the_same_command_trains_nothing_again_and_more_students_alone(folder, r
     assert again["networks"][1]["error"] == result["networks"][2]["error"]
 
 
-@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_given_teacher_is_not_trained(folder, result):
     given = folder / "all" / "teacher" / "generation-0" / "model.keras"
@@ -134,7 +133,6 @@ def test_a_given_teacher_is_not_trained(folder, result):
     assert keras.models.load_model(given).count_params() == 330
 
 
-@pytest.mark.nightly
 @pytest.mark.slow
 def test_several_seeds_are_averaged_against_the_teacher_of_each(folder, result, capsys):
     asked = {"workdir": str(folder / "seeds"), "student_arch": "sizes:middle,sizes:small"}

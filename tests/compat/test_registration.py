@@ -90,7 +90,6 @@ def saved(tmp_path_factory):
     return folder, expected
 
 
-@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     ("order", "run"), [("import keras, ban_tf", _run_warm), ("import ban_tf, keras", _run)]
 )

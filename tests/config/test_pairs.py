@@ -87,7 +87,6 @@ def _options(place, **changes):
     return options.check(options.Options(workdir=str(place), **{**settings, **changes}))
 
 
-@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_run_of_a_densenet_that_teaches_a_residual_network(tmp_path):
     """With everything on: mixup, the passage from labels to teacher, the analysis, auto."""

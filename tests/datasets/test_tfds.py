@@ -185,7 +185,6 @@ def test_loading_leaves_the_log_as_it_was(data_dir):
     assert logging.getLogger("absl").level == before
 
 
-@pytest.mark.nightly
 def test_what_tfds_logs_is_kept_off_the_screen(data_dir, tmp_path):
     arguments = ["--dataset=tiny_shapes", f"--data_dir={data_dir}", "--batch_size=5000"]
     done = subprocess.run(

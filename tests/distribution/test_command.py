@@ -60,7 +60,6 @@ def test_two_replicas_train_the_run_of_one_device(one_device, tmp_path):
         np.testing.assert_allclose(ours, theirs, rtol=0.02, atol=2e-3)
 
 
-@pytest.mark.nightly
 def test_a_run_that_loses_a_worker_is_stopped_and_moves_to_slurm_ends_as_one_device(
     one_device, tmp_path
 ):

@@ -195,7 +195,6 @@ def interrupted_and_resumed(directory):
     return weights(trained(directory=directory))
 
 
-@pytest.mark.nightly
 def test_in_a_thread_and_under_an_event_loop_the_result_is_the_same(tmp_path):
     found = {}
 
@@ -234,7 +233,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.nightly
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 def test_in_forked_and_spawned_processes_the_result_is_the_same(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)

@@ -244,7 +244,6 @@ def test_a_comparison_does_not_replace_the_report_of_a_run(paths, capsys):
     assert [(path / "summary.json").read_bytes() for path in paths] == before
 
 
-@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_study_under_way_is_compared_as_far_as_it_is(study, tmp_path, capsys):
     output = tmp_path / "study"

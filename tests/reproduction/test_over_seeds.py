@@ -32,7 +32,6 @@ def test_each_seed_is_a_study_of_its_own(tmp_path, monkeypatch):
     ]
 
 
-@pytest.mark.nightly
 def test_seeds_are_trained_and_compared_with_the_control(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(EXPERIMENTS, "quick/pair", ROW)
     # Runs are forked from a process that has imported TensorFlow, instead of started.

@@ -83,7 +83,6 @@ def test_a_disk_that_fails_at_each_write_in_turn_loses_nothing(tmp_path, undistu
     assert not list(tmp_path.rglob("*.partial"))
 
 
-@pytest.mark.nightly
 @pytest.mark.slow
 def test_reports_are_complete_after_a_disk_that_fails_at_each_of_their_writes(
     tmp_path, monkeypatch

@@ -76,7 +76,6 @@ def test_layers_that_keras_names_anew_each_time_are_found_again(tmp_path):
     assert len(_weights(tmp_path / "run")) == 4
 
 
-@pytest.mark.nightly
 def test_a_given_teacher_whose_pixels_are_converted_is_looked_into(tmp_path):
     train = digits.load().train
     keras.utils.set_random_seed(0)

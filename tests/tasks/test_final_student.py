@@ -104,7 +104,6 @@ def test_a_run_that_was_moved_goes_on_and_another_teacher_is_refused(asked, resu
         runner.run(own)
 
 
-@pytest.mark.nightly
 def test_an_ensemble_no_better_than_chance_is_said_to_be_so(tmp_path, caplog):
     asked = options.Options(
         arch=one_convolution.ARCH,

@@ -266,7 +266,6 @@ def test_a_saved_model_is_recorded_for_the_views_of_a_run(given, saved, kernel, 
     assert (recording / "view-00000.npy").stat().st_mtime_ns == before
 
 
-@pytest.mark.nightly
 def test_a_run_with_a_saved_model_is_resumed(saved, tmp_path):
     given = {"teacher_from": saved, "teacher_input": "minus_one_to_one", "augment": "none"}
     given |= {"optimizer": "adam", "learning_rate": 0.02, "epochs": 4}
@@ -332,7 +331,6 @@ def test_a_recording_at_chance_is_refused(images, tmp_path):
         runner.prepare(given)
 
 
-@pytest.mark.nightly
 def test_a_task_of_keras_hub_is_generation_0_with_its_preprocessor(images, tmp_path):
     hub = pytest.importorskip("keras_hub")
     keras.utils.set_random_seed(0)

@@ -151,7 +151,6 @@ def _language_run(directory, sent=()):
         )
 
 
-@pytest.mark.nightly
 def test_a_language_model_goes_on_within_a_text_as_if_it_had_never_stopped(tmp_path):
     """What student and teacher have read goes on, and the rate is lowered no more than once."""
     whole = _language_run(None)

@@ -97,7 +97,6 @@ def test_the_largest_probabilities_are_recorded_alone():
     np.testing.assert_allclose(np.exp(found).sum(-1), 1.0, rtol=2e-3)
 
 
-@pytest.mark.nightly
 def test_batches_of_unknown_size_are_read_by_networks_of_a_fixed_one():
     """Several workers get such batches of the validation text."""
     model = ban_tf.BornAgainModel(_network(), teacher=ban_tf.RecordedTeacher())

@@ -100,7 +100,6 @@ def test_generations_may_start_from_random_weights(files, tmp_path):
     assert not np.allclose(_weights(tmp_path, 1)[0], kernel, atol=1e-2)
 
 
-@pytest.mark.nightly
 def test_a_backbone_may_learn_more_slowly_or_later(files, tmp_path):
     path = files / "first.keras"
     start = keras.models.load_model(path).get_weights()[0]
