@@ -49,7 +49,7 @@ def record(
 
 @functools.lru_cache(maxsize=2)
 def predictor(teacher: OnlineTeacher, kind: str) -> Callable[[Any], np.ndarray]:
-    """Returns what a teacher returns for a batch, traced once for all that use its models.
+    """Returns a function from a batch to the teacher's outputs, traced once for all its uses.
 
     Args:
         teacher: The teacher.

@@ -66,20 +66,16 @@ class TeacherSignal:
         decided = directory.metadata.get("teacher_signal")
         if decided is None:
             recorded = options.teacher_signal == "recorded" or unlabelled is not None
+            masks = image_recordings.has_masks(data)
             # Outputs of every pixel are large: they are recorded on request alone.
-            if (
-                not recorded
-                and options.teacher_signal == "auto"
-                and not image_recordings.has_masks(data)
-            ):
+            if not recorded and options.teacher_signal == "auto" and not masks:
                 recorded = image_recordings.pays(options, data)
             augment = image_recordings.augmentation(options, data)
             count = image_recordings.views(options, augment)
-            needed = (
-                image_recordings.forms(options, data, count) if recorded else ()
-            )  # checks --teacher_top, too
-            if needed and image_recordings.has_masks(data):
-                recording_choice.check_space(options, *needed)
+            if recorded:
+                forms = image_recordings.forms(options, data, count)  # refuses a bad --teacher_top
+                if masks:
+                    recording_choice.check_space(options, *forms)
             decided = {
                 "recorded": recorded,
                 "views": count,

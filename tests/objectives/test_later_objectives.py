@@ -127,7 +127,7 @@ def test_the_decoupled_parts_add_up_to_ordinary_distillation(shape):
 
 
 @pytest.mark.parametrize("shape", [(6, 10), (1, 10)])
-def test_a_student_without_an_opinion_yet_has_no_relations_to_learn_from(shape):
+def test_equal_outputs_or_a_single_example_have_no_relations_to_learn_from(shape):
     _, teacher, student = (entry.astype("float32") for entry in draw(shape))
     logits = tf.constant(student if shape[0] == 1 else np.full(shape, 0.3, "float32"))
     with tf.GradientTape() as tape:

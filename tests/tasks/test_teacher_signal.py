@@ -108,7 +108,7 @@ def test_students_see_the_very_images_that_were_recorded(tmp_path, views, top, m
     ):
         np.testing.assert_array_equal(images, others)
         np.testing.assert_array_equal(targets["labels"], labels)
-    # Whoever learns from the same teacher finds it recorded, and asks it no more.
+    # Other students of the same teacher use the recording, and do not run it again.
     monkeypatch.setattr(teacher_passes, "predictor", lambda teacher, kind: None)
     for objective in ("dkpp", "cwtm"):
         other = _signal(
