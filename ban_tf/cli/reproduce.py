@@ -78,10 +78,10 @@ def _check(known: argparse.Namespace, further: Sequence[str]) -> None:
     """Checks that there is one command, and that no flag is without effect."""
     if known.seeds is not None and known.seeds < 1:
         raise InputError(f"--seeds must be at least 1; it is {known.seeds}.")
-    asked = [name for name in ("list", "show", "row") if getattr(known, name)]
-    if len(asked) != 1 or (further and asked != ["row"]):
+    commands = [name for name in ("list", "show", "row") if getattr(known, name)]
+    if len(commands) != 1 or (further and commands != ["row"]):
         raise InputError("give --list, --show=ROW, or a ROW and flags for its runs.")
-    if known.seeds and asked == ["list"]:
+    if known.seeds and commands == ["list"]:
         raise InputError(
             f"--seeds={known.seeds} does nothing with --list, which shows all seeds. Leave it out."
         )

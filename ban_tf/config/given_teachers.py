@@ -11,7 +11,7 @@ from ban_tf.errors import OptionsError
 if TYPE_CHECKING:
     from ban_tf.config.options import Options
 
-# Flags that need the teacher's answer to images that are not recorded, or its layers.
+# Flags that need the teacher's outputs for images that are not recorded, or its layers.
 _OF_LAYERS = ("activation_weight", "feature_weight")
 _MIXED = ("mixup", "cutmix", *_OF_LAYERS)
 

@@ -192,12 +192,12 @@ def _check_task(options: Options) -> None:
         known = {key: settings[key] for key in task.settings(name) & settings.keys()}
         with architectures.named(flag):
             task.check_network(name, options.dataset, **known)
-    asked = {
+    limited = {
         "schedule=plateau": options.schedule == "plateau",
         "strategy=multiworker": cluster.several(options),
     }
-    for value, is_asked in asked.items():
-        if is_asked and value not in task.supports:
+    for value, is_given in limited.items():
+        if is_given and value not in task.supports:
             raise OptionsError(
                 f"--{value} cannot be used with --dataset={options.dataset}: {task.reason(value)}."
             )

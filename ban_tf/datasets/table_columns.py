@@ -22,7 +22,7 @@ from ban_tf.datasets.table_files import Table
 from ban_tf.errors import InputError
 
 NUMBER, CATEGORY, DATE = "number", "category", "date"
-# Categories of a column that are told apart, the most common ones; all others are one more.
+# The most common categories of a column are distinguished; all others are one more.
 MOST_CATEGORIES = 100
 _DATE = re.compile(
     r"(?P<date>\d{4}[-/](0[1-9]|1[0-2])[-/](0[1-9]|[12]\d|3[01]))"

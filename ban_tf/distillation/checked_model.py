@@ -101,7 +101,7 @@ class CheckedModel(AdjustableModel):
     def _default_label_loss(
         self,
         labels: Any,
-        students: Mapping[str, matching.Answer],
+        students: Mapping[str, matching.StudentOutput],
         sample_weight: Any,
         counts: bool,
     ) -> Any:

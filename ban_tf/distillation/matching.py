@@ -19,7 +19,7 @@ from ban_tf.errors import InputError
 from ban_tf.objectives.label_forms import VOID
 
 
-class Answer(NamedTuple):
+class StudentOutput(NamedTuple):
     """One output of a student.
 
     Attributes:
@@ -51,9 +51,9 @@ class Labels(NamedTuple):
     distill_void: bool = True
 
 
-def answers(
+def outputs_of(
     y_pred: Mapping[str, Any], evidence: Mapping[str, Evidence], names: Collection[str]
-) -> dict[str, Answer]:
+) -> dict[str, StudentOutput]:
     """Returns a student's outputs by name.
 
     Args:
@@ -69,14 +69,14 @@ def answers(
         output = y_pred[name]
         kind, activation = resolve(evidence[name])
         logits = outputs.to_logits(output, activation, kind)
-        found[name] = Answer(output, logits, kind, evidence[name].units, evidence[name].end)
+        found[name] = StudentOutput(output, logits, kind, evidence[name].units, evidence[name].end)
     return found
 
 
 def label_loss(
     loss: keras.losses.Loss,
     labels: Mapping[str, Any],
-    students: Mapping[str, Answer],
+    students: Mapping[str, StudentOutput],
     sample_weight: Any,
 ) -> Any:
     """Returns the sum of a loss over the outputs that there are labels for, a scalar.
@@ -92,10 +92,10 @@ def label_loss(
         weighting.mean(
             loss,
             labels[name],
-            masks.with_mask(answer.logits, masks.mask_of(answer.output)),
+            masks.with_mask(student.logits, masks.mask_of(student.output)),
             weights.get(name),
         )
-        for name, answer in students.items()
+        for name, student in students.items()
         if name in labels
     )
 
@@ -139,7 +139,7 @@ def learning(objective: Any, names: Iterable[str]) -> list[str]:
 def signals(
     teacher: teachers.Teacher,
     given: Mapping[str, Any],
-    students: Mapping[str, Answer],
+    students: Mapping[str, StudentOutput],
     names: list[str],
 ) -> dict[str, Any]:
     """Returns what a teacher has to say on each of the student's outputs, ready to be matched.
@@ -174,7 +174,7 @@ def teacher_loss(
     objective: Any,
     labels: Labels,
     theirs: Mapping[str, Any],
-    students: Mapping[str, Answer],
+    students: Mapping[str, StudentOutput],
     *,
     names: list[str],
     sample_weight: Any,
@@ -227,7 +227,7 @@ class _Sample(NamedTuple):
 
 
 def _without_void(
-    objective: objectives.Objective, labels: Labels, name: str, student: Answer, theirs: Any
+    objective: objectives.Objective, labels: Labels, name: str, student: StudentOutput, theirs: Any
 ) -> _Sample:
     """Returns what is compared, with a mask that leaves out positions without a label."""
     mask, logits = masks.mask_of(student.output), student.logits

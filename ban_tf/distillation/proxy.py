@@ -1,7 +1,7 @@
 """A model that wraps another one for `fit`: its outputs, weights, layers, metrics and code.
 
 Keras trains this model, the user's own stays as it was given. Without a teacher the two cannot be
-told apart: equal histories, `evaluate` in the same order, the same weights in `get_weights`.
+distinguished: equal histories, `evaluate` in the same order, the same weights in `get_weights`.
 """
 
 from __future__ import annotations

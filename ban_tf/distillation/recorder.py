@@ -257,7 +257,7 @@ def _resumes(
     form = manifest.form
     kept = recording.unpack(recording.first_rows(folder, form, len(probe)), form)
     now = recording.unpack(recording.pack(probe, form), form)[: len(kept)]
-    # A teacher on other hardware, or asked in other batches, differs in the last digits.
+    # A teacher on other hardware, or called on other batches, differs in the last digits.
     if not np.allclose(kept, now, rtol=1e-2, atol=2e-2):
         raise InputError(
             f"{folder} holds a recording of another teacher, which returned other numbers for the "

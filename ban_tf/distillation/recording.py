@@ -214,7 +214,7 @@ def record(
         batches: Given a view and the first example that is missing, returns the batches of
             inputs from there on, in order.
         logits: The teacher: a batch of inputs to logits `[batch, ..., classes]`.
-        advance: Told how many rows have been added, those found included.
+        advance: Called with how many rows have been added, those found included.
         advice: What to do if the disk is too small, and if it cannot be written.
 
     Raises:

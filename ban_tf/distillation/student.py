@@ -314,7 +314,7 @@ class BornAgainModel(Preparing, SavingModel):
         """
         return student_outputs.known_kinds(self)
 
-    def learning_outputs(self, x: Any, y_pred: Any) -> dict[str, matching.Answer]:
+    def learning_outputs(self, x: Any, y_pred: Any) -> dict[str, matching.StudentOutput]:
         """Returns the outputs that learn from a teacher, by name, with their kinds and logits.
 
         Args:

@@ -72,19 +72,21 @@ def by_name(model: TaughtModel, y_pred: Any) -> dict[str, Any]:
     return outputs.named(y_pred, outputs.output_names(model.student))
 
 
-def learning(model: TaughtModel, x: Any, y_pred: Any) -> dict[str, matching.Answer]:
+def learning(model: TaughtModel, x: Any, y_pred: Any) -> dict[str, matching.StudentOutput]:
     """Returns the outputs that learn from a teacher; see `BornAgainModel.learning_outputs`."""
     named = by_name(model, y_pred)
     names = matching.learning(model.objective, named)
-    found = matching.answers(named, evidence(model, (x, named)), names)
-    kinds = {name: answer.kind for name, answer in found.items()}
+    found = matching.outputs_of(named, evidence(model, (x, named)), names)
+    kinds = {name: output.kind for name, output in found.items()}
     matching.fitting(model.objective, kinds)
-    found_shapes = {name: tuple(answer.output.shape) for name, answer in found.items()}
+    found_shapes = {name: tuple(output.output.shape) for name, output in found.items()}
     checks.check_gradients(model.objective, kinds, found_shapes)
     return found
 
 
-def answers(model: TaughtModel, x: Any, y_pred: Any, distils: bool) -> dict[str, matching.Answer]:
+def used_outputs(
+    model: TaughtModel, x: Any, y_pred: Any, distils: bool
+) -> dict[str, matching.StudentOutput]:
     """Returns the outputs that are used beyond the compiled loss, by name.
 
     Args:
@@ -100,4 +102,4 @@ def answers(model: TaughtModel, x: Any, y_pred: Any, distils: bool) -> dict[str,
     if not compiled and model._adds_losses():
         return found  # these train alone
     named = by_name(model, y_pred)
-    return matching.answers(named, evidence(model, (x, named)), named)
+    return matching.outputs_of(named, evidence(model, (x, named)), named)

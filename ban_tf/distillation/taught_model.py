@@ -36,6 +36,7 @@ from ban_tf.compat.loss_kinds import VALUES
 from ban_tf.compat.outputs import batch_size
 from ban_tf.distillation import jax_steps, matching, student_outputs, teachers, unlabelled
 from ban_tf.distillation.checked_model import CheckedModel
+from ban_tf.distillation.matching import StudentOutput
 from ban_tf.distillation.proxy import StudentProxy
 from ban_tf.errors import InputError
 
@@ -147,7 +148,7 @@ class TaughtModel(CheckedModel, StudentProxy):
         target = y if isinstance(y, Target) else Target(y, {})
         weights = self._weights_by_term(sample_weight, target.labels, y_pred)
         distils = bool(target.teacher_logits) or self.expects_teacher
-        students = student_outputs.answers(self, x, y_pred, distils)
+        students = student_outputs.used_outputs(self, x, y_pred, distils)
         if training and self._is_taught and not target.teacher_logits:
             raise InputError(
                 "`teacher` is a RecordedTeacher, but the batches bring nothing recorded; give them "
@@ -170,7 +171,7 @@ class TaughtModel(CheckedModel, StudentProxy):
         return terms[0] if len(terms) == 1 else ops.sum(terms)
 
     def _label_term(
-        self, target: Target, y_pred: Any, students: dict[str, matching.Answer], sample_weight: Any
+        self, target: Target, y_pred: Any, students: dict[str, StudentOutput], sample_weight: Any
     ) -> list[Any]:
         """Returns the weighted label loss in a list; an empty list if labels have no weight."""
         weight = self._adjustables.label_weight
@@ -269,7 +270,7 @@ class TaughtModel(CheckedModel, StudentProxy):
         self,
         target: Target,
         y_pred: Any,
-        students: dict[str, matching.Answer],
+        students: dict[str, StudentOutput],
         sample_weight: Any,
         training: bool,
     ) -> list[Any]:
@@ -294,7 +295,7 @@ class TaughtModel(CheckedModel, StudentProxy):
         return [self._adjustables.teacher_weight.times(teacher_loss)]
 
     def _distillation_term(
-        self, target: Target, y_pred: Any, students: dict[str, matching.Answer], sample_weight: Any
+        self, target: Target, y_pred: Any, students: dict[str, StudentOutput], sample_weight: Any
     ) -> list[Any]:
         """Returns the sum of `distillation_losses` in a list; an empty list if there are none."""
         if target.teacher_seen is None:

@@ -200,9 +200,9 @@ def check_networks(
         )
     if share_ends:
         sharing.check_ends(network, teacher)
-    asked = prepare_teachers([teacher], teacher_precision)
+    prepared = prepare_teachers([teacher], teacher_precision)
     prepare_teachers([network], teacher_precision)  # it becomes the next teacher
-    model.teacher = RecordedTeacher() if recorded else asked
+    model.teacher = RecordedTeacher() if recorded else prepared
     return networks
 
 
