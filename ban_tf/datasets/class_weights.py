@@ -142,6 +142,10 @@ def weighted(batches: Any, by_class: np.ndarray | None) -> Any:
         labels = targets["labels"] if isinstance(targets, dict) else targets
         if isinstance(labels, np.ndarray):
             return images, targets, _of_arrays(labels, by_class)
+        from ban_tf.datasets import device_images
+
+        if device_images.serves():  # masks, which it has moved
+            return images, targets, device_images.compiled(_of_classes)(labels, by_class)
         import tensorflow as tf
 
         if labels.dtype.is_floating:
@@ -156,4 +160,8 @@ def _of_arrays(labels: np.ndarray, by_class: np.ndarray) -> np.ndarray:
     """Returns the weights of examples, float32 `[batch]`."""
     if np.issubdtype(labels.dtype, np.floating):
         return labels @ by_class
-    return np.where(labels < 0, np.float32(1), by_class[np.maximum(labels, 0)])
+    return _of_classes(labels, by_class, np)
+
+
+def _of_classes(labels: Any, by_class: Any, arrays: Any) -> Any:
+    return arrays.where(labels < 0, np.float32(1), by_class[arrays.maximum(labels, 0)])

@@ -36,3 +36,14 @@ def normalized(images: np.ndarray, mean: np.ndarray, std: np.ndarray) -> np.ndar
     found *= scale
     found += shift
     return found.reshape(images.shape)
+
+
+def table(mean: np.ndarray, std: np.ndarray) -> np.ndarray:
+    """Returns the normalized value of each pixel, float32 `[256, channels]`.
+
+    Args:
+        mean: As for `factors`.
+        std: As for `factors`.
+    """
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, -1, 1, 1)
+    return normalized(np.tile(pixels, len(mean)), mean, std)[0, :, 0]

@@ -5,12 +5,14 @@ Random numbers are TensorFlow's, so that shares and rectangles agree up to round
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from ban_tf.datasets import stateless_random
+from ban_tf.datasets import device_images, stateless_random
 from ban_tf.datasets.numpy_batches import NumpyBatches
 
-Mixed = tuple[np.ndarray, np.ndarray]
+Mixed = tuple[Any, np.ndarray]
 
 
 def mixed_batches(
@@ -50,19 +52,19 @@ def shares(batch: int, alpha: float, seed: stateless_random.Seed) -> np.ndarray:
         return np.float32(1) / (np.float32(1) + np.exp(logs[1] - logs[0]))
 
 
-def blend(values: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Returns the share of each value `[batch, ...]`, and the rest of the mirrored one."""
-    share = share.reshape(-1, *[1] * (values.ndim - 1))
-    return share * values + (np.float32(1) - share) * values[::-1]
+def blend(values: Any, share: np.ndarray) -> Any:
+    """Returns the share of each value `[batch, ...]`, and the rest of the mirrored one.
+
+    Like those of `cut`, images that `device_images` prepared are mixed on their device.
+    """
+    return _where_they_are(_blended, values, share)
 
 
-def cut(
-    images: np.ndarray, targets: np.ndarray, alpha: float, seed: stateless_random.Seed
-) -> Mixed:
+def cut(images: Any, targets: np.ndarray, alpha: float, seed: stateless_random.Seed) -> Mixed:
     """Pastes rectangles; see `cutmix.cut`.
 
     Args:
-        images: float32 `[batch, height, width, channels]`.
+        images: float32 `[batch, height, width, channels]`, of NumPy or on the device of JAX.
         targets: Distributions, float32 `[batch, classes]`.
         alpha: As for `cutmix.cut`.
         seed: Two integers.
@@ -73,7 +75,7 @@ def cut(
     columns = _inside(extent, images.shape[2], seeds[2])
     inside = rows[:, :, None] & columns[:, None, :]
     kept = np.float32(1) - inside.astype(np.float32).mean(axis=(1, 2))
-    return np.where(inside[..., None], images[::-1], images), blend(targets, kept)
+    return _where_they_are(_pasted, images, inside), blend(targets, kept)
 
 
 def _inside(extent: np.ndarray, size: int, seed: stateless_random.Seed) -> np.ndarray:
@@ -81,3 +83,18 @@ def _inside(extent: np.ndarray, size: int, seed: stateless_random.Seed) -> np.nd
     middle = stateless_random.uniform(extent.shape, seed)
     centers = (np.arange(size, dtype=np.float32) + np.float32(0.5)) / np.float32(size)
     return np.abs(centers - middle[:, None]) < extent[:, None] / np.float32(2)
+
+
+def _where_they_are(function: Any, values: Any, draws: np.ndarray) -> Any:
+    if device_images.is_on_device(values):
+        return device_images.compiled(function)(values, draws)
+    return function(values, draws, np)
+
+
+def _blended(values: Any, share: Any, arrays: Any) -> Any:
+    share = share.reshape(-1, *[1] * (values.ndim - 1))
+    return share * values + (np.float32(1) - share) * values[::-1]
+
+
+def _pasted(images: Any, inside: Any, arrays: Any) -> Any:
+    return arrays.where(inside[..., None], images[::-1], images)

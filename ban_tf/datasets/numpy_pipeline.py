@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ban_tf.datasets import masks, normalization, numpy_policies, pipeline, stateless_random
+from ban_tf.datasets import numpy_policies, pipeline, stateless_random
+from ban_tf.datasets.device_images import Preparation
 from ban_tf.datasets.image_data import ImageData, Split
 from ban_tf.datasets.numpy_batches import NumpyBatches
 
@@ -32,7 +33,7 @@ def training_batches(
     """Returns the batches of a training from a step on; see `pipeline`."""
     steps = pipeline.steps_per_epoch(data, batch_size)
     examples = len(data.train.labels)
-    normalize = _normalizer(data)
+    prepare = Preparation(data.mean, data.std, augment)
     start = first_epoch * steps + first_step
 
     @functools.lru_cache(maxsize=2)  # the epoch before is still read when the next begins
@@ -47,13 +48,13 @@ def training_batches(
         rows = order[step * batch_size : (step + 1) * batch_size].reshape(num_shards, -1)
         chosen = rows[shard_range.start : shard_range.stop].reshape(-1)
         drawn = numpy_policies.select(draws, chosen)
-        targets: Any = _labels(data.train, chosen, augment, drawn)
+        targets: Any = _labels(data.train, chosen, prepare, drawn)
         if features is not None:
             return features(view, chosen), targets
-        images = numpy_policies.apply(augment, _images(data.train, chosen), drawn)
+        images = prepare.images(_images(data.train, chosen), drawn)
         if teacher_logits is not None:
             targets = {"labels": targets, "teacher_logits": teacher_logits(view, chosen)}
-        return normalize(images), targets
+        return images, targets
 
     left = (epochs - first_epoch) * steps - first_step
     return NumpyBatches(batch, None if epochs >= 2**31 else left)
@@ -71,11 +72,11 @@ def view_batches(
     """Returns the training images of a view in order; see `pipeline`."""
     examples = len(data.train.labels)
     draws = _draw(augment, examples, view_seed, view)
-    normalize = _normalizer(data)
+    prepare = Preparation(data.mean, data.std, augment)
 
-    def batch(chosen: np.ndarray) -> np.ndarray:
+    def batch(chosen: np.ndarray) -> Any:
         drawn = numpy_policies.select(draws, chosen)
-        return normalize(numpy_policies.apply(augment, _images(data.train, chosen), drawn))
+        return prepare.images(_images(data.train, chosen), drawn)
 
     return _in_order(batch, first, examples, batch_size)
 
@@ -88,24 +89,24 @@ def evaluation_batches(
     features: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> NumpyBatches:
     """Returns all examples of a split in order; see `pipeline`."""
-    normalize = _normalizer(data)
+    prepare = Preparation(data.mean, data.std)
 
     def batch(chosen: np.ndarray) -> tuple[Any, Any]:
-        targets: Any = _labels(split, chosen)
+        targets: Any = _labels(split, chosen, prepare)
         if features is not None:
             return features(chosen), targets
         if teacher_logits is not None:
             targets = {"labels": targets, "teacher_logits": teacher_logits(chosen)}
-        return normalize(_images(split, chosen)), targets
+        return prepare.images(_images(split, chosen)), targets
 
     return _in_order(batch, 0, len(split.labels), batch_size)
 
 
 def image_batches(split: Split, data: ImageData, batch_size: int, first: int) -> NumpyBatches:
     """Returns the images of a split in order; see `pipeline`."""
-    normalize = _normalizer(data)
+    prepare = Preparation(data.mean, data.std)
     return _in_order(
-        lambda chosen: normalize(_images(split, chosen)), first, len(split.labels), batch_size
+        lambda chosen: prepare.images(_images(split, chosen)), first, len(split.labels), batch_size
     )
 
 
@@ -130,15 +131,6 @@ def _images(split: Split, chosen: np.ndarray) -> np.ndarray:
     return np.asarray(split.images[chosen])
 
 
-def _labels(
-    split: Split, chosen: np.ndarray, augment: str | bool = "none", drawn: Any = ()
-) -> np.ndarray:
+def _labels(split: Split, chosen: np.ndarray, prepare: Preparation, drawn: Any = ()) -> Any:
     found = np.asarray(split.labels[chosen])
-    if found.ndim < 3:  # no masks
-        return found
-    found = numpy_policies.apply_to_masks(augment, found, drawn).astype(np.int32)
-    return np.where(found == masks.VOID, -1, found)
-
-
-def _normalizer(data: ImageData) -> Callable[[np.ndarray], np.ndarray]:
-    return lambda images: normalization.normalized(images, data.mean, data.std)
+    return found if found.ndim < 3 else prepare.masks(found, drawn)

@@ -28,14 +28,15 @@ class _Crop:
             for part, bound in zip(seeds, bounds, strict=True)
         )
 
-    def apply(self, images: np.ndarray, draws: Draws) -> np.ndarray:
+    def apply(self, images: Any, draws: Draws, arrays: Any = np) -> Any:
         down, right, flip = draws
         height, width = images.shape[1:3]
         policies.check_crop(height, width)
-        rows = _reflect(np.arange(height) + down[:, None] - policies.PADDING, height)
-        columns = _reflect(np.arange(width) + right[:, None] - policies.PADDING, width)
-        columns = np.where(flip[:, None] == 1, columns[:, ::-1], columns)
-        return images[np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None]]
+        rows = _reflect(arrays.arange(height) + down[:, None] - policies.PADDING, height)
+        columns = _reflect(arrays.arange(width) + right[:, None] - policies.PADDING, width)
+        columns = arrays.where(flip[:, None] == 1, columns[:, ::-1], columns)
+        examples = arrays.arange(len(images))[:, None, None]
+        return images[examples, rows[:, :, None], columns[:, None]]
 
     apply_to_masks = apply
 
@@ -122,12 +123,31 @@ def apply_to_masks(policy: str | bool, masks: np.ndarray, drawn: Sequence[Any]) 
     return masks[..., 0]
 
 
+def only_moves_pixels(policy: str | bool) -> bool:
+    """Returns whether a policy computes nothing: JAX's device then gives the same images."""
+    return all(isinstance(step, _Crop) for step in _steps(policy))
+
+
+def move(policy: str | bool, images: Any, drawn: Sequence[Any], arrays: Any) -> Any:
+    """Does what `apply` does, for policies that only move pixels.
+
+    Args:
+        policy: See `only_moves_pixels`.
+        images: `[batch, height, width, channels]`, or masks with one channel.
+        drawn: As for `apply`.
+        arrays: The module of the arrays: NumPy, or `jax.numpy` in a compiled function.
+    """
+    for step, values in zip(_steps(policy), drawn, strict=True):
+        images = step.apply(images, values, arrays)
+    return images
+
+
 def _steps(policy: str | bool) -> list[Any]:
     return [STEPS[name] for name in policies.steps(policy)]
 
 
-def _reflect(index: np.ndarray, size: int) -> np.ndarray:
-    return (size - 1) - np.abs((size - 1) - np.abs(index))
+def _reflect(index: Any, size: int) -> Any:
+    return (size - 1) - abs((size - 1) - abs(index))
 
 
 def _spread(start: np.ndarray, end: np.ndarray, size: int) -> np.ndarray:

@@ -59,7 +59,7 @@ def views(data: ImageData, augment: str, seed: int = 0, count: int = 1) -> dict[
         batches = pipeline.view_batches(
             raw, batch_size=_BATCH, view_seed=view_seed(seed), view=view, augment=augment
         )
-        return np.concatenate([batch.numpy() for batch in batches])
+        return np.concatenate([np.asarray(batch) for batch in batches])
 
     return {
         "data": of_view,

@@ -9,7 +9,8 @@ import keras
 import numpy as np
 
 from ban_tf.compat import outputs
-from ban_tf.datasets import normalization, resizing
+from ban_tf.datasets import resizing
+from ban_tf.datasets.device_images import Preparation
 from ban_tf.datasets.image_data import Rows
 from ban_tf.distillation import teacher_names, teachers
 from ban_tf.errors import RunDirectoryError
@@ -165,10 +166,10 @@ def _predicted(
 ) -> tuple[np.ndarray, str]:
     """Returns what a model gives for images, and its last activation."""
     activation = outputs.first_activation(model)
-    mean, std = np.asarray(facts.mean, np.float32), np.asarray(facts.std, np.float32)
+    prepare = Preparation(np.asarray(facts.mean, np.float32), np.asarray(facts.std, np.float32))
     batch = eval_batches.size_for(lambda: [model], facts.input_shape)
     raw = [
-        model.predict_on_batch(normalization.normalized(images[start : start + batch], mean, std))
+        model.predict_on_batch(prepare.images(images[start : start + batch]))
         for start in range(0, len(images), batch)
     ]
     return np.concatenate(raw), activation

@@ -70,5 +70,5 @@ def _predicted(
     else:
         found = batches(split)
     activation = outputs.first_activation(model)
-    raw = model.predict(found.map(lambda inputs, labels: inputs), verbose=0)
+    raw = model.predict(found.map(lambda inputs, labels: (inputs,)), verbose=0)
     return raw, activation
