@@ -6,8 +6,12 @@ import pytest
 pytestmark = jax_process.needed
 
 PROGRAM = """
-import collections, functools, json
-import jax, keras, numpy as np
+import functools, json
+import jax
+jax.config.update("jax_num_cpu_devices", 2)
+import keras, numpy as np
+from ban_tf import datasets
+from ban_tf.compat import jax_devices
 from ban_tf.datasets import ImageData, Split, class_weights, device_images, normalization
 from ban_tf.datasets import numpy_mixing, numpy_pipeline, pipeline
 from ban_tf.errors import InputError
@@ -107,7 +111,8 @@ for image, top, left, mirrored in zip(padded, down, right, flip):
     cut = image[top : top + SIZE[0], left : left + SIZE[1]]
     expected.append(cut[:, ::-1] if mirrored else cut)
 expected = (np.array(expected) / 255 - MEAN.astype(float)) / STD.astype(float)
-found["from float64"] = float(np.abs(np.concatenate([*map(np.asarray, view("crop"))]) - expected).max())
+cropped = np.concatenate([*map(np.asarray, view("crop"))])
+found["from float64"] = float(np.abs(cropped - expected).max())
 
 # One program for each shape; the number of them for a new size, and in the epochs after that.
 small = data(images=IMAGES[:, :12])
@@ -145,15 +150,34 @@ for dtype in ("float32", "uint16"):
         if augment == "none":
             same = np.array_equal(got, normalization.normalized(images, MEAN, STD))
         else:
-            cropped = np.concatenate([*map(np.asarray, view("crop"))])
             pixel = (cropped * STD + MEAN) * 255 * (200 if dtype == "uint16" else 0.5)
             same = np.allclose((got * STD + MEAN) * 255, pixel, rtol=1e-4, atol=0.02)
         others[f"{dtype}, {augment}"] = [type(got).__name__, got.dtype.name, bool(same)]
 found["others"] = others
 try:
-    device_images.Preparation(MEAN, STD, "crop").images(IMAGES[:, :4], numpy_pipeline._draw("crop", EXAMPLES, 7, 1))
+    device_images.Preparation(MEAN, STD, "crop").images(IMAGES[:, :4], drawn)
 except InputError as error:
     found["too small"] = str(error)
+
+views = in_both_ways(lambda: [datasets.views(data(), "crop")["data"](0)])
+found["own views"] = [views[1][0].dtype.name, bool(np.array_equal(*views))]
+
+# Among two devices, which mix nothing themselves.
+jax_devices.start(["cpu:0", "cpu:1"])
+found["shared"] = []
+
+class Network(keras.Sequential):
+    def train_step(self, state, batch):
+        def note(sharding):
+            found["shared"].append(list(sharding.shard_shape(batch[0].shape)))
+        jax.debug.inspect_array_sharding(batch[0], callback=note)
+        return super().train_step(state, batch)
+
+network = Network([keras.Input(SIZE), keras.layers.Flatten(), keras.layers.Dense(3)])
+network.compile("sgd", "categorical_crossentropy")
+mixed = numpy_mixing.mixed_batches(training("crop", NUMBERS % 3), 3, 4, mixup_alpha=0.2)
+with jax_devices.sharing(True):
+    network.fit(mixed, verbose=0)
 print(json.dumps(found))
 """
 
@@ -195,6 +219,14 @@ def test_pixels_go_to_the_device_as_bytes(found):
 @pytest.mark.parametrize("augment", ["none", "crop"])
 def test_other_images_than_bytes_stay_with_numpy(dtype, augment, found):
     assert found["others"][f"{dtype}, {augment}"] == ["ndarray", "float32", True]
+
+
+def test_own_teachers_are_given_the_same_pixels(found):
+    assert found["own views"] == ["float32", True]
+
+
+def test_devices_share_batches_that_one_of_them_prepared(found):
+    assert found["shared"] == [[4, 14, 11, 3]]
 
 
 def test_images_that_are_too_small_are_refused(found):
