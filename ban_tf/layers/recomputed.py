@@ -62,7 +62,8 @@ class Recomputed(keras.Model, metaclass=StandIn):
             changed[:] = [variable for variable, _ in updates]
             return outputs, [value for _, value in updates]
 
-        weights = [ops.convert_to_tensor(variable) for variable in trainable]
+        # Copies: in eager steps Keras converts no variable, whose gradient would count twice.
+        weights = [ops.copy(variable) for variable in trainable]
         outputs, values = keras.remat(part)(inputs, weights)
         for variable, value in zip(changed, values, strict=True):
             variable.assign(value)

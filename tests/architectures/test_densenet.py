@@ -182,6 +182,26 @@ def test_recomputing_gives_the_same_training(policy):
     _assert_alike(_trained(recomputing), _trained(plain))
 
 
+def test_gradients_of_eager_steps_are_those_without_recomputing():
+    generator = np.random.default_rng(0)
+    images, sign = (generator.normal(size=size) for size in ((8, 8, 8, 1), (8, 3)))
+
+    def gradients(model):
+        with tf.GradientTape() as tape:
+            total = tf.reduce_sum(model(np.float32(images), training=True) * np.float32(sign))
+        weights = [variable.value for variable in model.trainable_variables]
+        return {
+            weight.path: gradient
+            for weight, gradient in zip(
+                model.trainable_variables, tape.gradient(total, weights), strict=True
+            )
+        }
+
+    plain, recomputing = map(gradients, _pair())
+    for (path, expected), found in zip(plain.items(), recomputing.values(), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4, err_msg=path)
+
+
 def test_recomputing_drops_the_units_that_were_dropped():
     """Of a dropout, the gradient is its mask."""
     inputs = keras.Input((4, 4, 2))
