@@ -16,6 +16,7 @@ from ban_tf.cli import launch as launcher
 from ban_tf.cli.launch import free_ports
 from ban_tf.config import options
 from ban_tf.distribution import cluster, slurm
+from ban_tf.errors import ClusterError
 from tests.distribution import processes
 from tests.distribution.processes import ended, finished, said_until, weights
 
@@ -48,18 +49,25 @@ def one_device(tmp_path_factory):
     return directory
 
 
-def test_two_replicas_train_the_run_of_one_device(one_device, tmp_path):
-    said = finished(
-        start(tmp_path / "run", flags=["--virtual_devices=2", "--teacher_signal=recorded"])
-    )
+def test_two_replicas_train_the_run_of_one_device(tmp_path):
+    small = ("--train_examples=160", "--epochs=1", "--batch_size=27")
+    devices = {"one": ["--strategy=one"], "two": ["--virtual_devices=2"]}
+    devices["two"].append("--teacher_signal=recorded")
+    started = [start(tmp_path / name, flags=[*small, *flags]) for name, flags in devices.items()]
+    _, said = map(finished, started)
     assert "2 replica(s) of MirroredStrategy" in said
     # Recorded logits are float16, to which confidence is not blind.
-    for ours, theirs in zip(weights(one_device, 0), weights(tmp_path / "run", 0), strict=True):
+    for ours, theirs in zip(
+        weights(tmp_path / "one", 0), weights(tmp_path / "two", 0), strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5)
-    for ours, theirs in zip(weights(one_device, 1), weights(tmp_path / "run", 1), strict=True):
+    for ours, theirs in zip(
+        weights(tmp_path / "one", 1), weights(tmp_path / "two", 1), strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, rtol=0.02, atol=2e-3)
 
 
+@pytest.mark.nightly
 def test_a_run_that_loses_a_worker_is_stopped_and_moves_to_slurm_ends_as_one_device(
     one_device, tmp_path
 ):
@@ -121,6 +129,7 @@ def test_what_blends_or_comes_from_elsewhere_is_shared_out(one_device, tmp_path)
             np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5)
 
 
+@pytest.mark.nightly
 def test_xla_on_several_replicas_is_refused(tmp_path):
     process = start(tmp_path / "run", flags=["--virtual_devices=2", "--jit=yes"])
     code, said = ended(process)
@@ -140,6 +149,15 @@ def test_the_launcher_tells_who_failed_first_and_not_who_saw_it_first():
     assert wait("exit 3", "exec sleep 600", grace=0) == 3
 
 
+def test_a_worker_is_waited_for_with_a_limit(monkeypatch, capfd):
+    monkeypatch.setattr(cluster, "FIRST_MESSAGE", 0.1)
+    addresses = tuple(f"127.0.0.1:{port}" for port in free_ports(2))
+    with pytest.raises(ClusterError, match="waited 1 s for worker 1"):
+        cluster.wait_for_all(cluster.Cluster(addresses, 0), 0.6)
+    assert f"worker 0 waits for worker 1 ({addresses[1]}), 0 s so far" in capfd.readouterr().err
+
+
+@pytest.mark.nightly
 def test_a_worker_that_never_comes_is_waited_for_with_a_limit(tmp_path):
     ports = free_ports(2)
     config = {

@@ -33,6 +33,7 @@ print(tuned - threads(lambda: iter(strategy.experimental_distribute_dataset(data
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(not pathlib.Path("/proc/self/task").is_dir(), reason="no /proc")
 def test_an_iterator_has_a_thread_for_tuning_unless_it_is_told_to_have_none():
     """Fails when TensorFlow has no such threads any more, or names what is replaced otherwise."""

@@ -6,7 +6,7 @@ import pytest
 
 from ban_tf.cli.launch import free_ports
 
-# The command line's test on two devices is for each day.
+# As is the command line's test on two devices.
 pytestmark = [pytest.mark.nightly, jax_process.needed]
 
 # Two generations. Batches of eight rows; of each, a process has its part.

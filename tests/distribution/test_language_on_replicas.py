@@ -79,6 +79,7 @@ def test_workers_that_stop_within_an_epoch_carry_on_with_the_states_of_all(
     assert_same_run(one_device, tmp_path / "run")
 
 
+@pytest.mark.nightly
 def test_rows_that_do_not_divide_are_refused(words, tmp_path):
     flags = ("--virtual_devices=3",)
     process = processes.start("ban_tf.main", *settings(words, tmp_path / "run", *flags))

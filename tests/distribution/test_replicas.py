@@ -16,20 +16,27 @@ from ban_tf.cli.launch import free_ports
 
 PROGRAM = pathlib.Path(__file__).with_name("cases.py")
 
-MIRRORED = (
-    ["kd", "cwtm", "dkpp", "first-batch", "fewer-than-replicas", "annealed", "weights-by-term"]
-    + ["void-cwtm", "void-kd", "unlabeled", "unlabeled-with-loss", "compiled-loss", "weights"]
-    + ["masks", "added-losses", "features", "steps-left-over", "clipping", "float16"]
-    + ["batch-norm", "ensemble", "recorded", "eager"]
+MIRRORED = [
+    "cwtm",
+    "first-batch",
+    "fewer-than-replicas",
+    "void-cwtm",
+    "masks",
+    "batch-norm",
+    "float16",
+] + ["recorded"]
+# Each night, as all below.
+ALSO_MIRRORED = (
+    ["kd", "dkpp", "annealed", "weights-by-term", "void-kd", "unlabeled", "unlabeled-with-loss"]
+    + ["compiled-loss", "weights", "added-losses", "features", "steps-left-over", "clipping"]
+    + ["ensemble", "eager"]
 )
 # Those in which the number of replicas matters, and not only that there are several.
 ON_FOUR = ["kd", "cwtm", "dkpp", "first-batch", "fewer-than-replicas", "void-cwtm"]
-ON_WORKERS = ["kd", "first-batch", "masks", "batch-norm", "float16"]
-# Only once a week, for two replicas of one process have them, too.
-ALSO_ON_WORKERS = (
-    ["cwtm", "dkpp", "fewer-than-replicas", "compiled-loss", "weights", "added-losses"]
-    + ["features", "steps-left-over", "clipping", "ensemble", "recorded", "eager"]
-    + ["annealed", "weights-by-term"]
+ON_WORKERS = (
+    ["kd", "first-batch", "masks", "batch-norm", "float16", "cwtm", "dkpp", "fewer-than-replicas"]
+    + ["compiled-loss", "weights", "added-losses", "features", "steps-left-over", "clipping"]
+    + ["ensemble", "recorded", "eager", "annealed", "weights-by-term"]
 )
 STOCK = ["stock-first-batch", "stock-last-batch", "stock-several-steps"]
 
@@ -63,12 +70,11 @@ def read(folder):
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory):
-    """What came out, by where it ran: "1" and "2" devices, "worker-0" and "worker-1"."""
+    """What came out, by where it ran: "1" and "2" devices."""
     folder = tmp_path_factory.mktemp("replicas")
     started = [
-        start(folder / "1.npz", "1", [*MIRRORED, *STOCK]),
-        *start_workers(folder, [*ON_WORKERS, "stock-last-batch"]),
-        start(folder / "2.npz", "2", [*MIRRORED, "local-batch-norm", *STOCK]),
+        start(folder / "1.npz", "1", MIRRORED),
+        start(folder / "2.npz", "2", [*MIRRORED, "local-batch-norm"]),
     ]
     for process in started:
         finish(process)
@@ -76,13 +82,18 @@ def outcomes(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def further(tmp_path_factory):
-    """The same of "4" devices, and of further trainings of "worker-0" and "worker-1"."""
+def further(tmp_path_factory, outcomes):
+    """The same with all else on "1", "2" and "4" devices, and on "worker-0" and "worker-1"."""
     folder = tmp_path_factory.mktemp("further")
-    four = start(folder / "4.npz", "4", ON_FOUR)
-    for process in [four, *start_workers(folder, ALSO_ON_WORKERS)]:
+    started = [
+        start(folder / "1.npz", "1", [*ALSO_MIRRORED, *STOCK]),
+        start(folder / "2.npz", "2", [*ALSO_MIRRORED, *STOCK]),
+        *start_workers(folder, [*ON_WORKERS, "stock-last-batch"]),
+        start(folder / "4.npz", "4", ON_FOUR),
+    ]
+    for process in started:
         finish(process)
-    return read(folder)
+    return {place: {**outcomes.get(place, {}), **found} for place, found in read(folder).items()}
 
 
 def parts(arrays, name, replicas):
@@ -99,38 +110,42 @@ def assert_alike(one, other, rtol=2e-5, atol=2e-6):
         np.testing.assert_allclose(other[key], expected, rtol=rtol, atol=atol, err_msg=key)
 
 
+def assert_replicas_alike(found, name):
+    assert_alike(parts(found["1"], name, 1), parts(found["2"], name, 2), **tolerance(name))
+
+
 @pytest.mark.parametrize("name", MIRRORED)
 def test_two_replicas_train_as_one_device(outcomes, name):
-    assert_alike(parts(outcomes["1"], name, 1), parts(outcomes["2"], name, 2), **tolerance(name))
-
-
-@pytest.mark.parametrize("name", ON_WORKERS)
-def test_two_workers_train_as_one_device(outcomes, name):
-    assert_workers_alike(outcomes["1"], outcomes, name)
+    assert_replicas_alike(outcomes, name)
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("name", ALSO_ON_WORKERS)
-def test_two_workers_train_as_one_device_in_all_else(outcomes, further, name):
-    assert_workers_alike(outcomes["1"], further, name)
+@pytest.mark.parametrize("name", ALSO_MIRRORED)
+def test_two_replicas_train_as_one_device_in_all_else(further, name):
+    assert_replicas_alike(further, name)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ON_WORKERS)
+def test_two_workers_train_as_one_device(further, name):
+    one, chief, other = (
+        parts(further[place], name, replicas)
+        for place, replicas in (("1", 1), ("worker-0", 2), ("worker-1", 2))
+    )
+    assert_alike(one, chief, **tolerance(name))
+    for key, expected in chief.items():
+        np.testing.assert_array_equal(other[key], expected, err_msg=key)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", ON_FOUR)
-def test_four_replicas_train_as_one_device(outcomes, further, name):
-    assert_alike(parts(outcomes["1"], name, 1), parts(further["4"], name, 4))
+def test_four_replicas_train_as_one_device(further, name):
+    assert_alike(parts(further["1"], name, 1), parts(further["4"], name, 4))
 
 
 def tolerance(name):
     # A loss in float16 is rounded before it is added up.
     return {"rtol": 1e-3, "atol": 1e-3} if name == "float16" else {}
-
-
-def assert_workers_alike(one, workers, name):
-    chief, other = (parts(workers[f"worker-{index}"], name, 2) for index in (0, 1))
-    assert_alike(parts(one, name, 1), chief, **tolerance(name))
-    for key, expected in chief.items():
-        np.testing.assert_array_equal(other[key], expected, err_msg=key)
 
 
 def test_an_empty_share_leaves_batch_normalization_finite(outcomes):
@@ -140,13 +155,14 @@ def test_an_empty_share_leaves_batch_normalization_finite(outcomes):
     assert all(np.isfinite(value).all() for value in found.values())
 
 
-def test_keras_itself_still_needs_mending(outcomes):
+@pytest.mark.nightly
+def test_keras_itself_still_needs_mending(further):
     """Fails when Keras trains right by itself: `keras_distribution` can then do without."""
-    two = outcomes["2"]
+    two = further["2"]
     assert parts(two, "stock-first-batch", 2)["failed"], "Keras takes an uneven first batch"
     assert parts(two, "stock-several-steps", 2)["failed"], "Keras takes several steps (#19246)"
-    one = parts(outcomes["1"], "stock-last-batch", 1)
+    one = parts(further["1"], "stock-last-batch", 1)
     apart = np.abs(one["weights"] - parts(two, "stock-last-batch", 2)["weights"]).max()
     assert apart > 1e-3, "Keras weighs the examples of uneven shares rightly"
-    workers = parts(outcomes["worker-0"], "stock-last-batch", 2)
+    workers = parts(further["worker-0"], "stock-last-batch", 2)
     assert workers["failed"], "Keras trains on several workers (#20585)"
