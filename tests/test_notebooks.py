@@ -21,7 +21,7 @@ def test_a_notebook_is_made_from_its_script(name):
     assert len(nbformat.reads(made, 4).cells) < 15
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", make.NAMES)
 def test_a_notebook_runs_and_shows_pictures(name, tmp_path):
     notebook = nbformat.reads(make.notebook(name), 4)

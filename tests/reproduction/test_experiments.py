@@ -83,7 +83,18 @@ def _settings(path):
     )
 
 
-@pytest.mark.parametrize("path", FLAGFILES, ids=str)
+# Networks that take long to build; smaller ones of each kind are built in any case.
+LARGE = re.compile("resnet_(bottleneck_14|wide_[24])|wrn_28_(5|10)")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=pytest.mark.nightly if LARGE.search(str(path)) else ())
+        for path in FLAGFILES
+    ],
+    ids=str,
+)
 def test_a_flagfile_builds_networks_of_the_size_that_it_tells(path):
     own_text = (
         ["--dataset=text"] if "--dataset=text:data" in _settings(path) else []

@@ -12,6 +12,7 @@ from ban_tf.cli import reproduce as command
 from ban_tf.reproduction import over_seeds, study
 from ban_tf.reproduction.experiment import Column, Experiment
 from ban_tf.reproduction.tables import EXPERIMENTS
+from tests.report import finished_run
 
 ROW = Experiment(
     "quick/pair",
@@ -32,6 +33,23 @@ def test_each_seed_is_a_study_of_its_own(tmp_path, monkeypatch):
     ]
 
 
+def test_what_is_there_of_the_seeds_is_compared_with_the_control(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(EXPERIMENTS, "quick/pair", ROW)
+    for seed, run in ((0, "kd"), (1, "kd"), (0, "labels")):
+        place = tmp_path / f"seed-{seed}" / "quick/pair" / run
+        finished_run.make(place, seed=seed, objective=run, generations=2)
+    assert command.main(["--show=quick/pair", "--seeds=3", f"--workdir={tmp_path}"]) == 0
+    assert "hange from" in capsys.readouterr().out
+    result = json.loads((tmp_path / "quick/pair/summary.json").read_text())
+    assert result["control"] == "labels"
+    assert {group["name"]: group["seeds"] for group in result["groups"]} == {
+        "kd": [0, 1],
+        "labels": [0],
+    }
+    assert not (tmp_path / "seed-2").exists()
+
+
+@pytest.mark.nightly
 def test_seeds_are_trained_and_compared_with_the_control(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(EXPERIMENTS, "quick/pair", ROW)
     # Runs are forked from a process that has imported TensorFlow, instead of started.
