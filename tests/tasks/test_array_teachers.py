@@ -16,6 +16,8 @@ from ban_tf.errors import InputError
 from ban_tf.tasks import runner
 from ban_tf.tasks.run import Run
 
+pytestmark = pytest.mark.nightly
+
 _COMMON = {
     "epochs": 2,
     "gens": 2,
@@ -57,8 +59,6 @@ def _weights(folder, number):
     return keras.models.load_model(folder / f"generation-{number}/model.keras").get_weights()
 
 
-@pytest.mark.nightly
-@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("given", ["table", "texts"])
 def test_recorded_teachers_teach_as_those_that_are_run(given, texts, tmp_path):
     given = _TABLE if given == "table" else texts
@@ -76,7 +76,6 @@ def test_recorded_teachers_teach_as_those_that_are_run(given, texts, tmp_path):
     assert rows[0]["val_teacher_loss"] == pytest.approx(rows[1]["val_teacher_loss"], rel=1e-3)
 
 
-@pytest.mark.nightly
 def test_the_ensemble_of_a_table_is_distilled_into_a_final_student(table_run):
     row, first = table_run.summary["final_student"], table_run.summary["generations"][0]
     own = Run(table_run.path / row["directory"])

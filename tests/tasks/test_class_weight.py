@@ -68,6 +68,7 @@ def test_a_file_that_does_not_exist_is_refused(tmp_path):
         _options(tmp_path, class_weight="nothing.csv")
 
 
+@pytest.mark.nightly
 def test_the_balanced_accuracy_is_monitored_and_resumed(tmp_path, monkeypatch):
     given = {"monitor": "val_balanced_accuracy", "checkpoint": "best", "epochs": 2, "gens": 0}
     given |= {"report": True}

@@ -23,7 +23,7 @@ def asked(tmp_path_factory):
         options.Options(
             arch=one_convolution.ARCH,
             gens=2,
-            epochs=2,
+            epochs=1,
             batch_size=32,
             train_examples=200,
             final_student=True,
@@ -77,6 +77,7 @@ def test_its_run_keeps_the_ensemble_and_prefers_what_it_trained(asked, result):
     assert run.preferred.model != "0"
 
 
+@pytest.mark.nightly
 def test_it_is_trained_once(asked, result):
     again = runner.run(dataclasses.replace(asked, report=False))
     assert again["final_student"] == result["final_student"]
@@ -87,6 +88,7 @@ def test_an_ensemble_needs_two_generations():
         options.check(options.Options(gens=1, final_student=True))
 
 
+@pytest.mark.nightly
 def test_a_run_that_was_moved_goes_on_and_another_teacher_is_refused(asked, result, tmp_path):
     moved = dataclasses.replace(asked, report=False, workdir=str(tmp_path / "moved"))
     shutil.copytree(asked.directory, moved.directory)
@@ -104,6 +106,7 @@ def test_a_run_that_was_moved_goes_on_and_another_teacher_is_refused(asked, resu
         runner.run(own)
 
 
+@pytest.mark.nightly
 def test_an_ensemble_no_better_than_chance_is_said_to_be_so(tmp_path, caplog):
     asked = options.Options(
         arch=one_convolution.ARCH,

@@ -123,6 +123,7 @@ def test_generation_0_learns_from_a_recording_and_teaches_the_next(recordings, t
         runner.run(_options(tmp_path / "run", **other))
 
 
+@pytest.mark.nightly
 def test_classes_in_another_order_are_matched_by_their_names(recordings, tmp_path):
     given = {"augment": "none", "epochs": 1}
     for name in ("all", "turned"):
@@ -196,6 +197,7 @@ def test_several_files_of_different_sizes_teach_with_weights(files, tmp_path):
         runner.run(again)
 
 
+@pytest.mark.nightly
 def test_a_file_of_another_size_is_generation_0(files, images, tmp_path):
     result = runner.run(_options(tmp_path, teacher_from=str(files / "large.keras"), gens=1))
     error = result["generations"][0]["error"]
@@ -253,6 +255,7 @@ def saved(kernel, tmp_path_factory):
     return str(folder)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("given", [{"augment": "none"}, {"augment": "crop", "teacher_views": 2}])
 def test_a_saved_model_is_recorded_for_the_views_of_a_run(given, saved, kernel, tmp_path):
     given = {**given, "teacher_from": saved, "teacher_input": "minus_one_to_one"}
@@ -266,6 +269,7 @@ def test_a_saved_model_is_recorded_for_the_views_of_a_run(given, saved, kernel, 
     assert (recording / "view-00000.npy").stat().st_mtime_ns == before
 
 
+@pytest.mark.nightly
 def test_a_run_with_a_saved_model_is_resumed(saved, tmp_path):
     given = {"teacher_from": saved, "teacher_input": "minus_one_to_one", "augment": "none"}
     given |= {"optimizer": "adam", "learning_rate": 0.02, "epochs": 4}
@@ -331,6 +335,7 @@ def test_a_recording_at_chance_is_refused(images, tmp_path):
         runner.prepare(given)
 
 
+@pytest.mark.nightly
 def test_a_task_of_keras_hub_is_generation_0_with_its_preprocessor(images, tmp_path):
     hub = pytest.importorskip("keras_hub")
     keras.utils.set_random_seed(0)

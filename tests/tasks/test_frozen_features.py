@@ -89,7 +89,12 @@ def test_each_image_passes_the_backbone_once(passes, tmp_path):
             np.testing.assert_array_equal(first, second)
     mean = np.mean([run.predict(test.images, number) for number in (1, 2)], axis=0)
     np.testing.assert_allclose(run.predict(test.images), mean, atol=1e-6)
-    # One more generation, and another objective, compute nothing again.
+
+
+@pytest.mark.nightly
+def test_one_more_generation_and_another_objective_compute_nothing_again(passes, tmp_path):
+    asked = _options(tmp_path)
+    errors = [row["error"] for row in runner.run(asked)["generations"]]
     before = len(passes)
     longer = runner.run(dataclasses.replace(asked, gens=3))
     assert [row["error"] for row in longer["generations"][:3]] == errors
@@ -107,6 +112,7 @@ def test_an_interrupted_lineage_resumes_bit_by_bit(tmp_path):
         np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.nightly
 def test_views_of_augmented_images_return(passes, tmp_path):
     runner.run(_options(tmp_path, augment="yes", teacher_views=2, gens=1))
     # Of 300 images, 29 are for validation.

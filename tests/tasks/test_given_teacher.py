@@ -132,6 +132,7 @@ def custom(monkeypatch):
     return module
 
 
+@pytest.mark.nightly
 def test_a_custom_network_that_prepares_images_takes_raw_ones(custom, images, tmp_path):
     given = {"arch": "pixel_networks:prepared", "epochs": 3, "optimizer": "adam"}
     given |= {"learning_rate": 0.01, "train_examples": 600}
@@ -151,6 +152,7 @@ def test_a_custom_network_that_prepares_images_takes_raw_ones(custom, images, tm
         runner.run(_options(tmp_path / "raw", **given, input="normalized"))
 
 
+@pytest.mark.nightly
 def test_networks_of_two_forms_are_in_one_run(custom, images, tmp_path):
     given = {"arch": "pixel_networks:prepared", "student_arch": "pixel_networks:plain"}
     given |= {"epochs": 4, "optimizer": "adam", "learning_rate": 0.01, "train_examples": 600}

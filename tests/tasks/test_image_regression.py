@@ -168,6 +168,7 @@ def test_files_are_predicted_a_table_is_evaluated_and_a_model_exported(run, plac
     np.testing.assert_allclose(served[:, 0], run.predict(pixels), rtol=1e-5)
 
 
+@pytest.mark.nightly
 def test_quantized_files_are_measured_by_the_rmse(run, capsys):
     folder = str(run.path)
     assert verbs.main(["export", folder, "--to=litert", "--quantize=float16", "--model=0"]) == 0
@@ -226,6 +227,7 @@ def test_an_interrupted_run_and_an_online_teacher_train_the_same(run, place, mon
     _assert_same(run.path, place / "online", 2, atol=1e-5)
 
 
+@pytest.mark.nightly
 def test_given_models_and_recordings_teach_in_the_unit_of_the_table(run, place):
     file = str(run.path / "generation-2/model.keras")
     found = runner.run(_options(place, "given", teacher_from=file, gens=1, epochs=1))

@@ -151,6 +151,7 @@ def _language_run(directory, sent=()):
         )
 
 
+@pytest.mark.nightly
 def test_a_language_model_goes_on_within_a_text_as_if_it_had_never_stopped(tmp_path):
     """What student and teacher have read goes on, and the rate is lowered no more than once."""
     whole = _language_run(None)
@@ -241,6 +242,7 @@ def test_reported_perplexity_is_that_of_the_saved_model(finished):
     np.testing.assert_allclose(summary["generations"][1]["perplexity"], expected, rtol=1e-4)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_generation_0_is_what_plain_keras_trains(finished, tmp_path):
     parsed, _ = finished

@@ -38,7 +38,7 @@ def place(tmp_path_factory):
     (folder / "lines.txt").write_text("\ufeffa b c\n\nzebra a\n")
     arguments = (
         *(f"--dataset=text:{folder}", "--arch=lstm-1-8", "--student_arch=cnn-lstm-1-8"),
-        *("--gens=2", "--epochs=1", "--batch_size=4", "--unroll=10", "--learning_rate=5"),
+        *("--gens=1", "--epochs=1", "--batch_size=4", "--unroll=5", "--learning_rate=5"),
         *("--progress=none", "--noreport", f"--workdir={folder / 'run'}"),
     )
     values = flags.FlagValues()
@@ -71,7 +71,7 @@ def test_evaluation_on_the_test_text_gives_the_numbers_of_the_run(run, place, ca
     numbers = place / "numbers.json"
     assert evaluate.main([str(run.path), f"--dataset=text:{place}", f"--json={numbers}"]) == 0
     shown = capsys.readouterr().out
-    assert "generations 1-2" in shown and "0.0 % of the words are unknown" in shown
+    assert "generations 0-1" in shown and "0.0 % of the words are unknown" in shown
     found, kept = json.loads(numbers.read_text()), reading.read_summary(run)
     for part in ("generations", "ensembles"):
         for row, before in zip(found[part], kept[part], strict=True):
@@ -80,6 +80,7 @@ def test_evaluation_on_the_test_text_gives_the_numbers_of_the_run(run, place, ca
             assert low < row["perplexity"] < high
 
 
+@pytest.mark.nightly
 def test_unknown_words_of_a_file_are_reported_and_warned_of(run, place, capsys, caplog):
     with caplog.at_level("WARNING", logger="absl"):
         result = ban_tf.Run(run.path).evaluate(f"text:{place / 'lines.txt'}")
@@ -93,6 +94,7 @@ def test_unknown_words_of_a_file_are_reported_and_warned_of(run, place, capsys, 
     assert len(said) == 1 and said[0][1:] == (20.0, "given")
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("which", ["ensemble", "0", "1"])
 def test_next_words_are_those_of_reading_each_line_alone(run, which):
     vocabulary = reading.read_vocabulary(run)
@@ -202,6 +204,7 @@ def test_a_vocabulary_that_is_not_the_models_is_named(words, run, place, tmp_pat
         assert "vocabulary.json" in error and error.count("\n") == 1
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("settings", [{"batch_size": None}, {"batch_size": 3}, {"unroll": -1}])
 def test_settings_that_are_not_the_models_are_named_in_an_evaluation(
     settings, run, place, tmp_path, capsys

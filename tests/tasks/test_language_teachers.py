@@ -97,6 +97,7 @@ def test_the_largest_probabilities_are_recorded_alone():
     np.testing.assert_allclose(np.exp(found).sum(-1), 1.0, rtol=2e-3)
 
 
+@pytest.mark.nightly
 def test_batches_of_unknown_size_are_read_by_networks_of_a_fixed_one():
     """Several workers get such batches of the validation text."""
     model = ban_tf.BornAgainModel(_network(), teacher=ban_tf.RecordedTeacher())
@@ -159,6 +160,7 @@ def _lineage(folder, recorded, sent=()):
         )
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_recorded_teacher_teaches_as_one_that_is_run_and_training_resumes(tmp_path):
     online, recorded = (
@@ -220,6 +222,7 @@ def test_the_final_student_of_a_text_is_in_tables_and_used_like_any_model(made, 
     assert len(list(run.path.glob("**/recordings/*/view-00000.npy"))) == 6
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_a_given_language_model_must_be_of_these_words_and_of_a_run(made, tmp_path):
     run, _ = made

@@ -264,6 +264,7 @@ def test_the_ensemble_is_distilled_into_a_final_student(place):
     np.testing.assert_allclose(expit(teacher), expit(members).mean(axis=0), atol=1e-5)
 
 
+@pytest.mark.nightly
 def test_several_given_models_teach_generation_0_label_by_label(run, place):
     files = [run.files.path / f"generation-{number}/model.keras" for number in (1, 2)]
     given = {"teacher_from": ",".join(map(str, files)), "gens": 0, "teacher_signal": "online"}
@@ -329,7 +330,7 @@ def test_what_cannot_teach_labels_is_refused_before_training(place, changes, com
     assert not list((place / f"refused-{len(complaint)}").glob("generation-*"))
 
 
-@pytest.mark.first_cases(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize("objective", ["importance", "dkd", "dist+labels"])
 def test_other_objectives_teach_each_label(place, objective):
     name = re.sub(r"\W", "_", objective)

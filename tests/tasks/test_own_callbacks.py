@@ -80,6 +80,7 @@ def _options(name, **changes):
     return options.check(options.Options(**given))
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_they_see_each_epoch_of_each_generation_and_may_change_when_resumed():
     with pytest.raises(KeyboardInterrupt):

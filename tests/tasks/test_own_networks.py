@@ -12,6 +12,8 @@ from ban_tf.tasks import runner
 from ban_tf.tasks.run import Run
 from tests.tasks import segmenters
 
+pytestmark = pytest.mark.nightly
+
 _HERE = "tests.tasks.test_own_networks"
 
 
@@ -125,7 +127,6 @@ def test_texts_and_tables_are_learned_by_networks_of_the_user(tmp_path):
         _run(tmp_path / "refused", "text", "linear")
 
 
-@pytest.mark.nightly
 def test_segmenters_of_keras_hub_are_trained_saved_and_averaged(tmp_path):
     pytest.importorskip("keras_hub")
     segmenters.draw(tmp_path / "data", {"train": 12, "test": 4}, (16, 16))
@@ -135,7 +136,6 @@ def test_segmenters_of_keras_hub_are_trained_saved_and_averaged(tmp_path):
     _averaged(Run(tmp_path / "run"), [tmp_path / "data/test/images/0.png"])
 
 
-@pytest.mark.nightly
 def test_text_classifiers_of_keras_hub_are_trained_saved_and_averaged(tmp_path):
     pytest.importorskip("keras_hub")
     _run(tmp_path / "run", _texts(tmp_path), "bert", batch_size=8, max_length=5)

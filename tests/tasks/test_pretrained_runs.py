@@ -89,6 +89,7 @@ def test_all_generations_start_from_the_file_with_fresh_heads(files, tmp_path):
         runner.run(_options(tmp_path, **other))
 
 
+@pytest.mark.nightly
 def test_generations_may_start_from_random_weights(files, tmp_path):
     path = files / "second.weights.h5"
     given = {"weights": str(path), "fresh": "all", "learning_rate": 1e-9, "weight_decay": 0.0}
@@ -100,6 +101,7 @@ def test_generations_may_start_from_random_weights(files, tmp_path):
     assert not np.allclose(_weights(tmp_path, 1)[0], kernel, atol=1e-2)
 
 
+@pytest.mark.nightly
 def test_a_backbone_may_learn_more_slowly_or_later(files, tmp_path):
     path = files / "first.keras"
     start = keras.models.load_model(path).get_weights()[0]
@@ -128,7 +130,7 @@ class _Stop(keras.callbacks.Callback):
             signal.raise_signal(signal.SIGINT)
 
 
-@pytest.mark.first_cases(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize("stopped", [0, 1, 2])
 def test_a_run_that_unfreezes_resumes_bit_by_bit(stopped, files, tmp_path):
     def build():
@@ -159,6 +161,7 @@ def test_a_run_that_unfreezes_resumes_bit_by_bit(stopped, files, tmp_path):
             np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.nightly
 def test_a_backbone_of_keras_is_trained_evaluated_and_exported(tmp_path):
     given = {"arch": "MobileNetV2", "weights": "none", "freeze": "backbone", "epochs": 1, "gens": 1}
     asked = _pictures(tmp_path, **given)

@@ -167,6 +167,7 @@ def test_evaluation_on_the_same_data_gives_the_same_error(run):
     ]
 
 
+@pytest.mark.nightly
 def test_a_run_without_a_report_says_how_to_write_it(folders, printed, capsys):
     page = folders[1] / "report.html"
     assert not page.exists() and "report.html" not in (folders[1] / "summary.md").read_text()

@@ -153,11 +153,25 @@ def _write_data(folder):
         (folder / name).write_text("\n".join(content))
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Runs on JAX, one of them also killed and resumed, and on TensorFlow."""
+def _place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("jax")
     (folder / "small.py").write_text(NETWORK)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory):
+    """A single run on JAX."""
+    folder = _place(tmp_path_factory)
+    process = _on_jax([{**RUN, "epochs": 1, "workdir": str(folder / "whole")}], [], folder)
+    assert process.returncode == 0, process.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Runs on JAX, one of them also killed and resumed, and on TensorFlow; each night."""
+    folder = _place(tmp_path_factory)
     _write_data(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -204,6 +218,7 @@ def folder(tmp_path_factory):
     return folder
 
 
+@pytest.mark.nightly
 def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(folder):
     whole, killed = (ban_tf.Run(folder / name) for name in ("whole", "killed"))
     assert _weights(whole) == _weights(killed) and len(_weights(whole)) == 2
@@ -214,6 +229,7 @@ def test_a_killed_run_ends_with_the_weights_of_one_that_was_not(folder):
         assert row["loss"] == same["loss"] and row["val_accuracy"] == same["val_accuracy"]
 
 
+@pytest.mark.nightly
 def test_two_devices_compute_what_one_does(folder):
     shared, whole = (ban_tf.Run(folder / name) for name in ("shared", "whole"))
     assert "on 2 devices of JAX" in (folder / "output.txt").read_text().replace("\n", " ")
@@ -224,6 +240,7 @@ def test_two_devices_compute_what_one_does(folder):
             np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
+@pytest.mark.nightly
 def test_it_has_the_files_of_a_run_on_tensorflow(folder):
     def names(run):
         return {
@@ -242,14 +259,16 @@ def test_it_has_the_files_of_a_run_on_tensorflow(folder):
         assert tags[0] == tags[1] and tags[0]
 
 
-def test_its_generations_predict_the_same_on_tensorflow(folder):
-    run = ban_tf.Run(folder / "whole")
+def test_its_generations_predict_the_same_on_tensorflow(short):
+    run = ban_tf.Run(short / "whole")
+    assert [row["taught_by"] for row in run.summary["generations"]] == ["labels", "generation 0"]
     data = datasets.load("digits", train_examples=70)
     expected = reading.read_predictions(run.files, 2)[1]
     found = np.log(run.predict(data.test.images, 1))
     np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.nightly
 def test_generations_and_recordings_of_tensorflow_are_used(folder):
     output = (folder / "output.txt").read_text()
     error = ban_tf.Run(folder / "theirs").summary["generations"][1]["error"]
@@ -263,6 +282,7 @@ def test_generations_and_recordings_of_tensorflow_are_used(folder):
     np.testing.assert_allclose(difference, 0, atol=0.01)
 
 
+@pytest.mark.nightly
 def test_commands_work_and_what_needs_tensorflow_says_so(folder):
     output, errors = ((folder / name).read_text() for name in ("output.txt", "errors.txt"))
     codes = [line for line in output.splitlines() if line.startswith("code")]
@@ -277,6 +297,7 @@ def test_commands_work_and_what_needs_tensorflow_says_so(folder):
     assert "digit.png\t" in output
 
 
+@pytest.mark.nightly
 def test_models_of_tables_and_texts_predict_the_same_on_tensorflow(folder):
     output = (folder / "output.txt").read_text()
     table, theirs, documents, text = (

@@ -133,6 +133,7 @@ def test_every_day_of_eight_centuries_has_its_number():
     assert np.array_equal(table_features.days_since_1970(*parts), days)
 
 
+@pytest.mark.nightly
 def test_the_model_is_saved_copied_and_loaded_without_this_package(columns, model, tmp_path):
     network = keras.Sequential([keras.Input((model.output_shape[1],)), keras.layers.Dense(2)])
     whole = table_features.around(model, network, columns, keras.layers.Rescaling(3.0, 1.0))

@@ -141,6 +141,7 @@ def test_new_tables_are_predicted(place, run, capsys):
         run.predict([[1.0, 2.0]])
 
 
+@pytest.mark.nightly
 def test_evaluation_repeats_the_results_and_takes_other_tables(place, run, tmp_path, capsys):
     shutil.copy(place / "houses.csv", tmp_path / "moved.csv")
     file = tmp_path / "results.json"
@@ -155,6 +156,7 @@ def test_evaluation_repeats_the_results_and_takes_other_tables(place, run, tmp_p
     assert run.evaluate(f"csv:{tmp_path / 'some.csv'}")["generations"][0]["examples"] == 10
 
 
+@pytest.mark.nightly
 def test_exported_models_take_raw_columns_or_features(place, run, test_part):
     reader = reading.RunReader(place / "run")
     columns, _ = test_part
@@ -175,6 +177,7 @@ def test_exported_models_take_raw_columns_or_features(place, run, test_part):
         export.export(reader, "litert", preprocessing=True)
 
 
+@pytest.mark.nightly
 def test_generation_0_is_what_plain_keras_trains(place, run):
     given = _of_houses(place, "--dropout=0", "--student_arch=mlp-1-8", "--gens=0")
     given = options.check(given)
@@ -241,6 +244,7 @@ def _measured(run):
     ]
 
 
+@pytest.mark.nightly
 def test_classes_have_the_numbers_and_the_report_of_images(tmp_path, capsys):
     result = runner.run(
         _parsed(

@@ -59,6 +59,7 @@ def _signal(directory, **changes):
         return teacher_signal.TeacherSignal(checked, data, run)
 
 
+@pytest.mark.nightly
 def test_with_a_view_for_each_epoch_recorded_equals_online_to_rounding(tmp_path):
     online, kind = _run(tmp_path / "online")
     assert not kind  # what auto decides: nothing is saved by recording
@@ -86,6 +87,7 @@ def test_as_many_largest_outputs_as_classes_are_refused_before_training(tmp_path
         _signal(tmp_path, teacher_signal="recorded", teacher_top=10)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(("views", "top"), [(2, None), (3, None), (2, 4)])
 def test_students_see_the_very_images_that_were_recorded(tmp_path, views, top, monkeypatch):
     changes = {"teacher_views": views, "teacher_top": top, "batch_size": 16}

@@ -34,7 +34,7 @@ WORDS = {
 }
 SHARED = [f"word{number}" for number in range(12)]
 TINY = (
-    *("--arch=text-cnn-4", "--student_arch=bilstm-1-4", "--gens=2", "--epochs=2"),
+    *("--arch=text-cnn-4", "--student_arch=text-cnn-6", "--gens=2", "--epochs=2"),
     *("--batch_size=8", "--max_words=25", "--max_length=10", "--progress=none"),
 )
 
@@ -168,7 +168,7 @@ def test_a_run_that_was_interrupted_equals_one_that_was_not(place, run, tmp_path
 def test_a_final_student_learns_from_the_ensemble_of_these_words_alone(place, run, tmp_path):
     common = (f"--dataset=documents:{place / 'data'}", f"--workdir={tmp_path / 'run'}")
     sizes = ("--arch=text-cnn-4", "--gens=2", "--epochs=1", "--batch_size=8", "--noreport")
-    result = runner.run(_options(*common, *sizes, "--final_student"))
+    result = runner.run(_options(*common, *sizes, "--student_arch=bilstm-1-4", "--final_student"))
     student = result["final_student"]
     assert student["taught_by"] == "ensemble of generations 1-2" and student["examples"] == 24
     inner = ban_tf.Run(tmp_path / "run" / student["directory"])

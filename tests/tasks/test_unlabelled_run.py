@@ -1,5 +1,7 @@
 """`--unlabelled`: born-again generations learn from images without labels, too."""
 
+import contextlib
+import io
 import json
 
 import numpy as np
@@ -49,24 +51,38 @@ def _weights(directory, number):
     return keras.models.load_model(directory / f"generation-{number}/model.keras").get_weights()
 
 
-def test_a_run_learns_from_them_and_resumes_bit_for_bit(tmp_path, folder, capsys):
-    given = {"unlabelled_confidence": 0.05, "unlabelled_balance": 15}
-    runner.run(_options(tmp_path / "whole", folder, **given))
-    printed = capsys.readouterr().out
+GIVEN = {"unlabelled_confidence": 0.05, "unlabelled_balance": 15}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, folder):
+    """A run, and what it printed."""
+    path, printed = tmp_path_factory.mktemp("run") / "whole", io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        runner.run(_options(path, folder, **GIVEN))
+    return path, printed.getvalue()
+
+
+def test_a_run_learns_from_them(whole):
+    path, printed = whole
     assert "Unlabelled images: 60." in printed
     assert (
         "left out, since they are identical to ones of the validation or test data: 3." in printed
     )
     for number in (1, 2):
-        choice = json.loads((tmp_path / f"whole/unlabelled-{number}.json").read_text())
+        choice = json.loads((path / f"unlabelled-{number}.json").read_text())
         kept, dropped = sum(choice["kept"]), sum(choice["dropped"])
         assert len(choice["chosen"]) == kept <= 60 == kept + dropped
         assert max(choice["kept"]) <= 15
         assert f"Generation {number} learns from {kept} of 60 unlabelled images" in printed
-    runner.run(_options(tmp_path / "parts", folder, **given, **{"gens": 1}))
-    runner.run(_options(tmp_path / "parts", folder, **given))
+
+
+@pytest.mark.nightly
+def test_a_run_with_them_resumes_bit_for_bit(tmp_path, folder, whole):
+    runner.run(_options(tmp_path / "parts", folder, **GIVEN, **{"gens": 1}))
+    runner.run(_options(tmp_path / "parts", folder, **GIVEN))
     for number in range(3):
-        ours, theirs = (_weights(tmp_path / name, number) for name in ("whole", "parts"))
+        ours, theirs = (_weights(path, number) for path in (whole[0], tmp_path / "parts"))
         for found, expected in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(found, expected)
 

@@ -19,6 +19,7 @@ def test_activations_are_compared_where_the_resolution_changes():
     ]
 
 
+@pytest.mark.nightly
 def test_activations_are_drawn_together():
     keras.utils.set_random_seed(0)
     teacher, student = (architectures.build("wrn-10-1", (8, 8, 1), 3) for _ in range(2))
