@@ -17,14 +17,19 @@ from ban_tf.cli.launch import free_ports
 PROGRAM = pathlib.Path(__file__).with_name("cases.py")
 
 MIRRORED = [
-    *("cwtm", "first-batch", "fewer-than-replicas", "void-cwtm", "masks", "batch-norm"),
-    *("float16", "recorded"),
+    "cwtm",
+    "first-batch",
+    "fewer-than-replicas",
+    "void-cwtm",
+    "masks",
+    "batch-norm",
+    "float16",
 ]
-# Each night, as all below.
+# Run each night, as all below; `test_command.py` has recorded teachers by default, too.
 ALSO_MIRRORED = (
     ["kd", "dkpp", "annealed", "weights-by-term", "void-kd", "unlabeled", "unlabeled-with-loss"]
     + ["compiled-loss", "weights", "added-losses", "features", "steps-left-over", "clipping"]
-    + ["ensemble", "eager"]
+    + ["ensemble", "recorded", "eager"]
 )
 # Those in which the number of replicas matters, and not only that there are several.
 ON_FOUR = ["kd", "cwtm", "dkpp", "first-batch", "fewer-than-replicas", "void-cwtm"]
