@@ -46,8 +46,9 @@ ACCURACIES = {
 }
 
 
-@pytest.mark.parametrize("case", ACCURACIES)
+@pytest.mark.first_cases(2)
 @pytest.mark.parametrize("chance", [0.0, 1.0])
+@pytest.mark.parametrize("case", ACCURACIES)
 def test_any_accuracy_shows_a_collapse(case, chance):
     lineage = ban_tf.Lineage(network, generations=0, chance=chance)
     # No step moves the weights: what is measured is that of the first ones.
@@ -59,6 +60,7 @@ def test_any_accuracy_shows_a_collapse(case, chance):
     assert lineage.generations[0].collapsed == (right.mean() <= chance)
 
 
+@pytest.mark.nightly
 def test_the_accuracy_of_the_one_output_that_has_it_shows_a_collapse():
     lineage = ban_tf.Lineage(two_heads, generations=0, chance=1.0)
     compile = {"loss": [sparse(), sparse()], "metrics": [["accuracy"], []]}
@@ -102,6 +104,7 @@ def test_chance_that_nothing_is_compared_with_is_refused_before_training(
     assert lineage.generations == []
 
 
+@pytest.mark.nightly
 def test_metrics_of_the_network_itself_are_refused_once_they_are_measured():
     lineage = ban_tf.Lineage(own_metrics, generations=0, chance=0.4)
     with pytest.raises(ban_tf.errors.InputError, match="validation measured val_"):

@@ -79,6 +79,7 @@ def test_a_generation_equals_the_same_training_by_hand(taught):
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.nightly
 def test_generations_of_one_shape_are_traced_once():
     def traces(generations):
         calls = []
@@ -213,6 +214,7 @@ def _arrays(directory):
     ]
 
 
+@pytest.mark.nightly
 def test_a_killed_run_ends_bit_identical_to_one_that_was_not(tmp_path):
     """Dropout, permutations, shuffling, momentum and the best epoch all go on as they would.
 

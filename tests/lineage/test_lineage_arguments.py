@@ -80,7 +80,7 @@ def test_a_function_that_needs_arguments_is_refused(name):
 def test_validation_data_may_have_no_labels():
     """As without a teacher in the first generation they count, they are asked for."""
     model = ban_tf.BornAgainModel(network(), network(), "kd")
-    model.compile("sgd")
+    model.compile("sgd", run_eagerly=True)
     history = model.fit(X, Y, validation_data=(X,), verbose=0).history
     assert history["val_loss"] == history["val_teacher_loss"]
     with pytest.raises(ban_tf.errors.InputError, match="`y` is None"):
@@ -93,6 +93,7 @@ def test_a_refused_directory_is_free_again(tmp_path):
     ban_tf.Lineage(network, directory=tmp_path).directory.close()
 
 
+@pytest.mark.nightly
 def test_numpy_numbers_and_any_path_are_taken(tmp_path):
     lineage = ban_tf.Lineage(
         network, generations=np.int64(0), seed=np.int32(3), chance=np.float32(0.1)
@@ -171,6 +172,7 @@ def test_bad_arguments_of_a_student_are_refused(arguments, message):
             ban_tf.Lineage(network, **arguments)
 
 
+@pytest.mark.nightly
 def test_generations_are_named_by_integers_of_any_kind():
     lineage = ban_tf.Lineage(network, generations=1)
     lineage.fit(X, Y, verbose=0, compile={"optimizer": "sgd", "run_eagerly": True})
@@ -211,6 +213,7 @@ def _with_head(make_backbone):
     return keras.Model(inputs, head(make_backbone()(inputs)))
 
 
+@pytest.mark.nightly
 def test_a_frozen_backbone_serves_all_generations(tmp_path):
     """It is as if every generation had a frozen backbone of its own with these weights."""
     shared = _backbone()
@@ -244,6 +247,7 @@ def test_a_frozen_backbone_serves_all_generations(tmp_path):
     assert not np.allclose(weights[0][1][-2], weights[0][2][-2])
 
 
+@pytest.mark.nightly
 def test_a_resumed_run_draws_the_same_dropout_in_a_shared_backbone(tmp_path):
     """Other processes begin with another count of draws and another seed of the layer."""
     arguments = {"epochs": 2, "verbose": 0, "shuffle": False, "compile": {"optimizer": "adam"}}

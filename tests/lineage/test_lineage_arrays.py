@@ -47,6 +47,7 @@ def rows(seed, generation, epoch):
     return np.random.default_rng(of_epoch).permutation(len(X)).reshape(STEPS, BATCH)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("seed", [0, 3])
 def test_arrays_are_shuffled_by_seed_generation_and_epoch(seed):
     np.random.seed(seed + 1)  # of no influence
@@ -123,6 +124,7 @@ FORMS = {
 }
 
 
+@pytest.mark.first_cases(3)
 @pytest.mark.parametrize("form", FORMS)
 def test_all_forms_of_arrays_train_as_in_fit_itself(form):
     x, y, build, options = FORMS[form]
@@ -151,6 +153,7 @@ def test_labels_are_checked_before_the_first_step():
     assert not seen
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("moment", ["step", "epoch end"])
 def test_a_training_on_arrays_resumes_where_it_was_interrupted(moment, tmp_path):
     compile = {
@@ -167,6 +170,7 @@ def test_a_training_on_arrays_resumes_where_it_was_interrupted(moment, tmp_path)
     tiny_lineage.assert_equal(resumed, whole)
 
 
+@pytest.mark.nightly
 def test_steps_of_arrays_are_saved_in_between(tmp_path):
     lineage = ban_tf.Lineage(data.fixed, 0, directory=tmp_path)
     saved = []
@@ -195,6 +199,7 @@ def interrupted_and_resumed(directory):
     return weights(trained(directory=directory))
 
 
+@pytest.mark.nightly
 def test_in_a_thread_and_under_an_event_loop_the_result_is_the_same(tmp_path):
     found = {}
 
@@ -233,6 +238,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
 def test_in_forked_and_spawned_processes_the_result_is_the_same(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM)

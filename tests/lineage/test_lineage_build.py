@@ -104,6 +104,7 @@ class RandomFeatures(layers.Layer):
         return {"seed": self.seed}
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     "build",
     [

@@ -81,6 +81,7 @@ def fixed():
     return model
 
 
+@pytest.mark.first_cases(2)
 @pytest.mark.parametrize("steps", [STEPS, None])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_function_is_asked_for_each_epoch(kind, steps):
@@ -108,6 +109,7 @@ def test_the_function_is_asked_for_each_epoch(kind, steps):
             np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.nightly
 def test_arrays_of_each_epoch_come_with_labels_of_their_own_argument():
     seen = []
 
@@ -131,6 +133,7 @@ def test_arrays_of_each_epoch_come_with_labels_of_their_own_argument():
         np.testing.assert_allclose(loss, np.mean(np.log1p(np.exp(-margins))), rtol=1e-5)
 
 
+@pytest.mark.nightly
 def test_an_endless_stream_is_asked_for_once():
     asked = []
 
@@ -166,7 +169,7 @@ def test_callbacks_see_one_training_and_every_epoch_of_it():
     assert seen == ["asked", "begin", 0, 1, "asked", "end"]
 
 
-@pytest.mark.first_cases(3)
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("moment", "counts"), [("step", (2, 3)), ("epoch end", (1, 2))])
 def test_a_resumed_run_equals_one_that_never_stopped(kind, moment, counts, tmp_path):
@@ -193,6 +196,7 @@ def test_a_resumed_run_equals_one_that_never_stopped(kind, moment, counts, tmp_p
     tiny_lineage.assert_equal(run("interrupted"), whole)
 
 
+@pytest.mark.nightly
 def test_replicas_share_the_data_of_each_epoch():
     program = """
 import json, keras, tensorflow as tf
@@ -278,6 +282,7 @@ def test_data_that_trains_nothing_is_refused(arguments, message, tmp_path):
     assert not list(tmp_path.glob("generation-*/model.keras"))
 
 
+@pytest.mark.nightly
 def test_uncounted_data_that_grows_is_refused():
     """Keras takes as many batches in each epoch as in the first one, and one more."""
 

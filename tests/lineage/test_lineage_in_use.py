@@ -93,6 +93,7 @@ def test_a_model_with_adapted_preprocessing_is_cloned_with_what_it_adapted_to():
         assert not np.allclose(generation.layers[1].kernel, model.layers[1].kernel)
 
 
+@pytest.mark.nightly
 def test_generations_are_announced_unless_silence_is_asked_for(tmp_path, capsys):
     x, y = data()
     said = []
@@ -129,6 +130,7 @@ def test_a_generator_that_one_generation_would_use_up_is_refused():
     assert [generation.number for generation in lineage.generations] == [0, 1]
 
 
+@pytest.mark.nightly
 def test_generations_that_start_alike_are_warned_of(caplog):
     x, y = data()
 

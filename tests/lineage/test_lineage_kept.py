@@ -93,7 +93,7 @@ def fit(lineage, scenario, epochs=12, **changes):
     return lineage.fit(*TRAIN, epochs=epochs, verbose=0, **{**arguments, **changes})
 
 
-@pytest.mark.first_cases(3)
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("keep", ["last", "best"])
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_the_table_describes_the_kept_weights(scenario, keep, tmp_path):
@@ -115,6 +115,7 @@ def test_the_table_describes_the_kept_weights(scenario, keep, tmp_path):
     assert all(table == tables[0] for table in tables)
 
 
+@pytest.mark.nightly
 def test_an_early_stopped_generation_has_the_row_of_its_best_epoch(tmp_path):
     lineage = fit(ban_tf.Lineage(build, 0, directory=tmp_path), "early stopping", epochs=40)
     history = lineage.generations[0].history
@@ -124,6 +125,7 @@ def test_an_early_stopped_generation_has_the_row_of_its_best_epoch(tmp_path):
     assert {name: lineage.table()[0][name] for name in expected} == expected
 
 
+@pytest.mark.nightly
 def test_collapse_is_judged_by_the_kept_weights():
     class Blank(keras.callbacks.Callback):
         def on_train_end(self, logs=None):
@@ -140,6 +142,7 @@ def test_collapse_is_judged_by_the_kept_weights():
     np.testing.assert_allclose(blank.table()[0]["val_accuracy"], share, atol=1e-6)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("keep", ["last", "best"])
 def test_an_epoch_that_was_not_validated_is_validated_if_it_is_kept(keep):
     lineage = ban_tf.Lineage(build, 0, keep=keep)
@@ -148,6 +151,7 @@ def test_an_epoch_that_was_not_validated_is_validated_if_it_is_kept(keep):
     assert_describes(lineage.table()[0], lineage.model(0))
 
 
+@pytest.mark.nightly
 def test_weights_without_validation_data_have_the_row_of_their_epoch():
     lineage = ban_tf.Lineage(build, 0)
     fit(lineage, "an epoch remembered", validation_data=None)
@@ -155,6 +159,7 @@ def test_weights_without_validation_data_have_the_row_of_their_epoch():
     assert lineage.table()[0]["loss"] == second["loss"]
 
 
+@pytest.mark.nightly
 def test_part_of_the_arrays_may_be_the_validation_data():
     lineage = ban_tf.Lineage(build, 0)
     fit(lineage, "average at the end", validation_data=None, validation_split=0.25)
@@ -162,7 +167,7 @@ def test_part_of_the_arrays_may_be_the_validation_data():
     assert_describes(lineage.table()[0], lineage.model(0), x[36:], y[36:])
 
 
-@pytest.mark.first_cases(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("moment", "keep"),
     [
@@ -192,7 +197,7 @@ def test_an_average_survives_an_interruption_at_any_moment(moment, keep, tmp_pat
         assert ours.kept == theirs.kept
 
 
-@pytest.mark.first_cases(2)
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     "scenario", ["early stopping", "average at the end", "replaced at the end"]
 )
@@ -215,9 +220,15 @@ def test_a_process_that_dies_after_training_loses_nothing(scenario, tmp_path, mo
         np.testing.assert_array_equal(ours, theirs)
 
 
+SWAPS = {"callbacks": lambda generation: [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)]}
+
+
 def test_an_average_that_stays_in_the_model_between_epochs_is_refused_with_checkpoints(tmp_path):
-    swaps = {"callbacks": lambda generation: [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)]}
     with pytest.raises(ValueError, match="`callbacks` has SwapEMAWeights"):
-        fit(ban_tf.Lineage(build, 0, directory=tmp_path), "average at the end", **swaps)
-    lineage = fit(ban_tf.Lineage(build, 0), "average at the end", **swaps)
+        fit(ban_tf.Lineage(build, 0, directory=tmp_path), "average at the end", **SWAPS)
+
+
+@pytest.mark.nightly
+def test_an_average_that_stays_in_the_model_between_epochs_is_kept_without_checkpoints():
+    lineage = fit(ban_tf.Lineage(build, 0), "average at the end", **SWAPS)
     assert_describes(lineage.table()[0], lineage.model(0))

@@ -113,6 +113,7 @@ def test_what_may_change_may_change(tmp_path):
     assert [len(generation.history) for generation in longer.generations] == [1, 2]
 
 
+@pytest.mark.nightly
 def test_a_function_in_a_configuration_is_known_by_its_name(tmp_path):
     class Configured(keras.losses.MeanSquaredError):
         def get_config(self):
@@ -129,6 +130,7 @@ def named(name):
     return {"optimizer": lambda: sgd(learning_rate=rate)}
 
 
+@pytest.mark.nightly
 def test_only_names_that_keras_counts_may_change(tmp_path):
     def compile(loss):
         return {"optimizer": sgd, "loss": loss}
@@ -147,6 +149,7 @@ def test_only_names_that_keras_counts_may_change(tmp_path):
         run(tmp_path / "nested", compile=named("fast"))
 
 
+@pytest.mark.nightly
 def test_a_schedule_that_follows_from_the_epochs_is_the_same_recipe(tmp_path):
     def compile(epochs):
         decay = keras.optimizers.schedules.CosineDecay(0.1, 4 * epochs)
@@ -158,12 +161,14 @@ def test_a_schedule_that_follows_from_the_epochs_is_the_same_recipe(tmp_path):
         run(tmp_path, generations=1, epochs=3, compile=lambda epochs: compile(2 * epochs))
 
 
+@pytest.mark.nightly
 def test_a_run_that_has_trained_nothing_is_held_to_nothing(tmp_path):
     ban_tf.Lineage(build, directory=tmp_path, temperature=2.0).directory.close()
     lineage = run(tmp_path, build=lambda: build(rate=0.3), generations=0)
     assert len(lineage.generations) == 1
 
 
+@pytest.mark.nightly
 def test_a_run_of_an_earlier_version_is_resumed_and_then_known(tmp_path):
     run(tmp_path)
     manifest = json.loads((tmp_path / "manifest.json").read_text())
@@ -187,6 +192,7 @@ class Batches(keras.utils.PyDataset):
         return self.data[rows], self.labels[rows]
 
 
+@pytest.mark.nightly
 def test_a_data_frame_and_the_arrays_of_a_dataset_are_known_by_their_content(tmp_path):
     for name, make in (("frame", pd.DataFrame), ("tensor", tf.constant)):
         run(tmp_path / name, x=make(X))
@@ -200,6 +206,7 @@ def test_a_data_frame_and_the_arrays_of_a_dataset_are_known_by_their_content(tmp
         run(tmp_path / "batches", x=Batches(X, np.roll(Y, 1)), generations=2, **changes)
 
 
+@pytest.mark.nightly
 def test_data_that_only_reading_would_show_is_said_not_to_be_compared(tmp_path, capsys):
     def data(generation, epoch, step):
         return tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
@@ -214,6 +221,7 @@ def test_data_that_only_reading_would_show_is_said_not_to_be_compared(tmp_path, 
         run(tmp_path, generations=2, x=data(0, 0, 0), y=None, batch_size=None)
 
 
+@pytest.mark.nightly
 def test_another_process_knows_the_same_network(tmp_path):
     """Layers are named otherwise there, and objects lie elsewhere in memory."""
     run(tmp_path, objective="kd")

@@ -79,6 +79,7 @@ def _fit(build, directory=None, **changes):
     )
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("build", [functional, subclassed])
 def test_the_ensemble_averages_each_output_by_its_kind_and_is_one_file(build, tmp_path):
     lineage = _fit(build, tmp_path / "run", teacher="ensemble")
@@ -96,6 +97,7 @@ def test_the_ensemble_averages_each_output_by_its_kind_and_is_one_file(build, tm
     np.testing.assert_allclose(saved(X)["box"], members[1]["box"], atol=1e-6)
 
 
+@pytest.mark.nightly
 def test_the_box_learns_from_labels_alone(tmp_path):
     """Its head gets the gradient that it has in plain Keras, whatever the teacher's boxes are."""
     given = []

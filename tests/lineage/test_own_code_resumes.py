@@ -90,6 +90,7 @@ def test_a_run_does_not_resume_with_other_code(trained, old, new, flag):
         runner.run(_options(trained))
 
 
+@pytest.mark.nightly
 def test_code_has_the_same_hash_in_another_process(folder):
     _write(folder)
     script = (
