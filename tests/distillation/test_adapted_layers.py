@@ -103,6 +103,7 @@ assert not any(name.startswith("ban_tf") for name in sys.modules)
 """
 
 
+@pytest.mark.nightly
 def test_ensembles_of_members_that_share_a_layer_load_without_this_package(tmp_path):
     expected = {}
     for name, make in ADAPTED.items():
@@ -132,6 +133,7 @@ def test_an_ensemble_loads_whose_member_uses_a_layer_inside_and_outside_of_a_mod
     np.testing.assert_allclose(loaded(NUMBERS), expected, atol=1e-6)
 
 
+@pytest.mark.nightly
 def test_a_lineage_of_a_network_with_an_adapted_layer_has_an_ensemble_that_loads(tmp_path):
     layer, data = ADAPTED["Normalization"]()
     lineage = ban_tf.Lineage(_member(layer, data), 1)

@@ -97,6 +97,7 @@ def test_a_list_of_teachers_of_different_sizes_sees_the_students_images(tmp_path
     np.testing.assert_allclose(_softmax(found), theirs, atol=1e-5)
 
 
+@pytest.mark.nightly
 def test_each_has_its_own_precision():
     exact = _softmax(_large().predict(_as_the_teacher_sees(), verbose=0))
     half = ban_tf.adapt_teacher(_large(), (8, 8, 1), takes="imagenet", precision="mixed_bfloat16")
@@ -141,6 +142,7 @@ def test_what_cannot_be_adapted_is_refused(teacher, options, sentence):
         ban_tf.adapt_teacher(teacher(), **{"input_shape": (8, 8, 1), **options})
 
 
+@pytest.mark.nightly
 def test_a_saved_model_teaches(tmp_path):
     model = _student()
     model.layers[-1].set_weights([np.random.default_rng(3).normal(size=(64, 3)), np.zeros(3)])
@@ -152,6 +154,7 @@ def test_a_saved_model_teaches(tmp_path):
     assert _loss(recorded) == pytest.approx(_divergence(theirs), rel=1e-2)
 
 
+@pytest.mark.nightly
 def test_an_onnx_file_teaches(tmp_path):
     pytest.importorskip("onnxruntime")
     onnx = pytest.importorskip("onnx")
@@ -176,6 +179,7 @@ def test_an_onnx_file_teaches(tmp_path):
         teachers.as_teacher(tmp_path / "broken.onnx")
 
 
+@pytest.mark.nightly
 def test_a_torchscript_file_teaches(tmp_path):
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
@@ -195,6 +199,7 @@ def test_a_torchscript_file_teaches(tmp_path):
         runtimes.load(tmp_path / "state.pt")
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="no PyTorch")
 def test_a_program_of_torch_export_teaches(tmp_path):
@@ -217,6 +222,7 @@ np.save("outputs.npy", network(*given).detach().numpy())
     assert "triton" not in sys.modules  # which crashes beside TensorFlow
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("timm") is None, reason="no timm")
 def test_a_network_of_timm_teaches_online_and_from_a_recording(tmp_path):
@@ -274,6 +280,7 @@ def test_a_runtime_that_is_not_installed_is_named(file, module, tmp_path, monkey
         ban_tf.BornAgainModel(_student(), str(tmp_path / file))
 
 
+@pytest.mark.nightly
 @pytest.mark.skipif(importlib.util.find_spec("keras_hub") is None, reason="no KerasHub")
 def test_a_task_of_keras_hub_is_a_model_like_any_other():
     import keras_hub
@@ -294,6 +301,7 @@ def test_a_task_of_keras_hub_is_a_model_like_any_other():
     assert _loss(adapted) == pytest.approx(_divergence(theirs), rel=1e-3)
 
 
+@pytest.mark.nightly
 def test_a_task_of_keras_hub_with_a_preprocessor_is_adapted_with_it():
     hub = pytest.importorskip("keras_hub")
     keras.utils.set_random_seed(2)

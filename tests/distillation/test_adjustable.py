@@ -72,6 +72,12 @@ def still(objective="kd", teacher=None, **options):
     return model
 
 
+@pytest.fixture(scope="module")
+def unchanged():
+    """A model that refuses what it is assigned."""
+    return still(temperature=2.0)
+
+
 def losses(model, epochs, callbacks=None, **fit):
     x, y = data()
     options = {"batch_size": len(x), "verbose": 0, **fit}
@@ -93,7 +99,7 @@ def expected(model, label_weight, teacher_weight, temperature=1.0):
 SETTINGS = [(1.0, 0.0, 1.0), (0.0, 1.0, 3.0), (0.25, 0.5, 0.5), (0.0, 2.0, 20.0)]
 
 
-@pytest.mark.first_cases(4)
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     ("first", "options"),
     [
@@ -116,6 +122,7 @@ def test_what_a_callback_assigns_counts_from_the_next_step_without_a_trace(count
     assert model.objective.temperature == SETTINGS[-1][-1]
 
 
+@pytest.mark.nightly
 def test_within_an_epoch_the_next_step_takes_what_was_assigned():
     model, (_, y) = still(label_weight=0.0), data()
     halves = []
@@ -129,6 +136,7 @@ def test_within_an_epoch_the_next_step_takes_what_was_assigned():
     np.testing.assert_allclose(found, [np.mean(halves)], rtol=1e-5)
 
 
+@pytest.mark.nightly
 def test_the_gradient_follows_what_was_assigned():
     model, other = (
         ban_tf.BornAgainModel(network(), network(1), "kd", **options)
@@ -148,6 +156,7 @@ def test_the_gradient_follows_what_was_assigned():
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.nightly
 def test_labels_of_weight_zero_cannot_harm():
     """Their loss has an infinite gradient; zero times that would be no number."""
 
@@ -168,6 +177,7 @@ def test_labels_of_weight_zero_cannot_harm():
         np.testing.assert_allclose(one, two, atol=1e-7)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("within", [False, True])
 def test_an_assigned_objective_is_matched_from_the_next_step(within):
     model = still()
@@ -180,6 +190,7 @@ def test_an_assigned_objective_is_matched_from_the_next_step(within):
     np.testing.assert_allclose(found, expected(model, 0.0, 1.0, 4.0), rtol=1e-5)
 
 
+@pytest.mark.nightly
 def test_an_assigned_objective_brings_its_label_weight_unless_one_was_given():
     follows, given = still("kd"), still("kd", label_weight=0.25)
     for model in (follows, given):
@@ -190,6 +201,7 @@ def test_an_assigned_objective_brings_its_label_weight_unless_one_was_given():
     assert follows.label_weight == 0.0 and follows.temperature is None
 
 
+@pytest.mark.nightly
 def test_labels_alone_may_take_turns_with_a_teacher():
     model = still("labels")
     assert "teacher_loss" not in model.evaluate(*data(), verbose=0, return_dict=True)
@@ -218,12 +230,11 @@ def test_labels_alone_may_take_turns_with_a_teacher():
         ("objective", {"other": "kd"}, "`objective` names the outputs other"),
     ],
 )
-def test_what_cannot_be_is_refused_and_changes_nothing(name, value, message):
-    model = still(temperature=2.0)
-    before = getattr(model, name)
+def test_what_cannot_be_is_refused_and_changes_nothing(name, value, message, unchanged):
+    before = getattr(unchanged, name)
     with pytest.raises(ValueError, match=message):
-        setattr(model, name, value)
-    assert getattr(model, name) == before
+        setattr(unchanged, name, value)
+    assert getattr(unchanged, name) == before
     if value is not None:
         with pytest.raises(ValueError, match=message):
             still(**{name: value})
@@ -256,6 +267,7 @@ class NumberOnly(objectives.Objective):
         return {"temperature": self.temperature}
 
 
+@pytest.mark.nightly
 def test_a_temperature_that_must_be_a_number_is_assigned_by_another_trace():
     model = still(NumberOnly())
     found = losses(model, 2, [Assign([{}, {"temperature": 5.0}])])
@@ -264,6 +276,7 @@ def test_a_temperature_that_must_be_a_number_is_assigned_by_another_trace():
     assert model.objective.temperature == 5.0
 
 
+@pytest.mark.nightly
 def test_outputs_of_different_temperatures_keep_them_until_one_is_assigned():
     def build(seed):
         keras.utils.set_random_seed(seed)
@@ -295,6 +308,7 @@ def of_own_loss(y_true, y_pred):
     return keras.ops.mean(y_pred, axis=-1)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("within", [False, True])
 def test_what_outputs_and_labels_mean_is_assigned_with_another_trace(within):
     x, y = data()
@@ -341,14 +355,14 @@ def test_what_a_teacher_ends_in_may_be_assigned():
         ("check_data", None),
     ],
 )
-def test_other_settings_are_checked_when_they_are_assigned(name, value):
-    model = still()
-    before = getattr(model, name)
+def test_other_settings_are_checked_when_they_are_assigned(name, value, unchanged):
+    before = getattr(unchanged, name)
     with pytest.raises(ValueError, match=f"`{name}` must be"):
-        setattr(model, name, value)
-    assert getattr(model, name) == before
+        setattr(unchanged, name, value)
+    assert getattr(unchanged, name) == before
 
 
+@pytest.mark.nightly
 def test_kd_needs_no_labels_until_they_are_to_count():
     x, _ = data()
     model = ban_tf.BornAgainModel(network(), network(1), "kd")
@@ -417,6 +431,7 @@ def test_labels_that_a_schedule_lets_count_later_must_be_there():
         model.fit(x, verbose=0)
 
 
+@pytest.mark.nightly
 def test_callbacks_may_be_given_by_position():
     x, y = data()
     model = still("kd", label_weight=rising)
@@ -424,6 +439,7 @@ def test_callbacks_may_be_given_by_position():
     assert (model.label_weight, model.teacher_weight) == (2.0, 0.0)
 
 
+@pytest.mark.nightly
 def test_numbers_and_schedules_are_there_after_loading(tmp_path):
     decay = keras.optimizers.schedules.PolynomialDecay(1.0, 4, 0.0)
     model = still("kd", label_weight=decay, teacher_weight=0.7, temperature=rising)
@@ -441,6 +457,7 @@ def test_a_schedule_without_a_name_is_refused_when_saved(tmp_path):
         model.save(tmp_path / "whole.keras")
 
 
+@pytest.mark.nightly
 def test_a_lineage_takes_schedules_and_resumes_them(tmp_path):
     x, y = data()
 
@@ -546,6 +563,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.nightly
 @jax_process.needed
 def test_compiled_jax_steps_take_what_is_assigned():
     found = jax_process.run(ON_JAX)

@@ -145,6 +145,7 @@ def _tags(directory):
     }
 
 
+@pytest.mark.nightly
 def test_a_generation_without_a_teacher_is_passed_over():
     model = ban_tf.BornAgainModel(_model())
     model.compile("sgd")

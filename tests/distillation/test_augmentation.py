@@ -39,6 +39,7 @@ def _fit(student, teacher, data=(IMAGES, LABELS), **options):
     return model.fit(*data, verbose=0).history
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     "inside",
     [
@@ -60,6 +61,7 @@ def test_layers_that_augment_are_warned_of(inside):
     assert re.search(r"random|rand_augment|flip", sentences[0]) and "dataset.map" in sentences[0]
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     ("inside", "options"),
     [
@@ -76,6 +78,7 @@ def test_what_is_no_augmentation_or_goes_without_its_teacher_is_not_warned_of(in
         _fit(student, teacher, **options)
 
 
+@pytest.mark.nightly
 def test_augmentation_without_a_teacher_or_in_it_is_not_warned_of():
     with warnings.catch_warnings():
         warnings.filterwarnings("error", message=SENTENCE)

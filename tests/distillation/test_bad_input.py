@@ -62,7 +62,7 @@ def test_soft_and_recorded_labels_and_validation_data_are_looked_at_too():
         model.fit(x, {"labels": y, "teacher_logits": spoilt(logits, np.nan)}, verbose=0)
 
 
-@pytest.mark.first_cases(4)
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     ("arrange", "options", "objective"),
     [
@@ -90,6 +90,7 @@ def test_in_a_stream_the_step_notices_labels(arrange, options, objective):
         model.evaluate(**given, steps=steps, verbose=0)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("void", [VOID_OF_LOSS, None])
 def test_a_step_compiled_by_xla_does_not_hide_labels_that_the_loss_has_no_class_for(void):
     x, y = data()
@@ -116,6 +117,7 @@ def test_a_compiled_loss_knows_its_classes():
             model.fit(x, spoilt(y, wrong), verbose=0)
 
 
+@pytest.mark.nightly
 def test_labels_that_a_loss_ignores_are_let_through():
     x, y = data()
     model = ban_tf.BornAgainModel(network(0))
@@ -161,6 +163,7 @@ def test_recorded_outputs_that_are_missing_from_training_data_are_asked_for():
         model.fit(x, recorded, class_weight={0: 2.0}, verbose=0)
 
 
+@pytest.mark.nightly
 def test_a_regression_among_the_outputs_needs_a_loss():
     x, _ = data()
     model = ban_tf.BornAgainModel(keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)]))

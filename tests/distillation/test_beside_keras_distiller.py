@@ -76,6 +76,7 @@ def test_the_stock_class_ignores_sample_weights():
     assert loss(ours(network(0), network(1)), x, y, sample_weight=nothing) == 0
 
 
+@pytest.mark.nightly
 def test_the_stock_class_averages_over_padding():
     def tagger(seed):
         keras.utils.set_random_seed(seed)
@@ -92,6 +93,7 @@ def test_the_stock_class_averages_over_padding():
     )
 
 
+@pytest.mark.nightly
 def test_the_stock_class_drops_regularization():
     def regularized(penalty):
         return keras.Sequential(
@@ -109,6 +111,7 @@ def test_the_stock_class_drops_regularization():
     np.testing.assert_allclose(mine[0] - mine[1], penalty, rtol=1e-5)
 
 
+@pytest.mark.nightly
 def test_the_stock_class_ignores_loss_weights():
     x, y = data()
     found = [
@@ -122,6 +125,7 @@ def test_the_stock_class_ignores_loss_weights():
     assert loss(model, x, y) == 0
 
 
+@pytest.mark.nightly
 def test_the_stock_class_trains_while_it_evaluates_features():
     def noisy(seed):
         keras.utils.set_random_seed(seed)
@@ -160,6 +164,7 @@ def test_the_stock_class_trains_while_it_evaluates_features():
     )
 
 
+@pytest.mark.nightly
 def test_the_stock_class_does_not_train_on_after_loading(tmp_path):
     x, y = data()
     model = stock(network(0), network(1))
@@ -180,6 +185,7 @@ def test_the_stock_class_does_not_train_on_after_loading(tmp_path):
     keras.models.load_model(tmp_path / "ours.keras").fit(x, y, verbose=0)
 
 
+@pytest.mark.nightly
 def test_the_stock_class_is_refused_by_backups_when_fresh(tmp_path):
     x, y = data()
     backup = keras.callbacks.BackupAndRestore(tmp_path)
@@ -201,6 +207,7 @@ def test_the_stock_class_keeps_the_teacher_among_the_students_weights():
     assert numbers[1] == students
 
 
+@pytest.mark.nightly
 def test_the_stock_class_refuses_a_student_of_another_precision():
     keras.utils.set_random_seed(0)
     student = keras.Sequential([keras.Input((6,)), layers.Dense(CLASSES, dtype="mixed_bfloat16")])
@@ -215,6 +222,7 @@ def test_the_stock_class_refuses_a_student_of_another_precision():
     assert np.isfinite(loss(ours(student, network(1)), x, y))
 
 
+@pytest.mark.nightly
 @pytest.mark.filterwarnings("ignore:The model does not have any trainable weights")
 def test_the_stock_class_trains_nothing_when_the_teacher_is_the_student():
     x, y = data()
@@ -229,6 +237,7 @@ def test_the_stock_class_trains_nothing_when_the_teacher_is_the_student():
         ours(student, student)
 
 
+@pytest.mark.nightly
 def test_the_stock_class_freezes_the_users_teacher_for_good():
     teacher = network(1)
     stock(network(0), teacher)
@@ -240,6 +249,7 @@ def test_the_stock_class_freezes_the_users_teacher_for_good():
     assert_equal_weights(teacher, network(1), atol=0)
 
 
+@pytest.mark.nightly
 def test_the_stock_class_shows_its_losses_no_labels():
     seen = {}
 

@@ -40,6 +40,7 @@ def _validated(make):
     }
 
 
+@pytest.mark.nightly
 def test_the_learning_rate_is_changed_as_in_plain_keras():
     plain, ours = assert_trains_alike(
         network,
@@ -49,6 +50,7 @@ def test_the_learning_rate_is_changed_as_in_plain_keras():
     assert ours["learning_rate"] == plain["learning_rate"] != [ours["learning_rate"][0]] * 4
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     "make",
     [
@@ -70,6 +72,7 @@ def test_callbacks_that_watch_validation_act_as_in_plain_keras(make):
     assert ours["val_accuracy"] == plain["val_accuracy"]
 
 
+@pytest.mark.nightly
 def test_averaged_weights_are_validated_as_in_plain_keras():
     plain, ours = assert_trains_alike(
         network,
@@ -82,6 +85,7 @@ def test_averaged_weights_are_validated_as_in_plain_keras():
     assert ours["val_accuracy"] == plain["val_accuracy"]
 
 
+@pytest.mark.nightly
 def test_early_stopping_on_the_loss_gives_back_the_best_weights():
     class Worsen(callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -97,6 +101,7 @@ def test_early_stopping_on_the_loss_gives_back_the_best_weights():
     assert_equal_weights(model.student, best.student, atol=0)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("weights_only", [False, True])
 def test_a_checkpoint_holds_the_student_and_not_its_teacher(tmp_path, weights_only):
     keras.utils.set_random_seed(5)
@@ -123,6 +128,7 @@ def test_a_checkpoint_holds_the_student_and_not_its_teacher(tmp_path, weights_on
     assert_equal_weights(again.student, model.student, atol=0)
 
 
+@pytest.mark.nightly
 def test_an_interrupted_training_goes_on_from_its_backup(tmp_path):
     class Interrupt(callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -139,6 +145,7 @@ def test_an_interrupted_training_goes_on_from_its_backup(tmp_path):
     assert_equal_weights(resumed.student, straight.student, atol=0)
 
 
+@pytest.mark.nightly
 def test_tensorboard_shows_what_the_history_holds(tmp_path):
     model = born_again()
     x, y = data(16, seed=1)

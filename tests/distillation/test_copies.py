@@ -31,6 +31,7 @@ TEACHERS = {
 }
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("form", COPIES)
 @pytest.mark.parametrize("teacher", TEACHERS)
 def test_a_copy_learns_from_the_same_teacher(form, teacher):
@@ -45,6 +46,7 @@ def test_a_copy_learns_from_the_same_teacher(form, teacher):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("form", COPIES)
 def test_a_copy_has_no_other_teacher_than_the_model(form):
     assert COPIES[form](compiled(None)).teacher is None
@@ -53,6 +55,7 @@ def test_a_copy_has_no_other_teacher_than_the_model(form):
     )
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("form", COPIES)
 def test_a_copy_keeps_distillation_losses(form):
     features = keras.distillation.FeatureDistillation("mse", "hidden", "hidden")

@@ -114,6 +114,7 @@ def test_both_models_run_once_a_step():
     assert sorted(calls) == [("student", False), ("teacher", False)]
 
 
+@pytest.mark.nightly
 def test_a_term_of_weight_zero_changes_nothing():
     x, y = data()
     students = [named(0, "student"), named(0, "student")]
@@ -123,6 +124,7 @@ def test_a_term_of_weight_zero_changes_nothing():
     assert_equal_weights(*students, atol=1e-6)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("activation", [None, "softmax"])
 def test_logits_distillation_sees_logits_whatever_the_models_end_in(activation):
     x, y = data()
@@ -134,6 +136,7 @@ def test_logits_distillation_sees_logits_whatever_the_models_end_in(activation):
     np.testing.assert_allclose(logs["distillation_loss"], logs["teacher_loss"], rtol=1e-4)
 
 
+@pytest.mark.nightly
 def test_a_loss_without_layer_names_sees_the_outputs_as_they_are():
     x, y = data()
     student, teacher = (named(0, "student", 8, "softmax"), named(1, "teacher", 8, "softmax"))
@@ -143,6 +146,7 @@ def test_a_loss_without_layer_names_sees_the_outputs_as_they_are():
     np.testing.assert_allclose(logs["distillation_loss"], expected, rtol=1e-5)
 
 
+@pytest.mark.nightly
 def test_models_with_two_inputs_masks_and_regularization_keep_them():
     tokens = np.random.default_rng(0).integers(1, 9, (8, 5))
     tokens[:, 3:] = 0
@@ -235,6 +239,7 @@ def test_the_divergence_that_keras_takes_of_logits_is_warned_of():
         born_again([LogitsDistillation()])
 
 
+@pytest.mark.nightly
 def test_a_term_in_mixed_precision_is_that_of_float32():
     x, y = data()
     logs = []

@@ -61,6 +61,7 @@ def test_the_whole_way_from_fit_to_predict():
     assert predictions.shape == (48, CLASSES) and np.all(np.isfinite(predictions))
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("label_weight", "teacher_weight"), [(1.0, 0.0), (0.0, 1.0)])
 def test_the_weights_of_the_two_terms_say_which_counts(label_weight, teacher_weight):
     x, y = data()

@@ -98,6 +98,7 @@ def _heads(seed, softmax=False):
 KINDS = ["categorical", "values"]
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("softmax", [False, True])
 def test_outputs_whose_names_are_counted_belong_together_by_their_order(softmax):
     x = np.random.default_rng(0).normal(size=(7, 5)).astype("float32")
@@ -122,6 +123,7 @@ def _from_logits():
     return keras.losses.CategoricalCrossentropy(from_logits=True)
 
 
+@pytest.mark.nightly
 def test_the_heads_of_a_lineage_are_averaged_by_their_own_kind():
     random = np.random.default_rng(0)
     x, values = random.normal(size=(16, 5)).astype("float32"), random.normal(size=(16, 3))

@@ -36,6 +36,7 @@ def _sgd():
     return keras.optimizers.SGD(0.1, momentum=0.9)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("regularizer", [None, keras.regularizers.L2(0.1)])
 def test_without_a_teacher_training_is_that_of_the_student_bit_for_bit(regularizer):
     x, y = _data()
@@ -91,6 +92,7 @@ def test_label_and_teacher_terms_add_up_and_are_reported():
     np.testing.assert_allclose(logs["teacher_loss"], divergence, rtol=1e-5)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("objective", ["kd", "cwtm", "dkpp", "kd+labels", "importance", "dist"])
 def test_a_sample_of_weight_zero_has_no_influence(objective):
     x, y = _data(16)
@@ -129,6 +131,7 @@ def test_the_teacher_is_not_touched_and_not_among_the_students_weights():
     assert np.any(student.layers[1].moving_mean.numpy() != moving_mean)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("objective", ["kd", "dkpp", "cwtm"])
 def test_models_that_end_in_softmax_train_as_those_that_give_logits(objective):
     x, y = _data()
@@ -178,6 +181,7 @@ def test_permutations_differ_between_steps_and_repeat_with_the_seed():
     assert losses[0][0] != losses[0][1]
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_and_a_float32_teacher(policy):
     x, y = _data()
@@ -196,6 +200,7 @@ def test_mixed_precision_and_a_float32_teacher(policy):
     assert np.all(np.isfinite(history)) and history[-1] < history[0]
 
 
+@pytest.mark.nightly
 def test_the_student_is_saved_as_a_plain_model_and_the_whole_loads_and_trains_on(tmp_path):
     x, y = _data()
     teacher = _network(seed=1)

@@ -34,6 +34,7 @@ def born_again(**options):
 FEATURE = [keras.distillation.FeatureDistillation("mse", "normalized", "normalized")]
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("further", [None, FEATURE], ids=["objective", "and-features"])
 @pytest.mark.parametrize("objective", ["kd+labels", "dkpp"])
 def test_evaluating_and_predicting_leave_everything_as_it_was(objective, further):
@@ -53,6 +54,7 @@ def test_evaluating_and_predicting_leave_everything_as_it_was(objective, further
     np.testing.assert_array_equal(predictions[0], model.student.predict(x, verbose=0))
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("further", [None, FEATURE], ids=["objective", "and-features"])
 def test_batch_statistics_move_once_a_training_step_and_the_teachers_never(further):
     x, y = data()
@@ -74,6 +76,7 @@ def test_batch_statistics_move_once_a_training_step_and_the_teachers_never(furth
     np.testing.assert_array_equal(teacher.layers[0].moving_mean.numpy(), np.zeros(6))
 
 
+@pytest.mark.nightly
 def test_a_softmax_is_softened_once_at_any_temperature():
     x, y = data()
     logits = {"student": noisy(0).predict(x, verbose=0), "teacher": noisy(1).predict(x, verbose=0)}

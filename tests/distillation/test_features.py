@@ -128,6 +128,7 @@ def test_weights_after_some_steps_are_those_of_a_loop_by_hand():
     assert np.abs(kernel.numpy() - start).max() > 1e-3
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["fitnets", "relational"])
 def test_each_loss_falls_between_a_transformer_and_a_convolutional_network(name):
     x, y = images()
@@ -143,6 +144,7 @@ def test_each_loss_falls_between_a_transformer_and_a_convolutional_network(name)
     assert (found[0][0].projection is None) == (name == "relational")
 
 
+@pytest.mark.nightly
 def test_the_saved_student_has_no_projection_and_the_model_in_training_keeps_it(tmp_path):
     x, y = images()
     student, teacher = convolutional((3, 4), "student"), convolutional((5, 6), "teacher", seed=1)
@@ -159,6 +161,7 @@ def test_the_saved_student_has_no_projection_and_the_model_in_training_keeps_it(
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.nightly
 def test_a_resumed_lineage_trains_projections_as_one_that_was_not_interrupted(tmp_path):
     x, y = images()
 
@@ -237,6 +240,7 @@ def nested(name, channels=3):
     return keras.Model(outer, ends, name=f"around_{name}"), inner
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("their_layer", ["norm", "theirs/norm", (2, 1)])
 def test_layers_of_nested_models_are_compared_in_the_pass_of_the_outermost(their_layer):
     x, y = images()
@@ -257,6 +261,7 @@ def test_layers_of_nested_models_are_compared_in_the_pass_of_the_outermost(their
     np.testing.assert_array_equal(copy.predict(x, verbose=0), student.predict(x, verbose=0))
 
 
+@pytest.mark.nightly
 def test_auto_finds_the_stages_of_a_teacher_of_other_pixels_and_size():
     large = keras.Sequential(
         [keras.Input((16, 16, 3)), *(layers.Conv2D(w, 3, 2, "same", name=f"c{w}") for w in (4, 6))]
@@ -332,6 +337,7 @@ def test_a_network_without_features_is_refused():
         ban_tf.features.losses(Subclass(), flat)
 
 
+@pytest.mark.nightly
 def test_keras_own_loss_names_what_projects_where_shapes_differ():
     student, teacher = convolutional((3, 4), "student"), convolutional((5, 6), "teacher", seed=1)
     term = keras.distillation.FeatureDistillation("mse", "teacher_1", "student_1")

@@ -49,6 +49,7 @@ def as_generator(x, y, weights):
     return {"x": batches(), "steps_per_epoch": len(x) // 8}
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("arrange", [as_dataset, as_py_dataset, as_generator])
 @pytest.mark.parametrize("weighted", [False, True])
 def test_every_form_of_data(arrange, weighted):
@@ -57,6 +58,7 @@ def test_every_form_of_data(arrange, weighted):
     assert_trains_alike(network, x, y, arrange=arrange, sample_weight=weights)
 
 
+@pytest.mark.nightly
 def test_shuffled_arrays_and_a_validation_split():
     x, y = data(40)
     plain, ours = assert_trains_alike(
@@ -76,6 +78,7 @@ def test_shuffled_arrays_and_a_validation_split():
     np.testing.assert_allclose(np.subtract(plain["val_loss"], ours["val_loss"]), entropy, rtol=1e-4)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("objective", ["kd+labels", "cwtm", "dkd"])
 def test_integer_one_hot_and_soft_labels_are_alike(objective):
     x, y = data()
@@ -91,6 +94,7 @@ def test_integer_one_hot_and_soft_labels_are_alike(objective):
         assert_equal_weights(student, students[0], atol=1e-6)
 
 
+@pytest.mark.nightly
 def test_soft_labels_count_as_the_distribution_that_they_are():
     x, y = data()
     soft = np.random.default_rng(1).dirichlet(np.ones(CLASSES), len(y)).astype("float32")
@@ -103,6 +107,7 @@ def test_soft_labels_count_as_the_distribution_that_they_are():
     assert_equal_weights(student, plain, atol=1e-6)
 
 
+@pytest.mark.nightly
 def test_class_weights_count_as_the_sample_weights_that_they_stand_for():
     x, y = data()
     weights = {0: 0.0, 1: 0.5, 2: 1.0, 3: 3.0}
@@ -130,17 +135,26 @@ def sequence_model(seed=0):
     )
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_padding_in_sequences_is_masked(weighted):
+def padded():
+    """Sequences of tokens, half of them shorter than the others, and a label for each token."""
     random = np.random.default_rng(0)
     tokens = random.integers(1, 9, (16, 5))
     tokens[::2, 3:] = 0
-    labels = random.integers(0, CLASSES, (16, 5))
+    return random, tokens, random.integers(0, CLASSES, (16, 5))
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("weighted", [False, True])
+def test_padding_in_sequences_is_masked(weighted):
+    random, tokens, labels = padded()
     weights = random.uniform(0, 2, (16, 1)) if weighted else None
     assert_trains_alike(
         sequence_model, tokens, labels, teacher=sequence_model(seed=1), sample_weight=weights
     )
-    # What a teacher says about padding is of no consequence.
+
+
+def test_a_teachers_outputs_for_padding_have_no_effect():
+    random, tokens, labels = padded()
     logits = sequence_model(seed=1).predict(tokens, verbose=0)
     students = []
     for noise in (0.0, 100.0):
@@ -149,7 +163,7 @@ def test_padding_in_sequences_is_masked(weighted):
         model = ban_tf.BornAgainModel(
             students[-1], teacher=ban_tf.RecordedTeacher(), objective="kd"
         )
-        model.compile(sgd())
+        model.compile(sgd(), run_eagerly=True)
         recorded = {"labels": labels, "teacher_logits": logits.copy()}
         logs = model.train_on_batch(tokens, recorded, return_dict=True)
         assert logs["teacher_loss"] < 10
@@ -162,6 +176,7 @@ class AddsLoss(layers.Layer):
         return inputs
 
 
+@pytest.mark.nightly
 def test_losses_of_layers_are_part_of_the_loss():
     def build():
         keras.utils.set_random_seed(0)
@@ -182,6 +197,7 @@ def test_losses_of_layers_are_part_of_the_loss():
     assert all(np.subtract(ours["loss"], ours["teacher_loss"]) > 0.01)
 
 
+@pytest.mark.nightly
 def test_metrics_and_weighted_metrics_are_those_of_plain_keras():
     x, y = data()
     weights = np.linspace(0, 2, len(y))
@@ -203,6 +219,7 @@ def test_metrics_and_weighted_metrics_are_those_of_plain_keras():
     np.testing.assert_allclose(ours["label_loss"], plain["loss"], rtol=1e-6)
 
 
+@pytest.mark.nightly
 def test_a_student_may_learn_from_its_teacher_without_labels():
     x, y = data()
     students = [network(), network()]

@@ -1,5 +1,6 @@
 """Teachers that are functions of a NumPy batch, alone and beside Keras models and recordings."""
 
+import functools
 import traceback
 
 import keras
@@ -21,6 +22,12 @@ def _train(teacher, given=None, student=None, **options):
     given = {"x": X, "y": Y, "batch_size": 8} if given is None else given
     history = model.fit(**given, epochs=2, shuffle=False, verbose=0).history
     return student, history["teacher_loss"]
+
+
+@functools.cache
+def _reference():
+    """A student of the model that `logits` computes, and its losses."""
+    return _train(network(1))
 
 
 def _batches():
@@ -59,33 +66,37 @@ class Tensor:
         return self._array
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     "function",
     [logits, lambda batch: softmax(logits(batch)), lambda batch: Tensor(logits(batch))],
     ids=["logits", "probabilities", "tensors"],
 )
 def test_a_function_teaches_as_the_model_that_it_computes(function):
-    expected, losses = _train(network(1))
+    expected, losses = _reference()
     found, ours = _train(function)
     np.testing.assert_allclose(ours, losses, rtol=1e-4)
     assert_equal_weights(found, expected)
 
 
+@pytest.mark.nightly
 def test_a_function_may_predict_with_a_keras_model_in_eager_steps_too():
-    teacher, student = network(1), network()
-    model = ban_tf.BornAgainModel(student, teacher.predict_on_batch, "kd")
+    student = network()
+    model = ban_tf.BornAgainModel(student, network(1).predict_on_batch, "kd")
     model.compile(keras.optimizers.SGD(0.1), run_eagerly=True)
     model.fit(X, Y, batch_size=8, epochs=2, shuffle=False, verbose=0)
-    assert_equal_weights(student, _train(teacher)[0])
+    assert_equal_weights(student, _reference()[0])
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("make", [_batches, Batches], ids=["dataset", "PyDataset"])
 def test_all_kinds_of_data_reach_it(make):
-    expected, _ = _train(network(1))
+    expected, _ = _reference()
     found, _ = _train(logits, {"x": make()})
     assert_equal_weights(found, expected)
 
 
+@pytest.mark.nightly
 def test_kinds_of_teachers_are_mixed_with_weights(tmp_path):
     network(3).save(tmp_path / "c.keras")
     ban_tf.record(network(2).predict_on_batch, X, tmp_path / "r", dtype="float32", verbose=False)
@@ -112,6 +123,7 @@ def test_the_weighted_mean_is_that_of_distributions():
     np.testing.assert_allclose(loss, np.mean(np.sum(p * np.log(p / q), -1)), rtol=1e-5)
 
 
+@pytest.mark.nightly
 def test_values_and_two_classes():
     line = keras.Sequential([keras.Input((6,)), keras.layers.Dense(1)])
     model = ban_tf.BornAgainModel(line, lambda batch: batch.sum(axis=-1), "kd")
@@ -128,6 +140,7 @@ def test_values_and_two_classes():
     np.testing.assert_allclose(loss, np.mean(np.sum(p * np.log(p / q), -1)), rtol=1e-4)
 
 
+@pytest.mark.nightly
 def test_xla_is_off_as_long_as_a_function_teaches():
     model = ban_tf.BornAgainModel(network(), network(1), "kd")
     model.compile("sgd", jit_compile=True)
@@ -141,6 +154,7 @@ def test_xla_is_off_as_long_as_a_function_teaches():
     model.fit(X, Y, verbose=0)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     ("function", "sentence"),
     [
@@ -180,6 +194,7 @@ def test_an_error_of_the_function_is_raised_itself_with_its_traceback():
         _train(_ends)
 
 
+@pytest.mark.nightly
 def test_an_error_of_a_function_is_not_that_of_a_later_training():
     with pytest.raises(RuntimeError):
         ban_tf.BornAgainModel(network(), _fails, "kd")(X)

@@ -106,6 +106,7 @@ def test_where_classes_show_only_in_the_step_it_is_refused_there():
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.nightly
 def test_relations_between_samples_need_batches_of_three():
     x, y = np.random.default_rng(0).normal(size=(12, 6)), np.arange(12) % 2
     model = ban_tf.BornAgainModel(network(2), network(2, seed=1), "dist")

@@ -7,6 +7,8 @@ import jax_process
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.nightly
+
 # Runs under both backends.
 STATEFUL = """
 import keras, numpy as np

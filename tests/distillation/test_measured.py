@@ -13,6 +13,7 @@ def recorded(y):
     return {"labels": y, "teacher_logits": np.zeros((len(y), CLASSES), "float32")}
 
 
+@pytest.mark.nightly
 def test_validation_without_a_teacher_reports_no_teacher():
     x, y = data()
     model = ban_tf.BornAgainModel(network(), ban_tf.RecordedTeacher(), objective="kd")
@@ -27,7 +28,7 @@ def test_validation_without_a_teacher_reports_no_teacher():
     assert {"teacher_loss", "teacher_agreement"} <= set(with_teacher)
 
 
-@pytest.mark.parametrize("eagerly", [False, True])
+@pytest.mark.parametrize("eagerly", [pytest.param(False, marks=pytest.mark.nightly), True])
 def test_without_labels_no_metric_of_labels_is_reported(eagerly):
     x, y = data()
     model = ban_tf.BornAgainModel(network(), network(1), objective="kd")
@@ -41,6 +42,7 @@ def test_without_labels_no_metric_of_labels_is_reported(eagerly):
     assert set(results) == training
 
 
+@pytest.mark.nightly
 def test_losses_by_output_are_reported_where_there_are_labels():
     x, y = data()
 
@@ -54,6 +56,7 @@ def test_losses_by_output_are_reported_where_there_are_labels():
     assert {name for name in history if "a_loss" in name} == {"val_a_loss"}
 
 
+@pytest.mark.nightly
 def test_the_table_of_a_lineage_has_no_column_of_what_was_not_measured():
     x, y = data()
     lineage = ban_tf.Lineage(network, generations=1, objective="kd", recorded=True)

@@ -40,6 +40,7 @@ def subclass(seed=0):
     return Subclass()
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("build", [functional, unbuilt, subclass])
 def test_any_kind_of_model_learns_as_it_would_alone(build):
     assert_trains_alike(build, *data())
@@ -53,6 +54,7 @@ def two_inputs(kind, seed=0):
     return keras.Model(inputs, layers.Dense(CLASSES)(layers.Activation("relu")(hidden)))
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("kind", [dict, list])
 def test_several_inputs(kind):
     x, y = data()
@@ -63,6 +65,7 @@ def test_several_inputs(kind):
     )
 
 
+@pytest.mark.nightly
 def test_a_network_of_keras_applications_and_its_softmax():
     def mobile_net(activation="softmax"):
         keras.utils.set_random_seed(0)
@@ -87,6 +90,7 @@ def test_a_network_of_keras_applications_and_its_softmax():
     assert_equal_weights(student, plain, atol=1e-4)
 
 
+@pytest.mark.nightly
 def test_preprocessing_inside_the_models_differs_between_them():
     x, y = data()
     pixels = np.clip(x * 40 + 128, 0, 255).astype("uint8")
@@ -102,6 +106,7 @@ def test_preprocessing_inside_the_models_differs_between_them():
     assert_trains_alike(with_rescaling, pixels, y, teacher=teacher)
 
 
+@pytest.mark.nightly
 def test_text_goes_in_as_it_is():
     words = np.array([["red apple"], ["green tree"], ["red tree"], ["apple"]] * 4, dtype=object)
     vectorization = layers.TextVectorization(output_sequence_length=3)
@@ -128,6 +133,7 @@ def test_text_goes_in_as_it_is():
     assert_equal_weights(students[1], students[0], atol=1e-6)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("policies", [("float32", "mixed_bfloat16"), ("mixed_bfloat16", "float64")])
 def test_student_and_teacher_may_have_different_precision(policies):
     x, y = data()
@@ -145,6 +151,7 @@ def test_student_and_teacher_may_have_different_precision(policies):
     assert_trains_alike(build, x, y, teacher=teacher, atol=1e-5 if first == "float32" else 2e-2)
 
 
+@pytest.mark.nightly
 def test_teachers_may_come_as_models_paths_a_list_or_recorded_outputs(tmp_path):
     x, y = data()
     models = [network(seed=1), network(seed=2, activation="softmax")]
@@ -180,6 +187,7 @@ def units(seed, count, activation):
     return keras.Sequential([keras.Input((6,)), layers.Dense(count, activation=activation)])
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     ("count", "activation"),
     [(1, "sigmoid"), (1, None), (3, "sigmoid")],
@@ -200,6 +208,7 @@ def test_yes_or_no_models_learn_as_with_soft_labels(count, activation):
     assert_equal_weights(student, plain, atol=1e-6)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("shape", [(32,), (32, 1), (32, 3)])
 @pytest.mark.parametrize("objective", ["kd+labels", "cwtm"])
 def test_yes_or_no_models_take_soft_labels(shape, objective):
@@ -222,6 +231,7 @@ def test_yes_or_no_models_take_soft_labels(shape, objective):
         model.fit(x, 2 * y, verbose=0)
 
 
+@pytest.mark.nightly
 def test_one_unit_teaches_two_classes():
     x, y = data()
     teacher, student = units(1, 1, "sigmoid"), units(0, 2, "softmax")
@@ -236,7 +246,8 @@ def test_one_unit_teaches_two_classes():
     )
 
 
-@pytest.mark.parametrize("form", ["arrays", "tf.data", "eager"])
+@pytest.mark.first_cases(1)
+@pytest.mark.parametrize("form", ["eager", "arrays", "tf.data"])
 def test_the_end_of_a_subclass_or_of_what_follows_a_softmax_is_seen(form):
     x, y = data()
     keras.utils.set_random_seed(0)
@@ -254,6 +265,7 @@ def test_the_end_of_a_subclass_or_of_what_follows_a_softmax_is_seen(form):
         np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+@pytest.mark.nightly
 def test_a_teacher_that_is_declared_to_give_logits_is_taken_at_its_word():
     x, y = data()
     keras.utils.set_random_seed(0)

@@ -41,6 +41,7 @@ def _step(teacher, student, temperature=1.0, **options):
     return history["teacher_loss"][0], before - student.get_weights()[-1]
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_several_classes_are_summed_and_others_left_out(temperature):
     targets = [2, 0, 0, None, 3, 1]
@@ -55,6 +56,7 @@ def test_several_classes_are_summed_and_others_left_out(temperature):
     np.testing.assert_allclose(gradient, temperature * np.mean(q - p, 0), atol=1e-6)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("temperature", [1.0, 4.0])
 def test_classes_that_the_teacher_does_not_know_are_left_to_the_labels(temperature):
     targets = [3, None, 0, 0, 1]  # nothing is the student's class 2
@@ -76,6 +78,7 @@ def test_classes_that_the_teacher_does_not_know_are_left_to_the_labels(temperatu
     assert gradient[2] == pytest.approx(0, abs=1e-7)
 
 
+@pytest.mark.nightly
 def test_functions_recordings_and_mixtures_have_maps_too(tmp_path):
     targets = [3, None, 0, 0, 1]
     teacher = _student(5, seed=1)

@@ -94,8 +94,9 @@ NUMPY = {
 }
 
 
-@pytest.mark.parametrize("stream", [False, True], ids=["arrays", "tf.data"])
+@pytest.mark.first_cases(9)
 @pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("stream", [False, True], ids=["arrays", "tf.data"])
 def test_the_compiled_loss_says_what_linear_units_mean(name, stream):
     loss, kind = LOSSES[name]
     models = network(0, UNITS), network(1, UNITS)
@@ -110,6 +111,7 @@ def test_the_compiled_loss_says_what_linear_units_mean(name, stream):
         np.testing.assert_allclose(history["teacher_agreement"][0], agree, rtol=1e-6)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("kind", ["values", "binary", "categorical"])
 def test_the_argument_says_it_for_a_loss_that_does_not(kind):
     def my_loss(labels, predictions):
@@ -142,8 +144,10 @@ ENDS = {
 }
 
 
+@pytest.mark.first_cases(2)
 @pytest.mark.parametrize("end", ENDS)
-def test_ends_are_found_behind_what_moves_numbers_in_nested_models_and_subclasses(end):
+@pytest.mark.parametrize("stream", [False, True], ids=["arrays", "tf.data"])
+def test_ends_are_found_behind_what_moves_numbers_in_nested_models_and_subclasses(end, stream):
     last, reference, kind = ENDS[end]
     inputs = keras.Input((6,))
     both = [last, layers.Reshape((1, UNITS)), layers.Permute((1, 2)), layers.Flatten()]
@@ -156,14 +160,14 @@ def test_ends_are_found_behind_what_moves_numbers_in_nested_models_and_subclasse
         return Subclass(seed, UNITS, getattr(keras.ops, end))
 
     for build in (lambda seed: network(seed, UNITS, last=both), nested, subclass):
-        for stream in (False, True):
-            models = build(0), build(1)
-            student, teacher = raw(models)
-            history = measure(*models, None, kind, UNITS, stream)
-            expected = reference(teacher, student)
-            np.testing.assert_allclose(history["teacher_loss"][0], expected, rtol=1e-4)
+        models = build(0), build(1)
+        student, teacher = raw(models)
+        history = measure(*models, None, kind, UNITS, stream)
+        expected = reference(teacher, student)
+        np.testing.assert_allclose(history["teacher_loss"][0], expected, rtol=1e-4)
 
 
+@pytest.mark.nightly
 def test_a_softmax_over_another_axis_is_no_distribution_over_classes():
     x = np.random.default_rng(0).normal(size=(4, 5, 6)).astype("float32")
     y = np.zeros((4, 5), "int32")
@@ -248,6 +252,7 @@ def test_a_box_beside_a_class_has_a_kind_of_its_own():
         refused.fit(x, labels, verbose=0)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("kind", ["values", "binary", "categorical"])
 def test_recorded_outputs_keep_their_kind(kind):
     x, _ = data()
@@ -265,6 +270,7 @@ def test_recorded_outputs_keep_their_kind(kind):
         np.testing.assert_allclose(online, recorded, atol=1e-6)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("kind", ["values", "binary", "categorical"])
 def test_several_teachers_count_as_their_mean(kind):
     loss = {"values": "mse", "binary": BINARY, "categorical": LOSSES["categorical"][0]}[kind]
@@ -279,6 +285,7 @@ def test_several_teachers_count_as_their_mean(kind):
     )
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("kind", ["values", "binary", "categorical"])
 def test_the_ensemble_of_a_lineage_averages_what_its_outputs_are(kind):
     x, _ = data()
@@ -303,6 +310,7 @@ def test_outputs_that_are_not_there_are_not_passed_over(name, form):
         measure(student, network(1, UNITS), None, "categorical", UNITS, **given)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("end", ["softmax", "sigmoid"])
 def test_probabilities_that_are_compared_as_values_are_not_compared_with_logits(end):
     student = network(0, UNITS, end)
@@ -313,6 +321,7 @@ def test_probabilities_that_are_compared_as_values_are_not_compared_with_logits(
     np.testing.assert_allclose(found, squared(*raw([teacher, student])), rtol=1e-5)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("loss", ["hinge", "squared_hinge"])
 @pytest.mark.parametrize("objective", ["cwtm", "importance", "kd"])
 def test_of_a_hinge_loss_a_label_of_minus_one_means_no(loss, objective):
@@ -336,6 +345,7 @@ def test_a_lineage_in_doubt_is_refused_before_its_first_step():
     assert not lineage.generations
 
 
+@pytest.mark.nightly
 def test_what_a_teacher_was_compiled_with_tells_of_an_output_without_a_loss():
     def heads(seed):
         keras.utils.set_random_seed(seed)
@@ -355,6 +365,7 @@ def test_what_a_teacher_was_compiled_with_tells_of_an_output_without_a_loss():
     np.testing.assert_allclose(history["teacher_loss"][0], squared(given, own), rtol=1e-4)
 
 
+@pytest.mark.nightly
 def test_the_arguments_are_saved(tmp_path):
     x, _ = data()
     student = network(0, UNITS)

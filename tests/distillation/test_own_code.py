@@ -99,8 +99,9 @@ def compiled(model, kind, **options):
     return model
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
-    "kind", [Student, OwnLoss, Unlabeled, OwnMetrics, OnlyItsTracker, OwnCompile]
+    "kind", [OwnLoss, Student, Unlabeled, OwnMetrics, OnlyItsTracker, OwnCompile]
 )
 def test_without_a_teacher_its_history_is_that_of_plain_keras_bit_for_bit(kind):
     x, y = data()
@@ -119,6 +120,7 @@ def cross_entropy(labels, logits):
     return -np.mean(np.sum(labels * np.log(softmax(logits).astype("float64")), axis=-1))
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("label_weight", [0.0, 0.25, 1.0])
 @pytest.mark.parametrize("kind", [OwnLoss, Unlabeled])
 def test_with_a_teacher_its_loss_is_the_label_term_and_penalties_count_once(kind, label_weight):
@@ -145,6 +147,7 @@ def test_with_a_teacher_its_loss_is_the_label_term_and_penalties_count_once(kind
         np.testing.assert_allclose(logs["size"], np.mean(np.square(logits)), rtol=1e-5)
 
 
+@pytest.mark.nightly
 def test_its_own_metrics_are_reported_beside_a_teacher_and_reset_between_epochs():
     x, y = data()
     model = ban_tf.BornAgainModel(make(OwnMetrics), network(1), "kd+labels")
@@ -166,6 +169,7 @@ def test_a_method_that_was_put_on_the_student_itself_counts_too():
     np.testing.assert_allclose(model.train_on_batch(x, y), expected, rtol=1e-6)
 
 
+@pytest.mark.nightly
 def test_predict_calls_its_predict_step_and_its_predict():
     class Steps(Student):
         def predict_step(self, data):
@@ -207,6 +211,7 @@ def test_a_lineage_refuses_a_step_or_loop_of_its_own_for_every_generation(name):
         ban_tf.Lineage(lambda: make(kind), student_build=lambda: make(Student), generations=1)
 
 
+@pytest.mark.nightly
 def test_the_student_is_left_as_it_was_given():
     x, y = data()
     student = make(OwnLoss)
@@ -222,6 +227,7 @@ def test_the_student_is_left_as_it_was_given():
     assert student.loss == "mse"
 
 
+@pytest.mark.nightly
 def test_its_own_compile_is_called_again_after_loading(tmp_path):
     @keras.saving.register_keras_serializable("test_own_code")
     class Saved(OwnCompile):
@@ -267,6 +273,7 @@ def test_one_number_for_each_example_needs_no_axis():
     np.testing.assert_allclose(model.train_on_batch(x, y), expected, rtol=1e-5)
 
 
+@pytest.mark.nightly
 def test_embeddings_are_found_through_the_model_in_training(tmp_path):
     student = keras.Sequential(
         [

@@ -2,6 +2,9 @@
 
 import jax_process
 import numpy as np
+import pytest
+
+pytestmark = pytest.mark.nightly
 
 PROGRAM = """
 import json

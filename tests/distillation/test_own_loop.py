@@ -29,6 +29,7 @@ def test_compute_loss_in_a_loop_calls_the_teacher_on_the_inputs_and_trains_as_fi
     assert_equal_weights(*models, atol=1e-6)
 
 
+@pytest.mark.nightly
 def test_evaluation_in_a_loop_has_the_same_terms():
     x, y = data()
     model = ban_tf.BornAgainModel(network(0), network(1), label_weight=0.3)
@@ -58,6 +59,7 @@ def test_without_inputs_the_message_says_that_they_are_missing():
         model.compute_loss(y=y, y_pred=model(x))
 
 
+@pytest.mark.nightly
 def test_features_of_the_student_are_only_kept_within_a_step():
     x, y = data()
     hint = keras.distillation.FeatureDistillation("mse", "hidden", "hidden")

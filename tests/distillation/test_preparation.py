@@ -118,6 +118,7 @@ FORMS = {
 }
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(
     ("student", "teacher", "scales"),
@@ -145,6 +146,7 @@ def test_each_model_is_called_on_what_it_prepares(form, student, teacher, scales
     np.testing.assert_allclose(history["teacher_loss"][-1], expected, rtol=1e-4)
 
 
+@pytest.mark.nightly
 def test_validation_data_and_single_batches_are_prepared_too():
     student, teacher = _task(seed=1), _task(1 / 100, seed=2)
     model = ban_tf.BornAgainModel(student, teacher, "kd+labels")
@@ -166,6 +168,7 @@ def test_validation_data_and_single_batches_are_prepared_too():
     np.testing.assert_allclose(model.predict(RAW, verbose=0), expected, atol=1e-4)
 
 
+@pytest.mark.nightly
 def test_sample_weights_reach_prepared_batches():
     student, teacher = _task(seed=1), _task(1 / 100, seed=2)
     model = ban_tf.BornAgainModel(student, teacher, "kd")
@@ -220,6 +223,7 @@ def test_a_recording_of_a_model_belongs_to_its_preprocessor():
     assert fingerprint.of_model(first) != fingerprint.of_model(other)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("build", [lambda: Task(layers.Rescaling(1 / 255)), _task()])
 def test_a_lineage_and_its_ensemble_prepare_their_input(build):
     lineage = ban_tf.Lineage(build, 1, objective="kd+labels")
@@ -242,6 +246,7 @@ def test_a_lineage_and_its_ensemble_prepare_their_input(build):
     np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
+@pytest.mark.nightly
 def test_an_ensemble_keeps_its_preprocessor_in_its_file(tmp_path):
     mean = ensemble([_task(seed=1), _task(seed=2)], loss=SCE)
     mean.save(tmp_path / "ensemble.keras")
@@ -270,6 +275,7 @@ def _hub_task(seed, scale=1 / 127.5):
     )
 
 
+@pytest.mark.nightly
 def test_keras_hub_classifiers_teach_and_learn_as_they_predict():
     student, teacher = _hub_task(1), _hub_task(2, scale=1 / 100)
     images = RNG.integers(0, 255, (12, 20, 24, 3)).astype("uint8")  # which are resized, too
@@ -285,6 +291,7 @@ def test_keras_hub_classifiers_teach_and_learn_as_they_predict():
     )
 
 
+@pytest.mark.nightly
 def test_a_lineage_of_keras_hub_classifiers_has_an_ensemble_for_raw_images():
     task = _hub_task(0)
     images = RNG.integers(0, 255, (12, 20, 24, 3)).astype("uint8")

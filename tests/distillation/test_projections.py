@@ -68,6 +68,7 @@ def born_again(loss, rate=0.1, **options):
     return model
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     "hold",
     [lambda layer: layer, lambda layer: [[layer], None], lambda layer: {"one": (layer, 3)}],
@@ -99,6 +100,7 @@ def test_an_object_of_the_users_own_class_is_looked_into():
     assert len(held) == 1
 
 
+@pytest.mark.nightly
 def test_a_variable_is_trained():
     x, y = data()
     loss = Scaled()
@@ -108,6 +110,7 @@ def test_a_variable_is_trained():
     assert model.optimizer.built and len(model.trainable_variables) == 5
 
 
+@pytest.mark.nightly
 def test_what_is_frozen_stays_and_a_teacher_that_a_loss_holds_is_not_trained():
     x, y = data()
     loss = Hint(lambda layer: layer)
@@ -121,6 +124,7 @@ def test_what_is_frozen_stays_and_a_teacher_that_a_loss_holds_is_not_trained():
     assert len(model.trainable_variables) == 4
 
 
+@pytest.mark.nightly
 def test_the_saved_student_has_no_projection_and_the_model_in_training_keeps_it(tmp_path):
     keras.saving.register_keras_serializable("test_projections")(SavedHint)
     x, y = data()
@@ -147,6 +151,7 @@ class SavedHint(Hint):
         return cls()
 
 
+@pytest.mark.nightly
 def test_without_a_teacher_its_weights_are_the_students():
     model = ban_tf.BornAgainModel(network(NARROW), distillation_losses=Hint())
     model.compile("sgd")
@@ -158,6 +163,7 @@ def test_without_a_teacher_its_weights_are_the_students():
     model.fit(x, y, verbose=0)
 
 
+@pytest.mark.nightly
 def test_its_regularizer_counts_once():
     x, y = data()
     logs = []
@@ -169,6 +175,7 @@ def test_its_regularizer_counts_once():
     np.testing.assert_allclose(logs[1] - logs[0], 0.5 * np.sum(kernel**2), rtol=1e-5)
 
 
+@pytest.mark.nightly
 def test_a_resumed_lineage_trains_projections_as_one_that_was_not_interrupted(tmp_path):
     x, y = data()
 

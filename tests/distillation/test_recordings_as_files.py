@@ -1,6 +1,7 @@
 """`ban_tf.record` in a process without TensorFlow, and students that learn from its files."""
 
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 bundle = load_digits()
 images = np.round(bundle.images * (255 / 16)).astype("uint8")
 x, y = images.reshape(len(images), -1), bundle.target
-booster = HistGradientBoostingClassifier(max_iter=5, max_leaf_nodes=8, random_state=0).fit(x, y)
+booster = HistGradientBoostingClassifier(max_iter=2, max_leaf_nodes=8, random_state=0).fit(x, y)
 ban_tf.record(booster.predict_proba, x, sys.argv[1], class_names=bundle.target_names, top=3)
 ban_tf.record(booster.predict_proba, x, sys.argv[2], class_names=bundle.target_names)
 np.save(sys.argv[3], booster.predict_proba(x))
@@ -49,6 +50,7 @@ def recorded(tmp_path_factory):
         text=True,
         check=False,
         cwd=pathlib.Path(__file__).parents[2],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},  # threads that wait for others use processors
     )
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
@@ -69,6 +71,7 @@ def test_a_booster_is_recorded_without_tensorflow(recorded):
     np.testing.assert_allclose(np.sort(top)[:, -3:], np.sort(wanted[order])[:, -3:], atol=2e-3)
 
 
+@pytest.mark.nightly
 def test_a_student_of_the_booster_learns_from_all_kinds_of_data(recorded):
     folder, _ = recorded
     images = np.load(folder / "images.npy").astype("float32")[:400, ..., np.newaxis]
@@ -274,6 +277,7 @@ def test_a_damaged_recording_is_refused(name, change, sentence, tmp_path):
         ban_tf.RecordedTeacher(tmp_path)
 
 
+@pytest.mark.nightly
 def test_a_saved_student_finds_its_recording(tmp_path):
     x, y = data(12)
     ban_tf.record(Teacher(), x, tmp_path / "r", verbose=False)

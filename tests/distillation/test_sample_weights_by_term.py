@@ -78,7 +78,7 @@ def forms(x, y, sample_weight):
     }
 
 
-@pytest.mark.first_cases(8)
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("loss", ["default", None])
 @pytest.mark.parametrize("form", ["arrays", "dataset", "recorded", "recorded-dataset"])
 @pytest.mark.parametrize("given", ["both", "labels", "teacher", "one array"])
@@ -146,6 +146,7 @@ def two_outputs(seed):
     )
 
 
+@pytest.mark.nightly
 def test_several_outputs_may_have_their_own_in_each_term():
     (x, y), (of_labels, of_teacher) = data(SIZE), weights()
     labels = {"a": y, "b": (y + 1) % CLASSES}
@@ -216,6 +217,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.nightly
 @jax_process.needed
 def test_on_jax_too_with_a_teacher_and_with_its_recorded_outputs():
     (x, y), (of_labels, of_teacher) = data(SIZE), weights()

@@ -51,6 +51,7 @@ def test_the_student_is_saved_and_exported_without_its_teacher_and_loads_without
         np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), expected, atol=1e-6)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("kept", ["set anew", "path", "included"])
 def test_training_goes_on_after_loading_as_if_it_had_never_stopped(tmp_path, kept):
     teacher = network(seed=1)
@@ -81,6 +82,7 @@ def test_an_hdf5_file_is_for_the_student_alone(tmp_path):
     assert_equal_weights(keras.models.load_model(tmp_path / "student.h5"), model.student, atol=0)
 
 
+@pytest.mark.nightly
 def test_a_teacher_whose_file_is_gone_is_named_when_it_is_missed(tmp_path):
     x, _ = data()
     network(seed=1).save(tmp_path / "teacher.keras")

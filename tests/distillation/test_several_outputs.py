@@ -32,6 +32,7 @@ KINDS = {"kind": "categorical"}
 FIT = {"batch_size": 8, "epochs": 2, "shuffle": False, "verbose": 0}
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("form", [dict, list])
 def test_one_output_learns_from_the_teacher_and_the_other_from_labels(form):
     x, y = targets(form)
@@ -56,6 +57,7 @@ def test_one_output_learns_from_the_teacher_and_the_other_from_labels(form):
     assert {"loss", "label_loss", "teacher_loss"} <= set(history)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("form", [dict, list])
 def test_without_a_teacher_several_outputs_train_as_in_plain_keras(form):
     x, y = targets(form)
@@ -75,6 +77,7 @@ def test_without_a_teacher_several_outputs_train_as_in_plain_keras(form):
     assert ours == plain
 
 
+@pytest.mark.nightly
 def test_outputs_without_a_name_in_common_belong_together_by_their_order():
     x, y = targets(list)
     students = []
@@ -89,6 +92,7 @@ def test_outputs_without_a_name_in_common_belong_together_by_their_order():
     assert_equal_weights(*students, atol=0)
 
 
+@pytest.mark.nightly
 def test_recorded_outputs_may_hold_the_distilled_ones_alone():
     x, y = targets()
     teacher = two_heads(1)
@@ -104,6 +108,7 @@ def test_recorded_outputs_may_hold_the_distilled_ones_alone():
     assert_equal_weights(*students, atol=1e-6)
 
 
+@pytest.mark.nightly
 def test_sample_weights_by_output_count_for_the_teacher_term_of_that_output():
     x, y = targets()
     teacher = two_heads(1)

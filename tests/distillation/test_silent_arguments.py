@@ -43,6 +43,7 @@ def test_other_arguments_of_an_objective_in_use_are_assigned_with_a_new_objectiv
     assert given.beta == 3.0
 
 
+@pytest.mark.nightly
 def test_what_an_objective_notes_for_itself_is_its_own():
     class Counting(objectives.KD):
         calls = 0
@@ -105,6 +106,7 @@ LOGARITHMS = {
 }
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("name", LOGARITHMS)
 def test_log_probabilities_are_logits(name):
     student, teacher = (LOGARITHMS[name](seed) for seed in (0, 1))

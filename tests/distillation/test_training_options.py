@@ -10,6 +10,7 @@ import ban_tf
 layers = keras.layers
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     "options", [{"steps_per_execution": 3}, {"run_eagerly": True}, {"jit_compile": True}]
 )
@@ -17,6 +18,7 @@ def test_ways_of_executing_a_step_train_as_plain_keras(options):
     assert_trains_alike(network, *data(), compile=options)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     "options",
     [
@@ -31,6 +33,7 @@ def test_options_of_the_optimizer_act_as_in_plain_keras(options):
     assert_trains_alike(network, *data(), optimizer=lambda: sgd(**options))
 
 
+@pytest.mark.nightly
 def test_frozen_layers_stay_as_they_are():
     def build():
         model = network()
@@ -64,6 +67,7 @@ def mixed(policy, seed=0):
         keras.config.set_dtype_policy(before)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     ("policy", "options"),
     [
@@ -76,6 +80,7 @@ def test_mixed_precision_trains_as_plain_keras(policy, options):
     assert_trains_alike(lambda: mixed(policy), *data(), optimizer=lambda: sgd(**options), atol=1e-4)
 
 
+@pytest.mark.nightly
 def test_a_float16_student_gets_dynamic_loss_scaling_unasked_as_in_plain_keras():
     x, y = data()
     student = mixed("mixed_float16")
@@ -101,6 +106,7 @@ def _with_weights(weights):
     return model
 
 
+@pytest.mark.nightly
 def test_a_student_that_ends_in_float16_logits_is_compared_in_float32():
     x, _ = data()
     keras.utils.set_random_seed(0)

@@ -48,6 +48,7 @@ def reference(missing, weights=None):
     return labels, teacher, -slope
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("loss", LOSSES)
 def test_labels_count_by_their_mean_and_the_teacher_by_that_of_all(loss, weighted):
@@ -65,6 +66,7 @@ def test_labels_count_by_their_mean_and_the_teacher_by_that_of_all(loss, weighte
     np.testing.assert_allclose(found, step, atol=2e-6)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_a_batch_without_any_label_learns_from_the_teacher(loss):
     student = model(LOSSES[loss])
@@ -75,6 +77,7 @@ def test_a_batch_without_any_label_learns_from_the_teacher(loss):
     np.testing.assert_allclose(found, step, atol=2e-6)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_metrics_leave_out_what_has_no_label(loss):
     student = model(LOSSES[loss], ["accuracy", "sparse_top_k_categorical_accuracy"])

@@ -64,6 +64,7 @@ def reference(objective):
     return loss, [-x.T @ slope, -slope.sum(axis=0)]
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("form", ["-1", "ignore_class", "ignore_class by name"])
 @pytest.mark.parametrize("objective", ["cwtm", "importance", "kd"])
 def test_loss_and_step_are_those_of_the_labeled_positions_alone(objective, form):
@@ -115,6 +116,11 @@ FORMS = {
 @pytest.mark.parametrize("form", FORMS)
 def test_any_form_of_the_loss_says_which_label_is_none(form):
     assert targets.void_of(FORMS[form], ["last"]) == {"last": 255}
+
+
+@pytest.mark.first_cases(1)
+@pytest.mark.parametrize("form", FORMS)
+def test_positions_without_a_label_are_left_out_for_any_form_of_the_loss(form):
     logs, step = trained("cwtm", np.where(VOID, 255, Y), FORMS[form], output_kind="categorical")
     expected_loss, expected_step = reference("cwtm")
     np.testing.assert_allclose(logs["teacher_loss"], expected_loss, rtol=1e-5)
@@ -133,6 +139,7 @@ def weights_of_labeled():
     return (~VOID).astype("float32") / (~VOID).mean()
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("objective", ["dkd", "progressive", "function"])
 def test_other_objectives_that_read_labels_leave_void_out_as_a_weight_of_zero_does(objective):
     def own(labels, teacher_logits, student_logits):
@@ -149,6 +156,7 @@ def test_other_objectives_that_read_labels_leave_void_out_as_a_weight_of_zero_do
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("objective", LABEL_FREE)
 def test_where_no_label_is_read_void_is_distilled_unless_told_otherwise(objective):
     labels = np.where(VOID, 255, Y)
@@ -159,6 +167,7 @@ def test_where_no_label_is_read_void_is_distilled_unless_told_otherwise(objectiv
     assert without["teacher_loss"] != everywhere["teacher_loss"]
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("objective", READING + LABEL_FREE)
 def test_what_a_teacher_says_of_void_positions_is_of_no_consequence(objective):
     labels, steps = np.where(VOID, -1, Y), []
@@ -219,6 +228,7 @@ def test_units_without_an_answer_are_left_out_one_by_one():
     np.testing.assert_allclose(found, losses[~unknown].mean(), rtol=1e-5)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("option", [{"distill_void": False}, {"check_data": False}])
 def test_what_was_chosen_is_saved(option, tmp_path):
     model = ban_tf.BornAgainModel(network(0), objective="kd", **option)
@@ -229,6 +239,7 @@ def test_what_was_chosen_is_saved(option, tmp_path):
         assert getattr(loaded, name) is value
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int64"])
 @pytest.mark.parametrize("objective", ["cwtm", "importance", "kd"])
 def test_narrow_integers_mark_positions_without_a_label_as_others_do(objective, dtype):
@@ -240,6 +251,7 @@ def test_narrow_integers_mark_positions_without_a_label_as_others_do(objective, 
         np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("dtype", ["bool", "uint8", "int8"])
 @pytest.mark.parametrize("objective", ["kd+labels", "cwtm", "dkd"])
 def test_bool_labels_of_binary_outputs_train_as_numbers_do(objective, dtype):

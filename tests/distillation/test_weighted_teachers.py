@@ -30,6 +30,7 @@ def wanted(shares):
     return divergence(shares[0] * ends[1] + shares[1] * ends[2], ends[0])
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("scale", [1.0, 10.0])
 def test_the_student_learns_from_the_weighted_mean(scale):
     model = still([(network(1), 0.7 * scale), (network(2), 0.3 * scale)])
@@ -62,6 +63,7 @@ def test_the_formulas_are_those_of_weighted_means(dtype):
     np.testing.assert_allclose(found, (2.0 * first + second + 0.5 * third) / 3.5, rtol=rtol * 10)
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("loss", "activation"), [("binary_crossentropy", "sigmoid"), ("mse", None)]
 )
@@ -81,6 +83,7 @@ def test_units_and_values_have_weighted_means_too(loss, activation):
     np.testing.assert_allclose(logs["teacher_loss"], expected, rtol=1e-4)
 
 
+@pytest.mark.nightly
 def test_they_are_there_after_saving(tmp_path):
     paths = [str(tmp_path / f"{seed}.keras") for seed in (1, 2)]
     for seed, path in zip((1, 2), paths, strict=True):

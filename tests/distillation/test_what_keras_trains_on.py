@@ -113,6 +113,7 @@ NAN_X, NAN_TARGETS = np.where(X > 1, np.nan, X), np.where(TARGETS > 1, np.nan, T
 
 CASES = {
     "ignore_class": (network, sparse, lambda: {"x": X, "y": VOIDS}),
+    "add_loss and classes": (own_losses, lambda: None, lambda: {"x": X, "y": Y}),
     "ignore_class in a list": (network, lambda: [sparse()], lambda: {"x": X, "y": VOIDS}),
     "ignore_class by name": (network, lambda: {"out": sparse()}, lambda: {"x": X, "y": VOIDS}),
     "own label for none": (network, lambda: own_void, lambda: {"x": X, "y": VOIDS}),
@@ -138,7 +139,6 @@ CASES = {
     "tensors": (network, sparse, lambda: {"x": tf.constant(X), "y": tf.constant(VOIDS)}),
     "add_loss without labels": (own_losses, lambda: None, lambda: {"x": X}),
     "add_loss and values": (own_losses, lambda: None, lambda: {"x": X, "y": TARGETS}),
-    "add_loss and classes": (own_losses, lambda: None, lambda: {"x": X, "y": Y}),
     "add_loss beside an activity regularizer": (
         regularized_beside,
         lambda: None,
@@ -175,6 +175,7 @@ EAGER = {
 }
 
 
+@pytest.mark.first_cases(2)
 @pytest.mark.filterwarnings("ignore:`compile` was given no loss")
 @pytest.mark.parametrize("case", CASES)
 def test_the_history_is_that_of_plain_keras(case):
@@ -185,9 +186,10 @@ def test_the_history_is_that_of_plain_keras(case):
 
 def test_labels_that_losses_of_the_student_leave_out_are_warned_of():
     with pytest.warns(UserWarning, match="`y` does not count"):
-        history(True, own_losses, None, lambda: {"x": X, "y": Y})
+        history(True, own_losses, None, lambda: {"x": X, "y": Y}, run_eagerly=True)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("calls", [1, 2])
 def test_activity_regularizers_alone_leave_the_label_loss(calls):
     keras.utils.set_random_seed(0)
@@ -216,6 +218,7 @@ def test_labels_beside_losses_of_the_student_need_a_loss_to_count():
         model.fit(X, Y, verbose=0)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("arrange", ["arrays", "with validation", "data set"])
 @pytest.mark.parametrize("units", [1, CLASSES])
 def test_without_a_loss_real_numbers_are_refused_as_keras_does(units, arrange):
@@ -257,7 +260,7 @@ def test_no_check_draws_from_data_or_runs_the_student():
     draws = []
     for wrapped in (True, False):
         batches = Counted()
-        history(wrapped, network, sparse(), lambda batches=batches: {"x": batches})
+        history(wrapped, network, sparse(), lambda batches=batches: {"x": batches}, True)
         draws.append(batches.drawn)
     assert draws[0] == draws[1]
 
@@ -285,5 +288,5 @@ def test_a_refusal_names_the_switch_that_turns_it_off(bad):
     with pytest.raises(ValueError, match=f"`{bad}` holds NaN.*`check_data=False`"):
         model.fit(**given, verbose=0)
     model = ban_tf.BornAgainModel(network(), check_data=False)
-    model.compile("sgd", "mse")
+    model.compile("sgd", "mse", run_eagerly=True)
     assert np.isnan(model.fit(**given, verbose=0).history["loss"]).all()
