@@ -11,6 +11,7 @@ def model():
     return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("name", ["kd", "dkpp", "dist"])
 def test_keras_distiller_learns_from_an_objective(name):
     keras.utils.set_random_seed(0)

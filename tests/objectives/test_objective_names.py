@@ -131,6 +131,7 @@ def test_objectives_survive_saving(objective):
     assert again.get_config() == objective.get_config()
 
 
+@pytest.mark.nightly
 def test_what_was_saved_is_found_in_another_process():
     code = (
         "import ban_tf, json, sys; from ban_tf import objectives;"

@@ -28,6 +28,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 @jax_process.needed
 def test_losses_and_gradients_are_those_of_tensorflow():

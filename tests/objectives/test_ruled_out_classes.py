@@ -110,8 +110,9 @@ def patterns(kind):
     return teacher, student
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.first_cases(12)
 @pytest.mark.parametrize("objective", [*OBJECTIVES, objectives.DKPP(2.0)], ids=repr)
+@pytest.mark.parametrize("compiled", [False, True])
 def test_losses_are_finite_whichever_model_rules_out_classes(objective, compiled):
     function = tf.function(
         lambda *given: value_and_gradient_of(objective, *given), jit_compile=compiled
@@ -178,6 +179,7 @@ def masked(seed):
     return keras.Sequential([keras.Input((5,)), keras.layers.Dense(SHAPE[1]), RulingOut()])
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     "name", [name for name in objectives.OBJECTIVES if "categorical" in objectives.get(name).kinds]
 )
