@@ -38,6 +38,7 @@ def test_the_same_network_has_the_same_fingerprint_in_another_process():
     assert json.loads(found.stdout) == here
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("build", [lambda: networks.build("own model", 0), lambda: _dropping()])
 def test_training_changes_the_weights_alone(build):
     model = build()

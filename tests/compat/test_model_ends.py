@@ -87,8 +87,9 @@ def test_the_keras_graph_shows_the_end(name):
     assert list(outputs.visible_ends(keras.Model(again, model(again))).values()) == [expected]
 
 
-@pytest.mark.parametrize("form", [Subclass, Compiled])
+@pytest.mark.first_cases(len(ENDS) + len(TRACED) + 1)
 @pytest.mark.parametrize("name", [*ENDS, *TRACED])
+@pytest.mark.parametrize("form", [Subclass, Compiled])
 def test_the_traced_computation_shows_the_end(name, form):
     last, expected = {**ENDS, **TRACED}[name]
     model = form(last)

@@ -185,7 +185,8 @@ def test_symbolic_call_and_unknown_sizes():
     assert spec.shape == (None, 4, 4, 3)
 
 
-@pytest.mark.parametrize("jit_compile", [True, False])
+@pytest.mark.first_cases(1)
+@pytest.mark.parametrize("jit_compile", [False, True])
 def test_compiled_functions_update_the_moving_statistics(jit_compile):
     shape = (8, 4, 4, 3)
     stock, fused = layer_pair(shape)
@@ -263,6 +264,7 @@ def run_python(code, *arguments):
     assert finished.returncode == 0, finished.stderr
 
 
+@pytest.mark.nightly
 def test_two_replicas_train_as_the_stock_layer_does():
     run_python(REPLICAS)
 

@@ -64,6 +64,7 @@ def test_same_outputs_weights_and_names(build):
             np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.nightly
 def test_weights_are_copies():
     model = randomise(sequential())
     before = model.get_weights()
@@ -74,6 +75,7 @@ def test_weights_are_copies():
         np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.nightly
 def test_keras_applications_network():
     model = keras.applications.MobileNetV2(weights=None, input_shape=(32, 32, 3), classes=10)
     fused = fuse(model)
@@ -95,6 +97,7 @@ def test_trainable_flags_are_kept():
     assert len(fused.trainable_weights) == len(model.trainable_weights)
 
 
+@pytest.mark.nightly
 def test_compiled_model_can_go_on_training():
     model = sequential()
     model.layers[0].trainable = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import pickle
 import sys
 
@@ -18,7 +19,9 @@ CLASSES = [layers.BatchNormalization, layers.Conv2D, Recomputed]
 IMAGES = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
 
 
+@functools.cache
 def _model():
+    """A trained model, which the tests leave as it is."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [
@@ -92,6 +95,7 @@ print(all(own), any(hasattr(type(m.layers[0]), "_home") for m in models[::2]))
 """
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("first", ["", "import ban_tf"], ids=["plain", "with ban_tf"])
 def test_files_load_in_plain_keras_and_as_they_were_with_this_package(tmp_path, first):
     model = _model()
