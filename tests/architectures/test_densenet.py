@@ -152,7 +152,7 @@ def _cloned(model, _):
     return clone
 
 
-@pytest.mark.first_cases(2)
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "copy",
     [
@@ -215,6 +215,7 @@ def test_recomputing_drops_the_units_that_were_dropped():
     assert not np.allclose(model(x, training=True), dropped)  # the next step drops others
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_plain_keras_loads_a_recomputing_network_as_a_plain_one(tmp_path, suffix):
     model = architectures.build("densenet-10-4", (8, 8, 1), 3, remat=True)
@@ -235,6 +236,7 @@ def test_plain_keras_loads_a_recomputing_network_as_a_plain_one(tmp_path, suffix
     np.testing.assert_allclose(np.load(tmp_path / "logits.npy"), model(images), atol=1e-6)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("input_shape", [(8, 8, 1), (28, 28, 1), (33, 32, 3)])
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_float32_logits_for_any_image_size_and_policy(input_shape, policy):

@@ -92,6 +92,7 @@ def test_a_network_prepares_raw_images_and_ends_in_a_fresh_head(mobile):
     np.testing.assert_allclose(other(_images(), training=True)[:1], alone, atol=1e-5)
 
 
+@pytest.mark.nightly
 def test_caffes_pixels_and_gray_images_are_prepared_too(tmp_path):
     network = architectures.pretrained("VGG16", (32, 32, 1), 2, weights="none")
     images = _images((32, 32, 1))
@@ -102,6 +103,7 @@ def test_caffes_pixels_and_gray_images_are_prepared_too(tmp_path):
     np.testing.assert_allclose(network.predict(images, verbose=0), wanted, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("kind", ["model.keras", "flat.keras", "backbone.keras", "m.weights.h5"])
 def test_a_file_of_the_same_backbone_is_read_whatever_its_head(kind, mobile, tmp_path):
     path = tmp_path / kind
@@ -119,27 +121,35 @@ def test_a_file_of_the_same_backbone_is_read_whatever_its_head(kind, mobile, tmp
     assert not np.array_equal(network.get_layer("head").kernel, mobile.get_layer("head").kernel)
 
 
-def test_a_file_of_something_else_is_refused(mobile, tmp_path):
+@pytest.mark.first_cases(1)
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("other.keras", "no part with the 260 weights of the backbone of --arch=keras:MobileNetV2"),
+        ("other.weights.h5", "does not hold the weights of the backbone"),
+        ("bad.keras", "could not be read"),
+        ("missing.keras", "cannot be read"),
+    ],
+)
+def test_a_file_of_something_else_is_refused(name, message, tmp_path):
     other = keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), keras.layers.Dense(3)])
     other.save(tmp_path / "other.keras")
     other.save_weights(tmp_path / "other.weights.h5")
     (tmp_path / "bad.keras").write_bytes(b"nothing")
-    mobile.save(tmp_path / "nan.keras")
+    with pytest.raises(InputError, match=message):
+        _mobile(weights=str(tmp_path / name))
+
+
+@pytest.mark.nightly
+def test_weights_that_are_not_finite_are_refused(mobile, tmp_path):
     weights = mobile.get_weights()
     try:
         mobile.set_weights([np.full_like(weight, np.nan) for weight in weights])
         mobile.save(tmp_path / "nan.keras")
     finally:
         mobile.set_weights(weights)
-    for name, message in {
-        "other.keras": "no part with the 260 weights of the backbone of --arch=keras:MobileNetV2",
-        "other.weights.h5": "does not hold the weights of the backbone",
-        "bad.keras": "could not be read",
-        "nan.keras": "NaN or infinite",
-        "missing.keras": "cannot be read",
-    }.items():
-        with pytest.raises(InputError, match=message):
-            _mobile(weights=str(tmp_path / name))
+    with pytest.raises(InputError, match="NaN or infinite"):
+        _mobile(weights=str(tmp_path / "nan.keras"))
 
 
 def test_weights_that_cannot_be_downloaded_are_one_sentence(monkeypatch):
@@ -167,6 +177,7 @@ def test_arguments_that_do_not_fit_are_refused():
         architectures.pretrained("MobileNetV2", (32, 32, 2), 3, weights="none")
 
 
+@pytest.mark.nightly
 def test_a_preset_of_keras_hub(tmp_path):
     hub = pytest.importorskip("keras_hub")
     backbone = hub.models.ResNetBackbone(

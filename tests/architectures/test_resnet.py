@@ -33,6 +33,7 @@ def _count_between_ends(name):
     return trained - 27 * 120 - (750 + 1) * 100
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("kind", ["wide-2-0.5", "bottleneck-2-0.5"])
 @pytest.mark.parametrize("final_transition", [None, True])
 def test_a_student_has_its_teachers_shapes(kind, final_transition):
@@ -45,6 +46,7 @@ def test_a_student_has_its_teachers_shapes(kind, final_transition):
     assert len(units) == 3 * 2
 
 
+@pytest.mark.nightly
 def test_ends_are_copied_from_the_teacher_and_stay_as_they_are_in_training():
     """No gradient reaches them, and neither weight decay nor momentum moves them."""
     keras.utils.set_random_seed(0)

@@ -42,6 +42,7 @@ def test_counting_agrees_with_building():
     assert count - of_ten == 90 * (64 * 2 + 1)
 
 
+@pytest.mark.first_cases(2)
 @pytest.mark.parametrize("input_shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3)])
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
 def test_float32_logits_for_any_image_size_and_policy(input_shape, policy):
@@ -109,6 +110,7 @@ def test_wrong_dropout_is_refused(dropout):
         architectures.build("wrn", (8, 8, 1), 10, dropout=dropout)
 
 
+@pytest.mark.nightly
 def test_learns_to_tell_two_images_apart():
     keras.utils.set_random_seed(0)
     model = architectures.build("wrn-10-1", (8, 8, 1), 2)
