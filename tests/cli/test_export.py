@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
 import importlib.util
 import json
 import pathlib
@@ -123,34 +124,37 @@ _CASES = {
 
 @pytest.fixture(scope="module")
 def read_elsewhere(run, images, tmp_path_factory):
-    """What every export gives, all read by one fresh process; the folder of the results."""
-    folder = tmp_path_factory.mktemp("exports")
-    script = ["import sys, numpy as np"]
-    for name, arguments in _CASES.items():
+    """Exports a case, reads all formats in one fresh process; returns the folder of the results."""
+
+    @functools.cache
+    def read(case):
+        folder, arguments = tmp_path_factory.mktemp("exports"), _CASES[case]
         raw = arguments["preprocessing"]
-        np.save(folder / f"{name}.npy", images if raw else _normalized(images).astype("float32"))
+        np.save(folder / "x.npy", images if raw else _normalized(images).astype("float32"))
+        script = ["import sys, numpy as np", f"x = np.load({str(folder / 'x.npy')!r})"]
         for to in _AVAILABLE:
-            stem = folder / f"{name}-{to}"
-            path = export.export(run, to, output=f"{stem}{export.FORMATS[to]}", **arguments)
+            path = export.export(run, to, output=folder / f"{to}{export.FORMATS[to]}", **arguments)
             script += [
-                f"path = {str(path)!r}; x = np.load({str(folder / name)!r} + '.npy')",
+                f"path = {str(path)!r}",
                 _READERS[to][1],
-                f"np.save({str(stem)!r} + '.npy', y)",
+                f"np.save({str(folder / f'y-{to}.npy')!r}, y)",
             ]
-    script.append("assert 'ban_tf' not in sys.modules")
-    command = [sys.executable, "-c", "\n".join(script)]
-    done = warm.run(command)
-    assert done.returncode == 0, done.stderr
-    return folder
+        script.append("assert 'ban_tf' not in sys.modules")
+        done = warm.run([sys.executable, "-c", "\n".join(script)])
+        assert done.returncode == 0, done.stderr
+        return folder
+
+    return read
 
 
+@pytest.mark.first_cases(4)
 @pytest.mark.parametrize("to", export.FORMATS)
 @pytest.mark.parametrize("case", _CASES)
 def test_an_export_gives_the_same_in_a_fresh_process(to, case, run, images, read_elsewhere):
     if to not in _AVAILABLE:
         pytest.skip(f"what --to={to} needs is not installed")
     expected = _probabilities(run, images, _CASES[case].get("which", "ensemble"))
-    given = np.load(read_elsewhere / f"{case}-{to}.npy")
+    given = np.load(read_elsewhere(case) / f"y-{to}.npy")
     np.testing.assert_allclose(given, expected, atol=1e-5)
 
 
@@ -305,6 +309,7 @@ def test_bad_files_are_named_after_the_others_are_predicted(run, images, tmp_pat
         assert sentence in err
 
 
+@pytest.mark.nightly
 def test_the_most_likely_classes_are_printed_with_their_probabilities(
     run, images, tmp_path, capsys
 ):
@@ -385,6 +390,7 @@ def test_evaluation_on_a_data_set_uses_the_preprocessing_of_the_run(run, tmp_pat
         assert row["accuracy"] == pytest.approx(right.mean())
 
 
+@pytest.mark.nightly
 def test_evaluation_compares_classes_by_name_whatever_their_order(run, tmp_path):
     shutil.copytree(run.path, tmp_path / "run")
     with RunDirectory(tmp_path / "run") as directory:
@@ -407,6 +413,7 @@ def test_data_of_other_classes_is_refused(run, tmp_path, capsys):
     assert "cat, dog (2)" in capsys.readouterr().err
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("name", ["new", "test"])
 def test_all_images_of_a_folder_of_classes_are_evaluated(
     run, images, tmp_path, capsys, caplog, name

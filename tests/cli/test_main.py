@@ -15,6 +15,8 @@ from absl import flags
 
 from ban_tf.cli import runs, train
 from ban_tf.config import options
+from ban_tf.errors import InputError
+from ban_tf.tasks import runner
 
 
 def _run(*arguments, cwd):
@@ -148,25 +150,45 @@ def test_the_flagfile_of_a_run_gives_the_same_options(tmp_path):
     assert options.from_flags(values) == wanted
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--arch=wrn-15-1"], "--arch"),
-        (["--gens=many"], "--gens"),
-        (["--no_such_flag"], "no_such_flag"),
-        (["gens=3"], "not a flag"),
-        (["--batch_size=5000"], "--batch_size=5000"),
-        (["--teacher_top=11", "--teacher_signal=recorded"], "the 10 classes"),
-        (["--train_examples=5000"], "--train_examples=5000"),
-        (["--arch=nowhere.at_all:build"], "nowhere.at_all"),
-    ],
-)
+_BAD_INPUT = [
+    (["--arch=wrn-15-1"], "--arch"),
+    (["--batch_size=5000"], "--batch_size=5000"),
+    (["--gens=many"], "--gens"),
+    (["--no_such_flag"], "no_such_flag"),
+    (["gens=3"], "not a flag"),
+    (["--teacher_top=11", "--teacher_signal=recorded"], "the 10 classes"),
+    (["--train_examples=5000"], "--train_examples=5000"),
+    (["--arch=nowhere.at_all:build"], "nowhere.at_all"),
+]
+
+
+@pytest.mark.first_cases(2)
+@pytest.mark.parametrize(("arguments", "message"), _BAD_INPUT)
 def test_bad_input_ends_with_code_2_and_trains_nothing(arguments, message, tmp_path):
     done = _run(*arguments, cwd=tmp_path)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert "epoch" not in done.stdout
+
+
+def _start(*arguments):
+    """Does what the command does, in this process."""
+    values = flags.FlagValues()
+    options.define_flags(values)
+    runner.run(train.checked(train.parse(["ban-tf train", *arguments], values), values))
+
+
+@pytest.mark.parametrize(("arguments", "message"), _BAD_INPUT)
+def test_bad_input_is_refused_before_anything_is_trained(
+    arguments, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises((InputError, SystemExit)) as refused:
+        _start(*arguments)
+    printed = capsys.readouterr()
+    assert message in str(refused.value) + printed.err
+    assert "epoch" not in printed.out
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes here")
@@ -209,11 +231,11 @@ def test_a_given_teacher_with_other_classes_is_refused(tmp_path):
     keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(7)]).save(
         tmp_path / "teacher.keras"
     )
-    done = _run("--teacher_from=teacher.keras", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "7 classes" in done.stderr
+    with pytest.raises(InputError, match="7 classes"):
+        _start(f"--teacher_from={tmp_path / 'teacher.keras'}", f"--workdir={tmp_path / 'run'}")
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     ("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
 )

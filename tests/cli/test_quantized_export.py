@@ -88,7 +88,6 @@ def _weights(tensors):
     return {np.dtype(one["dtype"]).name for one in tensors if tuple(one["shape"]) == (16, 3, 3, 16)}
 
 
-@pytest.mark.slow
 @pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     ("kind", "preprocessing"),
@@ -121,7 +120,7 @@ def test_errors_sizes_and_times_are_those_of_both_files(kind, preprocessing, run
     assert not list(tmp_path.glob(".*")) and len(list(tmp_path.iterdir())) == 4
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_calibration_has_the_range_of_the_prepared_training_images(run, tmp_path):
     path = export.export(run, "litert", "0", tmp_path / "small.tflite", quantize="int8")
     low, high = (-MEAN / STD, (1 - MEAN) / STD)  # of digits, which use all gray levels
@@ -135,7 +134,7 @@ def test_the_calibration_has_the_range_of_the_prepared_training_images(run, tmp_
     assert (-128 - zero) * scale == pytest.approx(low, abs=0.02)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_command_prints_both_files_beside_each_other(run, capsys):
     assert export.main([str(run.path), "--to=litert", "--model=0", "--quantize=float16"]) == 0
     path, manifest, _, *rows, _ = capsys.readouterr().out.splitlines()
@@ -177,7 +176,7 @@ def _save_images(folder, seed):
     return f"folder:{folder}"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_data_that_has_moved_is_named_and_other_data_is_refused(tmp_path, capsys):
     given = _save_images(tmp_path / "data", seed=0)
     known = f"content of hash {datasets.load(given, image_size=(8, 8)).content}"

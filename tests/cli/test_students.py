@@ -67,7 +67,6 @@ def result(folder):
     return student_sweep.run(_options(folder), runner.run)
 
 
-@pytest.mark.slow
 def test_each_network_is_listed_with_its_own_error_and_sizes(folder, result):
     teacher, *students = result["networks"]
     assert [one["name"] for one in students] == ["sizes:middle", "sizes:small"]
@@ -95,7 +94,6 @@ def test_each_network_is_listed_with_its_own_error_and_sizes(folder, result):
     assert re.search(r"\| sizes:small \|.*\[.*\| 50 \|", table)
 
 
-@pytest.mark.slow
 def test_all_students_have_one_teacher_which_is_recorded_once(folder, result):
     runs = [ban_tf.Run(folder / "all" / f"student-sizes_{name}") for name in ("middle", "small")]
     hashes = {run.settings["teacher_from"] for run in runs}
@@ -104,7 +102,7 @@ def test_all_students_have_one_teacher_which_is_recorded_once(folder, result):
     assert len(recordings) == 2  # of the training and of the validation images
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_same_command_trains_nothing_again_and_more_students_alone(folder, result, capsys):
     asked = []
 
@@ -120,7 +118,7 @@ def test_the_same_command_trains_nothing_again_and_more_students_alone(folder, r
     assert again["networks"][1]["error"] == result["networks"][2]["error"]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_given_teacher_is_not_trained(folder, result):
     given = folder / "all" / "teacher" / "generation-0" / "model.keras"
     found = student_sweep.run(
@@ -133,7 +131,7 @@ def test_a_given_teacher_is_not_trained(folder, result):
     assert keras.models.load_model(given).count_params() == 330
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_several_seeds_are_averaged_against_the_teacher_of_each(folder, result, capsys):
     asked = {"workdir": str(folder / "seeds"), "student_arch": "sizes:middle,sizes:small"}
     found = student_sweep.run(_options(folder, seeds=2, **asked), runner.run)
