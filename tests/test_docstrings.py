@@ -45,7 +45,17 @@ def test_the_main_classes_have_examples():
     assert {"ban_tf.BornAgainModel", "ban_tf.Lineage", "ban_tf.analysis.Analysis"} <= set(EXAMPLES)
 
 
-@pytest.mark.parametrize("name", EXAMPLES)
+# Which train longest; the README has a lineage, too.
+_LONGEST = ("ban_tf.Lineage", "ban_tf.analysis.Analysis")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.nightly] if name in _LONGEST else [])
+        for name in EXAMPLES
+    ],
+)
 def test_the_example_runs(name, given, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for block in EXAMPLES[name]:

@@ -17,6 +17,7 @@ def run(tmp_path, monkeypatch):
     return lambda name: runpy.run_path(str(EXAMPLES / name), run_name="__main__")
 
 
+@pytest.mark.nightly
 def test_images(run, capsys):
     found = run("born_again_images.py")
     assert found["accuracy"] > 0.8
@@ -36,6 +37,7 @@ def test_two_inputs(run):
     assert set(keras.models.load_model("two_inputs.keras").output) == {"kind", "amount"}
 
 
+@pytest.mark.nightly
 def test_several_heads(run):
     found = run("several_heads.py")
     kinds, boxes = (found["labels"][name][500:] for name in ("kind", "box"))
@@ -47,12 +49,14 @@ def test_several_heads(run):
     assert "box mae" in str(found["lineage"])
 
 
+@pytest.mark.nightly
 def test_a_booster_as_teacher(run, capsys):
     found = run("booster_as_teacher.py")
     assert min(found["accuracies"]) > 0.9
     assert "a given teacher" in capsys.readouterr().out
 
 
+@pytest.mark.nightly
 def test_a_network_of_pytorch_as_teacher(run, monkeypatch):
     pytest.importorskip("torch", reason="needs PyTorch: pip install torch")
     monkeypatch.setattr("sys.argv", ["pytorch_teacher.py", "--epochs=6"])
@@ -62,6 +66,7 @@ def test_a_network_of_pytorch_as_teacher(run, monkeypatch):
     assert np.mean(recorded.argmax(axis=-1) == found["labels"]) > 0.95
 
 
+@pytest.mark.nightly
 def test_text(run):
     found = run("text_classifier.py")
     for model in (found["first"], found["second"]):
@@ -69,6 +74,7 @@ def test_text(run):
     assert keras.models.load_model("text_classifier.keras").output_shape == (None, 3)
 
 
+@pytest.mark.nightly
 def test_tokens(run):
     """Longer padding, and other tags of it, change neither losses nor the accuracy of words."""
     found = run("token_classifier.py")
