@@ -11,6 +11,7 @@ import sys
 
 import pytest
 import scripts
+import warm
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -65,13 +66,11 @@ from ban_tf.config import flagfiles
 assert "--dataset=digits" in flagfiles.expand(["--flagfile=flags/quick/wrn.cfg"])
 print(ban_tf.__file__)
 """
-    done = subprocess.run(
+    done = warm.run(
         [sys.executable, "-c", script],
         cwd=ROOT.anchor,
         env={**os.environ, "PYTHONPATH": str(tmp_path / "built")},
         check=True,
-        capture_output=True,
-        text=True,
     )
     assert str(tmp_path / "built") in done.stdout
 
