@@ -1,6 +1,7 @@
 """Imports go one way, and every package says what lives in it."""
 
 import ast
+import functools
 import pathlib
 import subprocess
 
@@ -106,6 +107,7 @@ def _other_private(trees):
     return [use for use in used if use[-1] not in defined]
 
 
+@functools.cache
 def _outside_compat():
     paths = sorted(set(PACKAGE.rglob("*.py")) - set((PACKAGE / "compat").rglob("*.py")))
     return {str(path.relative_to(ROOT)): ast.parse(path.read_text()) for path in paths}

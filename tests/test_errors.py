@@ -51,15 +51,16 @@ def _run(folder, *flags):
     return warm.run([*command, *flags], cwd=folder)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     ("flags", "last_line", "function"),
     [
+        (["--arch=mine:builder"], "ValueError: no network today", "in builder"),
         (
             ["--arch=mine:good", "--objective=mine:objective"],
             "ValueError: shapes do not match in my own code",
             "in objective",
         ),
-        (["--arch=mine:builder"], "ValueError: no network today", "in builder"),
         (["--arch=mine:refusing"], "ValueError: a layer of mine refuses", "in build"),
         (
             ["--arch=imports_nothing:build"],
@@ -76,11 +77,12 @@ def test_errors_of_a_users_own_code_keep_their_traceback(folder, flags, last_lin
     assert done.stderr.strip().splitlines()[-1] == last_line
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--objective=mine:two_losses", "--arch=mine:good"], "one loss per sample"),
         (["--objective=mine:objectiv"], "did you mean objective?"),
+        (["--objective=mine:two_losses", "--arch=mine:good"], "one loss per sample"),
         (["--objective=nowhere:objective"], "there is no module nowhere"),
         (["--arch=mine:goood"], "did you mean good?"),
     ],
