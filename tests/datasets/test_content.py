@@ -125,6 +125,7 @@ def _text_run(folder):
     return runner.run(options.check(asked))
 
 
+@pytest.mark.nightly
 def test_a_run_on_another_text_of_equal_counts_is_refused(tmp_path):
     _text(tmp_path / "words", "a b c d a b")
     _text_run(tmp_path)
@@ -169,21 +170,30 @@ class Drawing:
         return json.loads((self.folder / "run" / "manifest.json").read_text())["facts"]["settings"]
 
 
-def test_a_run_whose_images_have_other_pixels_is_refused(tmp_path):
-    drawing = Drawing(tmp_path)
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """A finished run, whose images a test may write again."""
+    drawing = Drawing(tmp_path_factory.mktemp("drawing"))
     drawing.write(0)
     drawing.run()
+    return drawing
+
+
+@pytest.fixture
+def drawing(drawn):
+    drawn.write(0)
+    return drawn
+
+
+def test_a_run_whose_images_have_other_pixels_is_refused(drawing):
     drawing.write(1)
     with pytest.raises(RunDirectoryError, match="data was 'content of hash"):
         drawing.run()
 
 
-def test_a_run_from_before_learns_what_its_data_is(tmp_path):
-    drawing = Drawing(tmp_path)
-    drawing.write(0)
-    drawing.run()
+def test_a_run_from_before_learns_what_its_data_is(drawing):
     known = drawing.settings
-    with RunDirectory(tmp_path / "run") as directory:
+    with RunDirectory(drawing.folder / "run") as directory:
         older = {name: value for name, value in known.items() if name != "data"}
         directory.commit(metadata={"settings": older})
     assert "data" not in drawing.settings

@@ -166,6 +166,7 @@ def test_classes_that_differ_between_train_and_test_are_named(tmp_path):
         datasets.check(f"folder:{tmp_path}")
 
 
+@pytest.mark.nightly
 def test_a_run_whose_folder_has_changed_is_refused(tmp_path):
     _write(tmp_path / "images")
     asked = options.Options(

@@ -111,6 +111,7 @@ def test_pairs_of_digits_are_labelled_with_both():
     np.testing.assert_array_equal(large.test.labels, data.test.labels)
 
 
+@pytest.mark.first_cases(2)
 @pytest.mark.parametrize("augment", ["none", "crop", "strong"])
 def test_augmentation_leaves_the_labels_of_an_image_alone(augment):
     data = datasets.load("multilabel:digits", train_examples=40, validation_fraction=0.0)

@@ -25,6 +25,7 @@ def _rows(images):
     return {image.tobytes() for image in images}
 
 
+@pytest.mark.first_cases(3)
 @pytest.mark.parametrize("augment", NAMES)
 def test_a_view_is_the_same_in_every_batch(data, augment):
     whole = _views(data, augment)

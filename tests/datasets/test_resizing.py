@@ -139,7 +139,7 @@ def _options(root, resize):
     )
 
 
-@pytest.fixture(scope="module", params=["crop", "pad"])
+@pytest.fixture(scope="module", params=["crop", pytest.param("pad", marks=pytest.mark.nightly)])
 def run(request, tmp_path_factory):
     root = tmp_path_factory.mktemp(request.param)
     _folder(root / "images")
@@ -170,21 +170,24 @@ def test_a_run_without_a_method_stretches(run):
     assert facts.resize == "stretch"
 
 
-def test_an_exported_model_takes_images_of_any_size(run, tmp_path):
-    for to, name in (("keras", "model.keras"), ("saved_model", "model")):
-        path = export.export(run, to, "0", tmp_path / name, preprocessing=True)
-        manifest = json.loads((tmp_path / f"{name}.json").read_text())
-        assert manifest["input"]["shape"] == ["batch", 16, 12, 3]
-        method = reading.read_data_facts(run).resize
-        resize = {"size": [16, 12], "method": method, "by": "model"}
-        assert manifest["input"]["resize"] == resize
-        loaded = tf.saved_model.load(path) if to == "saved_model" else keras.models.load_model(path)
-        model = loaded.serve if to == "saved_model" else loaded
-        files = sorted((run.path.parent / "images/test").rglob("*.png"))
-        expected = image_inference.probabilities(run, files, "0")
-        for file, row in zip(files, expected, strict=True):
-            found = np.asarray(model(np.asarray(Image.open(file))[np.newaxis]))[0]
-            np.testing.assert_allclose(found, row, atol=0.02)
+@pytest.mark.parametrize(
+    ("to", "name"),
+    [("keras", "model.keras"), pytest.param("saved_model", "model", marks=pytest.mark.nightly)],
+)
+def test_an_exported_model_takes_images_of_any_size(to, name, run, tmp_path):
+    path = export.export(run, to, "0", tmp_path / name, preprocessing=True)
+    manifest = json.loads((tmp_path / f"{name}.json").read_text())
+    assert manifest["input"]["shape"] == ["batch", 16, 12, 3]
+    method = reading.read_data_facts(run).resize
+    resize = {"size": [16, 12], "method": method, "by": "model"}
+    assert manifest["input"]["resize"] == resize
+    loaded = tf.saved_model.load(path) if to == "saved_model" else keras.models.load_model(path)
+    model = loaded.serve if to == "saved_model" else loaded
+    files = sorted((run.path.parent / "images/test").rglob("*.png"))
+    expected = image_inference.probabilities(run, files, "0")
+    for file, row in zip(files, expected, strict=True):
+        found = np.asarray(model(np.asarray(Image.open(file))[np.newaxis]))[0]
+        np.testing.assert_allclose(found, row, atol=0.02)
 
 
 def test_a_run_of_another_method_is_refused(run):

@@ -104,6 +104,7 @@ def test_images_larger_than_memory_are_read_from_disk_and_are_the_same(data_dir,
             np.testing.assert_array_equal(ours[1], theirs[1])
 
 
+@pytest.mark.nightly
 def test_what_a_killed_process_left_of_decoded_images_is_continued(data_dir, monkeypatch):
     for left in pathlib.Path(data_dir).rglob("decoded-*"):
         shutil.rmtree(left) if left.is_dir() else left.unlink()
@@ -185,6 +186,7 @@ def test_loading_leaves_the_log_as_it_was(data_dir):
     assert logging.getLogger("absl").level == before
 
 
+@pytest.mark.nightly
 def test_what_tfds_logs_is_kept_off_the_screen(data_dir, tmp_path):
     arguments = ["--dataset=tiny_shapes", f"--data_dir={data_dir}", "--batch_size=5000"]
     done = subprocess.run(
