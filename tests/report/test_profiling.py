@@ -51,6 +51,7 @@ def _events(folder):
     return events
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("steps", [10, 5])
 def test_graph_and_profile_are_recorded(steps, tmp_path):
     teacher = _network()
