@@ -19,12 +19,19 @@ from ban_tf.system import files
 from ban_tf.system.csv_tables import from_csv
 from ban_tf.tasks import results, runner
 from tests.soak import kill_and_resume
-from tests.tiny_lineage import assert_equal, fit, interrupted_twice, make_lineage, run_once
+from tests.tiny_lineage import assert_equal, interrupted_twice, run_once
 
 
 @pytest.fixture(scope="module")
-def undisturbed():
-    return fit(make_lineage(None))
+def finished(tmp_path_factory):
+    """The folder of a run that nothing disturbed, and its lineage."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    return folder, run_once(folder)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(finished):
+    return finished[1]
 
 
 class FailingDisk:
@@ -64,7 +71,7 @@ class FailingDisk:
         raise OSError(errno.ENOSPC, "No space left on device")
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_disk_that_fails_at_each_write_in_turn_loses_nothing(tmp_path, undisturbed, monkeypatch):
     disk, starts = FailingDisk(monkeypatch), 0
     while True:
@@ -83,7 +90,7 @@ def test_a_disk_that_fails_at_each_write_in_turn_loses_nothing(tmp_path, undistu
     assert not list(tmp_path.rglob("*.partial"))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_reports_are_complete_after_a_disk_that_fails_at_each_of_their_writes(
     tmp_path, monkeypatch
 ):
@@ -131,6 +138,7 @@ class Move(keras.callbacks.Callback):
             self.old.rename(self.new)
 
 
+@pytest.mark.nightly
 def test_a_run_whose_directory_is_moved_stops_and_is_resumed_there(tmp_path, undisturbed):
     old, new = tmp_path / "old", tmp_path / "new"
     with pytest.raises(SaveError, match=f"{old} was moved to {new}"):
@@ -154,6 +162,7 @@ def interrupted(tmp_path_factory):
     return folder
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(("damage", "count"), [*((name, 1) for name in DAMAGES), ("emptied", 2)])
 def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(
     tmp_path, interrupted, undisturbed, caplog, damage, count
@@ -167,9 +176,9 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(
     assert all(path.name in caplog.text for path in both[:count])
 
 
-@pytest.mark.slow
-def test_a_manifest_that_is_damaged_anywhere_is_refused_or_does_no_harm(tmp_path):
-    run_once(tmp_path)
+@pytest.mark.nightly
+def test_a_manifest_that_is_damaged_anywhere_is_refused_or_does_no_harm(finished, tmp_path):
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
     path = tmp_path / rundir.MANIFEST
     content = path.read_bytes()
     for place in range(0, len(content), 5):
@@ -193,9 +202,9 @@ def test_a_manifest_cannot_name_files_elsewhere(tmp_path):
 
 
 def test_a_finished_generation_outlives_its_tables_and_says_what_is_left_without_its_model(
-    tmp_path, undisturbed, caplog
+    tmp_path, finished, undisturbed, caplog
 ):
-    run_once(tmp_path)
+    shutil.copytree(finished[0], tmp_path, dirs_exist_ok=True)
     for name in ("history.csv", "timings.csv"):
         path = tmp_path / "generation-0" / name
         path.write_bytes(path.read_bytes()[:-3])

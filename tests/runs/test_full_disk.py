@@ -2,6 +2,7 @@
 
 import sys
 
+import pytest
 import warm
 
 ARGUMENTS = ("--gens=0", "--epochs=1", "--arch=wrn-10-1", "--train_examples=100", "--noreport")
@@ -13,6 +14,7 @@ runpy.run_module("ban_tf.main", run_name="__main__")
 """
 
 
+@pytest.mark.nightly
 def test_a_disk_that_is_full_is_named_and_the_run_goes_on_once_there_is_space(tmp_path):
     arguments = [*ARGUMENTS, "--workdir=run"]
     full = warm.run([sys.executable, "-c", FORBID_LARGE_FILES, *arguments], cwd=tmp_path)

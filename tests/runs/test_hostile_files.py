@@ -574,6 +574,7 @@ def test_archives_are_read_as_they_were_written():
         archives.arrays(hostile.npz(one=np.zeros(1)), "x", ["other"])
 
 
+@pytest.mark.nightly
 def test_a_resumed_run_writes_hostile_results_again(tmp_path, monkeypatch):
     original, given, run = results.report, [], tmp_path / "run"
 
