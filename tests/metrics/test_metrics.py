@@ -243,6 +243,7 @@ def test_a_change_whose_interval_has_zero_in_it_is_not_significant():
     intervals.judge([])
 
 
+@pytest.mark.nightly
 def test_false_discoveries_are_as_few_as_promised():
     """Half of 20 changes are none; of those called significant, at most 5 % are on average."""
     rng = np.random.default_rng(0)
