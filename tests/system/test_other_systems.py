@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import one_convolution
+import pytest
 
 # Other packages know their systems by themselves, so that what they need is imported before.
 _SCRIPT = """
@@ -84,6 +85,7 @@ assert verbs.main(["runs", "."]) == 0
 """
 
 
+@pytest.mark.nightly
 def test_a_run_and_its_resumption_need_nothing_of_unix(tmp_path):
     shutil.copy(one_convolution.__file__, tmp_path)
     done = subprocess.run(

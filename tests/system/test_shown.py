@@ -90,7 +90,7 @@ def test_no_cell_of_a_spreadsheet_is_a_formula():
     )
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("locale", [{"LC_ALL": "POSIX"}, {"LC_ALL": "C", "PYTHONUTF8": "0"}])
 def test_names_are_shown_in_every_locale(locale, tmp_path):
     with RunDirectory(tmp_path / "größe\u202e") as directory:
