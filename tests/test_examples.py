@@ -30,6 +30,7 @@ def test_images(run, capsys):
     assert keras.models.load_model("born_again.keras").output_shape == (None, 10)
 
 
+@pytest.mark.nightly
 def test_two_inputs(run):
     history = run("two_inputs.py")["student"].history.history
     assert history["val_kind_accuracy"][-1] > 0.7

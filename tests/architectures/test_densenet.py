@@ -174,7 +174,7 @@ def test_recomputing_gives_the_same_training_after_any_copying(
     _assert_alike(_trained(copied), kept)
 
 
-@pytest.mark.first_cases(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_recomputing_gives_the_same_training(policy):
     keras.config.set_dtype_policy(policy)

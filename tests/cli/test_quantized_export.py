@@ -88,7 +88,7 @@ def _weights(tensors):
     return {np.dtype(one["dtype"]).name for one in tensors if tuple(one["shape"]) == (16, 3, 3, 16)}
 
 
-@pytest.mark.first_cases(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("kind", "preprocessing"),
     [("float16", False), ("int8", True), ("float16", True), ("int8", False)],

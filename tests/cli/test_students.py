@@ -67,6 +67,7 @@ def result(folder):
     return student_sweep.run(_options(folder), runner.run)
 
 
+@pytest.mark.nightly
 def test_each_network_is_listed_with_its_own_error_and_sizes(folder, result):
     teacher, *students = result["networks"]
     assert [one["name"] for one in students] == ["sizes:middle", "sizes:small"]
@@ -94,6 +95,7 @@ def test_each_network_is_listed_with_its_own_error_and_sizes(folder, result):
     assert re.search(r"\| sizes:small \|.*\[.*\| 50 \|", table)
 
 
+@pytest.mark.nightly
 def test_all_students_have_one_teacher_which_is_recorded_once(folder, result):
     runs = [ban_tf.Run(folder / "all" / f"student-sizes_{name}") for name in ("middle", "small")]
     hashes = {run.settings["teacher_from"] for run in runs}

@@ -3,7 +3,7 @@
 import jax_process
 import pytest
 
-pytestmark = jax_process.needed
+pytestmark = [jax_process.needed, pytest.mark.nightly]
 
 PROGRAM = """
 import functools, json

@@ -98,7 +98,7 @@ def _heads(seed, softmax=False):
 KINDS = ["categorical", "values"]
 
 
-@pytest.mark.first_cases(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize("softmax", [False, True])
 def test_outputs_whose_names_are_counted_belong_together_by_their_order(softmax):
     x = np.random.default_rng(0).normal(size=(7, 5)).astype("float32")

@@ -197,7 +197,7 @@ def test_an_average_survives_an_interruption_at_any_moment(moment, keep, tmp_pat
         assert ours.kept == theirs.kept
 
 
-@pytest.mark.first_cases(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "scenario", ["early stopping", "average at the end", "replaced at the end"]
 )

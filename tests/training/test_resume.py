@@ -154,6 +154,15 @@ def test_a_signal_that_nobody_has_answered_is_raised_at_the_end():
     assert caught.value.signal_number == signal.SIGTERM
 
 
+@pytest.fixture
+def without_nohup():
+    """Under nohup, the tests themselves ignore the signal of a closed terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("without_nohup")
 def test_a_closed_terminal_may_send_its_signal_twice():
     before = signal.getsignal(signal.SIGHUP)
     with pytest.raises(Interrupted) as caught, signals.defer_signals():
@@ -165,6 +174,7 @@ def test_a_closed_terminal_may_send_its_signal_twice():
     assert signal.getsignal(signal.SIGHUP) is before
 
 
+@pytest.mark.usefixtures("without_nohup")
 @pytest.mark.parametrize("first", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 def test_ctrl_c_after_any_signal_stops_at_once(first):
     deferred = False
