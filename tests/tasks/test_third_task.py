@@ -49,7 +49,6 @@ def _main(place, *arguments):
     )
 
 
-@pytest.mark.nightly
 def test_a_third_task_runs_from_the_command_line(place):
     done = _main(
         place, "--dataset=rows:iris.csv", "--gens=1", "--epochs=8", "--analyse", "--workdir=run"
