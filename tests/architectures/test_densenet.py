@@ -215,7 +215,7 @@ def test_recomputing_drops_the_units_that_were_dropped():
     assert not np.allclose(model(x, training=True), dropped)  # the next step drops others
 
 
-@pytest.mark.first_cases(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize("suffix", [".keras", ".h5"])
 def test_plain_keras_loads_a_recomputing_network_as_a_plain_one(tmp_path, suffix):
     model = architectures.build("densenet-10-4", (8, 8, 1), 3, remat=True)

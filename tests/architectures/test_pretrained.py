@@ -103,7 +103,7 @@ def test_caffes_pixels_and_gray_images_are_prepared_too(tmp_path):
     np.testing.assert_allclose(network.predict(images, verbose=0), wanted, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.first_cases(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", ["model.keras", "flat.keras", "backbone.keras", "m.weights.h5"])
 def test_a_file_of_the_same_backbone_is_read_whatever_its_head(kind, mobile, tmp_path):
     path = tmp_path / kind

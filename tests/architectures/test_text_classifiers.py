@@ -23,6 +23,7 @@ def _build(name, **options):
     return architectures.build_text_classifier(name, WORDS, LENGTH, CLASSES, **options)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("name", NAMES)
 def test_padding_counts_for_nothing(name):
     """Neither the embedding of padding nor how much there is of it changes an output."""
@@ -41,6 +42,7 @@ def test_padding_counts_for_nothing(name):
     np.testing.assert_allclose(shorter(texts[:2, :5]), expected[:2], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("name", NAMES)
 def test_an_empty_text_has_finite_outputs_and_gradients(name):
     model = _build(name, dropout=0.2)
@@ -51,6 +53,7 @@ def test_an_empty_text_has_finite_outputs_and_gradients(name):
     assert np.isfinite(model(texts)).all()
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_saved_model_is_one_of_stock_layers(name, tmp_path):
     model, texts = _build(name), _texts([3, 12])
@@ -64,6 +67,7 @@ def test_a_saved_model_is_one_of_stock_layers(name, tmp_path):
     np.testing.assert_array_equal(copy(texts), expected)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("name", NAMES)
 def test_half_precision_has_logits_of_float32(name):
     keras.config.set_dtype_policy("mixed_bfloat16")

@@ -162,7 +162,7 @@ _BAD_INPUT = [
 ]
 
 
-@pytest.mark.first_cases(2)
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize(("arguments", "message"), _BAD_INPUT)
 def test_bad_input_ends_with_code_2_and_trains_nothing(arguments, message, tmp_path):
     done = _run(*arguments, cwd=tmp_path)

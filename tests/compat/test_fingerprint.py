@@ -32,6 +32,7 @@ def test_what_computes_something_else_has_another_fingerprint(name):
         assert fingerprint.of_model(first, weights) != fingerprint.of_model(other, weights)
 
 
+@pytest.mark.nightly
 def test_the_same_network_has_the_same_fingerprint_in_another_process():
     found = warm.run([sys.executable, "-c", _ELSEWHERE], check=True)
     here = {name: fingerprint.of_model(networks.build(name, 0)) for name in networks.PAIRS}

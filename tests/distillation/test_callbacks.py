@@ -50,7 +50,7 @@ def test_the_learning_rate_is_changed_as_in_plain_keras():
     assert ours["learning_rate"] == plain["learning_rate"] != [ours["learning_rate"][0]] * 4
 
 
-@pytest.mark.first_cases(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "make",
     [

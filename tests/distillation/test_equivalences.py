@@ -168,6 +168,7 @@ def test_several_teachers_count_as_their_mean_distribution():
     np.testing.assert_allclose(_softmax(np.array(joint)), expected, atol=1e-6)
 
 
+@pytest.mark.nightly
 def test_permutations_differ_between_steps_and_repeat_with_the_seed():
     x, y = _data()
     losses = []

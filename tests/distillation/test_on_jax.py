@@ -74,6 +74,7 @@ print(json.dumps(found))
 """
 
 
+@pytest.mark.nightly
 @jax_process.needed
 def test_a_generation_is_born_again_on_jax():
     found = jax_process.run(PROGRAM)

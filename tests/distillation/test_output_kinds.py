@@ -144,7 +144,7 @@ ENDS = {
 }
 
 
-@pytest.mark.first_cases(2)
+@pytest.mark.nightly
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("stream", [False, True], ids=["arrays", "tf.data"])
 def test_ends_are_found_behind_what_moves_numbers_in_nested_models_and_subclasses(end, stream):
@@ -285,7 +285,7 @@ def test_several_teachers_count_as_their_mean(kind):
     )
 
 
-@pytest.mark.first_cases(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize("kind", ["values", "binary", "categorical"])
 def test_the_ensemble_of_a_lineage_averages_what_its_outputs_are(kind):
     x, _ = data()

@@ -51,7 +51,7 @@ def test_the_student_is_saved_and_exported_without_its_teacher_and_loads_without
         np.testing.assert_allclose(np.load(tmp_path / f"{name}.npy"), expected, atol=1e-6)
 
 
-@pytest.mark.first_cases(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize("kept", ["set anew", "path", "included"])
 def test_training_goes_on_after_loading_as_if_it_had_never_stopped(tmp_path, kept):
     teacher = network(seed=1)

@@ -16,12 +16,13 @@ from ban_tf.cli.launch import free_ports
 
 PROGRAM = pathlib.Path(__file__).with_name("cases.py")
 
-MIRRORED = ["cwtm", "first-batch", "masks", "batch-norm"]
+MIRRORED = ["cwtm", "first-batch"]
 # Run each night, as all below; `test_command.py` has recorded teachers by default, too.
 ALSO_MIRRORED = (
     ["kd", "dkpp", "annealed", "weights-by-term", "void-kd", "unlabeled", "unlabeled-with-loss"]
     + ["compiled-loss", "weights", "added-losses", "features", "steps-left-over", "clipping"]
     + ["ensemble", "recorded", "eager", "fewer-than-replicas", "void-cwtm", "float16"]
+    + ["masks", "batch-norm"]
 )
 # Those in which the number of replicas matters, and not only that there are several.
 ON_FOUR = ["kd", "cwtm", "dkpp", "first-batch", "fewer-than-replicas", "void-cwtm"]

@@ -269,6 +269,7 @@ def test_two_replicas_train_as_the_stock_layer_does():
     run_python(REPLICAS)
 
 
+@pytest.mark.nightly
 def test_plain_keras_loads_what_was_saved(tmp_path):
     x, _ = inputs_like((4, 5, 5, 3))
     model = keras.Sequential([keras.Input((5, 5, 3)), keras.layers.Conv2D(2, 3)])

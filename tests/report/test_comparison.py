@@ -261,6 +261,7 @@ def test_a_study_under_way_is_compared_as_far_as_it_is(study, tmp_path, capsys):
     assert "none of these runs has results yet" in capsys.readouterr().err
 
 
+@pytest.mark.nightly
 def test_seeds_are_run_one_after_the_other_and_compared(tmp_path, capsys):
     asked = []
 

@@ -340,6 +340,7 @@ def test_reports_show_class_names_without_what_is_hidden(tmp_path, monkeypatch):
     assert not {"\u202e", "\x07"} & set(text)
 
 
+@pytest.mark.nightly
 def test_quantized_exports_have_a_section(tmp_path):
     finished_run.make(tmp_path / "run", generations=1)
     assert "Quantized exports" not in page.write(content.read(tmp_path / "run"))

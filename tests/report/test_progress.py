@@ -146,6 +146,7 @@ def test_a_generation_of_other_epochs_than_the_later_ones_counts_its_own(capsys)
     assert all(re.search(r"\d:\d\d left$", line) for line in lines)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("steps_per_execution", [1, 4])
 def test_every_line_but_the_last_of_a_lineage_tells_the_time_left(steps_per_execution, capsys):
     """Also where less than half a second is left, and where the first step is a whole epoch."""

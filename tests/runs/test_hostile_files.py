@@ -500,6 +500,7 @@ def test_hostile_checkpoints_are_said_and_the_one_before_is_used(interrupted, tm
     assert len(restored) == len(CHECKPOINTS)
 
 
+@pytest.mark.first_cases(1)
 @pytest.mark.parametrize("kind", ["a pipe", "a folder", "a link out of the run"])
 def test_checkpoints_that_are_no_files_are_said(interrupted, tmp_path, caplog, kind):
     run = shutil.copytree(interrupted, tmp_path / "run")
@@ -535,6 +536,7 @@ MODELS = {
 }
 
 
+@pytest.mark.nightly
 def test_a_finished_generation_of_hostile_content_is_named_and_its_tables_are_left_out(
     tmp_path, caplog
 ):

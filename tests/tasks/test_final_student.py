@@ -15,6 +15,7 @@ from ban_tf.datasets import digits
 from ban_tf.errors import RunDirectoryError
 from ban_tf.runs import inference, reading
 from ban_tf.tasks import runner
+from tests import reports
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,7 @@ def asked(tmp_path_factory):
             train_examples=200,
             final_student=True,
             progress="none",
+            report=False,
             workdir=str(tmp_path_factory.mktemp("final") / "run"),
         )
     )
@@ -42,9 +44,13 @@ def test_the_final_student_has_its_row_everywhere(asked, result):
     row = result["final_student"]
     assert row["taught_by"] == "ensemble of generations 1-2"
     assert "| final | ensemble of generations 1-2 |" in (asked.directory / "summary.md").read_text()
-    page = (asked.directory / "report.html").read_text()
-    assert "ensemble of generations 1-2" in page and "final student" in page
     assert reading.read_summary(reading.RunReader(asked.directory)) == result
+
+
+@pytest.mark.nightly
+def test_the_report_shows_the_final_student(asked, result):
+    page = reports.written(asked.directory)
+    assert "ensemble of generations 1-2" in page and "final student" in page
 
 
 def test_its_numbers_are_those_of_its_model(asked, result):

@@ -30,6 +30,7 @@ from ban_tf.system import seeds
 from ban_tf.tasks import lineage_options, runner
 from ban_tf.tasks.image_regression import ImageRegression
 from ban_tf.tasks.run import Run
+from tests import reports
 
 _TESTS = pathlib.Path(__file__).parents[1]
 
@@ -92,7 +93,7 @@ def _options(place, name, **changes):
 
 @pytest.fixture(scope="module")
 def run(place):
-    runner.run(_options(place, "run", report=True))
+    runner.run(_options(place, "run"))
     return Run(place / "run")
 
 
@@ -130,8 +131,9 @@ def test_its_results_are_those_of_scikit_learn_in_the_unit_of_the_table(run, tes
     assert len(true) == 20 and np.ptp(true) > 150
 
 
+@pytest.mark.nightly
 def test_its_report_names_the_files(run, test_part):
-    page = (run.path / "report.html").read_text()
+    page = reports.written(run.path)
     assert "Predictions against the truth" in page and "Largest residuals" in page
     assert any(f"file {name}" in page for name in test_part.files)
     rows = list(csv.reader((run.path / "predictions.csv").open()))

@@ -31,6 +31,7 @@ from ban_tf.tasks import (
     runner,
 )
 from ban_tf.training import checkpoints, optimizers
+from tests import reports
 from tests.tiny_lineage import Signal, assert_equal
 
 WORDS = tuple("abcdefgh")
@@ -47,6 +48,7 @@ def _log_softmax(logits):
     return logits - np.log(np.exp(logits).sum(-1, keepdims=True))
 
 
+@pytest.mark.nightly
 def test_teacher_and_student_read_the_text_in_step_from_its_start_in_every_epoch():
     """With a learning rate of zero, every epoch's losses are those of reading each stream whole."""
     keras.utils.set_random_seed(0)
@@ -206,7 +208,8 @@ def finished(tmp_path_factory):
     arguments = (
         f"--dataset=text:{place / 'letters.txt'}",
         *("--arch=lstm-1-16", "--gens=1", "--epochs=3", "--batch_size=8", "--unroll=10"),
-        *("--learning_rate=10", "--analyse", "--progress=none", f"--workdir={place / 'run'}"),
+        *("--learning_rate=10", "--analyse", "--noreport", "--progress=none"),
+        f"--workdir={place / 'run'}",
     )
     return _parsed(*arguments), runner.run(_parsed(*arguments))
 
@@ -325,9 +328,10 @@ def test_the_ensemble_is_saved_for_any_number_of_streams(finished):
     np.testing.assert_allclose(distribution.sum(-1), 1.0, rtol=1e-5)
 
 
+@pytest.mark.nightly
 def test_a_run_on_text_has_a_report_of_perplexities(finished):
     parsed, summary = finished
-    page = (parsed.directory / "report.html").read_text()
+    page = reports.written(parsed.directory)
     row = summary["generations"][1]
     for expected in (
         f"<td>{row['validation_perplexity']:.2f}</td><td>{row['perplexity']:.2f}</td>",
@@ -352,8 +356,10 @@ def test_a_run_on_text_has_a_report_of_perplexities(finished):
     assert metrics == row
 
 
+@pytest.mark.nightly
 def test_the_report_of_a_run_on_text_is_made_again_from_its_files(finished, capsys):
     parsed, _ = finished
+    reports.written(parsed.directory)
     files = [parsed.directory / name for name in ("report.html", "summary.md")]
     before = [file.read_text() for file in files]
     for file in files:

@@ -27,6 +27,7 @@ from ban_tf.system import seeds
 from ban_tf.tasks import lineage_options, runner
 from ban_tf.tasks.multi_label_images import MultiLabelImages
 from ban_tf.tasks.run import Run
+from tests import reports
 
 _TESTS = pathlib.Path(__file__).parents[1]
 LABELS = ("blue", "green", "red")
@@ -88,7 +89,7 @@ def _options(place, name, **changes):
 
 @pytest.fixture(scope="module")
 def run(place):
-    runner.run(_options(place, "run", report=True))
+    runner.run(_options(place, "run"))
     return Run(place / "run")
 
 
@@ -137,9 +138,10 @@ def test_its_results_are_those_of_scikit_learn(run, place):
     np.testing.assert_allclose(run.predict(images, 2), expit(odds[2]), atol=1e-5)
 
 
+@pytest.mark.nightly
 def test_its_report_shows_labels(run):
     folder = run.files.path
-    page = (folder / "report.html").read_text()
+    page = reports.written(folder)
     for part in ("Hamming loss by generation", "Labels, by ensemble 1-2", "p, adjusted", "green"):
         assert part in page
     rows = (folder / "predictions.csv").read_text().splitlines()

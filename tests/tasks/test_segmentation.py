@@ -23,6 +23,7 @@ from ban_tf.system import seeds
 from ban_tf.system.signals import Interrupted
 from ban_tf.tasks import lineage_options, runner
 from ban_tf.tasks.segmentation import Segmentation
+from tests import reports
 from tests.runs import hostile
 from tests.tasks import segmenters
 from tests.tiny_lineage import Signal
@@ -57,7 +58,7 @@ def chosen(folder, directory, **changes):
 @pytest.fixture(scope="module")
 def run(folder, tmp_path_factory):
     directory = tmp_path_factory.mktemp("run") / "run"
-    runner.run(chosen(folder, directory, report=True))
+    runner.run(chosen(folder, directory))
     return ban_tf.Run(directory)
 
 
@@ -119,9 +120,10 @@ def test_what_is_kept_says_what_each_image_was_predicted_to_be(run, test_part):
         np.testing.assert_array_equal(kept.counts[2].predicted[:, label], some.sum(axis=(1, 2)))
 
 
+@pytest.mark.nightly
 def test_the_report_shows_classes_and_overlays_and_is_written_again_alike(run):
     page = run.files.path / "report.html"
-    text = page.read_text()
+    text = reports.written(run.files.path)
     for heading in ("Mean IoU by generation", "Classes", "Confusion", "Test images"):
         assert f">{heading}</h2>" in text
     assert "permutation by image" in text
@@ -234,6 +236,7 @@ def test_masks_are_written_to_folders_beside_runs_alone(run, tmp_path, capsys):
     assert (tmp_path / "image.png").read_bytes() == image
 
 
+@pytest.mark.nightly
 def test_another_folder_is_evaluated_with_the_classes_of_the_run(run, folder, tmp_path, capsys):
     same = run.evaluate(f"segmentation:{folder}")
     for row, known in zip(same["generations"], run.summary["generations"], strict=True):
@@ -264,6 +267,7 @@ def test_an_exported_model_prepares_images_by_itself(run, tmp_path):
     assert model.predict(images[:, :10, :17], verbose=0).shape == (2, 16, 20, CLASSES)
 
 
+@pytest.mark.nightly
 def test_pixels_without_a_class_learn_from_the_teacher_unless_told_otherwise(folder):
     for distill_void in (True, False):
         settings = chosen(folder, "unused", objective="kd", skip_void=not distill_void)

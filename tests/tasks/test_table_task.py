@@ -24,6 +24,7 @@ from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds
 from ban_tf.tasks import given_outputs, lineage_options, runner, table_features
 from ban_tf.tasks.tables import TableTask
+from tests import reports
 
 COLORS = ("red", "green", "blue")
 
@@ -60,7 +61,7 @@ def place(tmp_path_factory):
     (folder / "new.csv").write_text(
         "sold,color,size (m2)\n2025-01-02,red,120\n,,\n2024-05-05,violet,80\n"
     )
-    runner.run(_of_houses(folder))
+    runner.run(_of_houses(folder, "--noreport"))
     return folder
 
 
@@ -103,8 +104,9 @@ def test_the_saved_models_take_raw_columns_and_have_the_metrics_of_scikit_learn(
     np.testing.assert_allclose(run.predict(columns), mean, rtol=1e-5)
 
 
+@pytest.mark.nightly
 def test_the_report_shows_predictions_and_residuals(place, test_part):
-    page = (place / "run" / "report.html").read_text()
+    page = reports.written(place / "run")
     for words in (
         *("RMSE by generation", "Predictions against the truth", "Largest residuals"),
         *("averaging the predicted numbers", "bootstrap 95 % interval", "2,000 resamples"),
@@ -299,6 +301,7 @@ def test_what_does_not_fit_is_refused_before_training(arguments, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.nightly
 def test_class_weights_are_those_of_scikit_learn():
     given = _parsed("--dataset=table:breast_cancer", "--class_weight=balanced")
     task = runner.prepare(given).task

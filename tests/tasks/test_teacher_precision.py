@@ -51,6 +51,7 @@ def of_precision(teacher_precision):
     return losses(trained(teacher_precision=teacher_precision))
 
 
+@pytest.mark.nightly
 def test_a_folded_teacher_teaches_the_same():
     """In every generation: what is folded is the weights of the teacher by then."""
     plain, folded = map(of_precision, (None, "float32"))

@@ -24,6 +24,7 @@ from ban_tf.runs import class_files, reading
 from ban_tf.system import seeds
 from ban_tf.system.signals import Interrupted
 from ban_tf.tasks import runner, text_classification
+from tests import reports
 from tests.distribution import processes
 from tests.tiny_lineage import Signal
 
@@ -65,7 +66,7 @@ def place(tmp_path_factory):
     with (root / "table.csv").open("w", newline="") as file:
         csv.writer(file).writerows(table)
     arguments = (f"--dataset=documents:{root / 'data'}", f"--workdir={root / 'run'}")
-    runner.run(_options(*TINY, *arguments))
+    runner.run(_options(*TINY, *arguments, "--noreport"))
     return root
 
 
@@ -192,8 +193,9 @@ def test_two_replicas_train_the_run_of_one_device(arch, place, tmp_path):
     processes.assert_same_run(tmp_path / "one", tmp_path / "two", rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.nightly
 def test_the_report_shows_the_texts_of_mistakes(place, run):
-    text = (run.files.path / "report.html").read_text()
+    text = reports.written(run.files.path)
     for heading in ("Most confident mistakes", "Confusion", "Calibration", "Newly right"):
         assert heading in text
     shown = class_files.read_snippets(run.files)
@@ -219,6 +221,7 @@ def test_damaged_texts_of_a_report_are_named(broken, run, monkeypatch):
         class_files.read_snippets(run.files)
 
 
+@pytest.mark.nightly
 def test_evaluation_takes_other_texts_of_known_classes(place, run, capsys):
     numbers = place / "numbers.json"
     name = f"--dataset=csv:{place / 'table.csv'}"
