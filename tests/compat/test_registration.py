@@ -106,7 +106,7 @@ def base(tmp_path_factory):
     return tmp_path_factory.mktemp("saved")
 
 
-@pytest.mark.first_cases(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("names", "order", "run"),
     [

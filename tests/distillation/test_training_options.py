@@ -18,7 +18,7 @@ def test_ways_of_executing_a_step_train_as_plain_keras(options):
     assert_trains_alike(network, *data(), compile=options)
 
 
-@pytest.mark.first_cases(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     "options",
     [

@@ -93,7 +93,7 @@ def fit(lineage, scenario, epochs=12, **changes):
     return lineage.fit(*TRAIN, epochs=epochs, verbose=0, **{**arguments, **changes})
 
 
-@pytest.mark.first_cases(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize("keep", ["last", "best"])
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_the_table_describes_the_kept_weights(scenario, keep, tmp_path):

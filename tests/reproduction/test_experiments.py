@@ -152,6 +152,7 @@ def test_settings_are_the_papers():
     assert language.learning_rate / language.unroll == 1.0
 
 
+@pytest.mark.nightly
 def test_all_columns_of_a_row_are_trained_and_shown(tmp_path, capsys):
     """In this process, with a network of one convolution."""
 

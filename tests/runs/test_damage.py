@@ -162,7 +162,7 @@ def interrupted(tmp_path_factory):
     return folder
 
 
-@pytest.mark.first_cases(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize(("damage", "count"), [*((name, 1) for name in DAMAGES), ("emptied", 2)])
 def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(
     tmp_path, interrupted, undisturbed, caplog, damage, count

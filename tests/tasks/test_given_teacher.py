@@ -56,7 +56,7 @@ def _error(predicted, images):
     return np.mean(predicted.argmax(axis=-1) != images.test.labels)
 
 
-@pytest.mark.first_cases(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("file", "told"), [("raw.keras", "auto"), ("inner.keras", "minus_one_to_one")]
 )

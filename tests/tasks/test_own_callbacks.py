@@ -97,6 +97,7 @@ def test_they_see_each_epoch_of_each_generation_and_may_change_when_resumed():
         assert ours["negative_log_likelihood"] == theirs["negative_log_likelihood"]
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_the_example_keeps_the_epochs_of_a_run():
     runner.run(_options("tracking:json_lines"))

@@ -342,7 +342,7 @@ def test_a_retry_goes_on_at_a_tenth_of_the_learning_rate_and_once_only(tmp_path,
     np.testing.assert_allclose(sorted(set(rates)), [1e29, 1e30], rtol=1e-5)
 
 
-@pytest.mark.first_cases(1)
+@pytest.mark.nightly
 @pytest.mark.parametrize("checkpoint_steps", [None, 1])
 def test_a_retry_from_the_same_checkpoint_can_succeed(tmp_path, checkpoint_steps):
     """The poison is gone the second time: the run then ends, and says nothing was lost."""
