@@ -21,7 +21,7 @@ IMAGES = np.random.default_rng(0).normal(size=(4, 8, 8, 3)).astype("float32")
 
 @functools.cache
 def _model():
-    """A trained model, which the tests leave as it is."""
+    """A trained model that no test changes."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [

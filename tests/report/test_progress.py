@@ -27,7 +27,7 @@ class Terminal(io.StringIO):
         return True
 
 
-def fit(progress, epochs, initial_epoch=0, **compiled):
+def fit(progress, epochs, initial_epoch=0, callbacks=(), **compiled):
     """Trains a tiny network, four steps an epoch, with the progress shown."""
     rng = np.random.default_rng(0)
     images, labels = rng.normal(size=(32, 4)).astype("float32"), rng.integers(3, size=32)
@@ -41,16 +41,16 @@ def fit(progress, epochs, initial_epoch=0, **compiled):
         epochs=epochs,
         initial_epoch=initial_epoch,
         validation_data=(images, labels),
-        callbacks=[progress],
+        callbacks=[*callbacks, progress],
         verbose=0,
     )
 
 
-def pass_epochs(progress, epochs, first=0, last=None):
-    """Calls the callback as `fit` does, without training anything; `last` epochs if it stops."""
+def pass_epochs(progress, epochs, first=0):
+    """Calls the callback as `fit` does, without training anything."""
     progress.set_params({"epochs": epochs, "steps": 4})
     progress.on_train_begin()
-    for epoch in range(first, last or epochs):
+    for epoch in range(first, epochs):
         progress.on_epoch_begin(epoch)
         for step in range(4):
             progress.on_train_batch_begin(step)
@@ -103,7 +103,11 @@ def test_the_rest_of_an_interrupted_epoch_foretells_nothing(capsys):
 
 
 def test_a_training_that_stops_early_shows_its_last_epoch(capsys):
-    pass_epochs(Progress(0, 1, epochs=30), 30, last=5)
+    class Stop(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.model.stop_training = epoch == 4
+
+    fit(Progress(0, 1, epochs=30), epochs=30, callbacks=[Stop()])
     assert epochs_shown(capsys.readouterr().out) == [1, 3, 5]
 
 
@@ -195,7 +199,7 @@ def test_a_screen_that_is_lost_does_not_end_the_training():
         pipe.close()  # what was not written is still in its buffer
     closed = io.StringIO()
     closed.close()
-    pass_epochs(Progress(0, 1, epochs=2, file=closed), 2)
+    assert len(fit(Progress(0, 1, epochs=2, file=closed), epochs=2).epoch) == 2
 
 
 @pytest.mark.parametrize("term", ["dumb", "unknown"])
