@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ban_tf.datasets import folder_hints
+from ban_tf.datasets import device_images, folder_hints
 from ban_tf.errors import InputError
 from ban_tf.system import safe_files
 
@@ -142,8 +142,6 @@ def weighted(batches: Any, by_class: np.ndarray | None) -> Any:
         labels = targets["labels"] if isinstance(targets, dict) else targets
         if isinstance(labels, np.ndarray):
             return images, targets, _of_arrays(labels, by_class)
-        from ban_tf.datasets import device_images
-
         if device_images.serves():  # masks, which it has moved
             return images, targets, device_images.compiled(_of_classes)(labels, by_class)
         import tensorflow as tf

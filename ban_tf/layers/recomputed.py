@@ -62,7 +62,7 @@ class Recomputed(keras.Model, metaclass=StandIn):
             changed[:] = [variable for variable, _ in updates]
             return outputs, [value for _, value in updates]
 
-        # Copies: in eager steps Keras converts no variable, whose gradient would count twice.
+        # In eager steps `convert_to_tensor` returns the variable, whose gradient counts twice.
         weights = [ops.copy(variable) for variable in trainable]
         outputs, values = keras.remat(part)(inputs, weights)
         for variable, value in zip(changed, values, strict=True):
