@@ -47,6 +47,12 @@ def _define(values: flags.FlagValues) -> None:
         flag_values=values,
     )
     flags.DEFINE_string("data_dir", None, "Directory of TFDS datasets.", flag_values=values)
+    flags.DEFINE_bool(
+        "skip_bad_files",
+        False,
+        "Leave out images that cannot be read, as a run that was trained with it always does.",
+        flag_values=values,
+    )
     flags.DEFINE_string("json", None, "Also write the results to this file.", flag_values=values)
 
 
@@ -54,18 +60,24 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     if len(names) != 1:
         raise InputError("name one run, such as runs/digits-wrn-16-1-kd+labels-0.")
     dataset, data_dir = values.dataset, values.data_dir
-    takes_it = "data_dir" in registry.of(dataset).supports and datasets.is_tfds(dataset)
-    if data_dir and not takes_it:
+    supported = registry.of(dataset).supports
+    if data_dir and not ("data_dir" in supported and datasets.is_tfds(dataset)):
         raise InputError(
             f"--data_dir={data_dir} does nothing with --dataset={dataset}; it is for TFDS "
             "datasets. Leave it out."
+        )
+    read = "skip_bad_files" in supported and not datasets.is_embedded(dataset)
+    if values.skip_bad_files and not read:
+        raise InputError(
+            f"--skip_bad_files does nothing with --dataset={dataset}; it is for TFDS datasets and "
+            "images in files. Leave it out."
         )
     path = values.json
     if path:
         outputs.check_file(path, f"--json={path}")
     run = Run(names[0])
     command.import_backend()
-    result = run.evaluate(dataset, data_dir)
+    result = run.evaluate(dataset, data_dir, values.skip_bad_files)
     table.show(result)
     print(shown.escaped(f"predict and export: {run.preferred.reason}"))
     missing = result["run"].get("missing_classes")

@@ -18,7 +18,12 @@ from ban_tf.tasks import class_folder, finished_runs, image_reading, likely, ser
 from ban_tf.tasks.task import Predictions
 
 
-def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
+def evaluate(
+    run: reading.RunReader,
+    dataset: str,
+    data_dir: str | None = None,
+    skip_bad_files: bool = False,
+) -> dict[str, Any]:
     """Evaluates the generations of a run on the test split of a dataset.
 
     All images of a folder of classes alone are test data.
@@ -27,6 +32,8 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         run: The run.
         dataset: As `--dataset` of `ban_tf.main`.
         data_dir: The directory of TFDS data.
+        skip_bad_files: Whether to leave out images that cannot be read, as a run that was trained
+            with `--skip_bad_files` always does.
 
     Returns:
         A summary; see `metrics.summary`. That of a folder of classes has `missing_classes` in
@@ -36,9 +43,9 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         InputError: The data cannot be loaded, or does not fit the models.
     """
     if class_folder.is_alone(dataset):
-        return _evaluate_folder(run, dataset)
+        return _evaluate_folder(run, dataset, skip_bad_files)
     facts = reading.read_data_facts(run)
-    data, trained = load(run, facts, dataset, data_dir)
+    data, trained = load(run, facts, dataset, data_dir, skip_bad_files)
     labels = trained[data.test.labels]
     models = generations(run, facts)
     rows = [inference.log_probabilities(model, data.test.images, facts) for model in models]
@@ -50,6 +57,7 @@ def load(
     facts: reading.DataFacts,
     dataset: str,
     data_dir: str | None,
+    skip_bad_files: bool,
     target: str | None = None,
 ) -> tuple[datasets.ImageData, np.ndarray]:
     """Loads a dataset in the size of a run's images.
@@ -59,6 +67,7 @@ def load(
         facts: Its data.
         dataset: As `--dataset`.
         data_dir: The directory of TFDS data.
+        skip_bad_files: Whether to leave out images that cannot be read, whatever the run does.
         target: The column of numbers, of a run that predicts them.
 
     Returns:
@@ -74,7 +83,7 @@ def load(
         image_size=facts.input_shape[:2],
         resize=facts.resize,
         channels=image_reading.channels_of(facts),
-        skip_bad_files=settings.get("skip_bad_files", False),
+        skip_bad_files=skip_bad_files or settings.get("skip_bad_files", False),
         test_fraction=settings.get("test_fraction", 0.2),
         target=target,
     )
@@ -89,7 +98,7 @@ def load(
     return data, np.array([trained.index(name) for name in names])
 
 
-def _evaluate_folder(run: reading.RunReader, dataset: str) -> dict[str, Any]:
+def _evaluate_folder(run: reading.RunReader, dataset: str, skip_bad_files: bool) -> dict[str, Any]:
     """Evaluates the generations of a run on all images of a folder of classes."""
     facts = reading.read_data_facts(run)
     found = class_folder.find(dataset, facts.class_names)
@@ -103,9 +112,12 @@ def _evaluate_folder(run: reading.RunReader, dataset: str) -> dict[str, Any]:
         if part.indices:
             for model, member in zip(models, rows, strict=True):
                 member.append(inference.log_probabilities(model, part.images, facts))
-    skipped = reading.settings(run).get("skip_bad_files", False)
+    skipped = skip_bad_files or reading.settings(run).get("skip_bad_files", False)
     if bad and not (skipped and labels):
-        raise InputError(f"--dataset={dataset} has bad files ({len(bad)}): {folder_hints.few(bad)}")
+        hint = "" if skipped else " Repair or delete them, or leave them out with --skip_bad_files."
+        raise InputError(
+            f"--dataset={dataset} has bad files ({len(bad)}): {folder_hints.few(bad)}{hint}"
+        )
     folder_hints.warn_of_left_out(pathlib.Path(dataset.removeprefix("folder:")), bad)
     result = _summary(run, dataset, [np.concatenate(member) for member in rows], np.array(labels))
     result["run"]["missing_classes"] = list(found.missing)

@@ -19,7 +19,12 @@ from ban_tf.tasks.task import Predictions
 SEPARATOR = "|"  # of labels in a table, as in the tables that are read
 
 
-def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
+def evaluate(
+    run: reading.RunReader,
+    dataset: str,
+    data_dir: str | None = None,
+    skip_bad_files: bool = False,
+) -> dict[str, Any]:
     """Evaluates the generations of a finished run on the test split of a dataset.
 
     Labels are predicted by the thresholds of the run, which were chosen on its validation data.
@@ -28,6 +33,7 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         run: The run.
         dataset: As `--dataset` of `ban_tf.main`.
         data_dir: The directory of TFDS data.
+        skip_bad_files: As for `image_inference.evaluate`.
 
     Returns:
         A summary; see `metrics.summary`.
@@ -36,7 +42,7 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         InputError: The data cannot be loaded, does not fit the models, or the run is not finished.
     """
     facts = reading.read_data_facts(run)
-    data, trained = image_inference.load(run, facts, dataset, data_dir)
+    data, trained = image_inference.load(run, facts, dataset, data_dir, skip_bad_files)
     if not data.multi_label:
         raise InputError(f"--dataset={dataset} has one class for each image, and no labels.")
     labels = np.empty_like(data.test.labels)

@@ -15,13 +15,19 @@ from ban_tf.tasks import finished_runs, image_inference, image_reading, served_i
 from ban_tf.tasks.task import Predictions
 
 
-def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
+def evaluate(
+    run: reading.RunReader,
+    dataset: str,
+    data_dir: str | None = None,
+    skip_bad_files: bool = False,
+) -> dict[str, Any]:
     """Evaluates the generations of a finished run on the test split of a dataset.
 
     Args:
         run: The run.
         dataset: As `--dataset` of `ban_tf.main`; its numbers are in the column of the run's.
         data_dir: Not used.
+        skip_bad_files: As for `image_inference.evaluate`.
 
     Returns:
         A summary; see `metrics.summary`.
@@ -30,7 +36,8 @@ def evaluate(run: reading.RunReader, dataset: str, data_dir: str | None = None) 
         InputError: The data cannot be loaded, or does not fit the models.
     """
     facts = reading.read_data_facts(run)
-    data, _ = image_inference.load(run, facts, dataset, data_dir, facts.class_names[0])
+    target = facts.class_names[0]
+    data, _ = image_inference.load(run, facts, dataset, data_dir, skip_bad_files, target)
     models = image_inference.generations(run, facts)
     found = [inference.values(model, data.test.images, facts) for model in models]
     seed = reading.settings(run).get("seed", 0)

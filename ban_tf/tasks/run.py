@@ -143,13 +143,17 @@ class Run:
         which = self._which(model)
         return self.task.load().probabilities(self.files, inputs, which)
 
-    def evaluate(self, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
+    def evaluate(
+        self, dataset: str, data_dir: str | None = None, skip_bad_files: bool = False
+    ) -> dict[str, Any]:
         """Evaluates the finished generations and their ensembles on the test part of a dataset.
 
         Args:
             dataset: As `--dataset`; one file of text is read as a whole, and all images of a
                 folder of classes alone are test data.
             data_dir: The directory of TFDS data.
+            skip_bad_files: Whether to leave out images that cannot be read, as a run that was
+                trained with `--skip_bad_files` always does.
 
         Returns:
             A summary; see `metrics.summary`.
@@ -169,7 +173,8 @@ class Run:
             )
         if not class_folder.is_alone(dataset):  # whose classes need not be complete
             task.check(dataset)
-        return task.load().evaluate(self.files, dataset, data_dir)
+        how = {"data_dir": data_dir, "skip_bad_files": skip_bad_files}
+        return task.load().evaluate(self.files, dataset, **how)
 
     def compare(self, *others: Run | str | os.PathLike, control: str | None = None) -> dict:
         """Compares finished runs over seeds, by paired differences.

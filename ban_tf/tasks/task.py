@@ -312,8 +312,13 @@ class Task:
         return found
 
     @classmethod
-    def evaluate(cls, run: RunReader, dataset: str, data_dir: str | None = None) -> dict[str, Any]:
+    def evaluate(cls, run: RunReader, dataset: str, **how: Any) -> dict[str, Any]:
         """Evaluates the generations of a run on the test part of a dataset.
+
+        Args:
+            run: The run.
+            dataset: As `--dataset`.
+            **how: How the data is read, such as `data_dir`; None or False is the default.
 
         Returns:
             A summary; see `metrics.summary`.
@@ -322,7 +327,7 @@ class Task:
             InputError: The data cannot be used, or the task has no such command.
         """
         evaluate = cls._for(run, "evaluate", "evaluated on other data")
-        return evaluate(run, dataset, data_dir) if data_dir else evaluate(run, dataset)
+        return evaluate(run, dataset, **{name: value for name, value in how.items() if value})
 
     @classmethod
     def probabilities(cls, run: RunReader, inputs: Any, which: str) -> np.ndarray:

@@ -447,6 +447,31 @@ def test_a_folder_of_classes_is_refused_in_a_sentence(run, images, tmp_path, cap
     assert "has no images in folders named for the classes" in refused()
     _save(tmp_path / "new" / "0" / "0.png", images[0])
     (tmp_path / "new" / "0" / "bad.png").write_text("no image")
-    assert "has bad files (1): " in refused()
+    said = refused()
+    assert "has bad files (1): " in said
+    assert said.endswith("leave them out with --skip_bad_files.")
     _save(tmp_path / "new" / "cat" / "0.png", images[0])
     assert "has classes that the run was not trained on: cat (1)" in refused()
+
+
+@pytest.mark.parametrize("parts", [[""], ["train", "test"]])
+def test_bad_files_can_be_left_out(run, images, tmp_path, caplog, parts):
+    for part in parts:
+        for label in range(10):
+            for number in range(2):
+                place = tmp_path / "new" / part / str(label) / f"{number}.png"
+                _save(place, images[(2 * label + number) % len(images)])
+        (tmp_path / "new" / part / "0" / "bad.png").write_text("no image")
+    arguments = [str(run.path), f"--dataset=folder:{tmp_path / 'new'}"]
+    with caplog.at_level("WARNING"):
+        path = tmp_path / "numbers.json"
+        assert evaluate.main([*arguments, "--skip_bad_files", f"--json={path}"]) == 0
+    assert "bad.png" in caplog.text
+    rows = json.loads(path.read_text())["generations"]
+    assert {row["examples"] for row in rows} == {20}
+
+
+def test_leaving_out_bad_files_is_refused_where_no_files_are_read(run, capsys):
+    assert evaluate.main([str(run.path), "--dataset=digits", "--skip_bad_files"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "--skip_bad_files does nothing with --dataset=digits" in line
