@@ -38,6 +38,11 @@ def compile_arguments(options: Options, classes: int, from_logits: bool = True) 
     return {"loss": loss, "weighted_metrics": metrics}
 
 
+def shown(options: Options, metrics: Sequence[str]) -> tuple[str, ...]:
+    """Returns the metrics that progress shows, among them the one that is monitored."""
+    return (*metrics, BALANCED) if options.monitor == BALANCED else tuple(metrics)
+
+
 def lineage_arguments(options: Options, labels: np.ndarray) -> dict[str, Any]:
     """Returns the accuracy that is monitored, and that of chance on the validation labels."""
     of = chance.of_balanced_accuracy if options.monitor == BALANCED else chance.of_accuracy

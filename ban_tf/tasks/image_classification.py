@@ -70,8 +70,7 @@ class ImageClassification(ImageTask):
         )
         self.networks = image_networks.ImageNetworks(self, self.data)
         self.data = self.networks.data
-        if self.options.monitor == class_scores.BALANCED:
-            self.shown = (*self.shown, class_scores.BALANCED)
+        self.shown = class_scores.shown(options, self.shown)
         self._unlabelled = UnlabelledImages(options, self.data) if options.unlabelled else None
         self.weigh(self.data.train.labels)
 

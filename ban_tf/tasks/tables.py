@@ -25,7 +25,6 @@ from ban_tf.metrics import regression
 from ban_tf.runs import class_files, number_files, table_files
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import (
-    chance,
     class_scores,
     data_facts,
     given_outputs,
@@ -75,6 +74,8 @@ class TableTask(ArrayTask):
             self.kind, self.output_kind = "regression", "values"
             self.shown = number_scores.SHOWN
             self.validation_metric = "rmse"
+        else:
+            self.shown = class_scores.shown(options, self.shown)
 
     def _examples(self, rows: tables.Rows) -> Examples:
         target, labels = self.data.target, rows.targets
@@ -154,8 +155,10 @@ class TableTask(ArrayTask):
         )
 
     def lineage_arguments(self, first_model: keras.Model | None) -> dict[str, Any]:
-        """Returns the accuracy of chance, for classes."""
-        return {} if self._is_number else {"chance": chance.of_accuracy(self.validation.labels)}
+        """Returns what is monitored of classes, and its value by chance."""
+        if self._is_number:
+            return {}
+        return class_scores.lineage_arguments(self.options, self.validation.labels)
 
     def compile_arguments(self) -> dict[str, Any]:
         """Returns cross-entropy and accuracy, or the squared error and its root."""

@@ -76,8 +76,7 @@ class TextClassification(array_task.ArrayTask):
             self._examples(part) for part in (train, self.data.validation, self.data.test)
         )
         self.weigh(self.data.class_names)
-        if options.monitor == class_scores.BALANCED:
-            self.shown = (*self.shown, class_scores.BALANCED)
+        self.shown = class_scores.shown(options, self.shown)
 
     def _examples(self, part: Documents) -> Examples:
         numbers = tokenizing.encode(part.texts, self.vocabulary, self.length)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 
 import keras
@@ -278,6 +279,25 @@ def test_classes_have_the_numbers_and_the_report_of_images(tmp_path, capsys):
     assert headings == "file,row,class 1,probability 1,class 2,probability 2"
 
 
+def test_the_balanced_accuracy_is_monitored(tmp_path, capsys):
+    runner.run(
+        _parsed(
+            *("--dataset=table:wine", "--arch=mlp-1-8", "--gens=0", "--epochs=2", "--noreport"),
+            *("--monitor=val_balanced_accuracy", "--progress=lines", f"--workdir={tmp_path}"),
+        )
+    )
+    shown = re.findall(r"epoch .* val_balanced_accuracy ([0-9.]+)", capsys.readouterr().out)
+    found = [row["val_balanced_accuracy"] for row in ban_tf.Run(tmp_path).history[0]]
+    assert [float(text) for text in shown] == pytest.approx(found, abs=1e-4)
+    data = tables.load("table:wine")
+    columns = {
+        column.name: data.parts["validation"].inputs[column.key][:, 0] for column in data.columns
+    }
+    predicted = ban_tf.Run(tmp_path).predict(columns, 0).argmax(axis=1)
+    recall = metrics.balanced_accuracy_score(data.parts["validation"].targets, predicted)
+    assert found[-1] == pytest.approx(recall, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -285,6 +305,7 @@ def test_classes_have_the_numbers_and_the_report_of_images(tmp_path, capsys):
         (["table:wine", "--objective=mse"], "--objective=mse is for numbers, but column target"),
         (["digits", "--objective=mse"], "--objective=mse is for regression"),
         (["table:diabetes", "--label_smoothing=0.1"], "--label_smoothing=0.1 is for classes"),
+        (["table:diabetes", "--monitor=val_balanced_accuracy"], "is for classes, but column"),
         (["table:diabetes", "--analyse"], "--analyse is for classes, but column target of"),
         (["table:wine", "--mixup=0.2"], "--mixup=0.2 does nothing with --dataset=table:wine"),
         (["digits", "--target=x"], "--target=x does nothing with --dataset=digits"),

@@ -17,6 +17,7 @@ _OBJECTIVE = "mse+labels"
 _OF_CLASSES: dict[str, Any] = {
     "label_smoothing": 0.0,
     "class_weight": None,
+    "monitor": "val_accuracy",
     "ensemble_average": "probabilities",
     "tighten_epochs": None,
     "analyse": False,

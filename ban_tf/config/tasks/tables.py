@@ -40,7 +40,7 @@ TASK = Declaration(
             *("target", "target_kind", "ignored_columns", "categorical_columns"),
             *("validation_fraction", "test_fraction", "jit", "steps_per_execution"),
             *("teacher_from", "class_weight", "train_examples", "final_student"),
-            "teacher_signal",
+            *("teacher_signal", "monitor"),
             "strategy=multiworker",
         }
     ),
