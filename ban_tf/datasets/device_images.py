@@ -1,13 +1,14 @@
 """Images that JAX prepares on its device, from bytes and what was drawn for them.
 
-NumPy gathers images and draws. What goes to the device is uint8, a quarter of the bytes of
-normalized images, and a few integers per image. Crops, flips and the normalization are one compiled
-program for each shape, which the thread of `NumpyBatches` calls. Augmentations that compute colors
-or resample stay in NumPy, as they would be rounded differently; so do images that are not uint8.
+NumPy gathers images, draws, and computes from it what pixels follow from: a few integers for each
+image, row or column. With these, uint8 goes to the device, a quarter of the bytes of normalized
+images. There each augmentation and the normalization is a compiled program for each shape, which
+the thread of `NumpyBatches` calls. Images that are not uint8 stay in NumPy.
 
-Normalized pixels are read from a table that NumPy computes. XLA would round a multiplication and
-an addition once instead of twice; from the table all devices get the bits of the processor, and so
-do recorded teachers, students and predictions, whatever their batches.
+All devices get the bits of the processor, and so do recorded teachers, students and predictions,
+whatever their batches. XLA would round a multiplication and an addition of floats once instead of
+twice: colors and resampled pixels are therefore computed by integers (`fixed_point`), in NumPy,
+too, and normalized pixels are read from a table that NumPy computes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ban_tf.datasets import masks, normalization, numpy_policies
+from ban_tf.datasets import masks, normalization, numpy_policies, numpy_step
 
 
 def serves() -> bool:
@@ -28,16 +29,15 @@ def serves() -> bool:
 
 
 @functools.cache
-def compiled(function: Callable[..., Any], *settings: Any) -> Callable[..., Any]:
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """Returns a function of arrays as a program of JAX, which is compiled once for each shape.
 
     Args:
-        function: Takes settings, arrays, and as `arrays` the module that computes with them.
-        *settings: Its first arguments, which are constants of the program.
+        function: Takes arrays, and as `arrays` the module that computes with them.
     """
     import jax
 
-    return jax.jit(functools.partial(function, *settings, arrays=jax.numpy))
+    return jax.jit(functools.partial(function, arrays=jax.numpy))
 
 
 def is_on_device(array: Any) -> bool:
@@ -46,7 +46,7 @@ def is_on_device(array: Any) -> bool:
 
 
 class Preparation:
-    """Augments and normalizes batches, on the device of JAX what it does exactly.
+    """Augments and normalizes batches, on the device of JAX or in NumPy, to the same bits.
 
     Args:
         mean: float32 `[channels]`, of images scaled to 0..1.
@@ -74,15 +74,14 @@ class Preparation:
             drawn: What `numpy_policies.draw` drew for them.
 
         Raises:
-            InputError: They are too small for "crop".
+            InputError: They are too small for "crop", or too large for "strong".
         """
         if not self._on_device or images.dtype != np.uint8:
             images = numpy_policies.apply(self._augment, images, drawn)
             return normalization.normalized(images, self._mean, self._std)
-        policy = self._augment
-        if not numpy_policies.only_moves_pixels(policy):
-            images, policy, drawn = numpy_policies.apply(policy, images, drawn), "none", ()
-        return compiled(_moved_and_normalized, policy)(images, tuple(drawn), self._table)
+        planned = numpy_policies.plan(self._augment, drawn, images.shape[1:])
+        images = numpy_policies.change(self._augment, images, planned, _run)
+        return _run(_normalized, images, self._table)
 
     def masks(self, found: np.ndarray, drawn: Sequence[Any] = ()) -> Any:
         """Returns the classes of pixels, int32 of the same shape, -1 for none.
@@ -91,22 +90,19 @@ class Preparation:
             found: uint8 `[batch, height, width]`, moved as the images are.
             drawn: What was drawn for the images.
         """
-        if self._on_device and numpy_policies.only_moves_pixels(self._augment):
-            return compiled(_moved_classes, self._augment)(found, tuple(drawn))
-        found = numpy_policies.apply_to_masks(self._augment, found, drawn)
-        return compiled(_classes)(found) if self._on_device else _classes(found, np)
+        run = _run if self._on_device else numpy_step.in_numpy
+        planned = numpy_policies.plan(self._augment, drawn, (*found.shape[1:], 1))
+        return run(_classes, numpy_policies.change_masks(self._augment, found, planned, run))
 
 
-def _moved_and_normalized(
-    policy: str | bool, images: Any, drawn: Any, table: Any, arrays: Any
-) -> Any:
-    moved = numpy_policies.move(policy, images, drawn, arrays)
-    places = table.at[moved, arrays.arange(images.shape[-1])]
+def _run(function: Callable[..., Any], *values: Any) -> Any:
+    """Returns what a function computes on the device; see `numpy_step.Run`."""
+    return compiled(function)(*values)
+
+
+def _normalized(images: Any, table: Any, arrays: Any) -> Any:
+    places = table.at[images, arrays.arange(images.shape[-1])]
     return places.get(mode="promise_in_bounds")  # unchecked: a byte is below 256
-
-
-def _moved_classes(policy: str | bool, found: Any, drawn: Any, arrays: Any) -> Any:
-    return _classes(numpy_policies.move(policy, found[..., None], drawn, arrays)[..., 0], arrays)
 
 
 def _classes(found: Any, arrays: Any) -> Any:

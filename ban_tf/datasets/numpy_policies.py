@@ -1,7 +1,8 @@
-"""The augmentations of `policies` in NumPy, for other backends than TensorFlow.
+"""The augmentations of `policies` in NumPy and JAX, for other backends than TensorFlow.
 
-Draws are bit by bit those under TensorFlow, and so are crops and flips. Those that resample
-images agree up to the rounding of a pixel.
+Draws are bit by bit those under TensorFlow, and so are crops and flips. What resamples images or
+computes colors agrees up to the rounding of a pixel: there TensorFlow computes in float32, and
+`fixed_point` with integers, so that NumPy and all devices of JAX get the same images.
 """
 
 from __future__ import annotations
@@ -12,12 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from ban_tf.datasets import numpy_strong, policies, stateless_random
+from ban_tf.datasets import fixed_point, numpy_strong, numpy_trivial, policies, stateless_random
+from ban_tf.datasets.numpy_step import Draws, Plan, Run, Step, in_numpy
 
-Draws = tuple[Any, ...]
 
-
-class _Crop:
+class _Crop(Step):
     """Crops by up to four pixels, and flips; see `augmentation`."""
 
     def draw(self, count: int, seed: Any) -> Draws:
@@ -28,20 +28,18 @@ class _Crop:
             for part, bound in zip(seeds, bounds, strict=True)
         )
 
-    def apply(self, images: Any, draws: Draws, arrays: Any = np) -> Any:
-        down, right, flip = draws
-        height, width = images.shape[1:3]
-        policies.check_crop(height, width)
-        rows = _reflect(arrays.arange(height) + down[:, None] - policies.PADDING, height)
-        columns = _reflect(arrays.arange(width) + right[:, None] - policies.PADDING, width)
-        columns = arrays.where(flip[:, None] == 1, columns[:, ::-1], columns)
-        examples = arrays.arange(len(images))[:, None, None]
-        return images[examples, rows[:, :, None], columns[:, None]]
+    def plan(self, draws: Draws, shape: Sequence[int]) -> Plan:
+        policies.check_crop(*shape[:2])
+        return draws
 
-    apply_to_masks = apply
+    def change(self, images: Any, plan: Plan, run: Run) -> Any:
+        return run(_cropped, images, *plan)
+
+    def change_masks(self, masks: Any, plan: Plan, run: Run) -> Any:
+        return self.change(masks, plan, run)
 
 
-class _ResizedCrop:
+class _ResizedCrop(Step):
     """Crops of random size and shape, and flips; see `random_resized_crop`."""
 
     SCALE, RATIO, ATTEMPTS = (0.35, 1.0), (3 / 4, 4 / 3), 10
@@ -62,35 +60,27 @@ class _ResizedCrop:
         left = uniform((count,), seeds[3]) * (1 - width)
         return top, left, height, width, stateless_random.integers(count, seeds[4], 2)
 
-    def apply(self, images: np.ndarray, draws: Draws) -> np.ndarray:
-        rows, columns = self._positions(images, draws)
-        found = _between(images.astype(np.float32), columns, axis=2)
-        return np.round(_between(found, rows, axis=1)).astype(np.uint8)
-
-    def apply_to_masks(self, images: np.ndarray, draws: Draws) -> np.ndarray:
-        rows, columns = (
-            np.where(at - np.trunc(at) >= 0.5, np.trunc(at) + 1, np.trunc(at)).astype(int)
-            for at in self._positions(images, draws)
-        )
-        return images[np.arange(len(images))[:, None, None], rows[:, :, None], columns[:, None]]
-
-    def _positions(self, images: np.ndarray, draws: Draws) -> tuple[np.ndarray, np.ndarray]:
-        """Returns which rows and columns are read, float32 `[batch, size]`."""
+    def plan(self, draws: Draws, shape: Sequence[int]) -> Plan:
         top, left, height, width, flip = draws
         right = left + width
         # A box whose left edge is its right one is mirrored.
         start, end = np.where(flip == 1, right, left), np.where(flip == 1, left, right)
-        return (
-            _spread(top, top + height, images.shape[1]),
-            _spread(start, end, images.shape[2]),
-        )
+        rows = _spread(top, top + height, shape[0])
+        columns = _spread(start, end, shape[1])
+        return rows[:, :, None], columns[:, None]
+
+    def change(self, images: Any, plan: Plan, run: Run) -> Any:
+        return run(fixed_point.interpolated, images, *plan)
+
+    def change_masks(self, masks: Any, plan: Plan, run: Run) -> Any:
+        return run(fixed_point.nearest, masks, *plan)
 
 
-STEPS: dict[str, Any] = {
+STEPS: dict[str, Step] = {
     "augmentation": _Crop(),
     "random_resized_crop": _ResizedCrop(),
     "color_jitter": numpy_strong.Jitter(),
-    "trivial_augment": numpy_strong.Trivial(),
+    "trivial_augment": numpy_trivial.Trivial(),
     "random_erasing": numpy_strong.Erasing(),
 }
 
@@ -107,43 +97,65 @@ def select(draws: Draws, chosen: np.ndarray) -> Draws:
     return tuple(tuple(part[chosen] for part in drawn) for drawn in draws)
 
 
+def plan(policy: str | bool, drawn: Sequence[Any], shape: Sequence[int]) -> Plan:
+    """Returns what `change` and `change_masks` compute pixels from.
+
+    Args:
+        policy: One of `policies.POLICIES`.
+        drawn: The result of `draw`, one entry per image.
+        shape: Of the images: height, width and channels.
+
+    Raises:
+        InputError: The images are too small for "crop".
+    """
+    return tuple(
+        step.plan(values, shape) for step, values in zip(_steps(policy), drawn, strict=True)
+    )
+
+
+def change(policy: str | bool, images: Any, planned: Plan, run: Run = in_numpy) -> Any:
+    """Returns augmented images.
+
+    Args:
+        policy: One of `policies.POLICIES`.
+        images: uint8 `[batch, height, width, channels]`.
+        planned: The result of `plan`.
+        run: Calls what computes pixels; in NumPy by default.
+    """
+    for step, values in zip(_steps(policy), planned, strict=True):
+        images = step.change(images, values, run)
+    return images
+
+
+def change_masks(policy: str | bool, masks: Any, planned: Plan, run: Run = in_numpy) -> Any:
+    """Returns masks, uint8 `[batch, height, width]`, moved as their images; see `change`."""
+    masks = masks[..., None]
+    for step, values in zip(_steps(policy), planned, strict=True):
+        masks = step.change_masks(masks, values, run)
+    return masks[..., 0]
+
+
 def apply(policy: str | bool, images: np.ndarray, drawn: Sequence[Any]) -> np.ndarray:
     """Augments images; see `policies.apply`."""
-    for step, values in zip(_steps(policy), drawn, strict=True):
-        images = step.apply(images, values)
-    return images
+    return change(policy, images, plan(policy, drawn, images.shape[1:]))
 
 
 def apply_to_masks(policy: str | bool, masks: np.ndarray, drawn: Sequence[Any]) -> np.ndarray:
     """Moves the pixels of masks as those of their images; see `policies.apply_to_masks`."""
-    masks = masks[..., np.newaxis]
-    for step, values in zip(_steps(policy), drawn, strict=True):
-        if hasattr(step, "apply_to_masks"):  # others change colors alone
-            masks = step.apply_to_masks(masks, values)
-    return masks[..., 0]
+    return change_masks(policy, masks, plan(policy, drawn, (*masks.shape[1:], 1)))
 
 
-def only_moves_pixels(policy: str | bool) -> bool:
-    """Returns whether a policy computes nothing: JAX's device then gives the same images."""
-    return all(isinstance(step, _Crop) for step in _steps(policy))
-
-
-def move(policy: str | bool, images: Any, drawn: Sequence[Any], arrays: Any) -> Any:
-    """Does what `apply` does, for policies that only move pixels.
-
-    Args:
-        policy: See `only_moves_pixels`.
-        images: `[batch, height, width, channels]`, or masks with one channel.
-        drawn: As for `apply`.
-        arrays: The module of the arrays: NumPy, or `jax.numpy` in a compiled function.
-    """
-    for step, values in zip(_steps(policy), drawn, strict=True):
-        images = step.apply(images, values, arrays)
-    return images
-
-
-def _steps(policy: str | bool) -> list[Any]:
+def _steps(policy: str | bool) -> list[Step]:
     return [STEPS[name] for name in policies.steps(policy)]
+
+
+def _cropped(images: Any, down: Any, right: Any, flip: Any, arrays: Any) -> Any:
+    height, width = images.shape[1:3]
+    rows = _reflect(arrays.arange(height) + down[:, None] - policies.PADDING, height)
+    columns = _reflect(arrays.arange(width) + right[:, None] - policies.PADDING, width)
+    columns = arrays.where(flip[:, None] == 1, columns[:, ::-1], columns)
+    examples = arrays.arange(len(images))[:, None, None]
+    return images[examples, rows[:, :, None], columns[:, None]]
 
 
 def _reflect(index: Any, size: int) -> Any:
@@ -151,25 +163,11 @@ def _reflect(index: Any, size: int) -> Any:
 
 
 def _spread(start: np.ndarray, end: np.ndarray, size: int) -> np.ndarray:
-    """Returns evenly spaced positions of pixels, float32 `[batch, size]`; parts are of 0..1."""
+    """Returns evenly spaced `fixed_point.positions` `[batch, size]`; parts are of 0..1."""
     start, end = np.clip(start, 0, 1), np.clip(end, 0, 1)
     last = np.float32(size - 1)
     if size == 1:
-        return (np.float32(0.5) * (start + end) * last)[:, None]
+        return fixed_point.positions(np.zeros((len(start), 1)))
     scale = (end - start) * last / last
-    return start[:, None] * last + np.arange(size, dtype=np.float32) * scale[:, None]
-
-
-def _between(images: np.ndarray, at: np.ndarray, axis: int) -> np.ndarray:
-    """Returns rows (axis 1) or columns (axis 2) at positions between pixels, by interpolation.
-
-    Positions outside of the image, by rounding alone, are those of its edge.
-    """
-    at = np.clip(at, 0, images.shape[axis] - 1)
-    before = np.floor(at)
-    shape = (len(at), -1, 1, 1) if axis == 1 else (len(at), 1, -1, 1)
-    first, second = (
-        np.take_along_axis(images, place.astype(int).reshape(shape), axis)
-        for place in (before, np.ceil(at))
-    )
-    return first + (second - first) * (at - before).reshape(shape)
+    at = start[:, None] * last + np.arange(size, dtype=np.float32) * scale[:, None]
+    return fixed_point.positions(np.clip(at, 0, last))  # outside by rounding alone

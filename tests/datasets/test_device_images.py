@@ -1,6 +1,7 @@
 """Images that JAX augments and normalizes on its device, against those of NumPy."""
 
 import jax_process
+import numpy as np
 import pytest
 
 pytestmark = [jax_process.needed, pytest.mark.nightly]
@@ -13,7 +14,7 @@ import keras, numpy as np
 from ban_tf import datasets
 from ban_tf.compat import jax_devices
 from ban_tf.datasets import ImageData, Split, class_weights, device_images, normalization
-from ban_tf.datasets import numpy_mixing, numpy_pipeline, pipeline
+from ban_tf.datasets import numpy_mixing, numpy_pipeline, numpy_policies, pipeline
 from ban_tf.errors import InputError
 
 random = np.random.default_rng(0)
@@ -22,7 +23,7 @@ MEAN, STD = np.array([0.5, 0.4, 0.3], "float32"), np.array([0.2, 0.25, 0.3], "fl
 IMAGES = random.integers(0, 256, (EXAMPLES, *SIZE), dtype=np.uint8)
 MASKS = random.choice(np.array([0, 1, 2, 255], np.uint8), (EXAMPLES, *SIZE[:2]))
 NUMBERS = np.arange(EXAMPLES, dtype=np.int32)
-programs, sent = [], set()
+programs, sent = [], {}
 jax.monitoring.register_event_duration_secs_listener(
     lambda name, seconds, **more: programs.append(name)
 )
@@ -80,6 +81,28 @@ for name, labels in {"classes": NUMBERS, "masks": MASKS}.items():
 found["differences"]["images alone, uneven"] = differences(
     lambda: numpy_pipeline.image_batches(data().test, data(), 9, 3)
 )
+
+# Further sizes; of strong augmentation each image passes every kind of operation.
+found["sizes"] = {}
+for size in ((9, 12, 1), (17, 6, 4), (40, 27, 3)):
+    pixels = random.integers(0, 256, (60, *size), dtype=np.uint8)
+    some = random.choice(np.array([0, 1, 2, 255], np.uint8), (60, *size[:2]))
+    normal = np.full(size[2], 0.5, "float32")
+    for augment in ("standard", "strong"):
+        drawn = numpy_pipeline._draw(augment, 60, 7, 1)
+        kinds = set(drawn[2][0]) if augment == "strong" else range(14)
+        host, device = (
+            device_images.Preparation(normal, normal / 2, augment, on) for on in (False, True)
+        )
+        expected = host.images(pixels, drawn), host.masks(some, drawn)
+        equal = [len(kinds) == 14]
+        for rows in (range(60), range(3, 10)):
+            part = numpy_policies.select(drawn, list(rows))
+            got = device.images(pixels[rows], part), device.masks(some[rows], part)
+            equal += [isinstance(array, jax.Array) for array in got]
+            equal += [bool(np.array_equal(a, b[rows])) for a, b in zip(got, expected)]
+        found["sizes"][f"{augment}, {size}"] = equal
+
 weights = np.array([0.5, 1.0, 3.0], "float32")
 found["differences"]["weights of pixels"] = differences(
     lambda: training("crop", MASKS), lambda batches: class_weights.weighted(batches, weights)
@@ -98,7 +121,7 @@ found["mixed"] = {
 
 # What teachers saw, in other batches than their students.
 found["seen"] = []
-for augment in ("crop", "standard"):
+for augment in ("crop", "standard", "strong"):
     recorded = np.concatenate([np.asarray(part) for part in view(augment)])
     for images, numbers in list(training(augment))[3:6]:  # of the epoch with the view
         found["seen"].append(bool(np.array_equal(images, recorded[numbers])))
@@ -116,27 +139,31 @@ found["from float64"] = float(np.abs(cropped - expected).max())
 
 # One program for each shape; the number of them for a new size, and in the epochs after that.
 small = data(images=IMAGES[:, :12])
-counts = []
-for run in range(2):
-    for epochs in (1, 4):
-        before = compiled()
-        settings = {"batch_size": 8, "epochs": epochs, "seed": run, "view_seed": run, "views": 9}
-        list(numpy_pipeline.training_batches(small, augment="crop", **settings))
-        list(numpy_pipeline.evaluation_batches(small.test, small, 9))  # 9, 9 and 8
-        counts.append(compiled() - before)
-found["compiled"] = counts
+found["compiled"] = {}
+for augment in ("crop", "standard", "strong"):
+    counts = found["compiled"][augment] = []
+    for run in range(2):
+        for epochs in (1, 4):
+            before = compiled()
+            settings = {"batch_size": 8, "epochs": epochs, "seed": run, "view_seed": run}
+            list(numpy_pipeline.training_batches(small, augment=augment, views=9, **settings))
+            list(numpy_pipeline.evaluation_batches(small.test, small, 9))  # 9, 9 and 8
+            counts.append(compiled() - before)
 
 # What goes to the device.
 def recording(function, *settings):
     program = original(function, *settings)
     def call(*arrays):
-        sent.add((arrays[0].dtype.name, *(part.shape for part in keras.tree.flatten(arrays[1:]))))
+        host = [part for part in keras.tree.flatten(arrays) if isinstance(part, np.ndarray)]
+        sent[augment].add(tuple((part.dtype.name, *part.shape) for part in host))
         return program(*arrays)
     return call
 original, device_images.compiled = device_images.compiled, recording
-list(training("crop")), list(training("strong", MASKS))
+for augment in ("crop", "strong"):
+    sent[augment] = set()
+    list(training(augment, MASKS if augment == "strong" else NUMBERS))
 device_images.compiled = original
-found["sent"] = sorted(map(list, sent))
+found["sent"] = {name: sorted(calls) for name, calls in sent.items()}
 
 # Images that are not uint8 stay with NumPy.
 others = {}
@@ -192,12 +219,18 @@ def test_the_device_prepares_batches_as_numpy_does_bit_by_bit(found):
     assert not any(found["differences"].values()), found["differences"]
 
 
+@pytest.mark.parametrize("augment", ["standard", "strong"])
+@pytest.mark.parametrize("size", [(9, 12, 1), (17, 6, 4), (40, 27, 3)])
+def test_each_operation_gives_the_same_bits_in_all_sizes_and_batches(augment, size, found):
+    assert found["sizes"][f"{augment}, {size}"] == [True] * 9
+
+
 def test_crops_flips_and_normalization_follow_their_definition(found):
     assert found["from float64"] < 1e-6
 
 
 def test_a_student_sees_the_views_that_its_teacher_saw(found):
-    assert found["seen"] == [True] * 6
+    assert found["seen"] == [True] * 9
 
 
 @pytest.mark.parametrize("mixed", ["mixup", "cutmix", "both"])
@@ -206,13 +239,25 @@ def test_images_are_mixed_on_the_device_as_by_numpy(mixed, found):
 
 
 def test_a_program_is_compiled_once_for_each_shape(found):
-    # Crops of a batch of 8, and evaluation in batches of 9 and 8.
-    assert found["compiled"] == [3, 0, 0, 0]
+    assert found["compiled"] == {
+        "crop": [3, 0, 0, 0],  # of a batch of 8; evaluation in batches of 9 and 8
+        "standard": [1, 0, 0, 0],
+        "strong": [6, 0, 0, 0],  # beside the crop of "standard"
+    }
 
 
 def test_pixels_go_to_the_device_as_bytes(found):
-    draws, table = [[8]] * 3, [256, 3]
-    assert found["sent"] == [["uint8"], ["uint8", *draws, table], ["uint8", table]]
+    table = ["float32", 256, 3]
+    images, draws = ["uint8", 8, 14, 11, 3], [["int32", 8]] * 3
+    assert found["sent"]["crop"] == [[table], [images, *draws]]
+    arrays = [part for call in found["sent"]["strong"] for part in call]
+    of_bytes = [["uint8", 8], ["uint8", 8, 14, 11, 1], images]  # of erased images the gray
+    assert sorted(part for part in arrays if part[0] == "uint8") == of_bytes
+    assert [part for part in arrays if part[0] == "float32"] == [table]
+    # Of what was drawn numbers of images, of their rows and of their columns.
+    others = [part for part in arrays if part[0] not in ("uint8", "float32")]
+    assert {part[0] for part in others} == {"int32", "bool"}
+    assert all(np.prod(part[1:]) <= 8 * 14 for part in others)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "uint16"])
