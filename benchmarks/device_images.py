@@ -1,7 +1,8 @@
-"""What it saves under JAX to crop, flip and normalize images on the device.
+"""What it saves under JAX to augment and normalize images on the device.
 
-Run as `python -m benchmarks.device_images`. On random images of CIFAR's shape: the time until a
-batch is prepared, and that of an epoch of a network of one convolution, on the device and in NumPy.
+Run as `python -m benchmarks.device_images`. On random images, of CIFAR's shape by default: the time
+until a batch is prepared, and that of an epoch of a network of one convolution, on the device and
+in NumPy.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ import jax
 import keras
 import numpy as np
 
-from ban_tf.datasets import ImageData, Split, device_images, numpy_policies, pipeline
+from ban_tf.datasets import ImageData, Split, device_images, numpy_policies, pipeline, policies
 from benchmarks import measuring
 
 CLASSES = 10
 WAYS = {"host": False, "device": True}
 
 
-def image_data(examples: int) -> ImageData:
+def image_data(examples: int, size: int) -> ImageData:
     """Returns random images."""
     draw = np.random.default_rng(0)
-    images = draw.integers(0, 256, (examples, 32, 32, 3), dtype=np.uint8)
+    images = draw.integers(0, 256, (examples, size, size, 3), dtype=np.uint8)
     split = Split(images, draw.integers(0, CLASSES, examples).astype(np.int32))
     half = np.full(3, 0.5, np.float32)
     names = tuple(map(str, range(CLASSES)))
@@ -56,7 +57,8 @@ def epochs(data: ImageData, augment: str, batch_size: int) -> dict[str, Callable
                 data, batch_size=batch_size, epochs=2**31, seed=0, augment=augment
             )
         layers = [keras.layers.Conv2D(16, 3, strides=2), keras.layers.GlobalAveragePooling2D()]
-        model = keras.Sequential([keras.Input((32, 32, 3)), *layers, keras.layers.Dense(CLASSES)])
+        shape = data.train.images.shape[1:]
+        model = keras.Sequential([keras.Input(shape), *layers, keras.layers.Dense(CLASSES)])
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile("sgd", loss)
         steps = pipeline.steps_per_epoch(data, batch_size)
@@ -67,10 +69,12 @@ def epochs(data: ImageData, augment: str, batch_size: int) -> dict[str, Callable
 
 def main() -> None:
     """Measures and prints."""
-    parser = measuring.parser(__doc__, steps=100, epochs=10, batch_size=128, examples=5_000)
+    parser = measuring.parser(
+        __doc__, steps=100, epochs=10, batch_size=128, examples=5_000, size=32
+    )
     arguments = parser.parse_args()
-    data, results = image_data(arguments.examples), {}
-    for augment in ("none", "crop"):
+    data, results = image_data(arguments.examples, arguments.size), {}
+    for augment in policies.POLICIES:
         for what, made, turns in (
             ("batch", preparing, arguments.steps),
             ("epoch", epochs, arguments.epochs),
@@ -86,7 +90,7 @@ def main() -> None:
                 f"{name} {middle:.2f} [{low:.2f}, {high:.2f}] ms"
                 for name, (low, middle, high) in times.items()
             )
-            print(f"{augment:<6}{what:<7}{shown}; device over host {measuring.in_words(ratio)}")
+            print(f"{augment:<10}{what:<7}{shown}; device over host {measuring.in_words(ratio)}")
     measuring.write(arguments.json, results)
 
 
