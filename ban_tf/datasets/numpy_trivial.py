@@ -74,7 +74,7 @@ def _changed(
     return images
 
 
-def _drew(operation: Any, *names: str) -> Any:
+def _drew(operation: np.ndarray, *names: str) -> np.ndarray:
     """Returns which images drew one of some operations, bool `[batch]`."""
     return sum(operation == OPERATIONS.index(name) for name in names) > 0
 
@@ -192,10 +192,11 @@ def _smoothed(values: Any, arrays: Any) -> Any:
 
 
 def _map_plan(operation: np.ndarray, strength: np.ndarray, height: int, width: int) -> Plan:
-    """Returns where pixels come from, as parts that add up to positions.
+    """Returns where pixels come from.
 
     Returns:
-        Of y that of rows `[batch, height, 1]` and of columns `[batch, 1, width]`, then of x.
+        Parts by rows, `[batch, height, 1]`, and by columns, `[batch, 1, width]`, which add up to
+        positions: both parts of y, then those of x.
     """
 
     def drawn(name: str, largest: float) -> np.ndarray:
