@@ -63,6 +63,16 @@ def copy_of_optimizer(optimizer: Any) -> Any:
     return copy
 
 
+def accumulation_steps(optimizer: Any) -> int | None:
+    """Returns of how many steps an optimizer accumulates gradients; None if of one."""
+    return getattr(optimizer, "inner_optimizer", optimizer).gradient_accumulation_steps
+
+
+def applied_gradients(optimizer: Any) -> Any:
+    """Returns the variable that counts the steps of an optimizer, those that accumulate, too."""
+    return getattr(optimizer, "inner_optimizer", optimizer)._iterations
+
+
 def calls(operation: Any) -> list[Any]:
     """Returns the calls of a layer or operation in models, each with `input_tensors`."""
     return list(operation._inbound_nodes)

@@ -34,7 +34,14 @@ from ban_tf.compat import (
 )
 from ban_tf.compat.loss_kinds import VALUES
 from ban_tf.compat.outputs import batch_size
-from ban_tf.distillation import jax_steps, matching, student_outputs, teachers, unlabelled
+from ban_tf.distillation import (
+    jax_steps,
+    matching,
+    step_seeds,
+    student_outputs,
+    teachers,
+    unlabelled,
+)
 from ban_tf.distillation.checked_model import CheckedModel
 from ban_tf.distillation.matching import StudentOutput
 from ban_tf.distillation.proxy import StudentProxy
@@ -286,7 +293,7 @@ class TaughtModel(CheckedModel, StudentProxy):
             learning,
             names=names,
             sample_weight=sample_weight,
-            seed=self._draw(training),
+            seed=step_seeds.next_seed(self._draws, getattr(self, "optimizer", None), training),
             watch=self._agreement.update_state,
         )
         self._track(self._teacher_loss, teacher_loss, y_pred)
@@ -380,15 +387,6 @@ class TaughtModel(CheckedModel, StudentProxy):
         teacher = getattr(self.teacher, "teacher", self.teacher)  # of one with other classes
         recorded = isinstance(teacher, teachers.RecordedTeacher)
         return labels["labels"] if recorded and teachers.is_recorded(labels) else labels
-
-    def _draw(self, training: bool) -> Any:
-        """Returns the seed of this step: two integers, different in each step."""
-        seed, count = ops.unstack(ops.cast(ops.convert_to_tensor(self._draws.state), "int32"))
-        if keras.backend.backend() != "jax":
-            count = 0 if self.optimizer is None else self.optimizer.iterations
-        elif training:
-            self._draws.next()  # JAX steps cannot read the optimizer's step count
-        return ops.stack([seed, ops.cast(count, "int32")])
 
     def _track(self, tracker: keras.metrics.Metric, loss: Any, y_pred: Any) -> None:
         if not any(tracker is metric for metric in self.further_metrics):

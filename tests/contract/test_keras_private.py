@@ -79,6 +79,19 @@ def test_the_learning_rate_is_the_schedule_or_the_variable():
     assert float(ops.convert_to_numpy(variable)) == 0.25
 
 
+@pytest.mark.parametrize("wrap", [lambda own: own, keras.optimizers.LossScaleOptimizer])
+def test_an_optimizer_counts_the_gradients_that_it_accumulates(wrap):
+    assert keras_private.accumulation_steps(wrap(keras.optimizers.SGD(0.1))) is None
+    optimizer = wrap(keras.optimizers.SGD(0.1, gradient_accumulation_steps=2))
+    assert keras_private.accumulation_steps(optimizer) == 2
+    variable = keras.Variable(np.zeros(2, "float32"))
+    for count in range(3):
+        if count:
+            assert int(keras_private.applied_gradients(optimizer)) == count
+        optimizer.apply([ops.ones(2)], [variable])
+    assert int(optimizer.iterations) == 1
+
+
 @pytest.mark.parametrize(
     ("frequency", "expected"), [(1, [True] * 4), (2, [False, True] * 2), ([1, 4], [1, 0, 0, 1])]
 )

@@ -73,3 +73,25 @@ def test_features_of_the_student_are_only_kept_within_a_step():
     with pytest.raises(ValueError, match="`distillation_losses` name layers of the student"):
         model.compute_loss(x, y, model(x))
     assert np.all(np.isfinite(model.train_on_batch(x, y)))
+
+
+def test_draws_and_schedules_go_on_with_the_steps_of_an_optimizer_that_was_not_compiled():
+    x, y = data(8)
+    progressive = ban_tf.objectives.Progressive("kd", steps=2)
+    losses = {}
+    for name, objective in (("dkpp", "dkpp"), ("progressive", progressive)):
+        model, optimizer = ban_tf.BornAgainModel(network(0), network(1), objective), sgd()
+        optimizer.learning_rate = 0.0
+        for _ in range(3):
+            with tf.GradientTape() as tape:
+                loss = model.compute_loss(x, y, model(x, training=True))
+            variables = model.trainable_variables
+            optimizer.apply(tape.gradient(loss, variables), variables)
+            losses.setdefault(name, []).append(float(loss))
+        assert float(model.compute_loss(x, y, model(x), training=False)) == float(
+            model.compute_loss(x, y, model(x), training=False)
+        )
+    assert len(set(losses["dkpp"])) == 3
+    labels, between, teacher = losses["progressive"]
+    np.testing.assert_allclose(between, (labels + teacher) / 2, rtol=1e-6)
+    assert labels != teacher

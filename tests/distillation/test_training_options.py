@@ -33,6 +33,25 @@ def test_options_of_the_optimizer_act_as_in_plain_keras(options):
     assert_trains_alike(network, *data(), optimizer=lambda: sgd(**options))
 
 
+def test_each_accumulated_step_draws_anew_and_schedules_count_updates():
+    x, y = data(8)
+    progressive = ban_tf.objectives.Progressive("kd", steps=2)
+    losses = {}
+    for name, objective in (("dkpp", "dkpp"), ("progressive", progressive)):
+        model = ban_tf.BornAgainModel(network(0), network(1), objective)
+        optimizer = keras.optimizers.SGD(0.0, gradient_accumulation_steps=2)
+        model.compile(optimizer, run_eagerly=True)
+        losses[name] = [model.test_on_batch(x, y, return_dict=True)["loss"]]
+        for _ in range(6):
+            model.reset_metrics()
+            losses[name].append(model.train_on_batch(x, y, return_dict=True)["loss"])
+    assert len(set(losses["dkpp"][1:])) == 6
+    before, *steps = losses["progressive"]
+    np.testing.assert_allclose(steps[::2], steps[1::2], rtol=1e-6)
+    np.testing.assert_allclose(steps[2], (steps[0] + steps[4]) / 2, rtol=1e-6)
+    np.testing.assert_allclose(before, steps[0], rtol=1e-6)
+
+
 @pytest.mark.nightly
 def test_frozen_layers_stay_as_they_are():
     def build():
