@@ -125,6 +125,11 @@ class DistillationTerms:
         self._others = [student, *models]
         self.restore(self._saved)
 
+    @property
+    def awaits_teacher(self) -> bool:
+        """Whether there are saved weights of layers that are built with the teacher."""
+        return bool(self._saved)
+
     def variables(self, kind: str) -> list[Any]:
         """Returns what of the losses is trained with the student; see `projections.collect`."""
         return projections.collect([loss for loss, _ in self.terms], kind, self._others)

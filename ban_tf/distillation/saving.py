@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from ban_tf.distillation import adjustable, teacher_files
+from ban_tf.distillation.held_optimizer import HeldOptimizer
 from ban_tf.distillation.taught_model import TaughtModel
 from ban_tf.errors import InputError
 
@@ -88,6 +89,20 @@ class SavingModel(TaughtModel):
         if self._further:
             numbers = range(sum(name.startswith("projection_") for name in names))
             self._further.restore([np.array(store[f"projection_{number}"]) for number in numbers])
+            optimizer = getattr(self, "optimizer", None)
+            if self._further.awaits_teacher and optimizer is not None:
+                held = HeldOptimizer(optimizer)
+                self.__dict__["_held_optimizer"] = held  # not tracked by Keras
+                self.optimizer = held.optimizer
+
+    def _release_optimizer(self) -> None:
+        """Gives the optimizer its state, once all that it trains is built."""
+        held = vars(self).get("_held_optimizer")
+        if held is None or self._further.awaits_teacher:
+            return
+        del self.__dict__["_held_optimizer"]
+        if held.optimizer is self.optimizer:
+            held.release(self.trainable_variables)
 
     def save_assets(self, dir_path: str) -> None:
         """Saves the teacher, if `save` includes it."""

@@ -177,6 +177,8 @@ class BornAgainModel(Preparing, SavingModel):
             self._keep_off_xla(value)
             self._trace_again()
         super().__setattr__(name, value)
+        if name == "teacher":
+            self._release_optimizer()
 
     def _checked_setting(self, name: str, value: Any) -> Any:
         """Returns what is assigned to one of `_SETTINGS`."""

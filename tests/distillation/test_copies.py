@@ -6,6 +6,7 @@ import pickle
 import keras
 import numpy as np
 import pytest
+from keras import layers
 from twins import data, network, sgd
 
 import ban_tf
@@ -69,3 +70,42 @@ def test_a_copy_keeps_distillation_losses(form):
     found, expected = fitted(again), fitted(model)
     for name in ("loss", "distillation_loss", "teacher_loss"):
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-5)
+
+
+def _projected():
+    """Returns a model whose student's features are projected to the width of its teacher's."""
+    keras.utils.set_random_seed(1)
+    teacher = keras.Sequential([keras.Input((6,)), layers.Dense(5, name="wide"), layers.Dense(4)])
+    student = network(0)
+    student.layers[0].name = "hidden"
+    features = ban_tf.features.FeatureLoss("fitnets", "wide", "hidden")
+    model = ban_tf.BornAgainModel(student, teacher, distillation_losses=[(features, 0.3)])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.05), loss, run_eagerly=True)
+    return model
+
+
+def _steps(model):
+    model.reset_metrics()
+    return [model.train_on_batch(X, Y, return_dict=True)["loss"] for _ in range(2)]
+
+
+def _saved(model, folder, **options):
+    model.save(folder / "model.keras", **options)
+    return keras.models.load_model(folder / "model.keras")
+
+
+@pytest.mark.first_cases(1)
+@pytest.mark.parametrize("form", [*COPIES, "with its teacher", "without its teacher"])
+def test_a_copy_goes_on_with_the_moments_of_its_projection(form, tmp_path):
+    model = _projected()
+    _steps(model)
+    if form in COPIES:
+        again = COPIES[form](model)
+    elif form == "with its teacher":
+        again = _saved(model, tmp_path, include_teacher=True)
+    else:
+        again = _saved(model, tmp_path)
+        again.teacher = model.teacher.models[0]
+    assert len(again.optimizer.variables) == len(model.optimizer.variables)
+    np.testing.assert_allclose(_steps(again), _steps(model), rtol=1e-5)
