@@ -30,7 +30,9 @@ def reduce(losses: Any, output: Any, sample_weight: Any) -> Any:
         output: The model's output of the losses, which carries Keras's mask.
         sample_weight: `[batch]` or `[batch, ...]`, or None.
     """
-    return mean(PerSample(name="per_sample", dtype="float32"), losses, output, sample_weight)
+    # Keras would align `[batch]` with the last axis of the losses.
+    weight = combine(sample_weight, None, losses)
+    return mean(PerSample(name="per_sample", dtype="float32"), losses, output, weight)
 
 
 def mean(loss: keras.losses.Loss, labels: Any, output: Any, sample_weight: Any) -> Any:
@@ -57,7 +59,8 @@ def mean(loss: keras.losses.Loss, labels: Any, output: Any, sample_weight: Any) 
     if not len(losses.shape):  # the loss has already taken the mean
         return distribute.scale_to_global_mean(losses, size)
     add_up = PerSample(name="sum", reduction="sum", dtype=loss.dtype)
-    summed = ops.sum(add_up(losses, output, sample_weight))  # Keras cannot sum an empty part
+    weight = combine(sample_weight, None, losses)
+    summed = ops.sum(add_up(losses, output, weight))  # Keras cannot sum an empty part
     weight = sample_weight if loss.reduction == "mean_with_sample_weight" else None
     return ops.divide_no_nan(summed, _divisor(losses, output, weight, distribute.share(size)))
 
@@ -151,6 +154,23 @@ def check_class_weight(x: Any, sample_weight: Any, recorded: bool) -> None:
         raise InputError(
             "`class_weight` cannot be given beside `sample_weight` by term ('labels', 'teacher'); "
             "multiply the weight of each label's class into sample_weight['labels']."
+        )
+
+
+def check_labelled(sample_weight: Any, labels: Any) -> None:
+    """Checks that sample weights come with labels, since Keras drops those of arrays without.
+
+    Args:
+        sample_weight: As for `fit`.
+        labels: As for `fit`.
+
+    Raises:
+        InputError: There are weights, and no labels.
+    """
+    if sample_weight is not None and labels is None:
+        raise InputError(
+            "`sample_weight` is given without `y`, where Keras leaves it out; give labels, which "
+            "may all be -1 for none."
         )
 
 

@@ -12,7 +12,7 @@ from ban_tf.compat.masks import with_mask
 from ban_tf.compat.outputs import to_logits
 from ban_tf.errors import InputError
 from ban_tf.objectives import label_forms
-from ban_tf.objectives.objective import RULED_OUT, Objective, as_float, is_possible
+from ban_tf.objectives.objective import RULED_OUT, Objective, as_float, counts, is_possible
 
 
 def cross_entropy(labels: Any, logits: Any, label_smoothing: float = 0.0) -> Any:
@@ -114,6 +114,14 @@ class LabelCrossEntropy(keras.losses.Loss):
         super().__init__(name=name, **kwargs)
         self.from_logits = from_logits
         self.label_smoothing = _check_smoothing(label_smoothing)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Returns the mean loss; weights `[batch]` count for all positions of a sample."""
+        if sample_weight is not None:
+            # Keras would align `[batch]` with the last axis of the losses.
+            of_losses = as_float(ops.convert_to_tensor(y_pred)[..., 0])
+            sample_weight = counts(sample_weight, of_losses)
+        return super().__call__(y_true, y_pred, sample_weight)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Returns the loss of each sample, `[batch, ...]`."""

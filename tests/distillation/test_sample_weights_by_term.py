@@ -98,6 +98,58 @@ def test_each_term_has_its_own_weights(form, given, loss):
     assert_reports(model.evaluate(**arguments, verbose=0, return_dict=True), of_labels, of_teacher)
 
 
+@pytest.mark.parametrize("loss", [None, "binary_crossentropy"])
+@pytest.mark.parametrize("units", [3, 4])
+def test_the_weight_of_a_sample_counts_for_all_of_its_units(units, loss):
+    # With as many units as samples, weights along the wrong axis would go unnoticed.
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(4, 6)), generator.integers(0, 2, (4, units))
+    weight = np.array([0.0, 1.0, 2.0, 3.0])
+    student, teacher = (
+        keras.Sequential([keras.Input((6,)), keras.layers.Dense(units, activation="sigmoid")])
+        for _ in range(2)
+    )
+    model = ban_tf.BornAgainModel(student, teacher, "kd+labels", output_kind="binary")
+    model.compile("sgd", loss, run_eagerly=True)
+    found = model.test_on_batch(x, y.astype("float32"), weight, return_dict=True)
+    p, q = (np.float64(net(x.astype("float32"))) for net in (teacher, student))
+    divergence = p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))
+    label = -np.log(np.where(y == 1, q, 1 - q))
+    for name, losses in (("teacher_loss", divergence), ("label_loss", label)):
+        expected = np.mean(weight[:, None] * losses)
+        np.testing.assert_allclose(found[name], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_the_weight_of_a_sample_counts_for_all_steps_of_its_sequence():
+    generator = np.random.default_rng(0)
+    x, weight = generator.normal(size=(4, 4, 6)), np.array([0.0, 1.0, 2.0, 3.0])
+    student, teacher = (
+        keras.Sequential([keras.Input((4, 6)), keras.layers.Dense(CLASSES)]) for _ in range(2)
+    )
+    model = ban_tf.BornAgainModel(student, teacher, "kd")
+    model.compile("sgd", run_eagerly=True)
+    found = model.test_on_batch(x, None, weight, return_dict=True)
+    log_p, log_q = (log_softmax(net(x.astype("float32"))) for net in (teacher, student))
+    divergence = np.sum(np.exp(log_p) * (log_p - log_q), axis=-1)
+    expected = np.mean(weight[:, None] * divergence)
+    np.testing.assert_allclose(found["teacher_loss"], expected, rtol=1e-5)
+
+
+def test_weights_without_labels_are_refused_where_keras_would_drop_them():
+    x, weight = data(SIZE)[0], weights()[0]
+    model = ban_tf.BornAgainModel(network(), network(1), "kd")
+    model.compile("sgd", run_eagerly=True)
+    for given in (
+        lambda: model.fit(x, sample_weight=weight, verbose=0),
+        lambda: model.evaluate(x, sample_weight=weight, verbose=0),
+        lambda: model.fit(x, validation_data=(x, None, weight), verbose=0),
+    ):
+        with pytest.raises(ValueError, match="`sample_weight` is given without `y`"):
+            given()
+    (loss,) = model.fit(x, verbose=0, batch_size=SIZE).history["teacher_loss"]
+    assert loss > 0
+
+
 def test_they_weight_the_gradient_and_validation_data():
     (x, y), (of_labels, of_teacher) = data(SIZE), weights()
     student, teacher = network(), network(1)

@@ -130,6 +130,19 @@ def test_sample_weights_count_as_in_other_keras_losses():
     )
 
 
+@pytest.mark.parametrize("reduction", ["sum_over_batch_size", "mean_with_sample_weight"])
+def test_the_weight_of_a_sample_counts_for_all_of_its_positions(reduction):
+    # As many positions as samples: weights along the wrong axis would go unnoticed.
+    logits = RANDOM.normal(size=(4, 4, 5)).astype("float32")
+    labels, weights = RANDOM.integers(0, 5, (4, 4)), RANDOM.uniform(size=4)
+    loss = objectives.LabelCrossEntropy(reduction=reduction)
+    log_q = np.float64(logits) - np.log(np.exp(np.float64(logits)).sum(-1, keepdims=True))
+    losses = -np.take_along_axis(log_q, labels[..., None], axis=-1)[..., 0]
+    divisor = 16 if reduction == "sum_over_batch_size" else 4 * weights.sum()
+    expected = np.sum(weights[:, None] * losses) / divisor
+    np.testing.assert_allclose(loss(labels, logits, weights), expected, rtol=1e-5)
+
+
 def test_the_loss_survives_saving():
     loss = objectives.LabelCrossEntropy(
         from_logits=False, label_smoothing=0.2, name="mine", reduction="sum"
