@@ -12,13 +12,13 @@ import importlib
 import io
 import os
 import pathlib
-import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 
 from absl import flags
 
+from ban_tf.cli import flag_errors
 from ban_tf.config import flagfiles
 from ban_tf.errors import BanError, InputError
 from ban_tf.system import shown
@@ -73,31 +73,9 @@ def _check_not_empty(values: flags.FlagValues) -> None:
             raise InputError(f"--{name} is empty; give it a value, or leave it out.")
 
 
-# What Abseil says of a value of another type, and in plain words.
-_OTHER_TYPE = re.compile(
-    r"flag (?P<given>--\w+=.*?): (?:(?P<whole>invalid literal for int)"
-    r"|(?P<number>could not convert string to float)|(?P<switch>\('Non-boolean)"
-    r"|value should be one of <(?P<choices>.*)>).*",
-    re.DOTALL,
-)
-_MUST_BE = {"whole": "a whole number", "number": "a number", "switch": "true or false"}
-
-
-def _in_words(error: BaseException | str) -> str:
-    """Returns the message of an error, with the flag, its value and what it must be."""
-    text = str(error)
-    found = _OTHER_TYPE.fullmatch(text) if isinstance(error, flags.IllegalFlagValueError) else None
-    if found is None:
-        return text
-    *others, last = (found["choices"] or "").split("|")
-    must = next((words for kind, words in _MUST_BE.items() if found[kind]), None)
-    must = must or f"{', '.join(others)} or {last}"
-    return f"{found['given']} must be {must}."
-
-
 def print_error(name: str, error: BaseException | str) -> None:
     """Prints an error of a command in one line; `name` is the command."""
-    text = shown.escaped(f"{name}: {_in_words(error)}")
+    text = shown.escaped(f"{name}: {flag_errors.describe(error)}")
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
     print(text, file=sys.stderr)
