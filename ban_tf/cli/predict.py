@@ -43,7 +43,7 @@ def main(arguments: Sequence[str]) -> int:
 
 def _spelt_out(arguments: Sequence[str]) -> list[str]:
     """Turns `--csv` without a file into `--csv=-`, standard output."""
-    following = [*arguments[1:], "--"]
+    following = [*arguments, "--"][1:]
     return [
         "--csv=-" if argument == "--csv" and after.startswith("--") else argument
         for argument, after in zip(arguments, following, strict=True)

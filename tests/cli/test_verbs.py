@@ -59,6 +59,39 @@ def test_empty_values_are_refused(verb, flag, capsys):
 
 
 @pytest.mark.parametrize(
+    ("verb", "message"),
+    [
+        ("report", "name a run"),
+        ("predict", "name a run and at least one file"),
+        ("evaluate", "--dataset must be given."),
+        ("export", "--to must be given."),
+        ("reproduce", "give --list, --show=ROW, or a ROW"),
+    ],
+)
+def test_a_verb_without_what_it_needs_is_one_sentence_and_code_2(verb, message, capsys):
+    assert verbs.main([verb]) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["launch", "--workers=0"], "ban-tf launch: --workers=0 must be between 1 and 64."),
+        (["launch", "--grace=-1"], "ban-tf launch: --grace=-1 must be at least 0."),
+        (["predict", "run", "a.png", "--top=0"], "ban-tf predict: --top=0 must be at least 1."),
+        (["runs", "--nosuch"], "ban-tf runs: There is no flag --nosuch."),
+        (["predict", "--mode=1"], "There is no flag --mode; did you mean --model?"),
+        (["predict", "--top"], "ban-tf predict: --top needs a value."),
+    ],
+)
+def test_flags_of_the_verbs_are_refused_in_plain_words(arguments, message, capsys):
+    assert verbs.main(arguments) == 2
+    error = capsys.readouterr().err
+    assert message in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("verb", "hint"), [("evalute", "did you mean evaluate?"), ("zzz", "there are train, runs")]
 )
 def test_a_wrong_verb_is_one_sentence_and_code_2(verb, hint, capsys):
