@@ -10,6 +10,7 @@ import contextlib
 import errno
 import importlib
 import io
+import logging
 import os
 import pathlib
 import sys
@@ -59,12 +60,31 @@ def run(
     try:
         names = values([name, *flagfiles.expand(arguments)])[1:]
         _check_not_empty(values)
-        return work(values, names) or 0
+        with _showing_warnings(name):
+            return work(values, names) or 0
     except (flags.Error, BanError) as error:
         print_error(name, error)
         return 2
     except BrokenPipeError:
         return 1
+
+
+@contextlib.contextmanager
+def _showing_warnings(name: str) -> Iterator[None]:
+    """Shows the package's warnings after the command, unless the caller has set up logging."""
+    root = logging.getLogger()
+    if root.handlers:
+        yield
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(f"{name}: %(message)s"))
+    # The package logs by Abseil; of other libraries only errors are of use.
+    handler.addFilter(lambda record: record.name == "absl" or record.levelno >= logging.ERROR)
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
 
 
 def _check_not_empty(values: flags.FlagValues) -> None:

@@ -14,7 +14,7 @@ from ban_tf.cli import verbs
 
 def _run(*arguments, cwd):
     return subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=cwd, capture_output=True, text=True, check=False
+        [sys.executable, *arguments], cwd=cwd, capture_output=True, text=True, check=False
     )
 
 
@@ -103,7 +103,7 @@ def test_a_wrong_verb_is_one_sentence_and_code_2(verb, hint, capsys):
 
 def test_the_three_ways_to_train_are_one(tmp_path):
     ways = (["ban_tf.main"], ["ban_tf", "train"], ["ban_tf"])
-    shown = [_run(*way, "--gens=2", "--nonsense", cwd=tmp_path) for way in ways]
+    shown = [_run("-m", *way, "--gens=2", "--nonsense", cwd=tmp_path) for way in ways]
     assert [line.returncode for line in shown] == [2, 2, 2]
     assert len({line.stderr for line in shown}) == 1
     assert "nonsense" in shown[0].stderr
@@ -127,3 +127,22 @@ def test_output_whose_reader_has_gone_ends_the_command(monkeypatch, capsys):
         with pytest.raises(SystemExit, match=r"^1$"):
             verbs.main(["--help"])
     assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+_WARNS = """
+import logging
+from absl import logging as abseil
+from ban_tf.cli import common
+
+def work(values, names):
+    abseil.warning("%s words are unknown.", 3)
+    logging.getLogger("tensorflow").warning("other")
+
+code = common.run("ban-tf predict", "", [], work)
+assert code == 0 and not logging.getLogger().handlers
+"""
+
+
+def test_warnings_of_a_command_begin_with_its_name(tmp_path):
+    done = _run("-c", _WARNS, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "ban-tf predict: 3 words are unknown.\n")
