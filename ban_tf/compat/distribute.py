@@ -41,19 +41,6 @@ def replica_count() -> int:
     return tf.distribute.get_strategy().num_replicas_in_sync
 
 
-def current_scope() -> Callable[[], Any]:
-    """Returns a function that enters the scope of the present strategy, if any."""
-    if keras.backend.backend() != "tensorflow":
-        return contextlib.nullcontext
-    import tensorflow as tf
-
-    return tf.distribute.get_strategy().scope if tf.distribute.has_strategy() else _no_scope
-
-
-def _no_scope() -> Any:
-    return contextlib.nullcontext()
-
-
 def is_of_strategy(variable: keras.Variable) -> bool:
     """Returns whether a variable can be trained under the present strategy, if there is one."""
     if keras.backend.backend() != "tensorflow":
