@@ -52,18 +52,6 @@ def check_count(name: str, value: Any, least: int) -> int:
     return int(value)
 
 
-def check_weight(name: str, value: Any) -> float:
-    """Returns a weight, a finite number of at least 0.
-
-    Raises:
-        InputError: It is something else.
-    """
-    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not number or not 0 <= float(value) < math.inf:
-        raise InputError(f"`{name}` must be a finite number of at least 0. Received: {value!r}")
-    return float(value)
-
-
 def check_objective(objective: Any, student: keras.Model) -> None:
     """Checks that the outputs named by an objective exist.
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL, KINDS, VALUES
@@ -362,6 +363,6 @@ def check_weight(name: str, weight: float) -> float:
 def _as_number(value: Any) -> float:
     """Returns a number or scalar array as a float; NaN for other values."""
     try:
-        return float("nan") if isinstance(value, (str, bytes, bool)) else float(value)
+        return float("nan") if isinstance(value, (str, bytes, bool, np.bool_)) else float(value)
     except (TypeError, ValueError):
         return float("nan")
