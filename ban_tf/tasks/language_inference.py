@@ -91,7 +91,7 @@ def next_words(
     model = _load(run, which, vocabulary)
     contexts = [text.encode([text.END, *line], vocabulary)[-CONTEXT:] for line in lines]
     language_scores.warn_of_unknown_words(
-        text.unknown_share(vocabulary, np.concatenate(contexts)), "given"
+        text.unknown_share(vocabulary, np.concatenate(contexts)), "given", scored=False
     )
     activation = outputs.first_activation(model)
     at_a_time = model.input_shape[0] or _LINES  # a stateful model has a fixed batch size

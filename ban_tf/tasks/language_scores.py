@@ -141,17 +141,20 @@ def contexts(scores: list[Scores], tokens: np.ndarray, vocabulary: Sequence[str]
     return found
 
 
-def warn_of_unknown_words(share: float, part: str) -> None:
+def warn_of_unknown_words(share: float, part: str, scored: bool = True) -> None:
     """Warns if many words of a text are unknown.
 
     Args:
         share: Their fraction.
         part: The name of the text.
+        scored: Whether its perplexity is measured, which depends on them.
     """
-    if share > _MANY_UNKNOWN:
-        logging.warning(
-            "%.1f %% of the words of the %s text are unknown and become <unk>, which is easy to "
-            "predict: its perplexity is not comparable with that of another vocabulary.",
-            100 * share,
-            part,
+    if share <= _MANY_UNKNOWN:
+        return
+    sentence = "%.1f %% of the words of the %s text are unknown and become <unk>"
+    if scored:
+        sentence += (
+            ", which is easy to predict: its perplexity is not comparable with that of another "
+            "vocabulary"
         )
+    logging.warning(f"{sentence}.", 100 * share, part)

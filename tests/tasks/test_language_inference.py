@@ -91,7 +91,9 @@ def test_unknown_words_of_a_file_are_reported_and_warned_of(run, place, capsys, 
         patch.setattr(language_scores.logging, "warning", lambda *words: said.append(words))
         language_scores.warn_of_unknown_words(0.2, "given")
         language_scores.warn_of_unknown_words(0.05, "given")
-    assert len(said) == 1 and said[0][1:] == (20.0, "given")
+        language_scores.warn_of_unknown_words(0.2, "given", scored=False)
+    assert [words[1:] for words in said] == [(20.0, "given")] * 2
+    assert ["perplexity" in words[0] for words in said] == [True, False]
 
 
 @pytest.mark.first_cases(1)
