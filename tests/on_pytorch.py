@@ -68,7 +68,7 @@ EXCEPTIONS = {
     "test_later_objectives.py::test_equal_outputs_or_a_single_example": _TAPE,
     "test_later_objectives.py::test_gradients_are_those_of_the_papers": _TAPE,
     "test_later_objectives.py::test_the_decoupled_parts_add_up": _TAPE,
-    "test_lineage.py::test_a_finished_lineage_is_read_and_a_longer_one_goes_on": _DROPOUT,
+    "test_lineage.py::test_a_finished_lineage_is_read_and_a_longer_one_resumes": _DROPOUT,
     "test_lineage.py::test_a_generation_equals_the_same_training_by_hand": _DROPOUT,
     "test_lineage.py::test_a_killed_run_ends_bit_identical": _COMMAND,
     "test_lineage.py::test_generations_of_one_shape_are_traced_once": _UNTRACED,

@@ -1,4 +1,4 @@
-"""A lineage that trains in a moment and has all that makes going on hard, for tests of that.
+"""A lineage that trains in a moment and has all that makes resuming hard, for tests of that.
 
 Batch normalization, dropout, momentum, permutations, another order in each epoch, and weights
 chosen by validation; and a callback that interrupts it.

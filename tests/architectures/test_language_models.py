@@ -81,7 +81,7 @@ def test_a_causal_transformer_reads_only_what_is_before_a_word(steps):
         assert (np.abs(found - expected)[:, place:].max(axis=(0, 2)) > 1e-5).all()
 
 
-def test_positions_are_told_apart_by_sines_of_many_rates():
+def test_positions_are_distinguished_by_sines_of_many_rates():
     """Vaswani et al., 2017, section 3.5: rates from 1 to 1/10,000; here in float64 NumPy."""
     x, words = keras.Input((5, 6)), keras.Input((5,), dtype="int32")
     model = keras.Model([x, words], text_blocks.add_sines(x, words, 6))

@@ -1,4 +1,4 @@
-"""What pixels a network takes: found out, told, and changed from one form to another."""
+"""What pixels a network takes: found out, given, and changed from one form to another."""
 
 import keras
 import numpy as np

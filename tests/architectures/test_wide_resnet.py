@@ -111,7 +111,7 @@ def test_wrong_dropout_is_refused(dropout):
 
 
 @pytest.mark.nightly
-def test_learns_to_tell_two_images_apart():
+def test_learns_to_distinguish_two_images():
     keras.utils.set_random_seed(0)
     model = architectures.build("wrn-10-1", (8, 8, 1), 2)
     images = np.random.default_rng(0).normal(size=(2, 8, 8, 1)).astype("float32").repeat(8, axis=0)

@@ -158,7 +158,7 @@ def test_an_export_gives_the_same_in_a_fresh_process(to, case, run, images, read
     np.testing.assert_allclose(given, expected, atol=1e-5)
 
 
-def test_the_manifest_says_what_goes_in_and_what_comes_out(run, tmp_path):
+def test_the_manifest_describes_inputs_and_outputs(run, tmp_path):
     path = export.export(run, "keras", which="1", output=tmp_path / "one.keras")
     manifest = json.loads(pathlib.Path(f"{path}.json").read_text())
     assert manifest["class_names"] == list("0123456789")
@@ -241,7 +241,7 @@ def test_the_manifest_of_an_export_replaces_only_that_of_an_earlier_one(run, tmp
 
 
 @pytest.mark.parametrize("name", ["folder", "nowhere/x", "file/x"])
-def test_where_a_table_cannot_be_written_is_said_before_the_work(name, run, tmp_path, capsys):
+def test_a_table_that_cannot_be_written_is_refused_before_the_work(name, run, tmp_path, capsys):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").touch()
     path = tmp_path / name

@@ -239,7 +239,7 @@ def test_a_given_teacher_with_other_classes_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("sent", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)]
 )
-def test_an_interrupted_run_says_how_to_go_on(sent, code, tmp_path):
+def test_an_interrupted_run_shows_the_command_that_resumes_it(sent, code, tmp_path):
     shutil.copy(one_convolution.__file__, tmp_path)
     arguments = ["--gens=0", "--epochs=500", f"--arch={one_convolution.ARCH}", "--progress=lines"]
     process = warm.start([sys.executable, "-m", "ban_tf.main", *arguments], cwd=tmp_path)

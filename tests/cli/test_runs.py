@@ -43,7 +43,7 @@ def _make(path, generations, gens, errors=()):
         directory.commit(files, metadata={"settings": {}, "generations": finished})
 
 
-def test_states_are_told_apart(tmp_path):
+def test_states_are_distinguished(tmp_path):
     _make(tmp_path / "done", 2, gens=1, errors=[0.3, 0.2])
     _make(tmp_path / "nested" / "cut", 1, gens=3)
     _make(tmp_path / "extended", 2, gens=2, errors=[0.3, 0.2])
@@ -63,7 +63,7 @@ def test_states_are_told_apart(tmp_path):
     assert (found["cut"].finished, found["cut"].wanted) == (1, 4)
 
 
-def test_the_table_says_how_to_go_on(tmp_path, capsys):
+def test_the_table_shows_how_to_resume(tmp_path, capsys):
     _make(tmp_path / "cut", 1, gens=3)
     assert runs.main([str(tmp_path)]) == 0
     out = capsys.readouterr().out
@@ -83,7 +83,7 @@ def test_a_run_without_the_final_student_that_it_is_to_have_is_interrupted(tmp_p
     assert runs.find(tmp_path)[0].state == "finished"
 
 
-def test_a_generation_under_way_is_told_by_its_epochs(tmp_path, capsys):
+def test_an_unfinished_generation_is_shown_by_its_epochs(tmp_path, capsys):
     _make(tmp_path / "cut", 1, gens=3)
     (tmp_path / "cut" / "generation-1").mkdir()
     (tmp_path / "cut" / "generation-1" / "history.csv").write_text("epoch,loss\n1,2.0\n2,1.0\n")
@@ -93,7 +93,7 @@ def test_a_generation_under_way_is_told_by_its_epochs(tmp_path, capsys):
     assert "1 of 4, 2 epochs" in capsys.readouterr().out
 
 
-def test_what_is_wrong_with_an_unreadable_run_is_said(tmp_path, capsys):
+def test_the_fault_of_an_unreadable_run_is_shown(tmp_path, capsys):
     _make(tmp_path / "broken", 1, gens=3)
     (tmp_path / "broken" / "manifest.json").write_text('{"settings": ')
     assert runs.main([str(tmp_path)]) == 0
@@ -102,7 +102,7 @@ def test_what_is_wrong_with_an_unreadable_run_is_said(tmp_path, capsys):
     assert "0 of" not in out and "Go on" not in out
 
 
-def test_a_damaged_manifest_is_said_and_the_one_before_it_listed(tmp_path, capsys, caplog):
+def test_a_damaged_manifest_is_reported_and_the_one_before_it_listed(tmp_path, capsys, caplog):
     _make(tmp_path / "run", 1, gens=3)
     with RunDirectory(tmp_path / "run") as directory:
         directory.commit(metadata={"more": 1})
@@ -129,7 +129,7 @@ def test_json_is_for_scripts(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("make", [False, True])
-def test_no_runs_and_no_folder_are_said(make, tmp_path, capsys):
+def test_no_runs_and_no_folder_are_reported(make, tmp_path, capsys):
     folder = tmp_path / "runs"
     if make:
         folder.mkdir()

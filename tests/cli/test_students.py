@@ -106,15 +106,15 @@ def test_all_students_have_one_teacher_which_is_recorded_once(folder, result):
 
 @pytest.mark.nightly
 def test_the_same_command_trains_nothing_again_and_more_students_alone(folder, result, capsys):
-    asked = []
+    trained = []
 
     def run_one(one):
-        asked.append(one.arch)
+        trained.append(one.arch)
         return runner.run(one)
 
     before = (folder / "all" / "student-sizes_small" / "generation-1" / "model.keras").stat()
     again = student_sweep.run(_options(folder, student_arch="sizes:small"), run_one)
-    assert asked == ["sizes:large", "sizes:small"]
+    assert trained == ["sizes:large", "sizes:small"]
     after = (folder / "all" / "student-sizes_small" / "generation-1" / "model.keras").stat()
     assert before.st_mtime_ns == after.st_mtime_ns
     assert again["networks"][1]["error"] == result["networks"][2]["error"]
@@ -135,8 +135,8 @@ def test_a_given_teacher_is_not_trained(folder, result):
 
 @pytest.mark.nightly
 def test_several_seeds_are_averaged_against_the_teacher_of_each(folder, result, capsys):
-    asked = {"workdir": str(folder / "seeds"), "student_arch": "sizes:middle,sizes:small"}
-    found = student_sweep.run(_options(folder, seeds=2, **asked), runner.run)
+    settings = {"workdir": str(folder / "seeds"), "student_arch": "sizes:middle,sizes:small"}
+    found = student_sweep.run(_options(folder, seeds=2, **settings), runner.run)
     seeds = [
         json.loads((folder / "seeds" / f"seed-{seed}" / "summary.json").read_text())["networks"]
         for seed in (0, 1)
@@ -153,7 +153,9 @@ def test_several_seeds_are_averaged_against_the_teacher_of_each(folder, result, 
     assert " ± " in table and "paired by seed" in table
     assert "0 to 1" in (folder / "seeds" / "report.html").read_text()
     with pytest.raises(RunDirectoryError):
-        student_sweep.run(_options(folder, **{**asked, "workdir": str(folder / "all")}, seeds=2), 0)
+        student_sweep.run(
+            _options(folder, **{**settings, "workdir": str(folder / "all")}, seeds=2), 0
+        )
 
 
 @pytest.mark.parametrize(

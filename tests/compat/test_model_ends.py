@@ -143,7 +143,7 @@ def test_layers_that_move_numbers_are_looked_through(name):
     assert list(outputs.visible_ends(model).values()) == [expected]
 
 
-def test_outputs_of_a_nested_model_are_told_apart():
+def test_outputs_of_a_nested_model_are_distinguished():
     inputs = keras.Input((4,))
     inner = keras.Model(inputs, [layers.Dense(3, "softmax")(inputs), layers.Dense(2)(inputs)])
     first, second = inner(inputs)

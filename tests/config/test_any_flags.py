@@ -18,7 +18,7 @@ from ban_tf.errors import InputError
 from ban_tf.tasks import runner
 
 _PATIENCE = 10.0  # seconds in which a run is refused
-_EXAMPLES = int(os.environ.get("BAN_TF_EXAMPLES", "80"))  # more where they were asked for by hand
+_EXAMPLES = int(os.environ.get("BAN_TF_EXAMPLES", "80"))  # more by the environment variable
 
 _HOSTILE = (
     *("", " ", "0", "-1", "nan", "inf", "-inf", "1e999", "1_000", "0x10", "\u0663", "9" * 5000),

@@ -303,7 +303,7 @@ def test_an_empty_value_that_takes_nothing_back_is_refused(flag):
         _parse(f"--{flag}=")
 
 
-def test_a_student_that_always_shares_its_ends_cannot_be_told_not_to():
+def test_a_student_that_always_shares_its_ends_refuses_a_flag_against_it():
     with pytest.raises(options.OptionsError, match="--share_ends=false"):
         _parse("--student_arch=resnet-wide-1-1@densenet-10-4", "--share_ends=false")
 

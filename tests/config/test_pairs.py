@@ -75,15 +75,15 @@ def test_ends_are_trained_where_nobody_teaches():
     assert not np.allclose(lineage.generations[0].weights[0], lineage.generations[1].weights[0])
 
 
-def test_a_lineage_ends_when_it_is_told_to():
-    asked = []
+def test_a_lineage_ends_when_its_stop_function_returns_true():
+    lengths = []
 
     def stop(lineage):
-        asked.append(len(lineage.generations))
-        return len(asked) == 2
+        lengths.append(len(lineage.generations))
+        return len(lengths) == 2
 
     lineage = _fit(ban_tf.Lineage(_network, 5, stop=stop))
-    assert asked == [2, 3] and len(lineage.generations) == 3
+    assert lengths == [2, 3] and len(lineage.generations) == 3
 
 
 def _options(place, **changes):
@@ -123,7 +123,7 @@ def test_a_run_of_a_densenet_that_teaches_a_residual_network(tmp_path):
     assert "The gradient of distillation" in (tmp_path / "run" / "report.html").read_text()
 
 
-def test_an_analysis_has_the_teacher_asked():
+def test_an_analysis_needs_an_online_teacher():
     """Where a recorded teacher would do, as on data without augmentation, it is online."""
     assert idle.needs_online(options.Options(analyse=True)) == "analyse"
 

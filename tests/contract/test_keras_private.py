@@ -61,7 +61,7 @@ def test_layers_are_found_at_any_depth():
     assert outer.name not in names
 
 
-def test_functional_models_are_told_from_others_and_keep_their_structure():
+def test_functional_models_are_distinguished_from_others_and_keep_their_structure():
     model = _functional()
     sequential = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     assert keras_private.is_functional(model)
@@ -167,7 +167,7 @@ def test_masks_are_kept_with_tensors_where_losses_find_them():
     assert float(loss) == pytest.approx(1.0)
 
 
-def test_losses_and_metrics_of_keras_are_told_from_other_functions():
+def test_losses_and_metrics_of_keras_are_distinguished_from_other_functions():
     assert keras_private.is_of_keras(keras.losses.mean_squared_error, "losses")
     assert keras_private.is_of_keras(keras.metrics.categorical_accuracy, "metrics")
     assert not keras_private.is_of_keras(keras.metrics.categorical_accuracy, "losses")
@@ -194,7 +194,7 @@ class Evaluated(keras.Sequential):
         return super().evaluate(*arguments, **options)
 
 
-def test_the_validation_of_fit_is_told_from_evaluate():
+def test_the_validation_of_fit_is_distinguished_from_evaluate():
     model = Evaluated([keras.Input((3,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     x, y = np.ones((4, 3)), np.ones((4, 1))

@@ -111,7 +111,7 @@ def test_any_change_of_a_text_changes_the_hash(tmp_path, line):
 
 
 def _text_run(folder):
-    asked = options.Options(
+    run_options = options.Options(
         dataset=f"text:{folder / 'words'}",
         arch="lstm-1-4",
         gens=0,
@@ -122,7 +122,7 @@ def _text_run(folder):
         report=False,
         workdir=str(folder / "run"),
     )
-    return runner.run(options.check(asked))
+    return runner.run(options.check(run_options))
 
 
 @pytest.mark.nightly
@@ -153,7 +153,7 @@ class Drawing:
                     Image.fromarray(pixels).save(place / f"{number}.png")
 
     def run(self):
-        asked = options.Options(
+        run_options = options.Options(
             dataset=f"folder:{self.folder / 'images'}",
             arch=one_convolution.ARCH,
             gens=0,
@@ -163,7 +163,7 @@ class Drawing:
             report=False,
             workdir=str(self.folder / "run"),
         )
-        runner.run(options.check(asked))
+        runner.run(options.check(run_options))
 
     @property
     def settings(self):

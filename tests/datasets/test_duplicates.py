@@ -16,7 +16,7 @@ def _known(digest, label=0):
     return duplicates.Known(pathlib.Path(f"{digest}-{label}"), label, digest.encode())
 
 
-def test_without_identical_images_nothing_is_said():
+def test_without_identical_images_nothing_is_logged():
     parts = {"train": [_known("a"), _known("a"), _known("b", 1)], "test": [_known("c")]}
     assert duplicates.describe(parts) == ""
 

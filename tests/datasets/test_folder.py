@@ -91,14 +91,14 @@ def test_bad_files_can_be_left_out_and_are_listed(tmp_path):
 def test_a_run_lists_the_files_that_it_skips(tmp_path):
     _write(tmp_path)
     (tmp_path / "train" / "dog" / "broken.png").write_bytes(b"not an image")
-    asked = options.Options(
+    run_options = options.Options(
         dataset=f"folder:{tmp_path}",
         arch=one_convolution.ARCH,
         batch_size=2,
         skip_bad_files=True,
         workdir=str(tmp_path / "run"),
     )
-    listed = runner.prepare(options.check(asked)).task.files()["skipped_files.txt"].decode()
+    listed = runner.prepare(options.check(run_options)).task.files()["skipped_files.txt"].decode()
     assert "broken.png cannot be read" in listed
     assert listed.count("\n") == 1
 
@@ -169,7 +169,7 @@ def test_classes_that_differ_between_train_and_test_are_named(tmp_path):
 @pytest.mark.nightly
 def test_a_run_whose_folder_has_changed_is_refused(tmp_path):
     _write(tmp_path / "images")
-    asked = options.Options(
+    run_options = options.Options(
         dataset=f"folder:{tmp_path / 'images'}",
         arch=one_convolution.ARCH,
         gens=0,
@@ -180,8 +180,8 @@ def test_a_run_whose_folder_has_changed_is_refused(tmp_path):
         report=False,
         workdir=str(tmp_path / "run"),
     )
-    runner.run(options.check(asked))
+    runner.run(options.check(run_options))
     another = next((tmp_path / "images/train/cat").iterdir())
     shutil.copy(another, another.with_stem("another"))
     with pytest.raises(RunDirectoryError, match="examples was '8 to train with and 8 to test with"):
-        runner.run(options.check(asked))
+        runner.run(options.check(run_options))

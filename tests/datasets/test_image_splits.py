@@ -27,7 +27,7 @@ def test_the_seed_chooses_the_validation_split_but_never_the_test_split():
     np.testing.assert_array_equal(first.test.images, other.test.images)
 
 
-def test_no_validation_split_when_none_is_asked_for():
+def test_no_validation_split_when_none_is_wanted():
     data = datasets.load("digits", validation_fraction=0.0, train_examples=100)
     assert len(data.train.labels) == 100
     assert data.validation.images.shape == (0, 8, 8, 1)

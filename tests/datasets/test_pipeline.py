@@ -82,7 +82,7 @@ def test_rows_are_normalized_as_pixels_are_to_the_last_bit():
 
 
 @pytest.mark.parametrize("place", [(0, 3), (1, 0), (2, 4)])
-def test_a_restart_goes_on_bit_for_bit(data, place):
+def test_a_restart_resumes_bit_for_bit(data, place):
     steps = pipeline.steps_per_epoch(data, 16)
     tail = _batches(data)[place[0] * steps + place[1] :]
     restarted = _batches(data, first_epoch=place[0], first_step=place[1])
@@ -134,7 +134,7 @@ def test_evaluation_reads_every_example_in_order(data):
 
 @pytest.mark.parametrize("workers", [2, 4])
 def test_replicas_of_all_workers_share_each_batch_without_overlap_or_loss(data, workers):
-    """Four replicas: as workers of two or of one each, gone on with within an epoch."""
+    """Four replicas: as workers of two or of one each, resumed within an epoch."""
     each = 4 // workers
     place = {"first_epoch": 1, "first_step": 2}
     shares = [

@@ -94,7 +94,7 @@ def test_the_layer_of_exported_models_resizes_alike(method, size, mode):
     assert np.abs(found - expected).max() < 2
 
 
-def test_digits_are_resized_if_told():
+def test_digits_are_resized_to_image_size():
     data = datasets.load("digits", image_size=(12, 10))
     assert data.input_shape == (12, 10, 1)
     assert data.test.images.shape == (360, 12, 10, 1)

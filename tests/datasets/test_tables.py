@@ -146,7 +146,7 @@ GOOD = "x,y\n" + "".join(f"{row},{'ab'[row % 2]}\n" for row in range(20))
         ("x,y,split\n1,a,train\n2,b,train\n", {}, "has no rows of the split test"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path, text, options, message):
+def test_the_fault_is_named(tmp_path, text, options, message):
     dataset = write(tmp_path, text)
     with pytest.raises(InputError, match=message):
         tables.load(dataset, **options)

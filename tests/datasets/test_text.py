@@ -1,4 +1,4 @@
-"""Text in Mikolov's format, and batches in which every stream goes on where it stopped."""
+"""Text in Mikolov's format, and batches in which every stream continues where it stopped."""
 
 import numpy as np
 import pytest
@@ -87,7 +87,7 @@ def test_a_path_that_is_not_there_is_refused_before_anything_is_read():
         text.check("text:/nowhere")
 
 
-def test_rows_of_training_batches_go_on_where_they_stopped():
+def test_rows_of_training_batches_resume_where_they_stopped():
     tokens = np.arange(50, dtype=np.int32)
     batches = list(text_batches.training_batches(tokens, 2, 7).as_numpy_iterator())
     assert len(batches) == text_batches.training_steps(tokens, 2, 7) == 3

@@ -111,7 +111,7 @@ def test_each_epoch_is_analysed_kept_and_logged(tmp_path):
     y = x[:, :3].argmax(-1)
     model = ban_tf.BornAgainModel(_model("softmax"), teacher=_model("softmax"), objective="kd")
     model.compile(keras.optimizers.SGD(0.5))
-    for epochs in (2, 3):  # the second training goes on with the first
+    for epochs in (2, 3):  # the second training resumes the first
         callback = analysis.Analysis(
             [(x[:32], y[:32]), (x[32:], y[32:])], tmp_path / "analysis.json", tmp_path / "logs"
         )

@@ -149,7 +149,7 @@ def test_teachers_that_cannot_teach_are_refused(tmp_path):
         ban_tf.BornAgainModel(network(0), sequence)
 
 
-def test_recorded_outputs_that_are_missing_from_training_data_are_asked_for():
+def test_recorded_outputs_that_are_missing_from_training_data_are_an_error():
     x, y = data()
     model = born_again()
     model.teacher = ban_tf.RecordedTeacher()
@@ -174,6 +174,6 @@ def test_a_regression_among_the_outputs_needs_a_loss():
     model.fit(x, 5 * x[:, 0], verbose=0)
 
 
-def test_labels_that_are_needed_and_missing_are_asked_for():
+def test_labels_that_are_needed_and_missing_are_an_error():
     with pytest.raises(ValueError, match="`y` is None, but labels count by `label_weight` 1"):
         born_again(objective="kd+labels").fit(data()[0], verbose=0)

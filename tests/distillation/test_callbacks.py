@@ -129,7 +129,7 @@ def test_a_checkpoint_holds_the_student_and_not_its_teacher(tmp_path, weights_on
 
 
 @pytest.mark.nightly
-def test_an_interrupted_training_goes_on_from_its_backup(tmp_path):
+def test_an_interrupted_training_resumes_from_its_backup(tmp_path):
     class Interrupt(callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 2:

@@ -1,4 +1,4 @@
-"""What Keras's own distillation tests ask of its class, asked of `BornAgainModel`."""
+"""What Keras's own distillation tests check of its class, checked of `BornAgainModel`."""
 
 import keras
 import numpy as np

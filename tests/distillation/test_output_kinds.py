@@ -113,7 +113,7 @@ def test_the_compiled_loss_says_what_linear_units_mean(name, stream):
 
 @pytest.mark.first_cases(1)
 @pytest.mark.parametrize("kind", ["values", "binary", "categorical"])
-def test_the_argument_says_it_for_a_loss_that_does_not(kind):
+def test_the_argument_decides_where_the_loss_does_not(kind):
     def my_loss(labels, predictions):
         return keras.ops.mean(predictions, axis=-1) + 0.0 * keras.ops.sum(
             keras.ops.cast(labels, "float32")
@@ -346,7 +346,7 @@ def test_a_lineage_in_doubt_is_refused_before_its_first_step():
 
 
 @pytest.mark.nightly
-def test_what_a_teacher_was_compiled_with_tells_of_an_output_without_a_loss():
+def test_the_loss_of_a_teacher_decides_the_kind_of_an_output_without_a_loss():
     def heads(seed):
         keras.utils.set_random_seed(seed)
         inputs = keras.Input((6,))

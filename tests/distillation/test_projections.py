@@ -207,7 +207,7 @@ def test_a_resumed_lineage_trains_projections_as_one_that_was_not_interrupted(tm
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_projection_of_unknown_shape_is_asked_to_be_built():
+def test_a_projection_of_unknown_shape_has_to_be_built_first():
     class Subclass(keras.Model):
         def __init__(self):
             super().__init__()

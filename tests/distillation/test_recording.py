@@ -1,4 +1,4 @@
-"""Recorded teachers: what is stored, going on after a kill, and equality with asking online."""
+"""Recorded teachers: what is stored, resuming after a kill, and equality with online teachers."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_structured_rows_are_memory_mapped(tmp_path):
     )
 
 
-def test_a_killed_recording_goes_on_with_the_first_missing_row(tmp_path):
+def test_a_killed_recording_resumes_at_the_first_missing_row(tmp_path):
     killed = Source(calls_to_live=6)  # a whole view and two batches of the next
     with pytest.raises(KeyboardInterrupt):
         _record(tmp_path, killed)

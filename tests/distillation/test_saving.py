@@ -52,8 +52,8 @@ def test_the_student_is_saved_and_exported_without_its_teacher_and_loads_without
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("kept", ["set anew", "path", "included"])
-def test_training_goes_on_after_loading_as_if_it_had_never_stopped(tmp_path, kept):
+@pytest.mark.parametrize("kept", ["set again", "path", "included"])
+def test_training_resumes_after_loading_as_if_it_had_never_stopped(tmp_path, kept):
     teacher = network(seed=1)
     teacher.save(tmp_path / "teacher.keras")
     straight = born_again(teacher, objective="dkpp", seed=3)
@@ -63,7 +63,7 @@ def test_training_goes_on_after_loading_as_if_it_had_never_stopped(tmp_path, kep
     fit(model, 2)
     model.save(tmp_path / "whole.keras", include_teacher=kept == "included")
     again = keras.models.load_model(tmp_path / "whole.keras")
-    if kept == "set anew":
+    if kept == "set again":
         with pytest.raises(ValueError, match="saved without its teacher"):
             fit(again, 4, initial_epoch=2)
         again.teacher = teacher

@@ -100,7 +100,7 @@ def test_mixed_precision_trains_as_plain_keras(policy, options):
 
 
 @pytest.mark.nightly
-def test_a_float16_student_gets_dynamic_loss_scaling_unasked_as_in_plain_keras():
+def test_a_float16_student_gets_dynamic_loss_scaling_by_default_as_in_plain_keras():
     x, y = data()
     student = mixed("mixed_float16")
     model = ban_tf.BornAgainModel(student, teacher=network(seed=1), objective="kd")

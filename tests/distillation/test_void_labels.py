@@ -158,7 +158,7 @@ def test_other_objectives_that_read_labels_leave_void_out_as_a_weight_of_zero_do
 
 @pytest.mark.first_cases(1)
 @pytest.mark.parametrize("objective", LABEL_FREE)
-def test_where_no_label_is_read_void_is_distilled_unless_told_otherwise(objective):
+def test_where_no_label_is_read_void_is_distilled_by_default(objective):
     labels = np.where(VOID, 255, Y)
     with_void, _ = trained(objective, labels, sparse(255))
     everywhere, _ = trained(objective, Y, sparse())
@@ -169,7 +169,7 @@ def test_where_no_label_is_read_void_is_distilled_unless_told_otherwise(objectiv
 
 @pytest.mark.first_cases(1)
 @pytest.mark.parametrize("objective", READING + LABEL_FREE)
-def test_what_a_teacher_says_of_void_positions_is_of_no_consequence(objective):
+def test_outputs_of_a_teacher_at_void_positions_have_no_effect(objective):
     labels, steps = np.where(VOID, -1, Y), []
     for noise in (0.0, 50.0):
         student = network(0)

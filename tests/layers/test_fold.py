@@ -157,7 +157,7 @@ def test_the_fast_precision_is_near_and_leaves_the_last_layer_alone():
 
 @pytest.mark.parametrize("precision", [None, "float32", "mixed_bfloat16"])
 def test_whole_numbers_stay_whole(precision):
-    """bfloat16 has no 301; operations keep the dtype that they are asked for."""
+    """bfloat16 has no 301; operations keep the requested dtype."""
     words = keras.Input((), dtype="int32")
     spelling = layers.Embedding(2, 1, name="spelling")
     x = keras.ops.cast(spelling(words) + 0.5, "int32")

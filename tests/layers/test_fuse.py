@@ -42,7 +42,7 @@ def flat_layers(model):
 
 
 def names(model):
-    """Names of all layers except inputs, which Keras names anew unless the user did."""
+    """Names of all layers except inputs, which Keras names again unless the user did."""
     return [layer.name for layer in flat_layers(model) if not isinstance(layer, layers.InputLayer)]
 
 
@@ -98,7 +98,7 @@ def test_trainable_flags_are_kept():
 
 
 @pytest.mark.nightly
-def test_compiled_model_can_go_on_training():
+def test_compiled_model_can_train_further():
     model = sequential()
     model.layers[0].trainable = False
     model.compile(keras.optimizers.SGD(0.5, momentum=0.9), "mse", metrics=["mae"])

@@ -1,4 +1,4 @@
-"""The generational loop: who teaches whom, what is kept, and going on after a kill."""
+"""The generational loop: who teaches whom, what is kept, and resuming after a kill."""
 
 import os
 import signal
@@ -129,7 +129,7 @@ def test_the_best_epoch_is_chosen_by_validation():
     np.testing.assert_allclose(accuracy, best["val_accuracy"], atol=1e-6)
 
 
-def test_a_finished_lineage_is_read_and_a_longer_one_goes_on(tmp_path):
+def test_a_finished_lineage_is_read_and_a_longer_one_resumes(tmp_path):
     first = _fit_quickly(ban_tf.Lineage(_build, generations=1, directory=tmp_path), epochs=2)
     first.directory.close()
     longer = _fit_quickly(ban_tf.Lineage(_build, generations=2, directory=tmp_path), epochs=2)

@@ -78,7 +78,7 @@ def test_a_function_that_needs_arguments_is_refused(name):
 
 
 def test_validation_data_may_have_no_labels():
-    """As without a teacher in the first generation they count, they are asked for."""
+    """They count in the first generation, which has no teacher, so they are required."""
     model = ban_tf.BornAgainModel(network(), network(), "kd")
     model.compile("sgd", run_eagerly=True)
     history = model.fit(X, Y, validation_data=(X,), verbose=0).history

@@ -1,4 +1,4 @@
-"""`Lineage.fit(x=function)` is asked for each epoch; data that trains nothing is refused."""
+"""`Lineage.fit(x=function)` calls it for each epoch; data that trains nothing is refused."""
 
 import importlib.util
 import json
@@ -84,11 +84,11 @@ def fixed():
 @pytest.mark.first_cases(2)
 @pytest.mark.parametrize("steps", [STEPS, None])
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_function_is_asked_for_each_epoch(kind, steps):
-    asked = []
+def test_the_function_is_called_for_each_epoch(kind, steps):
+    calls = []
 
     def data(generation, epoch, step):
-        asked.append((generation, epoch, step))
+        calls.append((generation, epoch, step))
         return kind(order(generation, epoch).reshape(STEPS, BATCH)[step:])
 
     lineage = ban_tf.Lineage(fixed, generations=1, objective="labels")
@@ -99,7 +99,7 @@ def test_the_function_is_asked_for_each_epoch(kind, steps):
         verbose=0,
         compile={"optimizer": lambda: keras.optimizers.SGD(RATE)},
     )
-    assert asked == [(generation, epoch, 0) for generation in range(2) for epoch in range(3)]
+    assert calls == [(generation, epoch, 0) for generation in range(2) for epoch in range(3)]
     for generation in lineage.generations:
         batches = [
             rows for e in range(3) for rows in order(generation.number, e).reshape(STEPS, BATCH)
@@ -134,16 +134,16 @@ def test_arrays_of_each_epoch_come_with_labels_of_their_own_argument():
 
 
 @pytest.mark.nightly
-def test_an_endless_stream_is_asked_for_once():
-    asked = []
+def test_the_function_of_an_endless_stream_is_called_once():
+    calls = []
 
     def data(generation, epoch, step):
-        asked.append((generation, epoch, step))
+        calls.append((generation, epoch, step))
         return as_dataset(order(generation, 0).reshape(STEPS, BATCH)).repeat()
 
     lineage = ban_tf.Lineage(build, generations=1)
     lineage.fit(data, epochs=3, steps_per_epoch=2, verbose=0, compile={"optimizer": "sgd"})
-    assert asked == [(0, 0, 0), (1, 0, 0)]
+    assert calls == [(0, 0, 0), (1, 0, 0)]
 
 
 def test_callbacks_see_one_training_and_every_epoch_of_it():
@@ -160,13 +160,13 @@ def test_callbacks_see_one_training_and_every_epoch_of_it():
             seen.append("end")
 
     def data(generation, epoch, step):
-        seen.append("asked")
+        seen.append("called")
         return as_dataset(order(generation, epoch).reshape(STEPS, BATCH))
 
     lineage = ban_tf.Lineage(build, generations=0)
     lineage.fit(data, epochs=2, verbose=0, compile={"optimizer": "sgd"}, callbacks=[Note()])
     # The first data is there before training begins, the others when their epoch does.
-    assert seen == ["asked", "begin", 0, 1, "asked", "end"]
+    assert seen == ["called", "begin", 0, 1, "called", "end"]
 
 
 @pytest.mark.nightly
@@ -203,15 +203,15 @@ import json, keras, tensorflow as tf
 devices = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(devices[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 import ban_tf, test_lineage_data as t
-asked = []
+calls = []
 def data(generation, epoch, step):
-    asked.append([generation, epoch, step])
+    calls.append([generation, epoch, step])
     return t.as_dataset(t.order(generation, epoch).reshape(-1)).batch(t.BATCH)
 with tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope():
     lineage = ban_tf.Lineage(t.fixed, generations=0)
     lineage.fit(data, epochs=2, verbose=0,
                 compile={"optimizer": lambda: keras.optimizers.SGD(t.RATE)})
-print(json.dumps([asked, [w.tolist() for w in lineage.generations[0].weights]]))
+print(json.dumps([calls, [w.tolist() for w in lineage.generations[0].weights]]))
 """
     done = warm.run(
         [sys.executable, "-c", program],
@@ -221,8 +221,8 @@ print(json.dumps([asked, [w.tolist() for w in lineage.generations[0].weights]]))
         },
         check=True,
     )
-    asked, weights = json.loads(done.stdout.splitlines()[-1])
-    assert asked == [[0, 0, 0], [0, 1, 0]]
+    calls, weights = json.loads(done.stdout.splitlines()[-1])
+    assert calls == [[0, 0, 0], [0, 1, 0]]
     batches = [rows for epoch in range(2) for rows in order(0, epoch).reshape(STEPS, BATCH)]
     for ours, theirs in zip(weights, by_hand(fixed().get_weights(), batches), strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)

@@ -18,5 +18,5 @@ def test_html_has_the_cells_of_the_text_escaped():
     assert "<b>" not in page
 
 
-def test_no_generation_is_said_in_words():
+def test_the_table_without_generations_is_a_sentence():
     assert table.as_html([]) == "<p>no generation yet</p>"

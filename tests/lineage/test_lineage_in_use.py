@@ -94,7 +94,7 @@ def test_a_model_with_adapted_preprocessing_is_cloned_with_what_it_adapted_to():
 
 
 @pytest.mark.nightly
-def test_generations_are_announced_unless_silence_is_asked_for(tmp_path, capsys):
+def test_generations_are_announced_unless_verbose_is_0(tmp_path, capsys):
     x, y = data()
     said = []
     for generations, verbose in ((0, 0), (1, 2)):
@@ -153,7 +153,7 @@ class Bare(layers.Layer):
         return inputs
 
 
-def test_models_that_cannot_be_made_anew_are_refused_with_a_sentence():
+def test_models_that_cannot_be_built_again_are_refused_with_a_sentence():
     inputs = keras.Input((4,))
     bare = keras.Model(inputs, layers.Dense(3)(Bare(2)(inputs)))
     with pytest.raises(ValueError, match=r"`build` .* cannot be cloned layer by layer"):

@@ -207,7 +207,7 @@ def test_a_data_frame_and_the_arrays_of_a_dataset_are_known_by_their_content(tmp
 
 
 @pytest.mark.nightly
-def test_data_that_only_reading_would_show_is_said_not_to_be_compared(tmp_path, capsys):
+def test_data_that_only_reading_would_show_is_reported_as_not_compared(tmp_path, capsys):
     def data(generation, epoch, step):
         return tf.data.Dataset.from_tensor_slices((X, Y)).batch(8)
 

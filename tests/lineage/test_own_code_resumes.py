@@ -51,7 +51,7 @@ def folder(tmp_path_factory):
 
 
 def _options(folder, **changes):
-    asked = {
+    settings = {
         "arch": "own_code:builder",
         "objective": "own_code:objective+labels",
         "gens": 1,
@@ -62,7 +62,7 @@ def _options(folder, **changes):
         "report": False,
         "workdir": str(folder / "run"),
     }
-    return options.check(options.Options(**{**asked, **changes}))
+    return options.check(options.Options(**{**settings, **changes}))
 
 
 @pytest.fixture(scope="module")

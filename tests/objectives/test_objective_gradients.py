@@ -178,7 +178,7 @@ def test_standardized_logits_leave_shift_and_scale_out():
 
 @pytest.mark.parametrize("name", ["kd", "dkd"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_a_student_that_believes_its_teacher_has_nothing_to_learn(name, shape):
+def test_a_student_that_equals_its_teacher_has_no_gradient(name, shape):
     labels, teacher, _ = draw(shape)
     found = objectives.get(name)(labels, teacher.astype("float32"), teacher.astype("float32"))
     np.testing.assert_allclose(found, 0.0, atol=1e-5)

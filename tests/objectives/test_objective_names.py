@@ -38,7 +38,7 @@ def test_the_table_of_names_needs_neither_keras_nor_tensorflow():
         ("package.module:function+labels", ("package.module:function", 1.0)),
     ],
 )
-def test_names_say_whether_labels_come_along(name, expected):
+def test_names_show_whether_the_labels_are_used(name, expected):
     assert names.parse(name) == expected
 
 

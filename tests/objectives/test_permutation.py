@@ -76,7 +76,7 @@ def test_keras_global_seed_governs_draws_without_a_seed():
 
 
 @pytest.mark.parametrize("jit_compile", [False, True])
-def test_a_traced_step_draws_anew_from_a_seed_that_is_a_tensor(jit_compile):
+def test_a_traced_step_draws_again_from_a_seed_that_is_a_tensor(jit_compile):
     objective = objectives.DKPP()
     random = np.random.default_rng(0)
     teacher, student = random.normal(size=(2, 8, 10)).astype("float32")
@@ -93,7 +93,7 @@ def test_a_traced_step_draws_anew_from_a_seed_that_is_a_tensor(jit_compile):
         np.testing.assert_allclose(second, eager, rtol=1e-5)
 
 
-def test_a_traced_step_without_a_seed_draws_anew_each_time():
+def test_a_traced_step_without_a_seed_draws_again_each_time():
     logits = np.tile(np.arange(10, dtype="float32"), (5, 1))
     traced = tf.function(lambda: permute(logits))
     assert np.any(traced().numpy() != traced().numpy())

@@ -56,7 +56,7 @@ def test_gains_are_paired_by_seed_with_students_interval(paths, metric):
     assert not any(entry["significant"] for entry in unchanged if entry)
 
 
-def test_words_say_what_the_intervals_say(paths):
+def test_the_sentence_agrees_with_the_intervals(paths):
     text = comparison_page.write_markdown(comparison.compare(_runs(*paths)))
     lines = [line for line in text.split("## ")[1].splitlines() if "| generation 1 |" in line]
     assert [line.split(" | ")[0] for line in lines] == ["| kd", "| dkpp"]
@@ -263,15 +263,15 @@ def test_a_study_under_way_is_compared_as_far_as_it_is(study, tmp_path, capsys):
 
 @pytest.mark.nightly
 def test_seeds_are_run_one_after_the_other_and_compared(tmp_path, capsys):
-    asked = []
+    trained = []
 
     def run_one(one):
-        asked.append((one.seed, one.seeds))
+        trained.append((one.seed, one.seeds))
         finished_run.make(one.directory, generations=2, seed=one.seed)
 
     wanted = options.Options(seeds=3, seed=4, workdir=str(tmp_path / "study"))
     result = seed_sweep.run(wanted, run_one)
-    assert asked == [(4, 1), (5, 1), (6, 1)]
+    assert trained == [(4, 1), (5, 1), (6, 1)]
     assert result["groups"][0]["seeds"] == [4, 5, 6]
     assert (tmp_path / "study" / "report.html").is_file()
     assert (tmp_path / "study" / "seed-5" / "manifest.json").is_file()

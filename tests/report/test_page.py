@@ -128,7 +128,7 @@ def test_words_of_the_user_are_text_and_not_markup(text):
     assert "&lt;b&gt;fox" in text
 
 
-def test_command_versions_hardware_and_time_are_told(text, outline):
+def test_command_versions_hardware_and_time_are_shown(text, outline):
     assert "python -m ban_tf.main --epochs=2" in text
     for cell in ("3.15.1", "abacus, 2 cores", "10 seconds"):
         assert cell in outline.cells

@@ -111,7 +111,7 @@ def test_a_training_that_stops_early_shows_its_last_epoch(capsys):
     assert epochs_shown(capsys.readouterr().out) == [1, 3, 5]
 
 
-def test_only_the_logs_asked_for_are_shown(capsys):
+def test_only_the_chosen_logs_are_shown(capsys):
     fit(Progress(0, 0, epochs=1, shown=("val_accuracy", "absent")), epochs=1)
     assert re.fullmatch(
         r"generation 0/0  epoch 1/1  val_accuracy 0\.\d{4}\n", capsys.readouterr().out
@@ -152,7 +152,7 @@ def test_a_generation_of_other_epochs_than_the_later_ones_counts_its_own(capsys)
 
 @pytest.mark.first_cases(1)
 @pytest.mark.parametrize("steps_per_execution", [1, 4])
-def test_every_line_but_the_last_of_a_lineage_tells_the_time_left(steps_per_execution, capsys):
+def test_every_line_but_the_last_of_a_lineage_shows_the_time_left(steps_per_execution, capsys):
     """Also where less than half a second is left, and where the first step is a whole epoch."""
     for generation in (0, 1):
         progress = Progress(generation, 1, epochs=3)

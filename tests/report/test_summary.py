@@ -106,7 +106,7 @@ def test_ensembles_are_all_prefixes_without_and_with_generation_0():
 
 
 @pytest.mark.parametrize(("average", "mean"), [("probabilities", np.exp), ("logits", lambda x: x)])
-def test_ensembles_average_what_they_are_told_to(average, mean):
+def test_ensembles_average_probabilities_or_logits_as_configured(average, mean):
     members, labels = members_and_labels()
     result = summary.summarize(RUN, members, labels, average)
     averaged = np.mean([mean(member.log_probabilities) for member in members[1:3]], axis=0)
@@ -116,7 +116,7 @@ def test_ensembles_average_what_they_are_told_to(average, mean):
 
 
 @pytest.mark.parametrize(("generations", "ensembles"), [(1, 0), (2, 1), (3, 3)])
-def test_a_run_may_still_be_going_on(generations, ensembles):
+def test_a_run_may_still_be_in_progress(generations, ensembles):
     members, labels = members_and_labels(generations)
     assert len(summary.summarize(RUN, members, labels)["ensembles"]) == ensembles
 

@@ -84,7 +84,7 @@ def test_markdown_has_the_promised_columns_and_cells():
     assert cells(lines[start + 4])[5] == "-1.25 [-2.00, -0.50]"
 
 
-def test_markdown_tells_the_run_and_its_ensembles():
+def test_markdown_names_the_run_and_its_ensembles():
     text = table.write_markdown(a_summary())
     assert text.startswith("# Born-again wrn-16-1 on digits\n\n2 born-again generations")
     assert "objective kd, seed 3; measured on 360 test examples." in text

@@ -95,7 +95,7 @@ def test_a_killed_and_resumed_run_has_every_step_once(tmp_path):
     }
 
 
-def test_each_epoch_can_be_read_while_training_goes_on(tmp_path):
+def test_each_epoch_can_be_read_during_training(tmp_path):
     scalars = tensorboard.TensorBoardScalars(tmp_path, 0)
     scalars.on_train_begin()
     scalars.on_epoch_end(0, {"loss": 2.0})
@@ -185,7 +185,7 @@ def test_pictures_and_flags_go_with_the_generations(tmp_path):
     assert "clip_norm" not in started.hparams  # a column of nothing
 
 
-def test_a_finished_generation_is_written_anew_without_gaps(tmp_path):
+def test_a_finished_generation_is_written_again_without_gaps(tmp_path):
     killed = tensorboard.TensorBoardScalars(tmp_path, 0)
     killed.on_train_begin()
     killed.on_epoch_end(0, {"loss": 3.0})

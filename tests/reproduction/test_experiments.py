@@ -95,7 +95,7 @@ LARGE = re.compile("resnet_(bottleneck_14|wide_[24])|wrn_28_(5|10)")
     ],
     ids=str,
 )
-def test_a_flagfile_builds_networks_of_the_size_that_it_tells(path):
+def test_a_flagfile_builds_networks_of_the_size_in_its_comment(path):
     own_text = (
         ["--dataset=text"] if "--dataset=text:data" in _settings(path) else []
     )  # data that one has to bring
@@ -104,11 +104,11 @@ def test_a_flagfile_builds_networks_of_the_size_that_it_tells(path):
         _count(name, parsed.dataset, tuple(parsed.architecture_settings().items()))
         for name in parsed.architectures
     ]
-    told = re.search(r"([\d.]+) million", path.read_text())
-    assert told or path.parts[1] in ("quick", "evidence")
-    if told:
+    stated = re.search(r"([\d.]+) million", path.read_text())
+    assert stated or path.parts[1] in ("quick", "evidence")
+    if stated:
         ends = 27 * 120 + 751 * 100 if parsed.architectures[-1].startswith("resnet") else 0
-        assert f"{(counts[-1] - ends) / 1e6:.2f}" == told[1]
+        assert f"{(counts[-1] - ends) / 1e6:.2f}" == stated[1]
 
 
 # By how much our counts differ from the paper's, where by more than 3 %; see `architectures`.
@@ -193,10 +193,10 @@ def test_all_columns_of_a_row_are_trained_and_shown(tmp_path, capsys):
     assert f"BAN ({figures['BAN']:.2f})" in capsys.readouterr().out
 
 
-def test_runs_and_their_teacher_are_asked_for_in_order(tmp_path):
-    asked = []
-    study.run(EXPERIMENTS["table5/wide-4-1"], tmp_path, ["--seed=1"], asked.append)
-    teacher, baseline, ban = asked
+def test_runs_and_their_teacher_are_trained_in_order(tmp_path):
+    started = []
+    study.run(EXPERIMENTS["table5/wide-4-1"], tmp_path, ["--seed=1"], started.append)
+    teacher, baseline, ban = started
     place = tmp_path / "teachers" / "cifar100" / "densenet_90_60"
     assert teacher == [
         "--flagfile=flags/cifar100/densenet_90_60.cfg",

@@ -24,10 +24,10 @@ ROW = Experiment(
 
 
 def test_each_seed_is_a_study_of_its_own(tmp_path, monkeypatch):
-    asked = []
-    monkeypatch.setattr(study, "run", lambda row, place, further: asked.append((place, further)))
+    calls = []
+    monkeypatch.setattr(study, "run", lambda row, place, further: calls.append((place, further)))
     over_seeds.run(ROW, tmp_path, range(2), ["--epochs=1"])
-    assert asked == [
+    assert calls == [
         (tmp_path / "seed-0", ["--epochs=1", "--seed=0"]),
         (tmp_path / "seed-1", ["--epochs=1", "--seed=1"]),
     ]
@@ -59,8 +59,8 @@ def test_seeds_are_trained_and_compared_with_the_control(tmp_path, monkeypatch, 
         *("--epochs=1", "--train_examples=64", "--batch_size=32", "--progress=none"),
         *(f"--arch={one_convolution.ARCH}", "--noreport"),
     ]
-    asked = ["quick/pair", "--seeds=2", f"--workdir={tmp_path}", *further]
-    assert command.main(asked) == 0
+    arguments = ["quick/pair", "--seeds=2", f"--workdir={tmp_path}", *further]
+    assert command.main(arguments) == 0
     trained = capsys.readouterr().out
     assert "Change from" in trained or "change from" in trained
     result = json.loads((tmp_path / "quick/pair/summary.json").read_text())
@@ -71,8 +71,8 @@ def test_seeds_are_trained_and_compared_with_the_control(tmp_path, monkeypatch, 
     }
     # Only what is there is shown, and nothing is trained.
     (tmp_path / "seed-1/quick/pair/labels/summary.json").unlink()
-    asked = ["--show=quick/pair", "--seeds=3", f"--workdir={tmp_path}"]
-    assert command.main(asked) == 0
+    arguments = ["--show=quick/pair", "--seeds=3", f"--workdir={tmp_path}"]
+    assert command.main(arguments) == 0
     result = json.loads((tmp_path / "quick/pair/summary.json").read_text())
     assert [group["seeds"] for group in result["groups"]] == [[0, 1], [0]]
     assert not (tmp_path / "seed-2").exists()

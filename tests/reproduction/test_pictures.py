@@ -137,7 +137,7 @@ def test_other_seeds_are_not_paired(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("cost", "nothing of evidence/generations"),
         ("sizes", "no 3 seeds of evidence/cifar10-1000"),
@@ -145,6 +145,6 @@ def test_other_seeds_are_not_paired(tmp_path):
         ("generations", "no 3 seeds of evidence/generations"),
     ],
 )
-def test_nothing_to_draw_is_one_sentence(name, told, tmp_path, capsys):
+def test_nothing_to_draw_is_one_sentence(name, message, tmp_path, capsys):
     assert pictures.main([name, f"--workdir={tmp_path}"]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err

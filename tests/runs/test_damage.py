@@ -95,7 +95,7 @@ def test_reports_are_complete_after_a_disk_that_fails_at_each_of_their_writes(
     tmp_path, monkeypatch
 ):
     trained, report = tmp_path / "trained", results.report
-    asked = options.check(
+    run_options = options.check(
         options.Options(
             arch=one_convolution.ARCH,
             gens=0,
@@ -114,7 +114,7 @@ def test_reports_are_complete_after_a_disk_that_fails_at_each_of_their_writes(
         return report(task, family, directory)
 
     monkeypatch.setattr(results, "report", keep)
-    runner.run(asked)
+    runner.run(run_options)
     disk, starts = FailingDisk(monkeypatch), 0
     while True:
         starts += 1
@@ -164,7 +164,7 @@ def interrupted(tmp_path_factory):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(("damage", "count"), [*((name, 1) for name in DAMAGES), ("emptied", 2)])
-def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_is_used(
     tmp_path, interrupted, undisturbed, caplog, damage, count
 ):
     shutil.copytree(interrupted, tmp_path, dirs_exist_ok=True)

@@ -15,7 +15,7 @@ runpy.run_module("ban_tf.main", run_name="__main__")
 
 
 @pytest.mark.nightly
-def test_a_disk_that_is_full_is_named_and_the_run_goes_on_once_there_is_space(tmp_path):
+def test_a_disk_that_is_full_is_named_and_the_run_resumes_once_there_is_space(tmp_path):
     arguments = [*ARGUMENTS, "--workdir=run"]
     full = warm.run([sys.executable, "-c", FORBID_LARGE_FILES, *arguments], cwd=tmp_path)
     assert full.returncode == 1

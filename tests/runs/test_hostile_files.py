@@ -481,7 +481,7 @@ CHECKPOINTS = {
 }
 
 
-def test_hostile_checkpoints_are_said_and_the_one_before_is_used(interrupted, tmp_path, caplog):
+def test_hostile_checkpoints_are_reported_and_the_one_before_is_used(interrupted, tmp_path, caplog):
     from ban_tf.training import checkpointing
 
     run = shutil.copytree(interrupted, tmp_path / "run")
@@ -502,7 +502,7 @@ def test_hostile_checkpoints_are_said_and_the_one_before_is_used(interrupted, tm
 
 @pytest.mark.first_cases(1)
 @pytest.mark.parametrize("kind", ["a pipe", "a folder", "a link out of the run"])
-def test_checkpoints_that_are_no_files_are_said(interrupted, tmp_path, caplog, kind):
+def test_checkpoints_that_are_no_files_are_reported(interrupted, tmp_path, caplog, kind):
     run = shutil.copytree(interrupted, tmp_path / "run")
     last = sorted(run.glob("generation-0/checkpoint-*"))[-1]
     hostile.SPECIAL[kind](last)

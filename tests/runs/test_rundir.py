@@ -224,7 +224,7 @@ def _flipped(content):
 
 
 @pytest.mark.parametrize("reader", [RunDirectory, ReadOnlyDirectory, RunReader])
-def test_each_flipped_bit_of_the_manifest_is_said_and_the_one_before_it_used(
+def test_each_flipped_bit_of_the_manifest_is_reported_and_the_one_before_it_used(
     tmp_path, monkeypatch, reader
 ):
     _small_run(tmp_path)

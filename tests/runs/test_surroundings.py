@@ -21,7 +21,7 @@ def test_versions_threads_and_processor_are_noted(tmp_path, caplog):
     assert not caplog.text
 
 
-def test_what_changed_is_said_once_in_one_line(tmp_path, caplog, monkeypatch):
+def test_what_changed_is_reported_once_in_one_line(tmp_path, caplog, monkeypatch):
     with RunDirectory(tmp_path) as directory:
         surroundings.note(directory)
         changed = {"numpy": "9.9", "threads within operations": "99"}

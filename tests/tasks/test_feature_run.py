@@ -77,7 +77,7 @@ def test_a_seed_repeats_a_student_and_its_projections(tmp_path):
 
 
 @pytest.mark.nightly
-def test_layers_that_keras_names_anew_each_time_are_found_again(tmp_path):
+def test_layers_with_a_new_automatic_name_each_time_are_found_again(tmp_path):
     runner.run(_options(tmp_path / "run", arch="unlike:teacher", student_arch="unlike:nameless"))
     assert len(_weights(tmp_path / "run")) == 4
 

@@ -19,7 +19,7 @@ from tests import reports
 
 
 @pytest.fixture(scope="module")
-def asked(tmp_path_factory):
+def run_options(tmp_path_factory):
     return options.check(
         options.Options(
             arch=one_convolution.ARCH,
@@ -36,25 +36,28 @@ def asked(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def result(asked):
-    return runner.run(asked)
+def result(run_options):
+    return runner.run(run_options)
 
 
-def test_the_final_student_has_its_row_everywhere(asked, result):
+def test_the_final_student_has_its_row_everywhere(run_options, result):
     row = result["final_student"]
     assert row["taught_by"] == "ensemble of generations 1-2"
-    assert "| final | ensemble of generations 1-2 |" in (asked.directory / "summary.md").read_text()
-    assert reading.read_summary(reading.RunReader(asked.directory)) == result
+    assert (
+        "| final | ensemble of generations 1-2 |"
+        in (run_options.directory / "summary.md").read_text()
+    )
+    assert reading.read_summary(reading.RunReader(run_options.directory)) == result
 
 
 @pytest.mark.nightly
-def test_the_report_shows_the_final_student(asked, result):
-    page = reports.written(asked.directory)
+def test_the_report_shows_the_final_student(run_options, result):
+    page = reports.written(run_options.directory)
     assert "ensemble of generations 1-2" in page and "final student" in page
 
 
-def test_its_numbers_are_those_of_its_model(asked, result):
-    own = reading.RunReader(asked.directory / result["final_student"]["directory"])
+def test_its_numbers_are_those_of_its_model(run_options, result):
+    own = reading.RunReader(run_options.directory / result["final_student"]["directory"])
     test = digits.load().test
     predicted = inference.log_probabilities(
         inference.load(own, "1"), test.images, reading.read_data_facts(own)
@@ -63,9 +66,9 @@ def test_its_numbers_are_those_of_its_model(asked, result):
     assert result["final_student"]["error"] == pytest.approx(wrong)
 
 
-def test_its_teacher_is_the_ensemble_of_the_run(asked, result):
-    run = reading.RunReader(asked.directory)
-    own = reading.RunReader(asked.directory / result["final_student"]["directory"])
+def test_its_teacher_is_the_ensemble_of_the_run(run_options, result):
+    run = reading.RunReader(run_options.directory)
+    own = reading.RunReader(run_options.directory / result["final_student"]["directory"])
     images, facts = digits.load().test.images[:20], reading.read_data_facts(run)
     np.testing.assert_allclose(
         reading.read_predictions(own, 1)[0][:20],
@@ -74,18 +77,18 @@ def test_its_teacher_is_the_ensemble_of_the_run(asked, result):
     )
 
 
-def test_its_run_keeps_the_ensemble_and_prefers_what_it_trained(asked, result):
-    run = ban_tf.Run(asked.directory / result["final_student"]["directory"])
+def test_its_run_keeps_the_ensemble_and_prefers_what_it_trained(run_options, result):
+    run = ban_tf.Run(run_options.directory / result["final_student"]["directory"])
     images = digits.load().test.images[:5]
-    ensemble = ban_tf.Run(asked.directory).predict(images)
+    ensemble = ban_tf.Run(run_options.directory).predict(images)
     np.testing.assert_allclose(run.predict(images, 0), ensemble, atol=1e-5)
     assert "0" not in run.summary.get("validation", {}).get("models", {})
     assert run.preferred.model != "0"
 
 
 @pytest.mark.nightly
-def test_it_is_trained_once(asked, result):
-    again = runner.run(dataclasses.replace(asked, report=False))
+def test_it_is_trained_once(run_options, result):
+    again = runner.run(dataclasses.replace(run_options, report=False))
     assert again["final_student"] == result["final_student"]
 
 
@@ -95,9 +98,9 @@ def test_an_ensemble_needs_two_generations():
 
 
 @pytest.mark.nightly
-def test_a_run_that_was_moved_goes_on_and_another_teacher_is_refused(asked, result, tmp_path):
-    moved = dataclasses.replace(asked, report=False, workdir=str(tmp_path / "moved"))
-    shutil.copytree(asked.directory, moved.directory)
+def test_a_run_that_was_moved_resumes_and_another_teacher_is_refused(run_options, result, tmp_path):
+    moved = dataclasses.replace(run_options, report=False, workdir=str(tmp_path / "moved"))
+    shutil.copytree(run_options.directory, moved.directory)
     assert runner.run(moved)["final_student"] == result["final_student"]
 
     name = result["final_student"]["directory"]
@@ -113,8 +116,8 @@ def test_a_run_that_was_moved_goes_on_and_another_teacher_is_refused(asked, resu
 
 
 @pytest.mark.nightly
-def test_an_ensemble_no_better_than_chance_is_said_to_be_so(tmp_path, caplog):
-    asked = options.Options(
+def test_an_ensemble_no_better_than_chance_is_reported(tmp_path, caplog):
+    run_options = options.Options(
         arch=one_convolution.ARCH,
         gens=2,
         epochs=1,
@@ -125,6 +128,6 @@ def test_an_ensemble_no_better_than_chance_is_said_to_be_so(tmp_path, caplog):
         report=False,
         workdir=str(tmp_path / "run"),
     )
-    runner.run(options.check(asked))
+    runner.run(options.check(run_options))
     assert "The ensemble that teaches the final student contains generations" in caplog.text
     assert "than chance: 1, 2." in caplog.text

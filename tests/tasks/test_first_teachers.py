@@ -127,8 +127,8 @@ def test_generation_0_learns_from_a_recording_and_teaches_the_next(recordings, t
 def test_classes_in_another_order_are_matched_by_their_names(recordings, tmp_path):
     given = {"augment": "none", "epochs": 1}
     for name in ("all", "turned"):
-        asked = {**given, "teacher_from": f"recording:{recordings / name}"}
-        runner.run(_options(tmp_path / name, **asked))
+        settings = {**given, "teacher_from": f"recording:{recordings / name}"}
+        runner.run(_options(tmp_path / name, **settings))
     for ours, theirs in zip(_weights(tmp_path / "all"), _weights(tmp_path / "turned"), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5)
 

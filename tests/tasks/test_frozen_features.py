@@ -69,11 +69,11 @@ def passes(monkeypatch):
 
 
 def test_each_image_passes_the_backbone_once(passes, tmp_path):
-    asked = _options(tmp_path)
-    result = runner.run(asked)
+    run_options = _options(tmp_path)
+    result = runner.run(run_options)
     test = digits.load().test
     assert sum(passes) == 300 + len(test.labels)
-    run = Run(asked.directory)
+    run = Run(run_options.directory)
     errors = [row["error"] for row in result["generations"]]
     assert max(errors) < 0.4
     bodies = []
@@ -93,10 +93,10 @@ def test_each_image_passes_the_backbone_once(passes, tmp_path):
 
 @pytest.mark.nightly
 def test_one_more_generation_and_another_objective_compute_nothing_again(passes, tmp_path):
-    asked = _options(tmp_path)
-    errors = [row["error"] for row in runner.run(asked)["generations"]]
+    run_options = _options(tmp_path)
+    errors = [row["error"] for row in runner.run(run_options)["generations"]]
     before = len(passes)
-    longer = runner.run(dataclasses.replace(asked, gens=3))
+    longer = runner.run(dataclasses.replace(run_options, gens=3))
     assert [row["error"] for row in longer["generations"][:3]] == errors
     runner.run(_options(tmp_path, "other", objective="kd", gens=1))
     assert len(passes) == before

@@ -58,12 +58,14 @@ def _error(predicted, images):
 
 @pytest.mark.nightly
 @pytest.mark.parametrize(
-    ("file", "told"), [("raw.keras", "auto"), ("inner.keras", "minus_one_to_one")]
+    ("file", "teacher_input"), [("raw.keras", "auto"), ("inner.keras", "minus_one_to_one")]
 )
-def test_a_given_teacher_gets_its_own_pixels_everywhere(file, told, teachers, images, tmp_path):
+def test_a_given_teacher_gets_its_own_pixels_everywhere(
+    file, teacher_input, teachers, images, tmp_path
+):
     path = teachers / file
-    asked = _options(tmp_path / "run", teacher_from=str(path), teacher_input=told)
-    result = runner.run(asked)
+    run_options = _options(tmp_path / "run", teacher_from=str(path), teacher_input=teacher_input)
+    result = runner.run(run_options)
     error = result["generations"][0]["error"]
     assert error < 0.15
     run = Run(tmp_path / "run")
@@ -75,7 +77,7 @@ def test_a_given_teacher_gets_its_own_pixels_everywhere(file, told, teachers, im
     assert _error(served.predict(images.test.images, verbose=0), images) == pytest.approx(error)
     # Resumed with one more generation.
     again = runner.run(
-        _options(tmp_path / "run", teacher_from=str(path), teacher_input=told, gens=2)
+        _options(tmp_path / "run", teacher_from=str(path), teacher_input=teacher_input, gens=2)
     )
     assert again["generations"][0]["error"] == error
 
@@ -164,14 +166,14 @@ def test_networks_of_two_forms_are_in_one_run(custom, images, tmp_path):
         assert _error(run.predict(images.test.images, number), images) == pytest.approx(error)
     # As the teacher of another run, its pixels are those of the run.
     path = tmp_path / "run" / "generation-0" / "model.keras"
-    asked = _options(tmp_path / "next", teacher_from=str(path), arch="pixel_networks:plain")
-    again = runner.run(asked)
+    run_options = _options(tmp_path / "next", teacher_from=str(path), arch="pixel_networks:plain")
+    again = runner.run(run_options)
     assert again["generations"][0]["error"] == pytest.approx(result["generations"][0]["error"])
 
 
-def test_the_pixels_can_be_told(custom, tmp_path):
-    asked = _options(tmp_path, arch="pixel_networks:plain", input="minus_one_to_one")
-    data = runner.prepare(asked).task.data
+def test_the_pixels_can_be_given(custom, tmp_path):
+    run_options = _options(tmp_path, arch="pixel_networks:plain", input="minus_one_to_one")
+    data = runner.prepare(run_options).task.data
     assert (data.mean, data.std) == (np.float32([0.5]), np.float32([0.5]))
     with pytest.raises(InputError, match="have three channels"):
         runner.prepare(_options(tmp_path, arch="pixel_networks:plain", input="imagenet"))

@@ -154,8 +154,8 @@ def _language_run(directory, sent=()):
 
 
 @pytest.mark.nightly
-def test_a_language_model_goes_on_within_a_text_as_if_it_had_never_stopped(tmp_path):
-    """What student and teacher have read goes on, and the rate is lowered no more than once."""
+def test_a_language_model_resumes_within_a_text_as_if_it_had_never_stopped(tmp_path):
+    """The states of student and teacher are restored, and the rate is lowered no more than once."""
     whole = _language_run(None)
     rates = [row["learning_rate"] for generation in whole.generations for row in generation.history]
     assert len(set(rates)) > 2  # there is something that could be lowered twice
@@ -272,7 +272,7 @@ def test_generation_0_is_what_plain_keras_trains(finished, tmp_path):
     )
     for _ in range(epochs):
         language_training.reset_states(model)
-        for step in range(steps):  # each stream goes on where it was left
+        for step in range(steps):  # each stream continues where it stopped
             model.train_on_batch(words[:, step], following[:, step])
     trained = ban_tf.Run(tmp_path).model(0).get_weights()
     assert len(trained) == len(model.get_weights())

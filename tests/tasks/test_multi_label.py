@@ -277,7 +277,7 @@ def test_several_given_models_teach_generation_0_label_by_label(run, place):
 
 
 @pytest.mark.nightly
-def test_recorded_teachers_teach_as_those_that_are_asked(run, place):
+def test_recorded_teachers_teach_as_online_ones(run, place):
     runner.run(_options(place, "online", teacher_signal="online", gens=1))
     assert run.files.metadata["teacher_signal"]["recorded"]
     assert not Run(place / "online").files.metadata["teacher_signal"]["recorded"]

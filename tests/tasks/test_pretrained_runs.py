@@ -164,9 +164,9 @@ def test_a_run_that_unfreezes_resumes_bit_by_bit(stopped, files, tmp_path):
 @pytest.mark.nightly
 def test_a_backbone_of_keras_is_trained_evaluated_and_exported(tmp_path):
     given = {"arch": "MobileNetV2", "weights": "none", "freeze": "backbone", "epochs": 1, "gens": 1}
-    asked = _pictures(tmp_path, **given)
-    result = runner.run(asked)
-    run = Run(asked.directory)
+    run_options = _pictures(tmp_path, **given)
+    result = runner.run(run_options)
+    run = Run(run_options.directory)
     images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype("uint8")
     raw = run.model(1).predict(images.astype("float32"), verbose=0)
     shares = np.exp(raw) / np.exp(raw).sum(-1, keepdims=True)

@@ -51,6 +51,6 @@ def test_every_row_of_the_page_is_one_of_a_comparison():
     assert [line for line in lines if line not in rows] == []
 
 
-def test_every_comparison_is_told_of():
+def test_every_comparison_is_described():
     assert COMPARISONS
     assert [name.name for name in COMPARISONS if f"results/{name.name}" not in PAGE] == []

@@ -34,7 +34,7 @@ def build(input_shape, num_classes):
     ])
 """
 # Runs commands one after the other; with `callbacks`, the second epoch of generation 1 ends as by a
-# kill, for which nothing is written. Plots, half of the time of such a run, are drawn where asked.
+# kill, for which nothing is written. Plots, half of the time of such a run, are drawn where needed.
 PROGRAM = """
 import json, sys
 class Hidden:

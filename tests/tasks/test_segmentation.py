@@ -268,7 +268,7 @@ def test_an_exported_model_prepares_images_by_itself(run, tmp_path):
 
 
 @pytest.mark.nightly
-def test_pixels_without_a_class_learn_from_the_teacher_unless_told_otherwise(folder):
+def test_pixels_without_a_class_learn_from_the_teacher_by_default(folder):
     for distill_void in (True, False):
         settings = chosen(folder, "unused", objective="kd", skip_void=not distill_void)
         task = Segmentation(settings, Workers())

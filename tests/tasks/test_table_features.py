@@ -72,7 +72,7 @@ def test_features_without_tensorflow_are_the_same(columns, model):
     np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-6)
 
 
-def test_columns_are_told_apart(columns):
+def test_kinds_of_columns_are_distinguished(columns):
     kinds = {column.name: column.kind for column in columns}
     assert kinds == {
         **dict.fromkeys(HEADINGS[:3], "number"),

@@ -125,14 +125,14 @@ def test_new_tables_are_predicted(place, run, capsys):
     table = place / "predicted.csv"
     arguments = [str(place / "run"), str(place / "new.csv"), str(place / "absent.csv")]
     assert predict.main([*arguments, f"--csv={table}", "--model=ensemble"]) == 1
-    told = capsys.readouterr()
-    assert "absent.csv does not exist" in told.err
+    printed = capsys.readouterr()
+    assert "absent.csv does not exist" in printed.err
     rows = list(csv.reader(table.open()))
     assert rows[0] == ["file", "row", "price"]
     assert [row[1] for row in rows[1:]] == ["1", "2", "3"]
     wanted = run.predict(place / "new.csv")
     np.testing.assert_allclose([float(row[2]) for row in rows[1:]], wanted, rtol=1e-6)
-    assert told.out.splitlines()[0].split("\t")[1:] == ["1", f"{wanted[0]:.6g}"]
+    assert printed.out.splitlines()[0].split("\t")[1:] == ["1", f"{wanted[0]:.6g}"]
     pandas = pytest.importorskip("pandas")
     frame = pandas.read_csv(place / "new.csv")
     np.testing.assert_array_equal(run.predict(frame), wanted)

@@ -1,4 +1,4 @@
-"""A whole run with recorded teachers against the same run with teachers that are asked."""
+"""A whole run with recorded teachers against the same run with online teachers."""
 
 from __future__ import annotations
 
@@ -97,8 +97,8 @@ def test_students_see_the_very_images_that_were_recorded(tmp_path, views, top, m
     batches = list(signal.training_batches(1, 0, 0, teacher).take(3 * steps))
     form = recording.Form(1, 1, 10, top)
     for images, targets in batches:
-        (asked,) = teacher.logits(images).values()
-        expected = recording.unpack(recording.pack(asked.numpy(), form), form)
+        (online,) = teacher.logits(images).values()
+        expected = recording.unpack(recording.pack(online.numpy(), form), form)
         np.testing.assert_allclose(targets["teacher_logits"], expected, atol=4e-3)
     assert len(list(tmp_path.glob("recordings/*/view-*.npy"))) == views
     # Without recording, the same images come in the same order.
@@ -140,8 +140,8 @@ def test_validation_data_carry_the_teacher_too(tmp_path):
     signal = _signal(tmp_path, validation_fraction=0.3)
     teacher = teachers.OnlineTeacher([build((8, 8, 1), 10)])
     for images, targets in signal.validation_batches(1, teacher):
-        (asked,) = teacher.logits(images).values()
-        np.testing.assert_allclose(targets["teacher_logits"], asked, atol=4e-3)
+        (online,) = teacher.logits(images).values()
+        np.testing.assert_allclose(targets["teacher_logits"], online, atol=4e-3)
 
 
 @pytest.mark.parametrize(

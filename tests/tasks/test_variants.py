@@ -61,7 +61,7 @@ def test_a_perplexity_that_fell_within_its_interval_has_not_improved():
     assert not saturation.likelihood_improved(before, before + noise + 0.2)
 
 
-def test_that_a_lineage_ends_is_said(capsys):
+def test_the_end_of_a_lineage_is_announced(capsys):
     assert not saturation.ends(improved=True, number=2)
     assert capsys.readouterr().out == ""
     assert saturation.ends(improved=False, number=2)

@@ -124,9 +124,9 @@ def test_every_optimizer_that_the_flag_offers_moves_the_kernels(name):
     assert not np.allclose(model.get_weights()[0], before)
 
 
-# FTRL sets weights anew from the gradients so far, whether they decay or not.
+# FTRL computes weights from the gradients so far, whether they decay or not.
 @pytest.mark.parametrize("name", sorted({*OPTIMIZERS} - {"ftrl"}))
-def test_no_optimizer_decays_weights_unless_it_is_asked_to(name):
+def test_no_optimizer_decays_weights_by_default(name):
     """Without a gradient a step changes nothing, also where Keras's own default decays."""
     kernel, lookup = (
         keras.Variable(np.ones((3, 2), "float32"), name=item) for item in ("kernel", "lookup")

@@ -124,7 +124,7 @@ def test_every_second_step_interrupted_still_ends_equal(tmp_path, undisturbed):
     ],
     ids=["ema", "ema-overwriting", "accumulation", "loss-scale", "schedule"],
 )
-def test_whatever_the_optimizer_carries_goes_on(tmp_path, make):
+def test_the_state_of_any_optimizer_is_restored(tmp_path, make):
     def run(directory, *sent):
         lineage = make_lineage(directory, keep="last", generations=0)
         arguments = {"validation_data": None, "callbacks": list(sent), **compiled(optimizer=make)}
@@ -228,18 +228,16 @@ def test_an_alarm_of_the_user_s_own_is_left_alone():
 
 
 @pytest.mark.nightly
-def test_validation_that_is_interrupted_twice_is_gone_on_with_for_all_callbacks(
-    tmp_path, undisturbed
-):
+def test_validation_that_is_interrupted_twice_is_resumed_for_all_callbacks(tmp_path, undisturbed):
     """The second signal comes where only validation is left, and is answered within a step."""
     batches, epochs, sent = [], [], []
 
     def callbacks(number, rows):
-        told = keras.callbacks.LambdaCallback(
+        recorder = keras.callbacks.LambdaCallback(
             on_test_batch_begin=lambda batch, logs: batches.append(batch),
             on_epoch_end=lambda epoch, logs: epochs.append((number, epoch, logs["val_accuracy"])),
         )
-        return [told, *sent]
+        return [recorder, *sent]
 
     for count in (3, 1):
         sent[:] = [Signal("validation", count)]
@@ -271,7 +269,7 @@ def test_data_that_only_starts_with_an_epoch_loses_that_epoch_alone(tmp_path):
     ]
 
 
-def test_steps_are_saved_as_often_as_asked(tmp_path):
+def test_steps_are_saved_every_checkpoint_steps(tmp_path):
     lineage = make_lineage(tmp_path, generations=0)
     names = []
     watch = keras.callbacks.LambdaCallback(
@@ -315,7 +313,7 @@ def _steep(generation, epoch, step):
 
 
 @pytest.mark.parametrize("rate", [1e30, lambda: ban_tf.optimizers.Schedule("constant", 1e30, 100)])
-def test_a_retry_goes_on_at_a_tenth_of_the_learning_rate_and_once_only(tmp_path, rate):
+def test_a_retry_resumes_at_a_tenth_of_the_learning_rate_and_once_only(tmp_path, rate):
     rates = []
 
     def compile(epochs):
