@@ -1,17 +1,15 @@
-"""Creates `TF_CONFIG` for a process of a Slurm step, with TensorFlow's resolver.
+"""Creates `TF_CONFIG` for a process of a Slurm step.
 
-The resolver is only used for the addresses of all processes. Its assignment of GPUs fails if a
-process has none or if Slurm has assigned them already: processes use the GPUs that Slurm assigns.
-And it sorts nodes by name, `node10` before `node9`, unlike Slurm: here each process finds its index
-by the name of its node.
+Nodes are in Slurm's order, and each process finds its index by the name of its node. Processes use
+the GPUs that Slurm assigns. TensorFlow's resolver is not used: it assigns GPUs itself, sorts nodes
+by name, `node10` before `node9`, and does not exist without TensorFlow.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-
-import tensorflow as tf
 
 from ban_tf.errors import InputError
 
@@ -28,8 +26,7 @@ def tf_config(environment: Mapping[str, str]) -> str:
     """Returns the value of `TF_CONFIG`; all processes get the same addresses in the same order.
 
     Args:
-        environment: Has the variables that `srun` sets for a step. The resolver itself reads
-            `os.environ`.
+        environment: Has the variables that `srun` sets for a step.
 
     Raises:
         InputError: Some of them are missing or inconsistent.
@@ -39,12 +36,17 @@ def tf_config(environment: Mapping[str, str]) -> str:
         port = first_port(job, step)
         name, local = environment["SLURMD_NODENAME"], int(environment["SLURM_LOCALID"])
         processes = int(environment["SLURM_STEP_NUM_TASKS"])
-        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
-            port_base=port, gpus_per_node=processes, gpus_per_task=1, auto_set_gpu=False
-        )
-        addresses = resolver.cluster_spec().as_dict()["worker"]
+        hosts = _hosts(environment["SLURM_STEP_NODELIST"])
+        tasks = _tasks(environment["SLURM_STEP_TASKS_PER_NODE"])
+        addresses = [
+            f"{host}:{port + task}"
+            for host, count in zip(hosts, tasks, strict=True)
+            for task in range(count)
+        ]
+        if len(addresses) < processes:
+            raise InputError(f"Requested {processes} tasks but only {len(addresses)} are placed")
         index = addresses.index(f"{name}:{port + local}")
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (KeyError, ValueError) as error:
         raise InputError(
             "--strategy=multiworker reads the workers from Slurm's variables of a step, as srun "
             f"sets them: {error.args[0] if error.args else error} is missing or does not fit; "
@@ -53,3 +55,33 @@ def tf_config(environment: Mapping[str, str]) -> str:
     return json.dumps(
         {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
     )
+
+
+def _hosts(text: str) -> list[str]:
+    """Returns the nodes of a list of Slurm such as "gpu1,node[08-10,12]"."""
+    parts = re.findall(r"(?:[^,\[\]]|\[[^\[\]]*\])+", text)
+    return [host for part in parts for host in _expanded(part)]
+
+
+def _expanded(part: str) -> list[str]:
+    head, bracket, further = part.partition("[")
+    if not bracket:
+        return [part]
+    inside, _, rest = further.partition("]")
+    numbers: list[str] = []
+    for item in inside.split(","):
+        first, dash, last = item.partition("-")
+        span = range(int(first), int(last if dash else first) + 1)
+        numbers += [f"{number:0{len(first)}d}" for number in span]
+    return [head + number + end for number in numbers for end in _expanded(rest)]
+
+
+def _tasks(text: str) -> list[int]:
+    """Returns the number of processes on each node, from Slurm's form "2(x3),1"."""
+    found: list[int] = []
+    for part in text.split(","):
+        known = re.fullmatch(r"(\d+)(?:\(x(\d+)\))?", part.strip())
+        if known is None:
+            raise InputError(f"SLURM_STEP_TASKS_PER_NODE={text}")
+        found += [int(known[1])] * int(known[2] or 1)
+    return found

@@ -3,6 +3,7 @@
 import os
 
 import pytest
+import tensorflow as tf
 
 from ban_tf.distribution import cluster, slurm
 
@@ -28,6 +29,34 @@ def test_every_process_finds_itself_whatever_order_nodes_have(monkeypatch):
         found[mine.index] = mine.addresses
     assert sorted(found) == [0, 1, 2, 3]
     assert len(set(found.values())) == 1
+
+
+def test_lists_of_nodes_and_tasks_are_read_as_slurm_writes_them(monkeypatch):
+    step = {
+        "SLURM_STEP_NODELIST": "gpu1,rack[1-2]node[08-10,12],login",
+        "SLURM_STEP_TASKS_PER_NODE": "3,1(x8),2",
+        "SLURM_STEP_NUM_TASKS": "13",
+        **{"SLURM_PROCID": "5", "SLURMD_NODENAME": "rack1node10", "SLURM_LOCALID": "0"},
+    }
+    mine = place(monkeypatch, **step)
+    names = [address.rsplit(":", 1)[0] for address in mine.addresses]
+    middle = [f"rack{rack}node{node}" for rack in (1, 2) for node in ("08", "09", "10", "12")]
+    assert names == ["gpu1"] * 3 + middle + ["login"] * 2
+    assert names[mine.index] == "rack1node10"
+
+
+def test_addresses_are_those_of_the_resolver_of_tensorflow(monkeypatch):
+    step = {
+        "SLURM_STEP_NODELIST": "gpu1,node[08-10,12],login",
+        "SLURM_STEP_TASKS_PER_NODE": "3,1(x4),2",
+        "SLURM_STEP_NUM_TASKS": "9",
+        **{"SLURM_PROCID": "5", "SLURMD_NODENAME": "node10", "SLURM_LOCALID": "0"},
+    }
+    mine = place(monkeypatch, **step)
+    resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+        port_base=slurm.first_port(22007, 0), gpus_per_node=3, gpus_per_task=1, auto_set_gpu=False
+    )
+    assert sorted(resolver.cluster_spec().as_dict()["worker"]) == sorted(mine.addresses)
 
 
 def test_gpus_are_as_slurm_gave_them(monkeypatch):
