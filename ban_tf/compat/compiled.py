@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from ban_tf.compat import recurrent_states
+from ban_tf.compat import jax_devices, recurrent_states
 
 
 def inference(
@@ -42,7 +42,9 @@ def inference(
             return function(batch), [scope.get_current_value(state) for state in states]
 
     def call(batch: Any) -> Any:
-        found, following = with_values([variable.value for variable in variables], batch)
+        # This process may be the only one that computes.
+        values = [jax_devices.local(variable.value) for variable in variables]
+        found, following = with_values(values, batch)
         for state, value in zip(states, following, strict=True):
             state.assign(value)
         return keras.tree.map_structure(np.asarray, found)

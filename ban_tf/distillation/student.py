@@ -255,7 +255,7 @@ class BornAgainModel(Preparing, SavingModel):
         options["callbacks"] = with_first(
             options.get("callbacks"), EpochCallback(self._begin_epoch)
         )
-        with self._checking(), jax_devices.sharing(True):
+        with self._checking(), jax_devices.sharing(True, self):
             return super().fit(x, y, **options)
 
     def check_fit(self, x: Any, options: Mapping[str, Any]) -> None:
@@ -289,7 +289,7 @@ class BornAgainModel(Preparing, SavingModel):
             self._check_labelled(options.get("sample_weight"), y)
             if "sample_weight" in options:
                 options["sample_weight"] = _beside(y, options["sample_weight"])
-        with self._checking(), jax_devices.sharing(False):
+        with self._checking(), jax_devices.sharing(False, self):
             return super().evaluate(x, y, *arguments, **options)
 
     def _prepare(self, x: Any, y: Any, sample_weight: Any, batch_size: int | None = None) -> None:

@@ -14,9 +14,10 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, MutableMapping
 from typing import Any, NoReturn
 
+from ban_tf.distribution import slurm
 from ban_tf.errors import ClusterError, InputError
 
 FIRST_MESSAGE = 5.0  # seconds of waiting before the first message
@@ -132,8 +133,41 @@ def listening(address: str, seconds: float = 2.0) -> bool:
     return True
 
 
+def own(environment: MutableMapping[str, str]) -> Cluster:
+    """Returns the cluster of this process, from `TF_CONFIG`, which is set from Slurm's variables.
+
+    Raises:
+        InputError: There is none.
+    """
+    if not read(environment) and in_slurm(environment):
+        environment["TF_CONFIG"] = slurm.tf_config(environment)
+    found = read(environment)
+    if found is None:
+        raise InputError(
+            "--strategy=multiworker needs a cluster of two workers or more: set TF_CONFIG, start "
+            "with srun, or try it out with ban-tf launch --workers=2."
+        )
+    return found
+
+
+def listen(cluster: Cluster) -> socket.socket:
+    """Listens at the address of this worker.
+
+    Raises:
+        InputError: Its port cannot be used.
+    """
+    port = int(cluster.addresses[cluster.index].rsplit(":", 1)[1])
+    try:
+        return socket.create_server(("", port), backlog=len(cluster.addresses) * 8)
+    except OSError as error:
+        raise InputError(
+            f"Worker {cluster.index} must listen at port {port}, which is taken "
+            f"({error.strerror}); choose another one in TF_CONFIG."
+        ) from error
+
+
 def wait_for_all(cluster: Cluster, limit: float) -> None:
-    """Waits until all workers have started; prints for which ones it waits.
+    """Waits until all other workers listen; prints for which ones it waits.
 
     TensorFlow waits silently, and blocks all other Python threads. So workers wait for each other
     before it starts; each listens at the port that TensorFlow will use.
@@ -144,35 +178,25 @@ def wait_for_all(cluster: Cluster, limit: float) -> None:
 
     Raises:
         ClusterError: One did not start in time.
-        InputError: The port of this worker cannot be used.
     """
-    port = int(cluster.addresses[cluster.index].rsplit(":", 1)[1])
-    try:
-        here = socket.create_server(("", port), backlog=len(cluster.addresses) * 8)
-    except OSError as error:
-        raise InputError(
-            f"Worker {cluster.index} must listen at port {port}, which is taken "
-            f"({error.strerror}); choose another one in TF_CONFIG."
-        ) from error
-    with here:
-        started, due = time.monotonic(), FIRST_MESSAGE
-        missing = dict(cluster.others)
-        while missing := {i: address for i, address in missing.items() if not listening(address)}:
-            waited = time.monotonic() - started
-            if waited >= limit:
-                raise ClusterError(
-                    f"waited {limit:.0f} s for {_named(missing)}; start all workers within "
-                    "--worker_timeout."
-                )
-            if waited >= due:
-                due += AGAIN
-                print(
-                    f"ban-tf: worker {cluster.index} waits for {_named(missing)}, {waited:.0f} s "
-                    f"so far, at most {limit:.0f} s (--worker_timeout).",
-                    file=sys.stderr,
-                    flush=True,
-                )
-            time.sleep(0.2)
+    started, due = time.monotonic(), FIRST_MESSAGE
+    missing = dict(cluster.others)
+    while missing := {i: address for i, address in missing.items() if not listening(address)}:
+        waited = time.monotonic() - started
+        if waited >= limit:
+            raise ClusterError(
+                f"waited {limit:.0f} s for {_named(missing)}; start all workers within "
+                "--worker_timeout."
+            )
+        if waited >= due:
+            due += AGAIN
+            print(
+                f"ban-tf: worker {cluster.index} waits for {_named(missing)}, {waited:.0f} s "
+                f"so far, at most {limit:.0f} s (--worker_timeout).",
+                file=sys.stderr,
+                flush=True,
+            )
+        time.sleep(0.2)
 
 
 class PeerMonitor:

@@ -45,8 +45,7 @@ def start(
     if keras.backend.backend() != "tensorflow":
         from ban_tf.distribution import jax_strategies
 
-        jax_strategies.start(strategy, virtual_devices, batch_size)
-        return Workers()
+        return jax_strategies.start(strategy, virtual_devices, worker_timeout, batch_size)
     from ban_tf.distribution import tensorflow_strategies as devices
 
     if threads is not None:
@@ -73,7 +72,7 @@ def start(
 
 @contextlib.contextmanager
 def abort_on_peer_failure(workers: Workers) -> Iterator[None]:
-    """Ends the process with a message when TensorFlow reports that another worker is gone."""
+    """Ends the process with a message when the backend reports that another worker is gone."""
     try:
         yield
     except KeyboardInterrupt:
@@ -81,24 +80,13 @@ def abort_on_peer_failure(workers: Workers) -> Iterator[None]:
             workers.monitor.close()  # the others stop, too
         raise
     except Exception as error:
-        if workers.count == 1:
+        if not isinstance(error, workers.failures()):
             raise
-        import tensorflow as tf
-
-        if not isinstance(error, tf.errors.OpError):
-            raise
-        first = str(error.message).strip().splitlines()[0][:200]
+        first = str(getattr(error, "message", error)).strip().splitlines()[0][:200]
         cluster.stop_without("another worker", first)
 
 
 def describe(workers: Workers) -> str:
     """Returns a description of the devices of a run; empty for one device."""
     count = jax_devices.count()
-    if count > 1:
-        return f"{count} devices of JAX"
-    if workers.strategy is None:
-        return ""
-    name = type(workers.strategy).__name__
-    if workers.count == 1:
-        return f"{workers.replicas} replica(s) of {name}"
-    return f"{workers.replicas} replicas on {workers.count} workers of {name}"
+    return f"{count} devices of JAX" if count > 1 else workers.describe()

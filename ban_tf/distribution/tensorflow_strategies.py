@@ -7,7 +7,7 @@ import os
 
 import tensorflow as tf
 
-from ban_tf.distribution import cluster, slurm
+from ban_tf.distribution import cluster
 from ban_tf.distribution.workers import Workers
 from ban_tf.errors import InputError
 
@@ -68,15 +68,9 @@ def _split_processor(count: int) -> None:
 
 
 def _multi_worker(timeout: float) -> Workers:
-    if not cluster.read(os.environ) and cluster.in_slurm(os.environ):
-        os.environ["TF_CONFIG"] = slurm.tf_config(os.environ)
-    own = cluster.read(os.environ)
-    if own is None:
-        raise InputError(
-            "--strategy=multiworker needs a cluster of two workers or more: set TF_CONFIG, start "
-            "with srun, or try it out with ban-tf launch --workers=2."
-        )
-    cluster.wait_for_all(own, timeout)
+    own = cluster.own(os.environ)
+    with cluster.listen(own):
+        cluster.wait_for_all(own, timeout)
     workers = Workers(tf.distribute.MultiWorkerMirroredStrategy())
     workers.monitor = cluster.PeerMonitor(own)
     return workers

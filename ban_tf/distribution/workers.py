@@ -1,9 +1,9 @@
 """The processes that train one model together, usually one per machine.
 
 `TF_CONFIG` (or Slurm) gives each process its index; `tf.distribute.MultiWorkerMirroredStrategy`
-keeps their weights equal. Worker 0 is the chief: only it writes the run directory, which must be on
-a shared file system. Other workers read files only after the chief has written them, and after
-every generation all compare a hash of their weights.
+keeps their weights equal, or JAX, see `jax_workers`. Worker 0 is the chief: only it writes the run
+directory, which must be on a shared file system. Other workers read files only after the chief has
+written them, and after every generation all compare a hash of their weights.
 
 Without such a strategy there is one worker, the chief.
 """
@@ -57,6 +57,23 @@ class Workers:
     def replicas(self) -> int:
         """The total number of replicas."""
         return self.strategy.num_replicas_in_sync if self.strategy else 1
+
+    def describe(self) -> str:
+        """Returns a description of the devices; empty for one device."""
+        if self.strategy is None:
+            return ""
+        name = type(self.strategy).__name__
+        if self.count == 1:
+            return f"{self.replicas} replica(s) of {name}"
+        return f"{self.replicas} replicas on {self.count} workers of {name}"
+
+    def failures(self) -> tuple[type[Exception], ...]:
+        """Returns the errors that another worker's end may cause."""
+        if self.count == 1:
+            return ()
+        import tensorflow as tf
+
+        return (tf.errors.OpError,)
 
     def scope(self) -> Any:
         """Returns the context in which models are built."""
@@ -156,6 +173,12 @@ class Workers:
             )
         )
         return keras_distribution.as_data(distributed)
+
+    def validation_dataset(
+        self, batches: Callable[..., Any], *arguments: Any, **options: Any
+    ) -> Any:
+        """Returns a dataset for validation; arguments as for `distribute_dataset`."""
+        return self.distribute_dataset(batches, *arguments, **options)
 
     def requests(self, own: StopRequest) -> StopRequest:
         """Returns a stop request that is shared across workers."""

@@ -141,7 +141,7 @@ class LanguageModeling(Task):
 
     def _validation(self, generation: int, *teacher: Any) -> Any:
         """Returns the validation text for a generation, with its recorded teacher if any."""
-        return self.workers.distribute_dataset(
+        return self.workers.validation_dataset(
             text_batches.evaluation_batches,
             self.data.validation,
             *self._sizes,

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import keras
 
 from ban_tf.config.options import Options
-from ban_tf.distribution import cluster
 from ban_tf.errors import InputError
 
 _HOW = "set KERAS_BACKEND=tensorflow"
@@ -37,13 +35,6 @@ def check(options: Options) -> None:
 def _needing_tensorflow(options: Options) -> Iterator[str]:
     if options.dataset.startswith(("segmentation:tfds:", "multilabel:tfds:")):
         yield f"--dataset={options.dataset} is read by TensorFlow Datasets, which needs TensorFlow"
-    if options.strategy == "multiworker":
-        yield "--strategy=multiworker needs TensorFlow; with JAX, one process trains a run"
-    elif options.strategy == "auto" and (cluster.read(os.environ) or cluster.in_slurm(os.environ)):
-        yield (
-            "TF_CONFIG or Slurm describes several workers, which need TensorFlow; with JAX give "
-            "--strategy=one, and each a --workdir of its own"
-        )
     if options.sync_batch_norm:
         yield (
             "--sync_batch_norm is for TensorFlow; with JAX batch normalization always takes the "

@@ -15,7 +15,7 @@ import keras
 import numpy as np
 from absl import logging
 
-from ban_tf.compat import keras_private
+from ban_tf.compat import jax_devices, keras_private
 from ban_tf.distribution.workers import Workers
 from ban_tf.errors import DivergenceError, InputError
 from ban_tf.runs import kept
@@ -257,7 +257,8 @@ def _build_metrics(model: keras.Model, x: Any) -> None:
     if model.build_for(x):
         return
     batch = epoch_data.first_batch(x)
-    model.test_on_batch(*keras.utils.unpack_x_y_sample_weight(batch))
+    with jax_devices.sharing(True, model):
+        model.test_on_batch(*keras.utils.unpack_x_y_sample_weight(batch))
 
 
 def _validate(
