@@ -39,11 +39,14 @@ class JaxWorkers(Workers):
         """Returns a description of the devices."""
         return f"{self._devices} devices of JAX on {self.count} workers"
 
-    def failures(self) -> tuple[type[Exception], ...]:
-        """Returns the errors that another worker's end may cause."""
+    def reports_other(self, error: Exception) -> bool:
+        """Returns whether an error may come from the end of another worker."""
         from jax.errors import JaxRuntimeError
 
-        return (JaxRuntimeError,)
+        # Some ways into a program raise `ValueError`, with the same text.
+        return isinstance(error, JaxRuntimeError) or any(
+            name in str(error) for name in ("Gloo", "NCCL")
+        )
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:

@@ -80,7 +80,7 @@ def abort_on_peer_failure(workers: Workers) -> Iterator[None]:
             workers.monitor.close()  # the others stop, too
         raise
     except Exception as error:
-        if not isinstance(error, workers.failures()):
+        if not workers.reports_other(error):
             raise
         first = str(getattr(error, "message", error)).strip().splitlines()[0][:200]
         cluster.stop_without("another worker", first)

@@ -67,13 +67,13 @@ class Workers:
             return f"{self.replicas} replica(s) of {name}"
         return f"{self.replicas} replicas on {self.count} workers of {name}"
 
-    def failures(self) -> tuple[type[Exception], ...]:
-        """Returns the errors that another worker's end may cause."""
+    def reports_other(self, error: Exception) -> bool:
+        """Returns whether an error may come from the end of another worker."""
         if self.count == 1:
-            return ()
+            return False
         import tensorflow as tf
 
-        return (tf.errors.OpError,)
+        return isinstance(error, tf.errors.OpError)
 
     def scope(self) -> Any:
         """Returns the context in which models are built."""

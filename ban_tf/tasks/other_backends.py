@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import keras
 
 from ban_tf.config.options import Options
+from ban_tf.distribution import cluster
 from ban_tf.errors import InputError
 
 _HOW = "set KERAS_BACKEND=tensorflow"
@@ -35,6 +36,8 @@ def check(options: Options) -> None:
 def _needing_tensorflow(options: Options) -> Iterator[str]:
     if options.dataset.startswith(("segmentation:tfds:", "multilabel:tfds:")):
         yield f"--dataset={options.dataset} is read by TensorFlow Datasets, which needs TensorFlow"
+    if options.analyse and cluster.several(options):
+        yield "--analyse with several workers needs TensorFlow"
     if options.sync_batch_norm:
         yield (
             "--sync_batch_norm is for TensorFlow; with JAX batch normalization always takes the "
