@@ -84,7 +84,8 @@ def training_batches(
     count = len(examples.labels)
     if keras.backend.backend() != "tensorflow":
         start = first_epoch * steps + first_step
-        return _shuffled(examples, steps, batch_size, seed, start, change)
+        share = functools.partial(numpy_batches.part, num_shards=num_shards, shard_range=shard_range)
+        return _shuffled(examples, steps, batch_size, seed, start, change, share)
     import tensorflow as tf
 
     from ban_tf.compat import iterators
@@ -121,6 +122,7 @@ def _shuffled(
     seed: int,
     start: int,
     change: Callable[[Any, Any, Any, Any], tuple[Any, Any]] | None,
+    share: Callable[[np.ndarray], np.ndarray],
 ) -> NumpyBatches:
     """Returns `training_batches` from a step of the whole training on, in NumPy."""
 
@@ -130,7 +132,7 @@ def _shuffled(
 
     def batch(number: int) -> tuple[Any, Any]:
         epoch, step = divmod(start + number, steps)
-        chosen = order(epoch)[step * batch_size : (step + 1) * batch_size]
+        chosen = share(order(epoch)[step * batch_size : (step + 1) * batch_size])
         picked, targets = _rows(examples.inputs, chosen), examples.labels[chosen]
         return (picked, targets) if change is None else change(epoch, chosen, picked, targets)
 

@@ -13,6 +13,18 @@ from typing import Any
 import keras
 
 
+def part(rows: Any, num_shards: int, shard_range: range) -> Any:
+    """Returns shards of an array `[batch, ...]`, one after the other.
+
+    Args:
+        rows: The array, of NumPy or of the backend.
+        num_shards: How many share it; they must divide it.
+        shard_range: Which of these shards to return.
+    """
+    size = len(rows) // num_shards
+    return rows[shard_range.start * size : shard_range.stop * size]
+
+
 class NumpyBatches(keras.utils.PyDataset):
     """Batches that are computed when they are read, any of them at any time.
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ban_tf.datasets import device_images, stateless_random
+from ban_tf.datasets import device_images, numpy_batches, stateless_random
 from ban_tf.datasets.numpy_batches import NumpyBatches
 
 Mixed = tuple[Any, np.ndarray]
@@ -23,6 +23,8 @@ def mixed_batches(
     *,
     mixup_alpha: float | None = None,
     cutmix_alpha: float | None = None,
+    num_shards: int = 1,
+    shard_range: range = range(1),
 ) -> NumpyBatches:
     """Mixes every batch; see `mixing.mixed_batches`."""
 
@@ -39,7 +41,12 @@ def mixed_batches(
         share = shares(len(labels), mixup_alpha or 0.0, draws)
         return blend(images, share), blend(targets, share)
 
-    return NumpyBatches(mix, batches.num_batches)
+    def shared(number: int) -> Mixed:
+        inputs, targets = mix(number)
+        shards = num_shards, shard_range
+        return numpy_batches.part(inputs, *shards), numpy_batches.part(targets, *shards)
+
+    return NumpyBatches(shared, batches.num_batches)
 
 
 def shares(batch: int, alpha: float, seed: stateless_random.Seed) -> np.ndarray:

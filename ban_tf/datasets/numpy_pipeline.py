@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ban_tf.datasets import numpy_policies, pipeline, stateless_random
+from ban_tf.datasets import numpy_batches, numpy_policies, pipeline, stateless_random
 from ban_tf.datasets.device_images import Preparation
 from ban_tf.datasets.image_data import ImageData, Split
 from ban_tf.datasets.numpy_batches import NumpyBatches
@@ -45,8 +45,8 @@ def training_batches(
     def batch(number: int) -> tuple[Any, Any]:
         epoch, step = divmod(start + number, steps)
         order, view, draws = drawn_in(epoch)
-        rows = order[step * batch_size : (step + 1) * batch_size].reshape(num_shards, -1)
-        chosen = rows[shard_range.start : shard_range.stop].reshape(-1)
+        rows = order[step * batch_size : (step + 1) * batch_size]
+        chosen = numpy_batches.part(rows, num_shards, shard_range)
         drawn = numpy_policies.select(draws, chosen)
         targets: Any = _labels(data.train, chosen, prepare, drawn)
         if features is not None:

@@ -88,3 +88,14 @@ def test_batches_without_tensorflow_are_mixed_alike(alphas):
         for part, same in zip(found, expected, strict=True):
             assert part.dtype == same.dtype
             np.testing.assert_allclose(part, same, atol=2e-6)
+
+
+@pytest.mark.parametrize("alphas", ALPHAS, ids=["mixup", "cutmix", "both"])
+def test_workers_without_tensorflow_share_a_mixed_batch(alphas):
+    def mixed(**share):
+        batches = numpy_batches.NumpyBatches(lambda number: _batch(), 3)
+        return numpy_mixing.mixed_batches(batches, 3, seed=4, **alphas, **share)
+
+    for whole, parts in zip(mixed(), mixed(num_shards=4, shard_range=range(1, 3)), strict=True):
+        for array, part in zip(whole, parts, strict=True):
+            np.testing.assert_array_equal(part, array[2:6])
