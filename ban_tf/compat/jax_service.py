@@ -50,7 +50,8 @@ def library() -> Any:
     """Returns the module of jaxlib that has the service and its clients."""
     from jax._src import distributed
 
-    return distributed._jax if hasattr(distributed, "_jax") else distributed.xla_extension
+    # Earlier versions of JAX call it otherwise.
+    return getattr(distributed, "_jax" if hasattr(distributed, "_jax") else "xla_extension")
 
 
 def main(port: str, count: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from ban_tf.datasets import batch_sizes, stateless_random
+from ban_tf.datasets import batch_sizes, numpy_batches, stateless_random
 from ban_tf.datasets.numpy_batches import NumpyBatches
 
 _AHEAD = 2  # batches created in parallel, and as many prefetched
@@ -84,7 +84,9 @@ def training_batches(
     count = len(examples.labels)
     if keras.backend.backend() != "tensorflow":
         start = first_epoch * steps + first_step
-        share = functools.partial(numpy_batches.part, num_shards=num_shards, shard_range=shard_range)
+        share = functools.partial(
+            numpy_batches.part, num_shards=num_shards, shard_range=shard_range
+        )
         return _shuffled(examples, steps, batch_size, seed, start, change, share)
     import tensorflow as tf
 
