@@ -103,7 +103,6 @@ TEXT = {**QUICK, "dataset": "text:lines.txt", "arch": "lstm-1-4", "batch_size": 
 
 REFUSED = [
     {"dataset": "multilabel:tfds:voc"},
-    {"strategy": "multiworker"},
     {"sync_batch_norm": True},
     {"threads": 1},
     {"profile": True},
