@@ -172,7 +172,7 @@ def test_a_worker_that_never_comes_is_waited_for_with_a_limit(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("nonsense", "must have the form"),
         ('{"cluster": {"worker": ["a:1", "b:1"]}}', "'task'"),
@@ -185,8 +185,8 @@ def test_a_worker_that_never_comes_is_waited_for_with_a_limit(tmp_path):
         ),
     ],
 )
-def test_a_cluster_that_cannot_be_is_one_sentence(text, told):
-    with pytest.raises(ValueError, match=told):
+def test_a_cluster_that_cannot_be_is_one_sentence(text, message):
+    with pytest.raises(ValueError, match=message):
         cluster.read({"TF_CONFIG": text})
 
 
