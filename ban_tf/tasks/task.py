@@ -79,9 +79,8 @@ class Task:
         recorded: Whether the training batches contain the teacher's logits.
         kind: The kind of its results, one of `kinds.KINDS`; None for classifiers.
         validation_metric: The metric of `validation_scores`.
-        finished: The module with what is done with finished runs: functions `evaluate`, `predict`,
-            `probabilities` and `served`, which take the run first, and perhaps `final_row` and
-            `served_data`. A task may override the methods of these names instead.
+        finished: The module for finished runs: `evaluate`, `predict`, `probabilities` and `served`,
+            which take the run first, perhaps `final_row` and `served_data`; or methods named so.
         takes_lines: Whether `predict` can take each line of a file by itself.
         predicts_masks: Whether `predict` returns masks.
         output_kind: What the outputs of its networks are; see `ensemble`.
