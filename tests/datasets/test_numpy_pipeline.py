@@ -90,6 +90,24 @@ def test_batches_of_arrays_equal_those_of_tensorflow_bit_by_bit(monkeypatch):
     _equal(text_batches.evaluation_batches(tokens, 2, 4), held_out)
 
 
+def test_workers_share_batches_of_arrays_and_of_text_as_on_tensorflow(monkeypatch):
+    inputs = {"a": np.arange(26, dtype=np.float32).reshape(13, 2)}
+    examples = example_batches.Examples(inputs, np.arange(13, dtype=np.int32))
+    tokens = np.arange(60, dtype=np.int32)
+    place = {"batch_size": 6, "seed": 3, "first_epoch": 1, "first_step": 1}
+    share = {"num_shards": 3, "shard_range": range(1, 2)}
+    theirs = example_batches.training_batches(examples, **place, **share).take(7)
+    words = text_batches.training_batches(tokens, 6, 2, first_step=1, **share).take(7)
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    ours = example_batches.training_batches(examples, **place, **share)
+    _equal(itertools.islice(ours, 7), theirs)
+    whole = example_batches.training_batches(examples, **place)
+    for (_, labels), (_, part) in zip(itertools.islice(whole, 7), ours, strict=False):
+        np.testing.assert_array_equal(part, labels[2:4])
+    ours = text_batches.training_batches(tokens, 6, 2, first_step=1, **share)
+    _equal(itertools.islice(ours, 7), words)
+
+
 @pytest.mark.parametrize("size", [(80, 64, 3), (9, 12, 1), (1, 5, 4)])
 def test_resized_crops_agree_up_to_the_rounding_of_a_pixel(size):
     seed = (3, -4)
