@@ -1,4 +1,4 @@
-"""Messages of Abseil's flags in plain words."""
+"""Messages of Abseil's flags, as sentences that name the flag and what is right."""
 
 from __future__ import annotations
 

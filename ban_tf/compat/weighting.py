@@ -61,8 +61,8 @@ def mean(loss: keras.losses.Loss, labels: Any, output: Any, sample_weight: Any) 
     add_up = PerSample(name="sum", reduction="sum", dtype=loss.dtype)
     weight = combine(sample_weight, None, losses)
     summed = ops.sum(add_up(losses, output, weight))  # Keras cannot sum an empty part
-    weight = sample_weight if loss.reduction == "mean_with_sample_weight" else None
-    return ops.divide_no_nan(summed, _divisor(losses, output, weight, distribute.share(size)))
+    counted = weight if loss.reduction == "mean_with_sample_weight" else None
+    return ops.divide_no_nan(summed, _divisor(losses, output, counted, distribute.share(size)))
 
 
 def _divisor(losses: Any, output: Any, sample_weight: Any, share: distribute.ReplicaSlice) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ban_tf.datasets import policies
 from ban_tf.errors import InputError
 
 POSITION_BITS = 16  # after the binary point
@@ -20,7 +21,6 @@ ONE = 1 << FACTOR_BITS  # the factor that changes nothing
 
 _WEIGHT_BITS = 24  # of a pixel in an interpolated one; 255 << 24 is below 1 << 32
 _MEAN_BITS, _LARGEST = 10, 8192  # so that sums of rows fit into 32 bits
-_LUMA = np.array([0.299, 0.587, 0.114])  # of `pixels.gray`
 
 
 def positions(values: np.ndarray) -> np.ndarray:
@@ -35,7 +35,7 @@ def factors(values: np.ndarray) -> np.ndarray:
 
 def luma(channels: int) -> np.ndarray:
     """Returns the shares of channels in the gray of a pixel, float64 `[channels]`."""
-    return _LUMA if channels == 3 else np.full(channels, 1 / channels)
+    return np.array(policies.LUMA) if channels == 3 else np.full(channels, 1 / channels)
 
 
 def interpolated(images: Any, rows: Any, columns: Any, arrays: Any) -> Any:

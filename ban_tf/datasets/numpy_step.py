@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,13 +19,14 @@ def in_numpy(function: Callable[..., Any], *values: Any) -> Any:
     return function(*values, arrays=np)
 
 
-class Step:
+class Step(abc.ABC):
     """Draws and plans in NumPy, and changes pixels by integers where a `Run` computes."""
 
+    @abc.abstractmethod
     def draw(self, count: int, seed: Any) -> Draws:
         """Draws from a seed, two integers; arrays `[count, ...]`."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def plan(self, draws: Draws, shape: Sequence[int]) -> Plan:
         """Returns what pixels are computed from: integers, nested arrays `[batch, ...]`.
 
@@ -32,8 +34,8 @@ class Step:
             draws: What `draw` returns.
             shape: Of the images: height, width and channels.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def change(self, images: Any, plan: Plan, run: Run) -> Any:
         """Returns changed images.
 
@@ -42,7 +44,6 @@ class Step:
             plan: What `plan` returns.
             run: Calls what computes pixels: `in_numpy`, or as a program of a device.
         """
-        raise NotImplementedError
 
     def change_masks(self, masks: Any, plan: Plan, run: Run) -> Any:
         """Returns masks, of one channel, whose pixels are moved as those of their images."""

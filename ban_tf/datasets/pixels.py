@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-# ITU-R 601, as in Pillow's conversion to gray.
-_LUMA = (0.299, 0.587, 0.114)
+from ban_tf.datasets.policies import LUMA
 
 
 def gray(images: tf.Tensor) -> tf.Tensor:
@@ -17,7 +16,7 @@ def gray(images: tf.Tensor) -> tf.Tensor:
     """
     if images.shape[-1] != 3:
         return tf.reduce_mean(images, axis=-1, keepdims=True)
-    return tf.matmul(images, tf.constant(_LUMA, shape=[1, 3, 1]))
+    return tf.matmul(images, tf.constant(LUMA, shape=[1, 3, 1]))
 
 
 def blend(images: tf.Tensor, others: tf.Tensor, share: tf.Tensor) -> tf.Tensor:

@@ -29,6 +29,8 @@ ALIASES: dict[str | bool, str] = {"yes": "crop", "no": "none", True: "crop", Fal
 
 LARGE = 64  # pixels of height and width, from which photographs are cropped to random sizes
 PADDING = 4  # pixels by which "crop" pads
+# Shares of red, green and blue in gray: ITU-R 601, as in Pillow.
+LUMA = (0.299, 0.587, 0.114)
 
 
 def resolve(augment: str | bool, wanted: bool, size: Sequence[int]) -> str:

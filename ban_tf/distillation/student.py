@@ -248,7 +248,6 @@ class BornAgainModel(Preparing, SavingModel):
         if isinstance(options.get("validation_data"), (tuple, list)):
             val_x, val_y, weights = keras.utils.unpack_x_y_sample_weight(options["validation_data"])
             self._check(val_x, val_y, weights)
-            self._check_labelled(weights, val_y)
             options["validation_data"] = (val_x, val_y, _beside(val_y, weights))
         if self._is_taught and isinstance(self.teacher, teachers.OnlineTeacher):
             augmentation.warn_of(self.student)
@@ -272,7 +271,6 @@ class BornAgainModel(Preparing, SavingModel):
         if options.get("class_weight") is not None:
             weighting.check_class_weight(x, weights, teachers.is_recorded(y))
         self._prepare(x, y, weights, data_checks.largest_batch(x, options.get("batch_size")))
-        self._check_labelled(weights, y)
         if self._is_taught and not teachers.is_recorded(y) and not self._preparation().needed:
             for teacher in teachers.parts_of(self.teacher):
                 if teachers.looks_up(teacher):
@@ -286,7 +284,6 @@ class BornAgainModel(Preparing, SavingModel):
         """
         if not keras_private.is_called_by_fit(options):  # which has prepared the data
             self._prepare(x, y, options.get("sample_weight"))
-            self._check_labelled(options.get("sample_weight"), y)
             if "sample_weight" in options:
                 options["sample_weight"] = _beside(y, options["sample_weight"])
         with self._checking(), jax_devices.sharing(False, self):
@@ -296,7 +293,8 @@ class BornAgainModel(Preparing, SavingModel):
         student_outputs.check(self, batch_size)
         self._check(x, y, sample_weight)
 
-    def _check_labelled(self, sample_weight: Any, y: Any) -> None:
+    def _check(self, x: Any, y: Any, sample_weight: Any = None) -> None:
+        super()._check(x, y, sample_weight)
         if self._is_taught and not self._preparation().needed:
             weighting.check_labelled(sample_weight, y)
 

@@ -86,9 +86,18 @@ def several(options: Any) -> bool:
     Raises:
         InputError: TF_CONFIG cannot be used.
     """
-    if options.strategy == "auto":
+    return needed_for(options.strategy)
+
+
+def needed_for(strategy: str) -> bool:
+    """Returns whether a value of `--strategy` is that of several workers, here and now.
+
+    Raises:
+        InputError: TF_CONFIG cannot be used.
+    """
+    if strategy == "auto":
         return read(os.environ) is not None or in_slurm(os.environ)
-    return options.strategy == "multiworker"
+    return strategy == "multiworker"
 
 
 def check(options: Any) -> None:
@@ -170,7 +179,7 @@ def wait_for_all(cluster: Cluster, limit: float) -> None:
     """Waits until all other workers listen; prints for which ones it waits.
 
     TensorFlow waits silently, and blocks all other Python threads. So workers wait for each other
-    before it starts; each listens at the port that TensorFlow will use.
+    before the backend starts; each listens at its port in TF_CONFIG.
 
     Args:
         cluster: The workers.
@@ -200,7 +209,7 @@ def wait_for_all(cluster: Cluster, limit: float) -> None:
 
 
 class PeerMonitor:
-    """Ends the process when another worker is gone, even while TensorFlow waits.
+    """Ends the process when another worker is gone, even while the backend waits.
 
     A worker counts as gone if three checks of its address fail, five seconds apart.
 
@@ -228,7 +237,7 @@ class PeerMonitor:
 
 
 def stop_without(who: str, why: str = "") -> NoReturn:
-    """Ends the process immediately, since TensorFlow's threads cannot be stopped.
+    """Ends the process immediately, since the backend's threads cannot be stopped.
 
     Args:
         who: A description of the worker that is gone.

@@ -25,8 +25,7 @@ def start(strategy: str, virtual_devices: int | None, timeout: float, batch_size
     Raises:
         InputError: JAX has already started with other devices, or a batch cannot be divided evenly.
     """
-    several = cluster.read(os.environ) or cluster.in_slurm(os.environ)
-    if strategy == "multiworker" or (strategy == "auto" and several):
+    if cluster.needed_for(strategy):
         workers, count = _workers(timeout)
         _check_even(batch_size, count)
         return workers

@@ -50,9 +50,9 @@ class JaxWorkers(Workers):
 
     @contextlib.contextmanager
     def scope(self) -> Iterator[None]:
-        """Is the context in which models are built that all workers train."""
+        """Builds models inside the block that all workers train, with the same initial weights."""
         self.barrier()  # JAX waits for others a limited time
-        # Initial weights must be the same ones on all workers, also where they are replaced.
+        # Also where initial weights are replaced.
         with seeds.seeded(0), jax_devices.of_processes():
             yield
 

@@ -24,10 +24,7 @@ def start(
         timeout: Seconds to wait for other workers.
         rows: Examples of a batch; None if they need not be divided evenly.
     """
-    if name == "auto":
-        several = cluster.read(os.environ) or cluster.in_slurm(os.environ)
-        name = "multiworker" if several else "auto"
-    if name == "multiworker":
+    if cluster.needed_for(name):
         return _multi_worker(timeout)
     if virtual_devices:
         _split_processor(virtual_devices)

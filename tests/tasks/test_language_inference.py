@@ -87,13 +87,13 @@ def test_unknown_words_of_a_file_are_reported_and_warned_of(run, place, capsys, 
     assert result["run"]["unknown_words"] == pytest.approx(1 / 7)
     assert result["generations"][0]["examples"] == 6
     with pytest.MonkeyPatch.context() as patch:
-        said = []
-        patch.setattr(language_scores.logging, "warning", lambda *words: said.append(words))
+        warnings = []
+        patch.setattr(language_scores.logging, "warning", lambda *given: warnings.append(given))
         language_scores.warn_of_unknown_words(0.2, "given")
         language_scores.warn_of_unknown_words(0.05, "given")
         language_scores.warn_of_unknown_words(0.2, "given", scored=False)
-    assert [words[1:] for words in said] == [(20.0, "given")] * 2
-    assert ["perplexity" in words[0] for words in said] == [True, False]
+    assert [numbers for _, *numbers in warnings] == [[20.0, "given"]] * 2
+    assert ["perplexity" in message for message, *_ in warnings] == [True, False]
 
 
 @pytest.mark.first_cases(1)
