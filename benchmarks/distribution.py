@@ -23,7 +23,7 @@ import tensorflow as tf
 
 import ban_tf
 from ban_tf import architectures
-from ban_tf.cli.launch import free_ports
+from ban_tf.system.ports import free_ports
 from benchmarks import measuring
 
 _WARM_UP = 3

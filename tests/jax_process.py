@@ -10,6 +10,16 @@ import warm
 
 needed = pytest.mark.skipif(importlib.util.find_spec("jax") is None, reason="JAX is not installed")
 
+# Begins a program in which nothing can import TensorFlow.
+WITHOUT_TENSORFLOW = """
+import sys
+class Hidden:
+    def find_spec(self, name, *rest):
+        if name.partition(".")[0].startswith("tensorflow"):
+            raise ModuleNotFoundError(f"{name} is hidden", name=name)
+sys.meta_path.insert(0, Hidden())
+"""
+
 
 def start(program, argument=None):
     """Starts a program, and returns it as `warm.start` does; its argument, if any, becomes JSON."""

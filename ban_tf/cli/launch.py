@@ -13,7 +13,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -27,18 +26,10 @@ from ban_tf.cli import common as command
 from ban_tf.distribution import cluster
 from ban_tf.errors import InputError
 from ban_tf.system import signals
+from ban_tf.system.ports import free_ports
 
 _MOST = 64  # workers, or as many as there are processors; a larger number is a mistake
 _USAGE = "ban-tf launch --workers=2 -- FLAGS OF ban_tf.main"
-
-
-def free_ports(count: int) -> list[int]:
-    """Returns free ports."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for opened in sockets:
-            opened.bind(("127.0.0.1", 0))
-        return [opened.getsockname()[1] for opened in sockets]
 
 
 def start(count: int, arguments: Sequence[str]) -> list[subprocess.Popen]:

@@ -8,14 +8,13 @@ started it by the time that others need to notice and to end.
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 import time
 from typing import Any
 
 from ban_tf.errors import WorkerError
-from ban_tf.system import signals
+from ban_tf.system import ports, signals
 
 OUTLIVES = 60.0  # seconds
 _READY = "ready"
@@ -29,8 +28,7 @@ def start(count: int) -> int:
     Raises:
         WorkerError: It did not start.
     """
-    with socket.create_server(("", 0)) as free:
-        port = free.getsockname()[1]
+    (port,) = ports.free_ports(1, host="")
     process = subprocess.Popen(
         [sys.executable, "-m", "ban_tf.compat.jax_service", str(port), str(count)],
         stdin=subprocess.PIPE,  # which ends with this process

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ban_tf.cli.launch import free_ports
 from ban_tf.compat import jax_processes, jax_service
+from ban_tf.system.ports import free_ports
 from tests import jax_process
 
 pytestmark = jax_process.needed

@@ -11,9 +11,16 @@ import keras
 import numpy as np
 import warm
 
-from ban_tf.cli.launch import free_ports
+from ban_tf.system.ports import free_ports
 
 HERE = pathlib.Path(__file__).parent  # where --arch=convolutions:build is found
+# A training of images that ends alike on all kinds of devices.
+EPOCHS = 6
+SETTINGS = (
+    *("--arch=convolutions:build", "--train_examples=640", "--gens=1", f"--epochs={EPOCHS}"),
+    *("--objective=cwtm", "--learning_rate=0.02", "--augment=yes"),
+    *("--progress=lines", "--noreport"),
+)
 
 
 def start(module, *arguments, **environment):
@@ -73,7 +80,7 @@ def weights(directory, generation):
     return keras.models.load_model(directory / f"generation-{generation}/model.keras").get_weights()
 
 
-def assert_same_run(one, other, rtol, atol):
+def assert_same_run(one, other, rtol=2e-4, atol=2e-5):
     """Weights are the same within tolerances, and all that is in the history to a thousandth."""
     for generation in (0, 1):
         for ours, theirs in zip(weights(one, generation), weights(other, generation), strict=True):

@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 
 from ban_tf.cli import launch as launcher
-from ban_tf.cli.launch import free_ports
 from ban_tf.config import options
 from ban_tf.distribution import cluster, slurm
 from ban_tf.errors import ClusterError
+from ban_tf.system.ports import free_ports
 from tests.distribution import processes
-from tests.distribution.processes import ended, finished, said_until, weights
-
-EPOCHS = 6
-SETTINGS = (
-    *("--arch=convolutions:build", "--train_examples=640", "--gens=1", f"--epochs={EPOCHS}"),
-    *("--objective=cwtm", "--learning_rate=0.02", "--augment=yes"),
-    *("--progress=lines", "--noreport"),
+from tests.distribution.processes import (
+    SETTINGS,
+    assert_same_run,
+    ended,
+    finished,
+    said_until,
+    weights,
 )
 
 
@@ -36,10 +36,6 @@ def start(directory, *, flags=(), **environment):
 
 def launch(directory, *flags):
     return processes.launch(*SETTINGS, f"--workdir={directory}", *flags)
-
-
-def assert_same_run(one, other):
-    processes.assert_same_run(one, other, rtol=2e-4, atol=2e-5)
 
 
 @pytest.fixture(scope="module")

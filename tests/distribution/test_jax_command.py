@@ -10,32 +10,22 @@ import jax_process
 import pytest
 
 from tests.distribution import processes
-from tests.distribution.processes import ended, finished, said_until
+from tests.distribution.processes import (
+    SETTINGS,
+    assert_same_run,
+    ended,
+    finished,
+    said_until,
+)
 
 pytestmark = [pytest.mark.nightly, jax_process.needed]
-
-EPOCHS = 6
-SETTINGS = (
-    *("--arch=convolutions:build", "--train_examples=640", "--gens=1", f"--epochs={EPOCHS}"),
-    *("--objective=cwtm", "--learning_rate=0.02", "--augment=yes"),
-    *("--progress=lines", "--noreport"),
-)
-# In each process, before its own program.
-HIDDEN = """
-import sys
-class Hidden:
-    def find_spec(self, name, *rest):
-        if name.partition(".")[0].startswith("tensorflow"):
-            raise ModuleNotFoundError(f"{name} is hidden", name=name)
-sys.meta_path.insert(0, Hidden())
-"""
 
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory):
     """Environment variables of JAX, in which nothing can import TensorFlow."""
     folder = tmp_path_factory.mktemp("hidden")
-    (folder / "sitecustomize.py").write_text(HIDDEN)
+    (folder / "sitecustomize.py").write_text(jax_process.WITHOUT_TENSORFLOW)
     known = os.environ.get("PYTHONPATH", "")
     places = [str(folder), str(processes.HERE), *filter(None, [known])]
     return {
@@ -64,10 +54,6 @@ def _train(environment, directory, *flags):
 def _launch(environment, directory, *flags):
     command = ("ban_tf", "launch", "--workers=2", "--grace=60", "--")
     return _start(environment, command, *SETTINGS, f"--workdir={directory}", *flags)
-
-
-def _assert_same_run(one, other, rtol=2e-4, atol=2e-5):
-    processes.assert_same_run(one, other, rtol=rtol, atol=atol)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +87,7 @@ def test_a_run_that_loses_a_worker_and_is_stopped_ends_as_that_of_one_process(
     said = finished(_launch(environment, directory))
     assert "on 2 devices of JAX on 2 workers" in " ".join(said.split())
     assert "generation 1/1 " in said, "nothing was left to train"
-    _assert_same_run(one_process, directory)
+    assert_same_run(one_process, directory)
 
 
 def test_a_recorded_teacher_and_a_signal_to_one_worker(environment, tmp_path):
@@ -116,7 +102,7 @@ def test_a_recorded_teacher_and_a_signal_to_one_worker(environment, tmp_path):
     assert len(re.findall(r"\[[01]\] ban-tf: interrupted; all is saved up to", said)) == 2
     finished(_launch(environment, tmp_path / "two", *flags))
     # Recorded logits are float16.
-    _assert_same_run(tmp_path / "one", tmp_path / "two", rtol=0.02, atol=2e-3)
+    assert_same_run(tmp_path / "one", tmp_path / "two", rtol=0.02, atol=2e-3)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import jax_process
 import numpy as np
 import pytest
 
-from ban_tf.cli.launch import free_ports
+from ban_tf.system.ports import free_ports
 
 # As is the command line's test on two devices.
 pytestmark = [pytest.mark.nightly, jax_process.needed]

@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
-from ban_tf.cli.launch import free_ports
 from ban_tf.distribution import cluster, listener
 from ban_tf.errors import ClusterError
+from ban_tf.system.ports import free_ports
 
 
 def test_every_look_at_a_port_succeeds_and_reads_the_same_text():

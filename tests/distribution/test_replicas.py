@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import warm
 
-from ban_tf.cli.launch import free_ports
+from ban_tf.system.ports import free_ports
 
 PROGRAM = pathlib.Path(__file__).with_name("cases.py")
 

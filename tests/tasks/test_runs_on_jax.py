@@ -35,13 +35,10 @@ def build(input_shape, num_classes):
 """
 # Runs commands one after the other; with `callbacks`, the second epoch of generation 1 ends as by a
 # kill, for which nothing is written. Plots, half of the time of such a run, are drawn where needed.
-PROGRAM = """
-import json, sys
-class Hidden:
-    def find_spec(self, name, *rest):
-        if name.partition(".")[0].startswith("tensorflow"):
-            raise ModuleNotFoundError(f"{name} is hidden", name=name)
-sys.meta_path.insert(0, Hidden())
+PROGRAM = (
+    jax_process.WITHOUT_TENSORFLOW
+    + """
+import json
 import keras
 from ban_tf.cli import verbs
 from ban_tf.config import options
@@ -84,6 +81,7 @@ for arguments in json.loads(sys.argv[2]):
     print("$", *arguments, flush=True)
     print("code", verbs.main(arguments), flush=True)
 """
+)
 RUN = {
     "dataset": "digits",
     "arch": "small:build",
