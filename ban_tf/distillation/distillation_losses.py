@@ -134,6 +134,10 @@ class DistillationTerms:
         """Returns what of the losses is trained with the student; see `projections.collect`."""
         return projections.collect([loss for loss, _ in self.terms], kind, self._others)
 
+    def weights_to_save(self) -> list[Any]:
+        """Returns the weights; before the teacher is there, those that wait for it."""
+        return self._saved or self.variables("weights")
+
     def restore(self, saved: list[Any]) -> None:
         """Gives the layers of the losses saved weights, as soon as they are built.
 

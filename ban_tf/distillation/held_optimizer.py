@@ -16,7 +16,7 @@ from ban_tf.compat import keras_private
 
 
 class HeldOptimizer:
-    """A fresh copy of an optimizer that keeps the state it is given until it can be built.
+    """A fresh copy of an optimizer that keeps, and saves, the state it is given until it can be built.
 
     Args:
         optimizer: The compiled optimizer.
@@ -32,9 +32,14 @@ class HeldOptimizer:
         self._held: dict[int, dict[str, np.ndarray]] = {}
         for number, part in enumerate(self._parts):
             vars(part)["load_own_variables"] = functools.partial(self._hold, number)
+            vars(part)["save_own_variables"] = functools.partial(self._save, number)
 
     def _hold(self, number: int, store: Any) -> None:
         self._held[number] = {name: np.array(store[name]) for name in store.keys()}  # noqa: SIM118
+
+    def _save(self, number: int, store: Any) -> None:
+        for name, value in self._held.get(number, {}).items():
+            store[name] = value
 
     def release(self, variables: list[Any]) -> None:
         """Builds the optimizer, unless it was built meanwhile, and gives it its state."""
@@ -42,6 +47,6 @@ class HeldOptimizer:
         if not late:
             self.optimizer.build(variables)
         for number, part in enumerate(self._parts):
-            del vars(part)["load_own_variables"]
+            del vars(part)["load_own_variables"], vars(part)["save_own_variables"]
             if number in self._held and not late:
                 part.load_own_variables(self._held[number])

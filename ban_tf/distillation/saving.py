@@ -77,7 +77,7 @@ class SavingModel(TaughtModel):
     def save_own_variables(self, store: Any) -> None:
         """Saves the state of random draws and of `distillation_losses`."""
         store["draws"] = self._draws.state
-        held = self._further.variables("weights") if self._further else []
+        held = self._further.weights_to_save() if self._further else []
         for index, variable in enumerate(held):
             store[f"projection_{index}"] = variable
 
