@@ -78,7 +78,7 @@ def _lines(path: pathlib.Path, name: str) -> Iterator[str]:
         with safe_files.open_below(path) as file:
             text = file.read(safe_files.LARGEST_TEXT).decode()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        reason = safe_files.reason(error, "it is not text")
         raise InputError(f"--flagfile={name} cannot be read ({reason}).") from error
     for line in map(str.strip, text.splitlines()):
         if line and not line.startswith(("#", "//")):

@@ -101,7 +101,7 @@ def _read(file: str) -> dict[str, float]:
         with open(file, encoding="utf-8-sig", newline="", opener=safe_files.regular) as stream:
             rows = list(csv.DictReader(stream))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or "it is no table of text"
+        reason = safe_files.reason(error, "it is no table of text")
         raise InputError(f"--class_weight={file} cannot be read ({reason}).") from error
     if not rows or not {"class", "weight"} <= set(rows[0]):
         raise InputError(

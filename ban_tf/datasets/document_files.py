@@ -64,7 +64,8 @@ def read_document(path: pathlib.Path) -> str:
     try:
         text = safe_files.read_below(path).decode("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read as UTF-8 text ({error}).") from error
+        reason = safe_files.reason(error, "it is not UTF-8")
+        raise InputError(f"{path} cannot be read as UTF-8 text ({reason}).") from error
     if not text:
         raise InputError(f"{path} has no text.")
     return text

@@ -15,7 +15,7 @@ from ban_tf.datasets import folder_hints, folder_layout, image_files, masks
 from ban_tf.datasets.folder_layout import ALL, TEST, TRAIN, VALIDATION
 from ban_tf.datasets.mask_pairs import CLASSES, Pair
 from ban_tf.errors import InputError
-from ban_tf.system import shown
+from ban_tf.system import safe_files, shown
 
 PREFIX = "segmentation"
 SHAPES = "shapes"
@@ -151,7 +151,8 @@ def class_names(dataset: str) -> tuple[str, ...] | None:
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} cannot be read as text ({error}).") from error
+        reason = safe_files.reason(error, "it is not UTF-8")
+        raise InputError(f"{file} cannot be read as text ({reason}).") from error
     names = tuple(folder_layout.normalized(line.strip()) for line in lines if line.strip())
     twice = [name for name, count in collections.Counter(names).items() if count > 1]
     if not 2 <= len(names) <= masks.MOST_CLASSES or twice:

@@ -168,7 +168,8 @@ def read_lines(file: pathlib.Path) -> list[list[str]]:
         with open(file, encoding="utf-8", opener=safe_files.regular) as stream:
             text = stream.read()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} cannot be read as UTF-8 text ({error}).") from error
+        reason = safe_files.reason(error, "it is not UTF-8")
+        raise InputError(f"{file} cannot be read as UTF-8 text ({reason}).") from error
     # A byte-order mark is not a word, and may be in the middle of concatenated files.
     lines = (line.split() for line in text.replace(_BYTE_ORDER_MARK, "").split("\n"))
     return [line for line in lines if line]

@@ -178,7 +178,7 @@ def _rows(path: str) -> Iterable[tuple[str, str]]:
         with open(path, encoding="utf-8-sig", newline="", opener=safe_files.regular) as stream:
             rows = list(csv.DictReader(stream))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or "it is no table of text"
+        reason = safe_files.reason(error, "it is no table of text")
         raise InputError(f"--teacher_classes={path} cannot be read ({reason}).") from error
     if not rows or "teacher" not in rows[0]:
         raise InputError(

@@ -33,6 +33,11 @@ def regular(path: str | os.PathLike, flags: int) -> int:
     return number
 
 
+def reason(error: Exception, otherwise: str) -> str:
+    """Returns why a file cannot be read, without its path; `otherwise` if the system gives none."""
+    return getattr(error, "strerror", None) or otherwise
+
+
 def _refusal(path: str | os.PathLike) -> OSError:
     return OSError(errno.EINVAL, "it is not a regular file", str(path))
 

@@ -85,7 +85,7 @@ def test_files_that_are_no_text_are_named(tmp_path):
     name = _folder(tmp_path, ("train", "test"))
     bad = tmp_path / "train" / "no" / "bad.txt"
     for content, complaint in (
-        (b"\xff\xfe\xfa", "bad.txt cannot be read as UTF-8"),
+        (b"\xff\xfe\xfa", r"bad\.txt cannot be read as UTF-8 text \(it is not UTF-8\)\."),
         (b" ", "no te"),
     ):
         bad.write_bytes(content)

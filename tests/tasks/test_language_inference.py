@@ -169,7 +169,11 @@ def test_an_export_without_preprocessing_takes_numbers_of_words(run, tmp_path):
         (evaluate.main, ["--dataset=digits"], "--dataset=digits has images, but"),
         (evaluate.main, ["--dataset=text:absent.txt"], "is not a file or folder"),
         (evaluate.main, ["--dataset=text", "--data_dir=x"], "--data_dir=x does nothing"),
-        (predict.main, ["absent.txt"], "absent.txt cannot be read as UTF-8 text"),
+        (
+            predict.main,
+            ["absent.txt"],
+            "absent.txt cannot be read as UTF-8 text (No such file or directory).",
+        ),
         (predict.main, ["LINES", "--model=9"], "no model 9: it must be ensemble or the number"),
         (predict.main, ["LINES", "--csv=LINES"], "is a file to predict; choose another"),
         (export.main, ["--to=litert", "--preprocessing"], "which --to=litert does not support"),
