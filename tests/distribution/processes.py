@@ -7,11 +7,11 @@ import re
 import subprocess
 import sys
 
-import keras
 import numpy as np
 import warm
 
 from ban_tf.system.ports import free_ports
+from tests.run_weights import assert_same_weights
 
 HERE = pathlib.Path(__file__).parent  # where --arch=convolutions:build is found
 # A training of images that ends alike on all kinds of devices.
@@ -76,15 +76,10 @@ def said_until(process, pattern):
     raise AssertionError(f"{pattern} was never said: {said[-3000:]}")
 
 
-def weights(directory, generation):
-    return keras.models.load_model(directory / f"generation-{generation}/model.keras").get_weights()
-
-
 def assert_same_run(one, other, rtol=2e-4, atol=2e-5):
     """Weights are the same within tolerances, and all that is in the history to a thousandth."""
+    assert_same_weights(one, other, (0, 1), rtol, atol)
     for generation in (0, 1):
-        for ours, theirs in zip(weights(one, generation), weights(other, generation), strict=True):
-            np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=atol)
         np.testing.assert_allclose(rows(one, generation), rows(other, generation), rtol=1e-3)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 
-import keras
 import numpy as np
 import pytest
 from sklearn import linear_model
@@ -15,6 +14,7 @@ from ban_tf.datasets import documents, tables
 from ban_tf.errors import InputError
 from ban_tf.tasks import runner
 from ban_tf.tasks.run import Run
+from tests.run_weights import weights
 
 pytestmark = pytest.mark.nightly
 
@@ -55,10 +55,6 @@ def table_run(tmp_path_factory):
     return Run(folder)
 
 
-def _weights(folder, number):
-    return keras.models.load_model(folder / f"generation-{number}/model.keras").get_weights()
-
-
 @pytest.mark.parametrize("given", ["table", "texts"])
 def test_recorded_teachers_teach_as_those_that_are_run(given, texts, tmp_path):
     given = _TABLE if given == "table" else texts
@@ -68,7 +64,7 @@ def test_recorded_teachers_teach_as_those_that_are_run(given, texts, tmp_path):
             signal == "recorded"
         )
     for number in (1, 2):
-        found, wanted = (_weights(tmp_path / name, number) for name in ("recorded", "online"))
+        found, wanted = (weights(tmp_path / name, number) for name in ("recorded", "online"))
         for one, other in zip(found, wanted, strict=True):
             if one.dtype.kind == "f":
                 np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)

@@ -11,6 +11,7 @@ from ban_tf.config import options
 from ban_tf.datasets import digits
 from ban_tf.errors import InputError
 from ban_tf.tasks import runner
+from tests.run_weights import assert_same_weights, weights
 
 _MODULE = """
 import keras
@@ -54,16 +55,12 @@ def _options(folder, **changes):
     return options.check(options.Options(**{**_TINY, "workdir": str(folder), **changes}))
 
 
-def _weights(folder):
-    return keras.models.load_model(folder / "generation-1" / "model.keras").get_weights()
-
-
 def test_a_student_of_another_kind_learns_from_features(tmp_path):
     runner.run(_options(tmp_path / "one", feature_layers="teacher_0:student_1"))
     header, *rows = (tmp_path / "one" / "generation-1" / "history.csv").read_text().splitlines()
     found = dict(zip(header.split(","), map(float, rows[-1].split(",")), strict=True))
     assert found["distillation_loss"] > 0
-    assert len(_weights(tmp_path / "one")) == 6  # of the student alone
+    assert len(weights(tmp_path / "one", 1)) == 6  # of the student alone
     with pytest.raises(InputError, match="feature_loss"):
         runner.run(_options(tmp_path / "one", feature_loss="attention"))
 
@@ -72,14 +69,13 @@ def test_a_student_of_another_kind_learns_from_features(tmp_path):
 def test_a_seed_repeats_a_student_and_its_projections(tmp_path):
     for name in ("one", "two"):
         runner.run(_options(tmp_path / name, feature_layers="teacher_0:student_1"))
-    for one, two in zip(_weights(tmp_path / "one"), _weights(tmp_path / "two"), strict=True):
-        np.testing.assert_array_equal(one, two)
+    assert_same_weights(tmp_path / "one", tmp_path / "two", (1,))
 
 
 @pytest.mark.nightly
 def test_layers_with_a_new_automatic_name_each_time_are_found_again(tmp_path):
     runner.run(_options(tmp_path / "run", arch="unlike:teacher", student_arch="unlike:nameless"))
-    assert len(_weights(tmp_path / "run")) == 4
+    assert len(weights(tmp_path / "run", 1)) == 4
 
 
 @pytest.mark.nightly
@@ -94,7 +90,7 @@ def test_a_given_teacher_whose_pixels_are_converted_is_looked_into(tmp_path):
     given = {"teacher_from": str(tmp_path / "given.keras"), "teacher_input": "zero_to_one"}
     for name, layers in (("auto", "auto"), ("named", "teacher_0:student_1")):
         runner.run(_options(tmp_path / name, feature_layers=layers, epochs=1, **given))
-        assert len(_weights(tmp_path / name)) == 6
+        assert len(weights(tmp_path / name, 1)) == 6
         rows = (tmp_path / name / "generation-1" / "history.csv").read_text()
         assert "distillation_loss" in rows
 

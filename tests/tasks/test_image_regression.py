@@ -31,6 +31,7 @@ from ban_tf.tasks import lineage_options, runner
 from ban_tf.tasks.image_regression import ImageRegression
 from ban_tf.tasks.run import Run
 from tests import reports
+from tests.run_weights import assert_same_weights, weights
 
 _TESTS = pathlib.Path(__file__).parents[1]
 
@@ -95,16 +96,6 @@ def _options(place, name, **changes):
 def run(place):
     runner.run(_options(place, "run"))
     return Run(place / "run")
-
-
-def _weights(folder, number):
-    return keras.models.load_model(folder / f"generation-{number}/model.keras").get_weights()
-
-
-def _assert_same(one, other, generations=3, **tolerance):
-    for number in range(generations):
-        for found, expected in zip(_weights(one, number), _weights(other, number), strict=True):
-            np.testing.assert_allclose(found, expected, **{"rtol": 0, "atol": 0, **tolerance})
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +194,7 @@ def test_generation_0_is_what_plain_keras_trains(run, place):
             tf.range(len(images)), seed=tf.constant([seed, epoch], tf.int64)
         ).numpy()[: steps * 16]
         model.fit(images[order], labels[order], 16, shuffle=False, verbose=0)
-    for ours, plain in zip(_weights(run.path, 0), model.get_weights(), strict=True):
+    for ours, plain in zip(weights(run.path, 0), model.get_weights(), strict=True):
         np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-5)
 
 
@@ -223,10 +214,10 @@ def test_an_interrupted_run_and_an_online_teacher_train_the_same(run, place, mon
         with pytest.raises(RuntimeError, match="interrupted"):
             runner.run(_options(place, "parts", checkpoint_steps=2))
     runner.run(_options(place, "parts", checkpoint_steps=2))
-    _assert_same(run.path, place / "parts")
+    assert_same_weights(run.path, place / "parts", range(3))
     assert run.files.metadata["teacher_signal"]["recorded"]
     runner.run(_options(place, "online", teacher_signal="online", gens=1))
-    _assert_same(run.path, place / "online", 2, atol=1e-5)
+    assert_same_weights(run.path, place / "online", range(2), atol=1e-5)
 
 
 @pytest.mark.nightly
@@ -273,7 +264,7 @@ def test_two_replicas_train_the_run_of_one_device(run, place):
     done = warm.run([sys.executable, "-m", "ban_tf.main", *flags], env=environment)
     assert done.returncode == 0, done.stderr
     assert "2 replica(s) of MirroredStrategy" in done.stdout
-    _assert_same(run.path, place / "replicas", 2, rtol=1e-3, atol=1e-4)
+    assert_same_weights(run.path, place / "replicas", range(2), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(

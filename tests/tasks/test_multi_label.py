@@ -28,6 +28,7 @@ from ban_tf.tasks import lineage_options, runner
 from ban_tf.tasks.multi_label_images import MultiLabelImages
 from ban_tf.tasks.run import Run
 from tests import reports
+from tests.run_weights import assert_same_weights, weights
 
 _TESTS = pathlib.Path(__file__).parents[1]
 LABELS = ("blue", "green", "red")
@@ -91,16 +92,6 @@ def _options(place, name, **changes):
 def run(place):
     runner.run(_options(place, "run"))
     return Run(place / "run")
-
-
-def _weights(folder, number):
-    return keras.models.load_model(folder / f"generation-{number}/model.keras").get_weights()
-
-
-def _assert_same(one, other, generations=3, **tolerance):
-    for number in range(generations):
-        for found, expected in zip(_weights(one, number), _weights(other, number), strict=True):
-            np.testing.assert_allclose(found, expected, **{"rtol": 0, "atol": 0, **tolerance})
 
 
 def test_its_results_are_those_of_scikit_learn(run, place):
@@ -222,7 +213,7 @@ def test_a_run_that_was_interrupted_ends_bit_for_bit_alike(run, place, monkeypat
         with pytest.raises(RuntimeError, match="interrupted"):
             runner.run(_options(place, "parts", checkpoint_steps=2))
     runner.run(_options(place, "parts", checkpoint_steps=2))
-    _assert_same(run.files.path, place / "parts")
+    assert_same_weights(run.files.path, place / "parts", range(3))
     assert (
         Run(place / "parts").summary["generations"][2]["by_label"]
         == (run.summary["generations"][2]["by_label"])
@@ -247,7 +238,7 @@ def test_generation_0_is_what_plain_keras_trains(run, place):
             tf.range(len(images)), seed=tf.constant([seed, epoch], tf.int64)
         ).numpy()[: steps * 16]
         model.fit(images[order], data.train.labels[order], 16, shuffle=False, verbose=0)
-    for ours, plain in zip(_weights(run.files.path, 0), model.get_weights(), strict=True):
+    for ours, plain in zip(weights(run.files.path, 0), model.get_weights(), strict=True):
         np.testing.assert_allclose(ours, plain, rtol=1e-4, atol=1e-5)
 
 
@@ -281,7 +272,7 @@ def test_recorded_teachers_teach_as_online_ones(run, place):
     runner.run(_options(place, "online", teacher_signal="online", gens=1))
     assert run.files.metadata["teacher_signal"]["recorded"]
     assert not Run(place / "online").files.metadata["teacher_signal"]["recorded"]
-    _assert_same(run.files.path, place / "online", 2, atol=5e-3)
+    assert_same_weights(run.files.path, place / "online", range(2), atol=5e-3)
 
 
 @pytest.mark.nightly
@@ -299,7 +290,7 @@ def test_two_replicas_train_the_run_of_one_device(run, place):
     done = warm.run([sys.executable, "-m", "ban_tf.main", *flags], env=environment)
     assert done.returncode == 0, done.stderr
     assert "2 replica(s) of MirroredStrategy" in done.stdout
-    _assert_same(run.files.path, place / "replicas", 1, rtol=1e-3, atol=5e-3)
+    assert_same_weights(run.files.path, place / "replicas", range(1), rtol=1e-3, atol=5e-3)
     rows = [Run(place / name).summary["generations"][1] for name in ("run", "replicas")]
     assert rows[0]["mean_average_precision"] == pytest.approx(
         rows[1]["mean_average_precision"], abs=0.05

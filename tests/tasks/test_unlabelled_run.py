@@ -15,6 +15,7 @@ from ban_tf.errors import InputError
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import runner, teacher_signal
 from ban_tf.tasks.image_classification import ImageClassification
+from tests.run_weights import assert_same_weights
 
 SMALL = {
     "arch": "tests.tasks.test_teacher_signal:build",
@@ -43,12 +44,6 @@ def folder(tmp_path_factory):
 def _options(directory, folder, **changes):
     given = {**SMALL, "unlabelled": f"folder:{folder}", **changes}
     return options.check(options.Options(workdir=str(directory), **given))
-
-
-def _weights(directory, number):
-    import keras
-
-    return keras.models.load_model(directory / f"generation-{number}/model.keras").get_weights()
 
 
 GIVEN = {"unlabelled_confidence": 0.05, "unlabelled_balance": 15}
@@ -81,10 +76,7 @@ def test_a_run_learns_from_them(whole):
 def test_a_run_with_them_resumes_bit_for_bit(tmp_path, folder, whole):
     runner.run(_options(tmp_path / "parts", folder, **GIVEN, **{"gens": 1}))
     runner.run(_options(tmp_path / "parts", folder, **GIVEN))
-    for number in range(3):
-        ours, theirs = (_weights(path, number) for path in (whole[0], tmp_path / "parts"))
-        for found, expected in zip(ours, theirs, strict=True):
-            np.testing.assert_array_equal(found, expected)
+    assert_same_weights(whole[0], tmp_path / "parts", range(3))
 
 
 def test_images_of_the_test_data_alone_are_refused(tmp_path):
