@@ -29,7 +29,10 @@ from ban_tf.system import signals
 from ban_tf.system.ports import free_ports
 
 _MOST = 64  # workers, or as many as there are processors; a larger number is a mistake
-_USAGE = "ban-tf launch --workers=2 -- FLAGS OF ban_tf.main"
+_USAGE = """ban-tf launch --workers=2 -- FLAGS OF ban-tf train
+
+Trains with several processes of this machine, which share each batch. The exit code is that of the
+first that failed."""
 
 
 def start(count: int, arguments: Sequence[str]) -> list[subprocess.Popen]:
@@ -167,6 +170,10 @@ def _define(values: flags.FlagValues) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Runs the command; returns the exit code."""
     arguments = list(arguments)
+    if "--" not in arguments and not command.HELP & set(arguments):
+        missing = "the flags of `ban-tf train` follow --: ban-tf launch --workers=2 -- --gens=3."
+        command.print_error("ban-tf launch", missing)
+        return 2
     split = arguments.index("--") if "--" in arguments else len(arguments)
     own, theirs = arguments[:split], arguments[split + 1 :]
     code = 0
@@ -174,7 +181,7 @@ def main(arguments: Sequence[str]) -> int:
     def work(values: flags.FlagValues, rest: list[str]) -> None:
         nonlocal code
         if rest:
-            raise InputError(f"{rest[0]!r} is not a flag; flags of ban_tf.main follow --.")
+            raise InputError(f"{rest[0]!r} is not a flag; the flags of `ban-tf train` follow --.")
         code = run(values.workers, theirs, values.grace)
 
     return command.run("ban-tf launch", _USAGE, own, work, _define) or code

@@ -66,10 +66,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             listing.show(EXPERIMENTS.values(), known.workdir)
     except InputError as error:
-        common.print_error("ban-tf", error)
+        common.print_error("ban-tf reproduce", error)
         return 2
     except study.RunFailedError as error:
-        common.print_error("ban-tf", error)
+        common.print_error("ban-tf reproduce", error)
         return error.code
     return 0
 

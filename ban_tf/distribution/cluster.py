@@ -154,7 +154,7 @@ def own(environment: MutableMapping[str, str]) -> Cluster:
     if found is None:
         raise InputError(
             "--strategy=multiworker needs a cluster of two workers or more: set TF_CONFIG, start "
-            "with srun, or try it out with ban-tf launch --workers=2."
+            "with srun, or try it out with ban-tf launch --workers=2 -- --gens=3."
         )
     return found
 

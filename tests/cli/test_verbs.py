@@ -77,8 +77,10 @@ def test_a_verb_without_what_it_needs_is_one_sentence_and_code_2(verb, message, 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["launch", "--workers=0"], "ban-tf launch: --workers=0 must be between 1 and 64."),
-        (["launch", "--grace=-1"], "ban-tf launch: --grace=-1 must be at least 0."),
+        (["launch", "--workers=0", "--"], "ban-tf launch: --workers=0 must be between 1 and 64."),
+        (["launch", "--grace=-1", "--"], "ban-tf launch: --grace=-1 must be at least 0."),
+        (["launch"], "ban-tf launch: the flags of `ban-tf train` follow --: "),
+        (["launch", "--gens=3"], "ban-tf launch: the flags of `ban-tf train` follow --: "),
         (["predict", "run", "a.png", "--top=0"], "ban-tf predict: --top=0 must be at least 1."),
         (["runs", "--nosuch"], "ban-tf runs: There is no flag --nosuch."),
         (["predict", "--mode=1"], "There is no flag --mode; did you mean --model?"),
