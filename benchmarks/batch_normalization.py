@@ -95,7 +95,7 @@ def measure(network: str, precision: str, steps: int, batch_size: int) -> dict[s
 
 
 def main() -> None:
-    """Measures what the command line asks for, prints a table and writes JSON if told where."""
+    """Runs the benchmark from the command line; prints a table, and writes JSON if given a path."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", default=NETWORKS, metavar="NAME")
     parser.add_argument("--precisions", nargs="+", default=PRECISIONS, metavar="POLICY")

@@ -87,7 +87,7 @@ def profile(step: Any, batches: Any) -> dict[str, float]:
 
 
 def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str, Any]:
-    """Measures one network in one precision; seconds unless said otherwise."""
+    """Measures one network in one precision; times are in seconds where no other unit is named."""
     model = training.build(network, policy)
     step = training.ban_tf_step(model)
     batches = training.repeated(training.random_batch(batch_size))
@@ -104,7 +104,7 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
     }
 
 
-def _tell(found: dict[str, Any]) -> str:
+def _described(found: dict[str, Any]) -> str:
     times = {name: 1e3 * found[name] for name in ("step", "arithmetic", "memory")}
     summary = (
         f"step {times['step']:.0f} ms; arithmetic at full speed {times['arithmetic']:.0f} ms "
@@ -118,9 +118,11 @@ def _tell(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measures what the command line asks for."""
+    """Runs the benchmark from the command line."""
     precisions = ("float32", "mixed_bfloat16")
-    training.networks(__doc__, measure, _tell, names=("wrn-16-1",), precisions=precisions, steps=5)
+    training.networks(
+        __doc__, measure, _described, names=("wrn-16-1",), precisions=precisions, steps=5
+    )
 
 
 if __name__ == "__main__":

@@ -66,7 +66,7 @@ def measure(
 
 
 def main() -> None:
-    """Measures what the command line asks for."""
+    """Runs the benchmark from the command line."""
     parser = measuring.parser(__doc__, steps=15, batch_size=128)
     parser.add_argument("--dtypes", nargs="+", default=["bfloat16"], metavar="DTYPE")
     arguments = parser.parse_args()
@@ -77,7 +77,7 @@ def main() -> None:
             size, channels, filters, stride = shape
             print(
                 f"{dtype} {size}x{size}, {channels} to {filters} channels, stride {stride}: "
-                f"{measuring.in_words(result['ratio'])}",
+                f"{measuring.as_text(result['ratio'])}",
                 flush=True,
             )
             results.append(result)

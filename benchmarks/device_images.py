@@ -90,7 +90,7 @@ def main() -> None:
                 f"{name} {middle:.2f} [{low:.2f}, {high:.2f}] ms"
                 for name, (low, middle, high) in times.items()
             )
-            print(f"{augment:<10}{what:<7}{shown}; device over host {measuring.in_words(ratio)}")
+            print(f"{augment:<10}{what:<7}{shown}; device over host {measuring.as_text(ratio)}")
     measuring.write(arguments.json, results)
 
 

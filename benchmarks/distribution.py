@@ -72,7 +72,7 @@ def one_device(network: str, steps: int, batch_size: int) -> dict:
 
 
 def _carried() -> int:
-    """Bytes that the loopback interface has carried; 0 where the system does not tell."""
+    """Bytes that the loopback interface has carried; 0 where the system does not report it."""
     path = pathlib.Path("/sys/class/net/lo/statistics/tx_bytes")
     return int(path.read_text()) if path.exists() else 0
 
@@ -139,7 +139,7 @@ def workers_over_replicas(arguments: list[str], turns: int) -> dict:
 
 
 def main() -> None:
-    """Measures what the command line asks for."""
+    """Runs the benchmark from the command line."""
     parser = measuring.parser(__doc__, steps=20, batch_size=32, turns=2)
     parser.add_argument("--network", default="wrn-16-1", metavar="NAME")
     parser.add_argument("--role", choices=("all", "replicas", "worker"), default="all")
@@ -153,7 +153,7 @@ def main() -> None:
         **one_device(*sizes),
         **workers_over_replicas(passed_on, arguments.turns),
     }
-    print(f"mirrored on one device over none: {measuring.in_words(results['mirrored over none'])}")
+    print(f"mirrored on one device over none: {measuring.as_text(results['mirrored over none'])}")
     several_turns = ", ".join(f"{result:.2f}" for result in results["workers over replicas"])
     print(f"two workers over two replicas in one process, turn by turn: {several_turns}")
     print(f"a step carries {results['over the weights']:.2f} times the bytes of the weights")

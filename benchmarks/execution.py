@@ -43,7 +43,7 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
 
 
 def main() -> None:
-    """Measures what the command line asks for."""
+    """Runs the benchmark from the command line."""
     parser = measuring.parser(__doc__, steps=5)
     parser.add_argument("--networks", nargs="+", default=["wrn-16-1"], metavar="NAME")
     parser.add_argument("--precisions", nargs="+", default=["float32"], metavar="POLICY")
@@ -57,8 +57,8 @@ def main() -> None:
                 ratios = result["ratios"]
                 print(
                     f"{network} {policy}, batches of {batch_size}: with XLA "
-                    f"{measuring.in_words(ratios['jit'])}, {AT_ONCE} steps at a time "
-                    f"{measuring.in_words(ratios['several'])} of a plain step",
+                    f"{measuring.as_text(ratios['jit'])}, {AT_ONCE} steps at a time "
+                    f"{measuring.as_text(ratios['several'])} of a plain step",
                     flush=True,
                 )
                 results.append(result)

@@ -1,4 +1,4 @@
-"""What `ban_tf.layers.fold` saves a teacher: the time of its opinion of one batch.
+"""What `ban_tf.layers.fold` saves a teacher: the time of its predictions for one batch.
 
 Run as `python -m benchmarks.fold`. Networks of `keras.applications` and of the project as they are
 (the former in stock layers), fused, and folded, with equal weights, look at one fixed batch of
@@ -20,7 +20,7 @@ NETWORKS = ("MobileNetV2", "ResNet50", "wrn-16-1")
 PRECISIONS = ("float32", "mixed_bfloat16")
 
 
-def _asking(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+def _compiled(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
     return tf.function(lambda images: model(images, training=False), jit_compile=False)
 
 
@@ -35,9 +35,9 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
     if policy == "float32":
         models["folded_bfloat16"] = fold(stock, "mixed_bfloat16")
     images = tf.constant(training.random_batch(batch_size)[0])
-    asked = {name: _asking(model) for name, model in models.items()}
+    calls = {name: _compiled(model) for name, model in models.items()}
     seconds = measuring.interleave(
-        {name: lambda ask=ask: ask(images).numpy() for name, ask in asked.items()}, steps
+        {name: lambda call=call: call(images).numpy() for name, call in calls.items()}, steps
     )
     return {
         "milliseconds": measuring.milliseconds(seconds),
@@ -47,17 +47,19 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
     }
 
 
-def _tell(found: dict[str, Any]) -> str:
-    times = measuring.times_in_words(found["milliseconds"])
+def _described(found: dict[str, Any]) -> str:
+    times = measuring.times_as_text(found["milliseconds"])
     ratios = ", ".join(
-        f"{name} {measuring.in_words(ratio)}" for name, ratio in found["ratios"].items()
+        f"{name} {measuring.as_text(ratio)}" for name, ratio in found["ratios"].items()
     )
     return f"{times}; of stock: {ratios}"
 
 
 def main() -> None:
-    """Measures what the command line asks for."""
-    training.networks(__doc__, measure, _tell, names=NETWORKS, precisions=PRECISIONS, batch_size=64)
+    """Runs the benchmark from the command line."""
+    training.networks(
+        __doc__, measure, _described, names=NETWORKS, precisions=PRECISIONS, batch_size=64
+    )
 
 
 if __name__ == "__main__":

@@ -89,8 +89,8 @@ def measure(arguments: Any) -> dict[str, Any]:
             seconds["ban_tf"].append(measuring.timed(lambda command=ours: _run(command)))
             seconds["keras"].append(measuring.timed(lambda command=stock: _run(command)))
     ratios = np.array(seconds["ban_tf"]) / (GENERATIONS + 1) / np.array(seconds["keras"])
-    asked = {name: value for name, value in vars(arguments).items() if name != "json"}
-    return {**asked, "seconds": seconds, "ratios": ratios.tolist()}
+    settings = {name: value for name, value in vars(arguments).items() if name != "json"}
+    return {**settings, "seconds": seconds, "ratios": ratios.tolist()}
 
 
 def _run(command: list[str]) -> None:
@@ -100,7 +100,7 @@ def _run(command: list[str]) -> None:
 
 
 def main() -> None:
-    """Measures what the command line asks for."""
+    """Runs the benchmark from the command line."""
     parser = measuring.parser(__doc__, repeats=1, examples=2_000, epochs=10, batch_size=32, size=96)
     arguments = parser.parse_args()
     result = measure(arguments)

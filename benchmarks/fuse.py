@@ -34,14 +34,16 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
     }
 
 
-def _tell(found: dict[str, Any]) -> str:
-    times = measuring.times_in_words(found["milliseconds"])
-    return f"{times}; fused takes {measuring.in_words(found['ratio'])} of stock"
+def _described(found: dict[str, Any]) -> str:
+    times = measuring.times_as_text(found["milliseconds"])
+    return f"{times}; fused takes {measuring.as_text(found['ratio'])} of stock"
 
 
 def main() -> None:
-    """Measures what the command line asks for."""
-    training.networks(__doc__, measure, _tell, names=NETWORKS, precisions=PRECISIONS, batch_size=32)
+    """Runs the benchmark from the command line."""
+    training.networks(
+        __doc__, measure, _described, names=NETWORKS, precisions=PRECISIONS, batch_size=32
+    )
 
 
 if __name__ == "__main__":

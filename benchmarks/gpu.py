@@ -3,7 +3,7 @@
 Run as `python -m benchmarks.gpu` on a machine with JAX for its GPU. Of other packages it needs
 Keras and NumPy; PyTorch takes part if it is installed. In turn, in one process, each for some steps
 of `fit` on one batch that is on the device: the student on labels, with the same network as a
-teacher that is asked in each step, with recorded logits, the network in stock Keras layers, and in
+teacher that is called in each step, with recorded logits, the network in stock Keras layers, and in
 PyTorch 2 with `torch.compile`, channels last. Networks that `--minutes` leaves no time for are left
 out, and named.
 """
@@ -136,10 +136,10 @@ def measure(
     }
 
 
-def _tell(found: dict[str, Any]) -> str:
+def _described(found: dict[str, Any]) -> str:
     rates = ", ".join(f"{name} {rate:,.0f}" for name, rate in found["images_per_second"].items())
     shares = ", ".join(f"{name} {share:.1%}" for name, share in found["share_of_peak"].items())
-    ratios = ", ".join(f"{name} {measuring.in_words(r)}" for name, r in found["ratios"].items())
+    ratios = ", ".join(f"{name} {measuring.as_text(r)}" for name, r in found["ratios"].items())
     hours = ", ".join(f"{name} {hour:.2f}" for name, hour in found["hours_per_generation"].items())
     return "\n  ".join(
         [
@@ -152,7 +152,7 @@ def _tell(found: dict[str, Any]) -> str:
 
 
 def main() -> None:
-    """Measures what the command line asks for."""
+    """Runs the benchmark from the command line."""
     parser = measuring.parser(__doc__, steps=50, batch_size=128, rounds=7, minutes=25)
     parser.add_argument("--networks", nargs="+", default=NETWORKS, metavar="NAME")
     parser.add_argument("--precision", default=POLICY, metavar="POLICY")
@@ -170,7 +170,7 @@ def main() -> None:
             continue
         sizes = {"batch_size": given.batch_size, "steps": given.steps, "rounds": given.rounds}
         found = measure(network, given.precision, **sizes, top=top)
-        print(f"{network} {given.precision}:\n  {_tell(found)}", flush=True)
+        print(f"{network} {given.precision}:\n  {_described(found)}", flush=True)
         results.append({"network": network, "precision": given.precision, **sizes, **found})
         measuring.write(given.json, {"device": device, "peak": top, "networks": results})
         keras.backend.clear_session()

@@ -64,9 +64,9 @@ def waiting(network: str, data: ImageData, batch_size: int, steps: int) -> float
     step(next(batches))
     waited, start = 0.0, time.perf_counter()
     for _ in range(steps):
-        asked = time.perf_counter()
+        before = time.perf_counter()
         batch = next(batches)
-        waited += time.perf_counter() - asked
+        waited += time.perf_counter() - before
         float(step(batch)["loss"])
     return waited / (time.perf_counter() - start)
 

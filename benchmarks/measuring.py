@@ -64,12 +64,12 @@ def milliseconds(seconds: Mapping[str, np.ndarray]) -> dict[str, float]:
     return {name: float(1e3 * np.median(second)) for name, second in seconds.items()}
 
 
-def times_in_words(times: Mapping[str, float]) -> str:
+def times_as_text(times: Mapping[str, float]) -> str:
     """Returns the milliseconds of contenders as they are printed."""
     return ", ".join(f"{name} {time:.0f} ms" for name, time in times.items())
 
 
-def in_words(ratio: Mapping[str, float]) -> str:
+def as_text(ratio: Mapping[str, float]) -> str:
     """Returns a ratio with its quartiles as it is printed."""
     return f"{ratio['ratio']:.2f} [{ratio['low']:.2f}, {ratio['high']:.2f}]"
 
@@ -116,7 +116,7 @@ def parser(description: str, **defaults: int) -> argparse.ArgumentParser:
 
 
 def write(path: Path | None, results: Any) -> None:
-    """Writes results with the machine that they come from, if told where."""
+    """Writes results with the machine that they come from, if given a path."""
     if path is not None:
         content = {"machine": machine(), "results": results}
         path.write_text(json.dumps(content, indent=1) + "\n")

@@ -153,7 +153,7 @@ def measure(arguments: Any) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measures what the command line asks for."""
+    """Runs the benchmark from the command line."""
     parser = measuring.parser(__doc__, repeats=1, examples=600, epochs=3, batch_size=32, size=224)
     parser.add_argument("--images", type=pathlib.Path, help="a folder of classes; else drawn ones")
     parser.add_argument("--only", nargs="+", default=["ban_tf", "keras"])

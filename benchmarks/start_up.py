@@ -19,7 +19,7 @@ IMPORTS = """
 import time
 start = time.perf_counter()
 import keras
-keras.Model  # some of keras is only loaded when it is asked for
+keras.Model  # some of keras is only loaded on access
 middle = time.perf_counter()
 import ban_tf
 print(middle - start, time.perf_counter() - middle)

@@ -1,7 +1,7 @@
 """What a teacher costs: a distilled step over a step on labels alone.
 
 Run as `python -m benchmarks.teacher`. In turn, in one process: the student on labels, with the
-teacher asked in each step, with the same folded and in bfloat16, with the teacher's logits recorded
+teacher called in each step, the same folded and in bfloat16, with the teacher's logits recorded
 beforehand (read from disk by the input pipeline), and Keras's own `Distiller` with stock layers
 over the same student in stock layers on labels. Each goes through `tf.data`, so that reading
 counts.
@@ -109,15 +109,15 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
     }
 
 
-def _tell(found: dict[str, Any]) -> str:
+def _described(found: dict[str, Any]) -> str:
     return ", ".join(
-        f"{name} {measuring.in_words(ratio)}" for name, ratio in found["ratios"].items()
+        f"{name} {measuring.as_text(ratio)}" for name, ratio in found["ratios"].items()
     )
 
 
 def main() -> None:
-    """Measures what the command line asks for."""
-    training.networks(__doc__, measure, _tell, names=("wrn-16-1",), precisions=("float32",))
+    """Runs the benchmark from the command line."""
+    training.networks(__doc__, measure, _described, names=("wrn-16-1",), precisions=("float32",))
 
 
 if __name__ == "__main__":

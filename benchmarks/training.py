@@ -227,20 +227,20 @@ def pytorch_twin(model: keras.Model) -> Any:
 def networks(
     description: str,
     measure: Callable[[str, str, int, int], dict[str, Any]],
-    tell: Callable[[dict[str, Any]], str],
+    describe: Callable[[dict[str, Any]], str],
     *,
     names: Sequence[str],
     precisions: Sequence[str],
     steps: int = 20,
     batch_size: int = 128,
 ) -> None:
-    """Measures networks in precisions, as the command line asks for.
+    """Measures the networks in the precisions that the command line names.
 
     Args:
         description: The benchmark's docstring.
         measure: Given network, precision, steps and batch size, returns what is to be kept.
-        tell: Says it in words.
-        names: The networks that are measured unless others are asked for.
+        describe: Returns it as text.
+        names: The networks that are measured by default.
         precisions: The same for dtype policies.
         steps: The same for timed steps.
         batch_size: The same for examples in a step.
@@ -253,7 +253,7 @@ def networks(
     for network in given.networks:
         for policy in given.precisions:
             found = measure(network, policy, given.steps, given.batch_size)
-            print(f"{network} {policy}: {tell(found)}", flush=True)
+            print(f"{network} {policy}: {describe(found)}", flush=True)
             sizes = {"batch_size": given.batch_size, "steps": given.steps}
             results.append({"network": network, "precision": policy, **sizes, **found})
             measuring.write(given.json, results)

@@ -49,17 +49,17 @@ def measure(network: str, policy: str, steps: int, batch_size: int) -> dict[str,
     }
 
 
-def _tell(found: dict[str, Any]) -> str:
-    times = measuring.times_in_words(found["milliseconds"])
+def _described(found: dict[str, Any]) -> str:
+    times = measuring.times_as_text(found["milliseconds"])
     ratios = ", ".join(
-        f"{measuring.in_words(ratio)} of {name}" for name, ratio in found["ratios"].items()
+        f"{measuring.as_text(ratio)} of {name}" for name, ratio in found["ratios"].items()
     )
     return f"{times}; ban_tf takes {ratios}"
 
 
 def main() -> None:
-    """Measures what the command line asks for."""
-    training.networks(__doc__, measure, _tell, names=NETWORKS, precisions=PRECISIONS)
+    """Runs the benchmark from the command line."""
+    training.networks(__doc__, measure, _described, names=NETWORKS, precisions=PRECISIONS)
 
 
 if __name__ == "__main__":

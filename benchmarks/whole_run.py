@@ -104,7 +104,7 @@ def _run(command: list[str]) -> None:
 
 
 def main() -> None:
-    """Measures what the command line asks for."""
+    """Runs the benchmark from the command line."""
     parser = measuring.parser(
         __doc__, repeats=1, examples=5_000, epochs=10, views=2, batch_size=128
     )
