@@ -134,8 +134,9 @@ class Run:
                 prefers (`preferred`).
 
         Returns:
-            float64 `[examples, classes]`; for text those of the next word, `[lines, words]`; for a
-            number to predict, numbers `[examples]`.
+            float64 `[examples, classes]`; of labels, that of each, `[examples, labels]`; of masks,
+            `[images, height, width, classes]`; of language models, that of the next word,
+            `[lines, words]`. Where numbers are predicted, numbers `[examples]`.
 
         Raises:
             InputError: The model does not exist, or the inputs do not fit it.
