@@ -16,7 +16,7 @@ from ban_tf.compat import keras_private
 
 
 class HeldOptimizer:
-    """A fresh copy of an optimizer that keeps the state it is given, and saves it, until it is built.
+    """A fresh copy of an optimizer that keeps, and saves, the state it is given until it is built.
 
     Args:
         optimizer: The compiled optimizer.
