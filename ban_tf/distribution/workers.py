@@ -186,7 +186,7 @@ class Workers:
 
 
 class _SharedRequests(StopRequest):
-    """A stop request that is shared across workers; all must check it at the same steps."""
+    """A stop request that is shared across workers; all must do so at the same steps."""
 
     def __init__(self, workers: Workers, own: StopRequest):
         self._workers = workers
@@ -194,11 +194,12 @@ class _SharedRequests(StopRequest):
         # The signal that any worker had received when all last checked.
         self.signal_number: int | None = None
 
-    def __bool__(self) -> bool:
-        if self.signal_number is None:
-            numbers = self._workers.all_gather([self._own.signal_number or 0])
-            self.signal_number = int(numbers.max()) or None
-        return self.signal_number is not None
+    def share(self, ending: bool) -> bool:
+        """Shares it, and whether a callback of any worker ends the training; as in the base."""
+        found = self._workers.all_gather([self._own.signal_number or 0, ending])
+        signal_number, any_ends = found.max(axis=0)
+        self.signal_number = int(signal_number) or None
+        return bool(any_ends)
 
 
 def current() -> Workers:

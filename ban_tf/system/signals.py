@@ -48,6 +48,17 @@ class StopRequest:
     def __bool__(self) -> bool:
         return self.signal_number is not None
 
+    def share(self, ending: bool) -> bool:
+        """Shares the request, and whether a callback ends the training, with all workers.
+
+        Args:
+            ending: Whether a callback of this process ends the training.
+
+        Returns:
+            Whether a callback of any worker does; here of the only one.
+        """
+        return ending
+
 
 # The former handler of SIGALRM, while `raise_interrupt` uses it.
 _former: list[Any] = []

@@ -104,7 +104,7 @@ class Checkpointer(keras.callbacks.Callback):
         """Saves if a checkpoint is due, or if a signal was received."""
         step = self._recorder.record.step
         due = self._every and step // self._every > self._saved_step // self._every
-        stopping = bool(self._requests)  # once per step, as on all workers
+        stopping = self._must_stop()  # once per step, as on all workers
         if self._within_epochs and (due or stopping):
             self._save_within_epoch(unvalidated=step == self._steps)
         if stopping:
@@ -116,7 +116,7 @@ class Checkpointer(keras.callbacks.Callback):
 
     def on_test_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Saves if a signal was received: the steps are done, only validation is repeated."""
-        if self._requests:
+        if self._must_stop():
             if self._within_epochs:
                 self._swap_back()
                 self._save_within_epoch(unvalidated=True, logs=self._logs)
@@ -124,10 +124,11 @@ class Checkpointer(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Saves the epoch."""
+        self._must_stop()  # callbacks of the chief alone may have ended the training
         self._recorder.record.stopped = bool(self.model.stop_training)
         self._save(checkpoints.capture(self.model), [])
         self._saved_weights = self._weights()
-        if self._requests:
+        if self._must_stop():
             self._stop()
 
     def on_train_end(self, logs: dict | None = None) -> None:
@@ -188,6 +189,11 @@ class Checkpointer(keras.callbacks.Callback):
         if not record.step:
             directory.write_untracked(f"{folder}/history.csv", to_csv(record.history))
             directory.write_untracked(f"{folder}/timings.csv", to_csv(record.timings))
+
+    def _must_stop(self) -> bool:
+        """Returns whether a worker received a signal; ends `fit` on all if callbacks of one do."""
+        self.model.stop_training = self._requests.share(bool(self.model.stop_training))
+        return bool(self._requests)
 
     def _stop(self) -> None:
         record = self._recorder.record

@@ -114,6 +114,15 @@ def test_what_blends_or_comes_from_elsewhere_is_shared_out(one_device, tmp_path)
 
 
 @pytest.mark.nightly
+def test_callbacks_of_the_chief_end_the_training_of_all(tmp_path):
+    flags = ("--callbacks=convolutions:ending",)
+    finished(start(tmp_path / "one", flags=["--strategy=one", *flags]))
+    finished(launch(tmp_path / "two", *flags))
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+    assert [len(processes.rows(tmp_path / "two", generation)) for generation in (0, 1)] == [2, 1]
+
+
+@pytest.mark.nightly
 def test_xla_on_several_replicas_is_refused(tmp_path):
     process = start(tmp_path / "run", flags=["--virtual_devices=2", "--jit=yes"])
     code, said = ended(process)

@@ -105,6 +105,14 @@ def test_a_recorded_teacher_and_a_signal_to_one_worker(environment, tmp_path):
     assert_same_run(tmp_path / "one", tmp_path / "two", rtol=0.02, atol=2e-3)
 
 
+def test_callbacks_of_the_chief_end_the_training_of_all(environment, tmp_path):
+    flags = ("--callbacks=convolutions:ending",)
+    finished(_train(environment, tmp_path / "one", *flags))
+    finished(_launch(environment, tmp_path / "two", *flags))
+    assert_same_run(tmp_path / "one", tmp_path / "two")
+    assert [len(processes.rows(tmp_path / "two", generation)) for generation in (0, 1)] == [2, 1]
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

@@ -36,3 +36,27 @@ def test_a_directory_is_read_as_another_process_writes_it(tmp_path):
         assert not (tmp_path / "loose").exists()
         assert (tmp_path / "orphan.partial").exists()
     assert reader.writes is False
+
+
+def test_a_signal_or_a_callback_of_one_worker_stops_all():
+    class Two(Workers):
+        """The first of two workers; the other one has what is in `other`."""
+
+        count, other = 2, (0, False)
+
+        def __init__(self):
+            self.index = 0
+
+        def all_gather(self, numbers):
+            return np.array([numbers, self.other], np.int32)
+
+    workers, own = Two(), StopRequest()
+    shared = workers.requests(own)
+    assert not shared.share(ending=False) and not shared
+    assert shared.share(ending=True) and not shared
+    workers.other = (0, True)
+    assert shared.share(ending=False) and not shared
+    workers.other = (15, False)
+    assert not shared.share(ending=False) and shared.signal_number == 15
+    own.signal_number, workers.other = 2, (0, False)
+    assert not shared.share(ending=False) and shared.signal_number == 2
