@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -16,26 +17,32 @@ from ban_tf.tasks import image_paths
 _FILES = 200  # that are in memory at a time
 
 
-def as_images(
-    images: np.ndarray | Sequence[str | pathlib.Path], facts: reading.DataFacts
-) -> np.ndarray:
+def as_images(images: Any, facts: reading.DataFacts) -> np.ndarray:
     """Returns images as the models of a run take them, before they are normalized.
 
     Args:
-        images: As for `probabilities`.
+        images: uint8 `[images, height, width, channels]`, an array, tensor or list; or paths.
         facts: The data of the run.
 
     Raises:
-        InputError: A file is not an image, or an array does not fit.
+        InputError: A file is not an image, an array does not fit, or there is none.
     """
-    if not isinstance(images, np.ndarray):
-        return np.stack([read_image(path, facts.input_shape, facts.resize) for path in images])
-    if images.dtype != np.uint8 or images.shape[1:] != facts.input_shape:
+    try:
+        given = np.asarray(images)
+    except ValueError:  # images of several shapes
+        given = np.empty(0, object)
+    paths = given.tolist() if given.ndim == 1 else []
+    if paths and all(isinstance(path, (str, os.PathLike)) for path in paths):
+        return np.stack([read_image(path, facts.input_shape, facts.resize) for path in paths])
+    if given.dtype != np.uint8 or given.shape[1:] != facts.input_shape or not len(given):
+        received = type(images).__name__
+        if given.dtype != object:
+            received = f"{given.dtype} of shape {given.shape}"
         raise InputError(
-            f"images must be uint8 of shape {('images', *facts.input_shape)}. Received: "
-            f"{images.dtype} of shape {images.shape}"
+            f"images must be uint8 of shape {('images', *facts.input_shape)}, or a list of paths, "
+            f"and at least one. Received: {received}"
         )
-    return images
+    return given
 
 
 def predicted_files(

@@ -16,7 +16,7 @@ from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import summary, tokens
 from ban_tf.runs import class_files, inference, reading
 from ban_tf.runs.rundir import MANIFEST
-from ban_tf.tasks import finished_runs, language_scores
+from ban_tf.tasks import finished_runs, given_texts, language_scores
 from ban_tf.tasks.language_training import reset_states
 from ban_tf.tasks.task import Predictions
 
@@ -134,9 +134,8 @@ def predict(
 
 def probabilities(run: reading.RunReader, inputs: Any, which: str) -> np.ndarray:
     """Predicts the word after each line; see `next_words`."""
-    if isinstance(inputs, str) or not all(isinstance(line, str) for line in inputs):
-        raise InputError(f"text must be a sequence of lines. Received: {inputs!r}"[:300])
-    return next_words(run, [line.split() for line in inputs], which)
+    lines = given_texts.as_list(inputs, "lines of text")
+    return next_words(run, [line.split() for line in lines], which)
 
 
 def stateless(run: reading.RunReader, which: str) -> keras.Model:

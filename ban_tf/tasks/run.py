@@ -41,10 +41,13 @@ class Run:
         path: The run's directory.
 
     Raises:
+        InputError: `path` is no path.
         RunDirectoryError: There is no run, or its manifest is damaged.
     """
 
     def __init__(self, path: str | os.PathLike):
+        if not isinstance(path, (str, os.PathLike)):
+            raise InputError(f"`path` must be the directory of a run. Received: {path!r}")
         self.files = reading.RunReader(path)
 
     def __repr__(self) -> str:
@@ -162,6 +165,8 @@ class Run:
         Raises:
             InputError: The data cannot be loaded, or does not fit the models.
         """
+        if not isinstance(dataset, str):
+            raise InputError(f"`dataset` must be a name, as for --dataset. Received: {dataset!r}")
         if not self.generations:
             raise InputError(f"{self.files.path} has no finished generation yet.")
         task, wanted = self.task, registry.of(dataset)
@@ -192,10 +197,8 @@ class Run:
         """
         from ban_tf.report import comparison  # SciPy takes a second to import
 
-        paths: list[str | pathlib.Path] = [self.files.path]
-        paths += [
-            other.files.path if isinstance(other, Run) else pathlib.Path(other) for other in others
-        ]
+        paths: list[str | pathlib.Path] = [self.path]
+        paths += [(other if isinstance(other, Run) else Run(other)).path for other in others]
         runs, without_results = comparison.read(paths)
         if without_results:
             raise InputError(f"{', '.join(without_results)}: no results yet; finish it first.")

@@ -18,7 +18,14 @@ from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import summary
 from ban_tf.runs import class_files, inference, reading
 from ban_tf.system import shown
-from ban_tf.tasks import data_facts, finished_runs, image_paths, likely, text_models
+from ban_tf.tasks import (
+    data_facts,
+    finished_runs,
+    given_texts,
+    image_paths,
+    likely,
+    text_models,
+)
 from ban_tf.tasks.task import Predictions
 
 _AT_A_TIME = 500  # texts
@@ -130,9 +137,8 @@ def probabilities(run: reading.RunReader, texts: Sequence[str], which: str) -> n
     Raises:
         InputError: The model does not exist, or something else than texts is given.
     """
-    if isinstance(texts, str) or not all(isinstance(text, str) for text in texts) or not len(texts):
-        raise InputError(f"inputs must be a sequence of texts. Received: {texts!r}"[:300])
-    return np.exp(log_probabilities(run, load(run, which), texts))
+    given = given_texts.as_list(texts)
+    return np.exp(log_probabilities(run, load(run, which), given))
 
 
 def predict(

@@ -133,10 +133,32 @@ def test_models_that_are_not_there_are_a_sentence(run, images, model):
         run.predict(images, model=model)
 
 
-@pytest.mark.parametrize("change", [lambda x: x / 255.0, lambda x: x[:, :4], lambda x: x[..., 0]])
-def test_arrays_of_another_kind_are_refused(run, images, change):
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(lambda x: x / 255.0, lambda x: x[:, :4], lambda x: x[..., 0], lambda x: x[0]),
+        *(lambda x: x[:0], lambda x: [], lambda x: [x[0], x[1, :4]], lambda x: [x[0], "1.png"]),
+        *(lambda x: None, lambda x: "1.png", lambda x: {"images": x}, lambda x: iter(x)),
+    ],
+)
+def test_what_holds_no_images_of_the_run_is_refused(run, images, change):
     with pytest.raises(InputError, match=r"images must be uint8 of shape \('images', 8, 8, 1\)"):
         run.predict(change(images))
+
+
+@pytest.mark.parametrize("form", [list, keras.ops.convert_to_tensor])
+def test_images_may_be_a_list_or_a_tensor(run, images, form):
+    np.testing.assert_array_equal(run.predict(form(images)), run.predict(images))
+
+
+def test_what_is_no_path_or_name_is_a_sentence(run):
+    for call, argument in (
+        (lambda: ban_tf.Run(None), "`path` must be the directory of a run"),
+        (lambda: run.compare(["other"]), "`path` must be the directory of a run"),
+        (lambda: run.evaluate(None), "`dataset` must be a name"),
+    ):
+        with pytest.raises(InputError, match=argument):
+            call()
 
 
 def test_what_is_no_run_or_unfinished_is_refused(tmp_path, run):
