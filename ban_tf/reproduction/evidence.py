@@ -76,6 +76,7 @@ def experiments() -> list[Experiment]:
     return [
         *(_images(f"cifar10-{count}", pair | others) for count in (1000, 5000)),
         _images("lineages", lineages | further, "evidence/cifar10_5000"),
+        _images("lineages-small", {"kd+labels": further["kd+labels"], "labels": _LABELS}),
         _images("cifar10-20000", lineages | {"kd+labels": others["kd+labels"]}),
         *(_images(f"cifar10-{count}", sizes) for count in (2000, 10000, "upsampled")),
         _images("recipes", _recipes() | {"labels": pair["labels"]}, "evidence/cifar10_1000"),
