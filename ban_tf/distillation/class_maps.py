@@ -106,7 +106,7 @@ def match_classes(
         InputError: `theirs` or `ours` are no names, or hold one twice; a name in `renamed` is
             unknown.
     """
-    theirs, ours = _names("theirs", theirs), _names("ours", ours)
+    theirs, ours = check_names("theirs", theirs), check_names("ours", ours)
     if renamed is not None and not isinstance(renamed, Mapping):
         raise InputError(
             "`renamed` must be a dictionary from names of the teacher's classes to the student's. "
@@ -122,7 +122,16 @@ def match_classes(
     return [None if name is None else places.get(name) for name in named]
 
 
-def _names(argument: str, names: Any) -> list[str]:
+def check_names(argument: str, names: Any) -> list[str]:
+    """Returns names of classes as a list.
+
+    Args:
+        argument: What messages call them.
+        names: The names.
+
+    Raises:
+        InputError: They are no names, or hold one twice.
+    """
     if isinstance(names, (str, Mapping)) or not isinstance(names, Iterable):
         raise InputError(f"`{argument}` must be a list of names of classes. Received: {names!r}")
     found = [str(name) for name in names]

@@ -79,11 +79,18 @@ def given(keys: Any, name: str = "keys") -> np.ndarray:
         keys: As for `of_examples`, or texts or whole numbers `[examples]`.
         name: What messages call it.
     """
-    array = None if isinstance(keys, Mapping) or hasattr(keys, "shape") else np.asarray(keys)
-    array = keys if array is None else array
-    if getattr(array, "ndim", 0) == 1 and np.asarray(array).dtype.kind in "iuUSO":
-        return of_names(array)
-    return of_examples(array, name)
+    if are_names(keys):
+        return of_names(keys)
+    listed = not isinstance(keys, Mapping) and not hasattr(keys, "shape")
+    return of_examples(np.asarray(keys) if listed else keys, name)
+
+
+def are_names(keys: Any) -> bool:
+    """Returns whether keys are texts or whole numbers `[examples]`, and no examples."""
+    if isinstance(keys, Mapping) or len(getattr(keys, "shape", (0,))) != 1:
+        return False
+    array = np.asarray(keys)
+    return array.ndim == 1 and array.dtype.kind in "iuUSO"
 
 
 def _contents(array: np.ndarray) -> Iterator[bytes]:

@@ -14,13 +14,18 @@ import os
 import pathlib
 import pickle
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from types import NoneType
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ban_tf.distillation import example_keys, function_outputs, recorded_outputs, recording
+from ban_tf.distillation import (
+    class_maps,
+    example_keys,
+    function_outputs,
+    recorded_outputs,
+    recording,
+)
 from ban_tf.distillation.recorded_outputs import KEYS, LOGITS, VALUES, Manifest
 from ban_tf.errors import InputError
 from ban_tf.system import bars, shown, user_code
@@ -180,13 +185,13 @@ def _check_described(
             "`augmentation` must be a dictionary with a 'policy', as `ban_tf.datasets.views` "
             f"returns it, or None for examples as they are. Received: {augmentation!r}"
         )
-    if isinstance(class_names, (str, Mapping)) or not isinstance(class_names, (Iterable, NoneType)):
-        raise InputError(f"`class_names` must be a list of names. Received: {class_names!r}")
+    if class_names is not None:
+        class_names = class_maps.check_names("class_names", class_names)
     if identity is not None and not isinstance(identity, str):
         raise InputError(f"`identity` must be a text, or None. Received: {identity!r}")
     if not isinstance(verbose, (bool, np.bool_)):
         raise InputError(f"`verbose` must be True or False. Received: {verbose!r}")
-    return dict(given), None if class_names is None else [str(name) for name in class_names]
+    return dict(given), class_names
 
 
 def _is_json(value: Any) -> bool:
@@ -225,9 +230,28 @@ def _with_keys(manifest: Manifest, source: _Source, keys: Any) -> tuple[Manifest
             raise InputError(
                 f"`keys` has {len(given)} entries, but `data` has {source.examples} examples."
             )
+        if example_keys.are_names(keys):
+            _check_alike(given, seen)
         known = np.broadcast_to(given, seen.shape)
     hashes = recorded_outputs.hash_of(known), recorded_outputs.hash_of(seen)
     return dataclasses.replace(manifest, keys_hash=hashes[0], data_hash=hashes[1]), known
+
+
+def _check_alike(given: np.ndarray, seen: np.ndarray) -> None:
+    """Checks that examples of one key are the same: of others, a student would get one's outputs.
+
+    Args:
+        given: The keys of the examples, uint64 `[examples]`.
+        seen: The keys of what the teacher sees of them, uint64 `[views, examples]`.
+    """
+    _, first, place = np.unique(given, return_index=True, return_inverse=True)
+    differing = np.flatnonzero((seen != seen[:, first[place]]).any(axis=0))
+    if differing.size:
+        other = int(differing[0])
+        raise InputError(
+            f"`keys` are the same for the examples {first[place][other]} and {other} of `data`, "
+            "which differ; give each its own."
+        )
 
 
 def _resumes(

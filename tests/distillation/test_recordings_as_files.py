@@ -195,6 +195,14 @@ def test_views_of_examples_are_all_found(tmp_path):
         ban_tf.RecordedTeacher(tmp_path / "k")
 
 
+def test_an_example_may_be_there_twice_under_one_name(tmp_path):
+    x = data(12)[0]
+    names = [f"{number}.png" for number in range(12)] + ["3.png"]
+    twice = np.concatenate([x, x[3:4]])
+    path = ban_tf.record(Teacher(), twice, tmp_path / "r", keys=names, verbose=False)
+    assert RecordedOutputs(path).manifest.examples == 13
+
+
 def test_other_keys_values_and_float32(tmp_path):
     x, _ = data(20)
     larger = x * 3
@@ -241,6 +249,8 @@ def test_other_keys_values_and_float32(tmp_path):
         (lambda x: x, {"augmentation": "crop"}, "`augmentation` must be a dictionary with a 'poli"),
         (lambda x: x, {"augmentation": {"policy": "a", "b": object()}}, "`augmentation` must be"),
         (lambda x: x, {"class_names": "abcdef"}, "`class_names` must be a list of names"),
+        (lambda x: x, {"class_names": [*"abcdea"]}, "`class_names` names the class 'a' twice"),
+        (lambda x: x, {"keys": [*range(11), 3]}, "`keys` are the same for the examples 3 and 11"),
         (lambda x: x, {"identity": 3}, "`identity` must be a text"),
         (lambda x: x, {"data": lambda: 0}, "`data` must be a function of the number of a view"),
         (lambda x: x, {"path": 3}, "`path` must be the folder"),
