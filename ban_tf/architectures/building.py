@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import numbers
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ban_tf.architectures import backbones, custom
@@ -56,11 +57,14 @@ def build(
     Raises:
         InputError: If the name, the sizes or an option is invalid, or a custom function fails.
     """
-    if num_classes < 1 or len(input_shape) != 3 or min(input_shape) < 1:
+    sizes = list(input_shape) if isinstance(input_shape, Iterable) else []
+    if len(sizes) != 3 or not all(map(_is_count, (*sizes, num_classes))):
         raise InputError(
             "input_shape must be (height, width, channels) and num_classes at least 1. "
-            f"Received: input_shape={tuple(input_shape)}, num_classes={num_classes}"
+            f"Received: input_shape={input_shape!r}, num_classes={num_classes!r}"
         )
+    if not isinstance(name, str):
+        raise InputError(f"name must be that of a network, as for --arch. Received: {name!r}")
     name = resolve(name)
     if not fits(name, "masks" if per_pixel else "images"):
         raise InputError(f"--arch={name} {_NEEDED[task(name)]}")
@@ -250,3 +254,7 @@ def count_parameters(name: str, *sizes: Any, **options: Any) -> tuple[int, int]:
         model = makers[task(resolve(name))](name, *sizes, **options)
         trained = sum(math.prod(weight.shape) for weight in model.trainable_weights)
         return trained, sum(math.prod(weight.shape) for weight in model.weights)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1

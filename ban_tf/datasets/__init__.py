@@ -58,8 +58,11 @@ def check(name: str, target: str | None = None) -> None:
         target: As for `load`.
 
     Raises:
-        InputError: The name is a path, or the folder does not exist or has the wrong layout.
+        InputError: The name is none, or a path, or the folder does not exist or has the wrong
+            layout.
     """
+    if not isinstance(name, str):
+        raise InputError(f"name must be that of a dataset, as for --dataset. Received: {name!r}")
     if not name:
         raise InputError(
             "--dataset is empty; give digits, a TFDS name such as cifar10, folder:PATH or csv:FILE."

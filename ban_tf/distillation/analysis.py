@@ -54,7 +54,17 @@ def decompose(labels: Any, teacher_logits: Any, student_logits: Any) -> dict[str
         - `teacher_confidence`: that maximum;
         - `teacher_agreement`: 1.0 where both predict the same class;
         - `kl_divergence`: of the student from the teacher, in nats.
+
+    Raises:
+        InputError: The logits have different shapes.
     """
+    shapes = [tuple(np.shape(logits)) for logits in (teacher_logits, student_logits)]
+    known = [{*sizes} - {None} for sizes in zip(*shapes, strict=False)]
+    if len(shapes[0]) != len(shapes[1]) or any(len(sizes) > 1 for sizes in known):
+        raise InputError(
+            "`teacher_logits` and `student_logits` must have one shape. "
+            f"Received: {shapes[0]} and {shapes[1]}"
+        )
     teacher_logs = ops.log_softmax(teacher_logits, axis=-1)
     student_logs = ops.log_softmax(ops.cast(student_logits, teacher_logs.dtype), axis=-1)
     teacher, student = ops.exp(teacher_logs), ops.exp(student_logs)
@@ -88,7 +98,12 @@ def summarize(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         the gradient; `weight_entropy`, that of the weights of a batch divided by its largest value
         log(batch), averaged over batches; and counts in `BINS` equal bins over `RANGES` of the
         confidences and of the weights times the size of the batch.
+
+    Raises:
+        InputError: There is no batch.
     """
+    if not batches:
+        raise InputError("`batches` is empty; give what `decompose` found in one at least.")
     batches = [
         {name: np.float64(ops.convert_to_numpy(values)).ravel() for name, values in batch.items()}
         for batch in batches

@@ -60,9 +60,11 @@ def fold(model: keras.Model, precision: str | None = None) -> keras.Model:
         rounding. None of its weights are trainable.
 
     Raises:
-        InputError: The model has no weights yet, or cannot be rebuilt layer by layer, as a
+        InputError: It is no model, has no weights yet, or cannot be rebuilt layer by layer, as a
             subclassed model cannot.
     """
+    if not isinstance(model, keras.Model):
+        raise InputError(f"model must be a Keras model. Received: {model!r}")
     if not model.built:
         raise InputError(
             f"model must be built before it is folded. Received: {model.name!r}, unbuilt"

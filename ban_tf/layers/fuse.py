@@ -39,9 +39,11 @@ def fuse(model: keras.Model) -> keras.Model:
         trainable flags and outputs. If `model` is compiled, so is the copy, with a fresh optimizer.
 
     Raises:
-        InputError: If the model has no weights yet, or cannot be rebuilt layer by layer, as a
+        InputError: If it is no model, has no weights yet, or cannot be rebuilt layer by layer, as a
             subclassed model cannot.
     """
+    if not isinstance(model, keras.Model):
+        raise InputError(f"model must be a Keras model. Received: {model!r}")
     if not model.built:
         raise InputError(
             f"model must be built before it is fused. Received: {model.name!r}, unbuilt"

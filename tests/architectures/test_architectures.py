@@ -58,7 +58,8 @@ def test_names_are_checked_without_keras():
 
 
 @pytest.mark.parametrize(
-    ("input_shape", "num_classes"), [((8, 8, 1), 0), ((8, 8), 10), ((0, 8, 1), 10)]
+    ("input_shape", "num_classes"),
+    [((8, 8, 1), 0), ((8, 8), 10), ((0, 8, 1), 10), (None, 10), ((8, 8, 1), 2.5)],
 )
 def test_wrong_sizes_are_refused(input_shape, num_classes):
     with pytest.raises(ValueError, match=r"input_shape must be.*Received"):

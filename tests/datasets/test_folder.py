@@ -9,7 +9,7 @@ from PIL import Image
 
 from ban_tf import datasets
 from ban_tf.config import options
-from ban_tf.errors import RunDirectoryError
+from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.tasks import runner
 
 
@@ -185,3 +185,9 @@ def test_a_run_whose_folder_has_changed_is_refused(tmp_path):
     shutil.copy(another, another.with_stem("another"))
     with pytest.raises(RunDirectoryError, match="examples was '8 to train with and 8 to test with"):
         runner.run(options.check(run_options))
+
+
+@pytest.mark.parametrize("name", [None, 3, b"digits"])
+def test_what_is_no_name_is_refused(name):
+    with pytest.raises(InputError, match="name must be that of a dataset"):
+        datasets.load(name)

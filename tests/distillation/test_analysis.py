@@ -190,3 +190,10 @@ def test_rows_of_an_analysis_that_make_no_sense_are_refused(tmp_path):
     file.write_bytes(_rows())
     with pytest.raises(ValueError, match="a symbolic link leads out of the run"):
         analysis.read(tmp_path / "run" / "analysis.json", tmp_path / "run")
+
+
+def test_logits_of_different_shapes_and_no_batches_are_refused():
+    with pytest.raises(ValueError, match=r"one shape\. Received: \(2, 3\) and \(2, 4\)"):
+        analysis.decompose([0, 1], np.zeros((2, 3)), np.zeros((2, 4)))
+    with pytest.raises(ValueError, match="`batches` is empty"):
+        analysis.summarize([])

@@ -214,5 +214,7 @@ def test_what_cannot_be_rebuilt_is_refused():
             fold(model)
     with pytest.raises(ValueError, match=r"precision must be a dtype policy.*'bf16'"):
         fold(nested(), "bf16")
+    with pytest.raises(ValueError, match=r"must be a Keras model\. Received: 3"):
+        fold(3)
     with pytest.raises(ValueError, match="must be built"):
         fold(keras.Sequential([layers.Dense(1)]))

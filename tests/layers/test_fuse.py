@@ -132,6 +132,8 @@ def test_subclassed_model_is_refused():
         fuse(model)
 
 
-def test_unbuilt_model_is_refused():
+def test_what_is_no_model_or_unbuilt_is_refused():
+    with pytest.raises(ValueError, match=r"must be a Keras model\. Received: None"):
+        fuse(None)
     with pytest.raises(ValueError, match="must be built"):
         fuse(keras.Sequential([layers.BatchNormalization()]))
