@@ -2,7 +2,7 @@
 
 A nested model is one operation in the graph of the model around it, and its layers know their
 outputs in its own graph alone. Here the graph is run once more, symbolically, by the same layers,
-with each nested graph in the place of its operation.
+with each nested graph in place of its operation.
 """
 
 from __future__ import annotations

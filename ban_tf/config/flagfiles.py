@@ -24,7 +24,7 @@ def bundled() -> pathlib.Path:
 def expand(
     arguments: Sequence[str], inside: tuple[pathlib.Path, ...] = (), from_package: bool = False
 ) -> list[str]:
-    """Returns arguments with the lines of flagfiles in the place of `--flagfile=NAME`.
+    """Returns arguments with the lines of flagfiles in place of `--flagfile=NAME`.
 
     A name that begins with `flags/` is looked up in this folder first, then in the package.
 

@@ -78,7 +78,7 @@ def void_of(loss: Any, names: Sequence[str]) -> dict[str, int]:
 
 
 def unsigned(labels: Any, losses: Sequence[Any]) -> Any:
-    """Returns labels of an output, with 0 in the place of -1 where that means no.
+    """Returns labels of an output, with 0 in place of -1 where that means no.
 
     Args:
         labels: An array or tensor.
@@ -101,7 +101,7 @@ def without_void(labels: Any, void: int, logits: Any) -> tuple[Any, Any]:
         logits: `[batch, ..., classes]`, whose shape identifies labels that are distributions.
 
     Returns:
-        Class 0 in the place of the label for none, and the mask; the labels as they are and None
+        Class 0 in place of the label for none, and the mask; the labels as they are and None
         if their shape is that of no labels.
     """
     labels = marked(labels, void, logits)
@@ -112,7 +112,7 @@ def without_void(labels: Any, void: int, logits: Any) -> tuple[Any, Any]:
 
 
 def marked(labels: Any, void: int, logits: Any) -> Any:
-    """Returns labels with -1 in the place of a loss's own label for none.
+    """Returns labels with -1 in place of a loss's own label for none.
 
     Args:
         labels: In any form, see `label_forms.read`.

@@ -4,7 +4,7 @@ oneDNN, which does the work for TensorFlow and PyTorch on CPUs, has good code fo
 bfloat16 with AVX-512 and for the gradient by the images, but its code for the gradient by the
 kernel runs at a third to a half of that speed where feature maps are small. That gradient is the
 sum over images, rows and columns of an input times an output gradient at a distance of up to the
-kernel's size: the convolution of the inputs, their channels in the place of the images, with the
+kernel's size: the convolution of the inputs, their channels in place of the images, with the
 output gradients as one large kernel. Said that way, it runs at the full speed.
 
 Wide ResNets on 32x32 images spend the last third of their arithmetic on maps of 8x8. There

@@ -27,7 +27,7 @@ A run with `--final_student` also has "final_student": a row like those of gener
 "members" for the generations of its teacher ensemble, and "directory" for its path.
 
 Summaries of other kinds (see `kinds`) have an entry "kind", the metrics of that kind, "interval"
-and "change", which has "p" in the place of "mcnemar_p".
+and "change", which has "p" in place of "mcnemar_p".
 
 Ensembles are every prefix 1..k of the born-again generations (k >= 2) and then every prefix 0..k
 with generation 0 (k >= 1). Results on the test set are only reported here, never used for

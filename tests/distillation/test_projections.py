@@ -44,7 +44,7 @@ class Hint(keras.distillation.DistillationLoss):
 
 
 class Scaled(keras.distillation.DistillationLoss):
-    """A variable of its own in the place of a layer."""
+    """A variable of its own in place of a layer."""
 
     def __init__(self):
         self.scale = keras.Variable(0.5, name="scale")
