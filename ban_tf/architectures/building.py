@@ -257,4 +257,5 @@ def count_parameters(name: str, *sizes: Any, **options: Any) -> tuple[int, int]:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return whole and int(value) >= 1
