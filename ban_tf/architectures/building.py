@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ from ban_tf.architectures import backbones, custom
 from ban_tf.architectures.applications import is_pretrained
 from ban_tf.architectures.names import check_settings, chosen, family_of, fits, resolve, task
 from ban_tf.errors import InputError
+from ban_tf.system.arguments import is_integer
 
 if TYPE_CHECKING:
     import keras
@@ -58,7 +58,8 @@ def build(
         InputError: If the name, the sizes or an option is invalid, or a custom function fails.
     """
     sizes = list(input_shape) if isinstance(input_shape, Iterable) else []
-    if len(sizes) != 3 or not all(map(_is_count, (*sizes, num_classes))):
+    counts = [is_integer(number) and number >= 1 for number in (*sizes, num_classes)]
+    if len(sizes) != 3 or not all(counts):
         raise InputError(
             "input_shape must be (height, width, channels) and num_classes at least 1. "
             f"Received: input_shape={input_shape!r}, num_classes={num_classes!r}"
@@ -254,8 +255,3 @@ def count_parameters(name: str, *sizes: Any, **options: Any) -> tuple[int, int]:
         model = makers[task(resolve(name))](name, *sizes, **options)
         trained = sum(math.prod(weight.shape) for weight in model.trainable_weights)
         return trained, sum(math.prod(weight.shape) for weight in model.weights)
-
-
-def _is_count(value: Any) -> bool:
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    return whole and int(value) >= 1

@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import inspect
 import math
-import numbers
 from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 
 from ban_tf.compat import copies, keras_private, outputs, preparation, shared_weights
 from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL
@@ -27,29 +25,6 @@ def check_student(student: Any) -> None:
     """
     if not isinstance(student, keras.Model):
         raise InputError(f"`student` must be a Keras model. Received: {student!r}")
-
-
-def check_flag(name: str, value: Any) -> bool:
-    """Returns an argument that is True or False as a bool.
-
-    Raises:
-        InputError: It is neither.
-    """
-    if not isinstance(value, (bool, np.bool_)):
-        raise InputError(f"`{name}` must be True or False. Received: {value!r}")
-    return bool(value)
-
-
-def check_count(name: str, value: Any, least: int) -> int:
-    """Returns an integer argument of at least `least`; True and 2.0 are not accepted.
-
-    Raises:
-        InputError: It is not.
-    """
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not whole or value < least:
-        raise InputError(f"`{name}` must be an integer of at least {least}. Received: {value!r}")
-    return int(value)
 
 
 def check_objective(objective: Any, student: keras.Model) -> None:

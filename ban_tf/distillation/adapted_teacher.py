@@ -11,11 +11,11 @@ from keras import ops
 
 from ban_tf.architectures import adapted, own_preprocessor, pixels
 from ban_tf.compat import preparation
-from ban_tf.compat.model_checks import check_flag
 from ban_tf.distillation import teachers
 from ban_tf.distillation.function_teachers import FunctionTeacher
 from ban_tf.errors import InputError
 from ban_tf.layers.fold import fold
+from ban_tf.system.arguments import check_flag
 
 
 def adapt_teacher(

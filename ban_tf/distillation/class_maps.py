@@ -18,6 +18,7 @@ import numpy as np
 
 from ban_tf.errors import InputError
 from ban_tf.system import safe_files
+from ban_tf.system.arguments import is_integer
 
 NO_CLASS = "-"  # in a file: mapped to none
 
@@ -59,9 +60,7 @@ def check_targets(targets: Any) -> list[int | None]:
             f"for no class. Received: {targets!r}"
         )
     for target in found:
-        if target is not None and (
-            isinstance(target, bool) or not isinstance(target, (int, np.integer)) or target < 0
-        ):
+        if target is not None and (not is_integer(target) or target < 0):
             hint = "; match_classes finds it by names" if isinstance(target, str) else ""
             raise InputError(
                 "`classes` must hold indices of the student's classes, from 0 on, or None"

@@ -16,11 +16,11 @@ import keras
 from keras import ops
 
 from ban_tf.compat import distribute
-from ban_tf.compat.model_checks import check_count
 from ban_tf.distillation import alignment, feature_layers
 from ban_tf.errors import InputError
 from ban_tf.objectives.feature_losses import LOSSES
 from ban_tf.objectives.objective import check_weight
+from ban_tf.system.arguments import check_count
 
 
 @keras.saving.register_keras_serializable("ban_tf")

@@ -29,6 +29,7 @@ from ban_tf.distillation import (
 from ban_tf.distillation.recorded_outputs import KEYS, LOGITS, VALUES, Manifest
 from ban_tf.errors import InputError
 from ban_tf.system import bars, shown, user_code
+from ban_tf.system.arguments import check_count, check_flag
 from ban_tf.system.files import is_temporary, make_directory, write_atomically
 
 _ADVICE = (
@@ -94,7 +95,8 @@ def record(
             small, or the path holds another recording.
     """
     folder = pathlib.Path(recorded_outputs.check_path(path))
-    views, batch_size = _count("views", views), _count("batch_size", batch_size)
+    views = check_count("views", views, least=1)
+    batch_size = check_count("batch_size", batch_size, least=1)
     augmentation, class_names = _check_described(augmentation, class_names, identity, verbose)
     source = _Source(data, views, batch_size)
     ask = function_outputs.Checked(teacher, "teacher", outputs)
@@ -168,12 +170,6 @@ class _Source:
         return np.stack(found)
 
 
-def _count(name: str, value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise InputError(f"`{name}` must be an integer of at least 1. Received: {value!r}")
-    return int(value)
-
-
 def _check_described(
     augmentation: Any, class_names: Any, identity: Any, verbose: Any
 ) -> tuple[dict[str, Any], list[str] | None]:
@@ -189,8 +185,7 @@ def _check_described(
         class_names = class_maps.check_names("class_names", class_names)
     if identity is not None and not isinstance(identity, str):
         raise InputError(f"`identity` must be a text, or None. Received: {identity!r}")
-    if not isinstance(verbose, (bool, np.bool_)):
-        raise InputError(f"`verbose` must be True or False. Received: {verbose!r}")
+    check_flag("verbose", verbose)
     return dict(given), class_names
 
 
@@ -209,7 +204,7 @@ def _check(manifest: Manifest, outputs: str | None) -> None:
         raise InputError(f"`dtype` must be 'float16' or 'float32'. Received: {manifest.dtype!r}")
     if top is not None and (outputs == VALUES or manifest.dtype != "float16"):
         raise InputError("`top` is for classes, whose log-probabilities it keeps in float16.")
-    if top is not None and not 0 < _count("top", top) < manifest.classes:
+    if top is not None and not 0 < check_count("top", top, least=1) < manifest.classes:
         raise InputError(
             f"`top` must be fewer than the {manifest.classes} classes. Received: {top}"
         )

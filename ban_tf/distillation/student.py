@@ -35,6 +35,7 @@ from ban_tf.distillation.distillation_losses import DistillationTerms, pairs
 from ban_tf.distillation.prepared_model import Preparing
 from ban_tf.distillation.saving import SavingModel
 from ban_tf.errors import InputError
+from ban_tf.system.arguments import check_count, check_flag
 
 # Read while a step is traced.
 _FLAGS = ("distill_void", "check_data")
@@ -147,7 +148,7 @@ class BornAgainModel(Preparing, SavingModel):
         self._adjust(objective, label_weight, teacher_weight, temperature)
         # Its state is a variable that is not a weight, so that one traced step serves generations
         # of different seeds.
-        seed = checks.check_count("seed", seed, least=0)
+        seed = check_count("seed", seed, least=0)
         self._draws = keras.random.SeedGenerator(seed, name="draws")
         terms = pairs(distillation_losses)
         self._further = DistillationTerms(terms, student) if terms else None
@@ -183,7 +184,7 @@ class BornAgainModel(Preparing, SavingModel):
     def _checked_setting(self, name: str, value: Any) -> Any:
         """Returns what is assigned to one of `_SETTINGS`."""
         if name in _FLAGS:
-            return checks.check_flag(name, value)
+            return check_flag(name, value)
         own = name != "teacher_activation"
         allowed = KINDS if name == "output_kind" else ACTIVATIONS
         names = outputs.output_names(self.student)

@@ -17,7 +17,6 @@ from typing import Any
 import keras
 
 from ban_tf.compat import shared_weights, student_code
-from ban_tf.compat.model_checks import check_count, check_flag
 from ban_tf.distillation import sharing
 from ban_tf.distillation.student import BornAgainModel
 from ban_tf.distillation.teachers import RecordedTeacher
@@ -26,6 +25,7 @@ from ban_tf.errors import InputError
 from ban_tf.lineage import fit_checks
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds, shown, user_code
+from ban_tf.system.arguments import check_count, check_flag
 from ban_tf.training import array_epochs, epoch_data, training
 from ban_tf.training.trainer import prepare_teachers
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ban_tf.compat.model_checks import check_count
 from ban_tf.errors import InputError
+from ban_tf.system.arguments import check_count
 
 
 def check_options(fit: Mapping[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +14,7 @@ from ban_tf.errors import InputError
 from ban_tf.lineage import table as lineage_table
 from ban_tf.runs.generations import Generation
 from ban_tf.runs.history import MONITOR, Rows, best_row
+from ban_tf.system.arguments import is_integer
 from ban_tf.training.trainer import Trainers
 
 
@@ -48,8 +48,7 @@ class TrainedGenerations:
             InputError: The generation does not exist.
         """
         known = len(self.generations)
-        whole = isinstance(number, numbers.Integral) and not isinstance(number, bool)
-        if not whole or number not in range(-known, known):
+        if not is_integer(number) or number not in range(-known, known):
             there = f"there are generations 0 to {known - 1}" if known else "none is trained yet"
             raise InputError(f"There is no generation {number!r}: {there}.")
         generation = self.generations[number]

@@ -16,6 +16,7 @@ from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.runs import preferred, reading
 from ban_tf.runs.preferred import BEST, ENSEMBLE
 from ban_tf.system import shown
+from ban_tf.system.arguments import is_integer
 from ban_tf.tasks import class_folder
 
 if TYPE_CHECKING:
@@ -212,10 +213,9 @@ class Run:
 
     def _which(self, model: int | str) -> str:
         numbers: Sequence[int] = self.generations
-        known = isinstance(model, (int, np.integer)) and not isinstance(model, bool)
         if model == BEST:
             return preferred.of(self.files).model
-        if model == ENSEMBLE or (known and model in numbers):
+        if model == ENSEMBLE or (is_integer(model) and model in numbers):
             return str(model)
         listed = ", ".join(map(str, numbers)) or "none yet"
         raise InputError(

@@ -1,0 +1,37 @@
+"""Checks of arguments of any function, with one sentence per mistake."""
+
+from __future__ import annotations
+
+import numbers
+from typing import Any
+
+import numpy as np
+
+from ban_tf.errors import InputError
+
+
+def is_integer(value: Any) -> bool:
+    """Returns whether a value is an integer of Python or NumPy; True and 2.0 are none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def check_flag(name: str, value: Any) -> bool:
+    """Returns an argument that is True or False as a bool.
+
+    Raises:
+        InputError: It is neither.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise InputError(f"`{name}` must be True or False. Received: {value!r}")
+    return bool(value)
+
+
+def check_count(name: str, value: Any, least: int) -> int:
+    """Returns an integer argument of at least `least`; True and 2.0 are not accepted.
+
+    Raises:
+        InputError: It is not.
+    """
+    if not is_integer(value) or value < least:
+        raise InputError(f"`{name}` must be an integer of at least {least}. Received: {value!r}")
+    return int(value)
