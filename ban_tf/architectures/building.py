@@ -10,6 +10,7 @@ from ban_tf.architectures import backbones, custom
 from ban_tf.architectures.applications import is_pretrained
 from ban_tf.architectures.names import check_settings, chosen, family_of, fits, resolve, task
 from ban_tf.errors import InputError
+from ban_tf.system import flag_names
 from ban_tf.system.arguments import is_integer
 
 if TYPE_CHECKING:
@@ -18,13 +19,14 @@ if TYPE_CHECKING:
 # What the networks of a kind of data need, for messages.
 _NEEDED = {
     "images": "takes images",
-    "masks": "is for masks; it needs --dataset=segmentation:FOLDER",
-    "text": "is a language model; it needs --dataset=text:PATH",
-    "documents": "is for labeled texts; it needs --dataset=documents:FOLDER",
-    "tables": "is for tables; it needs --dataset=table:FILE",
+    "masks": "is for masks; build it with per_pixel=True",
+    "text": "is a language model; build_language_model builds it",
+    "documents": "is for labeled texts; build_text_classifier builds it",
+    "tables": "is for tables; build_table_network builds it",
 }
 
 
+@flag_names.as_arguments(arch="name")
 def build(
     name: str,
     input_shape: tuple[int, int, int],
@@ -65,7 +67,7 @@ def build(
             f"Received: input_shape={input_shape!r}, num_classes={num_classes!r}"
         )
     if not isinstance(name, str):
-        raise InputError(f"name must be that of a network, as for --arch. Received: {name!r}")
+        raise InputError(f"`name` must be that of a network. Received: {name!r}")
     name = resolve(name)
     if not fits(name, "masks" if per_pixel else "images"):
         raise InputError(f"--arch={name} {_NEEDED[task(name)]}")
@@ -83,6 +85,7 @@ def build(
     return family.build(tuple(input_shape), num_classes, **family.parse(name), **options)
 
 
+@flag_names.as_arguments(arch="name")
 def pretrained(
     name: str,
     input_shape: tuple[int, int, int],
@@ -132,6 +135,7 @@ def pretrained(
     return build(name, input_shape, num_classes, **options)
 
 
+@flag_names.as_arguments(arch="name")
 def build_language_model(
     name: str,
     vocabulary: Sequence[str],
@@ -167,6 +171,7 @@ def build_language_model(
     return family.build(vocabulary, **family.parse(name), **sizes, **options)
 
 
+@flag_names.as_arguments(arch="name")
 def build_text_classifier(
     name: str, words: int, length: int, num_classes: int, **options: Any
 ) -> keras.Model:
@@ -191,6 +196,7 @@ def build_text_classifier(
     return _built(name, "documents", usual, sizes, options)
 
 
+@flag_names.as_arguments(arch="name")
 def build_table_network(name: str, features: int, units: int, **options: Any) -> keras.Model:
     """Builds a fresh network for tables.
 
@@ -229,6 +235,7 @@ def _built(
     return family.build(*sizes.values(), **family.parse(name), **options)
 
 
+@flag_names.as_arguments(arch="name")
 def count_parameters(name: str, *sizes: Any, **options: Any) -> tuple[int, int]:
     """Counts the parameters of a network without allocating them.
 

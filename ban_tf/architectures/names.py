@@ -17,7 +17,7 @@ from typing import Any
 from ban_tf.architectures import applications, backbones, custom
 from ban_tf.architectures.applications import is_pretrained
 from ban_tf.errors import InputError
-from ban_tf.system import hardware
+from ban_tf.system import flag_names, hardware
 
 FAMILIES = {
     "bilstm": "ban_tf.architectures.bilstm",
@@ -46,6 +46,7 @@ _SIZES = (
 )
 
 
+@flag_names.as_arguments(arch="name")
 def resolve(name: str) -> str:
     """Checks the name of an architecture and completes it.
 
@@ -76,6 +77,7 @@ def resolve(name: str) -> str:
     return full
 
 
+@flag_names.as_arguments(arch="name")
 def fits(name: str, data: str) -> bool:
     """Returns whether an architecture is made for a kind of data.
 
@@ -88,16 +90,19 @@ def fits(name: str, data: str) -> bool:
     return data != "text" if own else task(name) == data
 
 
+@flag_names.as_arguments(arch="name")
 def task(name: str) -> str:
     """Returns the kind of data of an architecture: images, masks, text, documents or tables."""
     return "images" if ":" in name else getattr(family_of(name), "TASK", "images")
 
 
+@flag_names.as_arguments(arch="name")
 def shares_ends(name: str) -> bool:
     """Returns whether a student of this name uses the first and last layer of its teacher."""
     return ":" not in name and getattr(family_of(name), "SHARES_ENDS", False)
 
 
+@flag_names.as_arguments(arch="name")
 def settings(name: str) -> set[str]:
     """Returns the settings of an architecture besides its name, such as "dropout"."""
     if ":" in name:
@@ -107,6 +112,7 @@ def settings(name: str) -> set[str]:
     return {*parameters} - {*_SIZES, *family.NAMED}
 
 
+@flag_names.as_arguments(arch="names")
 def check_settings(
     names: Sequence[str],
     options: dict[str, Any],
@@ -131,6 +137,7 @@ def check_settings(
         )
 
 
+@flag_names.as_arguments(arch="name")
 def check_extent(name: str, **options: Any) -> None:
     """Checks that a network is not too deep to build, nor too large for this machine.
 

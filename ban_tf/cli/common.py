@@ -22,7 +22,7 @@ from absl import flags
 from ban_tf.cli import flag_errors
 from ban_tf.config import flagfiles
 from ban_tf.errors import BanError, InputError
-from ban_tf.system import shown
+from ban_tf.system import flag_names, shown
 
 _LONGEST = 1000  # characters of a message, whatever value is in it
 _OUTPUT_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EPIPE}
@@ -60,7 +60,7 @@ def run(
     try:
         names = values([name, *flagfiles.expand(arguments)])[1:]
         _check_not_empty(values)
-        with _showing_warnings(name):
+        with _showing_warnings(name), flag_names.kept():
             return work(values, names) or 0
     except (flags.Error, BanError) as error:
         print_error(name, error)

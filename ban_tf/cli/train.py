@@ -23,11 +23,12 @@ from ban_tf.cli import seed_sweep, student_sweep
 from ban_tf.config import flagfiles, usage
 from ban_tf.config import options as options_module
 from ban_tf.errors import BanError, InputError
-from ban_tf.system import signals
+from ban_tf.system import flag_names, signals
 
 options_module.define_flags()
 
 
+@flag_names.kept()
 def _main(arguments: list[str]) -> int:
     for number in signals.handled():
         signal.signal(number, signals.raise_interrupt)

@@ -21,7 +21,7 @@ from ban_tf.distribution import cluster
 from ban_tf.errors import InputError, OptionsError
 from ban_tf.objectives import feature_names
 from ban_tf.objectives import names as objective_names
-from ban_tf.system import user_code
+from ban_tf.system import flag_names, user_code
 
 _HIGHEST_SEED = 2**31 - 1
 _LONGEST_NAME = 255  # bytes of one name, in all common file systems
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ban_tf.config.options import Options
 
 
+@flag_names.kept()
 def check(options: Options, given: Collection[str] | None = None) -> Options:
     """Returns the options with names resolved.
 

@@ -14,7 +14,7 @@ import numpy as np
 from ban_tf.datasets.image_data import ImageData, Parts, Reading, Split
 from ban_tf.datasets.recorded_views import views
 from ban_tf.errors import InputError
-from ban_tf.system import csv_tables, seeds
+from ban_tf.system import csv_tables, flag_names, seeds
 
 if TYPE_CHECKING:
     from ban_tf.datasets.folder_layout import Scan
@@ -50,6 +50,7 @@ _NOT_MIRRORED = (
 )
 
 
+@flag_names.as_arguments(dataset="name")
 def check(name: str, target: str | None = None) -> None:
     """Checks the name of a dataset without loading anything.
 
@@ -62,7 +63,7 @@ def check(name: str, target: str | None = None) -> None:
             layout.
     """
     if not isinstance(name, str):
-        raise InputError(f"name must be that of a dataset, as for --dataset. Received: {name!r}")
+        raise InputError(f"`name` must be that of a dataset. Received: {name!r}")
     if not name:
         raise InputError(
             "--dataset is empty; give digits, a TFDS name such as cifar10, folder:PATH or csv:FILE."
@@ -140,6 +141,7 @@ def augmented_by_default(name: str) -> bool:
     return name not in _NOT_MIRRORED and name.split("/")[0].split(":")[0] not in _NOT_MIRRORED
 
 
+@flag_names.as_arguments(dataset="name")
 def load(
     name: str,
     *,

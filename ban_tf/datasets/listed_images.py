@@ -17,7 +17,7 @@ from ban_tf.datasets.folder_layout import ALL, TEST, TRAIN, VALIDATION, Scan
 from ban_tf.datasets.image_data import Parts, Reading, Split
 from ban_tf.datasets.image_files import Header
 from ban_tf.errors import InputError
-from ban_tf.system import shown
+from ban_tf.system import flag_names, shown
 
 _NUMBERS = "If these are numbers to predict and no classes, give --dataset=regression:FILE."
 
@@ -90,13 +90,13 @@ def _common_size(root: pathlib.Path, headers: Sequence[Header], method: str) -> 
         return (1, 1)  # there are only bad files
     size = sizes.most_common(1)[0][0]
     if len(sizes) > 1:
+        height, width = size
         logging.warning(
-            "%s: images of %d sizes are resized to the most common one, %dx%d (--resize=%s); "
-            "choose one yourself with --image_size.",
-            root,
-            len(sizes),
-            *size,
-            method,
+            "%s",
+            flag_names.worded(
+                f"{root}: images of {len(sizes)} sizes are resized to the most common one, "
+                f"{height}x{width} (--resize={method}); choose one yourself with --image_size."
+            ),
         )
     return size
 

@@ -382,7 +382,7 @@ def open_shared(path: str | os.PathLike, workers: Workers) -> RunDirectory:
     if different.any():
         directory.close()
         raise RunDirectoryError(
-            f"--workdir={path} is not the same directory on worker "
+            f"The run directory {path} is not the same on worker "
             f"{', '.join(map(str, np.flatnonzero(different)))} as on the chief; put it on a "
             "file system that all workers share."
         )

@@ -15,7 +15,7 @@ from ban_tf.config.declaration import Declaration
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.runs import preferred, reading
 from ban_tf.runs.preferred import BEST, ENSEMBLE
-from ban_tf.system import shown
+from ban_tf.system import flag_names, shown
 from ban_tf.system.arguments import is_integer
 from ban_tf.tasks import class_folder
 
@@ -127,6 +127,7 @@ class Run:
         """
         return self._load(ENSEMBLE)
 
+    @flag_names.as_arguments()
     def predict(self, inputs: Any, model: int | str = ENSEMBLE) -> np.ndarray:
         """Predicts probabilities for raw inputs, prepared as in training.
 
@@ -148,6 +149,7 @@ class Run:
         which = self._which(model)
         return self.task.load().probabilities(self.files, inputs, which)
 
+    @flag_names.as_arguments()
     def evaluate(
         self, dataset: str, data_dir: str | None = None, skip_bad_files: bool = False
     ) -> dict[str, Any]:
@@ -167,7 +169,7 @@ class Run:
             InputError: The data cannot be loaded, or does not fit the models.
         """
         if not isinstance(dataset, str):
-            raise InputError(f"`dataset` must be a name, as for --dataset. Received: {dataset!r}")
+            raise InputError(f"`dataset` must be the name of a dataset. Received: {dataset!r}")
         if not self.generations:
             raise InputError(f"{self.files.path} has no finished generation yet.")
         task, wanted = self.task, registry.of(dataset)
@@ -183,6 +185,7 @@ class Run:
         how = {"data_dir": data_dir, "skip_bad_files": skip_bad_files}
         return task.load().evaluate(self.files, dataset, **how)
 
+    @flag_names.as_arguments()
     def compare(self, *others: Run | str | os.PathLike, control: str | None = None) -> dict:
         """Compares finished runs over seeds, by paired differences.
 

@@ -18,7 +18,7 @@ from ban_tf.lineage.lineage import Lineage
 from ban_tf.report import analysis_report, progress, tensorboard
 from ban_tf.runs import generations
 from ban_tf.runs.rundir import RunDirectory, open_shared
-from ban_tf.system import devices
+from ban_tf.system import devices, flag_names
 from ban_tf.tasks import (
     console,
     final_student,
@@ -32,6 +32,7 @@ from ban_tf.tasks.run import Run
 from ban_tf.tasks.task import Task
 
 
+@flag_names.kept()
 def run(options: Options, nested: bool = False) -> dict[str, Any]:
     """Trains the generations that are missing, evaluates all, and prints the table.
 
@@ -111,6 +112,7 @@ class Prepared:
     own_callbacks: own_callbacks.Callbacks
 
 
+@flag_names.kept()
 def prepare(options: Options) -> Prepared:
     """Loads the data and checks it and custom code against the options; nothing is written.
 

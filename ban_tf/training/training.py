@@ -288,6 +288,6 @@ def _advice(
     again = " again, at a tenth of the learning rate" if record.retried else ""
     good = f" The last good checkpoint is {directory.path / names[-1]}." if names else ""
     return (
-        f"{error} That was in {folder.replace('-', ' ')}{again}.{good} A lower --learning_rate, "
-        "--clip_norm or --warmup_epochs usually helps."
+        f"{error} That was in {folder.replace('-', ' ')}{again}.{good} A lower learning rate, "
+        "clipping the gradient's norm, or a warmup usually helps."
     )

@@ -30,14 +30,14 @@ def test_names_are_completed(name, full):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("wrn-17-1", r"--arch=wrn-17-1.*6n\+4.*not 17.*wrn-16-1"),
-        ("wrn-4-1", r"--arch=wrn-4-1.*6n\+4.*wrn-10-1"),
-        ("wrn-16-0", "--arch=wrn-16-0.*width.*at least 1"),
-        ("wrn-16", "--arch=wrn-16.*wrn-DEPTH-WIDTH"),
-        ("wrn-16--1", "--arch=wrn-16--1.*wrn-DEPTH-WIDTH"),
-        ("wnr-28-10", r"--arch=wnr-28-10.*did you mean wrn-28-10\?"),
-        ("perceptron", "--arch=perceptron: unknown.*wrn-DEPTH-WIDTH.*package.module:function"),
-        ("", "--arch=: unknown"),
+        ("wrn-17-1", r"name=wrn-17-1.*6n\+4.*not 17.*wrn-16-1"),
+        ("wrn-4-1", r"name=wrn-4-1.*6n\+4.*wrn-10-1"),
+        ("wrn-16-0", "name=wrn-16-0.*width.*at least 1"),
+        ("wrn-16", "name=wrn-16.*wrn-DEPTH-WIDTH"),
+        ("wrn-16--1", "name=wrn-16--1.*wrn-DEPTH-WIDTH"),
+        ("wnr-28-10", r"name=wnr-28-10.*did you mean wrn-28-10\?"),
+        ("perceptron", "name=perceptron: unknown.*wrn-DEPTH-WIDTH.*package.module:function"),
+        ("", "name=: unknown"),
         ("my module:build", "package.module:function"),
         ("module:", "package.module:function"),
     ],
@@ -67,9 +67,9 @@ def test_wrong_sizes_are_refused(input_shape, num_classes):
 
 
 def test_unknown_options_are_refused_unless_off():
-    with pytest.raises(ValueError, match="--growth=12: --arch=wrn-16-1 takes dropout"):
+    with pytest.raises(ValueError, match="growth=12: name=wrn-16-1 takes dropout"):
         architectures.build("wrn", (8, 8, 1), 10, growth=12)
-    with pytest.raises(ValueError, match="--bottleneck=False: --arch=wrn-16-1 takes dropout"):
+    with pytest.raises(ValueError, match="bottleneck=False: name=wrn-16-1 takes dropout"):
         architectures.build("wrn", (8, 8, 1), 10, bottleneck=False)
     assert architectures.build("wrn", (8, 8, 1), 10, growth=None).output_shape == (None, 10)
 
@@ -153,7 +153,7 @@ def test_users_builder(builders, function):
     ],
 )
 def test_faults_of_a_users_builder_are_explained(builders, name, message):
-    with pytest.raises(InputError, match=f"--arch={name}: .*{message}"):
+    with pytest.raises(InputError, match=f"name={name}: .*{message}"):
         architectures.build(name, (8, 8, 1), 10)
 
 
@@ -173,7 +173,7 @@ def test_what_a_users_code_raises_passes_unchanged(builders, name, error, messag
 
 def test_options_for_a_users_builder_are_refused(builders):
     with pytest.raises(
-        ValueError, match=r"--dropout=0.3: .* takes backbone_learning_rate, freeze, weights"
+        ValueError, match=r"dropout=0.3: .* takes backbone_learning_rate, freeze, weights"
     ):
         architectures.build(f"{builders}:good", (8, 8, 1), 10, dropout=0.3)
 

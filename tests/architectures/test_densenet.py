@@ -261,12 +261,12 @@ def test_float32_logits_for_any_image_size_and_policy(input_shape, policy):
     ],
 )
 def test_wrong_names_are_explained(name, message):
-    with pytest.raises(ValueError, match=f"--arch={name}: .*{message}"):
+    with pytest.raises(ValueError, match=f"name={name}: .*{message}"):
         architectures.resolve(name)
 
 
 def test_a_student_without_room_to_grow_is_refused():
     with pytest.raises(ValueError, match="10 units has only 8 channels to add"):
         architectures.build("densenet-10-8@depth=10", (8, 8, 1), 10)
-    with pytest.raises(ValueError, match=r"--compression=1\.5"):
+    with pytest.raises(ValueError, match=r"compression=1\.5"):
         architectures.build("densenet-10-4", (8, 8, 1), 10, compression=1.5)

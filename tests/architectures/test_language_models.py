@@ -140,7 +140,7 @@ def test_words_that_are_spelt_alike_are_taken_alike():
     ],
 )
 def test_wrong_names_are_explained(name, message):
-    with pytest.raises(ValueError, match=f"--arch={name}: .*{message}"):
+    with pytest.raises(ValueError, match=f"name={name}: .*{message}"):
         architectures.resolve(name)
 
 

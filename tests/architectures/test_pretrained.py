@@ -125,7 +125,7 @@ def test_a_file_of_the_same_backbone_is_read_whatever_its_head(kind, mobile, tmp
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("other.keras", "no part with the 260 weights of the backbone of --arch=keras:MobileNetV2"),
+        ("other.keras", "no part with the 260 weights of the backbone of name=keras:MobileNetV2"),
         ("other.weights.h5", "does not hold the weights of the backbone"),
         ("bad.keras", "could not be read"),
         ("missing.keras", "cannot be read"),
@@ -165,7 +165,7 @@ def test_weights_that_cannot_be_downloaded_are_one_sentence(monkeypatch):
 def test_arguments_that_do_not_fit_are_refused():
     for options, message in (
         ({"freeze": "until:2"}, "`freeze` must be"),
-        ({"freeze": "half"}, "--freeze=half must be"),
+        ({"freeze": "half"}, "freeze=half must be"),
     ):
         with pytest.raises(InputError, match=message):
             _mobile(**options)

@@ -119,5 +119,5 @@ def test_ends_of_language_models_are_embeddings_and_logits(name, layers):
     ],
 )
 def test_wrong_names_are_explained(name, message):
-    with pytest.raises(ValueError, match=f"--arch=.*{message}"):
+    with pytest.raises(ValueError, match=f"name=.*{message}"):
         architectures.resolve(name)

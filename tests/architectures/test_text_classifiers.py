@@ -109,9 +109,7 @@ def test_the_convolutions_are_those_of_kim():
 def test_other_names_are_refused(name, message):
     with pytest.raises(InputError, match=message):
         architectures.build_text_classifier(name, WORDS, LENGTH, CLASSES)
-    with pytest.raises(
-        InputError, match="is for labeled texts; it needs --dataset=documents:FOLDER"
-    ):
+    with pytest.raises(InputError, match="is for labeled texts; build_text_classifier builds it"):
         architectures.build("bilstm", (8, 8, 1), 3)
 
 

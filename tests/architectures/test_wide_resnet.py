@@ -106,7 +106,7 @@ def test_dropout_sits_between_the_convolutions_of_every_block():
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0, float("nan")])
 def test_wrong_dropout_is_refused(dropout):
-    with pytest.raises(ValueError, match=r"--dropout=.*at least 0 and below 1"):
+    with pytest.raises(ValueError, match=r"dropout=.*at least 0 and below 1"):
         architectures.build("wrn", (8, 8, 1), 10, dropout=dropout)
 
 

@@ -72,7 +72,7 @@ def test_a_table_without_splits_is_split(tmp_path):
 )
 def test_a_wrong_table_is_refused_in_one_sentence(tmp_path, lines, complaint):
     name = _table(tmp_path, lines)
-    with pytest.raises(ValueError, match=rf"^--dataset=csv:.*{complaint}") as caught:
+    with pytest.raises(ValueError, match=rf"^name=csv:.*{complaint}") as caught:
         datasets.check(name)
     assert "\n" not in str(caught.value)
 
@@ -80,7 +80,7 @@ def test_a_wrong_table_is_refused_in_one_sentence(tmp_path, lines, complaint):
 def test_a_table_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(ValueError, match="does not exist"):
         datasets.check(f"csv:{tmp_path / 'absent.csv'}")
-    with pytest.raises(ValueError, match="is a folder: type --dataset=folder:"):
+    with pytest.raises(ValueError, match="is a folder: type name=folder:"):
         datasets.check(f"csv:{tmp_path}")
     with pytest.raises(ValueError, match="is not a CSV in UTF-8"):
         datasets.check(_table(tmp_path, ["path,label", "\u00e4,b"], "latin-1"))
@@ -90,7 +90,7 @@ def test_a_table_without_its_prefix_is_recognized(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     _table(tmp_path, ["path,label"])
     for name in ("table.csv", "./table.csv"):
-        with pytest.raises(ValueError, match=rf"type --dataset=csv:{name} "):
+        with pytest.raises(ValueError, match=rf"type name=csv:{name} "):
             datasets.load(name)
 
 

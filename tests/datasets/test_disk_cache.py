@@ -171,12 +171,12 @@ def test_auto_goes_to_disk_if_memory_is_small(tmp_path, monkeypatch):
 
 def test_memory_that_is_too_small_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(disk_cache.hardware, "memory", lambda: 1000)
-    with pytest.raises(ValueError, match="--cache=memory needs more than"):
+    with pytest.raises(ValueError, match="cache=memory needs more than"):
         datasets.load(_folder(tmp_path), image_size=(8, 8), cache="memory")
 
 
 def test_a_folder_that_cannot_be_written_says_what_to_do(tmp_path, monkeypatch):
     name = _folder(tmp_path)
     (tmp_path / disk_cache.NAME).write_bytes(b"a file, so that there can be no folder")
-    with pytest.raises(ValueError, match=r"cannot be written to .*--cache=memory"):
+    with pytest.raises(ValueError, match=r"cannot be written to .*cache=memory"):
         datasets.load(name, image_size=(8, 8), cache="disk")

@@ -72,7 +72,7 @@ def test_bad_files_are_named_at_once_a_few_of_many(tmp_path):
         _load(tmp_path)
     for number in range(5):
         (tmp_path / "test" / "cat" / f"empty{number}.JPG").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"\(7\): .*And 2 more\. .*--skip_bad_files\.") as caught:
+    with pytest.raises(ValueError, match=r"\(7\): .*And 2 more\. .*`skip_bad_files`\.") as caught:
         _load(tmp_path)
     assert "\n" not in str(caught.value)
 
@@ -149,13 +149,13 @@ def test_hidden_files_and_folders_are_passed_over(tmp_path):
 
 
 def test_a_missing_folder_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="--dataset"):
+    with pytest.raises(ValueError, match="name="):
         datasets.check(f"folder:{tmp_path / 'absent'}")
 
 
 def test_one_class_is_refused(tmp_path):
     _write(tmp_path, classes=("cat",))
-    with pytest.raises(ValueError, match=r"--dataset.*1 class"):
+    with pytest.raises(ValueError, match=r"name=.*1 class"):
         datasets.check(f"folder:{tmp_path}")
 
 
@@ -189,5 +189,5 @@ def test_a_run_whose_folder_has_changed_is_refused(tmp_path):
 
 @pytest.mark.parametrize("name", [None, 3, b"digits"])
 def test_what_is_no_name_is_refused(name):
-    with pytest.raises(InputError, match="name must be that of a dataset"):
+    with pytest.raises(InputError, match="`name` must be that of a dataset"):
         datasets.load(name)

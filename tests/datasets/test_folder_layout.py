@@ -102,7 +102,7 @@ def test_other_folders_and_files_beside_the_parts_are_counted(tmp_path, caplog):
     ("folders", "message"),
     [
         (["train/a", "train/b", "val/a", "val/b"], "has train and val, but no test. Rename val to"),
-        (["train/a", "train/b"], "has train, but no test. Add the folder test, or type --dataset="),
+        (["train/a", "train/b"], "has train, but no test. Add the folder test, or type name="),
         (["test/a", "test/b"], "has test, but no train. Name the folder of the training images"),
         (["val/a", "val/b"], "has val, but no train and no test. Name the folders train and test"),
         (["train/a", "train/b", "test/a", "test/b", "val/c"], "that are not in train: c."),
@@ -150,16 +150,16 @@ def test_what_is_no_folder_of_images_says_what_is_there(tmp_path):
     assert "holds the folders alone, empty, and no absent" in _message(
         tmp_path / "absent" / "inner"
     )
-    assert "type --dataset=folder:PATH" in _message("")
+    assert "type name=folder:PATH" in _message("")
 
 
 def test_a_forgotten_prefix_is_named(tmp_path, monkeypatch):
     _write(tmp_path, "photos/a", "photos/b")
     monkeypatch.chdir(tmp_path)
     for name in ("./photos", "photos/", str(tmp_path / "photos")):
-        with pytest.raises(InputError, match=f"is a folder: type --dataset=folder:{name} if"):
+        with pytest.raises(InputError, match=f"is a folder: type name=folder:{name} if"):
             datasets.check(name)
-    with pytest.raises(InputError, match=r"--dataset=\./absent is a path"):
+    with pytest.raises(InputError, match=r"name=\./absent is a path"):
         datasets.check("./absent")
-    with pytest.raises(InputError, match="photos is a folder: type --dataset=folder:photos if"):
+    with pytest.raises(InputError, match="photos is a folder: type name=folder:photos if"):
         datasets.load("photos")

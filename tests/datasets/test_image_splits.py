@@ -57,5 +57,5 @@ def test_training_examples_that_are_not_there_are_refused(count):
 
 
 def test_an_empty_name_is_refused():
-    with pytest.raises(ValueError, match="--dataset"):
+    with pytest.raises(ValueError, match="`name` is empty"):
         datasets.check("")

@@ -106,7 +106,7 @@ def test_images_of_several_sizes_get_a_recommendation(tmp_path, caplog):
     with caplog.at_level("WARNING"):
         assert datasets.load(name).input_shape == (20, 30, 3)
         (line,) = [record.getMessage() for record in caplog.records]
-        assert "3 sizes" in line and "20x30" in line and "--image_size" in line
+        assert "3 sizes" in line and "20x30" in line and "`image_size`" in line
         caplog.clear()
         assert datasets.load(name, image_size=(16, 16)).input_shape == (16, 16, 3)
         assert not caplog.records

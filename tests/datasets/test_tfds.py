@@ -72,7 +72,7 @@ def test_the_first_training_examples_are_the_first_of_the_file(data_dir):
 
 @pytest.mark.parametrize("count", [0, 21])
 def test_training_examples_that_are_not_there_are_refused(data_dir, count):
-    with pytest.raises(ValueError, match=f"--train_examples={count} "):
+    with pytest.raises(ValueError, match=f"train_examples={count} "):
         datasets.load("tiny_shapes", data_dir=data_dir, train_examples=count)
 
 
@@ -140,7 +140,7 @@ def test_a_data_set_that_cannot_be_decoded_to_disk_says_what_to_do(data_dir, mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np.lib.format, "open_memmap", full)
-    with pytest.raises(ValueError, match=r"No space left.*--cache=memory"):
+    with pytest.raises(ValueError, match=r"No space left.*cache=memory"):
         datasets.load("tiny_shapes", data_dir=data_dir, train_examples=6, cache="disk")
 
 
@@ -176,7 +176,7 @@ def test_a_damaged_file_is_named(tmp_path, damage):
     TinyShapes(data_dir=tmp_path).download_and_prepare()
     (file,) = tmp_path.glob("tiny_shapes/1.0.0/*test*")
     damage(file)
-    with pytest.raises(ValueError, match=f"^--dataset=tiny_shapes: {re.escape(str(file))} "):
+    with pytest.raises(ValueError, match=f"^name=tiny_shapes: {re.escape(str(file))} "):
         datasets.load("tiny_shapes", data_dir=str(tmp_path))
 
 
@@ -206,7 +206,7 @@ def test_a_known_data_set_without_its_data_names_the_directory(tmp_path, monkeyp
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    with pytest.raises(ValueError, match=rf"--dataset=cifar100 .*{tmp_path}: .*--data_dir"):
+    with pytest.raises(ValueError, match=rf"name=cifar100 .*{tmp_path}: .*`data_dir`"):
         datasets.load("cifar100", data_dir=str(tmp_path))
 
 
@@ -226,7 +226,7 @@ def test_features_that_cannot_be_learnt_from_are_refused_before_any_download(
     tmp_path, monkeypatch, features, complaint
 ):
     monkeypatch.setattr(TinyShapes, "FEATURES", features)
-    with pytest.raises(ValueError, match=rf"--dataset=tiny_shapes .*{complaint}"):
+    with pytest.raises(ValueError, match=rf"name=tiny_shapes .*{complaint}"):
         datasets.load("tiny_shapes", data_dir=str(tmp_path))
     assert not list(tmp_path.iterdir())
 
@@ -280,7 +280,7 @@ class TinyPictures(tfds.core.GeneratorBasedBuilder):
 def test_pictures_of_different_sizes_are_brought_to_one(tmp_path):
     TinyPictures(data_dir=tmp_path).download_and_prepare()
     name, options = "tiny_pictures", {"data_dir": str(tmp_path), "validation_fraction": 0.2}
-    with pytest.raises(ValueError, match=r"different sizes; .*--image_size=224"):
+    with pytest.raises(ValueError, match=r"different sizes; .*image_size=224"):
         datasets.load(name, **options)
     memory, disk, again = (
         datasets.load(name, image_size=(8, 10), cache=cache, test_fraction=0.4, **options)
@@ -316,7 +316,7 @@ def test_bad_images_are_left_out_and_listed(tmp_path):
     options = {"data_dir": str(tmp_path), "validation_fraction": 0.0}
     whole = datasets.load("tiny_shapes", **options).train.images[:, 0, 0, 0]
     _spoil_examples(train, 2, 5)
-    with pytest.raises(ValueError, match=r"split train cannot .* example 2\). .*--skip_bad_files"):
+    with pytest.raises(ValueError, match=r"split train cannot .* example 2\). .*`skip_bad_files`"):
         datasets.load("tiny_shapes", image_size=(4, 4), **options)
     options["skip_bad_files"] = True
     for more in ({}, {"image_size": (4, 4), "cache": "disk"}):
@@ -336,13 +336,13 @@ def test_bad_images_are_left_out_and_listed(tmp_path):
 
 @pytest.mark.parametrize("name", ["cifar10/absent", "cifar10:9.9.9", "cifar 10", "a/b/c"])
 def test_a_malformed_name_is_answered_with_one_line(tmp_path, name):
-    with pytest.raises(ValueError, match=f"^--dataset={name} ") as caught:
+    with pytest.raises(ValueError, match=f"^name={name} ") as caught:
         datasets.load(name, data_dir=str(tmp_path))
     assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_name_is_answered_with_close_ones(tmp_path):
-    with pytest.raises(ValueError, match=r"--dataset=cifar11 .*cifar10"):
+    with pytest.raises(ValueError, match=r"name=cifar11 .*cifar10"):
         datasets.load("cifar11", data_dir=str(tmp_path))
 
 

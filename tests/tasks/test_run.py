@@ -178,7 +178,7 @@ def test_what_is_no_run_or_unfinished_is_refused(tmp_path, run):
 
 
 def test_data_of_another_task_is_refused(run):
-    with pytest.raises(InputError, match="--dataset=text has text"):
+    with pytest.raises(InputError, match="dataset=text has text"):
         run.evaluate("text")
 
 
