@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from ban_tf import architectures, datasets
+from ban_tf import architectures
 from ban_tf.config import registry
-from ban_tf.datasets import mask_folders
+from ban_tf.datasets import mask_folders, names
 from ban_tf.distribution import cluster
 from ban_tf.objectives import names as objective_names
 
@@ -57,23 +57,23 @@ def _labels_count(options: Any) -> bool:
 
 def _augmented(options: Any) -> bool:
     if options.augment == "auto":
-        return datasets.augmented_by_default(options.dataset)
+        return names.augmented_by_default(options.dataset)
     return options.augment not in ("no", "none")
 
 
 def _validated(options: Any) -> bool:
-    return options.validation_fraction > 0 or datasets.has_validation(options.dataset)
+    return options.validation_fraction > 0 or names.has_validation(options.dataset)
 
 
 def _without(name: str) -> Need:
     return Need(name, f"runs without --{name}", lambda options: not getattr(options, name))
 
 
-TFDS = Need("dataset", "TFDS datasets", lambda options: datasets.is_tfds(options.dataset))
+TFDS = Need("dataset", "TFDS datasets", lambda options: names.is_tfds(options.dataset))
 READ = Need(
     "dataset",
     "TFDS datasets and images in files",
-    lambda options: not datasets.is_embedded(options.dataset),
+    lambda options: not names.is_embedded(options.dataset),
 )
 MASK_FILES = Need(
     "dataset",
@@ -83,12 +83,12 @@ MASK_FILES = Need(
 SPLIT = Need(
     "dataset",
     "data without a test part",
-    lambda options: datasets.may_be_split(options.dataset),
+    lambda options: names.may_be_split(options.dataset),
 )
 NO_VALIDATION = Need(
     "dataset",
     "data without a validation part",
-    lambda options: not datasets.has_validation(options.dataset),
+    lambda options: not names.has_validation(options.dataset),
 )
 VALIDATED = Need("validation_fraction", "runs with validation data", _validated)
 SGD = Need("optimizer", "--optimizer=sgd", lambda options: options.optimizer == "sgd")

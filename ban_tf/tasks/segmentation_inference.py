@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from ban_tf import datasets
-from ban_tf.datasets import image_files, masks, pipeline, resizing, segmentation
+from ban_tf.datasets import image_files, masks, names, pipeline, resizing, segmentation
 from ban_tf.datasets.folder_layout import ALL
 from ban_tf.errors import InputError
 from ban_tf.metrics import summary
@@ -88,7 +88,7 @@ def _load(
         )
 
     same = dataset == settings.get("dataset")
-    if not same and ALL in datasets.parts(dataset):  # perhaps the same folder by another name
+    if not same and ALL in names.parts(dataset):  # perhaps the same folder by another name
         with contextlib.suppress(InputError):  # such as too few images to be divided
             same = settings.get("data") == data_facts.known_by(load(split=True).content)
     return load(same)

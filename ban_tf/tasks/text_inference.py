@@ -10,9 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from ban_tf import datasets
 from ban_tf.compat import outputs
-from ban_tf.datasets import document_files, documents, text, tokenizing
+from ban_tf.datasets import document_files, documents, names, text, tokenizing
 from ban_tf.datasets.folder_layout import ALL
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import summary
@@ -116,7 +115,7 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
 def _test_texts(run: reading.RunReader, dataset: str) -> documents.Documents:
     """Returns the test texts of a dataset; of the one that the run was trained on, the run's."""
     settings = reading.settings(run)
-    if ALL in datasets.parts(dataset):
+    if ALL in names.parts(dataset):
         recorded = ("validation_fraction", "test_fraction", "train_examples", "seed")
         options = {name: settings[name] for name in recorded if settings.get(name) is not None}
         with contextlib.suppress(InputError):  # such as too few texts to be divided

@@ -8,6 +8,7 @@ from PIL import Image
 
 from ban_tf import datasets
 from ban_tf.config import needs, options
+from ban_tf.datasets import names
 
 _SPLITS = {"train": 6, "Val": 2, "TEST": 2}
 
@@ -39,7 +40,7 @@ def test_a_table_with_splits_is_read(tmp_path):
     for split in (data.train, data.validation, data.test):
         np.testing.assert_array_equal(split.images[:, 0, 0, 0] // 100, split.labels)
     assert data.test.files[0] == "my, images/0-8.png"
-    assert datasets.has_validation(name) and not datasets.may_be_split(name)
+    assert names.has_validation(name) and not names.may_be_split(name)
 
 
 def test_a_table_without_splits_is_split(tmp_path):

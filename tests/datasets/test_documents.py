@@ -8,8 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from ban_tf import datasets
-from ban_tf.datasets import docstrings, documents, plain_words, tokenizing
+from ban_tf.datasets import docstrings, documents, names, plain_words, tokenizing
 from ban_tf.errors import InputError
 
 
@@ -35,7 +34,7 @@ def test_a_folder_with_parts_is_read(tmp_path):
             index = text.split()[-1]
             assert text == f"{folder} {data.class_names[label]} {index}"
             assert file.replace("\\", "/").endswith(f"{data.class_names[label]}/deep/{index}.TXT")
-    assert datasets.has_validation(name) and not datasets.may_be_split(name)
+    assert names.has_validation(name) and not names.may_be_split(name)
 
 
 def test_a_folder_of_classes_is_split_the_same_whatever_the_seed(tmp_path):
@@ -44,7 +43,7 @@ def test_a_folder_of_classes_is_split_the_same_whatever_the_seed(tmp_path):
     assert [len(part.texts) for part in (first.train, first.validation, first.test)] == [18, 3, 9]
     assert first.test.texts == second.test.texts and first.content == second.content
     assert first.validation.texts != second.validation.texts
-    assert datasets.may_be_split(name) and not datasets.has_validation(name)
+    assert names.may_be_split(name) and not names.has_validation(name)
     some = documents.load(name, train_examples=10, validation_fraction=0.0)
     assert len(some.train.texts) == 10 and some.content != first.content
     known = documents.load_test(name, ("yes 10", "yes 9", "no"))

@@ -8,7 +8,7 @@ from PIL import Image
 
 from ban_tf import datasets
 from ban_tf.config import options
-from ban_tf.datasets import label_splits, pipeline
+from ban_tf.datasets import label_splits, names, pipeline
 
 _LABELS = ["cat|dog", "dog", "", "bird; cat", "dog;bird|cat", "cat"]
 
@@ -55,7 +55,7 @@ def test_a_split_of_the_table_is_kept(tmp_path):
     name = f"csv:{_table(tmp_path, 'path,labels,split', cells)}"
     data = datasets.load(name)
     assert [len(part.labels) for part in (data.train, data.validation, data.test)] == [6, 6, 6]
-    assert datasets.has_validation(name) and not datasets.may_be_split(name)
+    assert names.has_validation(name) and not names.may_be_split(name)
     assert options.check(options.Options(dataset=name)).dataset == name
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from ban_tf import datasets
 from ban_tf.config.declaration import Declaration
 from ban_tf.config.tasks import images, numbers
-from ban_tf.datasets import number_list
+from ban_tf.datasets import names, number_list
 
 if TYPE_CHECKING:
     from ban_tf.config.options import Options
@@ -23,7 +22,7 @@ _LEFT_OUT = (
 
 def _completed(options: Options, given: Collection[str]) -> Options:
     """Returns options with an objective for numbers, after checking the table."""
-    datasets.check(options.dataset, options.target)
+    names.check(options.dataset, options.target)
     column = options.target or "the value of each image"
     return numbers.completed(options, given, f"{column} in --dataset={options.dataset}")
 

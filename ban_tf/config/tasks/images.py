@@ -1,7 +1,7 @@
 """Declares image classification."""
 
-from ban_tf import datasets
 from ban_tf.config.declaration import Declaration
+from ban_tf.datasets import names
 
 TASK = Declaration(
     name="image_classification",
@@ -32,6 +32,6 @@ TASK = Declaration(
         "max_words": "it is for texts with labels",
         "max_length": "it is for texts with labels",
     },
-    check_dataset=datasets.check,
+    check_dataset=names.check,
     columns=frozenset({"path"}),
 )

@@ -1,8 +1,8 @@
 """Declares the classification of images with several labels each."""
 
-from ban_tf import datasets
 from ban_tf.config.declaration import Declaration
 from ban_tf.config.tasks import images
+from ban_tf.datasets import names
 
 _ONE_CLASS = "it is for images of one class each"
 _LEFT_OUT = (
@@ -21,6 +21,6 @@ TASK = Declaration(
         **images.TASK.reasons,
         **dict.fromkeys(_LEFT_OUT, _ONE_CLASS),
     },
-    check_dataset=datasets.check,
+    check_dataset=names.check,
     columns=frozenset({"path", "labels"}),
 )

@@ -1,0 +1,126 @@
+"""Loads images with classes, labels or numbers by the name of their dataset."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ban_tf.datasets import names
+from ban_tf.datasets.image_data import ImageData, Parts, Reading, Split
+from ban_tf.errors import InputError
+from ban_tf.system import flag_names, seeds
+
+
+@flag_names.as_arguments(dataset="name")
+def load(
+    name: str,
+    *,
+    data_dir: str | None = None,
+    validation_fraction: float = 0.1,
+    train_examples: int | None = None,
+    seed: int = 0,
+    image_size: tuple[int, int] | None = None,
+    resize: str = "crop",
+    channels: int | None = None,
+    cache: str = "auto",
+    skip_bad_files: bool = False,
+    test_fraction: float = 0.2,
+    show_progress: bool = False,
+    target: str | None = None,
+) -> ImageData:
+    """Loads a dataset.
+
+    Args:
+        name: "digits", "folder:PATH", "csv:FILE", or the name of a TFDS image-classification
+            dataset; with several labels for each image "multilabel:digits", "multilabel:FILE",
+            "multilabel:tfds:NAME", or "csv:FILE" with a column `labels`; with a number for each
+            image "regression:digits", "regression:FILE", or "csv:FILE" with a column `value`.
+        data_dir: The directory of TFDS data; not used for digits and files.
+        validation_fraction: Fraction of the training data used for validation; not used for
+            data with a validation part.
+        train_examples: Use only this number of training examples: the first ones, or of files
+            a fixed random choice; validation examples are taken from these.
+        seed: Chooses the validation examples.
+        image_size: Height and width to which images are brought; by default that of the data, or
+            the most common one of files.
+        resize: How they are brought to it: "crop", "pad" or "stretch"; see `datasets.resizing`.
+        channels: 1 or 3; by default those of the data.
+        cache: Where decoded images are stored: "memory", "disk" (next to the dataset,
+            memory-mapped), or "auto": on disk if they would fill a third of the memory.
+        skip_bad_files: Leave out images that cannot be read.
+        test_fraction: Fraction of the images used for testing, of data without a test part;
+            the same images whatever the seed.
+        show_progress: Whether to show the progress of reading many images.
+        target: The column of numbers, if it is not called `value`.
+
+    Raises:
+        InputError: The data cannot be loaded, or is invalid.
+    """
+    from ban_tf.datasets import content, splits
+
+    names.check(name, target)
+    sized = (image_size, resize, channels)
+    how = Reading(*sized, cache, skip_bad_files, test_fraction, show_progress)
+    found = _read(name, data_dir, train_examples, how, target)
+    train, validation = _first(name, found.train, train_examples), found.validation
+    known_by = content.of_images(train, found.test, found.class_names, validation)
+    if validation is None:
+        train, validation = splits.cut_validation(
+            train, validation_fraction, seeds.derive_seed(seed, "validation")
+        )
+    return ImageData(
+        name,
+        train,
+        validation,
+        found.test,
+        found.class_names,
+        *splits.channel_statistics(train.images),
+        names.augmented_by_default(name),
+        known_by,
+        found.skipped,
+    )
+
+
+def _read(
+    name: str,
+    data_dir: str | None,
+    train_examples: int | None,
+    how: Reading,
+    target: str | None,
+) -> Parts:
+    if name == "digits":
+        from ban_tf.datasets import digits
+
+        return digits.load(how)
+    if name == names.PAIRS:
+        from ban_tf.datasets import digit_pairs
+
+        return digit_pairs.load(how)
+    if name == names.ROTATED:
+        from ban_tf.datasets import rotated_digits
+
+        return rotated_digits.load(how)
+    if names.is_tfds(name):
+        from ban_tf.datasets import tfds
+
+        return tfds.load(
+            *(name.removeprefix(names.LABELS), data_dir, train_examples, how),
+            several=name.startswith(names.LABELS),
+        )
+    from ban_tf.datasets import listed_images
+
+    return listed_images.load(name, *names.scan(name, target), how)
+
+
+def _first(name: str, train: Split, count: int | None) -> Split:
+    if count is None:
+        return train
+    if not 0 < count <= len(train.labels):
+        raise InputError(
+            f"--train_examples={count} must be between 1 and the {len(train.labels)} training "
+            f"examples of --dataset={name}."
+        )
+    if names.is_folder(name) or names.is_table(name):
+        # Often sorted by class: the first images are one class.
+        chosen = np.random.default_rng(0).permutation(len(train.labels))[:count]
+        return train.select(chosen)
+    return train.select(np.arange(count))
