@@ -11,7 +11,7 @@ from ban_tf.architectures.applications import is_pretrained
 from ban_tf.architectures.names import check_settings, chosen, family_of, fits, resolve, task
 from ban_tf.errors import InputError
 from ban_tf.system import flag_names
-from ban_tf.system.arguments import is_integer
+from ban_tf.system.arguments import check_count, is_integer
 
 if TYPE_CHECKING:
     import keras
@@ -66,8 +66,6 @@ def build(
             "input_shape must be (height, width, channels) and num_classes at least 1. "
             f"Received: input_shape={input_shape!r}, num_classes={num_classes!r}"
         )
-    if not isinstance(name, str):
-        raise InputError(f"`name` must be that of a network. Received: {name!r}")
     name = resolve(name)
     if not fits(name, "masks" if per_pixel else "images"):
         raise InputError(f"--arch={name} {_NEEDED[task(name)]}")
@@ -166,8 +164,14 @@ def build_language_model(
         )
     options = chosen(options)
     check_settings([name], options)
+    words = not isinstance(vocabulary, str) and isinstance(vocabulary, Sequence)
+    if not words or not all(isinstance(word, str) for word in vocabulary):
+        raise InputError("`vocabulary` must be a list of words.")
     family = family_of(name)
     sizes = {"batch_size": batch_size, "steps": steps}
+    for size, number in sizes.items():
+        if number is not None:
+            check_count(size, number, least=1)
     return family.build(vocabulary, **family.parse(name), **sizes, **options)
 
 
@@ -226,6 +230,8 @@ def _built(
         raise InputError(f"--arch={name} {usual}")
     options = chosen(options)
     check_settings([name], options)
+    for size, number in sizes.items():
+        check_count(size, number, least=1)
     if ":" in name:
         model = custom.build_of_sizes(name, sizes, data)
         if options:

@@ -9,6 +9,7 @@ import contextlib
 import difflib
 import importlib
 import inspect
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
@@ -18,6 +19,7 @@ from ban_tf.architectures import applications, backbones, custom
 from ban_tf.architectures.applications import is_pretrained
 from ban_tf.errors import InputError
 from ban_tf.system import flag_names, hardware
+from ban_tf.system.arguments import check_flag, is_number
 
 FAMILIES = {
     "bilstm": "ban_tf.architectures.bilstm",
@@ -46,6 +48,12 @@ _SIZES = (
 )
 
 
+# Of what type options are.
+_SWITCHES = ("bottleneck", "final_transition", "remat")
+_NUMBERS = ("dropout", "compression", "backbone_learning_rate")
+_TEXTS = ("weights", "freeze")
+
+
 @flag_names.as_arguments(arch="name")
 def resolve(name: str) -> str:
     """Checks the name of an architecture and completes it.
@@ -61,6 +69,8 @@ def resolve(name: str) -> str:
     Raises:
         InputError: If the architecture does not exist.
     """
+    if not isinstance(name, str):
+        raise InputError(f"`name` must be that of a network. Received: {name!r}")
     if is_pretrained(name):
         return applications.resolve(name)
     if ":" in name:
@@ -183,7 +193,18 @@ def named(flag: str) -> Iterator[None]:
 
 
 def chosen(options: dict[str, Any]) -> dict[str, Any]:
-    """Returns the options that are set: None and zero mean off."""
+    """Returns the options that are set: None and zero mean off.
+
+    Raises:
+        InputError: One is of the wrong type.
+    """
+    for option, value in options.items():
+        if value is not None and option in _SWITCHES:
+            check_flag(option, value)
+        if value is not None and option in _NUMBERS and not is_number(value):
+            raise InputError(f"`{option}` must be a number. Received: {value!r}")
+        if value is not None and option in _TEXTS and not isinstance(value, (str, os.PathLike)):
+            raise InputError(f"`{option}` must be a text. Received: {value!r}")
     return {option: value for option, value in options.items() if value or value is False}
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 import numpy as np
 
-from ban_tf.datasets import names
+from ban_tf.datasets import names, resizing
 from ban_tf.datasets.image_data import ImageData, Parts, Reading, Split
 from ban_tf.errors import InputError
 from ban_tf.system import flag_names, seeds
+from ban_tf.system.arguments import check_choice, check_count, check_flag, is_integer, is_number
+
+_CACHES = ("auto", "memory", "disk")
 
 
 @flag_names.as_arguments(dataset="name")
@@ -18,7 +24,7 @@ def load(
     validation_fraction: float = 0.1,
     train_examples: int | None = None,
     seed: int = 0,
-    image_size: tuple[int, int] | None = None,
+    image_size: tuple[int, int] | int | None = None,
     resize: str = "crop",
     channels: int | None = None,
     cache: str = "auto",
@@ -40,8 +46,8 @@ def load(
         train_examples: Use only this number of training examples: the first ones, or of files
             a fixed random choice; validation examples are taken from these.
         seed: Chooses the validation examples.
-        image_size: Height and width to which images are brought; by default that of the data, or
-            the most common one of files.
+        image_size: Height and width to which images are brought, or one number for both; by
+            default those of the data, or the most common ones of files.
         resize: How they are brought to it: "crop", "pad" or "stretch"; see `datasets.resizing`.
         channels: 1 or 3; by default those of the data.
         cache: Where decoded images are stored: "memory", "disk" (next to the dataset,
@@ -58,7 +64,19 @@ def load(
     from ban_tf.datasets import content, splits
 
     names.check(name, target)
-    sized = (image_size, resize, channels)
+    if not isinstance(data_dir, (str, os.PathLike, type(None))):
+        raise InputError(f"`data_dir` must be a path. Received: {data_dir!r}")
+    check_choice("resize", resize, resizing.METHODS)
+    check_choice("channels", channels, (1, 3, None))
+    check_choice("cache", cache, _CACHES)
+    check_flag("skip_bad_files", skip_bad_files)
+    check_flag("show_progress", show_progress)
+    check_count("seed", seed, least=0)
+    _check_share("validation_fraction", validation_fraction, 0.5)
+    _check_share("test_fraction", test_fraction, 0.9)
+    if train_examples is not None and not is_integer(train_examples):
+        raise InputError(f"`train_examples` must be an integer. Received: {train_examples!r}")
+    sized = (_size(image_size), resize, channels)
     how = Reading(*sized, cache, skip_bad_files, test_fraction, show_progress)
     found = _read(name, data_dir, train_examples, how, target)
     train, validation = _first(name, found.train, train_examples), found.validation
@@ -78,6 +96,24 @@ def load(
         known_by,
         found.skipped,
     )
+
+
+def _check_share(name: str, share: Any, highest: float) -> None:
+    if not is_number(share) or not 0 <= share <= highest:
+        raise InputError(f"`{name}` must be a number from 0 to {highest}. Received: {share!r}")
+
+
+def _size(image_size: Any) -> tuple[int, int] | None:
+    if image_size is None:
+        return None
+    sides = (image_size, image_size) if is_integer(image_size) else image_size
+    pair = isinstance(sides, (tuple, list)) and len(sides) == 2
+    if not pair or not all(is_integer(side) and 0 < side <= resizing.LARGEST for side in sides):
+        raise InputError(
+            "`image_size` must be a number of pixels, or a pair (height, width), each from 1 to "
+            f"{resizing.LARGEST}. Received: {image_size!r}"
+        )
+    return int(sides[0]), int(sides[1])
 
 
 def _read(

@@ -17,6 +17,8 @@ _MASKS, LABELS = "segmentation:tfds:", "multilabel:tfds:"
 PAIRS = f"{_MULTI_LABEL}digits"
 _NUMBERS = "regression:"
 ROTATED = f"{_NUMBERS}digits"
+# The prefixes of data that are no images with classes, labels or numbers.
+_OTHERS = ("documents", "segmentation", "table", "text")
 # The module that knows the parts of datasets with a prefix.
 _FILES = {
     "folder": "folder_layout",
@@ -64,6 +66,10 @@ def check(name: str, target: str | None = None) -> None:
             f"--dataset={name} names no data; give {name}:FILE, a table of images, or "
             f"{name}:digits."
         )
+    if name.partition(":")[0] in _OTHERS:
+        raise InputError(f"--dataset={name} has no images with classes, labels or numbers.")
+    if target is not None and not (is_table(name) or name == ROTATED):
+        raise InputError(f"--target={target} is for numbers, of which --dataset={name} has none.")
     from ban_tf.datasets import folder_hints
 
     if is_folder(name) or is_table(name):
@@ -145,6 +151,11 @@ def scan(name: str, target: str | None) -> tuple[pathlib.Path, Scan]:
             return file.parent, label_list.scan(name)
         if number_list.is_of_numbers(name, headings):
             return file.parent, number_list.scan(name, target)
+        if target is not None:
+            raise InputError(
+                f"--target={target} is for numbers, but --dataset={name} has the column "
+                f"{csv_list.LABEL}."
+            )
         return file.parent, csv_list.scan(name)
     path = name.removeprefix(_FOLDER)
     return folder_hints.existing(path), folder_layout.scan(path)

@@ -10,6 +10,7 @@ import numpy as np
 from ban_tf.datasets.image_data import ImageData
 from ban_tf.errors import InputError
 from ban_tf.system import seeds
+from ban_tf.system.arguments import check_count
 
 _BATCH = 512
 
@@ -39,10 +40,13 @@ def views(data: ImageData, augment: str, seed: int = 0, count: int = 1) -> dict[
         width, channels]`; `keys`, `views` and `augmentation`.
 
     Raises:
-        InputError: `augment` is unknown.
+        InputError: An argument is invalid.
     """
     from ban_tf.datasets import pipeline, policies
 
+    if not isinstance(data, ImageData):
+        raise InputError(f"`data` must be what `ban_tf.datasets.load` returns. Received: {data!r}")
+    seed, count = check_count("seed", seed, least=0), check_count("count", count, least=1)
     if augment not in policies.POLICIES:
         known = ", ".join(policies.POLICIES)
         raise InputError(f"`augment` must be one of {known}. Received: {augment!r}")

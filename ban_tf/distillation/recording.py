@@ -32,7 +32,7 @@ from absl import logging
 from scipy import special
 
 from ban_tf.errors import InputError
-from ban_tf.system import safe_files
+from ban_tf.system import flag_names, safe_files
 from ban_tf.system.files import file_lock
 
 if TYPE_CHECKING:  # what writes a recording need not have Keras
@@ -64,6 +64,7 @@ class Form:
     precision: str = "float16"
     positions: tuple[int, ...] = ()
 
+    @flag_names.as_arguments(teacher_top="top")
     def __post_init__(self) -> None:
         if self.top is not None and not 0 < self.top < self.classes:
             raise InputError(

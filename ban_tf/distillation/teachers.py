@@ -7,7 +7,6 @@ student's. It always runs in inference mode, and outside the gradient tape.
 
 from __future__ import annotations
 
-import numbers
 import pathlib
 import tempfile
 import warnings
@@ -39,6 +38,7 @@ from ban_tf.distillation.recorded_teacher import recorded_signal as recorded_sig
 from ban_tf.distillation.teacher_names import SCHEME
 from ban_tf.errors import InputError
 from ban_tf.system import shown
+from ban_tf.system.arguments import is_number
 
 
 class Output(Protocol):
@@ -386,8 +386,7 @@ def split_weights(teachers: list[Any]) -> tuple[list[Any], list[float] | None]:
             "(model, weight), or all alone."
         )
     for _, weight in teachers:
-        number = isinstance(weight, numbers.Real) and not isinstance(weight, bool)
-        if not number or not 0 < weight < float("inf"):
+        if not is_number(weight) or not 0 < weight < float("inf"):
             raise InputError(
                 f"`teacher` must give its models positive, finite weights. Received: {weight!r}"
             )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import numbers
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -25,7 +24,7 @@ from ban_tf.errors import InputError
 from ban_tf.lineage import fit_checks
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import seeds, shown, user_code
-from ban_tf.system.arguments import check_count, check_flag
+from ban_tf.system.arguments import check_count, check_flag, is_number
 from ban_tf.training import array_epochs, epoch_data, training
 from ban_tf.training.trainer import prepare_teachers
 
@@ -104,11 +103,7 @@ def _check_combinations(arguments: Mapping[str, Any]) -> None:
 def _check_chance(chance: Any) -> None:
     if chance is None:
         return
-    if (
-        isinstance(chance, bool)
-        or not isinstance(chance, numbers.Real)
-        or not 0 <= float(chance) <= 1
-    ):
+    if not is_number(chance) or not 0 <= float(chance) <= 1:
         raise InputError(
             f"`chance` must be an accuracy from 0 to 1, or None for no check. Received: {chance!r}"
         )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ban_tf.errors import InputError
-from ban_tf.system.arguments import check_count
+from ban_tf.system.arguments import check_count, is_number
 
 
 def check_options(fit: Mapping[str, Any]) -> None:
@@ -22,7 +22,7 @@ def check_options(fit: Mapping[str, Any]) -> None:
         InputError: One has the wrong type or is out of range.
     """
     split = fit.get("validation_split", 0.0)
-    if split is not None and (not _is_number(split) or not 0 <= split < 1):
+    if split is not None and (not is_number(split) or not 0 <= split < 1):
         raise InputError(
             f"`validation_split` must be a fraction from 0 to below 1. Received: {split!r}"
         )
@@ -59,10 +59,6 @@ def _check_validation(fit: Mapping[str, Any]) -> None:
     check_count("validation_freq", often, least=1)
     if not isinstance(often, int):  # Keras requires an int
         raise InputError(f"`validation_freq` must be an int of Python. Received: {often!r}")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _is(value: Any, text: str) -> bool:

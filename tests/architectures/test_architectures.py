@@ -66,6 +66,26 @@ def test_wrong_sizes_are_refused(input_shape, num_classes):
         architectures.build("wrn", input_shape, num_classes)
 
 
+@pytest.mark.parametrize(
+    ("build", "arguments", "options", "message"),
+    [
+        ("build", (3, (8, 8, 1), 2), {}, "`name` must be that of a network. Received: 3"),
+        ("build", ("unet", (8, 8, 1), 2), {}, "is for masks; build it with per_pixel=True"),
+        ("build", ("wrn", (8, 8, 1), 2), {"dropout": "x"}, "`dropout` must be a number"),
+        ("build", ("wrn", (8, 8, 1), 2), {"dropout": True}, "`dropout` must be a number"),
+        ("build", ("densenet", (8, 8, 1), 2), {"bottleneck": "no"}, "`bottleneck` must be True or"),
+        ("build", ("keras:VGG16", (8, 8, 3), 2), {"freeze": 3}, "`freeze` must be a text"),
+        ("build_table_network", ("mlp", -1, 2), {}, "`features` must be an integer of at least 1"),
+        ("build_text_classifier", ("bilstm", 9, 5, 0), {}, "`num_classes` must be an integer"),
+        ("build_language_model", ("lstm", "words"), {}, "`vocabulary` must be a list of words"),
+        ("build_language_model", ("lstm", ["a"], 0), {}, "`batch_size` must be an integer"),
+    ],
+)
+def test_arguments_of_wrong_types_are_refused(build, arguments, options, message):
+    with pytest.raises(InputError, match=message):
+        getattr(architectures, build)(*arguments, **options)
+
+
 def test_unknown_options_are_refused_unless_off():
     with pytest.raises(ValueError, match="growth=12: name=wrn-16-1 takes dropout"):
         architectures.build("wrn", (8, 8, 1), 10, growth=12)

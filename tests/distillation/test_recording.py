@@ -138,7 +138,7 @@ def test_a_recording_larger_than_the_disk_is_refused_before_it_starts(tmp_path):
 
 @pytest.mark.parametrize("top", [0, 6])
 def test_top_must_leave_something_to_spread(top):
-    with pytest.raises(ValueError, match="--teacher_top"):
+    with pytest.raises(ValueError, match="`top` must be between"):
         recording.Form(1, 1, 6, top)
 
 
