@@ -13,6 +13,7 @@ from ban_tf.config import options
 from ban_tf.distillation import recording, teachers
 from ban_tf.errors import InputError
 from ban_tf.runs.rundir import RunDirectory
+from ban_tf.system import flag_names
 from ban_tf.tasks import runner, teacher_passes, teacher_signal
 
 SMALL = {
@@ -83,7 +84,10 @@ def test_with_a_view_for_each_epoch_recorded_equals_online_to_rounding(tmp_path)
 
 
 def test_as_many_largest_outputs_as_classes_are_refused_before_training(tmp_path):
-    with pytest.raises(InputError, match=r"--teacher_top must be between 1 and 9, .* it is 10\."):
+    refused = pytest.raises(
+        InputError, match=r"--teacher_top must be between 1 and 9, .* it is 10\."
+    )
+    with flag_names.kept(), refused:
         _signal(tmp_path, teacher_signal="recorded", teacher_top=10)
 
 
