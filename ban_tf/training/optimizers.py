@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -17,6 +18,7 @@ from keras import ops
 
 from ban_tf.compat import keras_private
 from ban_tf.errors import InputError
+from ban_tf.system.arguments import check_count, check_flag, is_number
 from ban_tf.training import variable_rates
 
 SCHEDULES = ("step", "cosine", "constant")
@@ -29,7 +31,7 @@ class SGD(keras.optimizers.SGD):
     """Stochastic gradient descent whose weight decay is part of the gradient.
 
     Args:
-        learning_rate: A float or a schedule.
+        learning_rate: A number or a schedule.
         kernel_decay: Multiple of the kernel that is added to its gradient.
         **kwargs: As for `keras.optimizers.SGD`.
     """
@@ -80,11 +82,20 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
     ):
         if kind not in SCHEDULES:
             raise InputError(f"`kind` must be one of {', '.join(SCHEDULES)}. Received: {kind!r}")
+        _check_number("learning_rate", learning_rate)
+        _check_number("drop_factor", drop_factor)
+        check_count("steps", steps, least=0)
+        check_count("warmup_steps", warmup_steps, least=0)
+        if isinstance(drops, str) or not isinstance(drops, Iterable):
+            raise InputError(f"`drops` must be fractions of the training. Received: {drops!r}")
+        drops = tuple(drops)
+        if not all(is_number(drop) and 0 <= drop <= 1 for drop in drops):
+            raise InputError(f"`drops` must be fractions of the training. Received: {drops!r}")
         self.kind = kind
         self.learning_rate = learning_rate
         self.steps = steps
         self.warmup_steps = warmup_steps
-        self.drops = tuple(drops)
+        self.drops = drops
         self.drop_factor = drop_factor
         # Lowered when a diverged training is retried; part of a checkpoint.
         self.scale = keras.Variable(1.0, trainable=False, name="scale")
@@ -115,6 +126,11 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
             "drops": list(self.drops),
             "drop_factor": self.drop_factor,
         }
+
+
+def _check_number(name: str, value: Any) -> None:
+    if not is_number(value) or not 0 <= value < math.inf:
+        raise InputError(f"`{name}` must be a finite number of at least 0. Received: {value!r}")
 
 
 def schedule_variables(optimizer: keras.optimizers.Optimizer) -> list[keras.Variable]:
@@ -155,7 +171,7 @@ def make_optimizer(
     Args:
         name: "sgd" (with Nesterov momentum), a class of `keras.optimizers` in any case, or a
             registered name.
-        learning_rate: A float or a schedule.
+        learning_rate: A number or a schedule.
         momentum: Used by "sgd".
         weight_decay: Decay of the kernels.
         clip_norm: Bound on the gradient's norm over all weights, or None.
@@ -163,8 +179,20 @@ def make_optimizer(
             `learning_rate_factor`, if it has one: see `architectures.pretrained`.
 
     Raises:
-        InputError: Keras has no optimizer of that name, or one that fails.
+        InputError: Keras has no optimizer of that name, or one that fails; or another argument is
+            invalid.
     """
+    if not isinstance(name, str):
+        raise InputError(f"`name` must be that of an optimizer. Received: {name!r}")
+    if not callable(learning_rate):  # as schedules are
+        _check_number("learning_rate", learning_rate)
+        learning_rate = float(learning_rate)
+    _check_number("weight_decay", weight_decay)
+    if not is_number(momentum) or not 0 <= momentum <= 1:
+        raise InputError(f"`momentum` must be a number from 0 to 1. Received: {momentum!r}")
+    if clip_norm is not None and (not is_number(clip_norm) or not 0 < clip_norm < math.inf):
+        raise InputError(f"`clip_norm` must be a number above 0, or None. Received: {clip_norm!r}")
+    check_flag("by_variable", by_variable)
     if name == "sgd":
         return (variable_rates.scaled(SGD) if by_variable else SGD)(
             learning_rate,

@@ -160,3 +160,40 @@ def test_a_copied_optimizer_excludes_from_weight_decay_what_the_given_one_does(s
     kernel, bias = model.get_weights()
     np.testing.assert_array_equal(bias, before[1])
     np.testing.assert_allclose(kernel, (1 - 0.1 * 0.5) * before[0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        (None, {}, "`name` must be that of an optimizer"),
+        ("sgd", {"learning_rate": "a"}, "`learning_rate` must be a finite number of at least 0"),
+        ("sgd", {"learning_rate": float("nan")}, "`learning_rate` must be a finite number"),
+        ("sgd", {"momentum": 2}, "`momentum` must be a number from 0 to 1"),
+        ("adam", {"weight_decay": -1}, "`weight_decay` must be a finite number of at least 0"),
+        ("adam", {"clip_norm": 0}, "`clip_norm` must be a number above 0, or None"),
+        ("adam", {"by_variable": "no"}, "`by_variable` must be True or False"),
+    ],
+)
+def test_wrong_arguments_are_refused(name, options, message):
+    with pytest.raises(InputError, match=message):
+        optimizers.make_optimizer(name, **{"learning_rate": 0.1, **options})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"learning_rate": "a"}, "`learning_rate` must be a finite number"),
+        ({"steps": -10}, "`steps` must be an integer of at least 0"),
+        ({"warmup_steps": 0.5}, "`warmup_steps` must be an integer of at least 0"),
+        ({"drops": None}, "`drops` must be fractions of the training"),
+        ({"drops": (7,)}, "`drops` must be fractions of the training"),
+        ({"drop_factor": -1}, "`drop_factor` must be a finite number"),
+    ],
+)
+def test_wrong_schedules_are_refused(options, message):
+    with pytest.raises(InputError, match=message):
+        optimizers.Schedule("step", **{"learning_rate": 0.1, "steps": 10, **options})
+
+
+def test_an_integer_is_a_learning_rate():
+    assert float(optimizers.make_optimizer("adam", 1).learning_rate) == 1.0
