@@ -12,7 +12,6 @@ from typing import Any
 
 import keras
 
-from ban_tf.errors import InputError
 from ban_tf.layers import BatchNormalization, Conv2D
 from ban_tf.layers.recomputed import Recomputed
 
@@ -65,13 +64,3 @@ def classify(x: Any, num_classes: int) -> Any:
     return keras.layers.Dense(
         num_classes, kernel_initializer="he_normal", dtype="float32", name="logits"
     )(x)
-
-
-def check_dropout(dropout: float) -> None:
-    """Checks a dropout rate.
-
-    Raises:
-        InputError: If it is not in [0, 1).
-    """
-    if not 0.0 <= dropout < 1.0:
-        raise InputError(f"--dropout={dropout}: the dropout rate must be at least 0 and below 1")

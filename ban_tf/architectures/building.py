@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -63,9 +64,11 @@ def build(
     counts = [is_integer(number) and number >= 1 for number in (*sizes, num_classes)]
     if len(sizes) != 3 or not all(counts):
         raise InputError(
-            "input_shape must be (height, width, channels) and num_classes at least 1. "
+            "`input_shape` must be (height, width, channels) and `num_classes` at least 1. "
             f"Received: input_shape={input_shape!r}, num_classes={num_classes!r}"
         )
+    height, width, channels = map(int, sizes)
+    input_shape, num_classes = (height, width, channels), int(num_classes)
     name = resolve(name)
     if not fits(name, "masks" if per_pixel else "images"):
         raise InputError(f"--arch={name} {_NEEDED[task(name)]}")
@@ -155,7 +158,7 @@ def build_language_model(
         A model from words, int32 `[batch, steps]`, to float32 logits `[batch, steps, words]`.
 
     Raises:
-        InputError: If the name or an option is invalid.
+        InputError: If the name, a size or an option is invalid, or a custom function fails.
     """
     name = resolve(name)
     if task(name) != "text":
@@ -164,14 +167,14 @@ def build_language_model(
         )
     options = chosen(options)
     check_settings([name], options)
-    words = not isinstance(vocabulary, str) and isinstance(vocabulary, Sequence)
-    if not words or not all(isinstance(word, str) for word in vocabulary):
-        raise InputError("`vocabulary` must be a list of words.")
+    listed = not isinstance(vocabulary, str) and isinstance(vocabulary, Sequence)
+    if not listed or not vocabulary or not all(isinstance(word, str) for word in vocabulary):
+        raise InputError(f"`vocabulary` must be a list of words. Received: {vocabulary!r:.80}")
     family = family_of(name)
-    sizes = {"batch_size": batch_size, "steps": steps}
-    for size, number in sizes.items():
-        if number is not None:
-            check_count(size, number, least=1)
+    sizes = {
+        size: None if number is None else check_count(size, number, least=1)
+        for size, number in (("batch_size", batch_size), ("steps", steps))
+    }
     return family.build(vocabulary, **family.parse(name), **sizes, **options)
 
 
@@ -193,7 +196,7 @@ def build_text_classifier(
         reads no padding: zeros after the first word.
 
     Raises:
-        InputError: If the name or an option is invalid.
+        InputError: If the name, a size or an option is invalid, or a custom function fails.
     """
     usual = "is not a text classifier; use bilstm, text-cnn or text-transformer"
     sizes = {"words": words, "length": length, "num_classes": num_classes}
@@ -215,7 +218,7 @@ def build_table_network(name: str, features: int, units: int, **options: Any) ->
         layer.
 
     Raises:
-        InputError: If the name or an option is invalid.
+        InputError: If the name, a size or an option is invalid, or a custom function fails.
     """
     usual = "is no network for tables; use mlp or table-resnet"
     return _built(name, "tables", usual, {"features": features, "units": units}, options)
@@ -230,8 +233,7 @@ def _built(
         raise InputError(f"--arch={name} {usual}")
     options = chosen(options)
     check_settings([name], options)
-    for size, number in sizes.items():
-        check_count(size, number, least=1)
+    sizes = {size: check_count(size, number, least=1) for size, number in sizes.items()}
     if ":" in name:
         model = custom.build_of_sizes(name, sizes, data)
         if options:
@@ -261,6 +263,7 @@ def count_parameters(name: str, *sizes: Any, **options: Any) -> tuple[int, int]:
     with keras.StatelessScope():  # variables are not allocated in it
         makers: dict[str, Callable[..., keras.Model]] = {
             "images": build,
+            "masks": functools.partial(build, per_pixel=True),
             "text": build_language_model,
             "documents": build_text_classifier,
             "tables": build_table_network,

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ban_tf.architectures import applications, backbones
 from ban_tf.errors import InputError
-from ban_tf.system import user_code
+from ban_tf.system import flag_names, user_code
 
 if TYPE_CHECKING:
     import keras
@@ -72,7 +72,8 @@ def build(
     }
     taken = _parameters(builder)
     given = {key: value for key, value in statistics.items() if key in taken}
-    model = builder(input_shape, num_classes, **given)
+    with flag_names.apart():
+        model = builder(input_shape, num_classes, **given)
     sizes = input_shape[:2] if per_pixel else ()
     images = keras.Input(shape=input_shape)
     _check_outputs(name, model, images, "images", (*sizes, num_classes))
@@ -95,7 +96,9 @@ def build_of_sizes(name: str, sizes: Mapping[str, int], data: str) -> keras.Mode
 
     from ban_tf.compat import outputs
 
-    model = _load(name, tuple(sizes))(*sizes.values())
+    builder = _load(name, tuple(sizes))
+    with flag_names.apart():
+        model = builder(*sizes.values())
     *_, size, units = sizes.values()
     dtype, what = _TAKEN[data]
     _check_outputs(name, model, keras.Input((size,), dtype=dtype), what, (units,))

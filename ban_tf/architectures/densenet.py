@@ -213,7 +213,6 @@ def build(
 
     from ban_tf.architectures import blocks
 
-    blocks.check_dropout(dropout)
     first, dense_blocks = plan(
         depth,
         growth,

@@ -9,6 +9,7 @@ import contextlib
 import difflib
 import importlib
 import inspect
+import math
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -138,6 +139,8 @@ def check_settings(
     Raises:
         InputError: If a setting belongs to none of them.
     """
+    if isinstance(names, str):
+        raise InputError(f"`names` must be a list of names. Received: {names!r}")
     allowed = set().union(*map(settings, names))
     wrong = ", ".join(f"--{option}={options[option]}" for option in sorted({*options} - allowed))
     if wrong:
@@ -203,6 +206,10 @@ def chosen(options: dict[str, Any]) -> dict[str, Any]:
             check_flag(option, value)
         if value is not None and option in _NUMBERS and not is_number(value):
             raise InputError(f"`{option}` must be a number. Received: {value!r}")
+        if value is not None and option == "dropout" and not 0 <= value < 1:
+            raise InputError(f"--dropout={value}: the dropout rate must be at least 0 and below 1")
+        if value is not None and option == "backbone_learning_rate" and not 0 <= value < math.inf:
+            raise InputError(f"--backbone_learning_rate={value} must be a finite number above 0")
         if value is not None and option in _TEXTS and not isinstance(value, (str, os.PathLike)):
             raise InputError(f"`{option}` must be a text. Received: {value!r}")
     return {option: value for option, value in options.items() if value or value is False}

@@ -118,7 +118,6 @@ def build(
 
     from ban_tf.architectures import blocks
 
-    blocks.check_dropout(dropout)
     first, dense_blocks = densenet.plan(
         **densenet.parse(teacher),
         compression=compression,

@@ -73,9 +73,6 @@ def build(
     """
     import keras
 
-    from ban_tf.architectures import blocks
-
-    blocks.check_dropout(dropout)
     if min(input_shape[:2]) < 2**depth:
         raise InputError(
             f"--arch=unet-{depth}-{width} halves images {depth} times, but they have "

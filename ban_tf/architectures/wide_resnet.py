@@ -86,7 +86,6 @@ def build(
 
     from ban_tf.architectures import blocks
 
-    blocks.check_dropout(dropout)
     images = keras.Input(shape=input_shape, name="images")
     x = blocks.convolution(16, 3, 1, "convolution")(images)
     for group, (channels, stride) in enumerate([(16, 1), (32, 2), (64, 2)], start=1):

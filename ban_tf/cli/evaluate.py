@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from absl import flags
 
 from ban_tf.cli import common as command
-from ban_tf.config import registry
-from ban_tf.datasets import folder_hints, names
+from ban_tf.datasets import folder_hints
 from ban_tf.errors import InputError
 from ban_tf.report import table
 from ban_tf.runs import outputs
@@ -58,25 +57,13 @@ def _define(values: flags.FlagValues) -> None:
 def _work(values: flags.FlagValues, given: list[str]) -> None:
     if len(given) != 1:
         raise InputError("name one run, such as runs/digits-wrn-16-1-kd+labels-0.")
-    dataset, data_dir = values.dataset, values.data_dir
-    supported = registry.of(dataset).supports
-    if data_dir and not ("data_dir" in supported and names.is_tfds(dataset)):
-        raise InputError(
-            f"--data_dir={data_dir} does nothing with --dataset={dataset}; it is for TFDS "
-            "datasets. Leave it out."
-        )
-    read = "skip_bad_files" in supported and not names.is_embedded(dataset)
-    if values.skip_bad_files and not read:
-        raise InputError(
-            f"--skip_bad_files does nothing with --dataset={dataset}; it is for TFDS datasets and "
-            "images in files. Leave it out."
-        )
+    dataset = values.dataset
     path = values.json
     if path:
         outputs.check_file(path, f"--json={path}")
     run = Run(given[0])
     command.import_backend()
-    result = run.evaluate(dataset, data_dir, values.skip_bad_files)
+    result = run.evaluate(dataset, values.data_dir, values.skip_bad_files)
     table.show(result)
     print(shown.escaped(f"predict and export: {run.preferred.reason}"))
     missing = result["run"].get("missing_classes")

@@ -30,8 +30,13 @@ def existing(path: str) -> pathlib.Path:
     root = pathlib.Path(path)
     with contextlib.suppress(RuntimeError):  # of a user who does not exist
         root = root.expanduser()
-    if root.is_dir():
-        return root
+    try:
+        if root.is_dir():
+            return root
+    except OSError as error:  # of Python before 3.14, if the name is too long
+        raise InputError(
+            f"--dataset=folder:{path[:80]}... cannot be read ({error.strerror})."
+        ) from error
     if root.exists():
         raise InputError(
             f"--dataset=folder:{path} is a file; give the folder of the images, after unpacking it "

@@ -41,11 +41,11 @@ def load(
             "multilabel:tfds:NAME", or "csv:FILE" with a column `labels`; with a number for each
             image "regression:digits", "regression:FILE", or "csv:FILE" with a column `value`.
         data_dir: The directory of TFDS data; not used for digits and files.
-        validation_fraction: Fraction of the training data used for validation; not used for
-            data with a validation part.
+        validation_fraction: Fraction of the training data used for validation, at most 0.5; not
+            used for data with a validation part.
         train_examples: Use only this number of training examples: the first ones, or of files
             a fixed random choice; validation examples are taken from these.
-        seed: Chooses the validation examples.
+        seed: Chooses the validation examples; at least 0.
         image_size: Height and width to which images are brought, or one number for both; by
             default those of the data, or the most common ones of files.
         resize: How they are brought to it: "crop", "pad" or "stretch"; see `datasets.resizing`.
@@ -53,8 +53,8 @@ def load(
         cache: Where decoded images are stored: "memory", "disk" (next to the dataset,
             memory-mapped), or "auto": on disk if they would fill a third of the memory.
         skip_bad_files: Leave out images that cannot be read.
-        test_fraction: Fraction of the images used for testing, of data without a test part;
-            the same images whatever the seed.
+        test_fraction: Fraction of the images used for testing, at most 0.9, of data without a test
+            part; the same images whatever the seed.
         show_progress: Whether to show the progress of reading many images.
         target: The column of numbers, if it is not called `value`.
 

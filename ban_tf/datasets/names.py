@@ -52,8 +52,8 @@ def check(name: str, target: str | None = None) -> None:
         target: As for `load`.
 
     Raises:
-        InputError: The name is none, or a path, or the folder does not exist or has the wrong
-            layout.
+        InputError: The name is none, a path, or that of other data; the folder does not exist or
+            has the wrong layout; or there are no numbers for `target`.
     """
     if not isinstance(name, str):
         raise InputError(f"`name` must be that of a dataset. Received: {name!r}")
@@ -68,6 +68,14 @@ def check(name: str, target: str | None = None) -> None:
         )
     if name.partition(":")[0] in _OTHERS:
         raise InputError(f"--dataset={name} has no images with classes, labels or numbers.")
+    if name in _FILES:
+        raise InputError(f"--dataset={name} names no data; give {name}:PATH.")
+    if name == LABELS:
+        raise InputError(f"--dataset={name} names no data; give {name}NAME.")
+    if name.startswith("digits:"):
+        raise InputError(f"--dataset={name} is unknown; give digits alone.")
+    if target is not None and (not isinstance(target, str) or not target):
+        raise InputError(f"`target` must be the name of a column. Received: {target!r}")
     if target is not None and not (is_table(name) or name == ROTATED):
         raise InputError(f"--target={target} is for numbers, of which --dataset={name} has none.")
     from ban_tf.datasets import folder_hints
@@ -145,17 +153,15 @@ def scan(name: str, target: str | None) -> tuple[pathlib.Path, Scan]:
     if is_table(name):
         file = csv_list.existing(name)
         headings = csv_tables.headings(str(file))
-        if name.startswith(_MULTI_LABEL) or (
-            label_list.LABELS in headings and name.startswith(_CSV)
-        ):
-            return file.parent, label_list.scan(name)
-        if number_list.is_of_numbers(name, headings):
+        several = label_list.LABELS in headings and name.startswith(_CSV)
+        if name.startswith(_MULTI_LABEL) or several:
+            scanned = label_list.scan
+        elif number_list.is_of_numbers(name, headings):
             return file.parent, number_list.scan(name, target)
+        else:
+            scanned = csv_list.scan
         if target is not None:
-            raise InputError(
-                f"--target={target} is for numbers, but --dataset={name} has the column "
-                f"{csv_list.LABEL}."
-            )
-        return file.parent, csv_list.scan(name)
+            raise InputError(f"--target={target} is for numbers, and --dataset={name} has labels.")
+        return file.parent, scanned(name)
     path = name.removeprefix(_FOLDER)
     return folder_hints.existing(path), folder_layout.scan(path)

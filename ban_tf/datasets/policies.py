@@ -42,14 +42,26 @@ def resolve(augment: str | bool, wanted: bool, size: Sequence[int]) -> str:
         size: Height and width of the images.
     """
     if augment == "auto":
-        large = min(size[:2]) >= LARGE
-        return ("standard" if large else "crop") if wanted else "none"
+        smallest = min(size[:2])
+        if not wanted or smallest <= PADDING:
+            return "none"
+        return "standard" if smallest >= LARGE else "crop"
     return ALIASES.get(augment, str(augment))
 
 
 def steps(policy: str | bool) -> tuple[str, ...]:
     """Returns the names of the augmentations of a policy, in order."""
     return POLICIES[ALIASES.get(policy, str(policy))]
+
+
+def check(policy: str | bool, size: Sequence[int]) -> None:
+    """Checks that images of a size, height and width first, can be augmented by a policy.
+
+    Raises:
+        InputError: They are too small.
+    """
+    if "augmentation" in steps(policy):
+        check_crop(size[0], size[1])
 
 
 def check_crop(height: int, width: int) -> None:
@@ -60,7 +72,8 @@ def check_crop(height: int, width: int) -> None:
     """
     if min(height, width) <= PADDING:
         raise InputError(
-            f"Images of {height}x{width} pixels are too small for random crops; use --augment=none."
+            f"--augment=crop needs images of more than {PADDING} pixels in height and width; they "
+            f"have {height}x{width}."
         )
 
 

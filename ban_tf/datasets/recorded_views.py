@@ -9,12 +9,13 @@ import numpy as np
 
 from ban_tf.datasets.image_data import ImageData
 from ban_tf.errors import InputError
-from ban_tf.system import seeds
+from ban_tf.system import flag_names, seeds
 from ban_tf.system.arguments import check_count
 
 _BATCH = 512
 
 
+@flag_names.as_arguments()
 def views(data: ImageData, augment: str, seed: int = 0, count: int = 1) -> dict[str, Any]:
     """Returns the arguments of `ban_tf.record` for the views of a run's training images.
 
@@ -47,9 +48,10 @@ def views(data: ImageData, augment: str, seed: int = 0, count: int = 1) -> dict[
     if not isinstance(data, ImageData):
         raise InputError(f"`data` must be what `ban_tf.datasets.load` returns. Received: {data!r}")
     seed, count = check_count("seed", seed, least=0), check_count("count", count, least=1)
-    if augment not in policies.POLICIES:
+    if not isinstance(augment, str) or augment not in policies.POLICIES:
         known = ", ".join(policies.POLICIES)
         raise InputError(f"`augment` must be one of {known}. Received: {augment!r}")
+    policies.check(augment, data.input_shape)
     channels = data.input_shape[-1]
     raw = ImageData(
         *(data.name, data.train, data.validation, data.test, data.class_names),

@@ -73,6 +73,7 @@ def load(
     """
     how = Reading(image_size, resize, channels, test_fraction=test_fraction)
     if mask_folders.is_drawn(dataset):
+        check_names(dataset, shapes.CLASSES, class_names)
         found = shapes.load(image_size, channels or 3)
     elif mask_folders.tfds_of(dataset) is not None:
         from ban_tf.datasets import tfds_masks

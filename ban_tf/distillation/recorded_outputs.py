@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from ban_tf.distillation import recording
+from ban_tf.distillation.teacher_names import SCHEME
 from ban_tf.errors import InputError
 from ban_tf.system import json_schema, safe_files
 from ban_tf.system.files import write_atomically
@@ -139,14 +140,14 @@ def read_manifest(folder: pathlib.Path) -> Manifest:
 
 
 def check_path(path: Any) -> str:
-    """Returns the path of a recording as text.
+    """Returns the path of a recording as text, without `recording:` before it.
 
     Raises:
         InputError: It is none.
     """
     if not isinstance(path, (str, os.PathLike)) or not str(path):
         raise InputError(f"`path` must be the folder of a recording. Received: {path!r}")
-    return str(path)
+    return str(path).removeprefix(SCHEME)
 
 
 def check_folder(path: str, name: str) -> None:

@@ -11,7 +11,6 @@ from ban_tf.compat import host_calls, outputs
 from ban_tf.compat.loss_kinds import BINARY, CATEGORICAL, VALUES
 from ban_tf.compat.preparation import Inputs
 from ban_tf.distillation import example_keys, recorded_outputs
-from ban_tf.distillation.teacher_names import SCHEME
 from ban_tf.errors import InputError
 
 
@@ -42,7 +41,7 @@ class RecordedTeacher:
     """
 
     def __init__(self, path: str | os.PathLike | None = None):
-        self.path = None if path is None else recorded_outputs.check_path(path).removeprefix(SCHEME)
+        self.path = None if path is None else recorded_outputs.check_path(path)
         self.recorded: recorded_outputs.RecordedOutputs | None = None
         if self.path is None:
             return
@@ -51,7 +50,7 @@ class RecordedTeacher:
         if manifest.views > 1 and manifest.keys == "given":
             raise InputError(
                 f"{self.path} has {manifest.views} views of each example under one key, which the "
-                "inputs of a model do not tell apart; train on it with --teacher_from=recording:..."
+                "inputs of a model do not tell apart; only `ban-tf train` can train on it."
             )
 
     def split(self, inputs: Any, labels: Any) -> tuple[Any, dict[str, Any] | None]:

@@ -32,10 +32,6 @@ from ban_tf.system import bars, shown, user_code
 from ban_tf.system.arguments import check_count, check_flag
 from ban_tf.system.files import is_temporary, make_directory, write_atomically
 
-_ADVICE = (
-    "record the `top` classes alone, fewer `views`, or choose another `path`",
-    "The same call continues once there is space and permission; or choose another `path`",
-)
 _PROBED = 8  # examples by which a resumed recording compares teachers
 _MAY_DIFFER = ("complete", "teacher", "teacher_hash", "version")
 
@@ -129,7 +125,7 @@ def record(
         )
     _write(folder, manifest, known)
     with bars.bar("recording", rows, shown=verbose and sys.stdout.isatty()) as advance:
-        recording.record(folder, form, source.batches, ask, advance, _ADVICE)
+        recording.record(folder, form, source.batches, ask, advance)
     dataclasses.replace(manifest, complete=True).write(folder)
     return folder
 

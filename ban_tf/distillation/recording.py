@@ -38,9 +38,9 @@ from ban_tf.system.files import file_lock
 if TYPE_CHECKING:  # what writes a recording need not have Keras
     import keras
 
-_FLAGS = (
-    "use fewer --teacher_views, --teacher_top, another --recordings or --teacher_signal=online",
-    "Give another place with --recordings, or use --teacher_signal=online",
+ADVICE = (
+    "record the `top` classes alone, fewer `views`, or choose another `path`",
+    "The same call continues once there is space and permission; or choose another `path`",
 )
 
 
@@ -205,7 +205,7 @@ def record(
     batches: Callable[[int, int], Iterable[Any]],
     logits: Callable[[Any], Any],
     advance: Callable[[int], None] = lambda rows: None,
-    advice: tuple[str, str] = _FLAGS,
+    advice: tuple[str, str] = ADVICE,
 ) -> Recording:
     """Records what is not recorded yet.
 

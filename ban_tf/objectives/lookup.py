@@ -14,9 +14,10 @@ from ban_tf.errors import InputError
 from ban_tf.objectives.function import FunctionObjective
 from ban_tf.objectives.names import OBJECTIVES, parse
 from ban_tf.objectives.objective import Objective
-from ban_tf.system import user_code
+from ban_tf.system import flag_names, user_code
 
 
+@flag_names.as_arguments()
 def get(objective: Any, **options: Any) -> Any:
     """Returns an objective.
 
@@ -31,7 +32,12 @@ def get(objective: Any, **options: Any) -> Any:
     if isinstance(objective, str):
         base, _ = parse(objective)
         if ":" in base:
-            objective = FunctionObjective(base)
+            given, objective = objective, FunctionObjective(base)
+            if not user_code.takes(objective.function, 3):
+                raise InputError(
+                    f"--objective={given}: {base.partition(':')[2]} must take labels, teacher "
+                    "logits and student logits."
+                )
             _check_function(objective.function)
         else:
             entry = OBJECTIVES[base]
@@ -87,6 +93,7 @@ def _check_function(objective: Any) -> None:
         )
 
 
+@flag_names.as_arguments()
 def resolve(objective: Any, temperature: float | None = None, **options: Any) -> tuple[Any, float]:
     """Returns an objective and the default weight of its label term.
 

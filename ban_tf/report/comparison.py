@@ -27,6 +27,7 @@ from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import intervals, kinds
 from ban_tf.metrics.table import METRICS
 from ban_tf.runs import reading
+from ban_tf.system import flag_names
 
 FORMAT = 3
 # Metrics of text come first.
@@ -69,6 +70,7 @@ def read(directories: Sequence[str | pathlib.Path]) -> tuple[list[Run], list[str
     return runs, [str(reader.path) for reader in readers if reader not in done]
 
 
+@flag_names.as_arguments()
 def compare(runs: Sequence[Run], control: str | None = None) -> dict[str, Any]:
     """Compares runs over seeds.
 

@@ -25,13 +25,20 @@ _Namer = Callable[[str], str | None]
 _NAMER: contextvars.ContextVar[_Namer | None] = contextvars.ContextVar("namer", default=None)
 
 # A flag, but no part of a value such as a path.
-_FLAG = re.compile(r"(?<![^\s(])--([a-z]\w*)(=?)")
+_FLAG = re.compile(r"(?<![^\s('\"])--([a-z]\w*)(=?)")
 
 
 @contextlib.contextmanager
 def kept() -> Iterator[None]:
     """Lets errors name flags, whichever public functions are called: for the command line."""
     with _named(lambda flag: None):
+        yield
+
+
+@contextlib.contextmanager
+def apart() -> Iterator[None]:
+    """Lets the public functions that custom code calls name their own arguments."""
+    with _named(None):
         yield
 
 
@@ -48,7 +55,8 @@ def as_arguments(
     def decorated(function: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
         parameters = inspect.signature(function).parameters.values()
         known = {one.name: one.name for one in parameters} | renamed
-        further = any(one.kind is one.VAR_KEYWORD for one in parameters)
+        # Those of a dictionary have the names of flags, too.
+        further = "options" in known or any(one.kind is one.VAR_KEYWORD for one in parameters)
 
         @functools.wraps(function)
         def calling(*args: _Given.args, **kwargs: _Given.kwargs) -> _Result:
@@ -73,7 +81,7 @@ def worded(text: str) -> str:
 
 
 @contextlib.contextmanager
-def _named(namer: _Namer) -> Iterator[None]:
+def _named(namer: _Namer | None) -> Iterator[None]:
     token = _NAMER.set(namer)
     try:
         yield

@@ -24,5 +24,5 @@ def as_list(texts: Any, what: str = "texts") -> list[str]:
         texts = np.asarray(texts).tolist()
     listed = isinstance(texts, Sequence) and not isinstance(texts, (str, bytes))
     if not listed or not texts or not all(isinstance(text, str) for text in texts):
-        raise InputError(f"inputs must be a sequence of {what}. Received: {texts!r}"[:300])
+        raise InputError(f"`inputs` must be a sequence of {what}. Received: {texts!r}"[:300])
     return list(texts)

@@ -11,6 +11,7 @@ from ban_tf import architectures, datasets
 from ban_tf.architectures import adapted, backbones, pixels
 from ban_tf.compat import outputs
 from ban_tf.config.options import Options
+from ban_tf.datasets import policies
 from ban_tf.distribution.workers import Workers
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.layers import batch_normalization
@@ -86,6 +87,8 @@ class ImageNetworks:
         self._task, self._per_pixel = task, per_pixel
         self._normalized = pixels.Pixels(data.mean, data.std)
         self.data = data
+        policy = policies.resolve(task.options.augment, data.augment, data.input_shape)
+        policies.check(policy, data.input_shape)
         with seeds.seeded(0):  # does not advance the random state
             self._forms = {name: self._form_of(name) for name in task.options.architectures}
         self.form = self._forms[task.options.architectures[-1]]

@@ -39,8 +39,8 @@ def as_images(images: Any, facts: reading.DataFacts) -> np.ndarray:
         if given.dtype != object:
             received = f"{given.dtype} of shape {given.shape}"
         raise InputError(
-            f"images must be uint8 of shape {('images', *facts.input_shape)}, or a list of paths, "
-            f"and at least one. Received: {received}"
+            f"`inputs` must be uint8 of shape {('images', *facts.input_shape)}, or a list of "
+            f"paths, and at least one. Received: {received}"
         )
     return given
 

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from ban_tf.datasets import rotated_digits
+from ban_tf.datasets.names import ROTATED
 from ban_tf.errors import InputError
 from ban_tf.metrics import regression, summary
 from ban_tf.runs import inference, reading
@@ -37,6 +39,8 @@ def evaluate(
     """
     facts = reading.read_data_facts(run)
     target = facts.class_names[0]
+    if dataset == ROTATED and target != rotated_digits.ANGLE:
+        raise InputError(f"--dataset={dataset} has angles, but {run.path} was trained on {target}.")
     data, _ = image_inference.load(run, facts, dataset, data_dir, skip_bad_files, target)
     models = image_inference.generations(run, facts)
     found = [inference.values(model, data.test.images, facts) for model in models]

@@ -12,11 +12,12 @@ import numpy as np
 
 from ban_tf.config import registry
 from ban_tf.config.declaration import Declaration
+from ban_tf.datasets import names as dataset_names
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.runs import preferred, reading
 from ban_tf.runs.preferred import BEST, ENSEMBLE
 from ban_tf.system import flag_names, shown
-from ban_tf.system.arguments import is_integer
+from ban_tf.system.arguments import check_flag, is_integer
 from ban_tf.tasks import class_folder
 
 if TYPE_CHECKING:
@@ -166,7 +167,8 @@ class Run:
             A summary; see `metrics.summary`.
 
         Raises:
-            InputError: The data cannot be loaded, or does not fit the models.
+            InputError: The data cannot be loaded, does not fit the models, or has no use for an
+                argument.
         """
         if not isinstance(dataset, str):
             raise InputError(f"`dataset` must be the name of a dataset. Received: {dataset!r}")
@@ -179,6 +181,19 @@ class Run:
                 has, on = (f"{one.data} for {one.name.replace('_', ' ')}" for one in (wanted, task))
             raise InputError(
                 f"--dataset={dataset} has {has}, but {self.files.path} was trained on {on}."
+            )
+        if data_dir is not None and not (
+            "data_dir" in task.supports and dataset_names.is_tfds(dataset)
+        ):
+            raise InputError(
+                f"--data_dir={data_dir} does nothing with --dataset={dataset}; it is for TFDS "
+                "datasets. Leave it out."
+            )
+        read = "skip_bad_files" in task.supports and not dataset_names.is_embedded(dataset)
+        if check_flag("skip_bad_files", skip_bad_files) and not read:
+            raise InputError(
+                f"--skip_bad_files does nothing with --dataset={dataset}; it is for TFDS datasets "
+                "and images in files. Leave it out."
             )
         if not class_folder.is_alone(dataset):  # whose classes need not be complete
             task.check(dataset)

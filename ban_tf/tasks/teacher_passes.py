@@ -16,6 +16,12 @@ from ban_tf.distillation.teachers import OnlineTeacher
 from ban_tf.system import bars
 from ban_tf.system.shown import counted
 
+# What to do if the disk is too small, and if it cannot be written.
+_ADVICE = (
+    "use fewer --teacher_views, --teacher_top, another --recordings or --teacher_signal=online",
+    "Give another place with --recordings, or use --teacher_signal=online",
+)
+
 
 def record(
     folder: pathlib.Path,
@@ -44,7 +50,7 @@ def record(
         )
     rows = form.views * form.examples
     with bars.bar("recording", rows, shown=shown and progress == "auto") as advance:
-        return recording.record(folder, form, batches, predict, advance)
+        return recording.record(folder, form, batches, predict, advance, _ADVICE)
 
 
 @functools.lru_cache(maxsize=2)

@@ -5,6 +5,7 @@ import sys
 import textwrap
 
 import keras
+import numpy as np
 import pytest
 
 from ban_tf import architectures
@@ -62,7 +63,7 @@ def test_names_are_checked_without_keras():
     [((8, 8, 1), 0), ((8, 8), 10), ((0, 8, 1), 10), (None, 10), ((8, 8, 1), 2.5)],
 )
 def test_wrong_sizes_are_refused(input_shape, num_classes):
-    with pytest.raises(ValueError, match=r"input_shape must be.*Received"):
+    with pytest.raises(ValueError, match=r"`input_shape` must be.*Received"):
         architectures.build("wrn", input_shape, num_classes)
 
 
@@ -78,12 +79,32 @@ def test_wrong_sizes_are_refused(input_shape, num_classes):
         ("build_table_network", ("mlp", -1, 2), {}, "`features` must be an integer of at least 1"),
         ("build_text_classifier", ("bilstm", 9, 5, 0), {}, "`num_classes` must be an integer"),
         ("build_language_model", ("lstm", "words"), {}, "`vocabulary` must be a list of words"),
+        ("build_language_model", ("lstm", []), {}, "`vocabulary` must be a list of words"),
+        ("build_language_model", ("lstm", ["a"]), {"dropout": 2}, "dropout=2: the dropout rate"),
+        ("build_table_network", ("mlp", 3, 1), {"dropout": -1}, "dropout=-1: the dropout rate"),
+        ("pretrained", ("VGG16", (32, 32, 3), 2), {"freeze": True}, "freeze=True must be backbone"),
+        ("build", ("keras:VGG16", (32, 32, 3), 2), {"backbone_learning_rate": -1}, "above 0"),
+        ("check_settings", ("wrn", {}), {}, "`names` must be a list of names"),
+        ("check_settings", (["wrn"], {"foo": 1}), {}, "^foo=1: names=wrn takes dropout"),
         ("build_language_model", ("lstm", ["a"], 0), {}, "`batch_size` must be an integer"),
     ],
 )
 def test_arguments_of_wrong_types_are_refused(build, arguments, options, message):
     with pytest.raises(InputError, match=message):
         getattr(architectures, build)(*arguments, **options)
+
+
+def test_integers_of_numpy_are_sizes():
+    three = np.int64(3)
+    assert architectures.build("wrn-10-1", (8, 8, 1), three).output_shape == (None, 3)
+    assert architectures.build_table_network("mlp-1-8", three, three).output_shape == (None, 3)
+    assert architectures.build_text_classifier("bilstm", np.int64(9), 5, 2).output_shape[-1] == 2
+
+
+def test_parameters_of_networks_for_masks_are_counted():
+    trained, _ = architectures.count_parameters("unet-1-4", (8, 8, 1), 3)
+    model = architectures.build("unet-1-4", (8, 8, 1), 3, per_pixel=True)
+    assert trained == sum(weight.size for weight in map(np.asarray, model.trainable_weights))
 
 
 def test_unknown_options_are_refused_unless_off():

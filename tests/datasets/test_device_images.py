@@ -275,4 +275,4 @@ def test_devices_share_batches_that_one_of_them_prepared(found):
 
 
 def test_images_that_are_too_small_are_refused(found):
-    assert "14" not in found["too small"] and "4x11 pixels are too small" in found["too small"]
+    assert "14" not in found["too small"] and "they have 4x11" in found["too small"]

@@ -10,6 +10,7 @@ from PIL import Image
 
 from ban_tf import datasets
 from ban_tf.errors import InputError
+from ban_tf.system import flag_names
 
 
 def _write(root, *folders, count=2):
@@ -130,8 +131,9 @@ def test_missing_parts_are_named(tmp_path, folders, message):
 def test_a_path_at_the_wrong_level_is_corrected(tmp_path, folders, given, right):
     root = tmp_path / "my images"
     _write(root, *folders)
-    message = _message(root / given)
-    assert f"'--dataset=folder:{root / right}'" in message
+    assert f"'name=folder:{root / right}'" in _message(root / given)
+    with flag_names.kept():  # as it can be pasted into a shell
+        assert f"'--dataset=folder:{root / right}'" in _message(root / given)
 
 
 def test_classes_one_level_too_deep_in_train_are_to_be_moved(tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 
 from ban_tf import datasets
+from ban_tf.datasets import segmentation
 from ban_tf.errors import InputError
 
 
@@ -24,6 +25,12 @@ from ban_tf.errors import InputError
         ("digits", {"channels": True}, "`channels` must be 1, 3 or None"),
         ("digits", {"cache": "tape"}, "`cache` must be 'auto', 'memory' or 'disk'"),
         ("digits", {"skip_bad_files": "yes"}, "`skip_bad_files` must be True or False"),
+        ("digits:odd", {}, "name=digits:odd is unknown; give digits alone"),
+        ("csv", {}, "name=csv names no data; give csv:PATH"),
+        ("multilabel:tfds:", {}, "name=multilabel:tfds: names no data; give multilabel:tfds:NAME"),
+        (f"folder:{'a' * 5000}", {}, "name=folder:a"),
+        ("digits", {"target": 3}, "`target` must be the name of a column. Received: 3"),
+        ("digits", {"target": ""}, "`target` must be the name of a column. Received: ''"),
         ("digits", {"target": "age"}, "target=age is for numbers, of which name=digits has none"),
     ],
 )
@@ -33,10 +40,11 @@ def test_wrong_arguments_are_refused(name, arguments, message):
 
 
 def test_a_target_of_a_table_of_classes_is_refused(tmp_path):
-    table = tmp_path / "birds.csv"
-    table.write_text("path,label\na.png,wren\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"target=age is for numbers, but .* column label"):
-        datasets.load(f"csv:{table}", target="age")
+    for heading in ("label", "labels"):
+        table = tmp_path / "birds.csv"
+        table.write_text(f"path,{heading}\na.png,wren\n", encoding="utf-8")
+        with pytest.raises(InputError, match=r"target=age is for numbers, and .* has labels"):
+            datasets.load(f"csv:{table}", target="age")
 
 
 def test_one_number_is_height_and_width():
@@ -53,6 +61,14 @@ def test_one_number_is_height_and_width():
     ],
 )
 def test_wrong_arguments_of_views_are_refused(arguments, message):
+    """Also those of images that are too small, before the first view is asked for."""
     data = arguments[0] or datasets.load("digits")
     with pytest.raises(InputError, match=message):
         datasets.views(data, *arguments[1:])
+    with pytest.raises(InputError, match=r"augment=crop needs images of more than 4 pixels"):
+        datasets.views(datasets.load("digits", image_size=3), "crop")
+
+
+def test_drawn_shapes_are_refused_where_a_run_has_other_classes():
+    with pytest.raises(InputError, match=r"has the classes background, disk, .* the run has a, b"):
+        segmentation.load("segmentation:shapes", class_names=["a", "b"])

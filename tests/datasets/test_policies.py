@@ -64,6 +64,7 @@ def test_images_keep_shape_and_type(augment, shape):
         ("auto", True, (32, 32, 3), "crop"),
         ("auto", True, (64, 80, 3), "standard"),
         ("auto", True, (64, 48, 3), "crop"),
+        ("auto", True, (4, 32, 3), "none"),  # too small to be cropped
         ("auto", False, (64, 64, 1), "none"),
         ("yes", False, (96, 96, 3), "crop"),
         ("no", True, (32, 32, 3), "none"),

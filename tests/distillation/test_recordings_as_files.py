@@ -180,6 +180,12 @@ def test_a_killed_recording_continues_and_a_whole_one_stays(tmp_path):
     np.testing.assert_allclose(found, x @ resumed.kernel, rtol=2**-10, atol=1e-6)
 
 
+def test_a_path_may_begin_with_what_a_flag_calls_recordings(tmp_path):
+    x = np.eye(4, dtype="float32")
+    folder = ban_tf.record(lambda batch: batch, x, f"recording:{tmp_path / 'eye'}", verbose=False)
+    assert folder == tmp_path / "eye" and ban_tf.RecordedTeacher(f"recording:{folder}")
+
+
 def test_views_of_examples_are_all_found(tmp_path):
     x, _ = data(20)
     views = [x, x + 1, x - 2]

@@ -180,7 +180,7 @@ def test_each_row_is_compared_with_the_same_row_of_the_control(study):
         if group["name"] == "kd":
             assert change["seeds"] == 2
             assert (change["low"], change["high"]) == pytest.approx(tuple(expected))
-    with pytest.raises(ValueError, match="--control=none is not one of the groups: kd; label"):
+    with pytest.raises(ValueError, match="control=none is not one of the groups: kd; label"):
         comparison.compare(runs, "none")
 
 

@@ -49,6 +49,15 @@ def test_the_command_line_gets_flags():
     assert _message(_refuse, "wrn-9").startswith("name=")  # afterwards as before
 
 
+def test_custom_code_names_its_own_mistakes():
+    @flag_names.as_arguments(arch="network")
+    def build(network):
+        with flag_names.apart():
+            return _refuse("wrn-9")
+
+    assert _message(build, "my_networks:build").startswith("name=wrn-9 takes no `dropout`")
+
+
 def test_an_error_keeps_its_class_and_its_cause():
     cause = KeyError("there")
 

@@ -149,6 +149,8 @@ def test_files_are_predicted_a_table_is_evaluated_and_a_model_exported(run, plac
     assert verbs.main(["predict", folder, image, "--top=2"]) == 2
     assert "is for classes" in capsys.readouterr().err
     again = run.evaluate(f"csv:{place / 'table.csv'}")
+    with pytest.raises(InputError, match=r"dataset=regression:digits has angles, but .* on value"):
+        run.evaluate("regression:digits")
     for ours, theirs in zip(again["generations"], run.summary["generations"], strict=True):
         assert ours["rmse"] == pytest.approx(theirs["rmse"], rel=1e-5)
     output = place / "model.keras"
@@ -320,7 +322,7 @@ def test_columns_decide_between_classes_labels_and_numbers(tmp_path):
 def test_whole_numbers_in_a_column_label_are_pointed_to_the_task_for_numbers(place):
     lines = (place / "table.csv").read_text().replace("value", "label")
     (place / "labels.csv").write_text(lines)
-    with pytest.raises(InputError, match=r"no classes, give --dataset=regression:FILE"):
+    with pytest.raises(InputError, match=r"no classes, give name=regression:FILE"):
         datasets.load(f"csv:{place / 'labels.csv'}")
     assert datasets.load(f"regression:{place / 'labels.csv'}").of_numbers
 

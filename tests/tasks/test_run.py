@@ -142,7 +142,7 @@ def test_models_that_are_not_there_are_a_sentence(run, images, model):
     ],
 )
 def test_what_holds_no_images_of_the_run_is_refused(run, images, change):
-    with pytest.raises(InputError, match=r"images must be uint8 of shape \('images', 8, 8, 1\)"):
+    with pytest.raises(InputError, match=r"`inputs` must be uint8 of shape \('images', 8, 8, 1\)"):
         run.predict(change(images))
 
 
@@ -155,7 +155,7 @@ def test_what_is_no_path_or_name_is_a_sentence(run):
     for call, argument in (
         (lambda: ban_tf.Run(None), "`path` must be the directory of a run"),
         (lambda: run.compare(["other"]), "`path` must be the directory of a run"),
-        (lambda: run.evaluate(None), "`dataset` must be a name"),
+        (lambda: run.evaluate(None), "`dataset` must be the name of a dataset"),
     ):
         with pytest.raises(InputError, match=argument):
             call()
@@ -180,6 +180,19 @@ def test_what_is_no_run_or_unfinished_is_refused(tmp_path, run):
 def test_data_of_another_task_is_refused(run):
     with pytest.raises(InputError, match="dataset=text has text"):
         run.evaluate("text")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"data_dir": "x"}, "data_dir=x does nothing with dataset=digits; it is for TFDS"),
+        ({"skip_bad_files": True}, "`skip_bad_files` does nothing with dataset=digits"),
+        ({"skip_bad_files": "yes"}, "`skip_bad_files` must be True or False"),
+    ],
+)
+def test_arguments_without_effect_are_refused(run, arguments, message):
+    with pytest.raises(InputError, match=message):
+        run.evaluate("digits", **arguments)
 
 
 def test_evaluation_on_the_same_data_gives_the_same_error(run):
