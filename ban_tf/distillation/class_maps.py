@@ -114,7 +114,7 @@ def match_classes(
     renamed = dict(renamed or {})
     places = {name: index for index, name in enumerate(ours)}
     for name, own in renamed.items():
-        if name not in theirs or (own is not None and own not in places):
+        if name not in theirs or (own is not None and own not in ours):
             unknown = f"the student's {own!r}" if name in theirs else f"the teacher's {name!r}"
             raise InputError(f"`renamed` names {unknown}, which is none of the classes.")
     named = [renamed.get(name, name) for name in theirs]

@@ -33,6 +33,7 @@ from scipy import special
 
 from ban_tf.errors import InputError
 from ban_tf.system import flag_names, safe_files
+from ban_tf.system.arguments import check_choice, check_count, is_integer
 from ban_tf.system.files import file_lock
 
 if TYPE_CHECKING:  # what writes a recording need not have Keras
@@ -66,6 +67,11 @@ class Form:
 
     @flag_names.as_arguments(teacher_top="top")
     def __post_init__(self) -> None:
+        for name in ("views", "examples", "classes"):
+            check_count(name, getattr(self, name), least=1)
+        check_choice("precision", self.precision, ("float16", "float32"))
+        if self.top is not None and not is_integer(self.top):
+            raise InputError(f"`top` must be an integer, or None. Received: {self.top!r}")
         if self.top is not None and not 0 < self.top < self.classes:
             raise InputError(
                 f"--teacher_top must be between 1 and {self.classes - 1}, fewer than the "
@@ -221,6 +227,7 @@ def record(
     Raises:
         InputError: The disk is too small or cannot be written.
     """
+    path = pathlib.Path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         with file_lock(path / "lock", f"Another process records into {path}"):

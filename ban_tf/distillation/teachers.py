@@ -101,6 +101,8 @@ class OnlineTeacher:
         paths: Sequence[str] = (),
         weights: Sequence[float] | None = None,
     ):
+        if not isinstance(models, (list, tuple)):
+            raise InputError(f"`models` must be a list of models. Received: {models!r}")
         if not models:
             raise InputError("`teacher` is an empty list; give at least one model.")
         self.models = list(models)

@@ -66,6 +66,8 @@ def parse(name: str, *, flag: bool = False, values: bool = False) -> tuple[str, 
     Raises:
         InputError: The objective does not exist, or is not for classes (as a flag).
     """
+    if not isinstance(name, str):
+        raise InputError(f"`name` must be that of an objective. Received: {name!r}")
     given = f"--objective={name}" if flag else f"`objective` {name!r}"
     base, plus, rest = name.partition("+")
     if plus and rest != "labels":

@@ -10,6 +10,7 @@ from keras import ops
 from ban_tf.compat.loss_kinds import VALUES
 from ban_tf.errors import InputError
 from ban_tf.objectives.objective import Objective, as_pair, check_weight
+from ban_tf.system.arguments import is_number
 
 
 @keras.saving.register_keras_serializable("ban_tf")
@@ -54,8 +55,8 @@ class HuberError(Objective):
     kinds = (VALUES,)
 
     def __init__(self, delta: float = 1.0):
-        if not 0 < delta < float("inf"):
-            raise InputError(f"`delta` must be positive and finite. Received: {delta}")
+        if not is_number(delta) or not 0 < delta < float("inf"):
+            raise InputError(f"`delta` must be a finite number above 0. Received: {delta!r}")
         self.delta = float(delta)
 
     def losses(

@@ -136,6 +136,20 @@ def test_a_recording_larger_than_the_disk_is_refused_before_it_starts(tmp_path):
     assert not source.seen
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((-1, 2, 3), "`views` must be an integer of at least 1"),
+        ((1, "a", 3), "`examples` must be an integer of at least 1"),
+        ((1, 2, 3, 1.5), "`top` must be an integer, or None"),
+        ((1, 2, 3, None, "float64"), "`precision` must be 'float16' or 'float32'"),
+    ],
+)
+def test_wrong_forms_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        recording.Form(*arguments)
+
+
 @pytest.mark.parametrize("top", [0, 6])
 def test_top_must_leave_something_to_spread(top):
     with pytest.raises(ValueError, match="`top` must be between"):

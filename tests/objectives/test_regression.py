@@ -62,9 +62,9 @@ def test_of_values_kd_is_the_squared_error_and_functions_are_for_all():
         assert own.for_kind(kind, "box") is own
 
 
-@pytest.mark.parametrize("arguments", [{"delta": 0.0}, {"delta": -1.0}])
+@pytest.mark.parametrize("arguments", [{"delta": 0.0}, {"delta": -1.0}, {"delta": "a"}])
 def test_bad_numbers_are_refused(arguments):
-    with pytest.raises(ValueError, match="`delta` must be positive"):
+    with pytest.raises(ValueError, match="`delta` must be a finite number above 0"):
         objectives.HuberError(**arguments)
     with pytest.raises(ValueError, match="`margin` must be a finite number"):
         objectives.TeacherBounded(-1.0)
