@@ -204,6 +204,7 @@ def labels_of(table: Table, target: Target) -> np.ndarray:
             raise InputError(f"{table.name}: column {target.name} has cells that are no numbers.")
         return found
     labels = {name: label for label, name in enumerate(target.class_names)}
+    cells = table_columns.as_known(cells, target.class_names)
     unknown = sorted(set(cells) - set(labels))
     if unknown:
         raise InputError(
