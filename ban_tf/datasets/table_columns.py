@@ -63,7 +63,7 @@ class Column:
             name: What messages call the table.
 
         Returns:
-            float32, NaN where one is missing; or text, "" where one is missing. A category that
+            float64, NaN where one is missing; or text, "" where one is missing. A category that
             is written in another way, such as 2.0 for 2, is written as the training rows have it.
 
         Raises:
@@ -73,7 +73,7 @@ class Column:
             found = numbers(cells)
             if found is None:
                 raise InputError(f"{name}: column {self.name} has {_other(cells)}, no number.")
-            return found.astype(np.float32)[:, None]
+            return found[:, None]
         if self.kind == CATEGORY:
             return as_known(cells, self.categories)[:, None]
         if days(cells) is None:
@@ -233,8 +233,8 @@ def match(cell: str) -> Mapping[str, Any]:
 
 
 def usable_deviation(mean: float, deviation: float) -> float:
-    """Returns a deviation by which float32 can divide: one, if numbers differ by rounding alone."""
-    return deviation if deviation > max(1e-30, 1e-7 * abs(mean)) else 1.0
+    """Returns a deviation to divide by: one, if numbers differ by the rounding of float64 alone."""
+    return deviation if deviation > max(1e-30, 1e-12 * abs(mean)) else 1.0
 
 
 def _other(cells: np.ndarray) -> str:

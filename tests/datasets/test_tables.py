@@ -111,7 +111,7 @@ def test_parquet_is_read_like_csv(tmp_path):
     assert first.columns == second.columns
     assert [column.kind for column in first.columns] == ["category", "date", "number", "category"]
     for key, cells in first.parts["train"].inputs.items():
-        if cells.dtype == np.float32:
+        if cells.dtype == np.float64:
             np.testing.assert_array_equal(cells, second.parts["train"].inputs[key])
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"PAR1")
@@ -234,6 +234,14 @@ def test_numbers_that_differ_by_rounding_alone_are_not_scaled_up():
     assert table_columns.usable_deviation(0.1, 1.4e-17) == 1.0
     assert table_columns.usable_deviation(0.0, 1e-40) == 1.0
     assert table_columns.usable_deviation(5.0, 0.5) == 0.5
+    assert table_columns.usable_deviation(1e9, 5.0) == 5.0
+
+
+@pytest.mark.parametrize(("mean", "warns"), [(1e9, True), (1e3, False)])
+def test_a_number_that_float32_does_not_resolve_is_named(mean, warns, caplog):
+    target = tables.measured("seconds", mean + np.array([-5.0, 5.0]))
+    assert (target.mean, target.std) == (mean, 5.0)
+    assert ("seconds is 1e+09 on average, and deviates from it by only 5" in caplog.text) == warns
 
 
 def test_a_table_of_test_rows_alone_can_be_evaluated(tmp_path):
