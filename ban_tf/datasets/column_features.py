@@ -59,8 +59,7 @@ def _known(column: Column) -> list[str]:
 
 def _number(column: Column, cells: np.ndarray) -> np.ndarray:
     missing = np.isnan(cells)
-    mean = np.float32(column.mean)
-    scaled = (np.where(missing, mean, cells) - mean) / np.float32(column.std)
+    scaled = (np.where(missing, column.mean, cells) - column.mean) / column.std
     return _beside(column, [scaled], missing)
 
 

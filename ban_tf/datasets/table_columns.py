@@ -63,7 +63,8 @@ class Column:
             name: What messages call the table.
 
         Returns:
-            float32, NaN where one is missing; or text, "" where one is missing.
+            float64, NaN where one is missing; or text, "" where one is missing. A category that
+            is written in another way, such as 2.0 for 2, is written as the training rows have it.
 
         Raises:
             InputError: A cell is no number, or no date.
@@ -72,8 +73,10 @@ class Column:
             found = numbers(cells)
             if found is None:
                 raise InputError(f"{name}: column {self.name} has {_other(cells)}, no number.")
-            return found.astype(np.float32)[:, None]
-        if self.kind == DATE and days(cells) is None:
+            return found[:, None]
+        if self.kind == CATEGORY:
+            return as_known(cells, self.categories)[:, None]
+        if days(cells) is None:
             wrong = next(cell for cell in cells if cell and _day(cell) is None)
             raise InputError(
                 f"{name}: column {self.name} has {wrong!r}, no date such as 2024-03-01 or "
@@ -125,6 +128,36 @@ def arrays(table: Table, columns: Sequence[Column]) -> dict[str, np.ndarray]:
             "which the models were trained."
         )
     return {column.key: column.cells(table.columns[column.name], table.name) for column in columns}
+
+
+def as_known(cells: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Returns cells by the names that they stand for; those that stand for none stay as they are.
+
+    What reads a file may write its cells in another way: pandas has True for true, and 2.0 for 2
+    where another cell of the column is missing.
+
+    Args:
+        cells: Text `[rows]`.
+        names: Known categories or classes; of several that differ by their writing alone, and none
+            as the cell has it, the first counts.
+    """
+    known = {_plain(name): name for name in reversed(names)} | {name: name for name in names}
+    found = {cell: known.get(cell, known.get(_plain(cell), cell)) for cell in set(cells)}
+    return np.array([found[cell] for cell in cells], object)
+
+
+def _plain(cell: str) -> str:
+    """Returns the plainest text of a number or of a truth value, and any other text as it is."""
+    if cell.lower() in ("true", "false"):
+        return cell.lower()
+    try:
+        value = float(cell)
+    except ValueError:
+        return cell
+    if not value.is_integer():
+        return repr(value)
+    # Larger numbers, such as of accounts, may differ where float64 has one for both.
+    return str(int(value)) if abs(value) < 2**53 else cell
 
 
 def numbers(cells: np.ndarray) -> np.ndarray | None:
@@ -200,8 +233,8 @@ def match(cell: str) -> Mapping[str, Any]:
 
 
 def usable_deviation(mean: float, deviation: float) -> float:
-    """Returns a deviation by which float32 can divide: one, if numbers differ by rounding alone."""
-    return deviation if deviation > max(1e-30, 1e-7 * abs(mean)) else 1.0
+    """Returns a deviation to divide by: one, if numbers differ by the rounding of float64 alone."""
+    return deviation if deviation > max(1e-30, 1e-12 * abs(mean)) else 1.0
 
 
 def _other(cells: np.ndarray) -> str:

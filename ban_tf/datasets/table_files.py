@@ -107,12 +107,7 @@ def read_file(path: pathlib.Path, name: str) -> Table:
         headings, rows = _parquet(path, name) if parquet else _csv(path, name)
     except OSError as error:
         raise InputError(f"{name} cannot be read ({error.strerror}).") from error
-    headings = [heading.strip() for heading in headings]
-    if not all(headings) or len(set(headings)) < len(headings) or not headings:
-        raise InputError(
-            f"{name} must have a name for each column in its first line, each another one; it has "
-            f"{', '.join(repr(heading) for heading in headings) or 'none'}."
-        )
+    headings = _checked(headings, f"{name} must have a name for each column in its first line")
     if not rows:
         raise InputError(f"{name} has no rows.")
     cells = [np.array(column, object) for column in zip(*rows, strict=True)]
@@ -127,15 +122,19 @@ def from_columns(columns: Any, name: str) -> Table:
         name: What messages call it.
 
     Raises:
-        InputError: The columns have different lengths, or there are none.
+        InputError: The columns have different lengths or one name, or there are none.
     """
     try:
-        found = {str(heading): cells(columns[heading]) for heading in columns}
+        given = [(str(heading), cells(columns[heading])) for heading in columns]
     except (TypeError, KeyError, IndexError) as error:
         raise InputError(
             f"{name} must be a dictionary of columns, a data frame or the path of a file. "
             f"Received: {type(columns).__name__}"
         ) from error
+    headings = _checked(
+        [heading for heading, _ in given], f"{name} must have a name for each column"
+    )
+    found = dict(zip(headings, [column for _, column in given], strict=True))
     if len({len(column) for column in found.values()}) != 1 or not len(next(iter(found.values()))):
         raise InputError(f"{name} must have columns of as many cells each, and at least one row.")
     return Table(name, found)
@@ -226,6 +225,15 @@ def _parquet(path: pathlib.Path, name: str) -> tuple[list[str], list[list[str]]]
         raise InputError(f"{name} cannot be read as Parquet ({first}).") from error
     columns = [cells(frame[key]) for key in frame.columns]
     return list(map(str, frame.columns)), list(map(list, zip(*columns, strict=True)))
+
+
+def _checked(headings: Iterable[str], rule: str) -> list[str]:
+    """Returns headings without blanks around them, after checking that each has its own name."""
+    found = [heading.strip() for heading in headings]
+    if not all(found) or len(set(found)) < len(found) or not found:
+        shown = ", ".join(map(repr, found)) or "none"
+        raise InputError(f"{rule}, each another one; it has {shown}.")
+    return found
 
 
 def _cell(value: str) -> str:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Collection
 
 import numpy as np
+from absl import logging
 
 from ban_tf.datasets import folder_hints, table_columns, table_files, table_splits
 from ban_tf.datasets.folder_layout import TRAIN, natural
@@ -17,6 +18,8 @@ CLASSES, NUMBER = "classes", "number"
 TARGET_KINDS = ("auto", CLASSES, NUMBER)
 # A target of more different whole numbers is a number to predict, not a class.
 _MOST_CLASSES = 20
+# Below this share of the mean, the rounding of float32 is more than a percent of the deviation.
+_FINE = 5e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,6 +207,7 @@ def labels_of(table: Table, target: Target) -> np.ndarray:
             raise InputError(f"{table.name}: column {target.name} has cells that are no numbers.")
         return found
     labels = {name: label for label, name in enumerate(target.class_names)}
+    cells = table_columns.as_known(cells, target.class_names)
     unknown = sorted(set(cells) - set(labels))
     if unknown:
         raise InputError(
@@ -251,7 +255,17 @@ def measured(name: str, train: np.ndarray) -> Target:
         train: The numbers of the training examples.
     """
     mean, deviation = float(train.mean()), float(train.std())
-    return Target(name, mean=mean, std=table_columns.usable_deviation(mean, deviation))
+    std = table_columns.usable_deviation(mean, deviation)
+    if deviation == std < _FINE * abs(mean):
+        logging.warning(
+            "%s is %.9g on average, and deviates from it by only %.3g: ban-tf predicts and "
+            "measures such numbers in float64, but its saved models return float32, which rounds "
+            "them coarsely; subtract a constant from the column if you use these without ban-tf.",
+            name,
+            mean,
+            deviation,
+        )
+    return Target(name, mean=mean, std=std)
 
 
 def _varies(values: np.ndarray) -> bool:

@@ -100,4 +100,4 @@ def _of_masks(content: SegmentationContent) -> tuple[list[str], list[list]]:
 
 def _of_numbers(content: NumberContent) -> tuple[list[str], list[list]]:
     named = {"target": content.targets, **content.named_predictions()}
-    return list(named), [[f"{value:.8g}" for value in column] for column in named.values()]
+    return list(named), [list(map(csv_tables.number, column)) for column in named.values()]

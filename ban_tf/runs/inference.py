@@ -14,7 +14,7 @@ from ban_tf.datasets.device_images import Preparation
 from ban_tf.datasets.image_data import Rows
 from ban_tf.distillation import teacher_names, teachers
 from ban_tf.errors import RunDirectoryError
-from ban_tf.runs import eval_batches, model_files, reading
+from ban_tf.runs import eval_batches, model_files, number_models, reading
 from ban_tf.runs.preferred import ENSEMBLE
 
 
@@ -153,12 +153,14 @@ def log_odds(model: keras.Model, images: np.ndarray | Rows, facts: reading.DataF
     return outputs.log_odds(*_predicted(model, images, facts))
 
 
-def values(model: keras.Model, images: np.ndarray | Rows, facts: reading.DataFacts) -> np.ndarray:
+def values(
+    model: number_models.NumberModel, images: np.ndarray | Rows, facts: reading.DataFacts
+) -> np.ndarray:
     """Predicts the numbers of images, float64 `[examples]`.
 
-    The arguments are those of `log_probabilities`.
+    The other arguments are those of `log_probabilities`.
     """
-    return _predicted(model, images, facts)[0][:, 0].astype(np.float64)
+    return model.in_unit(_predicted(model.model, images, facts)[0])
 
 
 def _predicted(

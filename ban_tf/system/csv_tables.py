@@ -34,6 +34,11 @@ def for_spreadsheets(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     return write(list(map(_as_text, headings)), (list(map(_as_text, row)) for row in rows))
 
 
+def number(value: float) -> str:
+    """Returns a number as text: float32 takes nine digits, one far from zero may need more."""
+    return f"{value:.12g}"
+
+
 def _as_text(cell: Any) -> Any:
     if not isinstance(cell, str) or not cell.startswith(_FORMULA):
         return cell

@@ -12,7 +12,8 @@ from ban_tf.datasets import rotated_digits
 from ban_tf.datasets.names import ROTATED
 from ban_tf.errors import InputError
 from ban_tf.metrics import regression, summary
-from ban_tf.runs import inference, reading
+from ban_tf.runs import inference, number_models, reading
+from ban_tf.system import csv_tables, shown
 from ban_tf.tasks import finished_runs, image_inference, image_reading, served_images
 from ban_tf.tasks.task import Predictions
 
@@ -42,7 +43,7 @@ def evaluate(
     if dataset == ROTATED and target != rotated_digits.ANGLE:
         raise InputError(f"--dataset={dataset} has angles, but {run.path} was trained on {target}.")
     data, _ = image_inference.load(run, facts, dataset, data_dir, skip_bad_files, target)
-    models = image_inference.generations(run, facts)
+    models = map(number_models.split, image_inference.generations(run, facts))
     found = [inference.values(model, data.test.images, facts) for model in models]
     seed = reading.settings(run).get("seed", 0)
     rows = regression.rows(found, summary.groups(len(found)), data.test.labels, seed)
@@ -56,7 +57,7 @@ def probabilities(run: reading.RunReader, images: Any, which: str) -> np.ndarray
     The arguments and errors are those of `image_inference.probabilities`.
     """
     facts = reading.read_data_facts(run)
-    model = image_inference.load_model(run, which, facts)
+    model = number_models.split(image_inference.load_model(run, which, facts))
     return inference.values(model, image_reading.as_images(images, facts), facts)
 
 
@@ -77,7 +78,7 @@ def predict(
     if top is not None:
         raise InputError(f"--top={top} is for classes, but {run.path} predicts a number.")
     facts = reading.read_data_facts(run)
-    model = image_inference.load_model(run, which, facts)
+    model = number_models.split(image_inference.load_model(run, which, facts))
     rows: list[list[Any]] = []
     lines: list[str] = []
     bad: list[str] = []
@@ -86,8 +87,8 @@ def predict(
         return inference.values(model, images, facts)
 
     for file, value in image_reading.predicted_files(names, facts, outputs_of, bad):
-        rows.append([file, f"{value:.8g}"])
-        lines.append(f"{file}\t{value:.6g}")
+        rows.append([file, csv_tables.number(value)])
+        lines.append(f"{file}\t{shown.number(value)}")
     return Predictions(["image", facts.class_names[0]], rows, lines, bad)
 
 

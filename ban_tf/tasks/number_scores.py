@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from ban_tf.lineage.lineage import Lineage
 from ban_tf.metrics import regression
 from ban_tf.report import regression_plots
-from ban_tf.runs import number_files
+from ban_tf.runs import number_files, number_models
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import kept_predictions, lent_models
 
@@ -50,7 +50,7 @@ def in_unit(outputs: np.ndarray, target: Target) -> np.ndarray:
 
 def in_unit_of(target: Target) -> keras.layers.Layer:
     """Returns the layer from standardized numbers to those of the target."""
-    return keras.layers.Rescaling(target.std, target.mean, dtype="float32", name="values")
+    return keras.layers.Rescaling(target.std, target.mean, dtype="float32", name=number_models.UNIT)
 
 
 def from_unit_of(target: Target) -> keras.layers.Layer:

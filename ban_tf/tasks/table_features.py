@@ -36,7 +36,8 @@ from ban_tf.errors import InputError
 
 NAME = "columns"
 _ON_FEATURES = "_on_features"  # ends the names of models of features
-_DTYPES = {table_columns.NUMBER: "float32"}
+# In float32, Unix seconds within an hour would be a few steps of 128.
+_DTYPES = {table_columns.NUMBER: "float64"}
 _ROWS = 4096  # at a time
 _DIGITS = 15  # of 20240301T123000
 
@@ -54,7 +55,7 @@ def build(columns: Sequence[Column]) -> keras.Model:
         columns: The columns, sorted by their keys.
 
     Returns:
-        A model from a dictionary of inputs `[batch, 1]` by key, float32 or strings (see
+        A model from a dictionary of inputs `[batch, 1]` by key, float64 or strings (see
         `Column.cells`), to float32 `[batch, features]`.
     """
     space = keras.utils.FeatureSpace(
@@ -169,7 +170,7 @@ def _encoder(column: Column) -> keras.Model:
 def _number(column: Column, cells: Any) -> Any:
     missing = ops.isnan(cells)
     scaled = (ops.where(missing, column.mean, cells) - column.mean) / column.std
-    return _with_missing(column, [scaled], missing)
+    return _with_missing(column, [ops.cast(scaled, "float32")], missing)
 
 
 def _category(column: Column, cells: Any) -> Any:

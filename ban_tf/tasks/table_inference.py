@@ -17,8 +17,9 @@ from ban_tf.datasets.folder_layout import TRAIN
 from ban_tf.datasets.table_files import Table
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import regression, summary
-from ban_tf.runs import inference, reading
+from ban_tf.runs import inference, number_models, reading
 from ban_tf.runs.table_files import COLUMNS, TableFacts, is_number, read_facts
+from ban_tf.system import csv_tables, shown
 from ban_tf.tasks import finished_runs, likely, number_scores, table_features
 from ban_tf.tasks.task import Predictions
 
@@ -88,9 +89,9 @@ def predict(
             bad.append(str(error))
             continue
         for number, row in enumerate(found, start=1):
-            shown, cells = _shown(row, facts, top)
+            texts, cells = _cells(row, facts, top)
             rows.append([file, number, *cells])
-            lines.append("\t".join([file, str(number), *shown]))
+            lines.append("\t".join([file, str(number), *texts]))
     return Predictions(["file", "row", *_headings(facts, top)], rows, lines, bad)
 
 
@@ -223,9 +224,10 @@ def _load(run: reading.RunReader, which: str, facts: TableFacts) -> keras.Model:
 
 def _outputs(model: keras.Model, inputs: dict[str, np.ndarray], facts: TableFacts) -> np.ndarray:
     """Returns log-probabilities, float64 `[rows, classes]`, or numbers `[rows]`."""
-    raw = table_features.encode(model, inputs, facts.columns)
     if is_number(facts):
-        return raw[:, 0].astype(np.float64)
+        numbers = number_models.split(model)
+        return numbers.in_unit(table_features.encode(numbers.model, inputs, facts.columns))
+    raw = table_features.encode(model, inputs, facts.columns)
     return outputs.log_probabilities(raw, outputs.first_activation(model))
 
 
@@ -243,8 +245,8 @@ def _headings(facts: TableFacts, top: int | None) -> list[str]:
     return likely.headings(facts.target.class_names, top)
 
 
-def _shown(row: Any, facts: TableFacts, top: int | None) -> tuple[list[str], list[Any]]:
+def _cells(row: Any, facts: TableFacts, top: int | None) -> tuple[list[str], list[Any]]:
     """Returns the prediction for a row as cells of a line, and as those of the table."""
     if is_number(facts):
-        return [f"{row:.6g}"], [f"{row:.8g}"]
+        return [shown.number(row)], [csv_tables.number(row)]
     return likely.of(row, facts.target.class_names, top)

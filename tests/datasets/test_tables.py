@@ -111,7 +111,7 @@ def test_parquet_is_read_like_csv(tmp_path):
     assert first.columns == second.columns
     assert [column.kind for column in first.columns] == ["category", "date", "number", "category"]
     for key, cells in first.parts["train"].inputs.items():
-        if cells.dtype == np.float32:
+        if cells.dtype == np.float64:
             np.testing.assert_array_equal(cells, second.parts["train"].inputs[key])
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"PAR1")
@@ -183,6 +183,47 @@ def test_dates_that_are_none_are_refused():
             column.cells(np.array(["2024-01-01", "", cell], object), "rows.csv")
 
 
+@pytest.mark.parametrize(
+    ("names", "cells", "wanted"),
+    [
+        (("2", "10"), ("2.0", "10", "+2", "2.5", ""), ("2", "10", "2", "2.5", "")),
+        (("2.0", "1.50"), ("2", "1.5", "3"), ("2.0", "1.50", "3")),
+        (("true", "false"), ("True", "FALSE", "truth"), ("true", "false", "truth")),
+        (("True", "False"), ("true", "False"), ("True", "False")),
+        (("7", "007"), ("007", "7", "7.0"), ("007", "7", "7")),
+        (("inf", "nan?", "a"), ("Infinity", "A"), ("inf", "A")),
+        (("12345678901234567890",), ("12345678901234567891",), ("12345678901234567891",)),
+    ],
+)
+def test_a_category_is_known_in_any_writing_of_a_number_or_truth_value(names, cells, wanted):
+    assert table_columns.as_known(np.array(cells, object), names).tolist() == list(wanted)
+
+
+def test_data_frames_and_dictionaries_are_read_like_the_file(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    lines = [f"{('', '1', '2')[row % 3]},{('true', 'false')[row % 2]},{row}" for row in range(30)]
+    dataset = write(tmp_path, "\n".join([" code, on ,y", *lines]))
+    columns = tables.load(dataset, target="y", categorical=["code"]).columns
+    assert [{*column.categories} for column in columns] == [{"", "1", "2"}, {"false", "true"}]
+    wanted = table_columns.arrays(table_files.read(dataset), columns)
+    plain = pandas.read_csv(tmp_path / "rows.csv")
+    assert [str(kind) for kind in plain.dtypes] == ["float64", "bool", "int64"]
+    for frame in (plain, plain.convert_dtypes(), plain.astype("category"), plain.to_dict("list")):
+        table = table_files.from_columns(frame, "the frame")
+        found = table_columns.arrays(table, columns)
+        assert all(np.array_equal(found[key], wanted[key]) for key in wanted)
+    with pytest.raises(InputError, match="for each column, each another one; it has 'a', 'a'"):
+        table_files.from_columns({"a": [1], " a": [2]}, "the dictionary")
+    with pytest.raises(InputError, match="must be a dictionary of columns"):
+        table_files.from_columns(np.zeros((2, 3)), "the array")
+
+
+def test_classes_of_another_table_are_known_in_any_writing(tmp_path):
+    data = tables.load(write(tmp_path, GOOD.replace(",a", ",1").replace(",b", ",2")))
+    table = table_files.read(write(tmp_path, "x,y\n1,2.0\n2,1.0\n", "new.csv"))
+    assert tables.labels_of(table, data.target).tolist() == [1, 0]
+
+
 def test_inputs_are_not_named_as_layers_of_the_saved_models():
     keys = table_columns._keys(["columns", "values", "probabilities", "encode_a", "a", "a!"])
     assert len(set(keys.values())) == 6 and keys["a"] == "a"
@@ -193,6 +234,14 @@ def test_numbers_that_differ_by_rounding_alone_are_not_scaled_up():
     assert table_columns.usable_deviation(0.1, 1.4e-17) == 1.0
     assert table_columns.usable_deviation(0.0, 1e-40) == 1.0
     assert table_columns.usable_deviation(5.0, 0.5) == 0.5
+    assert table_columns.usable_deviation(1e9, 5.0) == 5.0
+
+
+@pytest.mark.parametrize(("mean", "warns"), [(1e9, True), (1e3, False)])
+def test_a_number_that_float32_does_not_resolve_is_named(mean, warns, caplog):
+    target = tables.measured("seconds", mean + np.array([-5.0, 5.0]))
+    assert (target.mean, target.std) == (mean, 5.0)
+    assert ("seconds is 1e+09 on average, and deviates from it by only 5" in caplog.text) == warns
 
 
 def test_a_table_of_test_rows_alone_can_be_evaluated(tmp_path):

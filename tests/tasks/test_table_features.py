@@ -95,6 +95,31 @@ def test_numbers_are_standardized_and_missing_ones_are_the_mean(columns, model):
     assert found["mean_radius"].shape == (4, 1)
 
 
+def test_saved_models_whose_numbers_are_float32_take_the_same_cells(columns, model, monkeypatch):
+    cells = table_columns.arrays(table(), columns)
+    wanted = table_features.encode(model, cells)
+    monkeypatch.setitem(table_features._DTYPES, "number", "float32")
+    earlier = table_features.build(columns)
+    assert earlier.input["mean_radius"].dtype == "float32"
+    np.testing.assert_allclose(table_features.encode(earlier, cells), wanted, atol=1e-6)
+
+
+def test_numbers_far_from_zero_keep_their_differences():
+    seconds = 1.7e9 + np.arange(0.0, 3600.0, 7.0)
+    wanted = ((seconds - seconds.mean()) / seconds.std())[:, None]
+    mean, std = float(seconds.mean()), float(seconds.std())
+    column = table_columns.Column("at", "at", "number", mean=mean, std=std)
+    cells = table_columns.arrays(
+        Table("rows.csv", {"at": seconds.astype(str).astype(object)}), [column]
+    )
+    for features in (column_features.ColumnFeatures([column]), table_features.build([column])):
+        found = table_features.encode(features, cells)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+    in_float32 = features({"at": tf.constant([[mean]], tf.float32)})
+    assert abs(float(in_float32[0, 0])) < 0.1
+
+
 def test_categories_are_one_hot_and_unknown_ones_have_a_place(columns, model):
     rows = [list(row) for row in ROWS]
     rows[0][3], rows[0][4] = "green", "10"

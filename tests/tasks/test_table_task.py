@@ -132,7 +132,7 @@ def test_new_tables_are_predicted(place, run, capsys):
     assert [row[1] for row in rows[1:]] == ["1", "2", "3"]
     wanted = run.predict(place / "new.csv")
     np.testing.assert_allclose([float(row[2]) for row in rows[1:]], wanted, rtol=1e-6)
-    assert printed.out.splitlines()[0].split("\t")[1:] == ["1", f"{wanted[0]:.6g}"]
+    assert printed.out.splitlines()[0].split("\t")[1:] == ["1", f"{wanted[0]:.10g}"]
     pandas = pytest.importorskip("pandas")
     frame = pandas.read_csv(place / "new.csv")
     np.testing.assert_array_equal(run.predict(frame), wanted)
@@ -142,6 +142,42 @@ def test_new_tables_are_predicted(place, run, capsys):
         run.predict({"sold": ["2024-01-01"]})
     with pytest.raises(InputError, match="must be a dictionary of columns"):
         run.predict([[1.0, 2.0]])
+
+
+def test_large_numbers_keep_their_differences_to_the_last_file(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    values = rng.normal(0, 5, 60)
+    rows = [f"{1.7e9 + 99 * value:.0f},{1e9 + value:.2f}" for value in values]
+    file = tmp_path / "rows.csv"
+    file.write_text("\n".join(["at,value", *rows]))
+    runner.run(
+        _parsed(
+            *(f"--dataset=table:{file}", "--arch=mlp-1-8", "--gens=1", "--epochs=2"),
+            *("--batch_size=8", "--progress=none", "--noreport", f"--workdir={tmp_path / 'run'}"),
+        )
+    )
+    run = ban_tf.Run(tmp_path / "run")
+    again = run.evaluate(f"table:{file}")
+    for kind in ("generations", "ensembles"):
+        for now, before in zip(again[kind], run.summary[kind], strict=True):
+            for metric in ("rmse", "mae", "r2"):
+                assert now[metric] == pytest.approx(before[metric], rel=1e-5)
+    predicted = run.predict(file)
+    assert len({*predicted}) > 50
+    np.testing.assert_allclose(run.model("ensemble")(_of_seconds(file))[:, 0], predicted, atol=64)
+    capsys.readouterr()
+    table = tmp_path / "predicted.csv"
+    arguments = [str(tmp_path / "run"), str(file), "--model=ensemble", f"--csv={table}"]
+    assert predict.main(arguments) == 0
+    shown = [float(line.split("\t")[2]) for line in capsys.readouterr().out.splitlines()[:60]]
+    kept = [float(row["value"]) for row in csv.DictReader(table.open())]
+    np.testing.assert_allclose(shown, predicted, rtol=0, atol=0.51)
+    np.testing.assert_allclose(kept, predicted, rtol=0, atol=0.0051)
+
+
+def _of_seconds(file):
+    rows = csv.DictReader(file.open())
+    return {"at": tf.constant([[float(row["at"])] for row in rows], tf.float64)}
 
 
 @pytest.mark.nightly
