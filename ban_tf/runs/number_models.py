@@ -38,8 +38,8 @@ def split(model: keras.Model) -> NumberModel:
     Args:
         model: The model; one without such a layer is kept whole.
     """
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.Rescaling) and layer.name == UNIT:
-            within = keras.Model(model.input, layer.input, name=model.name)
-            return NumberModel(within, layer.scale, layer.offset)
+    last = model.layers[-1]
+    if isinstance(last, keras.layers.Rescaling) and last.name == UNIT:
+        within = keras.Model(model.input, last.input, name=model.name)
+        return NumberModel(within, last.scale, last.offset)
     return NumberModel(model)
