@@ -66,7 +66,8 @@ def export(
             instead of taking normalized images and returning its own outputs. For a run on text
             it takes lines of text, strings, and returns probabilities of the next word, instead
             of taking word indices.
-        quantize: One of `litert.KINDS`, for `to="litert"`; None keeps float32.
+        quantize: One of `litert.KINDS`, for `to="litert"`; None writes float32, whatever the
+            precision of the run.
         dataset: Where the data of the run is now, for `quantize`; by default as recorded.
         data_dir: The directory of TFDS data, likewise.
 
@@ -94,6 +95,13 @@ def export(
     _check_backend(to)
     task = registry.of_settings(reading.settings(run)).load()
     model, described = task.served(run, which, preprocessing, to)
+    if to == "litert":  # which has no kernels of bfloat16
+        from ban_tf.compat.full_precision import in_float32
+
+        try:
+            model = in_float32(model)
+        except InputError as error:
+            raise InputError(f"--to=litert needs the model in float32: {error}.") from error
     manifest = {"run": str(run.path), "model": name.replace("-", " "), "format": to, **described}
     write = functools.partial(_convert, model, to)
     if quantize:

@@ -23,6 +23,10 @@ from ban_tf.tasks.task import Predictions
 # The number of last words of a line from which the next one is predicted.
 CONTEXT = 256
 _LINES = 16  # batch size of a model that accepts any
+# A regular expression (RE2) of what `str.split` splits at.
+_WHITE_SPACE = (
+    r"[\t-\r\x1c-\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
+)
 
 
 def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
@@ -112,15 +116,32 @@ def next_words(
 def predict(
     run: reading.RunReader, files: Sequence[str], which: str, top: int | None = None
 ) -> Predictions:
-    """Predicts the next word of each line of text files; `top` is 5 by default."""
+    """Predicts the next word of each line of text files; those that cannot be read are left out.
+
+    Args:
+        run: The run.
+        files: Paths.
+        which: "ensemble", or the number of a generation.
+        top: How many of the most likely words; 5 by default.
+
+    Raises:
+        InputError: The model or the vocabulary does not exist, or a word cannot be encoded.
+    """
     vocabulary = reading.read_vocabulary(run)
-    lines = [(file, line) for file in files for line in text.read_lines(pathlib.Path(file))]
-    if not lines:
-        raise InputError(f"{', '.join(files)} has no words.")
-    probabilities = next_words(run, [line for _, line in lines], which)
+    lines: list[tuple[str, list[str]]] = []
+    read, bad = [], []
+    for file in files:
+        try:
+            lines += [(file, line) for line in text.read_lines(pathlib.Path(file))]
+            read.append(file)
+        except InputError as error:
+            bad.append(str(error))
+    if read and not lines:
+        bad.append(f"{', '.join(read)} has no words.")
+    found = list(next_words(run, [line for _, line in lines], which)) if lines else []
     top = min(top or 5, len(vocabulary))
     rows, texts = [], []
-    for (file, line), row in zip(lines, probabilities, strict=True):
+    for (file, line), row in zip(lines, found, strict=True):
         best = np.argsort(-row, kind="stable")[:top]
         likeliest = [(vocabulary[number], row[number]) for number in best]
         cells = [(word, f"{probability:.8g}") for word, probability in likeliest]
@@ -129,7 +150,7 @@ def predict(
         texts.append(f"{' '.join(line)}\t{words}")
     numbers = range(1, top + 1)
     headings = [name for n in numbers for name in (f"word {n}", f"probability {n}")]
-    return Predictions(["file", "line", *headings], rows, texts)
+    return Predictions(["file", "line", *headings], rows, texts, bad)
 
 
 def probabilities(run: reading.RunReader, inputs: Any, which: str) -> np.ndarray:
@@ -192,7 +213,8 @@ def predictor(model: keras.Model, vocabulary: Sequence[str]) -> keras.Model:
     Returns:
         A model of stock Keras layers from lines, strings `[batch]` of words separated by white
         space, to the probabilities of the next word, float32 `[batch, words]`. Words outside the
-        vocabulary become `<unk>`, or the end of a line if the vocabulary has no `<unk>`.
+        vocabulary become `<unk>`, or the end of a line if the vocabulary has no `<unk>`. Stock
+        layers split at white space of ASCII alone; see `_spaced`.
     """
     ops, end = keras.ops, list(vocabulary).index(text.END)
     unknown = list(vocabulary).index(text.UNKNOWN) if text.UNKNOWN in vocabulary else end
@@ -209,6 +231,27 @@ def predictor(model: keras.Model, vocabulary: Sequence[str]) -> keras.Model:
     if inference.output_kind(model) == "logits":
         results = keras.layers.Softmax(dtype="float32", name="probabilities")(results)
     return keras.Model(lines, results, name="next_word")
+
+
+def _spaced(model: keras.Model) -> keras.Model:
+    """Returns a model of lines that splits them where `str.split` does, as in training.
+
+    Its first layer is none of Keras's, so that a .keras file of it cannot be loaded elsewhere.
+
+    Args:
+        model: Splits lines at white space of ASCII.
+    """
+    import tensorflow as tf
+
+    class Spaces(keras.layers.Layer):
+        def call(self, lines: Any) -> Any:
+            return tf.strings.regex_replace(lines, _WHITE_SPACE, " ")
+
+        def compute_output_spec(self, lines: Any) -> Any:
+            return keras.KerasTensor(lines.shape, lines.dtype)
+
+    lines = keras.Input((), dtype="string", name="lines")
+    return keras.Model(lines, model(Spaces(name="spaces", dtype="string")(lines)), name=model.name)
 
 
 def served(
@@ -232,8 +275,19 @@ def served(
         "input": {
             "shape": ["batch"] if preprocessing else ["batch", "steps"],
             "dtype": "string" if preprocessing else "int32",
-            "preprocessing": "none" if preprocessing else "words as indices of the vocabulary",
+            "preprocessing": _before(to) if preprocessing else "words as indices of the vocabulary",
         },
         "output": "probabilities" if preprocessing else inference.output_kind(model),
     }
-    return (predictor(model, vocabulary) if preprocessing else model), manifest
+    if preprocessing:
+        model = predictor(model, vocabulary)
+        # A file of Keras has to load where this package is not installed.
+        model = model if to == "keras" else _spaced(model)
+    return model, manifest
+
+
+def _before(to: str) -> str:
+    """Returns what a caller of an exported model of lines has to do first, for the manifest."""
+    if to == "keras":
+        return "none where white space is ASCII; other, such as U+00A0, has to become a space"
+    return "none"

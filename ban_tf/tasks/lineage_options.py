@@ -10,13 +10,13 @@ from keras import ops
 
 from ban_tf import architectures, objectives
 from ban_tf.architectures import backbones
-from ban_tf.compat import compiled, fingerprint
-from ban_tf.compat.loss_kinds import BINARY
+from ban_tf.compat import compiled, fingerprint, outputs
+from ban_tf.compat.loss_kinds import BINARY, VALUES
 from ban_tf.config.options import Options
 from ban_tf.distribution.workers import Workers
 from ban_tf.errors import InputError
 from ban_tf.runs.rundir import RunDirectory
-from ban_tf.system import devices, user_code
+from ban_tf.system import devices, seeds, user_code
 from ban_tf.tasks.task import Task
 from ban_tf.training import optimizers, precision
 
@@ -91,6 +91,39 @@ def check_objective(task: Task) -> None:
         raise InputError(
             f"--objective={options.objective} must be a differentiable function of the student's "
             "logits; it has no gradient."
+        )
+
+
+def check_ensemble(task: Task, first_model: keras.Model | None) -> None:
+    """Checks that the members of the ensemble end in logits, if `--ensemble_average` is logits.
+
+    The ensemble is made when all generations are trained, which is too late.
+
+    Args:
+        task: The task, with its data.
+        first_model: The pretrained generation 0, if any.
+
+    Raises:
+        InputError: They end in probabilities.
+    """
+    options = task.options
+    if options.ensemble_average != "logits" or task.output_kind == VALUES:
+        return
+    # Without born-again generations, generation 0 is the only member.
+    network = options.architectures[-1] if options.generations else options.arch
+    if first_model is not None and not options.generations:
+        member, model = f"--teacher_from={options.teacher_from}", first_model
+    elif ":" in network:
+        member = f"--{task.flag_of(network)}={network}"
+        with seeds.seeded(0):  # does not advance the random state
+            model = task.build(network)
+    else:
+        return  # the networks of the package end in logits
+    end = outputs.first_activation(model)
+    if end != "linear":
+        raise InputError(
+            f"--ensemble_average=logits needs networks that end in logits, and {member} ends in a "
+            f"{end}; end it in logits, or use --ensemble_average=probabilities."
         )
 
 

@@ -140,6 +140,7 @@ def prepare(options: Options) -> Prepared:
     first_model, first_teacher = task.first_model(), task.first_teacher()
     code = lineage_options.own_code(options)
     lineage_options.check_objective(task)
+    lineage_options.check_ensemble(task, first_model)
     return Prepared(task, steps, speed, first_model, first_teacher, code, further)
 
 

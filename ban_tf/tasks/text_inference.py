@@ -219,8 +219,9 @@ def served(
             "dtype": "string" if preprocessing else "int32",
             "preprocessing": "none"
             if preprocessing
-            else "words in lower case without punctuation: 0 pads, 1 is an unknown word, and the "
-            "words of the vocabulary follow from 2 on",
+            else "words with ASCII letters in lower case, without ASCII punctuation and split at "
+            "ASCII white space: 0 pads, 1 is an unknown word, and the words of the vocabulary "
+            "follow from 2 on",
         },
         "output": "probabilities" if preprocessing else kind,
     }

@@ -192,3 +192,23 @@ def test_data_that_has_moved_is_named_and_other_data_is_refused(tmp_path, capsys
     assert not (run.path / "export").exists()
     assert export.main([*command, f"--dataset=folder:{tmp_path / 'moved'}"]) == 0
     assert "of 6 test images" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_a_run_in_half_precision_is_exported_in_float32(quantize, tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        network = _network((8, 8, 1), 2)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    given = _save_images(tmp_path / "data", seed=0)
+    data = datasets.load(given, image_size=(8, 8))
+    facts = reading.DataFacts(given, ("cat", "dog"), (8, 8, 1), (MEAN,), (STD,), "crop")
+    known = f"content of hash {data.content}"
+    run = _write_run(tmp_path / "run", network, facts, data=known)
+    path = export.export(run, "litert", "0", tmp_path / "small.tflite", quantize=quantize)
+    images = _normalized(data.train.images)  # those of which the range of int8 is known
+    found, tensors = _outputs(path, images)
+    before = np.asarray(network(images), np.float64)
+    assert np.abs(found - before).max() < 0.05 * np.abs(before).max()
+    assert _weights(tensors) == {"int8" if quantize else "float32"}

@@ -163,6 +163,49 @@ def test_an_export_without_preprocessing_takes_numbers_of_words(run, tmp_path):
     np.testing.assert_array_equal(model.get_weights()[0], inference.load(run, "1").get_weights()[0])
 
 
+def test_a_saved_model_splits_lines_where_python_does(run, tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    path = export.export(run, "saved_model", "0", tmp_path / "served", preprocessing=True)
+    spaces = [chr(code) for code in range(sys.maxunicode + 1) if chr(code).isspace()]
+    assert "\u00a0" in spaces and len(spaces) > 20
+    lines = [f"{space}a{space}{space}b{space}c" for space in spaces]
+    others = ["a\u200bb", "a\u180eb", "a\ufeffb", "a\x00b", "a\u2007\u200bb"]  # no white space
+    served = tf.saved_model.load(str(path))
+    found = served.serve(tf.constant([*lines, *others])).numpy()
+    words = [line.split() for line in [*lines, *others]]
+    assert words[: len(lines)] == [["a", "b", "c"]] * len(lines)
+    np.testing.assert_allclose(found, language_inference.next_words(run, words, "0"), rtol=1e-4)
+    assert np.ptp(found, axis=0).max() > 1e-3  # the last ones differ
+
+
+def test_the_manifest_of_a_keras_file_says_where_it_splits(run, tmp_path):
+    export.export(run, "keras", "0", tmp_path / "lines.keras", preprocessing=True)
+    manifest = json.loads((tmp_path / "lines.keras.json").read_text())
+    assert "other, such as U+00A0, has to become a space" in manifest["input"]["preprocessing"]
+
+
+def test_files_that_cannot_be_read_are_named_after_the_predictions_of_others(run, place, capsys):
+    lines, absent = str(place / "lines.txt"), str(place / "absent.txt")
+    assert predict.main([str(run.path), lines, "--model=0"]) == 0
+    expected = capsys.readouterr().out
+    for files in ([lines, absent], [absent, lines]):
+        assert predict.main([str(run.path), *files, "--model=0"]) == 1
+        shown = capsys.readouterr()
+        assert shown.out == expected
+        (line,) = shown.err.splitlines()
+        assert "absent.txt cannot be read as UTF-8 text (No such file or directory)." in line
+
+
+def test_files_without_words_are_named(run, place, capsys):
+    (place / "empty.txt").write_text("\n")
+    empty, absent = str(place / "empty.txt"), str(place / "absent.txt")
+    assert predict.main([str(run.path), empty]) == 2
+    assert "empty.txt has no words." in capsys.readouterr().err
+    assert predict.main([str(run.path), empty, absent]) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert "absent.txt cannot be read" in first and "empty.txt has no words." in second
+
+
 @pytest.mark.parametrize(
     ("main", "arguments", "message"),
     [

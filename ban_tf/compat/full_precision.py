@@ -1,0 +1,41 @@
+"""Models that compute in half precision, rebuilt to compute in float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from ban_tf.compat.copies import cannot_rebuild, copy_layer
+from ban_tf.errors import InputError
+from ban_tf.system import shown
+
+# Names of dtypes and of dtype policies.
+_HALF = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """Returns a model that computes in float32, with the same weights.
+
+    Args:
+        model: A built model; returned as it is if no layer computes in half precision.
+
+    Raises:
+        InputError: It cannot be rebuilt from its configuration.
+    """
+    layers = list(model._flatten_layers())
+    if all(layer.compute_dtype not in _HALF for layer in layers):
+        return model
+    known = {type(layer).__name__: type(layer) for layer in layers}
+    config = keras.tree.map_structure(_widened, model.get_config())
+    try:
+        with keras.saving.custom_object_scope(known):
+            copy: Any = copy_layer(model, config=config)
+        copy.set_weights(model.get_weights())
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise InputError(f"{cannot_rebuild(model)} ({shown.first_line(error)})") from error
+    return copy
+
+
+def _widened(entry: Any) -> Any:
+    return "float32" if isinstance(entry, str) and entry in _HALF else entry
