@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import pathlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -47,6 +48,18 @@ def is_alone(dataset: str) -> bool:
         return False
     # Folders of these names that hold images are classes.
     return all(map(folder_hints.holds_images, parts.values()))
+
+
+def is_own(dataset: str, trained_on: str) -> bool:
+    """Returns whether a folder is the one that a run was trained on, which has its test images.
+
+    Args:
+        dataset: As `--dataset`, a folder of classes alone.
+        trained_on: That of the run.
+    """
+    paths = [name.removeprefix(_FOLDER) for name in (dataset, trained_on)]
+    own, given = (pathlib.Path(path).expanduser().resolve() for path in paths)
+    return trained_on.startswith(_FOLDER) and own == given
 
 
 def find(dataset: str, class_names: Sequence[str]) -> ClassFolder:

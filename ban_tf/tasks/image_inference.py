@@ -26,7 +26,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluates the generations of a run on the test split of a dataset.
 
-    All images of a folder of classes alone are test data.
+    All images of a folder of classes alone are test data, but of that of the run, its own ones.
 
     Args:
         run: The run.
@@ -42,7 +42,8 @@ def evaluate(
     Raises:
         InputError: The data cannot be loaded, or does not fit the models.
     """
-    if class_folder.is_alone(dataset):
+    own = reading.settings(run).get("dataset", "")
+    if class_folder.is_alone(dataset) and not class_folder.is_own(dataset, own):
         return _evaluate_folder(run, dataset, skip_bad_files)
     facts = reading.read_data_facts(run)
     data, trained = load(run, facts, dataset, data_dir, skip_bad_files)

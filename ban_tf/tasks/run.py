@@ -158,7 +158,7 @@ class Run:
 
         Args:
             dataset: As `--dataset`; one file of text is read as a whole, and all images of a
-                folder of classes alone are test data.
+                folder of classes alone are test data (of the run's own folder, its test images).
             data_dir: The directory of TFDS data.
             skip_bad_files: Whether to leave out images that cannot be read, as a run that was
                 trained with `--skip_bad_files` always does.
