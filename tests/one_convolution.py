@@ -16,6 +16,6 @@ def network(input_shape, num_classes):
             keras.layers.Conv2D(8, 3, strides=2, activation="relu"),
             keras.layers.BatchNormalization(),
             keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(num_classes),
+            keras.layers.Dense(num_classes, dtype="float32"),  # also where others are bfloat16
         ]
     )

@@ -30,9 +30,11 @@ from ban_tf.tasks import (
 )
 from ban_tf.tasks.run import Run
 from ban_tf.tasks.task import Task
+from ban_tf.training import precision
 
 
 @flag_names.kept()
+@precision.put_back()
 def run(options: Options, nested: bool = False) -> dict[str, Any]:
     """Trains the generations that are missing, evaluates all, and prints the table.
 

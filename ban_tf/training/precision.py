@@ -8,8 +8,9 @@ needs loss scaling, and gains nothing over bfloat16 where both are fast.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -30,6 +31,16 @@ class Choice(NamedTuple):
 
     policy: str
     reason: str
+
+
+@contextlib.contextmanager
+def put_back() -> Iterator[None]:
+    """Puts Keras's dtype policy back at the end, as networks that are built next expect it."""
+    before = keras.config.dtype_policy()
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def for_run(wanted: str, directory: RunDirectory, flag: str = "precision") -> str:

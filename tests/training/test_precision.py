@@ -1,11 +1,14 @@
 """Which precision `auto` picks, by what the hardware says or by measurement."""
 
+import keras
 import numpy as np
+import one_convolution
 import pytest
 
+from ban_tf.config import options
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import hardware
-from ban_tf.tasks import lineage_options
+from ban_tf.tasks import lineage_options, runner
 from ban_tf.training import precision
 
 
@@ -71,3 +74,18 @@ def test_steps_per_execution_must_divide_the_steps_of_an_epoch():
     assert lineage_options.steps_per_execution(4, 12) == 4
     with pytest.raises(ValueError, match=r"--steps_per_execution=4 .* 10 steps"):
         lineage_options.steps_per_execution(4, 10)
+
+
+def test_the_policy_is_put_back_also_after_an_error():
+    before = keras.config.dtype_policy().name
+    with pytest.raises(RuntimeError), precision.put_back():
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        raise RuntimeError
+    assert keras.config.dtype_policy().name == before
+
+
+def test_a_run_leaves_no_policy_behind(tmp_path):
+    given = {"arch": one_convolution.ARCH, "train_examples": 60, "batch_size": 20, "gens": 0}
+    quiet = {"epochs": 1, "progress": "none", "report": False, "workdir": str(tmp_path / "run")}
+    runner.run(options.check(options.Options(precision="mixed_bfloat16", **given, **quiet)))
+    assert keras.config.dtype_policy().name == "float32"
