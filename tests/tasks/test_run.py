@@ -138,6 +138,7 @@ def test_models_that_are_not_there_are_a_sentence(run, images, model):
     [
         *(lambda x: x / 255.0, lambda x: x[:, :4], lambda x: x[..., 0], lambda x: x[0]),
         *(lambda x: x[:0], lambda x: [], lambda x: [x[0], x[1, :4]], lambda x: [x[0], "1.png"]),
+        *(lambda x: (x.astype(int) + 256).tolist(), lambda x: (x - 1.0).tolist()),
         *(lambda x: None, lambda x: "1.png", lambda x: {"images": x}, lambda x: iter(x)),
     ],
 )
@@ -146,7 +147,7 @@ def test_what_holds_no_images_of_the_run_is_refused(run, images, change):
         run.predict(change(images))
 
 
-@pytest.mark.parametrize("form", [list, keras.ops.convert_to_tensor])
+@pytest.mark.parametrize("form", [list, np.ndarray.tolist, keras.ops.convert_to_tensor])
 def test_images_may_be_a_list_or_a_tensor(run, images, form):
     np.testing.assert_array_equal(run.predict(form(images)), run.predict(images))
 
