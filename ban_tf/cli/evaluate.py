@@ -14,7 +14,7 @@ from ban_tf.errors import InputError
 from ban_tf.report import table
 from ban_tf.runs import outputs
 from ban_tf.system import shown
-from ban_tf.tasks.run import Run
+from ban_tf.tasks.run import Run, check_use
 
 NAME = "ban-tf evaluate"
 USAGE = """ban-tf evaluate RUN --dataset=NAME [flags]
@@ -58,6 +58,7 @@ def _work(values: flags.FlagValues, given: list[str]) -> None:
     if len(given) != 1:
         raise InputError("name one run, such as runs/digits-wrn-16-1-kd+labels-0.")
     dataset = values.dataset
+    check_use(dataset, values.data_dir, values.skip_bad_files)  # before anything is read
     path = values.json
     if path:
         outputs.check_file(path, f"--json={path}")

@@ -182,19 +182,7 @@ class Run:
             raise InputError(
                 f"--dataset={dataset} has {has}, but {self.files.path} was trained on {on}."
             )
-        if data_dir is not None and not (
-            "data_dir" in task.supports and dataset_names.is_tfds(dataset)
-        ):
-            raise InputError(
-                f"--data_dir={data_dir} does nothing with --dataset={dataset}; it is for TFDS "
-                "datasets. Leave it out."
-            )
-        read = "skip_bad_files" in task.supports and not dataset_names.is_embedded(dataset)
-        if check_flag("skip_bad_files", skip_bad_files) and not read:
-            raise InputError(
-                f"--skip_bad_files does nothing with --dataset={dataset}; it is for TFDS datasets "
-                "and images in files. Leave it out."
-            )
+        check_use(dataset, data_dir, skip_bad_files)
         if not class_folder.is_alone(dataset):  # whose classes need not be complete
             task.check(dataset)
         how = {"data_dir": data_dir, "skip_bad_files": skip_bad_files}
@@ -240,4 +228,24 @@ class Run:
             f"The model must be {ENSEMBLE!r}, {BEST!r} or the number of a finished generation "
             f"({listed}). "
             f"Received: {model!r}"
+        )
+
+
+def check_use(dataset: str, data_dir: str | None, skip_bad_files: bool) -> None:
+    """Checks that `Run.evaluate` has a use for its arguments.
+
+    Raises:
+        InputError: One does nothing with this dataset.
+    """
+    supports = registry.of(dataset).supports
+    if data_dir is not None and not ("data_dir" in supports and dataset_names.is_tfds(dataset)):
+        raise InputError(
+            f"--data_dir={data_dir} does nothing with --dataset={dataset}; it is for TFDS "
+            "datasets. Leave it out."
+        )
+    read = "skip_bad_files" in supports and not dataset_names.is_embedded(dataset)
+    if check_flag("skip_bad_files", skip_bad_files) and not read:
+        raise InputError(
+            f"--skip_bad_files does nothing with --dataset={dataset}; it is for TFDS datasets "
+            "and images in files. Leave it out."
         )
