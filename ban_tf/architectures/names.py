@@ -199,20 +199,25 @@ def chosen(options: dict[str, Any]) -> dict[str, Any]:
     """Returns the options that are set: None and zero mean off.
 
     Raises:
-        InputError: One is of the wrong type.
+        InputError: One is of the wrong type, or out of range.
     """
     for option, value in options.items():
-        if value is not None and option in _SWITCHES:
-            check_flag(option, value)
-        if value is not None and option in _NUMBERS and not is_number(value):
-            raise InputError(f"`{option}` must be a number. Received: {value!r}")
-        if value is not None and option == "dropout" and not 0 <= value < 1:
-            raise InputError(f"--dropout={value}: the dropout rate must be at least 0 and below 1")
-        if value is not None and option == "backbone_learning_rate" and not 0 <= value < math.inf:
-            raise InputError(f"--backbone_learning_rate={value} must be a finite number above 0")
-        if value is not None and option in _TEXTS and not isinstance(value, (str, os.PathLike)):
-            raise InputError(f"`{option}` must be a text. Received: {value!r}")
+        if value is not None:
+            _check_option(option, value)
     return {option: value for option, value in options.items() if value or value is False}
+
+
+def _check_option(option: str, value: Any) -> None:
+    if option in _SWITCHES:
+        check_flag(option, value)
+    if option in _NUMBERS and not is_number(value):
+        raise InputError(f"`{option}` must be a number. Received: {value!r}")
+    if option in _TEXTS and not isinstance(value, (str, os.PathLike)):
+        raise InputError(f"`{option}` must be a text. Received: {value!r}")
+    if option == "dropout" and not 0 <= value < 1:
+        raise InputError(f"--dropout={value}: the dropout rate must be at least 0 and below 1")
+    if option == "backbone_learning_rate" and not 0 <= value < math.inf:
+        raise InputError(f"--backbone_learning_rate={value} must be a finite number of at least 0")
 
 
 def family_of(name: str) -> ModuleType:

@@ -32,13 +32,8 @@ def get(objective: Any, **options: Any) -> Any:
     if isinstance(objective, str):
         base, _ = parse(objective)
         if ":" in base:
-            given, objective = objective, FunctionObjective(base)
-            if not user_code.takes(objective.function, 3):
-                raise InputError(
-                    f"--objective={given}: {base.partition(':')[2]} must take labels, teacher "
-                    "logits and student logits."
-                )
-            _check_function(objective.function)
+            given, objective = f"--objective={objective}", FunctionObjective(base)
+            _check_function(objective.function, given)
         else:
             entry = OBJECTIVES[base]
             module = importlib.import_module(f"ban_tf.objectives.{entry.module}")
@@ -69,8 +64,13 @@ _ELSEWHERE = {
 }
 
 
-def _check_function(objective: Any) -> None:
-    """Checks that a custom objective is a function of three arguments."""
+def _check_function(objective: Any, given: str = "") -> None:
+    """Checks that a custom objective is a function of three arguments.
+
+    Args:
+        objective: The function.
+        given: The argument or flag with the name of the function, if it was found by it.
+    """
     for kind, hint in _ELSEWHERE.items():
         if isinstance(objective, kind) or (
             inspect.isclass(objective) and issubclass(objective, kind)
@@ -87,10 +87,9 @@ def _check_function(objective: Any) -> None:
     # The third argument of a Keras loss or metric is not a tensor.
     of_keras = keras_private.is_of_keras(objective, "losses", "metrics")
     if of_keras or not user_code.takes(objective, 3):
-        raise InputError(
-            "A function used as `objective` must take labels, teacher logits and student logits. "
-            f"Received: {objective!r}"
-        )
+        named = f"{given}: it" if given else "A function used as `objective`"
+        received = "" if given else f" Received: {objective!r}"
+        raise InputError(f"{named} must take labels, teacher logits and student logits.{received}")
 
 
 @flag_names.as_arguments()

@@ -83,7 +83,7 @@ def test_wrong_sizes_are_refused(input_shape, num_classes):
         ("build_language_model", ("lstm", ["a"]), {"dropout": 2}, "dropout=2: the dropout rate"),
         ("build_table_network", ("mlp", 3, 1), {"dropout": -1}, "dropout=-1: the dropout rate"),
         ("pretrained", ("VGG16", (32, 32, 3), 2), {"freeze": True}, "freeze=True must be backbone"),
-        ("build", ("keras:VGG16", (32, 32, 3), 2), {"backbone_learning_rate": -1}, "above 0"),
+        ("build", ("keras:VGG16", (32, 32, 3), 2), {"backbone_learning_rate": -1}, "at least 0"),
         ("check_settings", ("wrn", {}), {}, "`names` must be a list of names"),
         ("check_settings", (["wrn"], {"foo": 1}), {}, "^foo=1: names=wrn takes dropout"),
         ("build_language_model", ("lstm", ["a"], 0), {}, "`batch_size` must be an integer"),

@@ -182,7 +182,7 @@ def test_a_function_is_an_objective():
 def test_a_function_is_found_by_its_place():
     found = objectives.get("keras.ops:where")
     assert found.function is keras.ops.where
-    message = "objective=keras.losses:mean_squared_error: mean_squared_error must take labels, "
+    message = "objective=keras.losses:mean_squared_error: it must take labels, teacher logits and"
     with pytest.raises(ValueError, match=message):
         objectives.get("keras.losses:mean_squared_error")
 
