@@ -18,6 +18,7 @@ from ban_tf.datasets.table_files import Table
 from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.metrics import regression, summary
 from ban_tf.runs import inference, number_models, reading
+from ban_tf.runs.number_models import NumberModel
 from ban_tf.runs.table_files import COLUMNS, TableFacts, is_number, read_facts
 from ban_tf.system import csv_tables, shown
 from ban_tf.tasks import finished_runs, likely, number_scores, table_features
@@ -48,7 +49,7 @@ def evaluate(run: reading.RunReader, dataset: str) -> dict[str, Any]:
     fraction = settings.get("test_fraction", 0.2) if same else None
     rows = tables.test_rows(table, facts.columns, facts.target, fraction)
     finished = reading.finished_generations(run)
-    models = [_load(run, str(number), facts) for number in finished]
+    models = [_ready(run, str(number), facts) for number in finished]
     found = [_outputs(model, rows.inputs, facts) for model in models]
     groups = summary.groups(len(finished))
     average = finished_runs.average(run)
@@ -78,7 +79,7 @@ def predict(
     facts = read_facts(run)
     if is_number(facts) and top is not None:
         raise InputError(f"--top={top} is for classes, but {run.path} predicts a number.")
-    model = _load(run, which, facts)
+    model = _ready(run, which, facts)
     rows: list[list[Any]] = []
     lines: list[str] = []
     bad: list[str] = []
@@ -112,7 +113,7 @@ def probabilities(run: reading.RunReader, inputs: Any, which: str) -> np.ndarray
     facts = read_facts(run)
     path = isinstance(inputs, (str, os.PathLike))
     table = _read(inputs) if path else table_files.from_columns(inputs, "`inputs`")
-    return _predictions(_load(run, which, facts), _inputs(table, facts), facts)
+    return _predictions(_ready(run, which, facts), _inputs(table, facts), facts)
 
 
 def served(
@@ -222,17 +223,22 @@ def _load(run: reading.RunReader, which: str, facts: TableFacts) -> keras.Model:
     return model
 
 
-def _outputs(model: keras.Model, inputs: dict[str, np.ndarray], facts: TableFacts) -> np.ndarray:
+def _ready(run: reading.RunReader, which: str, facts: TableFacts) -> NumberModel:
+    """Loads a model to predict with; one of classes has no unit."""
+    model = _load(run, which, facts)
+    return number_models.split(model) if is_number(facts) else NumberModel(model)
+
+
+def _outputs(model: NumberModel, inputs: dict[str, np.ndarray], facts: TableFacts) -> np.ndarray:
     """Returns log-probabilities, float64 `[rows, classes]`, or numbers `[rows]`."""
+    raw = table_features.encode(model.model, inputs, facts.columns)
     if is_number(facts):
-        numbers = number_models.split(model)
-        return numbers.in_unit(table_features.encode(numbers.model, inputs, facts.columns))
-    raw = table_features.encode(model, inputs, facts.columns)
-    return outputs.log_probabilities(raw, outputs.first_activation(model))
+        return model.in_unit(raw)
+    return outputs.log_probabilities(raw, outputs.first_activation(model.model))
 
 
 def _predictions(
-    model: keras.Model, inputs: dict[str, np.ndarray], facts: TableFacts
+    model: NumberModel, inputs: dict[str, np.ndarray], facts: TableFacts
 ) -> np.ndarray:
     """Returns probabilities, float64 `[rows, classes]`, or numbers `[rows]`."""
     found = _outputs(model, inputs, facts)
