@@ -43,8 +43,8 @@ def frozen_epochs(freeze: str | None) -> float:
         return 0
     if freeze == BACKBONE:
         return float("inf")
-    number = str(freeze).removeprefix(_UNTIL)
-    if str(freeze).startswith(_UNTIL) and number.isascii() and number.isdigit() and int(number) > 0:
+    until, found, number = str(freeze).partition(_UNTIL)
+    if found and not until and number.isascii() and number.isdigit() and int(number) > 0:
         return int(number)
     raise InputError(
         f"--freeze={freeze} must be backbone, none, or until:EPOCH with an epoch from 1 on"

@@ -54,15 +54,15 @@ def _define(values: flags.FlagValues) -> None:
     flags.DEFINE_string("json", None, "Also write the results to this file.", flag_values=values)
 
 
-def _work(values: flags.FlagValues, given: list[str]) -> None:
-    if len(given) != 1:
+def _work(values: flags.FlagValues, names: list[str]) -> None:
+    if len(names) != 1:
         raise InputError("name one run, such as runs/digits-wrn-16-1-kd+labels-0.")
     dataset = values.dataset
     check_use(dataset, values.data_dir, values.skip_bad_files)  # before anything is read
     path = values.json
     if path:
         outputs.check_file(path, f"--json={path}")
-    run = Run(given[0])
+    run = Run(names[0])
     command.import_backend()
     result = run.evaluate(dataset, values.data_dir, values.skip_bad_files)
     table.show(result)

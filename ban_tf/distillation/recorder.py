@@ -29,7 +29,7 @@ from ban_tf.distillation import (
 from ban_tf.distillation.recorded_outputs import KEYS, LOGITS, VALUES, Manifest
 from ban_tf.errors import InputError
 from ban_tf.system import bars, shown, user_code
-from ban_tf.system.arguments import check_count, check_flag
+from ban_tf.system.arguments import check_choice, check_count, check_flag
 from ban_tf.system.files import is_temporary, make_directory, write_atomically
 
 _PROBED = 8  # examples by which a resumed recording compares teachers
@@ -196,8 +196,7 @@ def _is_json(value: Any) -> bool:
 def _check(manifest: Manifest, outputs: str | None) -> None:
     """Checks what the arguments say of a recording."""
     top, names = manifest.top, manifest.class_names
-    if manifest.dtype not in ("float16", "float32"):
-        raise InputError(f"`dtype` must be 'float16' or 'float32'. Received: {manifest.dtype!r}")
+    check_choice("dtype", manifest.dtype, ("float16", "float32"))
     if top is not None and (outputs == VALUES or manifest.dtype != "float16"):
         raise InputError("`top` is for classes, whose log-probabilities it keeps in float16.")
     if top is not None and not 0 < check_count("top", top, least=1) < manifest.classes:

@@ -51,15 +51,17 @@ def is_alone(dataset: str) -> bool:
 
 
 def is_own(dataset: str, trained_on: str) -> bool:
-    """Returns whether a folder is the one that a run was trained on, which has its test images.
+    """Returns whether a folder is the one that a run was trained on, by whatever path.
 
     Args:
-        dataset: As `--dataset`, a folder of classes alone.
-        trained_on: That of the run.
+        dataset: As `--dataset`, a folder.
+        trained_on: The `--dataset` of the run.
     """
-    paths = [name.removeprefix(_FOLDER) for name in (dataset, trained_on)]
-    own, given = (pathlib.Path(path).expanduser().resolve() for path in paths)
-    return trained_on.startswith(_FOLDER) and own == given
+    if not trained_on.startswith(_FOLDER):
+        return False
+    names = (dataset.removeprefix(_FOLDER), trained_on.removeprefix(_FOLDER))
+    given, own = (pathlib.Path(name).expanduser().resolve() for name in names)
+    return given == own
 
 
 def find(dataset: str, class_names: Sequence[str]) -> ClassFolder:

@@ -34,9 +34,9 @@ def as_images(images: Any, facts: reading.DataFacts) -> np.ndarray:
     paths = given.tolist() if given.ndim == 1 else []
     if paths and all(isinstance(path, (str, os.PathLike)) for path in paths):
         return np.stack([read_image(path, facts.input_shape, facts.resize) for path in paths])
-    # Integers of Python have no size.
-    if isinstance(images, list) and given.dtype == int and given.size:
-        given = given.astype(np.uint8) if 0 <= given.min() <= given.max() <= 255 else given
+    integers = isinstance(images, list) and given.dtype == int and given.size
+    if integers and given.min() >= 0 and given.max() <= 255:  # those of Python have no size
+        given = given.astype(np.uint8)
     if given.dtype != np.uint8 or given.shape[1:] != facts.input_shape or not len(given):
         received = type(images).__name__
         if given.dtype != object:

@@ -86,10 +86,9 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         _check_number("drop_factor", drop_factor)
         check_count("steps", steps, least=0)
         check_count("warmup_steps", warmup_steps, least=0)
-        if isinstance(drops, str) or not isinstance(drops, Iterable):
-            raise InputError(f"`drops` must be fractions of the training. Received: {drops!r}")
-        drops = tuple(drops)
-        if not all(is_number(drop) and 0 <= drop <= 1 for drop in drops):
+        listed = isinstance(drops, Iterable) and not isinstance(drops, str)
+        drops = tuple(drops) if listed else drops
+        if not listed or not all(is_number(drop) and 0 <= drop <= 1 for drop in drops):
             raise InputError(f"`drops` must be fractions of the training. Received: {drops!r}")
         self.kind = kind
         self.learning_rate = learning_rate
