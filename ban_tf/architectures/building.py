@@ -158,7 +158,7 @@ def build_language_model(
         A model from words, int32 `[batch, steps]`, to float32 logits `[batch, steps, words]`.
 
     Raises:
-        InputError: If the name, a size or an option is invalid, or a custom function fails.
+        InputError: If the name, the vocabulary, a size or an option is invalid.
     """
     name = resolve(name)
     if task(name) != "text":

@@ -18,7 +18,7 @@ def in_float32(model: keras.Model) -> keras.Model:
     """Returns a model that computes in float32, with the same weights.
 
     Args:
-        model: A built model; returned as it is if no layer computes in half precision.
+        model: A built model; returned unchanged if no layer computes in half precision.
 
     Raises:
         InputError: It cannot be rebuilt from its configuration.

@@ -131,7 +131,7 @@ def arrays(table: Table, columns: Sequence[Column]) -> dict[str, np.ndarray]:
 
 
 def as_known(cells: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Returns cells by the names that they stand for; those that stand for none stay as they are.
+    """Returns cells by the names that they stand for; those that stand for none are unchanged.
 
     What reads a file may write its cells in another way: pandas has True for true, and 2.0 for 2
     where another cell of the column is missing.
@@ -147,7 +147,7 @@ def as_known(cells: np.ndarray, names: Sequence[str]) -> np.ndarray:
 
 
 def _plain(cell: str) -> str:
-    """Returns the plainest text of a number or of a truth value, and any other text as it is."""
+    """Returns a number or a truth value in one way of writing it, and other text unchanged."""
     if cell.lower() in ("true", "false"):
         return cell.lower()
     try:

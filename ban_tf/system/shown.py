@@ -29,7 +29,7 @@ def counted(number: int, noun: str) -> str:
 
 
 def number(value: float) -> str:
-    """Returns a number for the screen, where seconds since 1970 do not become all the same."""
+    """Returns a number for the screen, with enough digits to tell seconds since 1970 apart."""
     return f"{value:.10g}"
 
 

@@ -26,7 +26,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Evaluates the generations of a run on the test split of a dataset.
 
-    All images of a folder of classes alone are test data, but of that of the run, its own ones.
+    All images of a folder of classes without train and test are test data; of the folder that the
+    run was trained on, the test images of the run are.
 
     Args:
         run: The run.

@@ -70,5 +70,5 @@ def test_an_error_keeps_its_class_and_its_cause():
     assert caught.value.__cause__ is cause
 
 
-def test_texts_outside_of_public_functions_are_as_they_are():
+def test_texts_outside_of_public_functions_are_unchanged():
     assert flag_names.worded("--dataset=digits") == "--dataset=digits"
