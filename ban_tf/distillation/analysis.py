@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -56,15 +56,21 @@ def decompose(labels: Any, teacher_logits: Any, student_logits: Any) -> dict[str
         - `kl_divergence`: of the student from the teacher, in nats.
 
     Raises:
-        InputError: The logits have different shapes.
+        InputError: The logits have different shapes, or labels other ones than these.
     """
     shapes = [tuple(np.shape(logits)) for logits in (teacher_logits, student_logits)]
-    known = [{*sizes} - {None} for sizes in zip(*shapes, strict=False)]
-    if len(shapes[0]) != len(shapes[1]) or any(len(sizes) > 1 for sizes in known):
+    if not _agree(*shapes) or len(shapes[0]) < 2:
         raise InputError(
-            "`teacher_logits` and `student_logits` must have one shape. "
+            "`teacher_logits` and `student_logits` must have one shape, [batch, ..., classes]. "
             f"Received: {shapes[0]} and {shapes[1]}"
         )
+    leading = shapes[0][:-1]
+    if not _agree(tuple(np.shape(labels))[: len(leading)], leading):
+        raise InputError(
+            f"`labels` must have the shape of the logits without classes, {leading}. "
+            f"Received: {tuple(np.shape(labels))}"
+        )
+    teacher_logits, student_logits = map(_as_floats, (teacher_logits, student_logits))
     teacher_logs = ops.log_softmax(teacher_logits, axis=-1)
     student_logs = ops.log_softmax(ops.cast(student_logits, teacher_logs.dtype), axis=-1)
     teacher, student = ops.exp(teacher_logs), ops.exp(student_logs)
@@ -86,6 +92,19 @@ def decompose(labels: Any, teacher_logits: Any, student_logits: Any) -> dict[str
     }
 
 
+def _agree(one: tuple[int | None, ...], other: tuple[int | None, ...]) -> bool:
+    """Returns whether two shapes may be the same; None is a size that is not known."""
+    return len(one) == len(other) and all(
+        a is None or b is None or a == b for a, b in zip(one, other, strict=True)
+    )
+
+
+def _as_floats(logits: Any) -> Any:
+    logits = ops.convert_to_tensor(logits)
+    floats = keras.backend.is_float_dtype(logits.dtype)
+    return logits if floats else ops.cast(logits, keras.backend.floatx())
+
+
 def summarize(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Puts what `decompose` found in several batches into one row.
 
@@ -100,8 +119,11 @@ def summarize(batches: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         confidences and of the weights times the size of the batch.
 
     Raises:
-        InputError: There is no batch.
+        InputError: There is no batch, or one is not from `decompose`.
     """
+    batches = list(batches)
+    if not all(isinstance(batch, Mapping) for batch in batches):
+        raise InputError("`batches` must be a list of what `decompose` returned for each batch.")
     if not batches:
         raise InputError("`batches` is empty; give what `decompose` found in one at least.")
     batches = [
@@ -157,6 +179,9 @@ class Analysis(keras.callbacks.Callback):
 
     Attributes:
         rows: One dictionary for each epoch: its number from 1 on, and what `summarize` returns.
+
+    Raises:
+        InputError: `batches` can be gone through only once, or not at all.
     """
 
     def __init__(
@@ -166,6 +191,11 @@ class Analysis(keras.callbacks.Callback):
         log_directory: str | pathlib.Path | None = None,
     ):
         super().__init__()
+        if not isinstance(batches, Iterable) or isinstance(batches, Iterator):
+            raise InputError(
+                "`batches` must be a list of (inputs, labels) pairs or a data set, which every "
+                f"epoch reads from its beginning. Received: {batches!r}"
+            )
         self._batches = batches
         self._file = None if file is None else pathlib.Path(file)
         self._log_directory = log_directory

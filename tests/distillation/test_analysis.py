@@ -193,7 +193,28 @@ def test_rows_of_an_analysis_that_make_no_sense_are_refused(tmp_path):
 
 
 def test_logits_of_different_shapes_and_no_batches_are_refused():
-    with pytest.raises(ValueError, match=r"one shape\. Received: \(2, 3\) and \(2, 4\)"):
+    with pytest.raises(ValueError, match=r"one shape, .*Received: \(2, 3\) and \(2, 4\)"):
         analysis.decompose([0, 1], np.zeros((2, 3)), np.zeros((2, 4)))
+    with pytest.raises(ValueError, match=r"\[batch, \.\.\., classes\]\. Received: \(\) and \(\)"):
+        analysis.decompose([0, 1], None, None)
+    with pytest.raises(ValueError, match=r"`labels` must have .*\(2,\)\. Received: \(3,\)"):
+        analysis.decompose([0, 1, 1], np.zeros((2, 3)), np.zeros((2, 3)))
     with pytest.raises(ValueError, match="`batches` is empty"):
         analysis.summarize([])
+    with pytest.raises(ValueError, match="`batches` must be a list of what `decompose` returned"):
+        analysis.summarize(analysis.decompose([0, 1], np.zeros((2, 3)), np.zeros((2, 3))))
+
+
+def test_batches_that_only_the_first_epoch_would_read_are_refused():
+    pairs = [(np.zeros((2, 3)), [0, 1])]
+    with pytest.raises(ValueError, match=r"`batches` must be a list .* every epoch reads"):
+        analysis.Analysis(iter(pairs))
+    assert analysis.Analysis(pairs).rows == []
+
+
+def test_logits_may_be_whole_numbers():
+    logits = np.array([[1, 2, 0], [3, 0, 0]])
+    found = analysis.decompose([0, 1], logits, logits[::-1])
+    expected = analysis.decompose([0, 1], logits.astype("float32"), logits[::-1].astype("float32"))
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found[name], values)
