@@ -92,6 +92,9 @@ class OnlineTeacher:
         paths: The files that the models were read from, if they were.
         weights: How much each model counts in the mean: positive numbers, of which the shares
             count. None if all count alike.
+
+    Raises:
+        InputError: `models` is no list of models, or empty.
     """
 
     def __init__(
@@ -101,8 +104,9 @@ class OnlineTeacher:
         paths: Sequence[str] = (),
         weights: Sequence[float] | None = None,
     ):
-        if not isinstance(models, (list, tuple)):
-            raise InputError(f"`models` must be a list of models. Received: {models!r}")
+        listed = isinstance(models, (list, tuple))
+        if not listed or not all(isinstance(model, keras.Model) for model in models):
+            raise InputError(f"`models` must be a list of Keras models. Received: {models!r}")
         if not models:
             raise InputError("`teacher` is an empty list; give at least one model.")
         self.models = list(models)

@@ -116,3 +116,9 @@ def test_weights_must_be_positive(weight):
 def test_weights_for_some_are_refused():
     with pytest.raises(ValueError, match="gives weights to some of its models and none to others"):
         still([(network(1), 0.5), network(2)])
+
+
+@pytest.mark.parametrize("models", [[3], [None], "teacher.keras"])
+def test_models_of_an_online_teacher_are_models(models):
+    with pytest.raises(ValueError, match="`models` must be a list of Keras models"):
+        ban_tf.OnlineTeacher(models)
