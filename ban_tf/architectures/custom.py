@@ -72,8 +72,7 @@ def build(
     }
     taken = _parameters(builder)
     given = {key: value for key, value in statistics.items() if key in taken}
-    with flag_names.apart():
-        model = builder(input_shape, num_classes, **given)
+    model = _call(name, builder, input_shape, num_classes, **given)
     sizes = input_shape[:2] if per_pixel else ()
     images = keras.Input(shape=input_shape)
     _check_outputs(name, model, images, "images", (*sizes, num_classes))
@@ -97,8 +96,7 @@ def build_of_sizes(name: str, sizes: Mapping[str, int], data: str) -> keras.Mode
     from ban_tf.compat import outputs
 
     builder = _load(name, tuple(sizes))
-    with flag_names.apart():
-        model = builder(*sizes.values())
+    model = _call(name, builder, *sizes.values())
     *_, size, units = sizes.values()
     dtype, what = _TAKEN[data]
     _check_outputs(name, model, keras.Input((size,), dtype=dtype), what, (units,))
@@ -181,6 +179,15 @@ def _load(name: str, arguments: Sequence[str]) -> Callable:
             "arguments"
         )
     return builder
+
+
+def _call(name: str, builder: Callable, *args: Any, **kwargs: Any) -> Any:
+    """Calls a custom function; its wrong calls of this package keep their traceback, too."""
+    try:
+        with flag_names.apart():
+            return builder(*args, **kwargs)
+    except InputError as error:
+        raise RuntimeError(f"{name} failed: {error}") from error
 
 
 def _parameters(function: Callable) -> set[str]:

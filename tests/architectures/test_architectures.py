@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import textwrap
+import traceback
 
 import keras
 import numpy as np
@@ -118,6 +119,8 @@ def test_unknown_options_are_refused_unless_off():
 BUILDERS = """
 import keras
 
+import ban_tf
+
 def good(input_shape, num_classes):
     return keras.Sequential([
         keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(num_classes)])
@@ -153,6 +156,9 @@ def no_model(input_shape, num_classes):
 
 def raises(input_shape, num_classes):
     raise RuntimeError("out of ideas")
+
+def misspells(input_shape, num_classes):
+    return ban_tf.architectures.build("wrn-9", input_shape, num_classes)
 
 def of_classes(num_classes):
     return good((8, 8, 1), num_classes)
@@ -210,6 +216,13 @@ def test_what_a_users_code_raises_passes_unchanged(builders, name, error, messag
         architectures.build(name, (8, 8, 1), 10)
     assert not isinstance(caught.value, InputError)
     assert caught.traceback[-1].path.name.startswith("my_") or error is ModuleNotFoundError
+
+
+def test_a_builder_that_calls_this_package_wrongly_keeps_its_traceback(builders):
+    with pytest.raises(RuntimeError, match=r"^my_networks:misspells failed: name=wrn-9") as caught:
+        architectures.build("my_networks:misspells", (8, 8, 1), 10)
+    assert not isinstance(caught.value, InputError)  # which the command line prints as a sentence
+    assert "my_networks.py" in "".join(traceback.format_exception(caught.value))
 
 
 def test_options_for_a_users_builder_are_refused(builders):
