@@ -108,7 +108,7 @@ def pretrained(
         input_shape: Height, width and channels of one image; one channel is repeated.
         num_classes: The number of logits.
         weights: "imagenet", "none" for random weights, or the path of a `.keras` or `.weights.h5`
-            file of this backbone, whatever head it has. None for those that belong to the name.
+            file of this backbone, with any head. None for those that belong to the name.
         freeze: "backbone" trains the head alone, and batch normalization of the backbone is in
             inference mode; "none" trains all.
         backbone_learning_rate: A multiple of the learning rate for the backbone, for an optimizer

@@ -3,7 +3,7 @@
 DEPTH times, two 3x3 convolutions are followed by a pooling that halves the image and doubles the
 channels, from WIDTH on; then the way back up, on which each level is joined with the features of
 its size on the way down. As is usual today, convolutions are padded and followed by batch
-normalization, so that the logits have the size of the image, whatever it is.
+normalization, so that the logits have the size of the image.
 
 References:
     Ronneberger, Fischer and Brox, 2015, "U-Net: Convolutional Networks for Biomedical Image

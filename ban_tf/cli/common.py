@@ -24,7 +24,7 @@ from ban_tf.config import flagfiles
 from ban_tf.errors import BanError, InputError
 from ban_tf.system import flag_names, shown
 
-_LONGEST = 1000  # characters of a message, whatever value is in it
+_LONGEST = 1000  # characters of a message, with a value of any length
 _OUTPUT_ERRORS = {errno.ENOSPC, errno.EFBIG, errno.EIO, errno.EPIPE}
 _OUTPUT_ERRORS.add(getattr(errno, "EDQUOT", errno.ENOSPC))  # not everywhere
 # Ways to ask for help; absl adds a full list of its own flags as --helpfull.

@@ -66,8 +66,8 @@ def export(
             instead of taking normalized images and returning its own outputs. For a run on text
             it takes lines of text, strings, and returns probabilities of the next word, instead
             of taking word indices.
-        quantize: One of `litert.KINDS`, for `to="litert"`; None writes float32, whatever the
-            precision of the run.
+        quantize: One of `litert.KINDS`, for `to="litert"`; None writes float32, for runs of
+            any precision.
         dataset: Where the data of the run is now, for `quantize`; by default as recorded.
         data_dir: The directory of TFDS data, likewise.
 

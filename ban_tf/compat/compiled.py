@@ -14,7 +14,7 @@ from ban_tf.compat import jax_devices, recurrent_states
 def inference(
     function: Callable[[Any], Any], models: Sequence[keras.Model]
 ) -> Callable[[Any], Any]:
-    """Returns a function of a batch that is compiled once, whatever weights the models have.
+    """Returns a function of a batch that is compiled once, for models with any weights.
 
     Args:
         function: From a batch to tensors; it calls `models` without training.

@@ -128,7 +128,7 @@ def has_weights(model: keras.Model) -> bool:
 
 
 def with_graph(model: keras.Model) -> keras.Model:
-    """Returns a Functional model around a subclassed one; others as they are.
+    """Returns a Functional model around a subclassed one; others unchanged.
 
     It takes inputs of the shape that the model was built with, and has the model as its only layer.
 

@@ -6,7 +6,7 @@ images. There each augmentation and the normalization is a compiled program for 
 the thread of `NumpyBatches` calls. Images that are not uint8 stay in NumPy.
 
 All devices get the bits of the processor, and so do recorded teachers, students and predictions,
-whatever their batches. XLA would round a multiplication and an addition of floats once instead of
+in batches of any size. XLA would round a multiplication and an addition of floats once instead of
 twice: colors and resampled pixels are therefore computed by integers (`fixed_point`), in NumPy,
 too, and normalized pixels are read from a table that NumPy computes.
 """

@@ -102,7 +102,7 @@ def load(
             texts are taken from these.
         seed: Chooses the validation texts.
         test_fraction: Fraction of the texts used for testing, of data without a test part; the
-            same texts whatever the seed.
+            same texts for every seed.
 
     Raises:
         InputError: The data cannot be read, or is invalid.

@@ -1,6 +1,6 @@
 """Image files: which files of a folder are images, and how one is read.
 
-Every format that Pillow decodes without another program is read, whatever the suffix of the file;
+Every format that Pillow decodes without another program is read, with any suffix of the file;
 of several frames the first. The orientation in camera metadata is applied, and transparency is
 composited on white. Training and prediction read images with the same function. Images of more
 than eight bits per channel are refused.

@@ -54,7 +54,7 @@ def load(
             memory-mapped), or "auto": on disk if they would fill a third of the memory.
         skip_bad_files: Leave out images that cannot be read.
         test_fraction: Fraction of the images used for testing, at most 0.9, of data without a test
-            part; the same images whatever the seed.
+            part; the same images for every seed.
         show_progress: Whether to show the progress of reading many images.
         target: The column of numbers, if it is not called `value`.
 

@@ -1,7 +1,7 @@
 """Masks: images whose pixels are the indices of classes, as files and at other sizes.
 
-In memory a mask is uint8 `[height, width]`; its pixels without a class are `VOID`, whatever the
-label of such pixels is in files. Files are gray, or have a palette; the palette says how they look
+In memory a mask is uint8 `[height, width]`; its pixels without a class are `VOID`, for
+any label of such pixels in files. Files are gray, or have a palette; the palette says how they look
 and nothing else.
 """
 

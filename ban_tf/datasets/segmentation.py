@@ -60,7 +60,7 @@ def load(
             with antialiasing; the pixels of masks are the nearest ones, and padding has no class.
         channels: 1 or 3; by default those of the data.
         test_fraction: Fraction used for testing, of data without a test part; the same ones
-            whatever the seed.
+            for every seed.
         class_names: The classes, for masks that need not have all of them.
         split: Whether a folder without parts is split; otherwise all of it is test data.
         show_progress: Whether to show the progress of reading many images.

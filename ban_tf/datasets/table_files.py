@@ -1,6 +1,6 @@
 """Reads tables of any columns: CSV, Parquet where pandas reads it, and scikit-learn's examples.
 
-A table is text in columns, whatever it was before: what its cells mean is decided in
+A table is text in columns, from any source: what its cells mean is decided in
 `table_columns`, in one place for all sources. A cell that is missing is the empty text.
 """
 
@@ -220,7 +220,7 @@ def _parquet(path: pathlib.Path, name: str) -> tuple[list[str], list[list[str]]]
         frame = pandas.read_parquet(path)
     except OSError:
         raise
-    except Exception as error:  # of pandas, and of whatever reads for it
+    except Exception as error:  # of pandas, and of the libraries that read for it
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{name} cannot be read as Parquet ({first}).") from error
     columns = [cells(frame[key]) for key in frame.columns]

@@ -27,7 +27,7 @@ def split(
         table: The table.
         labels: Classes, integers `[rows]`, or numbers, floats `[rows]`.
         test_fraction: Fraction used for testing, if there is no column `split`; the same rows
-            whatever the seed.
+            for every seed.
         validation_fraction: Fraction of the training rows used for validation, if it names none.
         seed: Chooses the validation rows.
         train_examples: Use only this number of training rows, a fixed random choice.

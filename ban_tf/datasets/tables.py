@@ -109,7 +109,7 @@ def load(
 ) -> TableData:
     """Loads a table.
 
-    Without a column `split`, the test rows are the same whatever the seed.
+    Without a column `split`, the test rows are the same for every seed.
 
     Args:
         dataset: See `table_files.path_of`.

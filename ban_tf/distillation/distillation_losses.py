@@ -86,7 +86,7 @@ class DistillationTerms:
 
     @property
     def look_at_logits(self) -> bool:
-        """Whether a loss is shown logits, whatever the models end in."""
+        """Whether a loss takes logits, for any last activation of the models."""
         return any(
             isinstance(loss, keras.distillation.LogitsDistillation) for loss, _ in self.terms
         )
@@ -282,7 +282,7 @@ def _names(names: Iterable[str | None]) -> list[str]:
 def _shown_to(loss: Any, seen: dict[str, Any], layer: str | None) -> Any:
     if layer is not None:
         return seen["features"][layer]
-    # It divides by a temperature what must then be logits, whatever the models end in.
+    # It divides by a temperature what must then be logits, for any last activation.
     logits = isinstance(loss, keras.distillation.LogitsDistillation)
     return seen["logits"] if logits else seen["outputs"]
 

@@ -1,6 +1,6 @@
 """Keys of examples, by which a recording knows them in any order and in any program.
 
-The key of an example is a hash of its numbers as float32, whatever their dtype and shape: a flat
+The key of an example is a hash of its numbers as float32, in any dtype and shape: a flat
 row of pixels has the key of the image, and integers have the key of equal floats. Where teacher
 and student see different numbers, as at two sizes, names (or other numbers of one's own) can be
 keys instead.

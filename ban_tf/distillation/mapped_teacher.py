@@ -62,7 +62,7 @@ class MappedTeacher:
         ```
 
     Args:
-        teacher: Whatever `BornAgainModel` takes as teacher.
+        teacher: Any teacher that `BornAgainModel` takes.
         classes: The student's class of each class of the teacher; None for no class. See
             `match_classes` for classes by name.
         activation: As `teacher_activation` of `BornAgainModel`.

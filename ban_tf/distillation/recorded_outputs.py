@@ -28,7 +28,7 @@ from ban_tf.system.files import write_atomically
 FORMAT, VERSION = "ban_tf recording", 1
 MANIFEST, KEYS = "manifest.json", "keys.npy"
 LOGITS, VALUES = "logits", "values"
-NONE = {"policy": "none"}  # the augmentation of examples as they are
+NONE = {"policy": "none"}  # the augmentation of unchanged examples
 
 _TEXT = {"type": ["string", "null"], "maxLength": 2000}
 _COUNT = {"type": "integer", "minimum": 1}
@@ -71,7 +71,7 @@ class Manifest:
         dtype: "float16" or "float32".
         top: How many classes of each row are kept apart; None if all are.
         class_names: In the order of the outputs; None if unknown.
-        augmentation: `{"policy": "none"}`, or a policy with whatever its draws depend on.
+        augmentation: `{"policy": "none"}`, or a policy with what its draws depend on.
         keys: "examples" if keys are hashes of what the teacher saw, "given" if the user gave them.
         keys_hash: SHA-256 of the keys.
         data_hash: SHA-256 of the keys of what the teacher saw.

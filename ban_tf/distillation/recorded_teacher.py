@@ -25,7 +25,7 @@ class RecordedTeacher:
     Without a path, batches have the form `(x, {"labels": y, "teacher_logits": t})`, where `t` is an
     array, or a dictionary of arrays by output name: logits `[batch, ..., classes]` of a categorical
     output; logits of yes `[batch, ..., units]` (or of no and yes, `[batch, ..., units, 2]`) of a
-    binary one; values as they are. Validation data may have plain labels: it simply has no teacher
+    binary one; values unchanged. Validation data may have plain labels: it simply has no teacher
     signal.
 
     Args:
@@ -101,8 +101,8 @@ class RecordedTeacher:
         missing = int((places < 0).sum())
         if missing:
             raise InputError(
-                f"{whose} holds {missing} of {len(places)} examples that {self.path} does not have "
-                "as they are; train on the very numbers that were recorded, without augmentation "
+                f"{whose} holds {missing} of {len(places)} examples that {self.path} does not "
+                "have; train on the very numbers that were recorded, without augmentation "
                 "or another scale, or record these."
             )
         return places

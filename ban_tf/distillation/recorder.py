@@ -175,7 +175,7 @@ def _check_described(
     if not described or not _is_json(dict(given)):
         raise InputError(
             "`augmentation` must be a dictionary with a 'policy', as `ban_tf.datasets.views` "
-            f"returns it, or None for examples as they are. Received: {augmentation!r}"
+            f"returns it, or None for unchanged examples. Received: {augmentation!r}"
         )
     if class_names is not None:
         class_names = class_maps.check_names("class_names", class_names)
@@ -306,7 +306,7 @@ def _hash_of(teacher: Any) -> str | None:
     found = hashlib.sha256()
     try:
         pickle.Pickler(_Hashing(found.update), protocol=5).dump(teacher)
-    except Exception:  # whatever a foreign object raises
+    except Exception:  # a foreign object may raise anything
         return None
     return found.hexdigest()
 

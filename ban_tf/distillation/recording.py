@@ -187,7 +187,7 @@ def digest(models: Sequence[keras.Model], *facts: Any) -> str:
 
     Args:
         models: The teachers.
-        *facts: Whatever else their outputs depend on: arrays, and what JSON can hold.
+        *facts: What else their outputs depend on: arrays, and what JSON can hold.
     """
     from ban_tf.compat import fingerprint
 

@@ -164,7 +164,7 @@ class BornAgainModel(Preparing, SavingModel):
     def __setattr__(self, name: str, value: Any) -> None:
         """Checks settings, and hides a teacher's layers from Keras, which would track them.
 
-        `teacher` may be assigned whatever `__init__` takes.
+        `teacher` may be assigned what `__init__` takes.
         """
         if name in _SETTINGS:
             value = self._checked_setting(name, value)

@@ -4,7 +4,7 @@ Each step
 
 1. takes the teacher signal for the batch, outside the gradient tape;
 2. passes it beside the labels to Keras's own `train_step`, so that loss scaling, gradient
-   accumulation, distribution and whatever Keras adds later stay Keras's;
+   accumulation, distribution and what Keras adds later stay Keras's;
 3. in `compute_loss`, adds the teacher term to the label term and the regularization losses.
 """
 

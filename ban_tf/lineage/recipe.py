@@ -2,7 +2,7 @@
 
 Recorded are the networks (configuration, graph and constants, not their weights), the arguments of
 `Lineage` and `Lineage.fit` that affect the result, and the content of arrays. Left out on purpose:
-whatever may change (the number of generations and of epochs, callbacks, metrics, how steps are
+what may change (the number of generations and of epochs, callbacks, metrics, how steps are
 executed), and the content of data that would have to be read: a `tf.data.Dataset`, a generator, or
 a function is described by its kind, its specification and its number of batches. Facts that an
 earlier version did not record are recorded on resume.

@@ -201,7 +201,7 @@ def read_summary(run: RunReader) -> dict[str, Any]:
 
 
 def has_summary(run: RunReader) -> bool:
-    """Returns whether there is a `summary.json`, of whatever content."""
+    """Returns whether there is a `summary.json`, valid or not."""
     return os.path.lexists(run.path / SUMMARY)
 
 

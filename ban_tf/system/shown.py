@@ -18,7 +18,7 @@ def escaped(text: object, keep: str = "") -> str:
 
     Args:
         text: The text, or an object that is shown as one.
-        keep: Characters that are left as they are, such as a line feed.
+        keep: Characters that are unchanged, such as a line feed.
     """
     return _HIDDEN.sub(lambda found: found[0] if found[0] in keep else _escape(found[0]), str(text))
 

@@ -51,7 +51,7 @@ def is_alone(dataset: str) -> bool:
 
 
 def is_own(dataset: str, trained_on: str) -> bool:
-    """Returns whether a folder is the one that a run was trained on, by whatever path.
+    """Returns whether a folder is the one that a run was trained on, by any path to it.
 
     Args:
         dataset: As `--dataset`, a folder.

@@ -65,7 +65,7 @@ class GivenRecording:
             return
         if found == NONE:
             raise InputError(
-                f"{self._name} was recorded of images as they are, but they would be augmented "
+                f"{self._name} was recorded of unchanged images, but they would be augmented "
                 f"({wanted['policy']}); give --augment=none, or record `ban_tf.datasets.views`."
             )
         raise InputError(

@@ -69,7 +69,7 @@ def load(
         facts: Its data.
         dataset: As `--dataset`.
         data_dir: The directory of TFDS data.
-        skip_bad_files: Whether to leave out images that cannot be read, whatever the run does.
+        skip_bad_files: Whether to leave out images that cannot be read, independent of the run.
         target: The column of numbers, of a run that predicts them.
 
     Returns:

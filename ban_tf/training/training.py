@@ -1,6 +1,6 @@
 """Trains one generation, resuming from its latest checkpoint.
 
-The newest valid checkpoint is restored; without one, the model is trained as it is. An
+The newest valid checkpoint is restored; without one, training starts from the model's weights. An
 interrupted epoch is finished first, by its own `fit`; then `fit` runs the remaining epochs. A
 diverged training may resume once from its last checkpoint at a lower learning rate.
 """

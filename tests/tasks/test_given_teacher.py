@@ -146,7 +146,7 @@ def test_a_custom_network_that_prepares_images_takes_raw_ones(custom, images, tm
     assert (facts.mean, facts.std) == ((0.0,), (pytest.approx(1 / 255),))
     errors = [row["error"] for row in result["generations"]]
     assert max(errors) < 0.3
-    # A saved generation takes the images as they are.
+    # A saved generation takes unchanged images.
     raw = run.model(1).predict(images.test.images.astype("float32"), verbose=0)
     assert _error(raw, images) == pytest.approx(errors[1])
     assert _error(run.predict(images.test.images, 1), images) == pytest.approx(errors[1])
