@@ -32,8 +32,10 @@ def parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line."""
     found = _Parser(
         prog=NAME,
-        description="The rows of the paper's tables. Flags that are not listed here are passed to "
-        "every run: --data_dir=..., --seed=1, --precision=mixed_bfloat16.",
+        description="Trains and lists the rows of the paper's tables, small versions of them "
+        "(quick/...) and what was measured with this package (evidence/...). Flags that are not "
+        "listed here are passed to every run: --data_dir=..., --seed=1, "
+        "--precision=mixed_bfloat16.",
         allow_abbrev=False,
     )
     found.add_argument("--list", action="store_true", help="print all rows, with our results")
@@ -105,5 +107,5 @@ def _named(name: str, flag: str = "") -> Experiment:
     if name not in EXPERIMENTS:
         close = difflib.get_close_matches(name, EXPERIMENTS, n=1)
         hint = f"; did you mean {close[0]}?" if close else "; --list prints all."
-        raise InputError(f"{flag}{name} is not a row of the paper's tables{hint}")
+        raise InputError(f"{flag}{name} is not a row{hint}")
     return EXPERIMENTS[name]

@@ -1,9 +1,9 @@
 """`ban-tf train --gens=3 --arch=wrn`: trains the generations that the flags describe.
 
 Exit codes: 0 for success, 1 if training failed, 2 for invalid input, 75 if another worker failed,
-129 (SIGHUP), 130 (Ctrl-C) and 143 (SIGTERM)
-if interrupted. Our own errors are printed as one sentence; those of custom code, of
-Keras and of TensorFlow keep their traceback, and end with code 1.
+129 (SIGHUP), 130 (Ctrl-C) and 143 (SIGTERM) if interrupted. Our own errors are printed as one
+sentence; those of custom code, of Keras and of TensorFlow keep their traceback, and end with
+code 1.
 """
 
 from __future__ import annotations
