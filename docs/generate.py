@@ -14,13 +14,13 @@ from typing import Any
 from absl import flags
 
 import ban_tf
-from ban_tf.cli import doctor, evaluate, export, predict, runs
+from ban_tf.cli import doctor, evaluate, export, launch, predict, reproduce, runs
 from ban_tf.cli import report as report_command
 from ban_tf.config import options
 from ban_tf.report.table import markdown_table
 
 FOLDER = pathlib.Path(__file__).parent
-_COMMANDS = (export, predict, evaluate, report_command, runs, doctor)
+_COMMANDS = (export, predict, evaluate, report_command, runs, launch, doctor)
 
 
 def flags_page() -> str:
@@ -54,7 +54,23 @@ def flags_page() -> str:
                 for name in sorted(values)
             ]
             parts.append(_flag_table(("flag", "default", "what it does"), rows))
+    parts += [f"## {reproduce.NAME}", *_reproduce()]
     return "\n\n".join(parts) + "\n"
+
+
+def _reproduce() -> list[str]:
+    """Returns the description of `ban-tf reproduce` and the table of its arguments."""
+    parser = reproduce.parser()
+    rows = [
+        (
+            f"`{(action.option_strings or [action.metavar])[-1]}`",
+            f"`{action.default}`" if action.default else "",
+            (action.help or "").partition(" (default:")[0],
+        )
+        for action in parser._actions
+        if action.dest != "help"
+    ]
+    return [parser.description or "", _flag_table(("argument", "default", "what it does"), rows)]
 
 
 def api_page() -> str:

@@ -25,7 +25,9 @@ classes without train and test, all images are test data, and classes may be mis
 text, text:PATH is one file, or a folder with *.test.txt, and the vocabulary is that of the run. For
 a run on labeled texts, documents:FOLDER or csv:FILE without a test part is test data as a whole,
 and so is another table than its own for a run on a table, and segmentation:FOLDER for a run on
-masks, unless it is the folder that the run was trained on.
+masks, unless it is the folder that the run was trained on. The network of --final_student is a run
+of its own, RUN/final_student-N. Without its row, adjusted p-values and what is significant may
+differ from the summary of the run.
 """
 
 

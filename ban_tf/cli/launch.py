@@ -29,7 +29,8 @@ from ban_tf.system import signals
 from ban_tf.system.ports import free_ports
 
 _MOST = 64  # workers, or as many as there are processors; a larger number is a mistake
-_USAGE = """ban-tf launch --workers=2 -- FLAGS OF ban-tf train
+NAME = "ban-tf launch"
+USAGE = """ban-tf launch --workers=2 -- FLAGS OF ban-tf train
 
 Trains with several processes of this machine, which share each batch. The exit code is that of the
 first that failed."""
@@ -172,7 +173,7 @@ def main(arguments: Sequence[str]) -> int:
     arguments = list(arguments)
     if "--" not in arguments and not command.HELP & set(arguments):
         missing = "the flags of `ban-tf train` follow --: ban-tf launch --workers=2 -- --gens=3."
-        command.print_error("ban-tf launch", missing)
+        command.print_error(NAME, missing)
         return 2
     split = arguments.index("--") if "--" in arguments else len(arguments)
     own, theirs = arguments[:split], arguments[split + 1 :]
@@ -184,4 +185,4 @@ def main(arguments: Sequence[str]) -> int:
             raise InputError(f"{rest[0]!r} is not a flag; the flags of `ban-tf train` follow --.")
         code = run(values.workers, theirs, values.grace)
 
-    return command.run("ban-tf launch", _USAGE, own, work, _define) or code
+    return command.run(NAME, USAGE, own, work, _define) or code

@@ -19,6 +19,8 @@ from ban_tf.reproduction import listing, over_seeds, study
 from ban_tf.reproduction.experiment import Experiment
 from ban_tf.reproduction.tables import EXPERIMENTS
 
+NAME = "ban-tf reproduce"
+
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
@@ -26,33 +28,40 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{message}.")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Lists the rows of the paper's tables, or trains one."""
-    parser = _Parser(
-        prog="ban-tf reproduce",
-        description="The rows of the paper's tables. Flags that are not listed here are passed to "
-        "every run: --data_dir=..., --seed=1, --precision=mixed_bfloat16.",
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command line."""
+    found = _Parser(
+        prog=NAME,
+        description="Trains and lists the rows of the paper's tables, small versions of them "
+        "(quick/...) and what was measured with this package (evidence/...). Flags that are not "
+        "listed here are passed to every run: --data_dir=..., --seed=1, "
+        "--precision=mixed_bfloat16.",
         allow_abbrev=False,
     )
-    parser.add_argument("--list", action="store_true", help="print all rows, with our results")
-    parser.add_argument(
+    found.add_argument("--list", action="store_true", help="print all rows, with our results")
+    found.add_argument(
         "row", metavar="ROW", nargs="?", help="train a row, such as table2/densenet-112-33"
     )
-    parser.add_argument("--show", metavar="ROW", help="print the existing results of a row")
-    parser.add_argument(
+    found.add_argument("--show", metavar="ROW", help="print the existing results of a row")
+    found.add_argument(
         "--seeds",
         type=int,
         metavar="N",
         help="run the row for seeds 0 to N-1, each in its own folder, and print the means",
     )
-    parser.add_argument(
+    found.add_argument(
         "--workdir",
         type=pathlib.Path,
         default=pathlib.Path("runs/experiments"),
         help="directory of the runs (default: %(default)s)",
     )
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Lists the rows of the paper's tables, or trains one."""
     try:
-        known, further = parser.parse_known_args(arguments)
+        known, further = parser().parse_known_args(arguments)
         _check(known, further)
         if known.row:
             experiment = _named(known.row)
@@ -66,10 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         else:
             listing.show(EXPERIMENTS.values(), known.workdir)
     except InputError as error:
-        common.print_error("ban-tf reproduce", error)
+        common.print_error(NAME, error)
         return 2
     except study.RunFailedError as error:
-        common.print_error("ban-tf reproduce", error)
+        common.print_error(NAME, error)
         return error.code
     return 0
 
@@ -98,5 +107,5 @@ def _named(name: str, flag: str = "") -> Experiment:
     if name not in EXPERIMENTS:
         close = difflib.get_close_matches(name, EXPERIMENTS, n=1)
         hint = f"; did you mean {close[0]}?" if close else "; --list prints all."
-        raise InputError(f"{flag}{name} is not a row of the paper's tables{hint}")
+        raise InputError(f"{flag}{name} is not a row{hint}")
     return EXPERIMENTS[name]

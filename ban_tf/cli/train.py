@@ -1,14 +1,15 @@
 """`ban-tf train --gens=3 --arch=wrn`: trains the generations that the flags describe.
 
 Exit codes: 0 for success, 1 if training failed, 2 for invalid input, 75 if another worker failed,
-129 (SIGHUP), 130 (Ctrl-C) and 143 (SIGTERM)
-if interrupted. Our own errors are printed as one sentence; those of custom code, of
-Keras and of TensorFlow keep their traceback, and end with code 1.
+129 (SIGHUP), 130 (Ctrl-C) and 143 (SIGTERM) if interrupted. Our own errors are printed as one
+sentence; those of custom code, of Keras and of TensorFlow keep their traceback, and end with
+code 1.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import logging as standard_logging
 import signal
@@ -43,7 +44,7 @@ def _main(arguments: list[str]) -> int:
         # Only after the flags are checked.
         runner = importlib.import_module("ban_tf.tasks.runner")
         if len(options.students) > 1:  # also for several seeds
-            student_sweep.run(options, runner.run)
+            student_sweep.run(options, functools.partial(runner.run, nested=True))
         elif options.seeds > 1:
             seed_sweep.run(options, runner.run)
         else:

@@ -115,6 +115,6 @@ def _from_entry_point(prefix: str) -> Declaration | None:
     if not isinstance(declaration, Declaration):
         raise InputError(
             f"--dataset={prefix} is a task of {found[0].value}, which must be a "
-            f"ban_tf.config.declaration.Declaration; it is a {type(declaration).__name__}."
+            f"ban_tf.tasks.Declaration; it is a {type(declaration).__name__}."
         )
     return declaration

@@ -23,8 +23,8 @@ generations, and averages them. The same command resumes an interrupted run.
   ban-tf train --dataset=cifar10 --data_dir=PATH --batch_size=128 --epochs=200
   ban-tf train --flagfile=flags/cifar100/wrn_28_10.cfg
 
-Exit codes: 0 for success, 1 if training failed, 2 for invalid input, 129, 130 and
-143 if interrupted.
+Exit codes: 0 for success, 1 if training failed, 2 for invalid input, 75 if another
+worker failed, 129, 130 and 143 if interrupted.
 ban-tf --help lists the other commands.
 """
 

@@ -17,6 +17,8 @@ _MASKS, LABELS = "segmentation:tfds:", "multilabel:tfds:"
 PAIRS = f"{_MULTI_LABEL}digits"
 _NUMBERS = "regression:"
 ROTATED = f"{_NUMBERS}digits"
+# Images that come with a dependency.
+_EMBEDDED = ("digits", PAIRS, ROTATED)
 # The prefixes of data that are no images with classes, labels or numbers.
 _OTHERS = ("documents", "segmentation", "table", "text")
 # The module that knows the parts of datasets with a prefix.
@@ -107,7 +109,7 @@ def is_table(name: str) -> bool:
 
 def is_embedded(name: str) -> bool:
     """Returns whether a dataset comes with a dependency."""
-    return name in ("digits", PAIRS, ROTATED)
+    return name in _EMBEDDED
 
 
 def parts(name: str) -> set[str]:
@@ -138,7 +140,7 @@ def has_validation(name: str) -> bool:
 
 def is_tfds(name: str) -> bool:
     """Returns whether a dataset is loaded by TensorFlow Datasets."""
-    return name.startswith((_MASKS, LABELS)) or name.partition(":")[0] not in ("digits", *_FILES)
+    return name.startswith((_MASKS, LABELS)) or name.partition(":")[0] not in (*_EMBEDDED, *_FILES)
 
 
 def augmented_by_default(name: str) -> bool:

@@ -30,14 +30,14 @@ def show(experiments: Iterable[Experiment], root: pathlib.Path) -> None:
     experiments = list(experiments)
     left = console.width - max(len(experiment.name) for experiment in experiments) - 4
     table = Table(box=SIMPLE_HEAD, show_edge=False)
-    table.add_column("experiment", no_wrap=True)
+    table.add_column("row", no_wrap=True)
     table.add_column("paper (ours)")
     for experiment in experiments:
         cells = [_cell(experiment, root, column) for column in experiment.columns]
         table.add_row(experiment.name, _wrapped(cells, left) or "not trained yet")
     console.print(
         "Test error in %, or perplexity for language models: the paper's figure, and in brackets "
-        f"ours from {root} (of several seeds the mean). ban-tf reproduce EXPERIMENT trains what is "
+        f"ours from {root} (of several seeds the mean). ban-tf reproduce ROW trains what is "
         "missing.\n",
         markup=False,
     )

@@ -46,7 +46,13 @@ def begin(
     )
 
 
-def end(result: dict[str, Any], directory: RunDirectory, started: float, report: bool) -> None:
+def end(
+    result: dict[str, Any],
+    directory: RunDirectory,
+    started: float,
+    report: bool,
+    nested: bool = False,
+) -> None:
     """Prints the results of a run, where they are, and what to do next.
 
     Args:
@@ -54,6 +60,8 @@ def end(result: dict[str, Any], directory: RunDirectory, started: float, report:
         directory: The run directory.
         started: Its start time, by `time.perf_counter`.
         report: Whether report.html was written.
+        nested: Whether the run is part of another one, whose command trains no further
+            generation here.
     """
     table.show(result)
     seconds = time.perf_counter() - started
@@ -64,4 +72,5 @@ def end(result: dict[str, Any], directory: RunDirectory, started: float, report:
         print("Write report.html: ", shown.command(["ban-tf", "report", str(directory.path)]))
     curves = shown.command(["tensorboard", "--logdir", str(directory.path / "tensorboard")])
     print(f"Look at the curves:  {curves}")
-    print(f"One more generation: the same command with --gens={len(result['generations'])}")
+    if not nested:
+        print(f"One more generation: the same command with --gens={len(result['generations'])}")

@@ -156,6 +156,10 @@ class Run:
     ) -> dict[str, Any]:
         """Evaluates the finished generations and their ensembles on the test part of a dataset.
 
+        The network of `--final_student` has no row here, but a run of its own, in the folder
+        `final_student-N`. P-values are adjusted for the rows that are compared, of which `summary`
+        of such a run has one more: "adjusted_p" and "significant" may differ on equal data.
+
         Args:
             dataset: As `--dataset`; one file of text is read as a whole, and all images of a
                 folder of classes alone are test data (of the run's own folder, its test images).

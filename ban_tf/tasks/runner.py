@@ -40,7 +40,7 @@ def run(options: Options, nested: bool = False) -> dict[str, Any]:
 
     Args:
         options: The options of the run.
-        nested: Whether this run is nested in another one.
+        nested: Whether this run is part of another one, such as that of a final student.
 
     Returns:
         The run's summary; see `metrics.summary`.
@@ -78,7 +78,7 @@ def run(options: Options, nested: bool = False) -> dict[str, Any]:
             workers.shutdown()
     if not workers.chief:
         return {}
-    console.end(result, directory, started, options.report)
+    console.end(result, directory, started, options.report, nested)
     return result
 
 

@@ -1,5 +1,6 @@
 """Names of architectures, and builders of the user's own."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from ban_tf import architectures
+from ban_tf.config.options import FLAGS
 from ban_tf.errors import InputError
 
 
@@ -246,6 +248,19 @@ def test_the_bound_on_parameters_is_below_their_number(name):
     assert layers > 3
     assert parameters < architectures.count_parameters(name, (8, 8, 1), 10)[0]
     architectures.check_extent(name)
+
+
+@pytest.mark.parametrize("name", architectures.FAMILIES)
+def test_every_family_has_what_names_need_and_is_in_the_help(name):
+    family = architectures.names.family_of(name)
+    assert architectures.resolve(name) == family.DEFAULT
+    assert family.FORM.startswith(f"{name}-")
+    settings = family.parse(family.DEFAULT)
+    assert settings.keys() <= {*family.NAMED}
+    options = dict.fromkeys(architectures.settings(family.DEFAULT), 0.5)
+    assert all(number > 0 for number in family.extent(**settings, **options))
+    shown = FLAGS["arch"].help + FLAGS["student_arch"].help
+    assert re.search(rf"(?<![\w-]){name}-", shown), "not in the help of --arch"
 
 
 @pytest.mark.parametrize("name", ["lstm-2-16", "cnn-lstm-1-32"])

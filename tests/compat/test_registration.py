@@ -41,7 +41,7 @@ def test_every_class_that_is_registered_with_keras_is_found():
         for name, found in registered.items()
         if name.startswith("ban_tf>")
     }
-    # Whoever registers a class with Keras adds its line to `registration.CLASSES`.
+    # A class that is registered with Keras has a line in `registration.CLASSES`.
     assert classes == registration.CLASSES
     for name, module in classes.items():
         found = getattr(importlib.import_module(module), name)

@@ -62,7 +62,8 @@ def test_a_close_match_and_all_known_names_are_offered():
 def test_every_name_resolves_to_its_class(name):
     entry = names.OBJECTIVES[name]
     objective, label_weight = objectives.resolve(name)
-    assert type(objective).__name__ == entry.name
+    assert type(objective) is getattr(objectives, entry.name)
+    assert entry.name in objectives.__all__
     # The object alone brings the same weight along as its name.
     assert label_weight == entry.label_weight == objective.label_weight
     assert objectives.resolve(objective) == (objective, label_weight)

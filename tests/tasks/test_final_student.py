@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
 import shutil
 
 import numpy as np
@@ -36,8 +38,19 @@ def run_options(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def result(run_options):
-    return runner.run(run_options)
+def printed():
+    return io.StringIO()
+
+
+@pytest.fixture(scope="module")
+def result(run_options, printed):
+    with contextlib.redirect_stdout(printed):
+        return runner.run(run_options)
+
+
+def test_the_command_for_one_more_generation_is_that_of_the_run_itself(result, printed):
+    found = [line for line in printed.getvalue().splitlines() if line.startswith("One more")]
+    assert found == ["One more generation: the same command with --gens=3"]
 
 
 def test_the_final_student_has_its_row_everywhere(run_options, result):
