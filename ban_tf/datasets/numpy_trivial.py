@@ -65,7 +65,7 @@ class Trivial(Step):
 def _changed(
     change: Callable[..., Any], images: Any, chosen: np.ndarray, values: Plan, run: Run
 ) -> Any:
-    """Changes the chosen images; a device all of them, of which the others stay as they are."""
+    """Changes the chosen images; a device all of them, of which the others stay unchanged."""
     if run is not in_numpy:
         return change(run, images, *values)
     if chosen.any():

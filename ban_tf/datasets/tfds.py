@@ -114,7 +114,7 @@ def _splits(name: str, there: Collection[str]) -> dict[str, str]:
 
 
 def _target(shape: tuple[int | None, ...], how: Reading) -> Target | None:
-    """Returns what images are brought to; None if they are read as they are."""
+    """Returns what images are brought to; None if they are read unchanged."""
     skip = how.skip_bad_files and shape[-1] in (1, 3)  # TFDS itself stops at a bad image
     size, (height, width, depth) = how.image_size, shape
     if size is None and skip and height and width:

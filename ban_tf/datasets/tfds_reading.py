@@ -1,4 +1,4 @@
-"""Reads the splits of a TFDS dataset: as they are, or brought to a size.
+"""Reads the splits of a TFDS dataset: unchanged, or brought to a size.
 
 Images that are brought to a size are decoded as those in files are, so that a run predicts them
 alike. All others are decoded by TFDS.
@@ -40,7 +40,7 @@ class Source:
         name: The value of `--dataset`.
         builder: Its builder.
         keys: The names of its features.
-        target: What images are brought to; None reads them as they are.
+        target: What images are brought to; None reads them unchanged.
         class_names: In the order of the labels.
         skip_bad: Whether images that cannot be decoded are left out, if there is a target.
     """

@@ -28,7 +28,7 @@ from ban_tf.system.files import write_atomically
 FORMAT, VERSION = "ban_tf recording", 1
 MANIFEST, KEYS = "manifest.json", "keys.npy"
 LOGITS, VALUES = "logits", "values"
-NONE = {"policy": "none"}  # the augmentation of examples as they are
+NONE = {"policy": "none"}  # the augmentation of unchanged examples
 
 _TEXT = {"type": ["string", "null"], "maxLength": 2000}
 _COUNT = {"type": "integer", "minimum": 1}

@@ -101,7 +101,7 @@ def without_void(labels: Any, void: int, logits: Any) -> tuple[Any, Any]:
         logits: `[batch, ..., classes]`, whose shape identifies labels that are distributions.
 
     Returns:
-        Class 0 in place of the label for none, and the mask; the labels as they are and None
+        Class 0 in place of the label for none, and the mask; the labels unchanged and None
         if their shape is that of no labels.
     """
     labels = marked(labels, void, logits)
