@@ -27,7 +27,7 @@ def is_tiny(height: int, width: int) -> bool:
 
 
 def shrink(images: np.ndarray) -> np.ndarray:
-    """Returns thumbnails of images; images that Pillow cannot resize are left unchanged.
+    """Returns thumbnails of images; images that Pillow cannot resize are unchanged.
 
     Args:
         images: uint8 `[images, height, width, channels]`.

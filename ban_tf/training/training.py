@@ -1,8 +1,8 @@
 """Trains one generation, resuming from its latest checkpoint.
 
-The newest valid checkpoint is restored; without one, the model is trained from its present
-weights. An interrupted epoch is finished first, by its own `fit`; then `fit` runs the remaining
-epochs. A diverged training may resume once from its last checkpoint at a lower learning rate.
+The newest valid checkpoint is restored; without one, training starts from the model's weights. An
+interrupted epoch is finished first, by its own `fit`; then `fit` runs the remaining epochs. A
+diverged training may resume once from its last checkpoint at a lower learning rate.
 """
 
 from __future__ import annotations
