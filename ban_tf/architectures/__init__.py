@@ -4,10 +4,11 @@ A name starts with its family. A family is one module, listed in the table `name
 `FORM` (the form of its names), `DEFAULT` (the full name for the bare family name), `NAMED` (the
 settings in a name), `parse(name)` (the settings of one name, or an InputError), and two functions
 that take those settings and its options: `extent` (see `check_extent`) and `build(input_shape,
-num_classes, ...)`. A family of language models has `TASK = "text"`, one of text classifiers
-`TASK = "documents"`, one of networks for tables `TASK = "tables"`, and their `build` takes other
-sizes; see `build_language_model`, `build_text_classifier` and `build_table_network`. To add an
-architecture, write such a module and add it to the table. Custom networks are in `custom`.
+num_classes, ...)`. A family for masks has `TASK = "masks"`, one of language models `TASK = "text"`,
+one of text classifiers `TASK = "documents"` and one of networks for tables `TASK = "tables"`; the
+`build` of the last three takes other sizes: see `build_language_model`, `build_text_classifier` and
+`build_table_network`. `SHARES_ENDS = True` is for students that use the first and the last layer of
+their teacher. CONTRIBUTING.md has the steps to add a family. Custom networks are in `custom`.
 
 Pretrained backbones, `keras:NAME` and `kerashub:PRESET`, are in `applications` and `backbones`.
 

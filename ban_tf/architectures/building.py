@@ -227,7 +227,7 @@ def build_table_network(name: str, features: int, units: int, **options: Any) ->
 def _built(
     name: str, data: str, usual: str, sizes: dict[str, int], options: dict[str, Any]
 ) -> keras.Model:
-    """Builds a network for a kind of data; `usual` says which there are."""
+    """Builds a network for a kind of data; `usual` is why others are refused."""
     name = resolve(name)
     if not fits(name, data):
         raise InputError(f"--arch={name} {usual}")

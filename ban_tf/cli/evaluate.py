@@ -67,6 +67,11 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     run = Run(names[0])
     command.import_backend()
     result = run.evaluate(dataset, values.data_dir, values.skip_bad_files)
+    if path:  # first, as the reader of what is printed may be gone
+        try:
+            pathlib.Path(path).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+        except OSError as error:
+            raise InputError(f"--json={path} cannot be written ({error.strerror}).") from error
     table.show(result)
     print(shown.escaped(f"predict and export: {run.preferred.reason}"))
     missing = result["run"].get("missing_classes")
@@ -76,8 +81,3 @@ def _work(values: flags.FlagValues, names: list[str]) -> None:
     unknown = result["run"].get("unknown_words")
     if unknown is not None:
         print(f"{100 * unknown:.1f} % of the words are unknown to the run: all count as one word.")
-    if path:
-        try:
-            pathlib.Path(path).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise InputError(f"--json={path} cannot be written ({error.strerror}).") from error

@@ -29,9 +29,10 @@ NAME = "ban-tf export"
 USAGE = """ban-tf export RUN --to=saved_model|keras|litert|onnx [flags]
 
 Exports the ensemble of a run, or one generation, with a manifest of classes (or of the vocabulary)
-and preprocessing. --quantize makes files for phones (LiteRT) smaller, of runs on images of one
-class or one number each; int8 is calibrated on training images of the run. Error, size and time of
-the float and the quantized file are printed, and kept in the manifest.
+and preprocessing; by default the model that validation prefers. --quantize makes files for phones
+(LiteRT) smaller, of runs on images of one class or one number each; int8 is calibrated on training
+images of the run. Error, size and time of the float and the quantized file are printed, and kept in
+the manifest.
 """
 
 # For each format: its file extension, and the packages that it needs besides TensorFlow.

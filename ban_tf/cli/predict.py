@@ -143,19 +143,19 @@ def _write_masks(predictions: Predictions, folder: str) -> None:
 
 
 def _show(predictions: Predictions, table: str | None) -> None:
-    """Prints predictions, and writes the table of `--csv`."""
+    """Writes the table of `--csv`, and then prints predictions, whose reader may be gone."""
     content = csv_tables.for_spreadsheets(predictions.headings, predictions.rows)
     if table == "-":
         print(content, end="")
         return
-    for line in predictions.lines:
-        print(shown.escaped(line, keep="\t"))
     if table:
         try:
             # Names of files may be no UTF-8.
             pathlib.Path(table).write_bytes(content.encode(errors="backslashreplace"))
         except OSError as error:
             raise InputError(f"--csv={table} cannot be written ({error.strerror}).") from error
+    for line in predictions.lines:
+        print(shown.escaped(line, keep="\t"))
 
 
 def _is_image(path: str) -> bool:

@@ -43,7 +43,7 @@ def origin(tensor: Any) -> Origin:
 
 
 def variable_key(optimizer: Any, variable: Any) -> Any:
-    """Returns by what an optimizer knows a variable, whether Keras's or that of the backend."""
+    """Returns the key of a variable in an optimizer, whether Keras's or that of the backend."""
     return optimizer._var_key(variable)
 
 

@@ -1,4 +1,4 @@
-"""How a flag is declared: a field of a group of options that says all that is known of it."""
+"""How a flag is declared: a field of a group of options, with its help, bounds and needs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Datasets: images, texts and tables by name, their splits, batches and augmentation.
 
-`names` knows what a name such as "folder:PATH" stands for, `loading` loads images, `text`,
+`names` checks and reads names such as "folder:PATH", `loading` loads images, `text`,
 `documents`, `tables` and `segmentation` other data, `pipeline` returns the batches of a run, and
 `policies` lists the augmentations.
 """

@@ -36,7 +36,7 @@ class Row(NamedTuple):
 
     Attributes:
         content: The path of an image as written, or a text.
-        label: What the table says of it, such as the name of its class.
+        label: The cell of its label, such as the name of its class.
     """
 
     content: str
@@ -192,7 +192,7 @@ def numbered(
     Args:
         names: In the order of the numbers.
         listed: The examples by part.
-        number: From what a row says to its number, or its numbers.
+        number: From the label of a row to its number, or its numbers.
     """
     parts = {
         part: [(row.content, number(row.label)) for row in listed[part]]

@@ -196,7 +196,7 @@ def _kind(cells: np.ndarray, is_category: bool) -> str:
 
 
 def _useless(cells: np.ndarray, kind: str) -> str:
-    """Returns why a column says nothing; empty if it does."""
+    """Returns why a column is of no use; empty if it is of use."""
     different = len(set(cells))
     if different == 1:
         return "one value"

@@ -1,10 +1,10 @@
 """Students that augment their own input, of which the teacher sees another view.
 
 Layers such as `keras.layers.RandomFlip` inside a student change its input in training. The teacher
-is given the input before that, and runs in inference mode, so that the student learns to say of a
-changed view what the teacher says of the unchanged one. That may be wanted; Beyer et al., 2022,
-"Knowledge distillation: A good teacher is patient and consistent", arXiv 2106.05237, find it worse
-than to show both the same view.
+is given the input before that, and runs in inference mode, so that the student learns to predict
+from a changed view what the teacher predicts from the unchanged one. That may be wanted; Beyer et
+al., 2022, "Knowledge distillation: A good teacher is patient and consistent", arXiv 2106.05237,
+find it worse than to show both the same view.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 A class of the student has the sum of the probabilities of the teacher's classes that are mapped to
 it; classes that are mapped to none are left out, as if the teacher excluded them. Of classes that
-no class of the teacher is mapped to, the teacher knows nothing: there the student's own probability
+no class of the teacher is mapped to, nothing is learned: there the student's own probability
 stands for the teacher's, at the temperature of the objective, so that these are left to the labels.
-The gradient is that of the objective over the classes that the teacher knows, times the student's
+The gradient is that of the objective over the classes that the teacher has, times the student's
 probability of all of these.
 """
 

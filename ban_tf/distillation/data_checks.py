@@ -178,7 +178,7 @@ def largest_batch(x: Any, batch_size: int | None) -> int | None:
 
 @contextlib.contextmanager
 def labels_in_range(model: Any) -> Iterator[None]:
-    """Says in a sentence what TensorFlow notices in data that could not be looked at before.
+    """Rewords errors of TensorFlow on data that could not be checked before.
 
     Args:
         model: The `BornAgainModel` that is trained in the block.
@@ -244,7 +244,7 @@ def _inputs(student: keras.Model, x: Any) -> Any:
 
 
 def _certainly_passes_nan(model: keras.Model) -> bool:
-    """Tells whether all that takes the inputs is known to make NaN of NaN."""
+    """Returns whether all that takes the inputs is known to make NaN of NaN."""
     model = keras_private.functional_of(model)
     if not type(model).__module__.startswith("keras.") or not hasattr(model, "operations"):
         return False

@@ -1,4 +1,4 @@
-"""Keys of examples, by which a recording knows them in any order and in any program.
+"""Keys of examples, by which a recording finds them in any order and in any program.
 
 The key of an example is a hash of its numbers as float32, in any dtype and shape: a flat
 row of pixels has the key of the image, and integers have the key of equal floats. Where teacher

@@ -18,11 +18,11 @@ _NEVER = -1e30  # a logit of probability zero, finite at all temperatures
 
 
 class Partial(NamedTuple):
-    """Logits of a teacher that does not know all classes of its student.
+    """Logits of a teacher that lacks some classes of its student.
 
     Attributes:
-        logits: `[batch, ..., classes]`; without meaning for classes that it does not know.
-        known: Whether it knows a class, bool `[classes]`.
+        logits: `[batch, ..., classes]`; without meaning for classes that it lacks.
+        known: Whether it has a class, bool `[classes]`.
     """
 
     logits: Any

@@ -1,4 +1,4 @@
-"""The terms of a student's loss, over all of its outputs: what labels say, what a teacher says."""
+"""The terms of a student's loss, over all of its outputs: of labels, and of a teacher."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def check_better_than_chance(
     targets: list[int | None] | None,
     data: datasets.ImageData,
 ) -> None:
-    """Checks that a teacher is right more often than chance, about the classes that it knows.
+    """Checks that a teacher is right more often than chance, about the classes that it has.
 
     Args:
         name: How messages name the teacher.

@@ -40,8 +40,8 @@ def _needing_tensorflow(options: Options) -> Iterator[str]:
         yield "--analyse with several workers needs TensorFlow"
     if options.sync_batch_norm:
         yield (
-            "--sync_batch_norm is for TensorFlow; with JAX batch normalization always takes the "
-            "whole batch, so leave it out"
+            "--sync_batch_norm needs TensorFlow (with JAX, batch normalization takes the whole "
+            "batch without it)"
         )
     if options.threads is not None:
         yield f"--threads={options.threads} needs TensorFlow"

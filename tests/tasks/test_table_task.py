@@ -1,9 +1,12 @@
 """Tables from the command line: what is measured, predicted, exported and resumed."""
 
+import contextlib
 import csv
 import json
+import os
 import re
 import shutil
+import sys
 
 import keras
 import numpy as np
@@ -178,6 +181,33 @@ def test_large_numbers_keep_their_differences_to_the_last_file(tmp_path, capsys)
 def _of_seconds(file):
     rows = csv.DictReader(file.open())
     return {"at": tf.constant([[float(row["at"])] for row in rows], tf.float64)}
+
+
+@contextlib.contextmanager
+def _without_reader():
+    """Prints, line by line, to a pipe that nobody reads, as behind `head`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    output = os.fdopen(writer, "w", buffering=1, encoding="utf-8")
+    try:
+        with contextlib.redirect_stdout(output):
+            yield
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            output.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has another error for such a pipe")
+def test_files_are_written_before_a_reader_of_the_screen_may_leave(place, run, tmp_path):
+    table, numbers = tmp_path / "predicted.csv", tmp_path / "numbers.json"
+    houses = str(place / "houses.csv")
+    with _without_reader():
+        assert predict.main([str(run.files.path), houses, f"--csv={table}"]) == 1
+        with pytest.raises(SystemExit) as ended:  # by Rich, which prints the table
+            evaluate.main([str(run.files.path), f"--dataset=csv:{houses}", f"--json={numbers}"])
+        assert ended.value.code == 1
+    assert len(table.read_text().splitlines()) == 121  # with the headings
+    assert json.loads(numbers.read_text())["kind"] == "regression"
 
 
 @pytest.mark.nightly

@@ -34,7 +34,7 @@ class TeacherOptions:
     teacher_input: str = flag(
         "auto",
         "Pixels that the model of --teacher_from takes, as for --input, or caffe (0..255 less a "
-        "mean, blue first); auto: as recorded of a run, or as its first layers tell.",
+        "mean, blue first); auto: as recorded of a run, or by its first layers.",
         choices=("auto", *pixels.TEACHER_FORMS),
         of_some_tasks=True,
         needs=(needs.GIVEN_TEACHER,),
