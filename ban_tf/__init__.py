@@ -31,7 +31,6 @@ _MODULES = {
     "objectives": "ban_tf.objectives",
     "optimizers": "ban_tf.training.optimizers",
     "recording": "ban_tf.distillation.recording",
-    "report": "ban_tf.report",
     "tasks": "ban_tf.tasks",
     "teachers": "ban_tf.distillation.teachers",
 }

@@ -19,7 +19,7 @@ import ban_tf
 from ban_tf.cli import evaluate, export, predict
 from ban_tf.config import options, registry
 from ban_tf.datasets import documents
-from ban_tf.report import page
+from ban_tf.report import content, page
 from ban_tf.runs import class_files, reading
 from ban_tf.system import seeds
 from ban_tf.system.signals import Interrupted
@@ -206,7 +206,7 @@ def test_the_report_shows_the_texts_of_mistakes(place, run):
     assert html.escape(shown[int(wrong[0])]) in text and html.escape(names[wrong[0]]) in text
     rows = list(csv.DictReader((run.files.path / "predictions.csv").read_text().splitlines()))
     assert [row["file"] for row in rows] == list(names)
-    assert page.write(ban_tf.report.content.read(run.files.path)) == text
+    assert page.write(content.read(run.files.path)) == text
 
 
 @pytest.mark.parametrize("broken", ['{"examples": [0]}', '{"examples": ["0"], "texts": [1]}'])
