@@ -53,10 +53,11 @@ def of_summary(summary: Mapping[str, Any]) -> Preferred:
     ranked = sorted(found["models"], key=lambda name: _rank(name, sign * found["models"][name]))
     results = ", ".join(f"{metric.shown(found['models'][name])} {_named(name)}" for name in ranked)
     what = metric.label.removeprefix("test ")
-    reason = (
-        f"{_named(ranked[0]).capitalize()} is used, as its {what} on the validation data is the "
-        f"best: {results}."
-    )
+    best = [name for name in ranked if found["models"][name] == found["models"][ranked[0]]]
+    why = f"its {what} on the validation data is the best"
+    if len(best) > 1:
+        why = f"no {what} on the validation data is better than its"
+    reason = f"{_named(ranked[0]).capitalize()} is used, as {why}: {results}."
     return Preferred(ranked[0], reason)
 
 

@@ -41,7 +41,9 @@ def test_the_best_validation_result_is_preferred_and_the_ensemble_to_an_equal_on
     found = _validated(run, models, metric)
     assert found.model == best
     named = "The ensemble" if best == "ensemble" else f"Generation {best}"
-    assert found.reason.startswith(f"{named} is used, as its ") and "test" not in found.reason
+    equal = list(models.values()).count(models[best]) > 1
+    why = r"no .+ is better than its: " if equal else r"its .+ is the best: "
+    assert re.match(f"{named} is used, as {why}", found.reason) and "test" not in found.reason
 
 
 def test_without_validation_results_it_is_the_ensemble(run):
