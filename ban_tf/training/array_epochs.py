@@ -105,6 +105,8 @@ def separate(x: Any, fit: Mapping[str, Any]) -> tuple[ArrayEpochs | None, dict[s
     arrays = keras.tree.pack_sequence_as(keras.tree.lists_to_tuples(given), flat)
     epochs = ArrayEpochs(arrays, fit.get("shuffle", True), batch_size, steps or most)
     others = {name: value for name, value in fit.items() if name not in _OF_ARRAYS}
+    if fit.get("batch_size"):  # as Keras does
+        others["validation_batch_size"] = fit.get("validation_batch_size") or batch_size
     # The stream is in order already.
     return epochs, {**others, "steps_per_epoch": epochs.steps, "shuffle": False}
 
