@@ -127,17 +127,44 @@ def batches_of(
     return functools.partial(x, number) if callable(x) else lambda epoch, step: x
 
 
-class _Batches(keras.utils.PyDataset):
-    """The batches of a training from one on, without end."""
+def ending(
+    batches: Callable[[int, int], Any], steps: int | None, at_once: int
+) -> Callable[[int, int], Any]:
+    """Returns data of arrays that ends with each epoch, if Keras would read beyond its end.
 
-    def __init__(self, epochs: ArrayEpochs, seed: int, first: int):
+    An execution of several steps takes as many batches from a stream, also where fewer are left of
+    the epoch.
+
+    Args:
+        batches: Returns data, given the completed epochs and steps.
+        steps: Batches of an epoch.
+        at_once: `steps_per_execution`.
+    """
+    if at_once == 1 or steps is None:
+        return batches
+
+    def load(epoch: int, step: int) -> Any:
+        data = batches(epoch, step)
+        return data.until(steps - step) if isinstance(data, _Batches) else data
+
+    return load
+
+
+class _Batches(keras.utils.PyDataset):
+    """The batches of a training from one on, without end unless there is a `count`."""
+
+    def __init__(self, epochs: ArrayEpochs, seed: int, first: int, count: int | None = None):
         super().__init__()
-        self._epochs, self._seed, self._first = epochs, seed, first
+        self._epochs, self._seed, self._first, self._count = epochs, seed, first, count
+
+    def until(self, count: int) -> _Batches:
+        """Returns the first of these batches."""
+        return _Batches(self._epochs, self._seed, self._first, count)
 
     @property
-    def num_batches(self) -> None:
-        """None: there is no end."""
-        return None
+    def num_batches(self) -> int | None:
+        """How many there are; None if there is no end."""
+        return self._count
 
     def __getitem__(self, index: int) -> Any:
         return self._epochs.batch(self._seed, self._first + index)

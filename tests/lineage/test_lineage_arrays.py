@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -272,3 +273,18 @@ def test_validation_has_the_batch_size_of_training(form):
     logits = np.float64(X[:16]) @ kernel + bias
     losses = np.logaddexp.reduce(logits, axis=-1) - logits[np.arange(16), Y[:16]]
     np.testing.assert_allclose(lineage.generations[0].history[-1]["val_loss"], losses.mean(), 1e-5)
+
+
+@pytest.mark.first_cases(1)
+@pytest.mark.parametrize("at_once", [3, 5])
+def test_steps_at_once_need_not_divide_the_steps_of_an_epoch(at_once, tmp_path):
+    def compile(count):
+        optimizer = functools.partial(keras.optimizers.SGD, 0.1, momentum=0.9)
+        return {"optimizer": optimizer, "steps_per_execution": count}
+
+    whole = trained(compile=compile(1))
+    tiny_lineage.assert_equal(trained(compile=compile(at_once)), whole)
+    with pytest.raises(signals.Interrupted):
+        interrupt = tiny_lineage.Signal("step", 1)
+        trained(compile=compile(at_once), directory=tmp_path, callbacks=[interrupt])
+    tiny_lineage.assert_equal(trained(compile=compile(at_once), directory=tmp_path), whole)
