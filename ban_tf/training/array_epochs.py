@@ -2,7 +2,8 @@
 
 Keras shuffles arrays by random states of the process: one seed gives another order in another
 process and on another backend, and an interrupted training continues with other batches. Here the
-order depends on a seed and the epoch alone, so that training also resumes within an epoch.
+order depends on a seed and the turn through the arrays alone, which is the epoch unless that has
+fewer steps, so that training also resumes within an epoch.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class ArrayEpochs:
         self._arrays, self._shuffle, self._batch_size = arrays, shuffle, batch_size
         self._count = len(keras.tree.flatten(arrays)[0])
         self.steps = steps
-        self._last: tuple[tuple[int, int], np.ndarray] | None = None  # the order of an epoch
+        self._in_all = math.ceil(self._count / batch_size)
+        self._last: tuple[tuple[int, int], np.ndarray] | None = None  # the order of a turn
 
     def batches(self, seed: int, epoch: int, step: int) -> keras.utils.PyDataset:
         """Returns the batches of a training from a step on, without end.
@@ -54,18 +56,19 @@ class ArrayEpochs:
     def batch(self, seed: int, number: int) -> Any:
         """Returns one batch of a training, counted from its start.
 
-        Real numbers have the precision that Keras gives them in arrays.
+        Epochs of fewer steps continue where the last one ended, as in Keras. Real numbers have the
+        precision that Keras gives them in arrays.
         """
-        epoch, step = divmod(number, self.steps)
-        rows = self._epoch(seed, epoch)[step * self._batch_size : (step + 1) * self._batch_size]
+        turn, step = divmod(number, self._in_all)
+        rows = self._order_of(seed, turn)[step * self._batch_size : (step + 1) * self._batch_size]
         return keras.tree.map_structure(lambda array: _fed(array[rows]), self._arrays)
 
-    def _epoch(self, seed: int, epoch: int) -> np.ndarray:
-        """Returns the rows of an epoch in order."""
+    def _order_of(self, seed: int, turn: int) -> np.ndarray:
+        """Returns all rows in the order of one turn through them."""
         known = self._last
-        if known is None or known[0] != (seed, epoch):
-            generator = np.random.default_rng(seeds.derive_seed(seed, epoch))
-            known = self._last = ((seed, epoch), self._order(generator))
+        if known is None or known[0] != (seed, turn):
+            generator = np.random.default_rng(seeds.derive_seed(seed, turn))
+            known = self._last = ((seed, turn), self._order(generator))
         return known[1]
 
     def _order(self, generator: np.random.Generator) -> np.ndarray:

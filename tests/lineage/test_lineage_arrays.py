@@ -77,6 +77,8 @@ def test_the_steps_of_an_epoch_may_be_fewer_or_end_with_a_smaller_batch():
     assert [len(epochs.batches(0, 0, 1)[number][0]) for number in range(3)] == [24, 16, 24]
     epochs, _ = array_epochs.separate(X, {"y": Y, "batch_size": 8, "steps_per_epoch": 2})
     assert epochs.steps == 2
+    seen = [epochs.batches(0, *divmod(number, 2))[0][0] for number in range(8)]
+    np.testing.assert_array_equal(np.sort(np.concatenate(seen), axis=0), np.sort(X, axis=0))
     epochs, _ = array_epochs.separate(X, {"y": Y, "steps_per_epoch": 5})
     assert len(epochs.batches(0, 0, 0)[0][0]) == 13  # as Keras divides them
 
