@@ -39,6 +39,21 @@ class CheckedModel(AdjustableModel):
         own = student_code.overrides(self.student, "compute_loss")
         return own or getattr(self, "loss", None) is not None
 
+    def _check_smoothing(self) -> None:
+        """Checks that the objective's label smoothing is that of the loss which labels go to.
+
+        Raises:
+            InputError: There is another loss, which would leave it without effect.
+        """
+        smoothing = getattr(self.objective, "label_smoothing", 0.0)
+        losses = keras.tree.flatten(getattr(self, "loss", None))
+        own = {getattr(loss, "label_smoothing", 0.0) for loss in losses if loss is not None}
+        if smoothing and self.has_loss and own != {smoothing}:
+            raise InputError(
+                f"`label_smoothing` of the objective is {smoothing:g}, which is for the loss "
+                "without `compile(loss=...)`; leave `loss` out, or give `label_smoothing` to it."
+            )
+
     def compared_losses(self, names: list[str]) -> dict[str, list[Any]]:
         """Returns the compiled losses that labels are given to, by output."""
         if student_code.overrides(self.student, "compute_loss"):

@@ -1,9 +1,9 @@
 """Keys of examples, by which a recording finds them in any order and in any program.
 
-The key of an example is a hash of its numbers as float32, in any dtype and shape: a flat
-row of pixels has the key of the image, and integers have the key of equal floats. Where teacher
-and student see different numbers, as at two sizes, names (or other numbers of one's own) can be
-keys instead.
+The key of an example is a hash of its numbers as float32, in any dtype and shape: a flat row of
+pixels has the key of the image, and integers have the key of equal floats. Integers that float32
+would round, such as the ids of users, are hashed unchanged. Where teacher and student see different
+numbers, as at two sizes, names (or other numbers of one's own) can be keys instead.
 """
 
 from __future__ import annotations
@@ -100,9 +100,27 @@ def _contents(array: np.ndarray) -> Iterator[bytes]:
                 [item.decode() if isinstance(item, bytes) else item for item in row]
             ).encode()
         return
+    numbers = array.reshape(len(array), -1)
     # Zero is added for -0.0, which equals 0.0 and has other bits.
-    flat = np.ascontiguousarray(array.reshape(len(array), -1).astype("<f4") + np.float32(0))
-    yield from (row.tobytes() for row in flat)
+    flat = np.ascontiguousarray(numbers.astype("<f4") + np.float32(0))
+    rounded = _are_rounded(numbers, flat)
+    for row, of_integers, number in zip(flat, rounded, numbers, strict=True):
+        yield (number.astype("<i8") if of_integers else row).tobytes()
+
+
+def _are_rounded(numbers: np.ndarray, floats: np.ndarray) -> np.ndarray:
+    """Returns which rows hold integers that float32 does not, bool `[examples]`.
+
+    Args:
+        numbers: `[examples, numbers]`, of any dtype.
+        floats: The same as float32.
+    """
+    if numbers.dtype.kind not in "iu" or numbers.dtype.itemsize < 4:
+        return np.zeros(len(numbers), bool)
+    wide = floats.astype(np.float64)
+    fits = np.abs(wide) < 2.0**63
+    there_and_back = np.where(fits, wide, 0.0).astype(np.int64)
+    return np.any(~fits | (there_and_back != numbers.astype(np.int64)), axis=-1)
 
 
 def _hash(content: bytes) -> int:

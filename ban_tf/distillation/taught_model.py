@@ -152,6 +152,7 @@ class TaughtModel(CheckedModel, StudentProxy):
             y = self._labels_alone(y)
         elif self._is_taught and not isinstance(y, Target):
             y = self._with_signal(x, y)
+        self._check_smoothing()
         target = y if isinstance(y, Target) else Target(y, {})
         weights = self._weights_by_term(sample_weight, target.labels, y_pred)
         distils = bool(target.teacher_logits) or self.expects_teacher
@@ -289,7 +290,7 @@ class TaughtModel(CheckedModel, StudentProxy):
         teacher_loss = matching.teacher_loss(
             self._at_present(),
             self._labels_of(target.labels, names),
-            matching.signals(self.teacher, target.teacher_logits, learning, names),
+            matching.signals(self.teacher, target.teacher_logits, learning, names, self.student),
             learning,
             names=names,
             sample_weight=sample_weight,
@@ -312,9 +313,10 @@ class TaughtModel(CheckedModel, StudentProxy):
             logits = {name: student.logits for name, student in students.items()}
             ours["logits"] = outputs.structured_like(y_pred, logits)
             signals = matching.signals(
-                self.teacher, target.teacher_logits, students, list(students)
+                self.teacher, target.teacher_logits, students, list(students), self.student
             )
-            signals = outputs.aligned(signals, list(target.teacher_logits))
+            counted = matching.counted_names(self.teacher, self.student)
+            signals = outputs.aligned(signals, list(target.teacher_logits), counted)
             theirs = {**theirs, "logits": outputs.structured_like(theirs["outputs"], signals)}
         given = keras.tree.flatten(y_pred)
         masked = any(masks.mask_of(output) is not None for output in given)

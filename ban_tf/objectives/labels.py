@@ -56,7 +56,8 @@ class Labels(Objective):
     """Only labels: every generation is trained like generation 0, the null hypothesis.
 
     Args:
-        label_smoothing: Between 0 and 1 (Yuan et al., 2020, compare with it).
+        label_smoothing: Between 0 and 1 (Yuan et al., 2020, compare with it). For a model that is
+            compiled without a loss; else it is an argument of that loss.
 
     Raises:
         InputError: `label_smoothing` is out of range.

@@ -106,7 +106,8 @@ class HistoryCallback(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Counts the step and checks its loss."""
-        step = self.first_step + batch + 1
+        # Keras counts all steps of an execution, also where fewer were left of the epoch.
+        step = self.first_step + min(batch + 1, self.params.get("steps") or batch + 1)
         self._check(logs or {}, step)
         self.record.step = step
 

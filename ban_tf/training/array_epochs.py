@@ -2,7 +2,8 @@
 
 Keras shuffles arrays by random states of the process: one seed gives another order in another
 process and on another backend, and an interrupted training continues with other batches. Here the
-order depends on a seed and the epoch alone, so that training also resumes within an epoch.
+order depends on a seed and the turn through the arrays alone, which is the epoch unless that has
+fewer steps, so that training also resumes within an epoch.
 """
 
 from __future__ import annotations
@@ -39,7 +40,8 @@ class ArrayEpochs:
         self._arrays, self._shuffle, self._batch_size = arrays, shuffle, batch_size
         self._count = len(keras.tree.flatten(arrays)[0])
         self.steps = steps
-        self._last: tuple[tuple[int, int], np.ndarray] | None = None  # the order of an epoch
+        self._in_all = math.ceil(self._count / batch_size)
+        self._last: tuple[tuple[int, int], np.ndarray] | None = None  # the order of a turn
 
     def batches(self, seed: int, epoch: int, step: int) -> keras.utils.PyDataset:
         """Returns the batches of a training from a step on, without end.
@@ -54,18 +56,19 @@ class ArrayEpochs:
     def batch(self, seed: int, number: int) -> Any:
         """Returns one batch of a training, counted from its start.
 
-        Real numbers have the precision that Keras gives them in arrays.
+        Epochs of fewer steps continue where the last one ended, as in Keras. Real numbers have the
+        precision that Keras gives them in arrays.
         """
-        epoch, step = divmod(number, self.steps)
-        rows = self._epoch(seed, epoch)[step * self._batch_size : (step + 1) * self._batch_size]
+        turn, step = divmod(number, self._in_all)
+        rows = self._order_of(seed, turn)[step * self._batch_size : (step + 1) * self._batch_size]
         return keras.tree.map_structure(lambda array: _fed(array[rows]), self._arrays)
 
-    def _epoch(self, seed: int, epoch: int) -> np.ndarray:
-        """Returns the rows of an epoch in order."""
+    def _order_of(self, seed: int, turn: int) -> np.ndarray:
+        """Returns all rows in the order of one turn through them."""
         known = self._last
-        if known is None or known[0] != (seed, epoch):
-            generator = np.random.default_rng(seeds.derive_seed(seed, epoch))
-            known = self._last = ((seed, epoch), self._order(generator))
+        if known is None or known[0] != (seed, turn):
+            generator = np.random.default_rng(seeds.derive_seed(seed, turn))
+            known = self._last = ((seed, turn), self._order(generator))
         return known[1]
 
     def _order(self, generator: np.random.Generator) -> np.ndarray:
@@ -105,6 +108,8 @@ def separate(x: Any, fit: Mapping[str, Any]) -> tuple[ArrayEpochs | None, dict[s
     arrays = keras.tree.pack_sequence_as(keras.tree.lists_to_tuples(given), flat)
     epochs = ArrayEpochs(arrays, fit.get("shuffle", True), batch_size, steps or most)
     others = {name: value for name, value in fit.items() if name not in _OF_ARRAYS}
+    if fit.get("batch_size"):  # as Keras does
+        others["validation_batch_size"] = fit.get("validation_batch_size") or batch_size
     # The stream is in order already.
     return epochs, {**others, "steps_per_epoch": epochs.steps, "shuffle": False}
 
@@ -125,17 +130,44 @@ def batches_of(
     return functools.partial(x, number) if callable(x) else lambda epoch, step: x
 
 
-class _Batches(keras.utils.PyDataset):
-    """The batches of a training from one on, without end."""
+def ending(
+    batches: Callable[[int, int], Any], steps: int | None, at_once: int
+) -> Callable[[int, int], Any]:
+    """Returns data of arrays that ends with each epoch, if Keras would read beyond its end.
 
-    def __init__(self, epochs: ArrayEpochs, seed: int, first: int):
+    An execution of several steps takes as many batches from a stream, also where fewer are left of
+    the epoch.
+
+    Args:
+        batches: Returns data, given the completed epochs and steps.
+        steps: Batches of an epoch.
+        at_once: `steps_per_execution`.
+    """
+    if at_once == 1 or steps is None:
+        return batches
+
+    def load(epoch: int, step: int) -> Any:
+        data = batches(epoch, step)
+        return data.until(steps - step) if isinstance(data, _Batches) else data
+
+    return load
+
+
+class _Batches(keras.utils.PyDataset):
+    """The batches of a training from one on, without end unless there is a `count`."""
+
+    def __init__(self, epochs: ArrayEpochs, seed: int, first: int, count: int | None = None):
         super().__init__()
-        self._epochs, self._seed, self._first = epochs, seed, first
+        self._epochs, self._seed, self._first, self._count = epochs, seed, first, count
+
+    def until(self, count: int) -> _Batches:
+        """Returns the first of these batches."""
+        return _Batches(self._epochs, self._seed, self._first, count)
 
     @property
-    def num_batches(self) -> None:
-        """None: there is no end."""
-        return None
+    def num_batches(self) -> int | None:
+        """How many there are; None if there is no end."""
+        return self._count
 
     def __getitem__(self, index: int) -> Any:
         return self._epochs.batch(self._seed, self._first + index)

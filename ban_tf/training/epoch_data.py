@@ -85,6 +85,8 @@ class EpochData(DataAdapter):
         self._prepare = prepare
         self._load, self._position, self._steps, self._strategy = load, position, steps, strategy
         self._options = {name: fit.pop(name) for name in _OF_THE_DATA if name in fit}
+        batch_size = self._options.get("batch_size")
+        fit["validation_batch_size"] = fit.get("validation_batch_size") or batch_size
         self._loaded = position()
         self._batches = before
         self._data = self._adapter(first)

@@ -23,7 +23,7 @@ from ban_tf.runs.history import MONITOR, HistoryCallback, Rows, TrainingState
 from ban_tf.runs.kept import Outcome
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.system import signals
-from ban_tf.training import checkpointing, checkpoints, epoch_data, optimizers
+from ban_tf.training import array_epochs, checkpointing, checkpoints, epoch_data, optimizers
 
 KEEP = ("last", "best")
 ON_DIVERGENCE = ("stop", "retry")
@@ -222,6 +222,8 @@ def _fit(
         if record.unvalidated:
             _validate(model, callbacks, record, epochs, fit)
             return
+        steps = fit.get("steps_per_epoch")
+        batches = array_epochs.ending(batches, steps, model.steps_per_execution)
         if record.step:
             epochs = record.epochs + 1
             fit["steps_per_epoch"] -= record.step

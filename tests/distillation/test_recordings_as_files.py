@@ -238,6 +238,32 @@ def test_other_keys_values_and_float32(tmp_path):
     np.testing.assert_allclose(loss, error.mean(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["int32", "uint32", "int64", "uint64"])
+def test_integers_that_float32_rounds_are_examples_of_their_own(tmp_path, dtype):
+    users = (2**24 + np.arange(8)).astype(dtype)[:, np.newaxis]
+    outputs = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+    ban_tf.record(
+        lambda batch: outputs[batch[:, 0].astype("int64") - 2**24],
+        users,
+        tmp_path / "users",
+        outputs="logits",
+        dtype="float32",
+        verbose=False,
+    )
+    recording = RecordedOutputs(tmp_path / "users")
+    places = recording.find(example_keys.of_examples(users.astype("int64")))
+    np.testing.assert_array_equal(recording.outputs(places), outputs)
+    assert recording.find(example_keys.of_examples(users + 8)).tolist() == [-1] * 8
+
+
+def test_integers_that_float32_holds_are_the_examples_of_equal_floats():
+    numbers = np.array([[-(2**24), 7], [2**62, 0], [2**24 + 2, -1]])
+    keys = example_keys.of_examples(numbers)
+    np.testing.assert_array_equal(example_keys.of_examples(numbers.astype("float32")), keys)
+    largest = np.array([[2**63 - 1], [2**63 - 2], [-(2**63)]])
+    assert len(set(example_keys.of_examples(largest))) == 3
+
+
 @pytest.mark.parametrize(
     ("function", "options", "sentence"),
     [

@@ -134,3 +134,49 @@ def test_outputs_that_are_not_there_are_named():
     one_head = keras.Sequential([keras.Input((6,)), layers.Dense(CLASSES)])
     with pytest.raises(ValueError, match="`teacher` has no output 'kind'"):
         ban_tf.BornAgainModel(two_heads(0), teacher=one_head, objective="kd")
+
+
+def unnamed_heads(seed, before=0, backwards=False):
+    """Two heads whose names Keras counts on from the layers that were made before them."""
+    keras.backend.clear_session()
+    for _ in range(before):
+        layers.Dense(1)
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((6,))
+    trunk = layers.Dense(8, activation="tanh")(inputs)
+    ends = [None, "softmax"] if backwards else ["softmax", None]
+    heads = [layers.Dense(CLASSES, activation=end)(trunk) for end in ends]
+    return keras.Model(inputs, heads[::-1] if backwards else heads)
+
+
+def divergence(p, q):
+    return np.mean(np.sum(p * np.log(p / q), axis=-1))
+
+
+@pytest.mark.first_cases(2)
+@pytest.mark.parametrize(
+    ("options", "shared"), [({"before": 1}, 1), ({"backwards": True}, 2)], ids=["some", "swapped"]
+)
+@pytest.mark.parametrize("several", [False, True])
+def test_outputs_whose_names_are_counted_belong_together_by_their_order(options, shared, several):
+    x, y = data()
+    student, teachers = unnamed_heads(0), [unnamed_heads(1, **options)]
+    assert len(set(student.output_names) & set(teachers[0].output_names)) == shared
+    if several:
+        teachers.insert(0, unnamed_heads(2))
+    model = ban_tf.BornAgainModel(student, teachers, objective="kd")
+    model.compile(sgd(), ["sparse_categorical_crossentropy", as_logits()])
+    found = model.evaluate(x, [y, y], verbose=0, return_dict=True)["teacher_loss"]
+    theirs = np.mean([as_probabilities(teacher, x) for teacher in teachers], axis=0)
+    ours = as_probabilities(student, x)
+    expected = sum(divergence(p, q) for p, q in zip(theirs, ours, strict=True))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def as_logits():
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+
+def as_probabilities(model, x):
+    first, second = model.predict(x, verbose=0)
+    return np.float64([first, softmax(second)])

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from twins import data, network, sgd
+from twins import CLASSES, data, network, sgd
 
 import ban_tf
 from ban_tf import objectives
@@ -117,3 +117,30 @@ def test_log_probabilities_are_logits(name):
     divergence = np.sum(np.exp(p) * (p - q), axis=-1).mean()
     np.testing.assert_allclose(found["teacher_loss"], [divergence], rtol=1e-4)
     np.testing.assert_allclose(found["label_loss"], [-q[np.arange(24), Y].mean()], rtol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["name", "loss", "own"])
+def test_smoothing_of_the_objective_is_refused_where_another_loss_counts(form):
+    student = network(0, activation="softmax")
+    model = ban_tf.BornAgainModel(student, None, objectives.Labels(label_smoothing=0.3))
+    losses = {
+        "name": "categorical_crossentropy",
+        "loss": keras.losses.CategoricalCrossentropy(label_smoothing=0.1),
+        "own": None,
+    }
+    if form == "own":
+        student.compute_loss = lambda *_, **options: keras.ops.zeros(())
+    model.compile(sgd(), losses[form])
+    one_hot = np.eye(CLASSES)[Y]
+    with pytest.raises(InputError, match=r"`label_smoothing` of the objective is 0\.3"):
+        model.train_on_batch(X, one_hot)
+
+
+def test_smoothing_of_the_objective_may_be_that_of_the_loss():
+    found = []
+    for loss in (None, keras.losses.CategoricalCrossentropy(label_smoothing=0.3)):
+        student = network(0, activation="softmax")
+        model = ban_tf.BornAgainModel(student, None, objectives.Labels(label_smoothing=0.3))
+        model.compile(sgd(), loss)
+        found.append(model.evaluate(X, np.eye(CLASSES)[Y], verbose=0))
+    np.testing.assert_allclose(*found, rtol=1e-5)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import pathlib
@@ -71,10 +72,13 @@ def test_shuffling_within_batches_keeps_the_batches():
 
 def test_the_steps_of_an_epoch_may_be_fewer_or_end_with_a_smaller_batch():
     epochs, left = array_epochs.separate(X, {"y": Y, "batch_size": 24, "callbacks": []})
+    assert left.pop("validation_batch_size") == 24
     assert left == {"callbacks": [], "steps_per_epoch": 3, "shuffle": False}
     assert [len(epochs.batches(0, 0, 1)[number][0]) for number in range(3)] == [24, 16, 24]
     epochs, _ = array_epochs.separate(X, {"y": Y, "batch_size": 8, "steps_per_epoch": 2})
     assert epochs.steps == 2
+    seen = [epochs.batches(0, *divmod(number, 2))[0][0] for number in range(8)]
+    np.testing.assert_array_equal(np.sort(np.concatenate(seen), axis=0), np.sort(X, axis=0))
     epochs, _ = array_epochs.separate(X, {"y": Y, "steps_per_epoch": 5})
     assert len(epochs.batches(0, 0, 0)[0][0]) == 13  # as Keras divides them
 
@@ -255,3 +259,34 @@ def test_in_forked_and_spawned_processes_the_result_is_the_same(tmp_path):
     )
     expected = weights(trained())
     assert json.loads(done.stdout.splitlines()[-1]) == [expected, expected]
+
+
+@pytest.mark.first_cases(1)
+@pytest.mark.parametrize("form", ["arrays", "function"])
+def test_validation_has_the_batch_size_of_training(form):
+    lineage = trained(
+        generations=0,
+        x=X if form == "arrays" else lambda *position: X,
+        validation_data=(X, Y),
+        validation_steps=2,
+        batch_size=8,
+    )
+    kernel, bias = lineage.generations[0].weights
+    logits = np.float64(X[:16]) @ kernel + bias
+    losses = np.logaddexp.reduce(logits, axis=-1) - logits[np.arange(16), Y[:16]]
+    np.testing.assert_allclose(lineage.generations[0].history[-1]["val_loss"], losses.mean(), 1e-5)
+
+
+@pytest.mark.first_cases(1)
+@pytest.mark.parametrize("at_once", [3, 5])
+def test_steps_at_once_need_not_divide_the_steps_of_an_epoch(at_once, tmp_path):
+    def compile(count):
+        optimizer = functools.partial(keras.optimizers.SGD, 0.1, momentum=0.9)
+        return {"optimizer": optimizer, "steps_per_execution": count}
+
+    whole = trained(compile=compile(1))
+    tiny_lineage.assert_equal(trained(compile=compile(at_once)), whole)
+    with pytest.raises(signals.Interrupted):
+        interrupt = tiny_lineage.Signal("step", 1)
+        trained(compile=compile(at_once), directory=tmp_path, callbacks=[interrupt])
+    tiny_lineage.assert_equal(trained(compile=compile(at_once), directory=tmp_path), whole)
