@@ -164,7 +164,7 @@ def _check_shapes(teacher: keras.Model, student: keras.Model, objective: Any) ->
     theirs, ours = output_shapes(teacher), output_shapes(student)
     if theirs is None or ours is None:
         return  # a subclass: the step compares the outputs
-    theirs = outputs.aligned(theirs, list(ours))
+    theirs = outputs.aligned(theirs, list(ours), outputs.counted_names(teacher, student))
     wanted = list(objective) if isinstance(objective, Mapping) else list(ours)
     for name in wanted:
         check_teacher_output(name, theirs)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -65,17 +65,25 @@ def _paths(structure: Any) -> Iterator[tuple[str, Any]]:
             yield str(name), entry
 
 
-def aligned(by_name: dict[str, Any], names: list[str]) -> dict[str, Any]:
+def aligned(
+    by_name: dict[str, Any], names: list[str], counted: Collection[str] = ()
+) -> dict[str, Any]:
     """Returns another model's outputs under this model's names.
 
     Args:
         by_name: The other model's outputs by name.
-        names: This model's names. If none is shared (Keras's automatic names) and the numbers are
-            equal, outputs are matched by their order.
+        names: This model's names. If none is shared and the numbers are equal, outputs are matched
+            by their order.
+        counted: Automatic names of Keras, from `counted_names`. Outputs with these are matched by
+            their order, too, since Keras counts layers on from model to model.
     """
-    if len(by_name) == len(names) and not set(names) & set(by_name):
-        return dict(zip(names, by_name.values(), strict=True))
-    return by_name
+    shared = [name for name in names if name in by_name and name not in counted]
+    theirs, ours = ([n for n in given if n not in shared] for given in (by_name, names))
+    automatic = bool(counted) and any(set(rest) <= set(counted) for rest in (theirs, ours))
+    if len(theirs) != len(ours) or (shared and not automatic):
+        return by_name
+    partner = {**dict(zip(shared, shared, strict=True)), **dict(zip(ours, theirs, strict=True))}
+    return {name: by_name[partner[name]] for name in names}
 
 
 def structured_like(structure: Any, by_name: dict[str, Any]) -> Any:
@@ -127,12 +135,22 @@ def is_counted(name: str, class_name: str) -> bool:
     return base.replace("_", "").lower() == class_name.replace("_", "").lower()
 
 
-def have_counted_names(model: keras.Model) -> bool:
-    """Returns whether any output of a Functional model has an automatic name of Keras."""
+def counted_names(*models: keras.Model) -> set[str]:
+    """Returns the automatic names of Keras among the outputs of models.
+
+    Nothing if a model has none: those of another one that it shares were then chosen by the user.
+    """
+    found = [_counted_names(model) for model in models]
+    return set().union(*found) if all(found) else set()
+
+
+def _counted_names(model: keras.Model) -> set[str]:
     if isinstance(keras_private.output_structure(model), dict):
-        return False
-    makers = [keras_private.origin(tensor).operation for tensor in symbolic(model).values()]
-    return any(is_counted(maker.name, type(maker).__name__) for maker in makers)
+        return set()
+    makers = {
+        name: keras_private.origin(tensor).operation for name, tensor in symbolic(model).items()
+    }
+    return {name for name, it in makers.items() if is_counted(it.name, type(it).__name__)}
 
 
 def final_activations(model: keras.Model) -> dict[str, str]:

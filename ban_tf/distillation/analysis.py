@@ -204,7 +204,9 @@ class Analysis(keras.callbacks.Callback):
         if not given or len(keras.tree.flatten(y_pred)) > 1:
             raise InputError("An analysis needs an online teacher, and a student with one output.")
         students = self.model.learning_outputs(inputs, y_pred)
-        teacher_logits = matching.signals(self.model.teacher, given, students, list(students))
+        teacher_logits = matching.signals(
+            self.model.teacher, given, students, list(students), self.model.student
+        )
         ((name, student),) = students.items()
         return decompose(labels, teacher_logits[name], student.logits)
 

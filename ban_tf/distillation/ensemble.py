@@ -141,7 +141,9 @@ def _matched(member: keras.Model, first: keras.Model) -> list[str]:
     their order, since Keras counts layers on from model to model.
     """
     wanted, own = (list(outputs.symbolic(model)) for model in (first, member))
-    return wanted if set(wanted) == set(own) and not outputs.have_counted_names(member) else own
+    counted = outputs.counted_names(first, member)
+    found = outputs.aligned({name: name for name in own}, wanted, counted)
+    return [found[name] for name in wanted] if set(found) == set(wanted) else own
 
 
 def _meanings(

@@ -102,7 +102,9 @@ class MixedTeacher:
                     "`teacher` mixes a RecordedTeacher() without a path; give the recording's."
                 )
             own = {name: (name, part) for name, part in given.items()}
-            own = outputs.aligned(own, list(joint)) if joint else own
+            models = getattr(self.teachers[0], "models", [])[:1], getattr(teacher, "models", [])[:1]
+            counted = outputs.counted_names(*models[0], *models[1]) if all(models) else ()
+            own = outputs.aligned(own, list(joint), counted) if joint else own
             for name, part in own.items():
                 joint.setdefault(name, []).append(part)
         return labels, joint

@@ -141,6 +141,7 @@ def signals(
     given: Mapping[str, Any],
     students: Mapping[str, StudentOutput],
     names: list[str],
+    student: keras.Model,
 ) -> dict[str, Any]:
     """Returns what a teacher has to say on each of the student's outputs, ready to be matched.
 
@@ -149,18 +150,21 @@ def signals(
         given: What its `split` returned.
         students: The outputs that learn from it.
         names: The names of all outputs of the student.
+        student: The student.
 
     Raises:
         InputError: It lacks an output, or has another kind or number of units.
     """
-    theirs = outputs.aligned({name: name for name in given}, names)
-    theirs = outputs.aligned(theirs, list(students))  # what is recorded may be no more than these
+    counted = counted_names(teacher, student)
+    theirs = outputs.aligned({name: name for name in given}, names, counted)
+    # What is recorded may be no more than these.
+    theirs = outputs.aligned(theirs, list(students), counted)
     found = {}
-    for name, student in students.items():
+    for name, output in students.items():
         checks.check_teacher_output(name, theirs)
-        found[name] = teacher.signal(given[theirs[name]], theirs[name], student)
-        sizes = found[name].shape[-1], student.logits.shape[-1]
-        if student.kind != VALUES:
+        found[name] = teacher.signal(given[theirs[name]], theirs[name], output)
+        sizes = found[name].shape[-1], output.logits.shape[-1]
+        if output.kind != VALUES:
             checks.check_classes(*sizes)
         elif sizes[0] != sizes[1]:
             raise InputError(
@@ -168,6 +172,15 @@ def signals(
                 f"{name!r}); both need the same."
             )
     return found
+
+
+def counted_names(teacher: Any, student: keras.Model) -> set[str]:
+    """Returns the automatic names of Keras among the outputs of a teacher and its student.
+
+    Outputs that are given by name, as recorded ones, have none.
+    """
+    models = getattr(teachers.parts_of(teacher)[0], "models", [])[:1]
+    return outputs.counted_names(*models, student) if models else set()
 
 
 def teacher_loss(

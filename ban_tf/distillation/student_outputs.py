@@ -37,7 +37,8 @@ def evidence(model: TaughtModel, called: Any = None) -> dict[str, Evidence]:
         found = {name: clues._replace(compiled=True) for name, clues in found.items()}
     if not isinstance(model.teacher, teachers.OnlineTeacher):
         return found
-    taught = outputs.aligned(model.teacher.compiled_kinds(), list(found))
+    counted = matching.counted_names(model.teacher, model.student)
+    taught = outputs.aligned(model.teacher.compiled_kinds(), list(found), counted)
     return {name: clues._replace(taught=taught.get(name)) for name, clues in found.items()}
 
 

@@ -289,7 +289,7 @@ class TaughtModel(CheckedModel, StudentProxy):
         teacher_loss = matching.teacher_loss(
             self._at_present(),
             self._labels_of(target.labels, names),
-            matching.signals(self.teacher, target.teacher_logits, learning, names),
+            matching.signals(self.teacher, target.teacher_logits, learning, names, self.student),
             learning,
             names=names,
             sample_weight=sample_weight,
@@ -312,9 +312,10 @@ class TaughtModel(CheckedModel, StudentProxy):
             logits = {name: student.logits for name, student in students.items()}
             ours["logits"] = outputs.structured_like(y_pred, logits)
             signals = matching.signals(
-                self.teacher, target.teacher_logits, students, list(students)
+                self.teacher, target.teacher_logits, students, list(students), self.student
             )
-            signals = outputs.aligned(signals, list(target.teacher_logits))
+            counted = matching.counted_names(self.teacher, self.student)
+            signals = outputs.aligned(signals, list(target.teacher_logits), counted)
             theirs = {**theirs, "logits": outputs.structured_like(theirs["outputs"], signals)}
         given = keras.tree.flatten(y_pred)
         masked = any(masks.mask_of(output) is not None for output in given)

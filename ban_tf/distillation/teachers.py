@@ -159,14 +159,14 @@ class OnlineTeacher:
             joint[name] = self.signal(given[name], name, own)
         return joint
 
-    def compiled_kinds(self) -> dict[str, str]:
-        """Returns the kinds of outputs that the first model's compiled losses speak of, by name."""
+    def compiled_kinds(self) -> dict[str, str | None]:
+        """Returns the kind of each output of the first model by its compiled losses, or None."""
         evidence = self._evidence_of(self.models[0], None)
         kinds = {
             name: {loss.kind for loss in clues.losses if loss.kind is not None}
             for name, clues in evidence.items()
         }
-        return {name: found.pop() for name, found in kinds.items() if len(found) == 1}
+        return {name: found.pop() if len(found) == 1 else None for name, found in kinds.items()}
 
     def observe(self, inputs: Any, layers: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Returns the outputs of a single teacher, and its features from the same pass.
@@ -197,7 +197,10 @@ class OnlineTeacher:
             check_declared("teacher_activation", self.activation, ACTIVATIONS, list(by_name))
             evidence = self._evidence_of(model, (_inputs_of(index, inputs), by_name))
             if joint:
-                by_name, evidence = (outputs.aligned(i, list(joint)) for i in (by_name, evidence))
+                counted = outputs.counted_names(self.models[0], model)
+                by_name, evidence = (
+                    outputs.aligned(found, list(joint), counted) for found in (by_name, evidence)
+                )
             self._evidence[index] = evidence
             for name, tensor in by_name.items():
                 joint.setdefault(name, []).append(tensor)
