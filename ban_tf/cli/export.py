@@ -96,13 +96,8 @@ def export(
     _check_backend(to)
     task = registry.of_settings(reading.settings(run)).load()
     model, described = task.served(run, which, preprocessing, to)
-    if to == "litert":  # which has no kernels of bfloat16
-        from ban_tf.compat.full_precision import in_float32
-
-        try:
-            model = in_float32(model)
-        except InputError as error:
-            raise InputError(f"--to=litert needs the model in float32: {error}.") from error
+    if to == "litert":
+        model, described = _for_litert(model, described, quantize)
     manifest = {"run": str(run.path), "model": name.replace("-", " "), "format": to, **described}
     write = functools.partial(_convert, model, to)
     if quantize:
@@ -117,6 +112,32 @@ def export(
     except OSError as error:
         raise InputError(f"{_manifest_of(path)} cannot be written ({error.strerror}).") from error
     return path
+
+
+def _for_litert(
+    model: Any, described: dict[str, Any], quantize: str | None
+) -> tuple[Any, dict[str, Any]]:
+    """Returns a model and its description as the runtime can run it with its own operators.
+
+    It has none of bfloat16, and none of loops over a batch of unknown size.
+    """
+    from ban_tf.compat.full_precision import in_float32
+    from ban_tf.compat.streams import one_at_a_time
+
+    try:
+        model = in_float32(model)
+    except InputError as error:
+        raise InputError(f"--to=litert needs the model in float32: {error}.") from error
+    takes = described["input"]
+    if quantize or not isinstance(takes, dict):  # quantized files are measured in batches
+        return model, described
+    try:
+        single = one_at_a_time(model)
+    except InputError as error:
+        raise InputError(f"--to=litert needs the model for a batch of one: {error}.") from error
+    if single is None:
+        return model, described
+    return single, {**described, "input": {**takes, "shape": [1, *takes["shape"][1:]]}}
 
 
 def _check_backend(to: str) -> None:

@@ -1,4 +1,4 @@
-"""Copies of language models for another number of streams: with states, or without.
+"""Copies of recurrent models for another number of streams: with states, or without.
 
 A recurrent layer with states has a fixed batch size, and creates the states when it is built, so
 that a model must be rebuilt from its configuration for another one.
@@ -26,24 +26,44 @@ def with_streams(model: keras.Model, streams: int | None) -> keras.Model:
     Raises:
         InputError: A layer cannot be rebuilt from its configuration.
     """
+    return _copy(model, streams, stateful=streams is not None)
+
+
+def one_at_a_time(model: keras.Model) -> keras.Model | None:
+    """Returns a copy for a batch of one, without states; None if no layer is recurrent.
+
+    Args:
+        model: As for `with_streams`.
+
+    Raises:
+        InputError: A layer cannot be rebuilt from its configuration.
+    """
+    if not any(isinstance(layer, keras.layers.RNN) for layer in model._flatten_layers()):
+        return None
+    return _copy(model, 1, stateful=False)
+
+
+def _copy(model: keras.Model, streams: int | None, stateful: bool) -> keras.Model:
     try:
-        copy = type(model).from_config(_changed(model.get_config(), streams))
+        copy = type(model).from_config(_changed(model.get_config(), streams, stateful))
     except (ValueError, TypeError, NotImplementedError) as error:
         raise InputError(f"{copies.cannot_rebuild(model)} ({shown.first_line(error)})") from error
     copy.set_weights(model.get_weights())
     return copy
 
 
-def _changed(config: Any, streams: int | None) -> Any:
+def _changed(config: Any, streams: int | None, stateful: bool) -> Any:
     """Returns a configuration in which all inputs and recurrent layers have so many streams."""
     if isinstance(config, list):
-        return [_changed(value, streams) for value in config]
+        return [_changed(value, streams, stateful) for value in config]
     if not isinstance(config, dict):
         return config
     # `build_config` would build nested layers for the former batch size.
-    changed = {k: _changed(value, streams) for k, value in config.items() if k != "build_config"}
+    changed = {
+        k: _changed(value, streams, stateful) for k, value in config.items() if k != "build_config"
+    }
     if "batch_shape" in changed:
         changed["batch_shape"] = (streams, *changed["batch_shape"][1:])
     if "stateful" in changed:
-        changed["stateful"] = streams is not None
+        changed["stateful"] = stateful
     return changed

@@ -16,7 +16,7 @@ from ban_tf import architectures
 from ban_tf.architectures import backbones
 from ban_tf.config import given_teachers, idle, registry
 from ban_tf.config.flag import declared
-from ban_tf.datasets import resizing, unlabelled
+from ban_tf.datasets import csv_list, resizing, unlabelled
 from ban_tf.distribution import cluster
 from ban_tf.errors import InputError, OptionsError
 from ban_tf.objectives import feature_names
@@ -145,6 +145,11 @@ def _check_files(options: Options) -> None:
     """Checks that the files exist that flags name."""
     # Unlike that of pathlib, this `isfile` is false for names that are too long.
     given_teachers.check(options)
+    if options.dataset.startswith(f"{registry.CSV}:"):  # whose columns say which flags there are
+        try:
+            csv_list.existing(options.dataset)
+        except InputError as error:
+            raise OptionsError(str(error)) from error
     file = backbones.file_of(options.weights)
     if file is not None and not os.path.isfile(file):  # noqa: PTH113
         raise OptionsError(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import csv
+import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
@@ -80,9 +81,10 @@ def existing(dataset: str) -> pathlib.Path:
     file = pathlib.Path(path)
     if path.startswith("~"):
         file = file.expanduser()
-    if not path or not file.is_file():
+    # Unlike those of pathlib, these are false for names that are too long.
+    if not path or not os.path.isfile(file):  # noqa: PTH113
         what = "is a folder: type --dataset=folder:PATH for images in folders"
-        if not file.is_dir() or not path:
+        if not os.path.isdir(file) or not path:  # noqa: PTH112
             kind = "images" if prefix != "csv" else "images, of texts or of rows"
             what = f"does not exist; give a table of {kind} as --dataset={prefix}:FILE"
         raise InputError(f"--dataset={dataset} {what}.")

@@ -332,7 +332,7 @@ class Lineage(TrainedGenerations):
                 first=number == 0,
             )
         fresh = self._fresh_model(number)
-        trainer.begin(fresh, [self.generations[index] for index in teachers])
+        trainer.begin(fresh, [self.generations[index] for index in teachers], self._workers.scope)
         shared_weights.restart_shared_seeds(
             trainer.model.student, fresh, seeds.derive_seed(self.seed, "shared", number)
         )

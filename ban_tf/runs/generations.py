@@ -189,6 +189,8 @@ def check_settings(
 ) -> None:
     """Checks that a resumed run has the same settings; stores those of a new run.
 
+    Data of the same content may be at another path, which is recorded.
+
     Args:
         directory: The run.
         settings: Settings that a resumed run must share.
@@ -204,6 +206,8 @@ def check_settings(
         directory.commit(metadata={"settings": settings})
         return
     recorded, before = before, {**defaults, **before}
+    if _moved(before, settings):
+        before["dataset"] = settings["dataset"]
     changed = [
         f"{name} was {before.get(name)!r} and is now {settings.get(name)!r}"
         for name in sorted({*before, *settings})
@@ -216,6 +220,14 @@ def check_settings(
         )
     if before != recorded:
         directory.commit(metadata={"settings": before})
+
+
+def _moved(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Returns whether settings name the same data of one kind, such as "folder", at two paths."""
+    kind, _, path = str(before.get("dataset")).partition(":")
+    kind_now, _, path_now = str(now.get("dataset")).partition(":")
+    same = before.get("data") is not None and before.get("data") == now.get("data")
+    return same and kind == kind_now and bool(path and path_now)
 
 
 def check_last(directory: RunDirectory, number: int) -> None:

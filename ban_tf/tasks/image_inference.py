@@ -27,7 +27,7 @@ def evaluate(
     """Evaluates the generations of a run on the test split of a dataset.
 
     All images of a folder of classes without train and test are test data; of the folder that the
-    run was trained on, the test images of the run are.
+    run was trained on, the test images of the run are, also where it has moved.
 
     Args:
         run: The run.
@@ -44,7 +44,9 @@ def evaluate(
         InputError: The data cannot be loaded, or does not fit the models.
     """
     own = reading.settings(run).get("dataset", "")
-    if class_folder.is_alone(dataset) and not class_folder.is_own(dataset, own):
+    if class_folder.is_alone(dataset) and not (
+        class_folder.is_own(dataset, own) or served_images.are_own(run, dataset)
+    ):
         return _evaluate_folder(run, dataset, skip_bad_files)
     facts = reading.read_data_facts(run)
     data, trained = load(run, facts, dataset, data_dir, skip_bad_files)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pathlib
+
 import numpy as np
 
 from ban_tf import datasets
 from ban_tf.datasets.image_data import Rows
-from ban_tf.errors import InputError
+from ban_tf.errors import InputError, RunDirectoryError
 from ban_tf.runs import reading
 from ban_tf.tasks import data_facts
 from ban_tf.tasks.task import ServedData
@@ -32,27 +34,16 @@ def load(
     Raises:
         InputError: The data has gone, or is not that of the run.
     """
-    facts, settings = reading.read_data_facts(run), reading.settings(run)
+    facts = reading.read_data_facts(run)
     name = dataset or facts.dataset
     try:
-        data = datasets.load(
-            name,
-            data_dir=data_dir or _data_dir(run),
-            validation_fraction=settings.get("validation_fraction", 0.1),
-            train_examples=settings.get("train_examples"),
-            seed=settings.get("seed", 0),
-            image_size=facts.input_shape[:2],
-            resize=facts.resize,
-            skip_bad_files=settings.get("skip_bad_files", False),
-            test_fraction=settings.get("test_fraction", 0.2),
-            target=settings.get("target"),
-        )
+        data = _again(run, facts, name, data_dir or _data_dir(run))
     except InputError as error:
         raise InputError(
             f"the data of {run.path} cannot be loaded again; --dataset and --data_dir name where "
             f"it is now: {error}"
         ) from error
-    if settings.get("data", known := data_facts.known_by(data.content)) != known:
+    if not _is_of(run, data):
         raise InputError(
             f"--dataset={name} no longer holds the images that {run.path} was trained and tested "
             "on; name these with --dataset."
@@ -75,6 +66,49 @@ def load(
         ),
         np.asarray(test.labels),
     )
+
+
+def are_own(run: reading.RunReader, folder: str) -> bool:
+    """Returns whether a folder of classes has the images that a run was trained and tested on.
+
+    They are read only if the folder has the names of all test images of the run.
+
+    Args:
+        run: The run.
+        folder: As `--dataset`.
+    """
+    root = pathlib.Path(folder.partition(":")[2]).expanduser()
+    try:
+        files = reading.read_test(run).files
+        if files is None or not all((root / name).is_file() for name in files):
+            return False
+        return _is_of(run, _again(run, reading.read_data_facts(run), folder, None))
+    except (InputError, RunDirectoryError, OSError):  # such as too few images to be divided
+        return False
+
+
+def _again(
+    run: reading.RunReader, facts: reading.DataFacts, name: str, data_dir: str | None
+) -> datasets.ImageData:
+    """Loads a dataset with the settings of a run."""
+    settings = reading.settings(run)
+    return datasets.load(
+        name,
+        data_dir=data_dir,
+        validation_fraction=settings.get("validation_fraction", 0.1),
+        train_examples=settings.get("train_examples"),
+        seed=settings.get("seed", 0),
+        image_size=facts.input_shape[:2],
+        resize=facts.resize,
+        skip_bad_files=settings.get("skip_bad_files", False),
+        test_fraction=settings.get("test_fraction", 0.2),
+        target=settings.get("target"),
+    )
+
+
+def _is_of(run: reading.RunReader, data: datasets.ImageData) -> bool:
+    known = data_facts.known_by(data.content)
+    return reading.settings(run).get("data", known) == known
 
 
 def _data_dir(run: reading.RunReader) -> str | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from ban_tf.compat import keras_private
 from ban_tf.distillation import sharing
@@ -43,14 +45,31 @@ class Trainer:
         self._inference = inference
         self._shared = shared
         model.optimizer.build(model.trainable_variables)
+        # Such as of ScheduleFreeAdamW, which averages from them on.
+        self._starts_from_weights = any(
+            np.ptp(keras.ops.convert_to_numpy(variable)) > 0
+            for variable in model.optimizer.variables
+            if len(variable.shape)
+        )
         self._initial = checkpoints.capture(model)
 
     def reset(self) -> None:
         """Resets the student and its `distillation_losses` to their initial state."""
         checkpoints.restore(self.model, self._initial)
 
-    def begin(self, fresh: keras.Model, teachers: list[Generation]) -> None:
-        """Resets everything for the training of a generation."""
+    def begin(
+        self,
+        fresh: keras.Model,
+        teachers: list[Generation],
+        scope: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext,
+    ) -> None:
+        """Resets everything for the training of a generation.
+
+        Args:
+            fresh: The model whose weights the student starts from.
+            teachers: Its teachers.
+            scope: That in which variables are created.
+        """
         self.reset()
         for variable, value in zip(self.model.student.variables, fresh.variables, strict=True):
             variable.assign(value)
@@ -61,7 +80,18 @@ class Trainer:
                 copy_folded(model, inference)
         if self._shared:
             sharing.copy_ends(self.model.student, self.teachers[-1], self._shared)
+        if self._starts_from_weights:
+            with scope():
+                self._restart_optimizer()
         self.model.stop_training = False
+
+    def _restart_optimizer(self) -> None:
+        """Gives the optimizer the variables that it is built with for the present weights."""
+        optimizer = self.model.optimizer
+        copy = keras_private.copy_of_optimizer(optimizer)
+        copy.build(self.model.trainable_variables)
+        for variable, value in zip(optimizer.variables, copy.variables, strict=True):
+            variable.assign(keras.ops.convert_to_numpy(value))
 
 
 class Trainers:

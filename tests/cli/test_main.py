@@ -52,6 +52,11 @@ def _options(**changes):
         ({"dataset": ""}, "--dataset"),
         ({"dataset": "folder:/nowhere"}, "/nowhere"),
         ({"dataset": "csv:/nowhere"}, "a table of images, of texts or of rows as"),
+        (  # and not that this objective is not for images
+            {"dataset": "csv:/nowhere", "objective": "mse+labels", "target": "price"},
+            "--dataset=csv:/nowhere does not exist",
+        ),
+        ({"dataset": f"csv:{'x' * 300}"}, "x does not exist; give a table of images"),
         ({"dataset": "regression"}, "--dataset=regression names no data; give regression:FILE"),
         ({"dataset": "multilabel"}, "names no data; .* or multilabel:digits"),
         ({"gens": -1}, "--gens"),

@@ -79,6 +79,24 @@ def test_a_generation_equals_the_same_training_by_hand(taught):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_an_optimizer_that_starts_from_the_weights_starts_from_those_of_its_generation():
+    from ban_tf.system import seeds
+
+    def optimizer():
+        return keras.optimizers.ScheduleFreeAdamW(0.05)
+
+    lineage = ban_tf.Lineage(_build, generations=1, objective="labels", seed=5)
+    _fit(lineage, compile={**COMPILE, "optimizer": optimizer})
+    for generation in lineage.generations:
+        with seeds.seeded(seeds.derive_seed(5, "weights", generation.number)):
+            student = _build()
+        model = ban_tf.BornAgainModel(student, objective="labels")
+        model.compile(optimizer(), metrics=["accuracy"])
+        model.fit(*_data(), epochs=3, batch_size=16, shuffle=False, verbose=0)
+        for ours, theirs in zip(generation.weights, student.get_weights(), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.nightly
 def test_generations_of_one_shape_are_traced_once():
     def traces(generations):

@@ -163,6 +163,14 @@ def test_files_are_predicted_a_table_is_evaluated_and_a_model_exported(run, plac
     np.testing.assert_allclose(served[:, 0], run.predict(pixels), rtol=1e-5)
 
 
+@pytest.mark.filterwarnings("error:The structure of `inputs`")
+def test_saved_models_take_images_as_keras_does(run, test_part):
+    for name in ("generation-0/model.keras", "generation-1/model.keras", "ensemble.keras"):
+        model = keras.models.load_model(run.path / name)
+        assert isinstance(model.input, keras.KerasTensor)
+        model(test_part.images.astype("float32"))
+
+
 @pytest.mark.nightly
 def test_quantized_files_are_measured_by_the_rmse(run, capsys):
     folder = str(run.path)

@@ -17,7 +17,7 @@ import ban_tf
 from ban_tf.cli import evaluate, export, predict
 from ban_tf.config import options
 from ban_tf.datasets import text
-from ban_tf.runs import inference, reading
+from ban_tf.runs import inference, litert, reading
 from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import language_inference, language_scores, runner
 
@@ -161,6 +161,27 @@ def test_an_export_without_preprocessing_takes_numbers_of_words(run, tmp_path):
     model = keras.models.load_model(path)
     assert model(np.zeros((3, 4), "int32")).shape == (3, 4, len(manifest["vocabulary"]))
     np.testing.assert_array_equal(model.get_weights()[0], inference.load(run, "1").get_weights()[0])
+
+
+@pytest.mark.first_cases(1)
+@pytest.mark.parametrize("which", ["0", "1", "ensemble"])
+def test_a_litert_file_of_a_recurrent_network_needs_no_operators_of_tensorflow(
+    which, run, tmp_path
+):
+    pytest.importorskip("tensorflow")
+    path = export.export(run, "litert", which, tmp_path / "model.tflite")
+    manifest = json.loads(pathlib.Path(f"{path}.json").read_text())
+    assert manifest["input"]["shape"] == [1, "steps"]
+    interpreter = litert.interpreter_class()(str(path))
+    entry, end = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    model = language_inference.stateless(run, which)
+    for words in ([[2, 3, 4]], [[5, 3, 2, 4, 3]], [[2, 3, 4]]):  # states begin at zero each time
+        interpreter.resize_tensor_input(entry["index"], np.shape(words))
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(entry["index"], np.array(words, np.int32))
+        interpreter.invoke()
+        expected = model.predict(np.array(words, np.int32), verbose=0)
+        np.testing.assert_allclose(interpreter.get_tensor(end["index"]), expected, atol=1e-5)
 
 
 def test_a_saved_model_splits_lines_where_python_does(run, tmp_path):

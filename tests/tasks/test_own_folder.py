@@ -1,5 +1,7 @@
 """A run on a folder of classes without parts, whose test images are drawn from it."""
 
+import shutil
+
 import numpy as np
 import one_convolution
 import pytest
@@ -27,11 +29,17 @@ def test_its_own_folder_is_evaluated_on_its_test_images_alone(tmp_path):
     runner.run(options.check(options.Options(dataset=dataset, workdir=directory, **given, **quiet)))
     run = Run(directory)
     (tmp_path / "linked").symlink_to(tmp_path / "photos")
-    for name in (dataset, f"folder:{tmp_path / 'linked'}"):
+    shutil.copytree(tmp_path / "photos", tmp_path / "moved")
+    for name in (dataset, *(f"folder:{tmp_path / name}" for name in ("linked", "moved"))):
         found = run.evaluate(name)
         for row, known in zip(found["generations"], run.summary["generations"], strict=True):
             assert row["examples"] == known["examples"] == 8
             assert row["negative_log_likelihood"] == known["negative_log_likelihood"]
+    (tmp_path / "moved" / "dark" / "0.png").write_bytes(
+        (tmp_path / "moved" / "dark" / "1.png").read_bytes()
+    )
+    others = run.evaluate(f"folder:{tmp_path / 'moved'}")
+    assert {row["examples"] for row in others["generations"]} == {40}
 
 
 def test_a_folder_is_a_runs_own_by_its_place(tmp_path, monkeypatch):

@@ -121,8 +121,9 @@ def test_every_second_step_interrupted_still_ends_equal(tmp_path, undisturbed):
         lambda: ban_tf.optimizers.make_optimizer(
             "sgd", ban_tf.optimizers.Schedule("cosine", 0.1, EPOCHS * STEPS), weight_decay=1e-3
         ),
+        lambda: keras.optimizers.ScheduleFreeAdamW(0.01),
     ],
-    ids=["ema", "ema-overwriting", "accumulation", "loss-scale", "schedule"],
+    ids=["ema", "ema-overwriting", "accumulation", "loss-scale", "schedule", "schedule-free"],
 )
 def test_the_state_of_any_optimizer_is_restored(tmp_path, make):
     def run(directory, *sent):
