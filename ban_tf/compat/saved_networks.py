@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import pathlib
+import tempfile
 import zipfile
 from typing import Any
 
@@ -46,6 +48,23 @@ def loadable(content: bytes) -> bytes:
         for name in ("metadata.json", _CONFIG, _WEIGHTS):
             archive.writestr(name, files[name])
     return found.getvalue()
+
+
+def load(path: pathlib.Path) -> keras.Model:
+    """Loads what the present backend can load of a file, with Keras's safe mode on.
+
+    Args:
+        path: A `.keras` file, or another one that Keras reads.
+    """
+    if path.suffix == ".keras":
+        content = path.read_bytes()
+        found = loadable(content)
+        if found is not content:
+            with tempfile.TemporaryDirectory() as folder:
+                path = pathlib.Path(folder) / "network.keras"
+                path.write_bytes(found)
+                return keras.models.load_model(path, compile=False, safe_mode=True)
+    return keras.models.load_model(path, compile=False, safe_mode=True)
 
 
 def _needs_tensorflow(config: Any) -> bool:

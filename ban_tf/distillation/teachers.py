@@ -8,7 +8,6 @@ student's. It always runs in inference mode, and outside the gradient tape.
 from __future__ import annotations
 
 import pathlib
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Sequence
@@ -277,7 +276,7 @@ def load_model(path: str | pathlib.Path) -> keras.Model:
     try:
         with warnings.catch_warnings():  # of an optimizer, which a teacher does not need
             warnings.filterwarnings("ignore", "Skipping variable loading for optimizer")
-            return _load_keras(path)
+            return saved_networks.load(path)
     except Exception as error:
         if "lambda" in str(error).lower():
             raise InputError(
@@ -288,18 +287,6 @@ def load_model(path: str | pathlib.Path) -> keras.Model:
         raise InputError(
             f"{path} could not be read as a Keras model: {shown.first_line(error)}"
         ) from error
-
-
-def _load_keras(path: pathlib.Path) -> keras.Model:
-    if path.suffix == ".keras":
-        content = path.read_bytes()
-        loadable = saved_networks.loadable(content)
-        if loadable is not content:
-            with tempfile.TemporaryDirectory() as folder:
-                path = pathlib.Path(folder) / "network.keras"
-                path.write_bytes(loadable)
-                return keras.models.load_model(path, compile=False, safe_mode=True)
-    return keras.models.load_model(path, compile=False, safe_mode=True)
 
 
 def as_teacher(teacher: Any, activation: Any = None) -> Teacher | None:
