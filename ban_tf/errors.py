@@ -56,3 +56,7 @@ class ClusterError(RunError):
 
 class WorkerError(RunError):
     """The workers cannot continue together; the message says why, and what to do."""
+
+
+class CustomCodeError(RuntimeError):
+    """Custom code called this package wrongly. No `BanError`, so that its traceback is shown."""

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ban_tf.architectures import applications, backbones
-from ban_tf.errors import InputError
+from ban_tf.errors import CustomCodeError, InputError
 from ban_tf.system import flag_names, user_code
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def _call(name: str, builder: Callable, *args: Any, **kwargs: Any) -> Any:
         with flag_names.apart():
             return builder(*args, **kwargs)
     except InputError as error:
-        raise RuntimeError(f"{name} failed: {error}") from error
+        raise CustomCodeError(f"{name} failed: {error}") from error
 
 
 def _parameters(function: Callable) -> set[str]:

@@ -12,7 +12,7 @@ import pytest
 
 from ban_tf import architectures
 from ban_tf.config.options import FLAGS
-from ban_tf.errors import InputError
+from ban_tf.errors import BanError, CustomCodeError, InputError
 
 
 @pytest.mark.parametrize(
@@ -221,9 +221,11 @@ def test_what_a_users_code_raises_passes_unchanged(builders, name, error, messag
 
 
 def test_a_builder_that_calls_this_package_wrongly_keeps_its_traceback(builders):
-    with pytest.raises(RuntimeError, match=r"^my_networks:misspells failed: name=wrn-9") as caught:
+    with pytest.raises(
+        CustomCodeError, match=r"^my_networks:misspells failed: name=wrn-9"
+    ) as caught:
         architectures.build("my_networks:misspells", (8, 8, 1), 10)
-    assert not isinstance(caught.value, InputError)  # which the command line prints as a sentence
+    assert not isinstance(caught.value, BanError)  # which the command line prints as a sentence
     assert "my_networks.py" in "".join(traceback.format_exception(caught.value))
 
 
