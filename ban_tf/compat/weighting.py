@@ -32,7 +32,17 @@ def reduce(losses: Any, output: Any, sample_weight: Any) -> Any:
     """
     # Keras would align `[batch]` with the last axis of the losses.
     weight = combine(sample_weight, None, losses)
-    return mean(PerSample(name="per_sample", dtype="float32"), losses, output, weight)
+    wide = keras.backend.standardize_dtype(losses.dtype) == "float64"
+    dtype = "float64" if wide else "float32"
+    return mean(PerSample(name="per_sample", dtype=dtype), losses, output, weight)
+
+
+def in_one_dtype(terms: list[Any]) -> list[Any]:
+    """Returns scalars in the widest of their dtypes."""
+    dtypes = {keras.backend.standardize_dtype(ops.convert_to_tensor(term).dtype) for term in terms}
+    if len(dtypes) == 1:
+        return terms
+    return [ops.cast(term, keras.backend.result_type(*dtypes)) for term in terms]
 
 
 def mean(loss: keras.losses.Loss, labels: Any, output: Any, sample_weight: Any) -> Any:

@@ -226,7 +226,8 @@ def teacher_loss(
             watch(agree, weighting.combine(None, sample.mask, agree))
         position = masks.with_mask(sample.logits[..., 0], sample.mask)
         losses = _losses(fit[name], sample, weighting.combine(weight, sample.mask, position), seed)
-        total = total + weighting.reduce(losses, position, weight)
+        # Outputs may have different precision.
+        total = ops.add(total, weighting.reduce(losses, position, weight))
     return total
 
 
@@ -266,4 +267,5 @@ def _losses(objective: objectives.Objective, sample: _Sample, counted: Any, seed
     if weights is None:
         return losses
     # A global batch is one batch, however many replicas share it.
-    return losses * objectives.normalize(weights, counted, distribute.sum_over_replicas)
+    normalized = objectives.normalize(weights, counted, distribute.sum_over_replicas)
+    return losses * ops.cast(normalized, losses.dtype)

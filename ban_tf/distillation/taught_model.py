@@ -176,7 +176,7 @@ class TaughtModel(CheckedModel, StudentProxy):
             *self._distillation_term(target, y_pred, students, sample_weight),
             *additional,
         ]
-        return terms[0] if len(terms) == 1 else ops.sum(terms)
+        return terms[0] if len(terms) == 1 else ops.sum(weighting.in_one_dtype(terms))
 
     def _label_term(
         self, target: Target, y_pred: Any, students: dict[str, StudentOutput], sample_weight: Any

@@ -68,7 +68,7 @@ class ImageRegression(ImageClassification):
         """Returns the network with outputs in the unit of the data."""
         whole = super().as_saved(model)
         numbers = number_scores.in_unit_of(self._target)(whole.outputs[0])
-        return keras.Model(whole.inputs, numbers, name=whole.name)
+        return keras.Model(whole.inputs[0], numbers, name=whole.name)
 
     def _monitored(self) -> dict[str, Any]:
         return {}  # epochs are compared by their loss

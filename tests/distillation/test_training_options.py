@@ -136,3 +136,53 @@ def test_a_student_that_ends_in_float16_logits_is_compared_in_float32():
     found = model.test_on_batch(x, return_dict=True)["teacher_loss"]
     p, q = softmax(teacher.predict(x, verbose=0)), softmax(student.predict(x, verbose=0))
     np.testing.assert_allclose(found, np.mean(np.sum(p * np.log(p / q), axis=-1)), rtol=1e-4)
+
+
+@pytest.fixture
+def double():
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+
+
+def test_in_float64_a_step_is_exact(double):
+    x, y = data(24)
+    student, teacher = network(0), network(1)
+    model = ban_tf.BornAgainModel(student, teacher, label_weight=0.7, teacher_weight=0.3)
+    model.compile(
+        keras.optimizers.SGD(0.1), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    before = student.get_weights()
+    q, p = (as_distribution(net.predict(x, verbose=0)) for net in (student, teacher))
+    model.train_on_batch(x, y)
+    hidden = np.tanh(np.float64(x) @ before[0] + before[1])
+    to_logits = (0.3 * (q - p) + 0.7 * (q - np.eye(CLASSES)[y])) / len(x)
+    to_hidden = to_logits @ before[2].T * (1 - hidden**2)
+    steps = [x.T @ to_hidden, to_hidden.sum(0), hidden.T @ to_logits, to_logits.sum(0)]
+    for old, step, new in zip(before, steps, student.get_weights(), strict=True):
+        np.testing.assert_allclose(new, old - 0.1 * step, rtol=0, atol=1e-14)
+
+
+def as_distribution(logits):
+    exponentials = np.exp(np.float64(logits) - np.max(logits, axis=-1, keepdims=True))
+    return exponentials / exponentials.sum(axis=-1, keepdims=True)
+
+
+@pytest.mark.parametrize("policies", [("float64", "float32"), ("float32", "float64")])
+def test_weights_by_the_teachers_confidence_take_teachers_of_other_precision(policies):
+    x, y = data()
+    found = []
+    for own, its in (policies, ("float32", "float32")):
+        student, teacher = of_precision(own, 0), of_precision(its, 1)
+        model = ban_tf.BornAgainModel(student, teacher, "cwtm")
+        model.compile(sgd())
+        found.append(model.evaluate(x, y, verbose=0, return_dict=True)["teacher_loss"])
+    np.testing.assert_allclose(*found, rtol=1e-5)
+
+
+def of_precision(policy, seed):
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(CLASSES, dtype=policy)])
+    model.set_weights([np.random.default_rng(seed).normal(size=(6, CLASSES)), np.zeros(CLASSES)])
+    return model
