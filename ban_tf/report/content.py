@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -174,11 +174,12 @@ class WordContent(Content):
     texts: Mapping[int, str]
 
 
-def read(path: str | pathlib.Path) -> Content:
+def read(path: str | pathlib.Path, lost: Collection[int] = ()) -> Content:
     """Reads a finished run.
 
     Args:
         path: Its directory.
+        lost: Generations whose histories are known to be damaged, and are left out.
 
     Returns:
         An `ImageContent`, or a `SegmentationContent`; a `ClassContent` for other classifiers whose
@@ -195,7 +196,7 @@ def read(path: str | pathlib.Path) -> Content:
         "path": run.path,
         "summary": summary,
         "histories": {
-            number: _with_label_loss(reading.read_history(run, number))
+            number: _with_label_loss([] if number in lost else reading.read_history(run, number))
             for number in range(generations)
         },
         "resume": reading.resume(run),

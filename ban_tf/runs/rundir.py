@@ -172,6 +172,10 @@ class RunDirectory:
             for name in remove:
                 self._delete(name)
 
+    def lists(self, name: str, content: bytes) -> bool:
+        """Returns whether a file of this content is listed, whole or damaged since."""
+        return self._manifest["files"].get(name) == manifests.entry(content)
+
     def write_untracked(self, name: str, content: bytes) -> None:
         """Writes a file atomically without listing it, such as the history of a running generation.
 

@@ -212,6 +212,9 @@ class ImageNetworks:
         """
         if reading.DATA not in directory.names() or not directory.names("generation-"):
             return
+        now = reading.DataFacts.of(self.data, self._task.options.resize)
+        if directory.lists(reading.DATA, now.to_json()):
+            return  # whether or not the file is whole: it is written again
         facts = reading.read_data_facts(reading.RunReader(directory.path))
         before = pixels.name_of(facts.mean, facts.std)
         if before != self.form:

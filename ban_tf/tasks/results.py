@@ -42,7 +42,8 @@ def report(task: Task, lineage: Lineage, directory: RunDirectory) -> dict[str, A
     tensorboard.write_histories(logs, lineage.generations)
     figures = task.figures() if task.options.report else {}
     tensorboard.write_summary(logs, result, compared(task.options), figures, str(directory.path))
-    found = content.read(directory.path)
+    lost = [generation.number for generation in lineage.generations if not generation.history]
+    found = content.read(directory.path, lost)
     table_of_examples = predictions.write(found)
     if table_of_examples is not None:
         directory.write_untracked(predictions.FILE, table_of_examples)
