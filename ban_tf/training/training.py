@@ -228,6 +228,7 @@ def _fit(
             epochs = record.epochs + 1
             fit["steps_per_epoch"] -= record.step
         x = batches(record.epochs, record.step)
+        _check_execution(x, steps, model.steps_per_execution)
         if by_epoch and not epoch_data.is_stream(x, fit.get("steps_per_epoch")):
             x = epoch_data.EpochData(
                 batches,
@@ -252,6 +253,21 @@ def _fit(
         for callback in callbacks:
             getattr(callback, "close", lambda: None)()  # removes progress bars
         raise
+
+
+def _check_execution(x: Any, steps: int | None, at_once: int) -> None:
+    """Checks that executions of several steps end with each epoch of an endless stream.
+
+    Keras reads further batches in the last execution of an epoch, also where none are left of it.
+
+    Raises:
+        InputError: They do not, so that the number of steps at once would change the result.
+    """
+    if steps and steps % at_once and epoch_data.is_endless(x):
+        raise InputError(
+            f"`steps_per_execution` of {at_once} must divide the `steps_per_epoch` of an endless "
+            f"stream. Received: {steps}"
+        )
 
 
 def _build_metrics(model: keras.Model, x: Any) -> None:

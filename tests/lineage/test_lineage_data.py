@@ -146,6 +146,16 @@ def test_the_function_of_an_endless_stream_is_called_once():
     assert calls == [(0, 0, 0), (1, 0, 0)]
 
 
+def test_executions_of_a_stream_that_would_read_beyond_an_epoch_are_refused():
+    stream = as_dataset(order(0, 0).reshape(STEPS, BATCH)).repeat()
+    lineage = ban_tf.Lineage(build, generations=0)
+    several = {"optimizer": "sgd", "steps_per_execution": 2}
+    with pytest.raises(ValueError, match=r"`steps_per_execution` of 2 must divide .* Received: 3"):
+        lineage.fit(stream, epochs=2, steps_per_epoch=3, verbose=0, compile=several)
+    lineage.fit(stream, epochs=2, steps_per_epoch=4, verbose=0, compile=several)
+    assert len(lineage.generations) == 1
+
+
 def test_callbacks_see_one_training_and_every_epoch_of_it():
     seen = []
 
