@@ -182,7 +182,7 @@ def _load(name: str, arguments: Sequence[str]) -> Callable:
 
 
 def _call(name: str, builder: Callable, *args: Any, **kwargs: Any) -> Any:
-    """Calls a custom function; its wrong calls of this package keep their traceback, too."""
+    """Calls a custom function; where it calls this package wrongly, the traceback is kept, too."""
     try:
         with flag_names.apart():
             return builder(*args, **kwargs)

@@ -117,9 +117,9 @@ def export(
 def _for_litert(
     model: Any, described: dict[str, Any], quantize: str | None
 ) -> tuple[Any, dict[str, Any]]:
-    """Returns a model and its description as the runtime can run it with its own operators.
+    """Returns a model that LiteRT can run, and its description.
 
-    It has none of bfloat16, and none of loops over a batch of unknown size.
+    LiteRT has no operators for bfloat16, and none for loops over a batch of unknown size.
     """
     from ban_tf.compat.full_precision import in_float32
     from ban_tf.compat.streams import one_at_a_time
@@ -129,7 +129,7 @@ def _for_litert(
     except InputError as error:
         raise InputError(f"--to=litert needs the model in float32: {error}.") from error
     takes = described["input"]
-    if quantize or not isinstance(takes, dict):  # quantized files are measured in batches
+    if not isinstance(takes, dict):
         return model, described
     try:
         single = one_at_a_time(model)
@@ -137,6 +137,11 @@ def _for_litert(
         raise InputError(f"--to=litert needs the model for a batch of one: {error}.") from error
     if single is None:
         return model, described
+    if quantize:
+        raise InputError(
+            f"--quantize={quantize} measures files in batches, and LiteRT takes one example at a "
+            "time of networks with recurrent layers; leave it out."
+        )
     return single, {**described, "input": {**takes, "shape": [1, *takes["shape"][1:]]}}
 
 

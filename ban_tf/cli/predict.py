@@ -30,7 +30,7 @@ or 2 if nothing could be predicted. For a run on masks, prints the largest class
 their shares of its pixels; --masks=FOLDER writes the masks. For a run on labeled texts, a file is
 one text, or with --lines each of its lines. For a run on a table, prints the class or the number of
 each row of tables, which need no column with it. For a run on text, prints the most likely next
-words after each line of text files, of which it reads the last 256 words.
+words after each line of text files; of a long line it reads the last 256 words.
 """
 
 

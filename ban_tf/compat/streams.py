@@ -30,7 +30,7 @@ def with_streams(model: keras.Model, streams: int | None) -> keras.Model:
 
 
 def one_at_a_time(model: keras.Model) -> keras.Model | None:
-    """Returns a copy for a batch of one, without states; None if no layer is recurrent.
+    """Returns a copy for a batch of one, without states; None if no layer is a loop over steps.
 
     Args:
         model: As for `with_streams`.
@@ -38,7 +38,8 @@ def one_at_a_time(model: keras.Model) -> keras.Model | None:
     Raises:
         InputError: A layer cannot be rebuilt from its configuration.
     """
-    if not any(isinstance(layer, keras.layers.RNN) for layer in model._flatten_layers()):
+    loops = (layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.RNN))
+    if all(layer.unroll for layer in loops):
         return None
     return _copy(model, 1, stateful=False)
 

@@ -39,20 +39,31 @@ class CheckedModel(AdjustableModel):
         own = student_code.overrides(self.student, "compute_loss")
         return own or getattr(self, "loss", None) is not None
 
-    def _check_smoothing(self) -> None:
-        """Checks that the objective's label smoothing is that of the loss which labels go to.
+    def _check_smoothing(self, names: list[str]) -> None:
+        """Checks that the label smoothing of an objective is that of a loss which labels go to.
+
+        Args:
+            names: The names of all outputs.
 
         Raises:
-            InputError: There is another loss, which would leave it without effect.
+            InputError: There are other losses, which would leave it without effect.
         """
-        smoothing = getattr(self.objective, "label_smoothing", 0.0)
-        losses = keras.tree.flatten(getattr(self, "loss", None))
-        own = {getattr(loss, "label_smoothing", 0.0) for loss in losses if loss is not None}
-        if smoothing and self.has_loss and own != {smoothing}:
-            raise InputError(
-                f"`label_smoothing` of the objective is {smoothing:g}, which is for the loss "
-                "without `compile(loss=...)`; leave `loss` out, or give `label_smoothing` to it."
-            )
+        if not self.has_loss:
+            return
+        smoothed = {
+            name: {getattr(loss, "label_smoothing", 0.0) for loss in losses}
+            for name, losses in self.compared_losses(names).items()
+        }
+        anywhere = set().union(*smoothed.values())
+        for name in matching.learning(self.objective, names):
+            objective = matching.objective_of(self.objective, name)
+            smoothing = getattr(objective, "label_smoothing", 0.0)
+            single = objective is self.objective  # for all outputs, of which some have no classes
+            if smoothing and smoothing not in (anywhere if single else smoothed.get(name, ())):
+                raise InputError(
+                    f"`label_smoothing` of the objective is {smoothing:g}, which is for the loss "
+                    "without `compile(loss=...)`; leave `loss` out, or give it `label_smoothing`."
+                )
 
     def compared_losses(self, names: list[str]) -> dict[str, list[Any]]:
         """Returns the compiled losses that labels are given to, by output."""

@@ -17,6 +17,7 @@ import numpy as np
 from ban_tf.errors import InputError
 
 _AT_A_TIME = 1024  # examples that are read together
+_HELD = 2**24  # float32 holds all integers up to it
 
 
 def leaves(data: Any, name: str = "data") -> list[Any]:
@@ -115,7 +116,8 @@ def _are_rounded(numbers: np.ndarray, floats: np.ndarray) -> np.ndarray:
         numbers: `[examples, numbers]`, of any dtype.
         floats: The same as float32.
     """
-    if numbers.dtype.kind not in "iu" or numbers.dtype.itemsize < 4:
+    held = numbers.dtype.kind not in "iu" or numbers.dtype.itemsize < 4 or not numbers.size
+    if held or (numbers.max() <= _HELD and numbers.min() >= -_HELD):
         return np.zeros(len(numbers), bool)
     wide = floats.astype(np.float64)
     fits = np.abs(wide) < 2.0**63

@@ -157,8 +157,8 @@ def signals(
     """
     counted = counted_names(teacher, student)
     theirs = outputs.aligned({name: name for name in given}, names, counted)
-    # What is recorded may be no more than these.
-    theirs = outputs.aligned(theirs, list(students), counted)
+    if not set(students) <= set(theirs):  # what is recorded may be no more than these
+        theirs = outputs.aligned(theirs, list(students), counted)
     found = {}
     for name, output in students.items():
         checks.check_teacher_output(name, theirs)

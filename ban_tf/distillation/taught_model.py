@@ -152,7 +152,7 @@ class TaughtModel(CheckedModel, StudentProxy):
             y = self._labels_alone(y)
         elif self._is_taught and not isinstance(y, Target):
             y = self._with_signal(x, y)
-        self._check_smoothing()
+        self._check_smoothing(list(student_outputs.by_name(self, y_pred)))
         target = y if isinstance(y, Target) else Target(y, {})
         weights = self._weights_by_term(sample_weight, target.labels, y_pred)
         distils = bool(target.teacher_logits) or self.expects_teacher

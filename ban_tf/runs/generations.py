@@ -206,7 +206,7 @@ def check_settings(
         directory.commit(metadata={"settings": settings})
         return
     recorded, before = before, {**defaults, **before}
-    if _moved(before, settings):
+    if _moved(recorded, settings):
         before["dataset"] = settings["dataset"]
     changed = [
         f"{name} was {before.get(name)!r} and is now {settings.get(name)!r}"
@@ -223,7 +223,10 @@ def check_settings(
 
 
 def _moved(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Returns whether settings name the same data of one kind, such as "folder", at two paths."""
+    """Returns whether settings name the same data of one kind, such as "folder", at two paths.
+
+    Never of a run that recorded no hash of its data.
+    """
     kind, _, path = str(before.get("dataset")).partition(":")
     kind_now, _, path_now = str(now.get("dataset")).partition(":")
     same = before.get("data") is not None and before.get("data") == now.get("data")

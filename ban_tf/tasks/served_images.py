@@ -80,7 +80,8 @@ def are_own(run: reading.RunReader, folder: str) -> bool:
     root = pathlib.Path(folder.partition(":")[2]).expanduser()
     try:
         files = reading.read_test(run).files
-        if files is None or not all((root / name).is_file() for name in files):
+        recorded = "data" in reading.settings(run)  # a hash, as of all but old runs
+        if not recorded or not files or not all((root / name).is_file() for name in files):
             return False
         return _is_of(run, _again(run, reading.read_data_facts(run), folder, None))
     except (InputError, RunDirectoryError, OSError):  # such as too few images to be divided

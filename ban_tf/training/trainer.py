@@ -49,7 +49,7 @@ class Trainer:
         self._starts_from_weights = any(
             np.ptp(keras.ops.convert_to_numpy(variable)) > 0
             for variable in model.optimizer.variables
-            if len(variable.shape)
+            if len(variable.shape) and 0 not in variable.shape
         )
         self._initial = checkpoints.capture(model)
 
@@ -86,7 +86,10 @@ class Trainer:
         self.model.stop_training = False
 
     def _restart_optimizer(self) -> None:
-        """Gives the optimizer the variables that it is built with for the present weights."""
+        """Gives the optimizer the variables that it is built with for the present weights.
+
+        They are those of a copy, made from its configuration.
+        """
         optimizer = self.model.optimizer
         copy = keras_private.copy_of_optimizer(optimizer)
         copy.build(self.model.trainable_variables)

@@ -228,7 +228,7 @@ def _fit(
             epochs = record.epochs + 1
             fit["steps_per_epoch"] -= record.step
         x = batches(record.epochs, record.step)
-        _check_execution(x, steps, model.steps_per_execution)
+        _check_execution(x, steps, fit.get("steps_per_epoch"), model.steps_per_execution)
         if by_epoch and not epoch_data.is_stream(x, fit.get("steps_per_epoch")):
             x = epoch_data.EpochData(
                 batches,
@@ -255,7 +255,7 @@ def _fit(
         raise
 
 
-def _check_execution(x: Any, steps: int | None, at_once: int) -> None:
+def _check_execution(x: Any, steps: int | None, left: int | None, at_once: int) -> None:
     """Checks that executions of several steps end with each epoch of an endless stream.
 
     Keras reads further batches in the last execution of an epoch, also where none are left of it.
@@ -263,10 +263,11 @@ def _check_execution(x: Any, steps: int | None, at_once: int) -> None:
     Raises:
         InputError: They do not, so that the number of steps at once would change the result.
     """
-    if steps and steps % at_once and epoch_data.is_endless(x):
+    if steps and left and epoch_data.is_endless(x) and (steps % at_once or left % at_once):
+        interrupted = f", of which {left} are left" if left < steps else ""
         raise InputError(
             f"`steps_per_execution` of {at_once} must divide the `steps_per_epoch` of an endless "
-            f"stream. Received: {steps}"
+            f"stream. Received: {steps}{interrupted}"
         )
 
 

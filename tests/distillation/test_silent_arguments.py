@@ -144,3 +144,24 @@ def test_smoothing_of_the_objective_may_be_that_of_the_loss():
         model.compile(sgd(), loss)
         found.append(model.evaluate(X, np.eye(CLASSES)[Y], verbose=0))
     np.testing.assert_allclose(*found, rtol=1e-5)
+
+
+def test_smoothing_is_compared_for_each_output():
+    inputs = keras.Input((4,))
+    heads = {"p": keras.layers.Dense(3, name="p"), "q": keras.layers.Dense(3, name="q")}
+    loss = {
+        "p": keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1),
+        "q": keras.losses.MeanSquaredError(),
+    }
+    labels = {"p": np.eye(3)[[0, 1]], "q": np.zeros((2, 3))}
+
+    def train(objective):
+        student = keras.Model(inputs, {name: head(inputs) for name, head in heads.items()})
+        model = ban_tf.BornAgainModel(student, None, objective)
+        model.compile(sgd(), loss)
+        return model.train_on_batch(np.zeros((2, 4)), labels)
+
+    smoothed = objectives.Labels(label_smoothing=0.1)
+    assert np.isfinite(train(smoothed)).all()  # of the outputs with classes
+    with pytest.raises(InputError, match=r"`label_smoothing` of the objective is 0\.1"):
+        train({"p": smoothed, "q": smoothed})

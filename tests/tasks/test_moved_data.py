@@ -6,6 +6,8 @@ from sklearn.datasets import load_wine
 import ban_tf
 from ban_tf.config import options
 from ban_tf.errors import RunDirectoryError
+from ban_tf.runs import generations
+from ban_tf.runs.rundir import RunDirectory
 from ban_tf.tasks import runner
 from tests.run_weights import assert_same_weights
 
@@ -34,3 +36,12 @@ def test_a_run_is_resumed_on_the_same_data_elsewhere_and_on_no_other(tmp_path, m
     assert run.summary["run"]["dataset"] == run.settings["dataset"] == "csv:wine.csv"
     found = run.evaluate(f"csv:{tmp_path / 'new' / 'wine.csv'}")["generations"][1]
     assert found["error"] == run.summary["generations"][1]["error"]
+
+
+def test_a_run_that_recorded_no_hash_is_not_resumed_on_data_elsewhere(tmp_path):
+    with RunDirectory(tmp_path) as directory:
+        settings = {"dataset": "folder:/before"}
+        directory.commit({"generation-0/metrics.json": b"{}"}, metadata={"settings": settings})
+        now = {"dataset": "folder:/now", "data": "its hash"}
+        with pytest.raises(RunDirectoryError, match="dataset was 'folder:/before'"):
+            generations.check_settings(directory, now, {"data": "its hash"})
