@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import pathlib
 import tempfile
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -69,6 +70,19 @@ def cannot_rebuild(model: keras.Model) -> str:
     )
 
 
+@contextlib.contextmanager
+def rebuilding(model: keras.Model) -> Iterator[None]:
+    """Names the model where Keras cannot rebuild it from its configuration within the block.
+
+    Raises:
+        InputError: It cannot; the message has the reason that Keras gives.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, NotImplementedError) as error:
+        raise InputError(f"{cannot_rebuild(model)} ({shown.first_line(error)})") from error
+
+
 def with_new_weights(model: keras.Model, argument: str = "build") -> keras.Model:
     """Returns a copy of a Functional or Sequential model with fresh weights.
 
@@ -109,10 +123,8 @@ def with_same_weights(model: keras.Model) -> keras.Model:
         InputError: A layer cannot be rebuilt from its configuration, or the class of the model
             computes something else than its graph.
     """
-    try:
+    with rebuilding(model):
         copy = _copy_model(model)
-    except (ValueError, TypeError, NotImplementedError) as error:
-        raise InputError(f"{cannot_rebuild(model)} ({shown.first_line(error)})") from error
     _copy_weights(model, copy)
     return copy
 

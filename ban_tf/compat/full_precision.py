@@ -6,9 +6,7 @@ from typing import Any
 
 import keras
 
-from ban_tf.compat.copies import cannot_rebuild, copy_layer
-from ban_tf.errors import InputError
-from ban_tf.system import shown
+from ban_tf.compat.copies import copy_layer, rebuilding
 
 # Names of dtypes and of dtype policies.
 _HALF = ("mixed_bfloat16", "mixed_float16", "bfloat16", "float16")
@@ -28,12 +26,9 @@ def in_float32(model: keras.Model) -> keras.Model:
         return model
     known = {type(layer).__name__: type(layer) for layer in layers}
     config = keras.tree.map_structure(_widened, model.get_config())
-    try:
-        with keras.saving.custom_object_scope(known):
-            copy: Any = copy_layer(model, config=config)
+    with rebuilding(model), keras.saving.custom_object_scope(known):
+        copy: Any = copy_layer(model, config=config)
         copy.set_weights(model.get_weights())
-    except (ValueError, TypeError, NotImplementedError) as error:
-        raise InputError(f"{cannot_rebuild(model)} ({shown.first_line(error)})") from error
     return copy
 
 

@@ -11,8 +11,6 @@ from typing import Any
 import keras
 
 from ban_tf.compat import copies
-from ban_tf.errors import InputError
-from ban_tf.system import shown
 
 
 def with_streams(model: keras.Model, streams: int | None) -> keras.Model:
@@ -45,10 +43,8 @@ def one_at_a_time(model: keras.Model) -> keras.Model | None:
 
 
 def _copy(model: keras.Model, streams: int | None, stateful: bool) -> keras.Model:
-    try:
+    with copies.rebuilding(model):
         copy = type(model).from_config(_changed(model.get_config(), streams, stateful))
-    except (ValueError, TypeError, NotImplementedError) as error:
-        raise InputError(f"{copies.cannot_rebuild(model)} ({shown.first_line(error)})") from error
     copy.set_weights(model.get_weights())
     return copy
 

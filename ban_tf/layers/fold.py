@@ -22,11 +22,10 @@ import keras
 import numpy as np
 
 from ban_tf.compat import keras_private
-from ban_tf.compat.copies import cannot_rebuild, copy_layer
+from ban_tf.compat.copies import cannot_rebuild, copy_layer, rebuilding
 from ban_tf.errors import InputError
 from ban_tf.layers.batch_normalization import BatchNormalization
 from ban_tf.layers.convolution import Conv2D
-from ban_tf.system import shown
 
 # The weight that scales a layer's result per channel, and how many of its last axes are channels.
 _KERNELS = {
@@ -73,10 +72,8 @@ def fold(model: keras.Model, precision: str | None = None) -> keras.Model:
         _check_precision(precision)
     if getattr(model, "inputs", None) is None:
         raise InputError(f"{cannot_rebuild(model)} (it is a subclassed model)")
-    try:
+    with rebuilding(model):
         folded = _structure(model, precision, model.dtype_policy.name)
-    except (ValueError, TypeError, NotImplementedError) as error:
-        raise InputError(f"{cannot_rebuild(model)} ({shown.first_line(error)})") from error
     if type(model) not in (keras.Sequential, type(folded)):
         lost = f"what {type(model).__name__} does besides running its graph would be lost"
         raise InputError(f"{cannot_rebuild(model)} ({lost})")
